@@ -1,0 +1,73 @@
+/* Base: what every file of Shoal stands on: contracts, slices, and memory that cannot fail.
+ *
+ * Out of memory ends the process with a message (safety comes from bounds on every queue and
+ * buffer, not from branches nobody can test). A bug ends it too: BUG_ON aborts, in release as well.
+ * What the world does (peers, Redis, Twitch, files, users) is a value of err.h, never a BUG_ON. */
+#ifndef SHOAL_BASE_H
+#define SHOAL_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The caller must look at what the function returns. */
+#define MUST_USE __attribute__((warn_unused_result))
+/* The function formats like printf: `fmt` and `args` are 1-based parameter positions. */
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+/* Elements of a true array. */
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+/* The struct of type `type` whose member `member` is at `ptr`. */
+#define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+/* Abort with file and line if `condition` holds: a bug of ours, not of the world. */
+#define BUG_ON(condition)                                                                          \
+    do {                                                                                           \
+        if (condition) {                                                                           \
+            bug_abort(__FILE__, __LINE__, #condition);                                             \
+        }                                                                                          \
+    } while (0)
+
+/* Say where on standard error and abort. Use BUG_ON. */
+_Noreturn void bug_abort(const char *file, int line, const char *condition);
+
+/* malloc, calloc, realloc, strdup that never return NULL. The caller owns the result; free(). */
+void *xmalloc(size_t size);
+void *xcalloc(size_t count, size_t size);
+void *xrealloc(void *ptr, size_t size);
+char *xstrdup(const char *text);
+/* A NUL-terminated copy of `len` bytes. */
+char *xstrndup(const char *text, size_t len);
+/* printf into fresh memory. */
+char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* A borrowed run of bytes, not NUL-terminated; valid as long as what it points into. */
+struct slice {
+    const char *ptr;
+    size_t len;
+};
+
+/* A slice over a literal. */
+#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+/* A slice over a NUL-terminated string; NULL gives the empty slice. */
+struct slice slice_of(const char *text);
+/* The same bytes? */
+bool slice_eq(struct slice a, struct slice b);
+/* The same bytes as a NUL-terminated string? */
+bool slice_is(struct slice a, const char *text);
+/* Parse a whole slice as an unsigned decimal number; false if it is anything else or overflows. */
+MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);
+
+/* Hex characters of `bytes` random bytes from getrandom(2), NUL-terminated, into `out`
+ * (2 * bytes + 1 chars). Used for incarnations and ids. */
+void random_hex(char *out, size_t bytes);
+/* A uniform random number below `bound` (bound > 0); not for secrets. */
+uint64_t random_below(uint64_t bound);
+
+#define INCARNATION_CHARS 33 /* 128 random bits in hex, and the NUL */
+
+/* Milliseconds of CLOCK_BOOTTIME: what leases and deadlines inside a process are counted in. It
+ * goes on while the machine sleeps. Not comparable across processes. */
+uint64_t mono_ms(void);
+/* Milliseconds since 1970 by this host's clock: for people (logs, events), never for leases. */
+uint64_t wall_ms(void);
+
+#endif

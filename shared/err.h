@@ -1,0 +1,48 @@
+/* Err: what went wrong with the world, as a code a program can act on and a text a person can.
+ *
+ * Functions that can fail return 0 or a negative -ERR_X and fill a `struct err`; on the way out a
+ * caller may put its own words before the text (err_wrap). A function either returns an error or
+ * handles it; none logs and returns. */
+#ifndef SHOAL_ERR_H
+#define SHOAL_ERR_H
+
+#include "shared/base.h"
+
+#define ERR_TABLE(X)                                                                               \
+    X(ERR_USAGE, "wrong usage or configuration")                                                   \
+    X(ERR_IO, "input or output failed")                                                            \
+    X(ERR_UNREACHABLE, "cannot be reached")                                                        \
+    X(ERR_TIMEOUT, "no answer in time")                                                            \
+    X(ERR_AUTH, "access refused")                                                                  \
+    X(ERR_PROTOCOL, "the other side broke the protocol")                                           \
+    X(ERR_DOWN, "the link is down")                                                                \
+    X(ERR_REPLY, "Redis answered with an error")                                                   \
+    X(ERR_REFUSED, "refused")                                                                      \
+    X(ERR_LOST, "the lease is lost")                                                               \
+    X(ERR_FULL, "a limit is reached")                                                              \
+    X(ERR_CANCELED, "given up before it was done")
+
+enum err_code {
+    ERR_OK = 0,
+#define X(code, text) code,
+    ERR_TABLE(X)
+#undef X
+};
+
+struct err {
+    enum err_code code;
+    char text[512]; /* one line, no newline, NUL-terminated */
+};
+
+/* Set code and text; returns -code, so that `return err_set(err, ERR_IO, ...)` reads well.
+ * `err` may be NULL. Control characters in the text become '?'. */
+int err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Put "<words>: " before the text; returns -code. */
+int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The general text of a code ("no answer in time"). */
+const char *err_name(enum err_code code);
+/* The exit code that belongs to it: 2 for ERR_USAGE, 3 for ERR_UNREACHABLE, ERR_TIMEOUT, ERR_AUTH
+ * and ERR_DOWN (Redis is out of reach), else 1. */
+int err_exit_code(enum err_code code);
+
+#endif

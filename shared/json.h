@@ -1,0 +1,38 @@
+/* JSON writer: appends JSON to a buf, commas and escapes included. (Reading JSON is cJSON's.)
+ *
+ *     struct json j;
+ *     json_init(&j, &buf);
+ *     json_object_begin(&j, NULL);
+ *     json_string(&j, "channel", channel);
+ *     json_number(&j, "count", 3);
+ *     json_object_end(&j);
+ *
+ * `key` is NULL inside arrays and at the top. Bytes that are not UTF-8 become U+FFFD, so that the
+ * output is always valid JSON. Overflow is the buf's. */
+#ifndef SHOAL_JSON_H
+#define SHOAL_JSON_H
+
+#include "shared/buf.h"
+
+struct json {
+    struct buf *out;
+    bool need_comma;
+};
+
+void json_init(struct json *j, struct buf *out);
+void json_object_begin(struct json *j, const char *key);
+void json_object_end(struct json *j);
+void json_array_begin(struct json *j, const char *key);
+void json_array_end(struct json *j);
+/* A string member; NULL gives null. */
+void json_string(struct json *j, const char *key, const char *value);
+void json_slice(struct json *j, const char *key, struct slice value);
+/* Like json_object_begin, for a key that is a slice. */
+void json_object_begin_slice(struct json *j, struct slice key);
+/* A string member whose key is a slice. */
+void json_slice_pair(struct json *j, struct slice key, struct slice value);
+void json_number(struct json *j, const char *key, int64_t value);
+void json_double(struct json *j, const char *key, double value);
+void json_bool(struct json *j, const char *key, bool value);
+
+#endif

@@ -1,0 +1,129 @@
+/* Options: one table per program feeds flags, environment, file, --help, --print-config and docs.
+ *
+ * `--redis-url X`, `--redis-url=X`, SHOAL_REDIS_URL and `redis_url = X` in the file given with
+ * --config (default /etc/shoal/shoal.conf, if it is there) mean the same. The command line wins
+ * over the environment, the environment over the file, the file over the default. The file is read
+ * by inih (`key = value`, `;` and `#` comments); several programs may share one file, so a key that
+ * belongs to another Shoal program is passed over (see `known_elsewhere`), any other is an error.
+ *
+ * Every program has --help, --version, --config FILE, --check and --print-config without listing
+ * them. Flags of bool options take no value (`--json`), or `--json=false`. Repeatable options
+ * (OPTION_REPEAT) collect values: on the command line one a flag, in environment and file several
+ * separated by spaces. */
+#ifndef SHOAL_OPTIONS_H
+#define SHOAL_OPTIONS_H
+
+#include "shared/err.h"
+
+#include <stdio.h>
+
+enum option_type {
+    OPTION_STRING,
+    OPTION_INT,      /* decimal, within min..max */
+    OPTION_BOOL,     /* true/false, yes/no, on/off, 1/0 */
+    OPTION_BYTES,    /* decimal with optional k, m, g (powers of 1024), within min..max */
+    OPTION_DURATION, /* kept in ms; "500ms", "3s", "5m", "1h", or a plain number of seconds */
+};
+
+enum option_flag {
+    OPTION_SECRET = 1, /* --print-config shows "(secret)"; a password inside a URL is masked */
+    OPTION_REPEAT = 2, /* may be given several times (strings only) */
+};
+
+struct option_spec {
+    const char *name; /* long flag without dashes: "redis-url" */
+    enum option_type type;
+    unsigned flags;
+    const char *fallback; /* default as text; NULL: none */
+    int64_t min;          /* OPTION_INT, OPTION_BYTES, OPTION_DURATION (ms) */
+    int64_t max;
+    const char *metavar; /* "URL" in --help */
+    const char *help;    /* one sentence */
+    /* Validates further (NULL: nothing to check): 0, or -ERR_USAGE with what is wrong in err. */
+    int (*check)(const char *value, struct err *err);
+};
+
+struct options_program {
+    const char *name;    /* "shoal-node" */
+    const char *purpose; /* one sentence */
+    const char
+        *usage; /* what follows the options in the usage line, e.g. "COMMAND [ARG...]" or "" */
+    const char *epilogue;               /* more text for --help, or NULL */
+    const struct option_spec *specs;    /* closed by an entry without name */
+    const char *const *known_elsewhere; /* file keys of other programs, closed by NULL; or NULL */
+    bool takes_arguments;               /* false: any non-option argument is an error */
+};
+
+struct options;
+
+enum options_outcome {
+    OPTIONS_RUN,   /* go on */
+    OPTIONS_DONE,  /* --help, --version, --check, --print-config: printed to stdout, exit 0 */
+    OPTIONS_ERROR, /* err says what; print it to stderr as "NAME: TEXT", exit 2 */
+};
+
+/* Read everything. On OPTIONS_RUN `*out` is set (options_destroy it); else it is NULL. argv is not
+ * changed. Flags end at "--" or, when the program takes arguments, may be mixed with them. Errors
+ * name the option, where its value came from (flag, SHOAL_X, FILE:LINE) and what is allowed. */
+MUST_USE enum options_outcome options_parse(const struct options_program *program, int argc,
+                                            char **argv, struct options **out, struct err *err);
+void options_destroy(struct options *o);
+
+/* The value in force; NULL where none was given and there is no default. Borrowed. A name that is
+ * not in the table is a bug. */
+const char *options_string(const struct options *o, const char *name);
+/* OPTION_INT, OPTION_BYTES (bytes), OPTION_DURATION (ms). The option must have a value. */
+int64_t options_int(const struct options *o, const char *name);
+bool options_bool(const struct options *o, const char *name);
+/* Values of an OPTION_REPEAT option: number and i-th. */
+size_t options_count(const struct options *o, const char *name);
+const char *options_at(const struct options *o, const char *name, size_t i);
+/* Arguments that are no options, in order. */
+size_t options_argc(const struct options *o);
+const char *options_arg(const struct options *o, size_t i);
+
+/* What all programs share: --redis-url, --redis-tls-ca, --cluster (and for daemons --log-level,
+ * --log-format): put these in the table with OPTIONS_COMMON / OPTIONS_DAEMON. */
+int options_check_redis_url(const char *value, struct err *err);
+int options_check_cluster(const char *value, struct err *err);
+int options_check_log_level(const char *value, struct err *err);
+int options_check_log_format(const char *value, struct err *err);
+#define OPTIONS_COMMON                                                                             \
+    {"redis-url",                                                                                  \
+     OPTION_STRING,                                                                                \
+     OPTION_SECRET,                                                                                \
+     "redis://127.0.0.1:6379",                                                                     \
+     0,                                                                                            \
+     0,                                                                                            \
+     "URL",                                                                                        \
+     "Redis: redis://[user[:password]@]host[:port][/db], or rediss:// for TLS.",                   \
+     options_check_redis_url},                                                                     \
+        {"redis-tls-ca",                                                                           \
+         OPTION_STRING,                                                                            \
+         0,                                                                                        \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "FILE",                                                                                   \
+         "CA certificates (PEM) to verify a rediss:// server with; default: the system's.",        \
+         NULL},                                                                                    \
+    {                                                                                              \
+        "cluster", OPTION_STRING, 0, "main", 0, 0, "NAME",                                         \
+            "The cluster's name: 1 to 32 of a-z 0-9 _ -.", options_check_cluster                   \
+    }
+#define OPTIONS_DAEMON                                                                             \
+    {"log-level",                                                                                  \
+     OPTION_STRING,                                                                                \
+     0,                                                                                            \
+     "info",                                                                                       \
+     0,                                                                                            \
+     0,                                                                                            \
+     "LEVEL",                                                                                      \
+     "error, warn, info or debug.",                                                                \
+     options_check_log_level},                                                                     \
+    {                                                                                              \
+        "log-format", OPTION_STRING, 0, "text", 0, 0, "FORMAT", "text or json.",                   \
+            options_check_log_format                                                               \
+    }
+
+#endif

@@ -1,0 +1,84 @@
+/* Redis link: one connection to Redis that comes back by itself.
+ *
+ *   down -> resolving -> connecting -> (tls) -> greeting (AUTH, SELECT, CLIENT SETNAME) -> up
+ *     ^                                                                                  |
+ *     +------- backoff (50 ms .. 2 s, jittered) <--------- any failure ------------------+
+ *
+ * The happy path: link_create, on_up, commands, replies in order. Failure modes: the name does not
+ * resolve, the port refuses, TLS does not verify (chain or host name), AUTH fails, nothing answers within
+ * the deadline, the peer closes or sends garbage: the link goes down, every command sent and not
+ * answered calls back once with -ERR_DOWN, on_down says why, and it connects again after a backoff.
+ * Wrong credentials are such a failure too (a rotation may mend it); a program that starts looks at
+ * on_down's code and may exit.
+ *
+ * hiredis parses replies (redisReader) and formats commands; connecting, TLS, deadlines and order are
+ * ours, on uv_tcp, since Debian 12's hiredis hides connection errors and has neither deadlines nor TLS.
+ *
+ * Owns its socket and queues. Borrows the uv loop and the options' strings for its life. Loop thread only. */
+#ifndef SHOAL_REDIS_LINK_H
+#define SHOAL_REDIS_LINK_H
+
+#include "shared/err.h"
+#include "shared/url.h"
+
+#include <hiredis/hiredis.h>
+#include <uv.h>
+
+struct link;
+
+/* A reply, or `reply` NULL and `err` set (-ERR_DOWN, -ERR_TIMEOUT). A Redis error reply is a reply
+ * (REDIS_REPLY_ERROR). Called exactly once for each accepted command; may call link functions, but
+ * link_close only takes effect after it returns. `reply` is valid during the call. */
+typedef void (*link_reply_cb)(void *ctx, const struct redisReply *reply, const struct err *err);
+
+struct link_options {
+    const struct url *url;
+    const char *tls_ca;       /* PEM file, or NULL for the system's */
+    const char *name;         /* CLIENT SETNAME, e.g. "shoal-node:n1:fan" (no spaces) */
+    uint64_t connect_ms;      /* deadline from resolve to the last greeting; 0: 3000 */
+    uint64_t reply_ms;        /* the oldest unanswered command may be this old; 0: 3000 */
+    uint64_t backoff_cap_ms;  /* 0: 2000 */
+    bool raw_pushes;          /* pub/sub: every reply after the greeting goes to on_push */
+    void (*on_up)(void *ctx); /* greeted; commands are taken from now on */
+    void (*on_down)(void *ctx, const struct err *why); /* was up, or a try to connect failed */
+    void (*on_push)(void *ctx, const struct redisReply *reply); /* raw_pushes only */
+    void *ctx;
+};
+
+/* Start connecting at once. Options are copied, what they point to is borrowed (tls_ca, name: copied). */
+struct link *link_create(uv_loop_t *loop, const struct link_options *options);
+/* Close for good: unanswered commands call back with -ERR_CANCELED, then on_closed(ctx) is called from the
+ * loop, when the memory is gone; it may be NULL. No other callback after link_close returns. */
+void link_close(struct link *link, void (*on_closed)(void *ctx), void *ctx);
+bool link_is_up(const struct link *link);
+/* Drop the connection and connect anew now (a command's answer made it useless, a role changed). `why`
+ * goes to on_down. */
+void link_reset(struct link *link, const char *why);
+
+/* Send one command. `argv[i]` has argvlen[i] bytes (argvlen NULL: C strings). 0: accepted, cb comes;
+ * -ERR_DOWN: not up, cb never comes. cb may be NULL (the reply is dropped). */
+MUST_USE int link_command_argv(struct link *link, int argc, const char **argv,
+                               const size_t *argvlen, link_reply_cb cb, void *ctx);
+/* The same with hiredis's format (%s, %b): "SET %s %b". Never put a user's text into `fmt`. */
+MUST_USE int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...);
+/* As link_command_argv with a deadline of its own, for commands that block (XREAD BLOCK): ms on top of
+ * reply_ms. */
+MUST_USE int link_command_blocking(struct link *link, uint64_t block_ms, int argc,
+                                   const char **argv, const size_t *argvlen, link_reply_cb cb,
+                                   void *ctx);
+/* Send ready-made RESP: the slices one after another, with one system call where the socket takes them,
+ * answered by `replies` replies of which only the last is handed to cb (the EXEC of a transaction: it carries
+ * what the others said). The slices are not used after the call. */
+MUST_USE int link_send_raw(struct link *link, const struct slice *parts, size_t nparts,
+                           size_t replies, link_reply_cb cb, void *ctx);
+/* Bytes accepted and not yet taken by the socket. */
+size_t link_unsent_bytes(const struct link *link);
+/* raw_pushes only: bytes to send, nothing is expected back but pushes. */
+MUST_USE int link_send_push(struct link *link, int argc, const char **argv, const size_t *argvlen);
+
+/* Text of a reply of type string, status or error; the empty slice for others. */
+struct slice reply_slice(const struct redisReply *reply);
+/* Is it the error reply that begins with `prefix` ("NOAUTH")? */
+bool reply_is_error(const struct redisReply *reply, const char *prefix);
+
+#endif

@@ -1,0 +1,26 @@
+/* URL: the addresses Shoal understands: redis[s]:// and ws[s]://. */
+#ifndef SHOAL_URL_H
+#define SHOAL_URL_H
+
+#include "shared/err.h"
+
+struct url {
+    char scheme[8];     /* "redis", "rediss", "ws", "wss" */
+    bool tls;           /* rediss, wss */
+    char host[256];     /* name or address, IPv6 without brackets */
+    uint16_t port;      /* 6379, 80, 443 where none is given */
+    char user[256];     /* percent-decoded; empty: none */
+    char password[512]; /* percent-decoded; empty: none. A secret: never logged */
+    unsigned db;        /* redis only */
+    char path[256];     /* ws only, with the leading '/', "/" where none is given */
+};
+
+/* Parse `redis://[[user][:password]@]host[:port][/db]` or `rediss://...`; -ERR_USAGE says what is
+ * wrong without repeating the password. */
+MUST_USE int url_parse_redis(const char *text, struct url *out, struct err *err);
+/* Parse `ws://host[:port][/path]` or `wss://...`. */
+MUST_USE int url_parse_ws(const char *text, struct url *out, struct err *err);
+/* "redis://host:port/db" without user and password, for people; into `out`. */
+void url_describe(const struct url *url, char *out, size_t size);
+
+#endif
