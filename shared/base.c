@@ -1,0 +1,174 @@
+/* Base: aborting on bugs, memory that cannot fail, slices, random numbers and the two clocks. */
+#include "shared/base.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+void bug_abort(const char *file, int line, const char *condition)
+{
+    fprintf(stderr, "BUG: %s:%d: %s\n", file, line, condition);
+    abort();
+}
+
+static _Noreturn void out_of_memory(size_t size)
+{
+    fprintf(stderr, "out of memory: %zu bytes could not be had\n", size);
+    abort();
+}
+
+void *xmalloc(size_t size)
+{
+    void *ptr = malloc(size > 0 ? size : 1);
+    if (!ptr) {
+        out_of_memory(size);
+    }
+    return ptr;
+}
+
+void *xcalloc(size_t count, size_t size)
+{
+    void *ptr = calloc(count > 0 ? count : 1, size > 0 ? size : 1);
+    if (!ptr) {
+        out_of_memory(size);
+    }
+    return ptr;
+}
+
+void *xrealloc(void *ptr, size_t size)
+{
+    /* realloc(ptr, 0) may free and return NULL: never ask for that. */
+    void *moved = realloc(ptr, size > 0 ? size : 1);
+    if (!moved) {
+        out_of_memory(size);
+    }
+    return moved;
+}
+
+char *xstrdup(const char *text)
+{
+    return xstrndup(text, strlen(text));
+}
+
+char *xstrndup(const char *text, size_t len)
+{
+    BUG_ON(len == SIZE_MAX);
+    char *copy = xmalloc(len + 1);
+    if (len > 0) {
+        memcpy(copy, text, len);
+    }
+    copy[len] = '\0';
+    return copy;
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, fmt);
+    int len = vasprintf(&text, fmt, args);
+    va_end(args);
+    if (len < 0) {
+        out_of_memory(0);
+    }
+    return text;
+}
+
+struct slice slice_of(const char *text)
+{
+    return text ? (struct slice){text, strlen(text)} : (struct slice){"", 0};
+}
+
+bool slice_eq(struct slice a, struct slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+bool slice_is(struct slice a, const char *text)
+{
+    return slice_eq(a, slice_of(text));
+}
+
+bool slice_to_u64(struct slice s, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (s.len == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < '0' || s.ptr[i] > '9') {
+            return false;
+        }
+        if (__builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(s.ptr[i] - '0'), &value)) {
+            return false;
+        }
+    }
+    *out = value;
+    return true;
+}
+
+static void random_fill(void *out, size_t len)
+{
+    char *at = out;
+    while (len > 0) {
+        ssize_t got = getrandom(at, len, 0);
+        if (got < 0) {
+            /* Only a signal may interrupt it; a kernel without getrandom is none we run on. */
+            BUG_ON(errno != EINTR);
+            continue;
+        }
+        at += got;
+        len -= (size_t)got;
+    }
+}
+
+void random_hex(char *out, size_t bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t done = 0; done < bytes;) {
+        unsigned char chunk[64];
+        size_t n = bytes - done < sizeof(chunk) ? bytes - done : sizeof(chunk);
+        random_fill(chunk, n);
+        for (size_t i = 0; i < n; i++) {
+            out[2 * (done + i)] = digits[chunk[i] >> 4];
+            out[2 * (done + i) + 1] = digits[chunk[i] & 15];
+        }
+        done += n;
+    }
+    out[2 * bytes] = '\0';
+}
+
+uint64_t random_below(uint64_t bound)
+{
+    BUG_ON(bound == 0);
+    /* The first 2^64 mod bound values would be drawn once too often: draw again. */
+    uint64_t skip = (0 - bound) % bound;
+    uint64_t value;
+    do {
+        random_fill(&value, sizeof(value));
+    } while (value < skip);
+    return value % bound;
+}
+
+static uint64_t clock_ms(clockid_t id)
+{
+    struct timespec ts;
+    int failed = clock_gettime(id, &ts);
+    BUG_ON(failed);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+uint64_t mono_ms(void)
+{
+    return clock_ms(CLOCK_BOOTTIME);
+}
+
+uint64_t wall_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}

@@ -1,0 +1,83 @@
+/* Err: one code and one line of text; words of the caller go before it on the way out. */
+#include "shared/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A text goes to terminals and logs and may hold what a peer sent: no control characters. */
+static void make_printable(char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f) {
+            *text = '?';
+        }
+    }
+}
+
+int err_set(struct err *err, enum err_code code, const char *fmt, ...)
+{
+    if (err) {
+        /* An argument may be the old text: format beside it. */
+        char text[sizeof(err->text)];
+        va_list args;
+        va_start(args, fmt);
+        vsnprintf(text, sizeof(text), fmt, args);
+        va_end(args);
+        make_printable(text);
+        err->code = code;
+        memcpy(err->text, text, sizeof(text));
+    }
+    return -(int)code;
+}
+
+int err_wrap(struct err *err, const char *fmt, ...)
+{
+    if (!err) {
+        return -(int)ERR_IO; /* nobody keeps the code: still an error */
+    }
+    char words[sizeof(err->text)];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(words, sizeof(words), fmt, args);
+    va_end(args);
+    /* What does not fit is cut at the end: two full texts and ": " fit in `text`. */
+    char text[2 * sizeof(err->text) + 2];
+    snprintf(text, sizeof(text), "%s: %s", words, err->text);
+    text[sizeof(err->text) - 1] = '\0';
+    make_printable(text);
+    memcpy(err->text, text, sizeof(err->text));
+    return -(int)err->code;
+}
+
+const char *err_name(enum err_code code)
+{
+    switch (code) {
+    case ERR_OK:
+        return "no error";
+#define X(name, text)                                                                              \
+    case name:                                                                                     \
+        return text;
+        ERR_TABLE(X)
+#undef X
+    }
+    return "unknown error";
+}
+
+int err_exit_code(enum err_code code)
+{
+    switch (code) {
+    case ERR_OK:
+        return 0;
+    case ERR_USAGE:
+        return 2;
+    case ERR_UNREACHABLE:
+    case ERR_TIMEOUT:
+    case ERR_AUTH:
+    case ERR_DOWN:
+        return 3;
+    default:
+        return 1;
+    }
+}
