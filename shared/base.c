@@ -112,6 +112,43 @@ bool slice_to_u64(struct slice s, uint64_t *out)
     return true;
 }
 
+size_t utf8_length(const char *text, size_t left)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    if (left == 0) {
+        return 0;
+    }
+    unsigned char c = at[0];
+    size_t len;
+    /* The second byte's range rules out overlong forms, surrogates and what is past U+10FFFF. */
+    unsigned char low = 0x80, high = 0xbf;
+    if (c < 0x80) {
+        return 1;
+    }
+    if (c >= 0xc2 && c <= 0xdf) {
+        len = 2;
+    } else if (c >= 0xe0 && c <= 0xef) {
+        len = 3;
+        low = c == 0xe0 ? 0xa0 : 0x80;
+        high = c == 0xed ? 0x9f : 0xbf;
+    } else if (c >= 0xf0 && c <= 0xf4) {
+        len = 4;
+        low = c == 0xf0 ? 0x90 : 0x80;
+        high = c == 0xf4 ? 0x8f : 0xbf;
+    } else {
+        return 0;
+    }
+    if (left < len || at[1] < low || at[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < len; i++) {
+        if (at[i] < 0x80 || at[i] > 0xbf) {
+            return 0;
+        }
+    }
+    return len;
+}
+
 static void random_fill(void *out, size_t len)
 {
     char *at = out;

@@ -55,6 +55,9 @@ bool slice_eq(struct slice a, struct slice b);
 bool slice_is(struct slice a, const char *text);
 /* Parse a whole slice as an unsigned decimal number; false if it is anything else or overflows. */
 MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);
+/* Bytes of the well-formed UTF-8 sequence `text` begins with, looking at no more than `left`; 0 if
+ * it begins with none. */
+size_t utf8_length(const char *text, size_t left);
 
 /* Hex characters of `bytes` random bytes from getrandom(2), NUL-terminated, into `out`
  * (2 * bytes + 1 chars). Used for incarnations and ids. */

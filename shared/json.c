@@ -1,0 +1,185 @@
+/* JSON writer: the one place that knows JSON's commas and escapes. */
+#include "shared/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void json_init(struct json *j, struct buf *out)
+{
+    *j = (struct json){.out = out};
+}
+
+/* A byte that JSON does not take as it is. */
+static void put_escape(struct buf *out, unsigned char c)
+{
+    switch (c) {
+    case '"':
+        buf_append_str(out, "\\\"");
+        break;
+    case '\\':
+        buf_append_str(out, "\\\\");
+        break;
+    case '\n':
+        buf_append_str(out, "\\n");
+        break;
+    case '\r':
+        buf_append_str(out, "\\r");
+        break;
+    case '\t':
+        buf_append_str(out, "\\t");
+        break;
+    default:
+        buf_printf(out, "\\u%04x", c);
+    }
+}
+
+static void put_string(struct buf *out, struct slice s)
+{
+    const char *at = s.ptr;
+    size_t plain = 0; /* start of the run that is copied as it is */
+    size_t i = 0;
+
+    buf_append_char(out, '"');
+    while (i < s.len) {
+        size_t len = utf8_length(at + i, s.len - i);
+        unsigned char c = (unsigned char)at[i];
+        bool escape = len == 1 && (c < 0x20 || c == 0x7f || c == '"' || c == '\\');
+        if (len > 0 && !escape) {
+            i += len;
+            continue;
+        }
+        buf_append(out, at + plain, i - plain);
+        if (escape) {
+            put_escape(out, c);
+        } else {
+            buf_append_str(out, "\xef\xbf\xbd"); /* U+FFFD */
+        }
+        i++;
+        plain = i;
+    }
+    if (i > plain) {
+        buf_append(out, at + plain, i - plain);
+    }
+    buf_append_char(out, '"');
+}
+
+static void comma(struct json *j)
+{
+    if (j->need_comma) {
+        buf_append_char(j->out, ',');
+    }
+    j->need_comma = true;
+}
+
+/* What comes before a value: the comma, and the key where there is one. */
+static void put_key(struct json *j, const char *key)
+{
+    comma(j);
+    if (key) {
+        put_string(j->out, slice_of(key));
+        buf_append_char(j->out, ':');
+    }
+}
+
+static void open_with(struct json *j, char bracket)
+{
+    buf_append_char(j->out, bracket);
+    j->need_comma = false;
+}
+
+static void close_with(struct json *j, char bracket)
+{
+    buf_append_char(j->out, bracket);
+    j->need_comma = true;
+}
+
+void json_object_begin(struct json *j, const char *key)
+{
+    put_key(j, key);
+    open_with(j, '{');
+}
+
+void json_object_end(struct json *j)
+{
+    close_with(j, '}');
+}
+
+void json_array_begin(struct json *j, const char *key)
+{
+    put_key(j, key);
+    open_with(j, '[');
+}
+
+void json_array_end(struct json *j)
+{
+    close_with(j, ']');
+}
+
+void json_string(struct json *j, const char *key, const char *value)
+{
+    if (value) {
+        json_slice(j, key, slice_of(value));
+    } else {
+        put_key(j, key);
+        buf_append_str(j->out, "null");
+    }
+}
+
+void json_slice(struct json *j, const char *key, struct slice value)
+{
+    put_key(j, key);
+    put_string(j->out, value);
+}
+
+void json_object_begin_slice(struct json *j, struct slice key)
+{
+    comma(j);
+    put_string(j->out, key);
+    buf_append_char(j->out, ':');
+    open_with(j, '{');
+}
+
+void json_slice_pair(struct json *j, struct slice key, struct slice value)
+{
+    comma(j);
+    put_string(j->out, key);
+    buf_append_char(j->out, ':');
+    put_string(j->out, value);
+}
+
+void json_number(struct json *j, const char *key, int64_t value)
+{
+    put_key(j, key);
+    buf_printf(j->out, "%" PRId64, value);
+}
+
+void json_double(struct json *j, const char *key, double value)
+{
+    put_key(j, key);
+    if (!isfinite(value)) {
+        buf_append_str(j->out, "null"); /* JSON has no word for it */
+        return;
+    }
+    /* Short where short is exact (0.1, not 0.10000000000000001). */
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, value);
+        if (strtod(text, NULL) == value) {
+            break;
+        }
+    }
+    for (char *at = text; *at; at++) {
+        if (*at == ',') {
+            *at = '.'; /* a locale's decimal comma */
+        }
+    }
+    buf_append_str(j->out, text);
+}
+
+void json_bool(struct json *j, const char *key, bool value)
+{
+    put_key(j, key);
+    buf_append_str(j->out, value ? "true" : "false");
+}

@@ -1,0 +1,75 @@
+/* Loop: libuv's loop, the three signals a daemon hears, and a shutdown that leaves nothing open. */
+#include "shared/loop.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static void on_stop_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    struct loop *loop = handle->data;
+    loop->stops++;
+    if (loop->on_stop) {
+        loop->on_stop(loop->ctx, loop->stops);
+    }
+}
+
+static void on_reload_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    struct loop *loop = handle->data;
+    if (loop->on_reload) {
+        loop->on_reload(loop->ctx);
+    }
+}
+
+static void watch_signal(struct loop *loop, uv_signal_t *handle, uv_signal_cb cb, int signum)
+{
+    int failed = uv_signal_init(&loop->uv, handle);
+    BUG_ON(failed);
+    handle->data = loop;
+    failed = uv_signal_start(handle, cb, signum);
+    BUG_ON(failed);
+}
+
+void loop_init(struct loop *loop, void (*on_stop)(void *ctx, int times),
+               void (*on_reload)(void *ctx), void *ctx)
+{
+    *loop = (struct loop){.on_stop = on_stop, .on_reload = on_reload, .ctx = ctx};
+    int failed = uv_loop_init(&loop->uv);
+    BUG_ON(failed);
+    signal(SIGPIPE, SIG_IGN); /* a write to a closed peer is an error of that write */
+    watch_signal(loop, &loop->sigint, on_stop_signal, SIGINT);
+    watch_signal(loop, &loop->sigterm, on_stop_signal, SIGTERM);
+    /* Watched even without on_reload: a daemon does not die of SIGHUP. */
+    watch_signal(loop, &loop->sighup, on_reload_signal, SIGHUP);
+}
+
+void loop_run(struct loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+static void close_signal(uv_signal_t *handle)
+{
+    if (!uv_is_closing((uv_handle_t *)handle)) {
+        uv_close((uv_handle_t *)handle, NULL);
+    }
+}
+
+void loop_close_signals(struct loop *loop)
+{
+    close_signal(&loop->sigint);
+    close_signal(&loop->sigterm);
+    close_signal(&loop->sighup);
+}
+
+void loop_finish(struct loop *loop)
+{
+    int failed = uv_loop_close(&loop->uv);
+    if (failed) {
+        fprintf(stderr, "handles left open at the end of the loop:\n");
+        uv_print_all_handles(&loop->uv, stderr);
+    }
+    BUG_ON(failed);
+}

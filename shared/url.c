@@ -1,0 +1,245 @@
+/* URL: redis[s]:// and ws[s]://, nothing more. Error texts never repeat what may hold a password:
+ * they name the part that is wrong, and only repeat host and port. */
+#include "shared/url.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return -1;
+}
+
+/* Undo percent-encoding into `out`; `what` is the part's name for the error. */
+static int decode(struct slice in, char *out, size_t size, const char *what, struct err *err)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < in.len; i++) {
+        char c = in.ptr[i];
+        if (c == '%') {
+            int high = i + 2 < in.len ? hex_digit(in.ptr[i + 1]) : -1;
+            int low = i + 2 < in.len ? hex_digit(in.ptr[i + 2]) : -1;
+            if (high < 0 || low < 0) {
+                return err_set(err, ERR_USAGE,
+                               "the %s holds a %% without two hex digits after it; write a %% "
+                               "itself as %%25",
+                               what);
+            }
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        if (c == '\0') {
+            return err_set(err, ERR_USAGE, "the %s holds a NUL byte", what);
+        }
+        if (len + 1 >= size) {
+            return err_set(err, ERR_USAGE, "the %s is longer than %zu bytes", what, size - 1);
+        }
+        out[len++] = c;
+    }
+    out[len] = '\0';
+    return 0;
+}
+
+static struct slice cut(struct slice s, size_t from, size_t to)
+{
+    return (struct slice){s.ptr + from, to - from};
+}
+
+/* Position of `c`, or s.len. */
+static size_t find(struct slice s, char c)
+{
+    const char *at = s.len > 0 ? memchr(s.ptr, c, s.len) : NULL;
+    return at ? (size_t)(at - s.ptr) : s.len;
+}
+
+/* Position of the last `c`, or s.len. */
+static size_t find_last(struct slice s, char c)
+{
+    const char *at = s.len > 0 ? memrchr(s.ptr, c, s.len) : NULL;
+    return at ? (size_t)(at - s.ptr) : s.len;
+}
+
+/* Cuts "scheme://" off the front of `rest`; `plain` or `secure` is what it must be. */
+static int parse_scheme(struct slice *rest, const char *plain, const char *secure, struct url *out,
+                        struct err *err)
+{
+    for (size_t i = 0; i < rest->len; i++) {
+        unsigned char c = (unsigned char)rest->ptr[i];
+        if (c <= 0x20 || c == 0x7f) {
+            return err_set(err, ERR_USAGE, "a URL holds no spaces or control characters");
+        }
+    }
+    const char *colon = memmem(rest->ptr, rest->len, "://", 3);
+    struct slice scheme = {rest->ptr, colon ? (size_t)(colon - rest->ptr) : 0};
+    bool tls = slice_is(scheme, secure);
+    if (!tls && !slice_is(scheme, plain)) {
+        return err_set(err, ERR_USAGE, "a URL that begins with %s:// or %s:// is needed", plain,
+                       secure);
+    }
+    out->tls = tls;
+    snprintf(out->scheme, sizeof(out->scheme), "%s", tls ? secure : plain);
+    *rest = cut(*rest, scheme.len + 3, rest->len);
+    return 0;
+}
+
+static int parse_port(struct slice text, struct url *out, struct err *err)
+{
+    uint64_t port;
+    if (!slice_to_u64(text, &port) || port < 1 || port > 65535) {
+        /* Not repeated: in redis://user:password without a host it would be the password. */
+        return err_set(err, ERR_USAGE, "the port is not a number from 1 to 65535");
+    }
+    out->port = (uint16_t)port;
+    return 0;
+}
+
+static bool host_char(char c, bool v6)
+{
+    bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (v6) {
+        return alnum || c == ':' || c == '.' || c == '%' || c == '-' || c == '_';
+    }
+    return alnum || c == '.' || c == '-' || c == '_';
+}
+
+/* host, host:port, [v6] or [v6]:port */
+static int parse_host(struct slice text, struct url *out, struct err *err)
+{
+    struct slice host, port = {"", 0};
+    bool has_port = false;
+    bool v6 = text.len > 0 && text.ptr[0] == '[';
+    if (v6) {
+        size_t end = find(text, ']');
+        if (end == text.len) {
+            return err_set(err, ERR_USAGE, "the IPv6 address lacks its ']'");
+        }
+        host = cut(text, 1, end);
+        if (end + 1 < text.len && text.ptr[end + 1] != ':') {
+            return err_set(err, ERR_USAGE, "only a :port may follow the ']' of an IPv6 address");
+        }
+        has_port = end + 1 < text.len;
+        port = has_port ? cut(text, end + 2, text.len) : port;
+    } else {
+        size_t colon = find(text, ':');
+        host = cut(text, 0, colon);
+        has_port = colon < text.len;
+        port = has_port ? cut(text, colon + 1, text.len) : port;
+        if (has_port && find(port, ':') < port.len) {
+            return err_set(err, ERR_USAGE,
+                           "more than one ':' in host and port; an IPv6 address goes in [ ]");
+        }
+    }
+    if (host.len == 0) {
+        return err_set(err, ERR_USAGE, "the host is missing");
+    }
+    if (host.len >= sizeof(out->host)) {
+        return err_set(err, ERR_USAGE, "the host is longer than %zu bytes", sizeof(out->host) - 1);
+    }
+    for (size_t i = 0; i < host.len; i++) {
+        if (!host_char(host.ptr[i], v6)) {
+            return err_set(err, ERR_USAGE, "the host holds a character that no host name has");
+        }
+    }
+    memcpy(out->host, host.ptr, host.len);
+    out->host[host.len] = '\0';
+    return has_port ? parse_port(port, out, err) : 0;
+}
+
+int url_parse_redis(const char *text, struct url *out, struct err *err)
+{
+    *out = (struct url){.port = 6379};
+    struct slice rest = slice_of(text);
+    int rc = parse_scheme(&rest, "redis", "rediss", out, err);
+    if (rc < 0) {
+        return rc;
+    }
+
+    /* An '@' or '/' of a password must be written %40, %2F; where it is not, the last '@' still
+     * tells credentials from host, so that no part of a password ends up in the host. */
+    size_t at = find_last(rest, '@');
+    if (at < rest.len) {
+        struct slice login = cut(rest, 0, at);
+        size_t colon = find(login, ':');
+        rc = decode(cut(login, 0, colon), out->user, sizeof(out->user), "user", err);
+        if (rc == 0 && colon < login.len) {
+            rc = decode(cut(login, colon + 1, login.len), out->password, sizeof(out->password),
+                        "password", err);
+        }
+        if (rc < 0) {
+            return rc;
+        }
+        rest = cut(rest, at + 1, rest.len);
+    }
+
+    size_t slash = find(rest, '/');
+    rc = parse_host(cut(rest, 0, slash), out, err);
+    if (rc < 0 || slash + 1 >= rest.len) {
+        return rc;
+    }
+    uint64_t db;
+    if (!slice_to_u64(cut(rest, slash + 1, rest.len), &db) || db > 1000000) {
+        return err_set(err, ERR_USAGE,
+                       "what follows the host must be the number of a database, as in /0");
+    }
+    out->db = (unsigned)db;
+    return 0;
+}
+
+int url_parse_ws(const char *text, struct url *out, struct err *err)
+{
+    *out = (struct url){.port = 0};
+    struct slice rest = slice_of(text);
+    int rc = parse_scheme(&rest, "ws", "wss", out, err);
+    if (rc < 0) {
+        return rc;
+    }
+    size_t slash = find(rest, '/');
+    struct slice authority = cut(rest, 0, slash);
+    struct slice path = cut(rest, slash, rest.len);
+    if (find(authority, '@') < authority.len) {
+        return err_set(err, ERR_USAGE, "a ws:// URL takes no user and password");
+    }
+    out->port = out->tls ? 443 : 80;
+    rc = parse_host(authority, out, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (path.len >= sizeof(out->path)) {
+        return err_set(err, ERR_USAGE, "the path is longer than %zu bytes", sizeof(out->path) - 1);
+    }
+    if (find(path, '#') < path.len) {
+        return err_set(err, ERR_USAGE, "a WebSocket URL takes no #fragment");
+    }
+    memcpy(out->path, path.ptr, path.len);
+    out->path[path.len] = '\0';
+    if (path.len == 0) {
+        out->path[0] = '/';
+        out->path[1] = '\0';
+    }
+    return 0;
+}
+
+void url_describe(const struct url *url, char *out, size_t size)
+{
+    bool v6 = strchr(url->host, ':') != NULL;
+    int len = snprintf(out, size, "%s://%s%s%s:%u", url->scheme, v6 ? "[" : "", url->host,
+                       v6 ? "]" : "", url->port);
+    if (len < 0 || (size_t)len >= size) {
+        return;
+    }
+    bool ws = url->scheme[0] == 'w';
+    if (ws) {
+        snprintf(out + len, size - (size_t)len, "%s", url->path);
+    } else {
+        snprintf(out + len, size - (size_t)len, "/%u", url->db);
+    }
+}
