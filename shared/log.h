@@ -43,7 +43,8 @@ const char *log_u64(uint64_t n);
 const char *log_i64(int64_t n);
 /* The slice as text, cut at 200 bytes, in one of the same buffers. */
 const char *log_slice(struct slice s);
-/* Write what is still held back, waiting at most `timeout_ms`. Call before exit. */
+/* Write what is still held back, waiting at most `timeout_ms`. Call before exit; with 0, now and then
+ * from a timer, so that lines kept for a slow reader do not wait for the next event. */
 void log_flush(int timeout_ms);
 
 #endif
