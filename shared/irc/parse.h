@@ -21,25 +21,26 @@ struct irc_line {
     size_t nparams; /* the trailing one included, without ':' */
 };
 
-/* Parse one line without CR LF. Returns 0, or -ERR_PROTOCOL: empty, too long, no command, NUL, CR or
- * LF inside. Never reads outside `raw`. */
+/* Parse one line without CR LF. Returns 0, or -ERR_PROTOCOL: empty, too long, no command, NUL, CR
+ * or LF inside. Never reads outside `raw`. */
 MUST_USE int irc_parse(struct slice raw, struct irc_line *out, struct err *err);
-/* The escaped value of a tag; false if the line has no such tag. A tag without '=' is empty. The last
- * of several with the same key counts (IRCv3). */
+/* The escaped value of a tag; false if the line has no such tag. A tag without '=' is empty. The
+ * last of several with the same key counts (IRCv3). */
 MUST_USE bool irc_tag(const struct irc_line *line, const char *key, struct slice *value);
 /* Unescape a tag value (\: \s \\ \r \n, IRCv3 message-tags) into `out`; returns the length. `out`
  * holds value.len bytes; no NUL is written. */
 size_t irc_tag_unescape(struct slice value, char *out);
 /* Walk over all tags: `*cursor` starts as line->tags; false at the end. */
 MUST_USE bool irc_tag_next(struct slice *cursor, struct slice *key, struct slice *value);
-/* The channel of the line without '#': the first parameter that begins with '#'; empty if none. */
+/* The channel of the line without '#': the first parameter that begins with '#'; empty if none. A
+ * trailing parameter (behind ':') is text and only looked at where it is the only one. */
 struct slice irc_channel(const struct irc_line *line);
 
-/* Is this a channel's login: 1 to 25 of a-z 0-9 _ after normalising? Twitch logins are at least 3 (older
- * ones 1) and at most 25 characters. */
+/* Is this a channel's login: 1 to 25 of a-z 0-9 _ after normalising? Twitch logins are at least 3
+ * (older ones 1) and at most 25 characters. */
 bool irc_channel_valid(struct slice name);
-/* Normalise what a user wrote: one leading '#' dropped, ASCII lower case. Writes at most size - 1 bytes
- * and a NUL; false if the result is not valid. */
+/* Normalise what a user wrote: one leading '#' dropped, ASCII lower case. Writes at most size - 1
+ * bytes and a NUL; false if the result is not valid. */
 MUST_USE bool irc_channel_normalise(struct slice name, char *out, size_t size);
 #define IRC_CHANNEL_CHARS 26 /* the longest channel, and the NUL */
 
@@ -53,13 +54,14 @@ struct irc_splitter {
 };
 void irc_splitter_init(struct irc_splitter *s);
 void irc_splitter_finish(struct irc_splitter *s);
-/* Feed bytes; on_line is called for each whole non-empty line (CR LF, or LF alone, taken off), which is
- * valid during the call. A line of over IRC_MAX_LINE_BYTES is skipped whole and counted. on_line returns false
- * to stop (the connection is being closed): the rest of the bytes is dropped. */
+/* Feed bytes; on_line is called for each whole non-empty line (CR LF, or LF alone, taken off),
+ * which is valid during the call. A line of over IRC_MAX_LINE_BYTES is skipped whole and counted.
+ * on_line returns false to stop (the connection is being closed): the rest of the bytes is dropped,
+ * and on_line may then even have finished the splitter. */
 void irc_splitter_feed(struct irc_splitter *s, struct slice bytes,
                        bool (*on_line)(void *ctx, struct slice line), void *ctx);
-/* A WebSocket message ended: a line that is begun ends here too (Twitch ends a message with CR LF; a
- * peer that leaves it out means the same), unless `keep_partial`. */
+/* A WebSocket message ended: a line that is begun ends here too (Twitch ends a message with CR LF;
+ * a peer that leaves it out means the same). Not called for the pieces of one message. */
 void irc_splitter_end_message(struct irc_splitter *s, bool (*on_line)(void *ctx, struct slice line),
                               void *ctx);
 

@@ -1,8 +1,9 @@
 /* IRC formatter: the only place where lines to Twitch are made; nothing can be injected into them.
  *
- * Every function appends one whole line with CR LF to `out`, or nothing and returns -ERR_PROTOCOL with
- * what is wrong: CR, LF or NUL in a text, a space or ':' where one would change the meaning, an invalid
- * channel or login, a line over IRC_MAX_SENT_BYTES. */
+ * Every function appends one whole line with CR LF to `out`, or nothing and returns -ERR_PROTOCOL
+ * with what is wrong: CR, LF or NUL in a text, a space or ':' where one would change the meaning,
+ * an invalid channel or login, a line over IRC_MAX_SENT_BYTES; or -ERR_FULL where `out` has no
+ * room. */
 #ifndef SHOAL_IRC_WRITE_H
 #define SHOAL_IRC_WRITE_H
 
@@ -12,17 +13,19 @@
 #define IRC_MAX_SENT_BYTES 4096 /* with CR LF; Twitch cuts longer ones (go-twitch-irc#106) */
 #define IRC_MAX_TEXT_CHARS 500  /* characters (code points) of one chat message */
 
-/* CAP REQ, PASS and NICK, as Twitch wants them. `token` without "oauth:"; empty for an anonymous login
- * (NICK justinfan<digits>, no PASS). The caller wipes `out` after writing it. */
+/* CAP REQ, PASS and NICK, as Twitch wants them. `token` without "oauth:"; empty for an anonymous
+ * login (no PASS; NICK is `login` where that is justinfan<digits>, else a random one of these,
+ * which the 001 then names). The caller wipes `out` after writing it. */
 MUST_USE int irc_write_login(struct buf *out, struct slice login, struct slice token,
                              struct err *err);
 /* "JOIN #a,#b,#c": as many of the `n` channels as fit; `*written` says how many. */
 MUST_USE int irc_write_join(struct buf *out, const struct slice *channels, size_t n,
                             size_t *written, struct err *err);
 MUST_USE int irc_write_part(struct buf *out, struct slice channel, struct err *err);
-/* A chat message. `nonce` (client-nonce) and `reply_to` (reply-parent-msg-id) may be empty. A text that
- * begins with '/' or '.' is a command to Twitch: unless `as_command`, U+200B is put before it so that it is
- * said. Refused: empty text, over 500 characters, invalid UTF-8. */
+/* A chat message. `nonce` (client-nonce) and `reply_to` (reply-parent-msg-id) may be empty. A text
+ * that begins with '/' or '.' is a command to Twitch: unless `as_command`, U+200B is put before it
+ * so that it is said (it counts as a character). Refused: empty or blank text, over 500 characters,
+ * invalid UTF-8. */
 MUST_USE int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text,
                                struct slice nonce, struct slice reply_to, bool as_command,
                                struct err *err);

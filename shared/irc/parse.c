@@ -1,0 +1,347 @@
+/* IRC parser and splitter: see parse.h for the grammar and who owns what.
+ *
+ * This is the hottest code of a node: each line of chat passes here once. So everything is found
+ * with memchr (which the C library does 32 bytes at a time), nothing is copied, and nothing is
+ * allocated except for a line that was cut over two frames. The input is hostile: each step works
+ * on a rest that is known to end at the end of the line. */
+#include "shared/irc/parse.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SPLITTER_KEEP_BYTES 4096 /* a larger buffer is given back after its line */
+
+/* Take everything up to the next space off `rest`, and the spaces after it. */
+static struct slice take_word(struct slice *rest)
+{
+    struct slice word = *rest;
+    const char *space = rest->len == 0 ? NULL : memchr(rest->ptr, ' ', rest->len);
+
+    if (space != NULL) {
+        word.len = (size_t)(space - rest->ptr);
+    }
+    rest->ptr += word.len;
+    rest->len -= word.len;
+    while (rest->len > 0 && rest->ptr[0] == ' ') {
+        rest->ptr++;
+        rest->len--;
+    }
+    return word;
+}
+
+static struct slice without_first(struct slice s)
+{
+    return (struct slice){s.ptr + 1, s.len - 1};
+}
+
+static void parse_params(struct slice rest, struct irc_line *out)
+{
+    out->nparams = 0;
+    while (rest.len > 0 && out->nparams < IRC_MAX_PARAMS) {
+        /* RFC 1459: the fifteenth parameter takes what is left, with or without its ':'. */
+        bool last = out->nparams == IRC_MAX_PARAMS - 1;
+
+        if (rest.ptr[0] == ':') {
+            out->params[out->nparams++] = without_first(rest);
+            return;
+        }
+        out->params[out->nparams++] = last ? rest : take_word(&rest);
+    }
+}
+
+static struct slice nick_of(struct slice prefix)
+{
+    struct slice nick = prefix;
+    const char *end = prefix.len == 0 ? NULL : memchr(prefix.ptr, '!', prefix.len);
+
+    if (end == NULL && prefix.len > 0) {
+        end = memchr(prefix.ptr, '@', prefix.len);
+    }
+    if (end != NULL) {
+        nick.len = (size_t)(end - prefix.ptr);
+    }
+    return nick;
+}
+
+int irc_parse(struct slice raw, struct irc_line *out, struct err *err)
+{
+    struct slice rest = raw;
+
+    if (raw.len == 0) {
+        return err_set(err, ERR_PROTOCOL, "empty line");
+    }
+    if (raw.len > IRC_MAX_LINE_BYTES) {
+        return err_set(err, ERR_PROTOCOL, "a line of %zu bytes, more than %d", raw.len,
+                       IRC_MAX_LINE_BYTES);
+    }
+    if (memchr(raw.ptr, '\0', raw.len) != NULL || memchr(raw.ptr, '\r', raw.len) != NULL ||
+        memchr(raw.ptr, '\n', raw.len) != NULL) {
+        return err_set(err, ERR_PROTOCOL, "NUL, CR or LF inside a line");
+    }
+
+    out->raw = raw;
+    out->tags = (struct slice){raw.ptr, 0};
+    out->prefix = (struct slice){raw.ptr, 0};
+    if (rest.ptr[0] == '@') {
+        out->tags = without_first(take_word(&rest));
+    }
+    if (rest.len > 0 && rest.ptr[0] == ':') {
+        out->prefix = without_first(take_word(&rest));
+    }
+    out->nick = nick_of(out->prefix);
+    out->command = take_word(&rest);
+    if (out->command.len == 0) {
+        return err_set(err, ERR_PROTOCOL, "a line without a command");
+    }
+    parse_params(rest, out);
+    return 0;
+}
+
+bool irc_tag_next(struct slice *cursor, struct slice *key, struct slice *value)
+{
+    while (cursor->len > 0) {
+        struct slice pair = *cursor;
+        const char *end = memchr(pair.ptr, ';', pair.len);
+        const char *equals;
+
+        if (end == NULL) {
+            cursor->ptr += cursor->len;
+            cursor->len = 0;
+        } else {
+            pair.len = (size_t)(end - pair.ptr);
+            cursor->ptr += pair.len + 1;
+            cursor->len -= pair.len + 1;
+        }
+        if (pair.len == 0) {
+            continue;
+        }
+        equals = memchr(pair.ptr, '=', pair.len);
+        if (equals == NULL) {
+            *key = pair;
+            *value = (struct slice){pair.ptr + pair.len, 0};
+        } else {
+            *key = (struct slice){pair.ptr, (size_t)(equals - pair.ptr)};
+            *value = (struct slice){equals + 1, pair.len - key->len - 1};
+        }
+        return true;
+    }
+    return false;
+}
+
+bool irc_tag(const struct irc_line *line, const char *key, struct slice *value)
+{
+    struct slice cursor = line->tags;
+    struct slice found_key;
+    struct slice found_value;
+    size_t key_len = strlen(key);
+    bool found = false;
+
+    while (irc_tag_next(&cursor, &found_key, &found_value)) {
+        if (found_key.len == key_len && memcmp(found_key.ptr, key, key_len) == 0) {
+            *value = found_value;
+            found = true;
+        }
+    }
+    return found;
+}
+
+size_t irc_tag_unescape(struct slice value, char *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < value.len; i++) {
+        char c = value.ptr[i];
+
+        if (c != '\\') {
+            out[n++] = c;
+            continue;
+        }
+        if (++i == value.len) {
+            break; /* IRCv3: a lone backslash at the end is dropped */
+        }
+        switch (value.ptr[i]) {
+        case ':':
+            out[n++] = ';';
+            break;
+        case 's':
+            out[n++] = ' ';
+            break;
+        case 'r':
+            out[n++] = '\r';
+            break;
+        case 'n':
+            out[n++] = '\n';
+            break;
+        default: /* "\\" is a backslash; before anything else it is dropped */
+            out[n++] = value.ptr[i];
+            break;
+        }
+    }
+    return n;
+}
+
+struct slice irc_channel(const struct irc_line *line)
+{
+    for (size_t i = 0; i < line->nparams; i++) {
+        struct slice param = line->params[i];
+
+        /* A trailing parameter is text of a user, not a channel, unless it is all there is. The
+         * byte before a parameter is always inside the line: a command comes first. */
+        if (param.len > 0 && param.ptr[0] == '#' && (i == 0 || param.ptr[-1] != ':')) {
+            return without_first(param);
+        }
+    }
+    return (struct slice){line->raw.ptr, 0};
+}
+
+static bool is_channel_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+bool irc_channel_valid(struct slice name)
+{
+    if (name.len == 0 || name.len > IRC_CHANNEL_CHARS - 1) {
+        return false;
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        if (!is_channel_char(name.ptr[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool irc_channel_normalise(struct slice name, char *out, size_t size)
+{
+    if (size == 0) {
+        return false;
+    }
+    out[0] = '\0';
+    if (name.len > 0 && name.ptr[0] == '#') {
+        name = without_first(name);
+    }
+    if (name.len >= size) {
+        return false;
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        out[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
+    out[name.len] = '\0';
+    return irc_channel_valid((struct slice){out, name.len});
+}
+
+void irc_splitter_init(struct irc_splitter *s)
+{
+    *s = (struct irc_splitter){0};
+}
+
+void irc_splitter_finish(struct irc_splitter *s)
+{
+    free(s->pending);
+    irc_splitter_init(s);
+}
+
+/* Keep the begun line. One byte more than a line may have: it may be the CR of its end. */
+static void splitter_keep(struct irc_splitter *s, const char *ptr, size_t len)
+{
+    size_t need = s->len + len;
+
+    if (need > IRC_MAX_LINE_BYTES + 1) {
+        s->too_long++;
+        s->skipping = true;
+        s->len = 0;
+        return;
+    }
+    if (len == 0) {
+        return;
+    }
+    if (need > s->cap) {
+        size_t cap = s->cap == 0 ? 512 : s->cap;
+
+        while (cap < need) {
+            cap *= 2;
+        }
+        s->pending = xrealloc(s->pending, cap);
+        s->cap = cap;
+    }
+    memcpy(s->pending + s->len, ptr, len);
+    s->len = need;
+}
+
+/* Hand out one line. False if on_line wants no more; then on_line may have finished the splitter,
+ * so that nothing of it may be touched. */
+static bool splitter_emit(struct irc_splitter *s, struct slice line,
+                          bool (*on_line)(void *ctx, struct slice line), void *ctx)
+{
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
+        line.len--;
+    }
+    if (line.len == 0) {
+        return true;
+    }
+    if (line.len > IRC_MAX_LINE_BYTES) {
+        s->too_long++;
+        return true;
+    }
+    return on_line(ctx, line);
+}
+
+/* Hand out the line that was kept. */
+static bool splitter_emit_pending(struct irc_splitter *s,
+                                  bool (*on_line)(void *ctx, struct slice line), void *ctx)
+{
+    struct slice line = {s->pending, s->len};
+
+    s->len = 0;
+    if (!splitter_emit(s, line, on_line, ctx)) {
+        return false;
+    }
+    if (s->cap > SPLITTER_KEEP_BYTES) {
+        free(s->pending);
+        s->pending = NULL;
+        s->cap = 0;
+    }
+    return true;
+}
+
+void irc_splitter_feed(struct irc_splitter *s, struct slice bytes,
+                       bool (*on_line)(void *ctx, struct slice line), void *ctx)
+{
+    const char *p = bytes.ptr;
+    const char *end = p + bytes.len;
+
+    while (p < end) {
+        const char *newline = memchr(p, '\n', (size_t)(end - p));
+        size_t len = (size_t)((newline == NULL ? end : newline) - p);
+        bool more = true;
+
+        if (s->skipping) {
+            s->skipping = newline == NULL;
+        } else if (newline != NULL && s->len == 0) {
+            more = splitter_emit(s, (struct slice){p, len}, on_line, ctx);
+        } else {
+            splitter_keep(s, p, len);
+            if (newline != NULL && s->skipping) {
+                s->skipping = false;
+            } else if (newline != NULL) {
+                more = splitter_emit_pending(s, on_line, ctx);
+            }
+        }
+        if (!more || newline == NULL) {
+            return;
+        }
+        p = newline + 1;
+    }
+}
+
+void irc_splitter_end_message(struct irc_splitter *s, bool (*on_line)(void *ctx, struct slice line),
+                              void *ctx)
+{
+    s->skipping = false;
+    if (s->len > 0) {
+        (void)splitter_emit_pending(s, on_line, ctx);
+    }
+}
