@@ -1,0 +1,280 @@
+/* Registry: the cluster's state in Redis, one typed call for each step (shoal.lua).
+ *
+ * The only room that knows key names. A registry is a thin layer over one link: calls are sent at once
+ * and answered by callback in order. Several registries on several links may serve one process (a node
+ * renews on its fan-out link and claims sends on another).
+ *
+ * Every call returns 0 and calls back exactly once, or -ERR_DOWN and never calls back. Callbacks get an
+ * answer, or NULL and an err: ERR_LOST (this process is no longer the node or leader it was: LOST,
+ * DEPOSED), ERR_DOWN / ERR_TIMEOUT / ERR_CANCELED (the link failed: the step may or may not have been
+ * done), ERR_REPLY (Redis refused, or a broken answer). Answers and the slices in them are valid during
+ * the callback. Times in ms. Loop thread only. */
+#ifndef SHOAL_REDIS_REGISTRY_H
+#define SHOAL_REDIS_REGISTRY_H
+
+#include "shared/redis/link.h"
+
+#define REGISTRY_MAX_CHANNELS 1000 /* of one request */
+#define REGISTRY_MAX_ID       128  /* bytes of a request's or send's id */
+
+struct registry;
+
+/* A registry of `cluster` on `link`; both borrowed for its life. */
+struct registry *registry_create(struct link *link, const char *cluster);
+void registry_destroy(struct registry *r);
+struct link *registry_link(const struct registry *r);
+
+/* Names ------------------------------------------------------------------------------------------ */
+
+/* "shoal:{main}:<rest>" / "shoal:main:<rest>", in the caller's buffer; NUL-terminated, cut if too
+ * small (256 bytes always suffice for valid names). Returns out. */
+const char *registry_key(const struct registry *r, char *out, size_t size, const char *rest);
+const char *registry_topic(const struct registry *r, char *out, size_t size, const char *rest);
+
+/* A new connection ------------------------------------------------------------------------------- */
+
+struct registry_greeting {
+    uint64_t link_id;       /* CLIENT ID of this link */
+    char run_id[41];        /* of the server */
+    char redis_version[32]; /* "7.0.15" */
+};
+typedef void (*registry_greeting_cb)(void *ctx, const struct registry_greeting *g,
+                                     const struct err *err);
+/* CLIENT ID and INFO server. */
+MUST_USE int registry_greet(struct registry *r, registry_greeting_cb cb, void *ctx);
+
+typedef void (*registry_done_cb)(void *ctx, const struct err *err); /* err NULL: done */
+/* Load the library where Redis has none or an older revision (FUNCTION LOAD REPLACE). A server
+ * without functions: ERR_REFUSED with the text that says which Redis is needed. */
+MUST_USE int registry_load(struct registry *r, registry_done_cb cb, void *ctx);
+/* Is the library there, at the contract's version? ERR_REFUSED "no coordinator has set up ..." if not. */
+MUST_USE int registry_check(struct registry *r, registry_done_cb cb, void *ctx);
+/* CLIENT KILL ID, for a link registered under `run_id` (nothing is killed where the server is another
+ * now: ids start anew). Done also when there is no such client any more. */
+MUST_USE int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb,
+                                void *ctx);
+/* Is that client connected? (CLIENT LIST ID) */
+typedef void (*registry_bool_cb)(void *ctx, bool yes, const struct err *err);
+MUST_USE int registry_link_alive(struct registry *r, uint64_t link_id, registry_bool_cb cb,
+                                 void *ctx);
+
+/* Nodes ------------------------------------------------------------------------------------------ */
+
+struct registry_node {
+    const char *node;
+    const char *incarnation;
+    uint64_t link_id;
+    const char *run_id;
+    const char *host;
+    const char *pid;
+    const char *version;
+    uint64_t capacity; /* shards it can hold */
+    const char *users; /* "a,b": users it has tokens for */
+    uint64_t takeover; /* the holder's link, which is known to be gone or killed; 0: none */
+};
+
+/* A shard as the registry has it, with its channels. */
+struct registry_shard {
+    struct slice id;
+    uint64_t epoch;
+    uint64_t rev;
+    struct slice user;
+    struct slice sender; /* `served` only: the shard, on this node, that sends for it */
+    size_t nchannels;
+    const struct slice *channels;
+};
+
+/* What a node should hold and serve. */
+struct registry_picture {
+    uint64_t lease_ms;
+    uint64_t rev;
+    uint64_t seq;                /* how far this node's fan-out has come */
+    bool stopped;                /* the cluster is stopped: keep everything, connect nothing */
+    struct slice default_sender; /* the shard that sends to channels nobody joined; may be empty */
+    uint64_t failed_retry_ms;
+    uint64_t resume_delay_ms;
+    bool changed; /* the fields below are filled: rev differs from the one asked with */
+    size_t nheld; /* ids of all shards placed here */
+    const struct slice *held;
+    size_t nheld_changed;
+    const struct registry_shard *held_changed; /* those that changed since */
+    size_t nserved;                            /* ids of all shards whose sends this node serves */
+    const struct slice *served;
+    size_t nserved_changed;
+    const struct registry_shard *served_changed;
+};
+
+struct registry_holder { /* who has the node id (register refused) */
+    struct slice host;
+    struct slice pid;
+    uint64_t link_id;
+    int64_t remaining_ms; /* of its lease; negative: past it */
+    uint64_t lease_ms;
+};
+
+/* `picture` on success; `holder` (and neither picture nor err) where another process holds the node id. */
+typedef void (*registry_register_cb)(void *ctx, const struct registry_picture *picture,
+                                     const struct registry_holder *holder, const struct err *err);
+MUST_USE int registry_register(struct registry *r, const struct registry_node *n,
+                               registry_register_cb cb, void *ctx);
+typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *picture,
+                                  const struct err *err);
+/* Renew with the rev seen last (-1: tell everything) and a report of what changed at this node, JSON
+ * or empty: {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","error"}},
+ * "channels":{NAME:{"shard","state","reason","next_try","since","moderator","room"}},
+ * "gaps":[{"channel","from","to","lines","reason"}],"node":{FIELD:VALUE}}; all members optional. */
+MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
+                            struct slice report, registry_renew_cb cb, void *ctx);
+/* Leave in order; calls again by itself until all shards are placed elsewhere. */
+MUST_USE int registry_leave(struct registry *r, const char *node, const char *incarnation,
+                            registry_done_cb cb, void *ctx);
+
+/* Leader ----------------------------------------------------------------------------------------- */
+
+struct registry_leader { /* who calls */
+    const char *id;
+    const char *incarnation;
+    char token[24]; /* of the last "leading"; set by the caller */
+    uint64_t link_id;
+    const char *run_id;
+    const char *host;
+    const char *pid;
+};
+
+struct registry_expired {
+    struct slice node;
+    uint64_t link_id;
+    struct slice run_id;
+};
+
+struct registry_lead {
+    bool leading;
+    /* standby: */
+    struct slice leader_id;
+    uint64_t remaining_ms;
+    /* leading: */
+    struct slice token;
+    uint64_t lease_ms;
+    uint64_t shards_rev;      /* grows when the senders may have to be chosen anew */
+    int64_t next_deadline_ms; /* until the next node's lease ends, if it does not renew; -1: none */
+    uint64_t nodes;
+    uint64_t waiting;  /* wanted channels without a shard */
+    uint64_t homeless; /* shards without a node */
+    bool setup_done;
+    struct slice user; /* empty: not chosen yet */
+    size_t nexpired;
+    const struct registry_expired *expired;
+    size_t nidle;
+    const struct slice *idle; /* shards that may close */
+};
+typedef void (*registry_lead_cb)(void *ctx, const struct registry_lead *lead,
+                                 const struct err *err);
+/* Take or renew the lead. */
+MUST_USE int registry_lead(struct registry *r, const struct registry_leader *me,
+                           registry_lead_cb cb, void *ctx);
+MUST_USE int registry_resign(struct registry *r, const struct registry_leader *me,
+                             registry_done_cb cb, void *ctx);
+
+/* The first word of the answer and what follows it. */
+typedef void (*registry_word_cb)(void *ctx, struct slice word, struct slice rest,
+                                 const struct err *err);
+/* "expired", "more", "renewed", "grace" or "link". The link must have been killed before. An empty
+ * node only places homeless shards. */
+MUST_USE int registry_expire(struct registry *r, const struct registry_leader *me,
+                             struct slice node, uint64_t link_id, registry_word_cb cb, void *ctx);
+/* "added" NODE, "exists", "refused" WHY. */
+MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader *me,
+                                const char *shard, struct slice user, bool closes_idle,
+                                registry_word_cb cb, void *ctx);
+
+/* A request's entry in the stream and its id; both empty for what the leader does by itself. */
+struct registry_request {
+    struct slice entry;
+    struct slice id;
+};
+/* "done" REPLY (JSON), "again" REPLY (it was answered before), "gone" (the entry is). `mode` "join",
+ * "initial" or "waiting". Channels as users write them; the step normalises and validates. */
+MUST_USE int registry_assign(struct registry *r, const struct registry_leader *me,
+                             const struct registry_request *request, const char *mode,
+                             const struct slice *channels, size_t n, registry_word_cb cb,
+                             void *ctx);
+/* The same; `mode` "part" (channels) or "idle" (shards). */
+MUST_USE int registry_release(struct registry *r, const struct registry_leader *me,
+                              const struct registry_request *request, const char *mode,
+                              const struct slice *names, size_t n, registry_word_cb cb, void *ctx);
+/* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" NAME VALUE ...,
+ * "senders" SHARD SENDER ...; any other op is refused as unknown. */
+MUST_USE int registry_configure(struct registry *r, const struct registry_leader *me,
+                                const struct registry_request *request, struct slice op,
+                                const struct slice *args, size_t n, registry_word_cb cb, void *ctx);
+
+/* Budgets and sends -------------------------------------------------------------------------------- */
+
+typedef void (*registry_draw_cb)(void *ctx, const uint64_t *waits_ms, size_t n,
+                                 const struct err *err);
+/* Up to n slots of the user's budget, "login" or "join": ms from now to each. */
+MUST_USE int registry_draw(struct registry *r, const char *node, const char *incarnation,
+                           struct slice user, const char *kind, size_t n, registry_draw_cb cb,
+                           void *ctx);
+
+struct registry_send {
+    struct slice channel;
+    struct slice id;
+    struct slice text;
+    struct slice reply_to;
+    struct slice user;
+    struct slice ttl_ms; /* decimal, or empty */
+    struct slice by;
+    bool as_command;
+};
+/* "accepted" ENTRY. */
+MUST_USE int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
+                                  const struct registry_send *send, registry_word_cb cb, void *ctx);
+
+enum registry_claim_word {
+    CLAIM_GONE,      /* the entry is: nothing to do */
+    CLAIM_DONE,      /* it got its result without being said (expired, rejected, said before) */
+    CLAIM_BUSY,      /* another entry of that channel is claimed: try again when that is done */
+    CLAIM_LATER,     /* the budget: try again in wait_ms */
+    CLAIM_ELSEWHERE, /* another node serves the channel, or none */
+    CLAIMED,         /* write it in wait_ms */
+};
+struct registry_claim {
+    enum registry_claim_word word;
+    uint64_t wait_ms;
+    struct slice shard;        /* write it on this shard's connection */
+    struct registry_send send; /* CLAIMED: channel, id, text, reply_to, as_command */
+};
+typedef void (*registry_claim_cb)(void *ctx, const struct registry_claim *claim,
+                                  const struct err *err);
+/* Claim an outbox entry. Node and incarnation "": only expire it if it is too old (CLAIM_DONE). */
+MUST_USE int registry_send_claim(struct registry *r, const char *node, const char *incarnation,
+                                 struct slice entry, registry_claim_cb cb, void *ctx);
+/* It was surely not written: may be claimed again. */
+MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
+                                   struct slice entry, registry_done_cb cb, void *ctx);
+/* The one result: status "sent", "rejected", "expired" or "unknown"; reason and text may be empty. */
+MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,
+                                struct slice entry, const char *status, struct slice reason,
+                                struct slice text, registry_done_cb cb, void *ctx);
+
+/* Streams (requests, outbox): entries as they come --------------------------------------------------- */
+
+struct registry_entry {
+    struct slice id;
+    size_t nfields;             /* pairs */
+    const struct slice *fields; /* name, value, name, value, ... */
+};
+/* The value of a field, or the empty slice. */
+struct slice registry_field(const struct registry_entry *e, const char *name);
+typedef void (*registry_entries_cb)(void *ctx, const struct registry_entry *entries, size_t n,
+                                    const struct err *err);
+/* XREAD BLOCK on `stream` ("requests" or "outbox") after `after`; n = 0 when nothing came in block_ms. At
+ * most 200 entries. Blocks the link: use one of its own. */
+MUST_USE int registry_read_stream(struct registry *r, const char *stream, const char *after,
+                                  uint64_t block_ms, registry_entries_cb cb, void *ctx);
+/* XRANGE from `from` (inclusive; "-": the first) on, at most `count`. */
+MUST_USE int registry_scan_stream(struct registry *r, const char *stream, const char *from,
+                                  size_t count, registry_entries_cb cb, void *ctx);
+
+#endif
