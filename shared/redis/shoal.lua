@@ -60,7 +60,10 @@ local SETTINGS = {
 local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been reached.'
 local ERR_NO_ROOM = 'No node has room for another shard.'
 
-local call = redis.call
+-- redis.call does not exist yet while the library is being loaded.
+local function call(...)
+    return redis.call(...)
+end
 
 local function badarg(text)
     return redis.error_reply('BADARG ' .. text)
