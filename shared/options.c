@@ -1,0 +1,470 @@
+/* Options: gathers values from flags, environment, file and defaults, in that order of precedence,
+ * and checks those in force.
+ *
+ * options_parse goes through the sources from the strongest to the weakest and fills in what no
+ * stronger one gave. A value is judged only when it is in force: a wrong line in a shared file does
+ * not stop a program that was given a right flag. Values, help and file are in options_*.c. */
+#include "shared/options_impl.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_FILE "/etc/shoal/shoal.conf"
+#define NAME_MAX_LEN 80
+
+/* getopt's codes; those of the table's options are CODE_FIRST + index. */
+enum {
+    CODE_ARGUMENT = 1,
+    CODE_HELP = 256,
+    CODE_VERSION,
+    CODE_CONFIG,
+    CODE_CHECK,
+    CODE_PRINT,
+    CODE_FIRST
+};
+
+static const struct option common_options[] = {
+    {"help", no_argument, NULL, CODE_HELP},           {"version", no_argument, NULL, CODE_VERSION},
+    {"config", required_argument, NULL, CODE_CONFIG}, {"check", no_argument, NULL, CODE_CHECK},
+    {"print-config", no_argument, NULL, CODE_PRINT},
+};
+
+/* What flags asked for beside values. */
+struct request {
+    bool help;
+    bool version;
+    bool check;
+    bool print;
+    const char *config; /* borrowed from argv or the environment; NULL: the default file */
+};
+
+static void value_add(struct option_value *value, struct slice text)
+{
+    value->texts = xrealloc(value->texts, (value->count + 1) * sizeof(*value->texts));
+    value->texts[value->count++] = xstrndup(text.ptr, text.len);
+}
+
+static void value_clear(struct option_value *value)
+{
+    for (size_t i = 0; i < value->count; i++) {
+        free(value->texts[i]);
+    }
+    free(value->texts);
+    *value = (struct option_value){0};
+}
+
+/* Take the text from a source: the last one stands, those of a repeatable option add up. */
+static void value_give(const struct option_spec *spec, struct option_value *value,
+                       enum option_source source, const char *text)
+{
+    if (!(spec->flags & OPTION_REPEAT)) {
+        value_clear(value);
+        value_add(value, slice_of(text));
+    } else if (source == SOURCE_FLAG) {
+        value_add(value, slice_of(text));
+    } else {
+        for (text += strspn(text, " \t"); *text; text += strspn(text, " \t")) {
+            size_t len = strcspn(text, " \t");
+            value_add(value, (struct slice){text, len});
+            text += len;
+        }
+    }
+    value->source = source;
+}
+
+/* ", did you mean --x?" for the nearest of the flags, or of the keys; empty if none is near. */
+static void suggest(const struct options_program *program, const char *given, bool key, char *out,
+                    size_t size)
+{
+    char best[NAME_MAX_LEN] = "", name[NAME_MAX_LEN];
+    size_t least = SIZE_MAX;
+    for (const struct option_spec *spec = program->specs; spec->name; spec++) {
+        snprintf(name, sizeof(name), "%s", spec->name);
+        if (key) {
+            option_key(spec->name, name, sizeof(name));
+        }
+        size_t distance = option_distance(given, name);
+        if (distance < least) {
+            least = distance;
+            memcpy(best, name, sizeof(best));
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(common_options) && !key; i++) {
+        size_t distance = option_distance(given, common_options[i].name);
+        if (distance < least) {
+            least = distance;
+            snprintf(best, sizeof(best), "%s", common_options[i].name);
+        }
+    }
+    out[0] = '\0';
+    if (least != SIZE_MAX) {
+        snprintf(out, size, "; did you mean %s%s?", key ? "" : "--", best);
+    }
+}
+
+static int unknown_flag(const struct options_program *program, const char *token, struct err *err)
+{
+    char name[NAME_MAX_LEN], hint[NAME_MAX_LEN + 32] = "";
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(token, "="), token);
+    if (strncmp(name, "--", 2) == 0) {
+        suggest(program, name + 2, false, hint, sizeof(hint));
+    }
+    return err_set(err, ERR_USAGE, "unknown option %s%s", name,
+                   *hint ? hint : "; --help lists them all");
+}
+
+/* getopt's view of the table; the caller frees it. */
+static struct option *long_options(const struct options *o)
+{
+    size_t common = ARRAY_LEN(common_options);
+    struct option *list = xcalloc(common + o->spec_count + 1, sizeof(*list));
+    memcpy(list, common_options, sizeof(common_options));
+    for (size_t i = 0; i < o->spec_count; i++) {
+        const struct option_spec *spec = &o->program->specs[i];
+        list[common + i] = (struct option){
+            .name = spec->name,
+            .has_arg = spec->type == OPTION_BOOL ? optional_argument : required_argument,
+            .val = CODE_FIRST + (int)i,
+        };
+    }
+    return list;
+}
+
+static int take_argument(struct options *o, const char *text, struct err *err)
+{
+    if (!o->program->takes_arguments) {
+        return err_set(err, ERR_USAGE, "unexpected argument \"%.100s\"; %s takes options only",
+                       text, o->program->name);
+    }
+    o->args = xrealloc(o->args, (o->arg_count + 1) * sizeof(*o->args));
+    o->args[o->arg_count++] = xstrdup(text);
+    return 0;
+}
+
+static void take_flag(struct options *o, int code, const char *text, struct request *request)
+{
+    switch (code) {
+    case CODE_HELP:
+        request->help = true;
+        break;
+    case CODE_VERSION:
+        request->version = true;
+        break;
+    case CODE_CHECK:
+        request->check = true;
+        break;
+    case CODE_PRINT:
+        request->print = true;
+        break;
+    case CODE_CONFIG:
+        request->config = text;
+        break;
+    default: {
+        size_t i = (size_t)(code - CODE_FIRST);
+        BUG_ON(code < CODE_FIRST || i >= o->spec_count);
+        value_give(&o->program->specs[i], &o->values[i], SOURCE_FLAG, text ? text : "true");
+    }
+    }
+}
+
+/* The name of a code, for messages. */
+static const char *flag_name(const struct option *list, int code)
+{
+    for (; list->name; list++) {
+        if (list->val == code) {
+            return list->name;
+        }
+    }
+    return "?";
+}
+
+/* One answer of getopt_long. `token` is what it looked at. */
+static int handle_flag(struct options *o, const struct option *list, int code, const char *token,
+                       struct request *request, struct err *err)
+{
+    if (code == CODE_ARGUMENT) {
+        return take_argument(o, optarg, err);
+    }
+    if (code == ':') {
+        return err_set(err, ERR_USAGE, "--%s needs a value", flag_name(list, optopt));
+    }
+    if (code == '?' && optopt >= CODE_HELP) {
+        return err_set(err, ERR_USAGE, "--%s takes no value", flag_name(list, optopt));
+    }
+    if (code == '?') {
+        return unknown_flag(o->program, token, err);
+    }
+    if (code == 'h') {
+        request->help = true;
+        return 0;
+    }
+    /* getopt takes abbreviations; a script that used one would break with the next new option. */
+    const char *name = flag_name(list, code);
+    if (strncmp(token, "--", 2) != 0 || strcspn(token + 2, "=") != strlen(name)) {
+        return unknown_flag(o->program, token, err);
+    }
+    take_flag(o, code, optarg, request);
+    return 0;
+}
+
+static int read_flags(struct options *o, int argc, char **argv, struct request *request,
+                      struct err *err)
+{
+    struct option *list = long_options(o);
+    int rc = 0;
+    opterr = 0;
+    optind = 0; /* glibc: start over, whatever was parsed before */
+    while (rc == 0 && !request->help && !request->version) {
+        /* '-': arguments come in their place, as code 1, and argv is left as it is. */
+        int code = getopt_long(argc, argv, "-:h", list, NULL);
+        if (code == -1) {
+            break;
+        }
+        bool apart = optarg && optind >= 2 && optarg == argv[optind - 1];
+        const char *token = argv[apart && code != CODE_ARGUMENT ? optind - 2 : optind - 1];
+        rc = handle_flag(o, list, code, token, request, err);
+    }
+    for (int i = optind; rc == 0 && i < argc && !request->help && !request->version; i++) {
+        rc = take_argument(o, argv[i], err); /* what follows "--" */
+    }
+    free(list);
+    return rc;
+}
+
+static void read_environment(struct options *o, struct request *request)
+{
+    for (size_t i = 0; i < o->spec_count; i++) {
+        char name[NAME_MAX_LEN];
+        option_env(o->program->specs[i].name, name, sizeof(name));
+        const char *text = getenv(name);
+        /* Set but empty is how compose files and units say "not given". */
+        if (o->values[i].source == SOURCE_NONE && text && *text) {
+            value_give(&o->program->specs[i], &o->values[i], SOURCE_ENV, text);
+        }
+    }
+    const char *config = getenv("SHOAL_CONFIG");
+    if (!request->config && config && *config) {
+        request->config = config;
+    }
+}
+
+static bool known_elsewhere(const struct options_program *program, const char *key)
+{
+    for (const char *const *at = program->known_elsewhere; at && *at; at++) {
+        if (strcmp(*at, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where a file's pairs go. `lines` remembers where each key stood, to tell a second one. */
+struct file_reading {
+    struct options *o;
+    size_t *lines;
+};
+
+static int on_file_pair(void *ctx, const char *key, const char *text, size_t line, struct err *err)
+{
+    struct file_reading *reading = ctx;
+    struct options *o = reading->o;
+    char name[NAME_MAX_LEN];
+    for (size_t i = 0; i < o->spec_count; i++) {
+        const struct option_spec *spec = &o->program->specs[i];
+        option_key(spec->name, name, sizeof(name));
+        if (strcmp(name, key) != 0) {
+            continue;
+        }
+        if (reading->lines[i] > 0 && !(spec->flags & OPTION_REPEAT)) {
+            return err_set(err, ERR_USAGE, "%s:%zu: %s was given before, in line %zu; keep one",
+                           o->file, line, key, reading->lines[i]);
+        }
+        reading->lines[i] = line;
+        struct option_value *value = &o->values[i];
+        if (value->source == SOURCE_NONE || value->source == SOURCE_FILE) {
+            value_give(spec, value, SOURCE_FILE, text);
+            value->line = line;
+        }
+        return 0;
+    }
+    if (known_elsewhere(o->program, key)) {
+        return 0;
+    }
+    char hint[NAME_MAX_LEN + 32];
+    suggest(o->program, key, true, hint, sizeof(hint));
+    return err_set(err, ERR_USAGE, "%s:%zu: unknown key \"%.60s\"%s", o->file, line, key, hint);
+}
+
+static int read_file(struct options *o, const struct request *request, struct err *err)
+{
+    const char *path = request->config ? request->config : DEFAULT_FILE;
+    if (!*path) {
+        return 0; /* --config= : no file */
+    }
+    o->file = xstrdup(path);
+    struct file_reading reading = {.o = o, .lines = xcalloc(o->spec_count, sizeof(*reading.lines))};
+    int rc = options_file_read(path, !request->config, on_file_pair, &reading, err);
+    free(reading.lines);
+    return rc;
+}
+
+/* "--x (from SHOAL_X)" before what is wrong with a value. */
+static int blame(const struct options *o, size_t i, struct err *err)
+{
+    const char *name = o->program->specs[i].name;
+    char env[NAME_MAX_LEN];
+    switch (o->values[i].source) {
+    case SOURCE_FLAG:
+        return err_wrap(err, "--%s (from the command line)", name);
+    case SOURCE_ENV:
+        option_env(name, env, sizeof(env));
+        return err_wrap(err, "--%s (from %s)", name, env);
+    case SOURCE_FILE:
+        return err_wrap(err, "--%s (from %s:%zu)", name, o->file, o->values[i].line);
+    default:
+        return err_wrap(err, "--%s (its default)", name);
+    }
+}
+
+static int fill_and_check(struct options *o, struct err *err)
+{
+    for (size_t i = 0; i < o->spec_count; i++) {
+        const struct option_spec *spec = &o->program->specs[i];
+        struct option_value *value = &o->values[i];
+        if (value->source == SOURCE_NONE && spec->fallback) {
+            value_give(spec, value, SOURCE_DEFAULT, spec->fallback);
+        }
+        for (size_t k = 0; k < value->count; k++) {
+            int64_t number;
+            if (option_value_parse(spec, value->texts[k], &number, err) < 0) {
+                return blame(o, i, err);
+            }
+            if (k == 0) {
+                value->number = number;
+            }
+        }
+    }
+    return 0;
+}
+
+static enum options_outcome answer(const struct options *o, const struct request *request)
+{
+    if (request->print) {
+        options_print_config(o, stdout);
+    } else if (request->check) {
+        printf("%s: the configuration is valid\n", o->program->name);
+    } else {
+        return OPTIONS_RUN;
+    }
+    return OPTIONS_DONE;
+}
+
+enum options_outcome options_parse(const struct options_program *program, int argc, char **argv,
+                                   struct options **out, struct err *err)
+{
+    struct options *o = xcalloc(1, sizeof(*o));
+    struct request request = {0};
+    enum options_outcome outcome = OPTIONS_ERROR;
+    *out = NULL;
+    o->program = program;
+    while (program->specs[o->spec_count].name) {
+        BUG_ON(strlen(program->specs[o->spec_count].name) + sizeof("SHOAL_") > NAME_MAX_LEN);
+        o->spec_count++;
+    }
+    o->values = xcalloc(o->spec_count, sizeof(*o->values));
+
+    if (read_flags(o, argc, argv, &request, err) < 0) {
+        goto done;
+    }
+    if (request.help) {
+        options_print_help(program, stdout);
+        outcome = OPTIONS_DONE;
+        goto done;
+    }
+    if (request.version) {
+        printf("%s %s\n", program->name, SHOAL_VERSION);
+        outcome = OPTIONS_DONE;
+        goto done;
+    }
+    read_environment(o, &request);
+    if (read_file(o, &request, err) < 0 || fill_and_check(o, err) < 0) {
+        goto done;
+    }
+    outcome = answer(o, &request);
+    if (outcome == OPTIONS_RUN) {
+        *out = o;
+        return outcome;
+    }
+done:
+    options_destroy(o);
+    return outcome;
+}
+
+void options_destroy(struct options *o)
+{
+    if (!o) {
+        return;
+    }
+    for (size_t i = 0; i < o->spec_count; i++) {
+        value_clear(&o->values[i]);
+    }
+    for (size_t i = 0; i < o->arg_count; i++) {
+        free(o->args[i]);
+    }
+    free(o->values);
+    free(o->args);
+    free(o->file);
+    free(o);
+}
+
+static const struct option_value *value_of(const struct options *o, const char *name)
+{
+    size_t i = 0;
+    while (i < o->spec_count && strcmp(o->program->specs[i].name, name) != 0) {
+        i++;
+    }
+    BUG_ON(i == o->spec_count);
+    return &o->values[i];
+}
+
+const char *options_string(const struct options *o, const char *name)
+{
+    const struct option_value *value = value_of(o, name);
+    return value->count > 0 ? value->texts[0] : NULL;
+}
+
+int64_t options_int(const struct options *o, const char *name)
+{
+    const struct option_value *value = value_of(o, name);
+    BUG_ON(value->count == 0);
+    return value->number;
+}
+
+bool options_bool(const struct options *o, const char *name)
+{
+    return value_of(o, name)->number != 0;
+}
+
+size_t options_count(const struct options *o, const char *name)
+{
+    return value_of(o, name)->count;
+}
+
+const char *options_at(const struct options *o, const char *name, size_t i)
+{
+    const struct option_value *value = value_of(o, name);
+    BUG_ON(i >= value->count);
+    return value->texts[i];
+}
+
+size_t options_argc(const struct options *o)
+{
+    return o->arg_count;
+}
+
+const char *options_arg(const struct options *o, size_t i)
+{
+    BUG_ON(i >= o->arg_count);
+    return o->args[i];
+}

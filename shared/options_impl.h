@@ -1,0 +1,61 @@
+/* Options, inside: what the files of the room share. Nobody else includes this, but its tests. */
+#ifndef SHOAL_OPTIONS_IMPL_H
+#define SHOAL_OPTIONS_IMPL_H
+
+#include "shared/options.h"
+
+enum option_source { SOURCE_NONE, SOURCE_FLAG, SOURCE_ENV, SOURCE_FILE, SOURCE_DEFAULT };
+
+/* What one option came to. */
+struct option_value {
+    char **texts; /* owned; one, or several of an OPTION_REPEAT; NULL: no value */
+    size_t count;
+    int64_t number;            /* of texts[0], unless it is a string */
+    enum option_source source; /* where all of the texts came from */
+    size_t line;               /* in the file */
+};
+
+struct options {
+    const struct options_program *program; /* borrowed: tables are static */
+    size_t spec_count;
+    struct option_value *values; /* one for each spec, in the same order */
+    char **args;                 /* owned */
+    size_t arg_count;
+    char *file; /* owned; the file that was read, or NULL */
+};
+
+/* options_file.c */
+
+#define OPTIONS_FILE_MAX_BYTES (256 * 1024)
+
+/* Called for each `key = value`; a negative answer ends the parsing and is its result. */
+typedef int options_pair_cb(void *ctx, const char *key, const char *value, size_t line,
+                            struct err *err);
+/* Parse the content of a file; `path` is for messages. 0, -ERR_USAGE, or what `on_pair` said. */
+MUST_USE int options_file_parse(struct slice content, const char *path, options_pair_cb *on_pair,
+                                void *ctx, struct err *err);
+/* Read and parse a file. `may_lack`: a file that does not exist counts as an empty one. */
+MUST_USE int options_file_read(const char *path, bool may_lack, options_pair_cb *on_pair, void *ctx,
+                               struct err *err);
+
+/* options_value.c */
+
+/* Turn the text into a number by the option's type (0 for strings), within its bounds, and run its
+ * check. -ERR_USAGE says what is wrong and what is allowed, without naming the option. */
+MUST_USE int option_value_parse(const struct option_spec *spec, const char *text, int64_t *number,
+                                struct err *err);
+/* The text of a secret as it may be shown; the caller frees it. */
+char *option_value_mask(const char *text);
+/* Edit distance below which a misspelt name is taken for another; SIZE_MAX if not close. */
+size_t option_distance(const char *given, const char *known);
+/* The flag's name as key of the file (dashes become underscores); into `out`. */
+void option_key(const char *name, char *out, size_t size);
+/* The flag's name as environment variable (SHOAL_REDIS_URL); into `out`. */
+void option_env(const char *name, char *out, size_t size);
+
+/* options_print.c */
+
+void options_print_help(const struct options_program *program, FILE *to);
+void options_print_config(const struct options *o, FILE *to);
+
+#endif
