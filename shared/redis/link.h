@@ -14,7 +14,11 @@
  * hiredis parses replies (redisReader) and formats commands; connecting, TLS, deadlines and order are
  * ours, on uv_tcp, since Debian 12's hiredis hides connection errors and has neither deadlines nor TLS.
  *
- * Owns its socket and queues. Borrows the uv loop and the options' strings for its life. Loop thread only. */
+ * Hostile servers are bounded: a reply over 512 MiB or of more than 8 million elements is a protocol error.
+ *
+ * Owns its socket and queues. Borrows the uv loop and the url for its life (the url is read anew for each
+ * connection, so a rotated password may be put into it; tls_ca likewise is a file read anew). SIGPIPE must be
+ * ignored (loop_init does it). Loop thread only. */
 #ifndef SHOAL_REDIS_LINK_H
 #define SHOAL_REDIS_LINK_H
 
@@ -26,9 +30,10 @@
 
 struct link;
 
-/* A reply, or `reply` NULL and `err` set (-ERR_DOWN, -ERR_TIMEOUT). A Redis error reply is a reply
- * (REDIS_REPLY_ERROR). Called exactly once for each accepted command; may call link functions, but
- * link_close only takes effect after it returns. `reply` is valid during the call. */
+/* A reply, or `reply` NULL and `err` set: ERR_TIMEOUT when it is the deadline of a command that brought
+ * the link down, ERR_DOWN for any other loss, ERR_CANCELED after link_close. A Redis error reply is a
+ * reply (REDIS_REPLY_ERROR). Called exactly once for each accepted command; may call link functions, but
+ * link_close and link_reset only take effect after it returns. `reply` is valid during the call. */
 typedef void (*link_reply_cb)(void *ctx, const struct redisReply *reply, const struct err *err);
 
 struct link_options {
@@ -47,16 +52,21 @@ struct link_options {
 
 /* Start connecting at once. Options are copied, what they point to is borrowed (tls_ca, name: copied). */
 struct link *link_create(uv_loop_t *loop, const struct link_options *options);
-/* Close for good: unanswered commands call back with -ERR_CANCELED, then on_closed(ctx) is called from the
- * loop, when the memory is gone; it may be NULL. No other callback after link_close returns. */
+/* Close for good: unanswered commands call back with ERR_CANCELED, then on_closed(ctx) is called from the
+ * loop, when the memory is gone; it may be NULL. No other callback after link_close returns, except where
+ * it is called inside a callback of this link: then the unanswered commands call back when that returned.
+ * A name lookup that hangs in the resolver delays on_closed until it ends. Call once. */
 void link_close(struct link *link, void (*on_closed)(void *ctx), void *ctx);
 bool link_is_up(const struct link *link);
-/* Drop the connection and connect anew now (a command's answer made it useless, a role changed). `why`
- * goes to on_down. */
+/* Drop the connection and connect anew (a command's answer made it useless, a role changed): at once if it
+ * had been up for a second, else after the backoff, so that a reset in on_up does not spin. From now on the
+ * link is not up; unanswered commands and on_down (ERR_DOWN, `why`) follow from the loop. Not up: does
+ * nothing, it is on its way anyway. */
 void link_reset(struct link *link, const char *why);
 
-/* Send one command. `argv[i]` has argvlen[i] bytes (argvlen NULL: C strings). 0: accepted, cb comes;
- * -ERR_DOWN: not up, cb never comes. cb may be NULL (the reply is dropped). */
+/* Send one command, written at the end of the loop turn. `argv[i]` has argvlen[i] bytes (argvlen NULL: C
+ * strings). 0: accepted, cb comes; -ERR_DOWN: not up, -ERR_FULL: 256 MiB are unsent; then cb never comes.
+ * cb may be NULL (the reply is dropped). Not for raw_pushes. */
 MUST_USE int link_command_argv(struct link *link, int argc, const char **argv,
                                const size_t *argvlen, link_reply_cb cb, void *ctx);
 /* The same with hiredis's format (%s, %b): "SET %s %b". Never put a user's text into `fmt`. */
@@ -73,7 +83,7 @@ MUST_USE int link_send_raw(struct link *link, const struct slice *parts, size_t 
                            size_t replies, link_reply_cb cb, void *ctx);
 /* Bytes accepted and not yet taken by the socket. */
 size_t link_unsent_bytes(const struct link *link);
-/* raw_pushes only: bytes to send, nothing is expected back but pushes. */
+/* raw_pushes only: a command to send, nothing is expected back but pushes. 0, -ERR_DOWN or -ERR_FULL. */
 MUST_USE int link_send_push(struct link *link, int argc, const char **argv, const size_t *argvlen);
 
 /* Text of a reply of type string, status or error; the empty slice for others. */

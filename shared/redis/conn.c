@@ -1,0 +1,548 @@
+/* Conn: from a URL to a stream of plain bytes.
+ *
+ * How it works: a timer of 0 ms starts the work, so that nothing calls back from inside conn_open. A
+ * literal address is used as it is; a name goes through uv_getaddrinfo. Addresses are tried in turn,
+ * each with its share of the time that is left, on a fresh uv_tcp (libuv cannot connect one twice).
+ * Writes: `out` collects plain bytes; the idle handle flushes it before the loop sleeps (an active
+ * idle handle also keeps the loop from sleeping, whoever wrote and when). With TLS, `wire` collects
+ * what OpenSSL made of it. What the socket does not take moves to `inflight`, which stays put until
+ * libuv has written it. */
+#include "shared/redis/conn.h"
+
+#include "shared/buf.h"
+#include "shared/redis/tls.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONN_ADDRESSES  8            /* of a name; more are not tried */
+#define CONN_READ_BYTES (64 * 1024)  /* one read */
+#define CONN_PLAIN      (16 * 1024)  /* a TLS record */
+#define CONN_PARTS      512          /* parts tried at once */
+#define CONN_KEEP_BYTES (256 * 1024) /* an empty buffer larger than this gives its memory back */
+#define CONN_KEEPALIVE  15           /* seconds */
+
+enum conn_phase {
+    CONN_WAITING,
+    CONN_RESOLVING,
+    CONN_CONNECTING,
+    CONN_TLS,
+    CONN_OPEN,
+    CONN_CLOSING,
+};
+
+struct conn {
+    struct conn_options o; /* url is not used after conn_open */
+    uv_loop_t *loop;
+    enum conn_phase phase;
+    bool failed;      /* on_fail was called */
+    bool tcp_open;    /* tcp is initialised and not being closed */
+    bool writing;     /* inflight belongs to libuv */
+    unsigned handles; /* handles and the lookup that are not done yet */
+    uint64_t deadline;
+    char host[256];
+    char where[320];
+    uint16_t port;
+    bool use_tls;
+    struct err last; /* why the newest address failed */
+    uv_timer_t timer;
+    uv_idle_t idle;
+    uv_tcp_t tcp;
+    uv_getaddrinfo_t lookup;
+    uv_connect_t connect;
+    uv_write_t write;
+    struct sockaddr_storage address[CONN_ADDRESSES];
+    size_t naddresses;
+    size_t next_address;
+    struct tls *tls;
+    struct buf out;
+    struct buf wire;
+    struct buf inflight;
+    char in[CONN_READ_BYTES];
+};
+
+static void connect_next(struct conn *conn);
+static void conn_flush(struct conn *conn);
+static void on_timer(uv_timer_t *timer);
+
+static void conn_released(struct conn *conn)
+{
+    BUG_ON(conn->handles == 0);
+    conn->handles--;
+    if (conn->handles > 0) {
+        return;
+    }
+    void (*on_closed)(void *) = conn->o.on_closed;
+    void *ctx = conn->o.ctx;
+
+    tls_destroy(conn->tls);
+    buf_finish(&conn->out);
+    buf_finish(&conn->wire);
+    buf_finish(&conn->inflight);
+    free(conn);
+    on_closed(ctx);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    conn_released(handle->data);
+}
+
+void conn_close(struct conn *conn)
+{
+    if (conn->phase == CONN_CLOSING) {
+        return;
+    }
+    if (conn->phase == CONN_RESOLVING) {
+        (void)uv_cancel((uv_req_t *)&conn->lookup); /* its callback comes either way */
+    }
+    conn->phase = CONN_CLOSING;
+    if (conn->tcp_open) {
+        conn->tcp_open = false;
+        uv_close((uv_handle_t *)&conn->tcp, on_handle_closed);
+    }
+    uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&conn->idle, on_handle_closed);
+}
+
+/* Report once; the owner closes. */
+static void conn_fail(struct conn *conn, const struct err *why)
+{
+    if (conn->phase == CONN_CLOSING || conn->failed) {
+        return;
+    }
+    struct err told = *why;
+
+    conn->failed = true;
+    uv_idle_stop(&conn->idle);
+    conn->o.on_fail(conn->o.ctx, &told);
+}
+
+static void conn_fail_broken(struct conn *conn, int status)
+{
+    struct err err;
+
+    if (conn->phase == CONN_TLS && status == UV_EOF) {
+        err_set(&err, ERR_UNREACHABLE,
+                "%s closed the connection in the TLS handshake; is it a TLS port?", conn->where);
+    } else if (status == UV_EOF) {
+        err_set(&err, ERR_DOWN, "%s closed the connection", conn->where);
+    } else {
+        err_set(&err, ERR_DOWN, "the connection to %s broke: %s", conn->where, uv_strerror(status));
+    }
+    conn_fail(conn, &err);
+}
+
+static void buf_reuse(struct buf *b)
+{
+    if (b->cap > CONN_KEEP_BYTES) {
+        buf_finish(b);
+    } else {
+        buf_clear(b);
+    }
+}
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct conn *conn = request->data;
+
+    conn->writing = false;
+    buf_reuse(&conn->inflight);
+    if (status < 0) {
+        if (status != UV_ECANCELED) {
+            conn_fail_broken(conn, status);
+        }
+        return;
+    }
+    conn_flush(conn);
+}
+
+static void conn_flush(struct conn *conn)
+{
+    struct buf *from = conn->use_tls ? &conn->wire : &conn->out;
+    struct err err;
+    int taken;
+
+    uv_idle_stop(&conn->idle);
+    if (conn->writing || conn->failed || !conn->tcp_open) {
+        return;
+    }
+    if (conn->use_tls && conn->out.len > 0) {
+        if (tls_write(conn->tls, conn->out.data, conn->out.len, &err) != 0) {
+            err_wrap(&err, "%s", conn->where);
+            conn_fail(conn, &err);
+            return;
+        }
+        buf_reuse(&conn->out);
+        tls_take(conn->tls, &conn->wire);
+    }
+    if (from->len == 0) {
+        return;
+    }
+    uv_buf_t all = uv_buf_init(from->data, (unsigned)from->len);
+
+    taken = uv_try_write((uv_stream_t *)&conn->tcp, &all, 1);
+    if (taken < 0 && taken != UV_EAGAIN) {
+        conn_fail_broken(conn, taken);
+        return;
+    }
+    if (taken > 0 && (size_t)taken == from->len) {
+        buf_reuse(from);
+        return;
+    }
+    size_t skip = taken > 0 ? (size_t)taken : 0;
+    struct buf rest = *from;
+
+    *from = conn->inflight;
+    conn->inflight = rest;
+    all = uv_buf_init(rest.data + skip, (unsigned)(rest.len - skip));
+    conn->writing = true;
+    conn->write.data = conn;
+    taken = uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &all, 1, on_written);
+    if (taken != 0) {
+        conn->writing = false;
+        conn_fail_broken(conn, taken);
+    }
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    conn_flush(idle->data);
+}
+
+static void conn_opened(struct conn *conn)
+{
+    conn->phase = CONN_OPEN;
+    conn->o.on_open(conn->o.ctx);
+}
+
+static void tls_progress(struct conn *conn)
+{
+    char plain[CONN_PLAIN];
+    struct err err;
+    int n;
+
+    if (conn->phase == CONN_TLS) {
+        n = tls_handshake(conn->tls, &err);
+        tls_take(conn->tls, &conn->wire); /* an alert for the peer, too */
+        conn_flush(conn);
+        if (n < 0) {
+            err_wrap(&err, "%s cannot be reached", conn->where);
+            conn_fail(conn, &err);
+        }
+        if (n <= 0 || conn->failed) {
+            return;
+        }
+        conn_opened(conn);
+    }
+    while (conn->phase == CONN_OPEN && !conn->failed) {
+        n = tls_read(conn->tls, plain, sizeof(plain), &err);
+        if (n < 0) {
+            err_wrap(&err, "%s", conn->where);
+            conn_fail(conn, &err);
+            return;
+        }
+        if (n == 0) {
+            break;
+        }
+        conn->o.on_bytes(conn->o.ctx, plain, (size_t)n);
+    }
+    if (conn->phase == CONN_OPEN && !conn->failed) {
+        tls_take(conn->tls, &conn->wire); /* TLS 1.3 may answer a key update */
+        conn_flush(conn);
+    }
+}
+
+static void on_read_space(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    struct conn *conn = handle->data;
+
+    (void)suggested;
+    *out = uv_buf_init(conn->in, sizeof(conn->in));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
+{
+    struct conn *conn = stream->data;
+
+    if (conn->phase == CONN_CLOSING || conn->failed || n == 0) {
+        return;
+    }
+    if (n < 0) {
+        uv_read_stop(stream);
+        conn_fail_broken(conn, (int)n);
+    } else if (conn->use_tls) {
+        tls_receive(conn->tls, bytes->base, (size_t)n);
+        tls_progress(conn);
+    } else {
+        conn->o.on_bytes(conn->o.ctx, bytes->base, (size_t)n);
+    }
+}
+
+static void on_address_closed(uv_handle_t *handle)
+{
+    struct conn *conn = handle->data;
+    bool go_on = conn->phase != CONN_CLOSING;
+
+    conn_released(conn); /* the timer still holds conn if go_on */
+    if (go_on) {
+        connect_next(conn);
+    }
+}
+
+/* This address is of no use: take the next once the socket is closed. */
+static void address_failed(struct conn *conn, int status)
+{
+    err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: %s", conn->where,
+            uv_strerror(status));
+    uv_timer_stop(&conn->timer);
+    conn->tcp_open = false;
+    uv_close((uv_handle_t *)&conn->tcp, on_address_closed);
+}
+
+static void on_connected(uv_connect_t *request, int status)
+{
+    struct conn *conn = request->data;
+    struct err err;
+
+    if (status == UV_ECANCELED || conn->phase != CONN_CONNECTING || !conn->tcp_open) {
+        return;
+    }
+    if (status < 0) {
+        address_failed(conn, status);
+        return;
+    }
+    uv_timer_stop(&conn->timer);
+    (void)uv_tcp_nodelay(&conn->tcp, 1);
+    (void)uv_tcp_keepalive(&conn->tcp, 1, CONN_KEEPALIVE);
+    status = uv_read_start((uv_stream_t *)&conn->tcp, on_read_space, on_read);
+    if (status < 0) {
+        conn_fail_broken(conn, status);
+        return;
+    }
+    if (!conn->use_tls) {
+        conn_opened(conn);
+        return;
+    }
+    conn->phase = CONN_TLS;
+    conn->tls = tls_create(conn->host, conn->o.tls_ca, &err);
+    if (conn->tls == NULL) {
+        conn_fail(conn, &err);
+        return;
+    }
+    tls_progress(conn);
+}
+
+static void connect_next(struct conn *conn)
+{
+    uint64_t now = uv_now(conn->loop);
+    uint64_t left = conn->deadline > now ? conn->deadline - now : 1;
+    const struct sockaddr *address;
+    int rc;
+
+    if (conn->next_address == conn->naddresses) {
+        conn_fail(conn, &conn->last);
+        return;
+    }
+    address = (const struct sockaddr *)&conn->address[conn->next_address];
+    left /= conn->naddresses - conn->next_address;
+    conn->next_address++;
+    conn->phase = CONN_CONNECTING;
+    BUG_ON(uv_tcp_init(conn->loop, &conn->tcp) != 0);
+    conn->tcp.data = conn;
+    conn->tcp_open = true;
+    conn->handles++;
+    conn->connect.data = conn;
+    rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, on_connected);
+    if (rc != 0) {
+        address_failed(conn, rc);
+    } else if (conn->next_address < conn->naddresses) {
+        /* The last address may use what is left; the owner's deadline ends it. */
+        uv_timer_start(&conn->timer, on_timer, left, 0);
+    }
+}
+
+static void add_address(struct conn *conn, const struct sockaddr *address, size_t len)
+{
+    if (conn->naddresses < CONN_ADDRESSES && len <= sizeof(conn->address[0])) {
+        memcpy(&conn->address[conn->naddresses], address, len);
+        conn->naddresses++;
+    }
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
+    struct conn *conn = request->data;
+
+    if (conn->phase == CONN_CLOSING) {
+        uv_freeaddrinfo(found);
+        conn_released(conn);
+        return;
+    }
+    conn->handles--; /* the timer still holds conn */
+    if (status != 0) {
+        err_set(&conn->last, ERR_UNREACHABLE,
+                "%s cannot be reached: the name does not resolve (%s); check the host in redis_url",
+                conn->where, uv_strerror(status));
+    }
+    for (struct addrinfo *a = found; status == 0 && a != NULL; a = a->ai_next) {
+        add_address(conn, a->ai_addr, a->ai_addrlen);
+    }
+    uv_freeaddrinfo(found);
+    connect_next(conn);
+}
+
+static void conn_start(struct conn *conn)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    char port[8];
+    int rc;
+
+    if (uv_ip4_addr(conn->host, conn->port, &v4) == 0) {
+        add_address(conn, (const struct sockaddr *)&v4, sizeof(v4));
+        connect_next(conn);
+        return;
+    }
+    if (uv_ip6_addr(conn->host, conn->port, &v6) == 0) {
+        add_address(conn, (const struct sockaddr *)&v6, sizeof(v6));
+        connect_next(conn);
+        return;
+    }
+    snprintf(port, sizeof(port), "%u", (unsigned)conn->port);
+    conn->lookup.data = conn;
+    rc = uv_getaddrinfo(conn->loop, &conn->lookup, on_resolved, conn->host, port, &hints);
+    if (rc != 0) {
+        err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: the name cannot be used (%s)",
+                conn->where, uv_strerror(rc));
+        conn_fail(conn, &conn->last);
+        return;
+    }
+    conn->phase = CONN_RESOLVING;
+    conn->handles++;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct conn *conn = timer->data;
+
+    if (conn->phase == CONN_WAITING) {
+        conn_start(conn);
+    } else if (conn->phase == CONN_CONNECTING && conn->tcp_open) {
+        address_failed(conn, UV_ETIMEDOUT);
+    }
+}
+
+struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
+{
+    struct conn *conn = xcalloc(1, sizeof(*conn));
+    bool v6 = strchr(options->url->host, ':') != NULL;
+
+    conn->o = *options;
+    conn->loop = loop;
+    conn->deadline = uv_now(loop) + options->connect_ms;
+    conn->port = options->url->port;
+    conn->use_tls = options->url->tls;
+    snprintf(conn->host, sizeof(conn->host), "%s", options->url->host);
+    snprintf(conn->where, sizeof(conn->where), "%s://%s%s%s:%u", options->url->scheme,
+             v6 ? "[" : "", conn->host, v6 ? "]" : "", (unsigned)conn->port);
+    conn->o.url = NULL;
+    err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: the name has no address",
+            conn->where);
+    buf_init(&conn->out, options->unsent_max);
+    buf_init(&conn->wire, SIZE_MAX / 2);
+    buf_init(&conn->inflight, options->unsent_max);
+    BUG_ON(uv_timer_init(loop, &conn->timer) != 0 || uv_idle_init(loop, &conn->idle) != 0);
+    conn->timer.data = conn;
+    conn->idle.data = conn;
+    conn->handles = 2;
+    uv_timer_start(&conn->timer, on_timer, 0, 0);
+    return conn;
+}
+
+bool conn_write(struct conn *conn, const void *data, size_t len)
+{
+    BUG_ON(conn->phase != CONN_OPEN && conn->phase != CONN_CLOSING);
+    if (conn->phase == CONN_CLOSING || conn->failed) {
+        return true; /* on its way down: like bytes lost in the socket */
+    }
+    if (len > conn->o.unsent_max - conn->out.len) {
+        return false;
+    }
+    buf_append(&conn->out, data, len);
+    if (!conn->writing) {
+        uv_idle_start(&conn->idle, on_idle);
+    }
+    return true;
+}
+
+/* Bytes the socket took at once; an error shows again, and is reported, at the next flush. */
+static size_t write_at_once(struct conn *conn, const struct slice *parts, size_t nparts)
+{
+    uv_buf_t bufs[CONN_PARTS];
+    unsigned n = 0;
+    int taken;
+
+    if (conn->use_tls || conn->out.len > 0 || conn->writing) {
+        return 0;
+    }
+    for (; n < nparts && n < CONN_PARTS; n++) {
+        bufs[n] = uv_buf_init((char *)(uintptr_t)parts[n].ptr, (unsigned)parts[n].len);
+    }
+    taken = uv_try_write((uv_stream_t *)&conn->tcp, bufs, n);
+    return taken > 0 ? (size_t)taken : 0;
+}
+
+bool conn_writev(struct conn *conn, const struct slice *parts, size_t nparts)
+{
+    size_t total = 0;
+    size_t skip;
+
+    for (size_t i = 0; i < nparts; i++) {
+        total += parts[i].len;
+    }
+    BUG_ON(conn->phase != CONN_OPEN && conn->phase != CONN_CLOSING);
+    if (conn->phase == CONN_CLOSING || conn->failed) {
+        return true;
+    }
+    if (total > conn->o.unsent_max - conn->out.len) {
+        return false;
+    }
+    skip = write_at_once(conn, parts, nparts);
+    for (size_t i = 0; i < nparts; i++) {
+        size_t gone = skip < parts[i].len ? skip : parts[i].len;
+
+        skip -= gone;
+        if (gone < parts[i].len) {
+            buf_append(&conn->out, parts[i].ptr + gone, parts[i].len - gone);
+        }
+    }
+    if (conn->out.len > 0 && !conn->writing) {
+        uv_idle_start(&conn->idle, on_idle);
+    }
+    return true;
+}
+
+size_t conn_unsent(const struct conn *conn)
+{
+    size_t queued =
+        conn->writing ? uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp) : 0;
+
+    return conn->out.len + conn->wire.len + queued;
+}
+
+const char *conn_where(const struct conn *conn)
+{
+    return conn->where;
+}
+
+const char *conn_doing(const struct conn *conn)
+{
+    static const char *const names[] = {
+        "waiting", "resolving the name", "connecting", "in the TLS handshake", "open", "closing",
+    };
+
+    return names[conn->phase];
+}

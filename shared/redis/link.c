@@ -1,0 +1,691 @@
+/* Link: a connection to Redis that comes back by itself.
+ *
+ * How it works: `conn` gives a stream of bytes (name, TCP, TLS and writing are its matter); this file
+ * greets, parses replies, matches them with the commands in order (a ring, no allocation per
+ * command), watches deadlines and waits between tries. There is at most one conn: a new try starts
+ * when the wait is over *and* the old conn is gone.
+ *
+ * Callbacks may do anything. While one runs, `depth` is above 0, and link_close and link_reset only
+ * leave a note that link_settle carries out when the stack is unwound; nothing is freed under a
+ * callback.
+ *
+ * Deadlines: one timer, lazily armed: it fires at the deadline of what was the oldest command and is
+ * set anew if that was answered. When a deadline has passed, the loop gets one more look at the
+ * socket first: after a pause of this process, the answers may be lying there. */
+#include "shared/redis/link.h"
+
+#include "shared/backoff.h"
+#include "shared/buf.h"
+#include "shared/redis/conn.h"
+#include "shared/redis/greeting.h"
+
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINK_CONNECT_MS     3000
+#define LINK_REPLY_MS       3000
+#define LINK_BACKOFF_MS     50
+#define LINK_BACKOFF_CAP_MS 2000
+#define LINK_STABLE_MS      1000 /* up for this long: the next failure waits the least again */
+#define LINK_SECOND_LOOK_MS 20
+#define LINK_UNSENT_MAX     ((size_t)256 * 1024 * 1024)
+#define LINK_REPLY_MAX      ((size_t)512 * 1024 * 1024)
+#define LINK_ELEMENTS_MAX   ((size_t)8 * 1024 * 1024)
+#define LINK_RING_FIRST     64
+
+enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_CLOSED };
+
+#define BIT(state) (1u << (state))
+static const struct {
+    const char *name;
+    unsigned next;
+} link_states[] = {
+    [LINK_WAITING] = {"waiting", BIT(LINK_CONNECTING) | BIT(LINK_CLOSED)},
+    [LINK_CONNECTING] = {"connecting", BIT(LINK_GREETING) | BIT(LINK_WAITING) | BIT(LINK_CLOSED)},
+    [LINK_GREETING] = {"greeting", BIT(LINK_UP) | BIT(LINK_WAITING) | BIT(LINK_CLOSED)},
+    [LINK_UP] = {"up", BIT(LINK_WAITING) | BIT(LINK_CLOSED)},
+    [LINK_CLOSED] = {"closed", 0},
+};
+
+/* A command sent and not answered. */
+struct pending {
+    link_reply_cb cb;
+    void *ctx;
+    uint64_t deadline; /* uv_now */
+    size_t replies;    /* still to come; the last one is cb's */
+};
+
+struct ring {
+    struct pending *slot;
+    size_t cap; /* 0 or a power of two */
+    size_t head;
+    size_t len;
+};
+
+struct link {
+    struct link_options o;
+    char *tls_ca;
+    char *name;
+    uv_loop_t *loop;
+    enum link_state state;
+    uv_timer_t timer;
+    uv_idle_t settle;  /* carries out a link_reset made outside callbacks */
+    unsigned handles;  /* timer, settle, conn: the memory goes with the last */
+    struct conn *conn; /* also while it closes */
+    bool wait_over;    /* the backoff has passed, conn has not closed yet */
+    struct ring ring;
+    redisReader *reader;
+    redisReplyObjectFunctions parse;   /* hiredis's own, with a bounded createArray */
+    redisReplyObjectFunctions hiredis; /* hiredis's own */
+    size_t reply_bytes;                /* fed since the last whole reply */
+    size_t reply_elements;             /* announced by the reply being read */
+    unsigned greetings;                /* replies still to come */
+    struct backoff backoff;
+    uint64_t since;    /* uv_now when it went up */
+    uint64_t due;      /* when the timer fires, while up and armed */
+    bool second_look;  /* a deadline has passed, one more look at the socket is under way */
+    unsigned depth;    /* callbacks on the stack */
+    bool close_wanted; /* link_close was called */
+    bool reset_wanted; /* link_reset was called */
+    char reset_why[256];
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static void link_connect(struct link *link);
+static void link_settle(struct link *link);
+static void on_timer(uv_timer_t *timer);
+
+static void link_move(struct link *link, enum link_state to)
+{
+    BUG_ON((link_states[link->state].next & BIT(to)) == 0);
+    link->state = to;
+}
+
+static void ring_push(struct ring *ring, const struct pending *p)
+{
+    if (ring->len == ring->cap) {
+        size_t cap = ring->cap > 0 ? 2 * ring->cap : LINK_RING_FIRST;
+        struct pending *slot = xmalloc(cap * sizeof(*slot));
+
+        for (size_t i = 0; i < ring->len; i++) {
+            slot[i] = ring->slot[(ring->head + i) & (ring->cap - 1)];
+        }
+        free(ring->slot);
+        ring->slot = slot;
+        ring->cap = cap;
+        ring->head = 0;
+    }
+    ring->slot[(ring->head + ring->len) & (ring->cap - 1)] = *p;
+    ring->len++;
+}
+
+static struct pending *ring_head(struct ring *ring)
+{
+    return &ring->slot[ring->head];
+}
+
+static struct pending ring_pop(struct ring *ring)
+{
+    struct pending p = ring->slot[ring->head];
+
+    ring->head = (ring->head + 1) & (ring->cap - 1);
+    ring->len--;
+    return p;
+}
+
+/* Call back everything unanswered; what callbacks try to send is refused, so this ends. */
+static void link_abandon(struct link *link, const struct err *why)
+{
+    link->depth++;
+    while (link->ring.len > 0) {
+        struct pending p = ring_pop(&link->ring);
+
+        if (p.cb != NULL) {
+            p.cb(p.ctx, NULL, why);
+        }
+    }
+    link->depth--;
+}
+
+/* One of the handles is gone; the memory goes with the last. */
+static void link_released(struct link *link)
+{
+    link->handles--;
+    if (link->handles > 0) {
+        return;
+    }
+    void (*on_closed)(void *) = link->on_closed;
+    void *ctx = link->closed_ctx;
+
+    BUG_ON(link->state != LINK_CLOSED || link->ring.len > 0);
+    free(link->ring.slot);
+    free(link->tls_ca);
+    free(link->name);
+    free(link);
+    if (on_closed != NULL) {
+        on_closed(ctx);
+    }
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    link_released(handle->data);
+}
+
+static void on_conn_closed(void *ctx)
+{
+    struct link *link = ctx;
+
+    link->conn = NULL;
+    if (link->state == LINK_WAITING && link->wait_over) {
+        link->handles--;
+        link_connect(link);
+        return;
+    }
+    link_released(link);
+}
+
+static void drop_connection(struct link *link)
+{
+    if (link->conn != NULL) {
+        conn_close(link->conn);
+    }
+    if (link->reader != NULL) {
+        redisReaderFree(link->reader);
+        link->reader = NULL;
+    }
+}
+
+static void link_finish(struct link *link)
+{
+    struct err why;
+
+    err_set(&why, ERR_CANCELED, "the link was closed before the answer came");
+    link_move(link, LINK_CLOSED);
+    drop_connection(link);
+    uv_close((uv_handle_t *)&link->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&link->settle, on_handle_closed);
+    link_abandon(link, &why);
+}
+
+/* Down: say so to everybody who waits, then to on_down, then wait and try again. */
+static void link_fail(struct link *link, const struct err *cause, bool at_once)
+{
+    uint64_t up_ms = link->state == LINK_UP ? uv_now(link->loop) - link->since : 0;
+    struct err why = *cause;
+    struct err each = *cause;
+    uint64_t wait_ms;
+
+    BUG_ON(link->depth > 0);
+    if (each.code != ERR_TIMEOUT) {
+        each.code = ERR_DOWN;
+    }
+    link_move(link, LINK_WAITING);
+    link->reset_wanted = false;
+    link->wait_over = false;
+    drop_connection(link);
+    wait_ms = backoff_next(&link->backoff, up_ms);
+    if (at_once && up_ms >= LINK_STABLE_MS) {
+        wait_ms = 0;
+    }
+    uv_timer_start(&link->timer, on_timer, wait_ms, 0);
+    link_abandon(link, &each);
+    if (!link->close_wanted && link->o.on_down != NULL) {
+        link->depth++;
+        link->o.on_down(link->o.ctx, &why);
+        link->depth--;
+    }
+    link_settle(link);
+}
+
+/* Carry out what a callback asked for. */
+static void link_settle(struct link *link)
+{
+    if (link->depth > 0 || link->state == LINK_CLOSED) {
+        return;
+    }
+    uv_idle_stop(&link->settle);
+    if (link->close_wanted) {
+        link_finish(link);
+    } else if (link->reset_wanted) {
+        struct err why;
+
+        err_set(&why, ERR_DOWN, "%s", link->reset_why);
+        link_fail(link, &why, true);
+    }
+}
+
+static void on_settle(uv_idle_t *idle)
+{
+    link_settle(idle->data);
+}
+
+/* Make the timer fire no later than `deadline`. */
+static void watch_deadline(struct link *link, uint64_t deadline)
+{
+    uint64_t now = uv_now(link->loop);
+
+    if (uv_is_active((uv_handle_t *)&link->timer) && link->due <= deadline) {
+        return;
+    }
+    link->due = deadline;
+    uv_timer_start(&link->timer, on_timer, deadline > now ? deadline - now : 0, 0);
+}
+
+static void expect_reply(struct link *link, size_t replies, uint64_t block_ms, link_reply_cb cb,
+                         void *ctx)
+{
+    uint64_t deadline = uv_now(link->loop) + link->o.reply_ms + block_ms;
+    struct ring *ring = &link->ring;
+
+    if (ring->len > 0) {
+        /* Behind a command that may block, this one waits too. */
+        uint64_t before =
+            ring->slot[(ring->head + ring->len - 1) & (ring->cap - 1)].deadline + block_ms;
+
+        deadline = before > deadline ? before : deadline;
+    }
+    ring_push(ring, &(struct pending){cb, ctx, deadline, replies});
+    if (ring->len == 1) {
+        watch_deadline(link, deadline);
+    }
+}
+
+static void check_deadline(struct link *link)
+{
+    struct err why;
+    uint64_t deadline;
+
+    if (link->ring.len == 0) {
+        return;
+    }
+    deadline = ring_head(&link->ring)->deadline;
+    if (deadline > uv_now(link->loop)) {
+        link->second_look = false;
+        watch_deadline(link, deadline);
+    } else if (!link->second_look) {
+        link->second_look = true;
+        link->due = uv_now(link->loop) + LINK_SECOND_LOOK_MS;
+        uv_timer_start(&link->timer, on_timer, LINK_SECOND_LOOK_MS, 0);
+    } else {
+        err_set(&why, ERR_TIMEOUT, "%s did not answer within %llu ms", conn_where(link->conn),
+                (unsigned long long)link->o.reply_ms);
+        link_fail(link, &why, false);
+    }
+}
+
+static void connect_timed_out(struct link *link)
+{
+    bool greeting = link->state == LINK_GREETING;
+    struct err why;
+
+    err_set(&why, ERR_TIMEOUT, "%s cannot be reached: no answer within %llu ms while %s",
+            conn_where(link->conn), (unsigned long long)link->o.connect_ms,
+            greeting ? "greeting" : conn_doing(link->conn));
+    link_fail(link, &why, false);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct link *link = timer->data;
+
+    switch (link->state) {
+    case LINK_WAITING:
+        link->wait_over = true;
+        if (link->conn == NULL) {
+            link_connect(link);
+        }
+        break;
+    case LINK_CONNECTING:
+    case LINK_GREETING:
+        connect_timed_out(link);
+        break;
+    case LINK_UP:
+        check_deadline(link);
+        break;
+    case LINK_CLOSED:
+        break;
+    }
+}
+
+static void link_greeted(struct link *link)
+{
+    link_move(link, LINK_UP);
+    link->since = uv_now(link->loop);
+    link->second_look = false;
+    uv_timer_stop(&link->timer);
+    if (link->o.on_up != NULL) {
+        link->o.on_up(link->o.ctx);
+    }
+}
+
+static int take_reply(struct link *link, const struct redisReply *reply, struct err *err)
+{
+    struct ring *ring = &link->ring;
+
+    if (link->state == LINK_GREETING) {
+        if (greeting_check(reply, link->o.url, conn_where(link->conn), err) != 0) {
+            return -(int)err->code;
+        }
+        link->greetings--;
+        if (link->greetings == 0) {
+            link_greeted(link);
+        }
+        return 0;
+    }
+    if (link->o.raw_pushes) {
+        link->o.on_push(link->o.ctx, reply);
+        return 0;
+    }
+    if (ring->len == 0) {
+        return err_set(err, ERR_PROTOCOL, "%s sent a reply that nobody asked for",
+                       conn_where(link->conn));
+    }
+    link->second_look = false;
+    if (ring_head(ring)->replies > 1) {
+        ring_head(ring)->replies--;
+        return 0;
+    }
+    struct pending p = ring_pop(ring);
+
+    if (p.cb != NULL) {
+        p.cb(p.ctx, reply, NULL);
+    }
+    return 0;
+}
+
+static int reply_broken(struct link *link, struct err *err)
+{
+    const char *hint = "";
+
+    if (link->reply_elements > LINK_ELEMENTS_MAX) {
+        return err_set(err, ERR_PROTOCOL, "%s sent a reply of more than %zu elements",
+                       conn_where(link->conn), LINK_ELEMENTS_MAX);
+    }
+    if (link->state == LINK_GREETING && !link->o.url->tls) {
+        hint = "; is it Redis, and not a TLS port (rediss://)?";
+    }
+    return err_set(err, ERR_PROTOCOL, "%s does not speak Redis's protocol (%s)%s",
+                   conn_where(link->conn), link->reader->errstr, hint);
+}
+
+/* Feed bytes and hand on what they complete. Stops early when a callback closes or resets. */
+static int parse_bytes(struct link *link, const char *data, size_t len, struct err *err)
+{
+    void *reply;
+    int rc = 0;
+
+    link->reply_bytes += len;
+    if (redisReaderFeed(link->reader, data, len) != REDIS_OK) {
+        return reply_broken(link, err);
+    }
+    while (rc == 0 && !link->close_wanted && !link->reset_wanted) {
+        if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
+            return reply_broken(link, err);
+        }
+        if (reply == NULL) {
+            break;
+        }
+        link->reply_bytes = 0;
+        link->reply_elements = 0;
+        rc = take_reply(link, reply, err);
+        freeReplyObject(reply);
+    }
+    if (rc == 0 && link->reply_bytes > LINK_REPLY_MAX) {
+        return err_set(err, ERR_PROTOCOL, "%s sent a reply of more than %zu bytes",
+                       conn_where(link->conn), LINK_REPLY_MAX);
+    }
+    return rc;
+}
+
+static void on_conn_bytes(void *ctx, const char *data, size_t len)
+{
+    struct link *link = ctx;
+    struct err err;
+    int rc;
+
+    if (link->reader == NULL || link->close_wanted || link->reset_wanted) {
+        return;
+    }
+    link->depth++;
+    rc = parse_bytes(link, data, len, &err);
+    link->depth--;
+    if (rc != 0 && !link->close_wanted && !link->reset_wanted) {
+        link_fail(link, &err, false);
+    } else {
+        link_settle(link);
+    }
+}
+
+/* The array a reply announces, if it is of a size one may believe. */
+#if HIREDIS_MAJOR >= 1
+static void *create_array(const redisReadTask *task, size_t elements)
+#else
+static void *create_array(const redisReadTask *task, int elements)
+#endif
+{
+    struct link *link = task->privdata;
+
+    link->reply_elements += (size_t)elements;
+    if (link->reply_elements > LINK_ELEMENTS_MAX) {
+        return NULL; /* the reader turns this into an error */
+    }
+    return link->hiredis.createArray(task, elements);
+}
+
+static void create_reader(struct link *link)
+{
+    link->reader = redisReaderCreate();
+    BUG_ON(link->reader == NULL);
+    link->hiredis = *link->reader->fn;
+    link->parse = link->hiredis;
+    link->parse.createArray = create_array;
+    link->reader->fn = &link->parse;
+    link->reader->privdata = link;
+    link->reply_bytes = 0;
+    link->reply_elements = 0;
+}
+
+static void on_conn_open(void *ctx)
+{
+    struct link *link = ctx;
+    struct buf hello;
+
+    link_move(link, LINK_GREETING);
+    create_reader(link);
+    buf_init(&hello, SIZE_MAX / 2);
+    link->greetings = greeting_write(&hello, link->o.url, link->name);
+    BUG_ON(!conn_write(link->conn, hello.data, hello.len));
+    OPENSSL_cleanse(hello.data, hello.len);
+    buf_finish(&hello);
+}
+
+static void on_conn_fail(void *ctx, const struct err *why)
+{
+    link_fail(ctx, why, false);
+}
+
+static void link_connect(struct link *link)
+{
+    struct conn_options options = {
+        .url = link->o.url,
+        .tls_ca = link->tls_ca,
+        .connect_ms = link->o.connect_ms,
+        .unsent_max = LINK_UNSENT_MAX,
+        .on_open = on_conn_open,
+        .on_bytes = on_conn_bytes,
+        .on_fail = on_conn_fail,
+        .on_closed = on_conn_closed,
+        .ctx = link,
+    };
+
+    link_move(link, LINK_CONNECTING);
+    link->conn = conn_open(link->loop, &options);
+    link->handles++;
+    uv_timer_start(&link->timer, on_timer, link->o.connect_ms, 0);
+}
+
+struct link *link_create(uv_loop_t *loop, const struct link_options *options)
+{
+    struct link *link = xcalloc(1, sizeof(*link));
+
+    BUG_ON(options->url == NULL || (options->raw_pushes && options->on_push == NULL));
+    link->o = *options;
+    link->loop = loop;
+    link->tls_ca = options->tls_ca != NULL ? xstrdup(options->tls_ca) : NULL;
+    link->name = options->name != NULL ? xstrdup(options->name) : NULL;
+    if (link->o.connect_ms == 0) {
+        link->o.connect_ms = LINK_CONNECT_MS;
+    }
+    if (link->o.reply_ms == 0) {
+        link->o.reply_ms = LINK_REPLY_MS;
+    }
+    if (link->o.backoff_cap_ms == 0) {
+        link->o.backoff_cap_ms = LINK_BACKOFF_CAP_MS;
+    }
+    backoff_init(&link->backoff, LINK_BACKOFF_MS, link->o.backoff_cap_ms, LINK_STABLE_MS);
+    BUG_ON(uv_timer_init(loop, &link->timer) != 0 || uv_idle_init(loop, &link->settle) != 0);
+    link->timer.data = link;
+    link->settle.data = link;
+    link->handles = 2;
+    uv_timer_start(&link->timer, on_timer, 0, 0);
+    return link;
+}
+
+void link_close(struct link *link, void (*on_closed)(void *ctx), void *ctx)
+{
+    BUG_ON(link->close_wanted);
+    link->close_wanted = true;
+    link->on_closed = on_closed;
+    link->closed_ctx = ctx;
+    link_settle(link);
+}
+
+bool link_is_up(const struct link *link)
+{
+    return link->state == LINK_UP && !link->close_wanted && !link->reset_wanted;
+}
+
+void link_reset(struct link *link, const char *why)
+{
+    if (!link_is_up(link)) {
+        return;
+    }
+    link->reset_wanted = true;
+    snprintf(link->reset_why, sizeof(link->reset_why), "%s", why);
+    uv_idle_start(&link->settle, on_settle);
+}
+
+/* Send what hiredis formatted, and free it. */
+static int send_formatted(struct link *link, char *text, long long len)
+{
+    bool taken;
+
+    BUG_ON(len < 0);
+    taken = conn_write(link->conn, text, (size_t)len);
+    redisFreeCommand(text);
+    return taken ? 0 : -ERR_FULL;
+}
+
+static int send_argv(struct link *link, int argc, const char **argv, const size_t *argvlen)
+{
+    char *text = NULL;
+    size_t total = 0;
+    long long len;
+
+    if (!link_is_up(link)) {
+        return -ERR_DOWN;
+    }
+    for (int i = 0; i < argc; i++) {
+        total += argvlen != NULL ? argvlen[i] : strlen(argv[i]);
+    }
+    if (total > LINK_UNSENT_MAX) {
+        return -ERR_FULL; /* hiredis 0.14 counts in int */
+    }
+    len = redisFormatCommandArgv(&text, argc, argv, argvlen);
+    return send_formatted(link, text, len);
+}
+
+int link_command_blocking(struct link *link, uint64_t block_ms, int argc, const char **argv,
+                          const size_t *argvlen, link_reply_cb cb, void *ctx)
+{
+    int rc;
+
+    BUG_ON(link->o.raw_pushes);
+    rc = send_argv(link, argc, argv, argvlen);
+    if (rc == 0) {
+        expect_reply(link, 1, block_ms, cb, ctx);
+    }
+    return rc;
+}
+
+int link_command_argv(struct link *link, int argc, const char **argv, const size_t *argvlen,
+                      link_reply_cb cb, void *ctx)
+{
+    return link_command_blocking(link, 0, argc, argv, argvlen, cb, ctx);
+}
+
+int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...)
+{
+    char *text = NULL;
+    long long len;
+    va_list args;
+    int rc;
+
+    BUG_ON(link->o.raw_pushes);
+    if (!link_is_up(link)) {
+        return -ERR_DOWN;
+    }
+    va_start(args, fmt);
+    len = redisvFormatCommand(&text, fmt, args);
+    va_end(args);
+    rc = send_formatted(link, text, len);
+    if (rc == 0) {
+        expect_reply(link, 1, 0, cb, ctx);
+    }
+    return rc;
+}
+
+int link_send_raw(struct link *link, const struct slice *parts, size_t nparts, size_t replies,
+                  link_reply_cb cb, void *ctx)
+{
+    BUG_ON(link->o.raw_pushes || replies == 0);
+    if (!link_is_up(link)) {
+        return -ERR_DOWN;
+    }
+    if (!conn_writev(link->conn, parts, nparts)) {
+        return -ERR_FULL;
+    }
+    expect_reply(link, replies, 0, cb, ctx);
+    return 0;
+}
+
+int link_send_push(struct link *link, int argc, const char **argv, const size_t *argvlen)
+{
+    BUG_ON(!link->o.raw_pushes);
+    return send_argv(link, argc, argv, argvlen);
+}
+
+size_t link_unsent_bytes(const struct link *link)
+{
+    return link->state == LINK_UP ? conn_unsent(link->conn) : 0;
+}
+
+struct slice reply_slice(const struct redisReply *reply)
+{
+    if (reply == NULL || (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS &&
+                          reply->type != REDIS_REPLY_ERROR)) {
+        return (struct slice){"", 0};
+    }
+    return (struct slice){reply->str, reply->len};
+}
+
+bool reply_is_error(const struct redisReply *reply, const char *prefix)
+{
+    return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+           strncmp(reply->str, prefix, strlen(prefix)) == 0;
+}

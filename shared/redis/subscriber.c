@@ -1,0 +1,417 @@
+/* Subscriber: a wanted set of topics, and what Redis was told of it.
+ *
+ * How it works: each topic knows whether it is wanted, what was last asked of Redis on this connection,
+ * and how many confirmations are still to come. A change only marks the topic; the idle handle then
+ * asks for all changes of the loop turn with a few commands of many topics. When the link goes down,
+ * all that was asked is forgotten and everything wanted is marked again.
+ *
+ * Redis confirms in the order it was asked, so a topic is subscribed when it is wanted, was asked
+ * for, and nothing is outstanding. `missing` counts the wanted topics that are not there yet.
+ *
+ * The probe: a subscription on a dead server is silent like a quiet one. When nothing came for
+ * probe_ms, PING must be answered within the link's deadline (any message counts as an answer). */
+#include "shared/redis/subscriber.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#define SUBSCRIBER_PROBE_MS       5000
+#define SUBSCRIBER_REPLY_MS       3000
+#define SUBSCRIBER_SECOND_LOOK_MS 20
+#define SUBSCRIBER_BATCH          500 /* topics in one command */
+
+struct topic {
+    struct topic *prev; /* in `changed` */
+    struct topic *next;
+    bool wanted;
+    bool asked;           /* what the last command said: SUBSCRIBE or UNSUBSCRIBE */
+    bool listed;          /* in `changed` */
+    bool counted;         /* in `missing` */
+    unsigned outstanding; /* confirmations to come */
+    bool pattern;
+    UT_hash_handle hh;
+    size_t len;
+    char name[]; /* NUL-terminated besides */
+};
+
+struct subscriber {
+    struct subscriber_options o;
+    struct link *link;
+    uv_loop_t *loop;
+    uv_idle_t idle;
+    uv_timer_t timer;
+    unsigned handles; /* idle, timer, link */
+    bool closing;
+    struct topic *topics;   /* by name */
+    struct topic *patterns; /* by name */
+    struct topic *changed;  /* wanted differs from asked, perhaps */
+    size_t missing;
+    bool ready_due; /* on_ready has not been called since the last change */
+    bool probing;
+    bool second_look;
+    uint64_t heard;  /* uv_now of the last bytes that made sense */
+    uint64_t probed; /* uv_now of the PING */
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static struct topic **set_of(struct subscriber *s, bool pattern)
+{
+    return pattern ? &s->patterns : &s->topics;
+}
+
+static struct topic *topic_find(struct subscriber *s, bool pattern, struct slice name)
+{
+    struct topic *set = *set_of(s, pattern);
+    struct topic *found = NULL;
+
+    HASH_FIND(hh, set, name.ptr, name.len, found);
+    return found;
+}
+
+static struct topic *topic_add(struct subscriber *s, bool pattern, struct slice name)
+{
+    struct topic **set = set_of(s, pattern);
+    struct topic *t = xcalloc(1, sizeof(*t) + name.len + 1);
+
+    t->pattern = pattern;
+    t->len = name.len;
+    memcpy(t->name, name.ptr, name.len);
+    HASH_ADD_KEYPTR(hh, *set, t->name, t->len, t);
+    return t;
+}
+
+/* Bring `missing` and the list of changes up to date; forget a topic that is of no use. */
+static void topic_update(struct subscriber *s, struct topic *t)
+{
+    bool missing = t->wanted && !(t->asked && t->outstanding == 0);
+    bool change = t->wanted != t->asked;
+
+    if (missing != t->counted) {
+        t->counted = missing;
+        s->missing = missing ? s->missing + 1 : s->missing - 1;
+    }
+    if (change && !t->listed) {
+        t->listed = true;
+        DL_APPEND(s->changed, t);
+    } else if (!change && t->listed) {
+        t->listed = false;
+        DL_DELETE(s->changed, t);
+    }
+    if (!t->wanted && !t->asked && t->outstanding == 0) {
+        struct topic **set = set_of(s, t->pattern);
+
+        HASH_DEL(*set, t);
+        free(t);
+    }
+}
+
+static void tell_if_ready(struct subscriber *s)
+{
+    if (s->ready_due && !s->closing && subscriber_is_ready(s)) {
+        s->ready_due = false;
+        if (s->o.on_ready != NULL) {
+            s->o.on_ready(s->o.ctx);
+        }
+    }
+}
+
+/* One command for up to SUBSCRIBER_BATCH changes of one kind. */
+static bool ask_batch(struct subscriber *s, bool want, bool pattern)
+{
+    static const char *const verbs[2][2] = {{"UNSUBSCRIBE", "PUNSUBSCRIBE"},
+                                            {"SUBSCRIBE", "PSUBSCRIBE"}};
+    const char *argv[SUBSCRIBER_BATCH + 1];
+    size_t len[SUBSCRIBER_BATCH + 1];
+    struct topic *batch[SUBSCRIBER_BATCH + 1];
+    struct topic *t;
+    int n = 1;
+
+    argv[0] = verbs[want][pattern];
+    len[0] = strlen(argv[0]);
+    DL_FOREACH(s->changed, t)
+    {
+        if (n > SUBSCRIBER_BATCH) {
+            break;
+        }
+        if (t->wanted == want && t->pattern == pattern) {
+            argv[n] = t->name;
+            len[n] = t->len;
+            batch[n] = t;
+            n++;
+        }
+    }
+    if (n == 1 || link_send_push(s->link, n, argv, len) != 0) {
+        return false;
+    }
+    for (int i = 1; i < n; i++) {
+        batch[i]->asked = want;
+        batch[i]->outstanding++;
+        topic_update(s, batch[i]);
+    }
+    return true;
+}
+
+/* Ask Redis for all changes. */
+static void ask(struct subscriber *s)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        while (s->changed != NULL && ask_batch(s, (kind & 1) != 0, (kind & 2) != 0)) {
+        }
+    }
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    struct subscriber *s = idle->data;
+
+    uv_idle_stop(idle);
+    if (link_is_up(s->link)) {
+        ask(s);
+    }
+    tell_if_ready(s);
+}
+
+static void subscriber_want(struct subscriber *s, bool pattern, struct slice name, bool wanted)
+{
+    struct topic *t = topic_find(s, pattern, name);
+
+    if (s->closing || (t != NULL ? t->wanted : false) == wanted) {
+        return;
+    }
+    if (t == NULL) {
+        t = topic_add(s, pattern, name);
+    }
+    t->wanted = wanted;
+    s->ready_due = s->ready_due || wanted;
+    topic_update(s, t);
+    uv_idle_start(&s->idle, on_idle);
+}
+
+void subscriber_add(struct subscriber *s, struct slice topic)
+{
+    subscriber_want(s, false, topic, true);
+}
+
+void subscriber_remove(struct subscriber *s, struct slice topic)
+{
+    subscriber_want(s, false, topic, false);
+}
+
+void subscriber_add_pattern(struct subscriber *s, struct slice pattern)
+{
+    subscriber_want(s, true, pattern, true);
+}
+
+bool subscriber_is_ready(const struct subscriber *s)
+{
+    return s->missing == 0 && link_is_up(s->link);
+}
+
+static void on_confirmed(struct subscriber *s, bool pattern, struct slice name)
+{
+    struct topic *t = topic_find(s, pattern, name);
+
+    if (t == NULL || t->outstanding == 0) {
+        return; /* UNSUBSCRIBE of nothing */
+    }
+    t->outstanding--;
+    topic_update(s, t);
+    tell_if_ready(s);
+}
+
+static void on_message(struct subscriber *s, bool pattern, struct slice name, struct slice topic,
+                       struct slice payload)
+{
+    const struct topic *t = topic_find(s, pattern, name);
+
+    if (t != NULL && t->wanted) {
+        s->o.on_message(s->o.ctx, topic, payload);
+    }
+}
+
+static void on_array(struct subscriber *s, const struct redisReply *reply)
+{
+    struct slice kind = reply_slice(reply->element[0]);
+    struct slice first = reply_slice(reply->element[1]);
+
+    if (slice_is(kind, "message") && reply->elements == 3) {
+        on_message(s, false, first, first, reply_slice(reply->element[2]));
+    } else if (slice_is(kind, "pmessage") && reply->elements == 4) {
+        on_message(s, true, first, reply_slice(reply->element[2]), reply_slice(reply->element[3]));
+    } else if (slice_is(kind, "subscribe") || slice_is(kind, "unsubscribe")) {
+        on_confirmed(s, false, first);
+    } else if (slice_is(kind, "psubscribe") || slice_is(kind, "punsubscribe")) {
+        on_confirmed(s, true, first);
+    }
+}
+
+static void on_push(void *ctx, const struct redisReply *reply)
+{
+    struct subscriber *s = ctx;
+
+    if (s->closing) {
+        return;
+    }
+    s->heard = uv_now(s->loop);
+    s->probing = false;
+    s->second_look = false;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        char why[200];
+
+        snprintf(why, sizeof(why), "Redis refuses the subscription: %.150s", reply->str);
+        link_reset(s->link, why);
+    } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2) {
+        on_array(s, reply);
+    }
+}
+
+static void probe(struct subscriber *s)
+{
+    const char *argv[] = {"PING"};
+
+    if (link_send_push(s->link, 1, argv, NULL) == 0) {
+        s->probing = true;
+        s->second_look = false;
+        s->probed = uv_now(s->loop);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct subscriber *s = timer->data;
+    uint64_t now = uv_now(s->loop);
+    uint64_t next = s->o.probe_ms;
+
+    if (!link_is_up(s->link)) {
+        return; /* on_up starts the timer anew */
+    }
+    if (!s->probing && now - s->heard >= s->o.probe_ms) {
+        probe(s);
+        next = s->o.link.reply_ms;
+    } else if (!s->probing) {
+        next = s->o.probe_ms - (now - s->heard);
+    } else if (now - s->probed < s->o.link.reply_ms) {
+        next = s->o.link.reply_ms - (now - s->probed);
+    } else if (!s->second_look) {
+        s->second_look = true; /* after a pause of this process the answer may lie in the socket */
+        next = SUBSCRIBER_SECOND_LOOK_MS;
+    } else {
+        link_reset(s->link, "the subscription is dead: PING was not answered in time");
+        return;
+    }
+    uv_timer_start(timer, on_timer, next, 0);
+}
+
+static void on_up(void *ctx)
+{
+    struct subscriber *s = ctx;
+
+    s->heard = uv_now(s->loop);
+    s->probing = false;
+    s->second_look = false;
+    s->ready_due = true;
+    uv_timer_start(&s->timer, on_timer, s->o.probe_ms, 0);
+    ask(s);
+    tell_if_ready(s);
+}
+
+static void forget_asked(struct subscriber *s, struct topic *set)
+{
+    struct topic *t;
+    struct topic *next;
+
+    HASH_ITER(hh, set, t, next)
+    {
+        t->asked = false;
+        t->outstanding = 0;
+        topic_update(s, t);
+    }
+}
+
+static void on_down(void *ctx, const struct err *why)
+{
+    struct subscriber *s = ctx;
+
+    uv_timer_stop(&s->timer);
+    forget_asked(s, s->topics);
+    forget_asked(s, s->patterns);
+    if (!s->closing && s->o.on_down != NULL) {
+        s->o.on_down(s->o.ctx, why);
+    }
+}
+
+struct subscriber *subscriber_create(uv_loop_t *loop, const struct subscriber_options *options)
+{
+    struct subscriber *s = xcalloc(1, sizeof(*s));
+
+    s->o = *options;
+    s->loop = loop;
+    if (s->o.probe_ms == 0) {
+        s->o.probe_ms = SUBSCRIBER_PROBE_MS;
+    }
+    if (s->o.link.reply_ms == 0) {
+        s->o.link.reply_ms = SUBSCRIBER_REPLY_MS;
+    }
+    s->o.link.raw_pushes = true;
+    s->o.link.on_up = on_up;
+    s->o.link.on_down = on_down;
+    s->o.link.on_push = on_push;
+    s->o.link.ctx = s;
+    BUG_ON(uv_idle_init(loop, &s->idle) != 0 || uv_timer_init(loop, &s->timer) != 0);
+    s->idle.data = s;
+    s->timer.data = s;
+    s->handles = 3;
+    s->link = link_create(loop, &s->o.link);
+    return s;
+}
+
+static void free_topics(struct topic **set)
+{
+    struct topic *t;
+    struct topic *next;
+
+    HASH_ITER(hh, *set, t, next)
+    {
+        HASH_DEL(*set, t);
+        free(t);
+    }
+}
+
+static void on_part_closed(void *ctx)
+{
+    struct subscriber *s = ctx;
+
+    s->handles--;
+    if (s->handles > 0) {
+        return;
+    }
+    void (*on_closed)(void *) = s->on_closed;
+    void *closed_ctx = s->closed_ctx;
+
+    free_topics(&s->topics);
+    free_topics(&s->patterns);
+    free(s);
+    if (on_closed != NULL) {
+        on_closed(closed_ctx);
+    }
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
+}
+
+void subscriber_close(struct subscriber *s, void (*on_closed)(void *ctx), void *ctx)
+{
+    BUG_ON(s->closing);
+    s->closing = true;
+    s->on_closed = on_closed;
+    s->closed_ctx = ctx;
+    uv_close((uv_handle_t *)&s->idle, on_handle_closed);
+    uv_close((uv_handle_t *)&s->timer, on_handle_closed);
+    link_close(s->link, on_part_closed, s);
+}

@@ -1,0 +1,193 @@
+/* TLS over memory BIOs: OpenSSL never sees the socket, so the link keeps its one write per loop turn
+ * and libuv its non-blocking rules. The one thing to get right is verification: SSL_VERIFY_PEER for
+ * the chain and set1_host or set1_ip for the name, both before the handshake. */
+#include "shared/redis/tls.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+struct tls {
+    SSL_CTX *context;
+    SSL *ssl;
+    BIO *in;  /* from the socket; owned by ssl */
+    BIO *out; /* to the socket; owned by ssl */
+    char *host;
+};
+
+/* The reason of the newest OpenSSL error, in words. */
+static const char *tls_reason(void)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+    return reason != NULL ? reason : "no reason given";
+}
+
+static bool is_address(const char *host)
+{
+    unsigned char bytes[sizeof(struct in6_addr)];
+
+    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+}
+
+static int tls_load_ca(struct tls *tls, const char *ca_file, struct err *err)
+{
+    if (ca_file == NULL) {
+        if (SSL_CTX_set_default_verify_paths(tls->context) != 1) {
+            return err_set(err, ERR_USAGE, "the system's CA certificates cannot be used: %s",
+                           tls_reason());
+        }
+        return 0;
+    }
+    if (SSL_CTX_load_verify_locations(tls->context, ca_file, NULL) != 1) {
+        return err_set(err, ERR_USAGE, "cannot read CA certificates (PEM) from '%s': %s", ca_file,
+                       tls_reason());
+    }
+    return 0;
+}
+
+struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
+{
+    struct tls *tls = xcalloc(1, sizeof(*tls));
+    bool named;
+
+    ERR_clear_error();
+    tls->host = xstrdup(host);
+    tls->context = SSL_CTX_new(TLS_client_method());
+    BUG_ON(tls->context == NULL);
+    SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION);
+    SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(tls->context, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_options(tls->context, SSL_OP_NO_RENEGOTIATION);
+    if (tls_load_ca(tls, ca_file, err) != 0) {
+        tls_destroy(tls);
+        return NULL;
+    }
+    tls->ssl = SSL_new(tls->context);
+    BUG_ON(tls->ssl == NULL);
+    tls->in = BIO_new(BIO_s_mem());
+    tls->out = BIO_new(BIO_s_mem());
+    BUG_ON(tls->in == NULL || tls->out == NULL);
+    SSL_set_bio(tls->ssl, tls->in, tls->out);
+    SSL_set_connect_state(tls->ssl);
+    if (is_address(host)) {
+        named = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), host) == 1;
+    } else {
+        named = SSL_set1_host(tls->ssl, host) == 1 && SSL_set_tlsext_host_name(tls->ssl, host) == 1;
+    }
+    if (!named) {
+        err_set(err, ERR_USAGE, "'%s' cannot be a TLS host name", host);
+        tls_destroy(tls);
+        return NULL;
+    }
+    return tls;
+}
+
+void tls_destroy(struct tls *tls)
+{
+    if (tls == NULL) {
+        return;
+    }
+    SSL_free(tls->ssl);
+    SSL_CTX_free(tls->context);
+    free(tls->host);
+    free(tls);
+}
+
+void tls_receive(struct tls *tls, const char *data, size_t len)
+{
+    while (len > 0) {
+        int step = len > INT_MAX ? INT_MAX : (int)len;
+        int taken = BIO_write(tls->in, data, step);
+
+        BUG_ON(taken <= 0);
+        data += taken;
+        len -= (size_t)taken;
+    }
+}
+
+static int tls_refuse(const struct tls *tls, struct err *err)
+{
+    long verdict = SSL_get_verify_result(tls->ssl);
+
+    if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH) {
+        return err_set(err, ERR_UNREACHABLE,
+                       "TLS: the certificate is not made out to the host name '%s'; connect by a "
+                       "name that is in it, or put this one into it",
+                       tls->host);
+    }
+    if (verdict != X509_V_OK) {
+        return err_set(err, ERR_UNREACHABLE,
+                       "TLS: the certificate chain does not verify (%s); give the CA that signed "
+                       "it with redis_tls_ca",
+                       X509_verify_cert_error_string(verdict));
+    }
+    return err_set(err, ERR_UNREACHABLE, "TLS: the handshake failed (%s); is it a TLS port?",
+                   tls_reason());
+}
+
+int tls_handshake(struct tls *tls, struct err *err)
+{
+    int rc;
+    int what;
+
+    ERR_clear_error();
+    rc = SSL_do_handshake(tls->ssl);
+    if (rc == 1) {
+        return 1;
+    }
+    what = SSL_get_error(tls->ssl, rc);
+    if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) {
+        return 0;
+    }
+    return tls_refuse(tls, err);
+}
+
+int tls_read(struct tls *tls, char *out, size_t size, struct err *err)
+{
+    int rc;
+    int what;
+
+    ERR_clear_error();
+    rc = SSL_read(tls->ssl, out, size > INT_MAX ? INT_MAX : (int)size);
+    if (rc > 0) {
+        return rc;
+    }
+    what = SSL_get_error(tls->ssl, rc);
+    if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) {
+        return 0;
+    }
+    if (what == SSL_ERROR_ZERO_RETURN) {
+        return err_set(err, ERR_DOWN, "closed the TLS connection");
+    }
+    return err_set(err, ERR_DOWN, "broke the TLS connection (%s)", tls_reason());
+}
+
+int tls_write(struct tls *tls, const char *data, size_t len, struct err *err)
+{
+    while (len > 0) {
+        size_t taken = 0;
+
+        ERR_clear_error();
+        if (SSL_write_ex(tls->ssl, data, len, &taken) != 1) {
+            return err_set(err, ERR_DOWN, "broke the TLS connection (%s)", tls_reason());
+        }
+        data += taken;
+        len -= taken;
+    }
+    return 0;
+}
+
+void tls_take(struct tls *tls, struct buf *out)
+{
+    char *data = NULL;
+    long len = BIO_get_mem_data(tls->out, &data);
+
+    if (len > 0) {
+        buf_append(out, data, (size_t)len);
+        (void)BIO_reset(tls->out);
+    }
+}
