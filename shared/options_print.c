@@ -61,9 +61,10 @@ void options_print_help(const struct options_program *program, FILE *to)
                  "Print the configuration in force, secrets masked, and exit.");
     print_option(to, "version", NULL, "Print the version and exit.");
     print_option(to, "help", NULL, "Print this help and exit.");
-    fprintf(to, "\nAn option --some-name may also be given as environment variable "
-                "SHOAL_SOME_NAME or\nas `some_name = value` in the file. The command line wins "
-                "over the environment, the\nenvironment over the file.\n");
+    fputs("\nAn option --some-name may also be given as environment variable SHOAL_SOME_NAME\n"
+          "or as `some_name = value` in the file. The command line wins over the\n"
+          "environment, the environment over the file.\n",
+          to);
     if (program->epilogue) {
         fprintf(to, "\n%s\n", program->epilogue);
     }

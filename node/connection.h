@@ -1,0 +1,63 @@
+/* Connection: one WebSocket to Twitch chat, on the shared loop.
+ *
+ * The websocket driver of the shards: libwebsockets as a guest of the libuv loop, one context for
+ * the whole node. The happy path of connection_open: the name is resolved off the loop
+ * (libwebsockets itself would block), the address goes to libwebsockets with the name for TLS, the
+ * upgrade is answered: on_open; frames are cut into lines: on_line; on_closed ends it. What can
+ * fail before on_open (no such name, refused, TLS, upgrade refused, or all of it together not done
+ * within connect_ms) is one on_closed with a text for people.
+ *
+ * Exactly one on_closed for each connection_open, never from within connection_open; after it, or
+ * after connection_close (which makes no callback), the handle is gone. TLS is verified, always.
+ * Loop thread only. */
+#ifndef SHOAL_NODE_CONNECTION_H
+#define SHOAL_NODE_CONNECTION_H
+
+#include "shared/err.h"
+
+#include <uv.h>
+
+struct connections; /* all of a node: owns the libwebsockets context */
+struct connection;
+
+struct connections_options {
+    const char *tls_ca;  /* a PEM file to trust instead of the system's; NULL: the system's */
+    uint64_t connect_ms; /* resolve, connect, TLS and upgrade together; 0: 15,000 */
+};
+
+struct connection_callbacks {
+    void (*on_open)(void *ctx);
+    /* One line, no CR LF, valid during the call. connection_close may be called from within. */
+    void (*on_line)(void *ctx, struct slice line);
+    /* The connection is gone, `why` in words ("connect: connection refused"). */
+    void (*on_closed)(void *ctx, const char *why);
+};
+
+#define CONNECTION_QUEUE_BYTES (1024 * 1024) /* that may wait to be written, per connection */
+
+/* NULL with err filled where libwebsockets cannot start or the CA file cannot be read. */
+struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
+                                       struct err *err);
+/* Closes every connection without callbacks and lets go of the loop; run the loop afterwards until
+ * it returns, then call connections_free. Not from a callback of a connection. */
+void connections_destroy(struct connections *pool);
+/* The second phase: after the loop has returned. NULL is fine. */
+void connections_free(struct connections *pool);
+
+/* Open `url` (ws:// or wss://). `callbacks` is copied, ctx borrowed until on_closed or
+ * connection_close. NULL with err filled where the URL is wrong. */
+struct connection *connection_open(struct connections *pool, const char *url,
+                                   const struct connection_callbacks *callbacks, void *ctx,
+                                   struct err *err);
+/* Queue bytes (whole lines), sent as one text message together with what else waits. False: not
+ * open, or CONNECTION_QUEUE_BYTES are waiting; nothing was queued. */
+MUST_USE bool connection_write(struct connection *c, struct slice bytes);
+/* Bytes that were queued and not yet given to libwebsockets. */
+size_t connection_unsent(const struct connection *c);
+/* Throw away what is queued and not yet given to libwebsockets (the lease is over). */
+void connection_discard(struct connection *c);
+/* Close and forget: no callback any more; the handle must not be used again. What is queued is
+ * thrown away. NULL is fine; may be called from within a callback. */
+void connection_close(struct connection *c);
+
+#endif
