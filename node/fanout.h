@@ -1,0 +1,63 @@
+/* Fan-out: every room line, published once and in order, whatever happens to the link to Redis.
+ *
+ * Lines wait in blocks; a block is one transaction: MULTI, up to 64 PUBLISH (256 KiB),
+ * HSET fan:<node> seq k, EXEC. A block that was sent is never changed again, so `seq`, which Redis
+ * keeps with the lines, always names the last line of some block:
+ *
+ *   answered (kept 2 s, 8 MiB) | sent, not answered (at most 1 MiB) | waiting | open: takes lines
+ *   --------------------------- seq as Redis has it ---------------------------------> time
+ *
+ * The happy path: fanout_line puts a line into the open block, the block leaves when the loop turn
+ * ends (a lone line at once) and is answered. Failure modes: the link fails or Redis refuses: the
+ * link is taken anew, the registry says how far Redis came, and fanout_attach goes on behind that: no
+ * line is lost or said twice; a promoted replica that is behind gets the kept blocks again. Redis is
+ * away: lines are held up to buffer_bytes; what does not fit is dropped contiguously per channel and
+ * told through on_gap, one call a channel. The node is fenced: held (fanout_hold). The lease is lost:
+ * fanout_drop, counted and told in the same way.
+ *
+ * Owns its blocks. Borrows loop, and the link between attach and detach. Loop thread only. */
+#ifndef SHOAL_NODE_FANOUT_H
+#define SHOAL_NODE_FANOUT_H
+
+#include "shared/redis/link.h"
+
+struct fanout;
+
+struct fanout_options {
+    const char *topic_prefix; /* "shoal:main:chat:" */
+    const char *seq_key;      /* "shoal:{main}:fan:<node>" */
+    size_t buffer_bytes;      /* what may be held */
+    /* Asked before anything is written: does this node hold its lease now? */
+    bool (*may_send)(void *ctx);
+    /* Lines of a channel were dropped: `lines` of them, between these times (wall ms). */
+    void (*on_gap)(void *ctx, struct slice channel, uint64_t from_ms, uint64_t to_ms,
+                   uint64_t lines, const char *reason);
+    void *ctx;
+};
+
+struct fanout_stats {
+    uint64_t lines;     /* taken */
+    uint64_t published; /* answered */
+    uint64_t dropped;   /* did not fit, or the lease was lost */
+    size_t held_bytes;  /* waiting or not answered */
+};
+
+/* Strings are copied. */
+struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *options);
+/* Closes its loop handle; the memory goes when the loop has closed it. */
+void fanout_destroy(struct fanout *f);
+/* Take a room line (no CRLF) of a channel; copied. */
+void fanout_line(struct fanout *f, struct slice channel, struct slice line);
+/* A link on which the lease was renewed, and the seq the registry answered: flow from seq + 1. */
+void fanout_attach(struct fanout *f, struct link *link, uint64_t seq);
+/* The link is gone: what was not answered waits for the next one. */
+void fanout_detach(struct fanout *f);
+/* Hold back (fenced, Redis just came back) or flow again. */
+void fanout_hold(struct fanout *f, bool hold);
+/* Forget everything held: it is counted and told as gaps. */
+void fanout_drop(struct fanout *f, const char *reason);
+/* Is everything taken answered? */
+bool fanout_is_drained(const struct fanout *f);
+void fanout_stats(const struct fanout *f, struct fanout_stats *out);
+
+#endif

@@ -1,0 +1,24 @@
+/* Tokens: which users this node can log in as. The only room that sees a token in the clear.
+ *
+ * The file has one `login = token` a line ("oauth:" before the token is fine; `;` and `#` begin
+ * comments). The order counts: a new cluster takes the first user of its first node. It should be
+ * readable by its owner alone; otherwise a warning says so. Memory is wiped when it is given back. */
+#ifndef SHOAL_NODE_TOKENS_H
+#define SHOAL_NODE_TOKENS_H
+
+#include "shared/err.h"
+
+#define TOKENS_MAX 1000 /* users in one file */
+
+struct tokens;
+
+/* Read `path`; NULL: no tokens, anonymous reading only. 0, or -ERR_USAGE with file, line and what is
+ * wrong (never the token). */
+MUST_USE int tokens_load(const char *path, struct tokens **out, struct err *err);
+void tokens_destroy(struct tokens *t);
+/* The token of a user, without "oauth:"; the empty slice if there is none. Borrowed. */
+struct slice tokens_get(const struct tokens *t, struct slice login);
+/* "a,b,c": the users, in the file's order. Borrowed. */
+const char *tokens_users(const struct tokens *t);
+
+#endif
