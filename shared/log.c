@@ -143,9 +143,10 @@ static void put_text_value(struct buf *out, const char *value)
 {
     bool quote = *value == '\0' || strpbrk(value, " =\"\\") != NULL;
     size_t len = strlen(value);
-    for (size_t i = 0; i < len && !quote; i++) {
+    for (size_t i = 0; i < len && !quote;) {
         size_t bytes = utf8_length(value + i, len - i);
         quote = !is_plain(value + i, bytes);
+        i += bytes;
     }
     if (!quote) {
         buf_append(out, value, len);
