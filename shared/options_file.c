@@ -109,6 +109,9 @@ int options_file_parse(struct slice content, const char *path, options_pair_cb *
     if (rc < 0) {
         return rc;
     }
+    if (content.len >= 3 && memcmp(content.ptr, "\xef\xbb\xbf", 3) == 0) {
+        content = (struct slice){content.ptr + 3, content.len - 3}; /* some editors' mark */
+    }
     struct reading r = {.rest = content, .path = path, .on_pair = on_pair, .ctx = ctx, .err = err};
     int bad_line = ini_parse_stream(next_line, &r, on_ini_pair, &r);
     if (r.rc < 0) {
