@@ -49,8 +49,8 @@ typedef void (*registry_done_cb)(void *ctx, const struct err *err); /* err NULL:
 MUST_USE int registry_load(struct registry *r, registry_done_cb cb, void *ctx);
 /* Is the library there, at the contract's version? ERR_REFUSED "no coordinator has set up ..." if not. */
 MUST_USE int registry_check(struct registry *r, registry_done_cb cb, void *ctx);
-/* CLIENT KILL ID, for a link registered under `run_id` (nothing is killed where the server is another
- * now: ids start anew). Done also when there is no such client any more. */
+/* CLIENT KILL ID. The caller has compared run ids: where the server is another now, ids started anew and
+ * this one may be anybody's. Done also when there is no such client any more. Id 0 kills nothing. */
 MUST_USE int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb,
                                 void *ctx);
 /* Is that client connected? (CLIENT LIST ID) */

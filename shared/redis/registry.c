@@ -1,0 +1,461 @@
+#include "shared/redis/registry.h"
+#include "shared/redis/registry_call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How it works: each call puts its arguments in the order the step in steps/ *.lua reads them, sends one
+ * FCALL, and decodes the answer with registry_reply.h. What a new connection needs (greeting, library)
+ * is in registry_server.c. */
+
+struct registry *registry_create(struct link *link, const char *cluster)
+{
+    struct registry *r = xcalloc(1, sizeof(*r));
+    r->link = link;
+    int len = snprintf(r->tag, sizeof(r->tag), "shoal:{%s}", cluster);
+    BUG_ON(len < 0 || (size_t)len >= sizeof(r->tag)); /* options allow 32 characters */
+    snprintf(r->topic, sizeof(r->topic), "shoal:%s", cluster);
+    return r;
+}
+
+void registry_destroy(struct registry *r)
+{
+    free(r);
+}
+
+struct link *registry_link(const struct registry *r)
+{
+    return r->link;
+}
+
+const char *registry_key(const struct registry *r, char *out, size_t size, const char *rest)
+{
+    snprintf(out, size, "%s:%s", r->tag, rest);
+    return out;
+}
+
+const char *registry_topic(const struct registry *r, char *out, size_t size, const char *rest)
+{
+    snprintf(out, size, "%s:%s", r->topic, rest);
+    return out;
+}
+
+/* Answers that several calls share ---------------------------------------------------------------- */
+
+static void on_done(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+    call->cb.done(call->ctx, call_error(reply, err, &space));
+}
+
+static void on_word(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct slice word = {0};
+    struct slice rest = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_word(reply, &word, &rest, &space) != 0 ? &space : NULL;
+    }
+    call->cb.word(call->ctx, word, rest, err);
+}
+
+/* Nodes ------------------------------------------------------------------------------------------- */
+
+static void on_register(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_picture picture = {0};
+    struct registry_holder holder = {0};
+    struct reply_memory memory = {0};
+    struct slice word;
+    struct slice rest;
+    struct err space;
+
+    if (reply == NULL) {
+        call->cb.registered(call->ctx, NULL, NULL, err);
+    } else if (reply_check(reply, &space) == 0 && reply_word(reply, &word, &rest, NULL) == 0 &&
+               slice_is(word, "held")) {
+        bool ok = reply_holder(reply, &holder, &space) == 0;
+        call->cb.registered(call->ctx, NULL, ok ? &holder : NULL, ok ? NULL : &space);
+    } else {
+        bool ok = reply_picture(reply, -1, &picture, &memory, &space) == 0;
+        call->cb.registered(call->ctx, ok ? &picture : NULL, NULL, ok ? NULL : &space);
+        reply_memory_finish(&memory);
+    }
+}
+
+int registry_register(struct registry *r, const struct registry_node *n, registry_register_cb cb,
+                      void *ctx)
+{
+    struct args a = {0};
+    args_fcall(&a, r, "shoal1_register");
+    args_text(&a, n->node);
+    args_text(&a, n->incarnation);
+    args_number(&a, (int64_t)n->link_id);
+    args_text(&a, n->run_id);
+    args_text(&a, n->host);
+    args_text(&a, n->pid);
+    args_text(&a, n->version);
+    args_number(&a, (int64_t)n->capacity);
+    args_text(&a, n->users);
+    if (n->takeover != 0) {
+        args_number(&a, (int64_t)n->takeover);
+    } else {
+        args_text(&a, "");
+    }
+    struct call *call = call_create(r, on_register, ctx);
+    call->cb.registered = cb;
+    return call_send(call, &a);
+}
+
+static void on_renew(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_picture picture = {0};
+    struct reply_memory memory = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_picture(reply, call->seen, &picture, &memory, &space) != 0 ? &space : NULL;
+    }
+    call->cb.renewed(call->ctx, err == NULL ? &picture : NULL, err);
+    reply_memory_finish(&memory);
+}
+
+int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
+                   struct slice report, registry_renew_cb cb, void *ctx)
+{
+    struct args a = {0};
+    args_fcall(&a, r, "shoal1_renew");
+    args_text(&a, n->node);
+    args_text(&a, n->incarnation);
+    args_number(&a, (int64_t)n->link_id);
+    args_text(&a, n->run_id);
+    args_number(&a, seen_rev);
+    args_slice(&a, report);
+    struct call *call = call_create(r, on_renew, ctx);
+    call->cb.renewed = cb;
+    call->seen = seen_rev;
+    return call_send(call, &a);
+}
+
+static void leave_args(struct args *a, const struct call *call)
+{
+    args_fcall(a, call->registry, "shoal1_leave");
+    args_text(a, call->texts[0]);
+    args_text(a, call->texts[1]);
+}
+
+static void on_leave(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct slice word;
+    struct slice rest;
+    struct err space;
+    if (reply != NULL) {
+        err = reply_word(reply, &word, &rest, &space) != 0 ? &space : NULL;
+        if (err == NULL && slice_is(word, "more")) {
+            struct args a = {0};
+            leave_args(&a, call);
+            if (call_send_again(call, &a)) {
+                return;
+            }
+            err_set(&space, ERR_DOWN, "the link to Redis is down");
+            err = &space;
+        }
+    }
+    call->cb.done(call->ctx, err);
+}
+
+int registry_leave(struct registry *r, const char *node, const char *incarnation,
+                   registry_done_cb cb, void *ctx)
+{
+    struct call *call = call_create(r, on_leave, ctx);
+    call->cb.done = cb;
+    call->texts[0] = xstrdup(node);
+    call->texts[1] = xstrdup(incarnation);
+    struct args a = {0};
+    leave_args(&a, call);
+    return call_send(call, &a);
+}
+
+/* Leader ------------------------------------------------------------------------------------------ */
+
+static void on_lead(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_lead lead = {0};
+    struct reply_memory memory = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_lead(reply, &lead, &memory, &space) != 0 ? &space : NULL;
+    }
+    call->cb.lead(call->ctx, err == NULL ? &lead : NULL, err);
+    reply_memory_finish(&memory);
+}
+
+static void lead_args(struct args *a, const struct registry *r, const struct registry_leader *me,
+                      const char *resign)
+{
+    args_fcall(a, r, "shoal1_lead");
+    args_text(a, me->id);
+    args_text(a, me->incarnation);
+    args_number(a, (int64_t)me->link_id);
+    args_text(a, me->run_id);
+    args_text(a, me->host);
+    args_text(a, me->pid);
+    args_text(a, resign);
+}
+
+int registry_lead(struct registry *r, const struct registry_leader *me, registry_lead_cb cb,
+                  void *ctx)
+{
+    struct args a = {0};
+    lead_args(&a, r, me, "0");
+    struct call *call = call_create(r, on_lead, ctx);
+    call->cb.lead = cb;
+    return call_send(call, &a);
+}
+
+int registry_resign(struct registry *r, const struct registry_leader *me, registry_done_cb cb,
+                    void *ctx)
+{
+    struct args a = {0};
+    lead_args(&a, r, me, "1");
+    struct call *call = call_create(r, on_done, ctx);
+    call->cb.done = cb;
+    return call_send(call, &a);
+}
+
+/* A step only the leader may take: its incarnation and token come first. */
+static void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
+                        const char *step)
+{
+    args_fcall(a, r, step);
+    args_text(a, me->incarnation);
+    args_text(a, me->token);
+}
+
+static int send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx)
+{
+    struct call *call = call_create(r, on_word, ctx);
+    call->cb.word = cb;
+    return call_send(call, a);
+}
+
+int registry_expire(struct registry *r, const struct registry_leader *me, struct slice node,
+                    uint64_t link_id, registry_word_cb cb, void *ctx)
+{
+    struct args a = {0};
+    leader_args(&a, r, me, "shoal1_expire");
+    args_slice(&a, node);
+    if (link_id != 0) {
+        args_number(&a, (int64_t)link_id);
+    } else {
+        args_text(&a, ""); /* a node that never told its link */
+    }
+    return send_word(r, &a, cb, ctx);
+}
+
+int registry_add_shard(struct registry *r, const struct registry_leader *me, const char *shard,
+                       struct slice user, bool closes_idle, registry_word_cb cb, void *ctx)
+{
+    struct args a = {0};
+    leader_args(&a, r, me, "shoal1_add_shard");
+    args_text(&a, shard);
+    args_slice(&a, user);
+    args_text(&a, closes_idle ? "1" : "0");
+    return send_word(r, &a, cb, ctx);
+}
+
+static int send_request(struct registry *r, const struct registry_leader *me, const char *step,
+                        const struct registry_request *request, struct slice mode,
+                        const struct slice *names, size_t n, registry_word_cb cb, void *ctx)
+{
+    struct args a = {0};
+    leader_args(&a, r, me, step);
+    args_slice(&a, request->entry);
+    args_slice(&a, request->id);
+    args_slice(&a, mode);
+    for (size_t i = 0; i < n; i++) {
+        args_slice(&a, names[i]);
+    }
+    return send_word(r, &a, cb, ctx);
+}
+
+int registry_assign(struct registry *r, const struct registry_leader *me,
+                    const struct registry_request *request, const char *mode,
+                    const struct slice *channels, size_t n, registry_word_cb cb, void *ctx)
+{
+    return send_request(r, me, "shoal1_assign", request, slice_of(mode), channels, n, cb, ctx);
+}
+
+int registry_release(struct registry *r, const struct registry_leader *me,
+                     const struct registry_request *request, const char *mode,
+                     const struct slice *names, size_t n, registry_word_cb cb, void *ctx)
+{
+    return send_request(r, me, "shoal1_release", request, slice_of(mode), names, n, cb, ctx);
+}
+
+int registry_configure(struct registry *r, const struct registry_leader *me,
+                       const struct registry_request *request, struct slice op,
+                       const struct slice *args, size_t n, registry_word_cb cb, void *ctx)
+{
+    return send_request(r, me, "shoal1_configure", request, op, args, n, cb, ctx);
+}
+
+/* Budgets and sends ------------------------------------------------------------------------------- */
+
+/* A step only the holder of the node may take. */
+static void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
+                      const char *incarnation)
+{
+    args_fcall(a, r, step);
+    args_text(a, node);
+    args_text(a, incarnation);
+}
+
+static void on_draw(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    const uint64_t *waits = NULL;
+    size_t n = 0;
+    struct reply_memory memory = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_waits(reply, &waits, &n, &memory, &space) != 0 ? &space : NULL;
+    }
+    call->cb.draw(call->ctx, err == NULL ? waits : NULL, err == NULL ? n : 0, err);
+    reply_memory_finish(&memory);
+}
+
+int registry_draw(struct registry *r, const char *node, const char *incarnation, struct slice user,
+                  const char *kind, size_t n, registry_draw_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_draw", node, incarnation);
+    args_slice(&a, user);
+    args_text(&a, kind);
+    args_number(&a, n > 1000 ? 1000 : (int64_t)n);
+    struct call *call = call_create(r, on_draw, ctx);
+    call->cb.draw = cb;
+    return call_send(call, &a);
+}
+
+int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
+                         const struct registry_send *send, registry_word_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_accept", node, incarnation);
+    args_slice(&a, send->channel);
+    args_slice(&a, send->id);
+    args_slice(&a, send->text);
+    args_slice(&a, send->reply_to);
+    args_slice(&a, send->user);
+    args_slice(&a, send->ttl_ms);
+    args_slice(&a, send->by);
+    args_text(&a, send->as_command ? "1" : "0");
+    return send_word(r, &a, cb, ctx);
+}
+
+static void on_claim(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_claim claim = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_claim(reply, &claim, &space) != 0 ? &space : NULL;
+    }
+    call->cb.claim(call->ctx, err == NULL ? &claim : NULL, err);
+}
+
+int registry_send_claim(struct registry *r, const char *node, const char *incarnation,
+                        struct slice entry, registry_claim_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_claim", node, incarnation);
+    args_slice(&a, entry);
+    struct call *call = call_create(r, on_claim, ctx);
+    call->cb.claim = cb;
+    return call_send(call, &a);
+}
+
+int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
+                          struct slice entry, registry_done_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_unclaim", node, incarnation);
+    args_slice(&a, entry);
+    struct call *call = call_create(r, on_done, ctx);
+    call->cb.done = cb;
+    return call_send(call, &a);
+}
+
+int registry_send_done(struct registry *r, const char *node, const char *incarnation,
+                       struct slice entry, const char *status, struct slice reason,
+                       struct slice text, registry_done_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_done", node, incarnation);
+    args_slice(&a, entry);
+    args_text(&a, status);
+    args_slice(&a, reason);
+    args_slice(&a, text);
+    struct call *call = call_create(r, on_done, ctx);
+    call->cb.done = cb;
+    return call_send(call, &a);
+}
+
+/* Streams ----------------------------------------------------------------------------------------- */
+
+struct slice registry_field(const struct registry_entry *e, const char *name)
+{
+    for (size_t i = 0; i < e->nfields; i++) {
+        if (slice_is(e->fields[2 * i], name)) {
+            return e->fields[2 * i + 1];
+        }
+    }
+    return (struct slice){0};
+}
+
+static void on_entries(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    const struct registry_entry *entries = NULL;
+    size_t n = 0;
+    struct reply_memory memory = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_entries(reply, call->xread, &entries, &n, &memory, &space) != 0 ? &space : NULL;
+    }
+    call->cb.entries(call->ctx, entries, n, err);
+    reply_memory_finish(&memory);
+}
+
+int registry_read_stream(struct registry *r, const char *stream, const char *after,
+                         uint64_t block_ms, registry_entries_cb cb, void *ctx)
+{
+    char key[256];
+    struct args a = {0};
+    args_text(&a, "XREAD");
+    args_text(&a, "COUNT");
+    args_text(&a, "200");
+    args_text(&a, "BLOCK");
+    args_number(&a, (int64_t)block_ms);
+    args_text(&a, "STREAMS");
+    args_text(&a, registry_key(r, key, sizeof(key), stream));
+    args_text(&a, after);
+    struct call *call = call_create(r, on_entries, ctx);
+    call->cb.entries = cb;
+    call->xread = true;
+    return call_send_blocking(call, &a, block_ms);
+}
+
+int registry_scan_stream(struct registry *r, const char *stream, const char *from, size_t count,
+                         registry_entries_cb cb, void *ctx)
+{
+    char key[256];
+    struct args a = {0};
+    args_text(&a, "XRANGE");
+    args_text(&a, registry_key(r, key, sizeof(key), stream));
+    args_text(&a, from);
+    args_text(&a, "+");
+    args_text(&a, "COUNT");
+    args_number(&a, (int64_t)count);
+    struct call *call = call_create(r, on_entries, ctx);
+    call->cb.entries = cb;
+    return call_send(call, &a);
+}

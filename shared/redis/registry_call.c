@@ -1,0 +1,115 @@
+#include "shared/redis/registry_call.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void args_slice(struct args *a, struct slice s)
+{
+    if (a->n == a->cap) {
+        a->cap = a->cap == 0 ? 16 : a->cap * 2;
+        a->argv = xrealloc(a->argv, a->cap * sizeof(*a->argv));
+        a->len = xrealloc(a->len, a->cap * sizeof(*a->len));
+    }
+    a->argv[a->n] = s.len > 0 ? s.ptr : "";
+    a->len[a->n] = s.len;
+    a->n++;
+}
+
+void args_text(struct args *a, const char *text)
+{
+    args_slice(a, slice_of(text));
+}
+
+void args_number(struct args *a, int64_t number)
+{
+    BUG_ON(a->nnumbers == ARRAY_LEN(a->numbers));
+    char *out = a->numbers[a->nnumbers++];
+    snprintf(out, sizeof(a->numbers[0]), "%" PRId64, number);
+    args_text(a, out);
+}
+
+void args_fcall(struct args *a, const struct registry *r, const char *step)
+{
+    args_text(a, "FCALL");
+    args_text(a, step);
+    args_text(a, "1");
+    args_text(a, r->tag);
+}
+
+static void args_finish(struct args *a)
+{
+    free(a->argv);
+    free(a->len);
+    memset(a, 0, sizeof(*a));
+}
+
+struct call *call_create(struct registry *r,
+                         void (*answered)(struct call *, const struct redisReply *,
+                                          const struct err *),
+                         void *ctx)
+{
+    struct call *call = xcalloc(1, sizeof(*call));
+    call->registry = r;
+    call->answered = answered;
+    call->ctx = ctx;
+    return call;
+}
+
+static void call_free(struct call *call)
+{
+    free(call->texts[0]);
+    free(call->texts[1]);
+    free(call);
+}
+
+static void on_link_reply(void *ctx, const struct redisReply *reply, const struct err *err)
+{
+    struct call *call = ctx;
+    call->again = false;
+    call->answered(call, reply, err);
+    if (!call->again) {
+        call_free(call);
+    }
+}
+
+int call_send(struct call *call, struct args *a)
+{
+    int rc =
+        link_command_argv(call->registry->link, (int)a->n, a->argv, a->len, on_link_reply, call);
+    args_finish(a);
+    if (rc != 0) {
+        call_free(call);
+    }
+    return rc;
+}
+
+int call_send_blocking(struct call *call, struct args *a, uint64_t block_ms)
+{
+    int rc = link_command_blocking(call->registry->link, block_ms, (int)a->n, a->argv, a->len,
+                                   on_link_reply, call);
+    args_finish(a);
+    if (rc != 0) {
+        call_free(call);
+    }
+    return rc;
+}
+
+bool call_send_again(struct call *call, struct args *a)
+{
+    int rc =
+        link_command_argv(call->registry->link, (int)a->n, a->argv, a->len, on_link_reply, call);
+    args_finish(a);
+    call->again = rc == 0;
+    return call->again;
+}
+
+const struct err *call_error(const struct redisReply *reply, const struct err *err,
+                             struct err *space)
+{
+    if (reply == NULL && err != NULL) {
+        return err;
+    }
+    return reply_check(reply, space) != 0 ? space : NULL;
+}

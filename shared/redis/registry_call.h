@@ -1,0 +1,71 @@
+/* Registry call: one step on its way to Redis and its answer on the way back. Used by registry*.c only.
+ *
+ * registry_call() allocates one small `struct call`, sends the command, and on the answer runs the
+ * call's `answered`, which decodes and calls the user back; then the call is freed. */
+#ifndef SHOAL_REDIS_REGISTRY_CALL_H
+#define SHOAL_REDIS_REGISTRY_CALL_H
+
+#include "shared/redis/registry_reply.h"
+
+struct registry {
+    struct link *link; /* borrowed */
+    char tag[48];      /* "shoal:{main}": KEYS[1] of every step, and what all keys begin with */
+    char topic[48];    /* "shoal:main" */
+};
+
+/* A command being put together. The text it points to must live until it is sent. */
+struct args {
+    const char **argv;
+    size_t *len;
+    size_t n;
+    size_t cap;
+    char numbers[6][24]; /* text of args_number */
+    size_t nnumbers;
+};
+
+void args_slice(struct args *a, struct slice s);
+void args_text(struct args *a, const char *text); /* NULL: the empty text */
+void args_number(struct args *a, int64_t number);
+/* "FCALL shoal1_<step> 1 <tag>" */
+void args_fcall(struct args *a, const struct registry *r, const char *step);
+
+struct call {
+    struct registry *registry;
+    void (*answered)(struct call *call, const struct redisReply *reply, const struct err *err);
+    union {
+        registry_greeting_cb greeting;
+        registry_done_cb done;
+        registry_bool_cb yes_no;
+        registry_register_cb registered;
+        registry_renew_cb renewed;
+        registry_lead_cb lead;
+        registry_word_cb word;
+        registry_draw_cb draw;
+        registry_claim_cb claim;
+        registry_entries_cb entries;
+    } cb;
+    void *ctx;
+    int64_t seen;                      /* renew: the rev asked with */
+    bool xread;                        /* entries: of XREAD */
+    char *texts[2];                    /* leave: node and incarnation; owned */
+    struct registry_greeting greeting; /* greet: between its two commands */
+    bool again;                        /* `answered` has sent a further command: keep the call */
+};
+
+/* A call that will run `answered`; the caller fills cb, then sends. */
+struct call *call_create(struct registry *r,
+                         void (*answered)(struct call *, const struct redisReply *,
+                                          const struct err *),
+                         void *ctx);
+/* Send it. 0, or -ERR_DOWN and the call is freed. Frees what args hold. */
+MUST_USE int call_send(struct call *call, struct args *a);
+/* The same for a command that blocks for block_ms. */
+MUST_USE int call_send_blocking(struct call *call, struct args *a, uint64_t block_ms);
+/* From within `answered`: send a further command and keep the call for its answer. False if the link
+ * is down: the call ends as ever. */
+MUST_USE bool call_send_again(struct call *call, struct args *a);
+/* From within `answered`: the error to hand on, from the link's error or the reply's; NULL if neither. */
+const struct err *call_error(const struct redisReply *reply, const struct err *err,
+                             struct err *space);
+
+#endif

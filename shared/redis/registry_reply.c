@@ -1,0 +1,463 @@
+#include "shared/redis/registry_reply.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How it works: a `struct reader` walks one array. Reading past its end or reading another type marks
+ * it bad and gives zero or the empty slice, so a decoder reads everything and looks once at the end. */
+
+struct reply_block {
+    struct reply_block *next;
+    max_align_t data[];
+};
+
+static void *memory_take(struct reply_memory *memory, size_t count, size_t size)
+{
+    if (count == 0) {
+        return NULL;
+    }
+    struct reply_block *block = xcalloc(1, sizeof(*block) + count * size);
+    block->next = memory->blocks;
+    memory->blocks = block;
+    return block->data;
+}
+
+void reply_memory_finish(struct reply_memory *memory)
+{
+    while (memory->blocks != NULL) {
+        struct reply_block *next = memory->blocks->next;
+        free(memory->blocks);
+        memory->blocks = next;
+    }
+}
+
+struct reader {
+    const struct redisReply *array;
+    size_t at;
+    bool bad;
+};
+
+static struct reader reader_of(const struct redisReply *reply)
+{
+    struct reader r = {.array = reply};
+    r.bad = reply == NULL || reply->type != REDIS_REPLY_ARRAY;
+    return r;
+}
+
+static size_t reader_left(const struct reader *r)
+{
+    return r->bad ? 0 : r->array->elements - r->at;
+}
+
+static const struct redisReply *reader_next(struct reader *r)
+{
+    if (reader_left(r) == 0) {
+        r->bad = true;
+        return NULL;
+    }
+    return r->array->element[r->at++];
+}
+
+static bool is_text(const struct redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
+}
+
+/* Text; a nil counts as the empty text (a field that is not set). */
+static struct slice reader_slice(struct reader *r)
+{
+    const struct redisReply *e = reader_next(r);
+    if (e == NULL || e->type == REDIS_REPLY_NIL) {
+        return (struct slice){0};
+    }
+    if (!is_text(e)) {
+        r->bad = true;
+        return (struct slice){0};
+    }
+    return (struct slice){e->str, (size_t)e->len};
+}
+
+static int64_t reader_i64(struct reader *r)
+{
+    const struct redisReply *e = reader_next(r);
+    if (e == NULL) {
+        return 0;
+    }
+    if (e->type == REDIS_REPLY_INTEGER) {
+        return e->integer;
+    }
+    uint64_t value = 0;
+    if (!is_text(e) || !slice_to_u64((struct slice){e->str, (size_t)e->len}, &value) ||
+        value > INT64_MAX) {
+        r->bad = true;
+        return 0;
+    }
+    return (int64_t)value;
+}
+
+static uint64_t reader_u64(struct reader *r)
+{
+    int64_t value = reader_i64(r);
+    if (value < 0) {
+        r->bad = true;
+        return 0;
+    }
+    return (uint64_t)value;
+}
+
+/* All that is left, as slices. */
+static const struct slice *reader_rest(struct reader *r, struct reply_memory *memory, size_t *n)
+{
+    *n = reader_left(r);
+    struct slice *out = memory_take(memory, *n, sizeof(*out));
+    for (size_t i = 0; i < *n; i++) {
+        out[i] = reader_slice(r);
+    }
+    return out;
+}
+
+static const struct slice *reader_slices(struct reader *r, struct reply_memory *memory, size_t *n)
+{
+    struct reader inner = reader_of(reader_next(r));
+    const struct slice *out = reader_rest(&inner, memory, n);
+    r->bad = r->bad || inner.bad;
+    return out;
+}
+
+static int broken(struct err *err, const char *what)
+{
+    return err_set(err, ERR_REPLY, "Redis's answer to %s is not what Shoal expects", what);
+}
+
+/* Redis's errors of one word ("ERR") are told apart by their text. */
+static bool error_contains(const struct redisReply *reply, const char *word)
+{
+    if (reply == NULL || reply->type != REDIS_REPLY_ERROR || reply->str == NULL) {
+        return false;
+    }
+    return memmem(reply->str, (size_t)reply->len, word, strlen(word)) != NULL;
+}
+
+bool reply_is_no_function(const struct redisReply *reply)
+{
+    return error_contains(reply, "Function not found");
+}
+
+bool reply_is_no_functions(const struct redisReply *reply)
+{
+    return error_contains(reply, "unknown command");
+}
+
+int reply_check(const struct redisReply *reply, struct err *err)
+{
+    if (reply == NULL) {
+        return err_set(err, ERR_REPLY, "Redis gave no answer");
+    }
+    if (reply->type != REDIS_REPLY_ERROR) {
+        return 0;
+    }
+    if (reply_is_no_function(reply)) {
+        return err_set(err, ERR_REPLY, "Shoal's functions are not loaded in this Redis");
+    }
+    bool lost = reply_is_error(reply, "LOST") || reply_is_error(reply, "DEPOSED");
+    struct slice text = reply_slice(reply);
+    int len = text.len > 400 ? 400 : (int)text.len;
+    return err_set(err, lost ? ERR_LOST : ERR_REPLY, "%.*s", len, len > 0 ? text.ptr : "");
+}
+
+int reply_version(const struct redisReply *reply, struct slice *contract, uint64_t *revision,
+                  struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    *contract = reader_slice(&r);
+    *revision = reader_u64(&r);
+    return r.bad ? broken(err, "version") : 0;
+}
+
+/* Copy the value of the line "name:value" into out; false if there is none that fits. */
+static bool info_field(struct slice text, const char *name, char *out, size_t size)
+{
+    size_t name_len = strlen(name);
+    const char *at = text.ptr;
+    const char *end = text.ptr + text.len;
+    while (at < end) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        line_end = line_end != NULL ? line_end : end;
+        size_t len = (size_t)(line_end - at);
+        if (len > name_len && memcmp(at, name, name_len) == 0 && at[name_len] == ':') {
+            const char *value = at + name_len + 1;
+            size_t value_len = len - name_len - 1;
+            if (value_len > 0 && value[value_len - 1] == '\r') {
+                value_len--;
+            }
+            if (value_len == 0 || value_len >= size) {
+                return false;
+            }
+            memcpy(out, value, value_len);
+            out[value_len] = '\0';
+            return true;
+        }
+        at = line_end + 1;
+    }
+    return false;
+}
+
+int reply_info(const struct redisReply *reply, struct registry_greeting *out, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct slice text = reply_slice(reply);
+    if (text.len == 0 || !info_field(text, "run_id", out->run_id, sizeof(out->run_id)) ||
+        !info_field(text, "redis_version", out->redis_version, sizeof(out->redis_version))) {
+        return broken(err, "INFO server");
+    }
+    return 0;
+}
+
+int reply_word(const struct redisReply *reply, struct slice *word, struct slice *rest,
+               struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    *word = reader_slice(&r);
+    *rest = reader_left(&r) > 0 ? reader_slice(&r) : (struct slice){0};
+    return r.bad || word->len == 0 ? broken(err, "a step") : 0;
+}
+
+/* {{shard, epoch, rev, user, channel...}...} or, for `served`, {{shard, sender, channel...}...} */
+static const struct registry_shard *reader_shards(struct reader *r, bool served,
+                                                  struct reply_memory *memory, size_t *n)
+{
+    struct reader list = reader_of(reader_next(r));
+    *n = reader_left(&list);
+    struct registry_shard *out = memory_take(memory, *n, sizeof(*out));
+    for (size_t i = 0; i < *n; i++) {
+        struct reader entry = reader_of(reader_next(&list));
+        out[i].id = reader_slice(&entry);
+        if (served) {
+            out[i].sender = reader_slice(&entry);
+        } else {
+            out[i].epoch = reader_u64(&entry);
+            out[i].rev = reader_u64(&entry);
+            out[i].user = reader_slice(&entry);
+        }
+        out[i].channels = reader_rest(&entry, memory, &out[i].nchannels);
+        list.bad = list.bad || entry.bad || out[i].id.len == 0;
+        if (list.bad) {
+            break;
+        }
+    }
+    r->bad = r->bad || list.bad;
+    return out;
+}
+
+int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_picture *out,
+                  struct reply_memory *memory, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    bool current = slice_is(reader_slice(&r), "current");
+    out->lease_ms = reader_u64(&r);
+    out->rev = reader_u64(&r);
+    out->seq = reader_u64(&r);
+    out->stopped = reader_i64(&r) != 0;
+    out->default_sender = reader_slice(&r);
+    out->failed_retry_ms = reader_u64(&r);
+    out->resume_delay_ms = reader_u64(&r);
+    out->held = reader_slices(&r, memory, &out->nheld);
+    out->held_changed = reader_shards(&r, false, memory, &out->nheld_changed);
+    out->served = reader_slices(&r, memory, &out->nserved);
+    out->served_changed = reader_shards(&r, true, memory, &out->nserved_changed);
+    out->changed = seen < 0 || (uint64_t)seen != out->rev;
+    if (r.bad || !current || out->lease_ms == 0) {
+        return broken(err, "register or renew");
+    }
+    return 0;
+}
+
+int reply_holder(const struct redisReply *reply, struct registry_holder *out, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    bool held = slice_is(reader_slice(&r), "held");
+    out->host = reader_slice(&r);
+    out->pid = reader_slice(&r);
+    out->link_id = reader_u64(&r);
+    out->remaining_ms = reader_i64(&r);
+    out->lease_ms = reader_u64(&r);
+    return r.bad || !held ? broken(err, "register") : 0;
+}
+
+/* {node, link, run_id, node, link, run_id, ...} */
+static void reader_expired(struct reader *r, struct registry_lead *out, struct reply_memory *memory)
+{
+    struct reader list = reader_of(reader_next(r));
+    size_t left = reader_left(&list);
+    out->nexpired = left / 3;
+    struct registry_expired *expired = memory_take(memory, out->nexpired, sizeof(*expired));
+    for (size_t i = 0; i < out->nexpired; i++) {
+        expired[i].node = reader_slice(&list);
+        struct slice link = reader_slice(&list);
+        if (link.len > 0 && !slice_to_u64(link, &expired[i].link_id)) {
+            list.bad = true;
+        }
+        expired[i].run_id = reader_slice(&list);
+    }
+    out->expired = expired;
+    r->bad = r->bad || list.bad || left % 3 != 0;
+}
+
+int reply_lead(const struct redisReply *reply, struct registry_lead *out,
+               struct reply_memory *memory, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    struct slice word = reader_slice(&r);
+    if (slice_is(word, "standby")) {
+        out->leader_id = reader_slice(&r);
+        out->remaining_ms = reader_u64(&r);
+        return r.bad ? broken(err, "lead") : 0;
+    }
+    out->leading = slice_is(word, "leading");
+    out->token = reader_slice(&r);
+    out->lease_ms = reader_u64(&r);
+    out->shards_rev = reader_u64(&r);
+    out->next_deadline_ms = reader_i64(&r);
+    out->nodes = reader_u64(&r);
+    out->waiting = reader_u64(&r);
+    out->homeless = reader_u64(&r);
+    out->setup_done = reader_i64(&r) != 0;
+    out->user = reader_slice(&r);
+    reader_expired(&r, out, memory);
+    out->idle = reader_slices(&r, memory, &out->nidle);
+    if (r.bad || !out->leading || out->token.len == 0 || out->token.len >= 24 ||
+        out->lease_ms == 0) {
+        return broken(err, "lead");
+    }
+    return 0;
+}
+
+int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *n,
+                struct reply_memory *memory, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    *n = reader_left(&r);
+    uint64_t *out = memory_take(memory, *n, sizeof(*out));
+    for (size_t i = 0; i < *n; i++) {
+        out[i] = reader_u64(&r);
+    }
+    *waits = out;
+    return r.bad ? broken(err, "draw") : 0;
+}
+
+static bool claim_word(struct slice word, enum registry_claim_word *out)
+{
+    static const struct {
+        const char *text;
+        enum registry_claim_word word;
+    } words[] = {
+        {"gone", CLAIM_GONE},   {"done", CLAIM_DONE},           {"busy", CLAIM_BUSY},
+        {"later", CLAIM_LATER}, {"elsewhere", CLAIM_ELSEWHERE}, {"claimed", CLAIMED},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (slice_is(word, words[i].text)) {
+            *out = words[i].word;
+            return true;
+        }
+    }
+    return false;
+}
+
+int reply_claim(const struct redisReply *reply, struct registry_claim *out, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    bool known = claim_word(reader_slice(&r), &out->word);
+    if (known && out->word == CLAIM_LATER) {
+        out->wait_ms = reader_u64(&r);
+    } else if (known && out->word == CLAIMED) {
+        out->wait_ms = reader_u64(&r);
+        out->send.channel = reader_slice(&r);
+        out->shard = reader_slice(&r);
+        out->send.id = reader_slice(&r);
+        out->send.text = reader_slice(&r);
+        out->send.reply_to = reader_slice(&r);
+        out->send.as_command = slice_is(reader_slice(&r), "1");
+        r.bad = r.bad || out->send.channel.len == 0 || out->shard.len == 0;
+    }
+    return r.bad || !known ? broken(err, "send_claim") : 0;
+}
+
+/* XREAD of one stream: {{name, {entries}}}, or nil. */
+static const struct redisReply *unwrap_xread(const struct redisReply *reply)
+{
+    struct reader streams = reader_of(reply);
+    struct reader stream = reader_of(reader_next(&streams));
+    reader_next(&stream);
+    return reader_next(&stream);
+}
+
+int reply_entries(const struct redisReply *reply, bool xread, const struct registry_entry **entries,
+                  size_t *n, struct reply_memory *memory, struct err *err)
+{
+    *entries = NULL;
+    *n = 0;
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (xread && reply->type == REDIS_REPLY_NIL) {
+        return 0;
+    }
+    struct reader r = reader_of(xread ? unwrap_xread(reply) : reply);
+    size_t count = reader_left(&r);
+    struct registry_entry *out = memory_take(memory, count, sizeof(*out));
+    for (size_t i = 0; i < count; i++) {
+        struct reader entry = reader_of(reader_next(&r));
+        out[i].id = reader_slice(&entry);
+        const struct redisReply *fields = reader_next(&entry);
+        if (entry.bad) {
+            return broken(err, "XREAD or XRANGE");
+        }
+        if (fields->type == REDIS_REPLY_NIL) {
+            continue; /* deleted while it was read */
+        }
+        struct reader pairs = reader_of(fields);
+        size_t nslices = 0;
+        out[i].fields = reader_rest(&pairs, memory, &nslices);
+        out[i].nfields = nslices / 2;
+        r.bad = r.bad || pairs.bad;
+    }
+    if (r.bad) {
+        return broken(err, "XREAD or XRANGE");
+    }
+    *entries = out;
+    *n = count;
+    return 0;
+}

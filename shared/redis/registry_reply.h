@@ -1,0 +1,56 @@
+/* Registry replies: answers of the steps, decoded into the structs of registry.h.
+ *
+ * What Redis sends is not trusted: a reply that is short, of another shape or out of range gives
+ * -ERR_REPLY and a text that names what was asked, never a crash. Slices point into the reply; the
+ * arrays that hold them come from a `struct reply_memory` and live until reply_memory_finish.
+ * No link, no callbacks: pure functions. */
+#ifndef SHOAL_REDIS_REGISTRY_REPLY_H
+#define SHOAL_REDIS_REGISTRY_REPLY_H
+
+#include "shared/redis/registry.h"
+
+/* Arrays of one answer. Zeroed memory is an empty one. */
+struct reply_memory {
+    struct reply_block *blocks;
+};
+/* Give back every array. */
+void reply_memory_finish(struct reply_memory *memory);
+
+/* 0, or what an error reply means: ERR_LOST for LOST and DEPOSED, ERR_REPLY with Redis's text for
+ * every other. */
+MUST_USE int reply_check(const struct redisReply *reply, struct err *err);
+/* Does the error reply say that the function is not loaded / that Redis has no functions at all? */
+bool reply_is_no_function(const struct redisReply *reply);
+bool reply_is_no_functions(const struct redisReply *reply);
+
+/* shoal1_version: the contract and the revision of the library there. */
+MUST_USE int reply_version(const struct redisReply *reply, struct slice *contract,
+                           uint64_t *revision, struct err *err);
+/* Parse the text of INFO server. */
+MUST_USE int reply_info(const struct redisReply *reply, struct registry_greeting *out,
+                        struct err *err);
+/* An array that begins with a word; `rest` is the text after it, if any. */
+MUST_USE int reply_word(const struct redisReply *reply, struct slice *word, struct slice *rest,
+                        struct err *err);
+/* "current" ...; `seen` is the rev that was asked with. */
+MUST_USE int reply_picture(const struct redisReply *reply, int64_t seen,
+                           struct registry_picture *out, struct reply_memory *memory,
+                           struct err *err);
+/* "held" ... */
+MUST_USE int reply_holder(const struct redisReply *reply, struct registry_holder *out,
+                          struct err *err);
+/* "leading" ... or "standby" ... */
+MUST_USE int reply_lead(const struct redisReply *reply, struct registry_lead *out,
+                        struct reply_memory *memory, struct err *err);
+/* Waits of a draw. */
+MUST_USE int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *n,
+                         struct reply_memory *memory, struct err *err);
+/* The answer of send_claim. */
+MUST_USE int reply_claim(const struct redisReply *reply, struct registry_claim *out,
+                         struct err *err);
+/* XRANGE's array of entries; XREAD's answer is unwrapped first (nil: no entries). */
+MUST_USE int reply_entries(const struct redisReply *reply, bool xread,
+                           const struct registry_entry **entries, size_t *n,
+                           struct reply_memory *memory, struct err *err);
+
+#endif

@@ -1,0 +1,210 @@
+#include "shared/redis/registry_call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a new connection needs before steps may be called: who it is at the server (greet), and the
+ * library of steps (load by the coordinator, check by everybody else). */
+
+/* The library, made from steps/ *.lua at build time (shared/CMakeLists.txt). */
+extern const unsigned char shoal_lua[];
+extern const size_t shoal_lua_len;
+
+/* Greeting ---------------------------------------------------------------------------------------- */
+
+static void on_greet_info(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+    if (reply != NULL) {
+        err = reply_info(reply, &call->greeting, &space) != 0 ? &space : NULL;
+    }
+    call->cb.greeting(call->ctx, err == NULL ? &call->greeting : NULL, err);
+}
+
+static void on_greet_id(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+    err = call_error(reply, err, &space);
+    if (err == NULL && (reply->type != REDIS_REPLY_INTEGER || reply->integer <= 0)) {
+        err_set(&space, ERR_REPLY, "Redis's answer to CLIENT ID is not what Shoal expects");
+        err = &space;
+    }
+    if (err == NULL) {
+        call->greeting.link_id = (uint64_t)reply->integer;
+        call->answered = on_greet_info;
+        struct args a = {0};
+        args_text(&a, "INFO");
+        args_text(&a, "server");
+        if (call_send_again(call, &a)) {
+            return;
+        }
+        err_set(&space, ERR_DOWN, "the link to Redis is down");
+        err = &space;
+    }
+    call->cb.greeting(call->ctx, NULL, err);
+}
+
+int registry_greet(struct registry *r, registry_greeting_cb cb, void *ctx)
+{
+    struct args a = {0};
+    args_text(&a, "CLIENT");
+    args_text(&a, "ID");
+    struct call *call = call_create(r, on_greet_id, ctx);
+    call->cb.greeting = cb;
+    return call_send(call, &a);
+}
+
+/* The library ------------------------------------------------------------------------------------- */
+
+/* N of the line "local REVISION = N" in our own text. */
+static uint64_t own_revision(void)
+{
+    static const char mark[] = "local REVISION = ";
+    const char *text = (const char *)shoal_lua;
+    const char *at = memmem(text, shoal_lua_len, mark, sizeof(mark) - 1);
+    BUG_ON(at == NULL);
+    return strtoull(at + sizeof(mark) - 1, NULL, 10); /* the text ends with a NUL */
+}
+
+static void on_loaded(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+    err = call_error(reply, err, &space);
+    if (err == &space) {
+        err_wrap(&space, "loading Shoal's functions into Redis");
+    }
+    call->cb.done(call->ctx, err);
+}
+
+static void version_args(struct args *a)
+{
+    args_text(a, "FCALL");
+    args_text(a, "shoal1_version");
+    args_text(a, "0");
+}
+
+/* Make the text of an error of FCALL one that helps; NULL if there is none. */
+static const struct err *version_error(const struct redisReply *reply, const struct err *err,
+                                       struct err *space)
+{
+    err = call_error(reply, err, space);
+    if (err != NULL && reply_is_no_functions(reply)) {
+        err_set(space, ERR_REFUSED,
+                "this Redis has no functions; Shoal needs Redis 7 or newer, or Valkey");
+    }
+    return err;
+}
+
+static void on_load_version(struct call *call, const struct redisReply *reply,
+                            const struct err *err)
+{
+    struct err space;
+    struct slice contract;
+    uint64_t revision = 0;
+    bool missing = reply_is_no_function(reply);
+    if (!missing) {
+        err = version_error(reply, err, &space);
+        if (err == NULL && reply_version(reply, &contract, &revision, &space) != 0) {
+            err = &space;
+        }
+    }
+    if (err == NULL && (missing || revision < own_revision())) {
+        call->answered = on_loaded;
+        struct args a = {0};
+        args_text(&a, "FUNCTION");
+        args_text(&a, "LOAD");
+        args_text(&a, "REPLACE");
+        args_slice(&a, (struct slice){(const char *)shoal_lua, shoal_lua_len});
+        if (call_send_again(call, &a)) {
+            return;
+        }
+        err_set(&space, ERR_DOWN, "the link to Redis is down");
+        err = &space;
+    }
+    call->cb.done(call->ctx, err);
+}
+
+int registry_load(struct registry *r, registry_done_cb cb, void *ctx)
+{
+    struct args a = {0};
+    version_args(&a);
+    struct call *call = call_create(r, on_load_version, ctx);
+    call->cb.done = cb;
+    return call_send(call, &a);
+}
+
+static void on_check_version(struct call *call, const struct redisReply *reply,
+                             const struct err *err)
+{
+    struct err space;
+    struct slice contract;
+    uint64_t revision;
+    if (reply_is_no_function(reply)) {
+        err_set(&space, ERR_REFUSED,
+                "no coordinator has set up this Redis yet; start shoal-coordinator with the same "
+                "--redis-url");
+        err = &space;
+    } else {
+        err = version_error(reply, err, &space);
+        if (err == NULL && reply_version(reply, &contract, &revision, &space) != 0) {
+            err = &space;
+        }
+    }
+    call->cb.done(call->ctx, err);
+}
+
+int registry_check(struct registry *r, registry_done_cb cb, void *ctx)
+{
+    struct args a = {0};
+    version_args(&a);
+    struct call *call = call_create(r, on_check_version, ctx);
+    call->cb.done = cb;
+    return call_send(call, &a);
+}
+
+/* Other processes' links -------------------------------------------------------------------------- */
+
+/* CLIENT <what> ID <link>; for 0, which Redis refuses as an id, a command that changes nothing and whose
+ * answer (a number) reads as "no such client". */
+static void client_args(struct args *a, const char *what, uint64_t link_id)
+{
+    args_text(a, "CLIENT");
+    if (link_id != 0) {
+        args_text(a, what);
+    }
+    args_text(a, "ID");
+    if (link_id != 0) {
+        args_number(a, (int64_t)link_id);
+    }
+}
+
+static void on_killed(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+    call->cb.done(call->ctx, call_error(reply, err, &space));
+}
+
+int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb, void *ctx)
+{
+    struct args a = {0};
+    client_args(&a, "KILL", link_id);
+    struct call *call = call_create(r, on_killed, ctx);
+    call->cb.done = cb;
+    return call_send(call, &a);
+}
+
+static void on_alive(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+    err = call_error(reply, err, &space);
+    call->cb.yes_no(call->ctx, err == NULL && reply_slice(reply).len > 0, err);
+}
+
+int registry_link_alive(struct registry *r, uint64_t link_id, registry_bool_cb cb, void *ctx)
+{
+    struct args a = {0};
+    client_args(&a, "LIST", link_id);
+    struct call *call = call_create(r, on_alive, ctx);
+    call->cb.yes_no = cb;
+    return call_send(call, &a);
+}
