@@ -1,0 +1,63 @@
+"""Fixtures of the cluster tests: a cluster that is always stopped, logs where a test failed, a time limit."""
+
+import signal
+import threading
+
+import pytest
+
+from shoal import USER, Cluster, missing_programs, wait_until
+
+LIMIT_SECONDS = 120
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", f"limit(seconds): may take so long (default {LIMIT_SECONDS})")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    clusters = [v for v in getattr(item, "funcargs", {}).values() if isinstance(v, Cluster)]
+    if report.failed:
+        for cluster in clusters:
+            report.sections += [(f"log of {name}", text) for name, text in cluster.logs()]
+
+
+@pytest.fixture(autouse=True)
+def time_limit(request):
+    """A test that hangs fails, and its cluster is stopped like any other."""
+    marker = request.node.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else LIMIT_SECONDS
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def over(*_):
+        raise TimeoutError(f"the test took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def bare(tmp_path, time_limit):
+    """A cluster of which nothing runs yet."""
+    absent = missing_programs()
+    assert not absent, f"not built or not installed: {', '.join(absent)}"
+    cluster = Cluster(tmp_path)
+    yield cluster
+    complaints = cluster.close()
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def cluster(bare):
+    """Redis, the simulator with a verified user, one coordinator that leads."""
+    bare.start_redis()
+    bare.start_sim("--verified", USER)
+    bare.start_coordinator()
+    wait_until(bare.leader, 10, "a coordinator leads")
+    return bare

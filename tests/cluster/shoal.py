@@ -1,0 +1,443 @@
+"""A Shoal cluster of real processes for the tests: a private Redis, a Twitch simulator, nodes and coordinators.
+
+    with Cluster(tmp_path) as cluster:
+        cluster.start_redis()
+        cluster.start_sim()
+        cluster.start_coordinator("c1", channels_per_shard=20)
+        cluster.start_node("n1", capacity=4)
+        cluster.ctl("join", "alice", "bob")
+        chat = cluster.subscribe("shoal:main:chat:*")
+        wait_until(lambda: cluster.joined("alice"), 5, "alice is joined")
+
+Everything listens on free loopback ports and writes into tmp_path. Each process is stopped by its id when the
+cluster is closed, also when the test failed, and the kernel kills it should the test itself be killed. Closing
+fails where a sanitizer has reported something, or where a process died that nobody killed.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import redis
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(os.environ.get("SHOAL_BIN_DIR") or ROOT / "build" / "asan")
+NODE = BIN / "node" / "shoal-node"
+COORDINATOR = BIN / "coordinator" / "shoal-coordinator"
+CTL = BIN / "coordinator" / "shoalctl"
+SIM = BIN / "tests" / "twitch-sim"
+
+USER = "shoalbot"
+TOKEN = "0123456789abcdefghijklmnopqrst"
+
+# What would make tests slow is short or off; a test that is about a limit sets it.
+SETTINGS = {
+    "user": USER,
+    "channels_per_shard": 20,
+    "max_shard_count": 10,
+    "room_limit": "off",
+    "join_limit": "off",
+    "login_limit": "off",
+    "connect_interval_ms": "off",
+    "message_limit": "off",
+    "message_mod_limit": "off",
+    "channel_message_ms": "off",
+    "lease_ms": 2000,
+    "resume_delay_ms": 300,
+}
+
+REPORTS = re.compile(
+    rb"AddressSanitizer|LeakSanitizer|runtime error:|UndefinedBehaviorSanitizer|: BUG\b|open handle"
+)
+
+
+def wait_until(condition, timeout=10.0, what=""):
+    """The first true value of condition(); AssertionError, naming `what`, when there is none in time."""
+    deadline = time.monotonic() + timeout
+    pause = 0.005
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what or condition}; last: {value!r}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+
+
+def free_port():
+    """A loopback port that was free a moment ago; whoever takes it must be ready to try another."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """One program, its log, and the only two ways it may end: stopped by us, or a failure."""
+
+    def __init__(self, name, argv, directory, env=None):
+        self.name = name
+        self.argv = [str(a) for a in argv]
+        self.log = Path(directory) / f"{name}.log"
+        self.env = {**os.environ, **(env or {})}
+        self.popen = None
+        self.expected_to_end = False
+        self.complaints = []
+
+    def start(self):
+        assert not self.is_running(), f"{self.name} runs already"
+        self.expected_to_end = False
+        with open(self.log, "ab") as log:
+            # setpriv: the kernel kills it when we are gone, however we went.
+            self.popen = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *self.argv],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.env,
+                start_new_session=True,
+            )
+        return self
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def is_running(self):
+        return self.popen is not None and self.popen.poll() is None
+
+    def signal(self, number):
+        if self.is_running():
+            self.popen.send_signal(number)
+
+    def wait(self, timeout):
+        """Its exit code (negative: the signal), or None while it runs on."""
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self, timeout=15):
+        """SIGTERM, and the exit code, which must come in time."""
+        self.expected_to_end = True
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        code = self.wait(timeout)
+        assert code is not None, f"{self.name} did not stop within {timeout} s of SIGTERM"
+        return code
+
+    def kill(self):
+        """kill -9."""
+        self.expected_to_end = True
+        self.signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def pause(self):
+        self.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.signal(signal.SIGCONT)
+
+    def restart(self):
+        """kill -9, and the same command line again."""
+        self.kill()
+        return self.start()
+
+    def text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def close(self):
+        """Stop it whatever state it is in, and note what it did wrong."""
+        if self.popen is None:
+            return
+        if not self.is_running():
+            if not self.expected_to_end:
+                self.complaints.append(f"{self.name} ended by itself, exit code {self.popen.returncode}")
+            return
+        self.expected_to_end = True
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        if self.wait(3) is None:
+            self.signal(signal.SIGTERM)  # leave at once
+        if self.wait(7) is None:
+            self.complaints.append(f"{self.name} did not stop within 10 s of SIGTERM")
+            self.kill()
+
+
+class Subscriber:
+    """Messages of topics and patterns, in the order they come. It stays subscribed while Redis goes and comes."""
+
+    def __init__(self, url, topics):
+        self.messages = []  # (topic, payload), text and bytes
+        self.times = []  # time.monotonic() of each
+        self._client = redis.Redis.from_url(url, socket_timeout=5, health_check_interval=2)
+        self._pubsub = self._client.pubsub(ignore_subscribe_messages=False)
+        self._plain = [t for t in topics if "*" not in t]
+        self._patterns = [t for t in topics if "*" in t]
+        self._confirmed = 0
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        if self._plain:
+            self._pubsub.subscribe(*self._plain)
+        if self._patterns:
+            self._pubsub.psubscribe(*self._patterns)
+        self._thread.start()
+        wait_until(lambda: self._confirmed >= len(topics), 10, f"subscribed to {topics}")
+
+    def _run(self):
+        while not self._stopping:
+            try:
+                message = self._pubsub.get_message(timeout=0.2)
+            except (redis.RedisError, OSError):
+                time.sleep(0.02)
+                continue
+            if message is None:
+                continue
+            if message["type"] in ("subscribe", "psubscribe"):
+                self._confirmed += 1
+            elif message["type"] in ("message", "pmessage"):
+                self.times.append(time.monotonic())
+                self.messages.append((message["channel"].decode(), message["data"]))
+
+    def on(self, topic):
+        """Payloads of one topic so far."""
+        return [payload for name, payload in list(self.messages) if name == topic]
+
+    def texts(self, topic):
+        """The same for chat: the trailing texts of the PRIVMSG lines."""
+        lines = (payload.split(b" PRIVMSG ", 1) for payload in self.on(topic))
+        return [parts[1].split(b" :", 1)[1].decode() for parts in lines if len(parts) == 2]
+
+    def wait_for(self, condition, timeout=10.0, what="a message"):
+        """The first (topic, payload) for which condition(topic, payload) holds."""
+        return wait_until(
+            lambda: next((m for m in list(self.messages) if condition(*m)), None), timeout, what
+        )
+
+    def close(self):
+        self._stopping = True
+        self._thread.join(5)
+        self._pubsub.close()
+        self._client.close()
+
+
+class Cluster:
+    def __init__(self, directory, name="main"):
+        self.directory = Path(directory)
+        self.name = name
+        self.processes = {}
+        self.subscribers = []
+        self.redis_process = None
+        self.redis_url = None
+        self.redis = None
+        self.sim = None
+        self.tokens = self.directory / "tokens"
+        self.write_tokens({USER: TOKEN})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        complaints = self.close()
+        if complaints and kind is None:
+            raise AssertionError("\n".join(complaints))
+
+    # Processes ------------------------------------------------------------------------------
+
+    def _start(self, name, argv, env=None):
+        process = Process(name, argv, self.directory, env)
+        self.processes[name] = process
+        return process.start()
+
+    def start_redis(self, *args, name="redis"):
+        """A private Redis; it keeps nothing, unless args say so ("--appendonly", "yes")."""
+        data = self.directory / name
+        data.mkdir(exist_ok=True)
+        for _ in range(20):
+            port = free_port()
+            process = self._start(
+                name,
+                ["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", data]
+                + ["--save", "", "--appendonly", "no", "--loglevel", "notice", "--daemonize", "no"]
+                + list(args),
+            )
+            client = redis.Redis(port=port, decode_responses=True, socket_timeout=10)
+            if self._redis_answers(process, client):
+                break
+            process.expected_to_end = True
+            process.close()
+        else:
+            raise AssertionError("redis-server does not start:\n" + process.text())
+        process.port = port
+        process.url = f"redis://127.0.0.1:{port}"
+        process.client = client
+        if self.redis_process is None:
+            self.redis_process, self.redis_url, self.redis = process, process.url, client
+        return process
+
+    @staticmethod
+    def _redis_answers(process, client):
+        deadline = time.monotonic() + 10
+        while process.is_running() and time.monotonic() < deadline:
+            try:
+                # Another process may have taken the port between our look and Redis's bind.
+                return client.info("server")["process_id"] == process.pid
+            except (redis.RedisError, OSError):
+                time.sleep(0.01)
+        return False
+
+    def restart_redis(self):
+        """kill -9 and start; returns when it answers."""
+        self.redis_process.restart()
+        assert self._redis_answers(self.redis_process, self.redis), self.redis_process.text()
+
+    def start_sim(self, *args, name="sim"):
+        """twitch-sim on a free port; `port` and `url` of the process say where."""
+        port_file = self.directory / f"{name}.port"
+        port_file.unlink(missing_ok=True)
+        process = self._start(name, [SIM, "--port-file", port_file, *args])
+        process.port = int(
+            wait_until(
+                lambda: port_file.exists() and port_file.read_text().strip(), 10, "the simulator's port"
+            )
+        )
+        process.url = f"ws://127.0.0.1:{process.port}"
+        if self.sim is None:
+            self.sim = process
+        return process
+
+    def write_tokens(self, tokens):
+        self.tokens.touch(mode=0o600)
+        self.tokens.write_text("".join(f"{login} = {token}\n" for login, token in tokens.items()))
+
+    def start_node(self, name="n1", capacity=8, args=(), env=None):
+        argv = [NODE, "--redis-url", self.redis_url, "--cluster", self.name, "--node-id", name]
+        argv += ["--twitch-url", self.sim.url, "--tokens", self.tokens]
+        argv += ["--shard-capacity", capacity, "--log-level", "debug", *args]
+        return self._start(name, argv, env)
+
+    def start_coordinator(self, name="c1", args=(), env=None, **settings):
+        """Settings are given with every start, as an operator's unit file would."""
+        argv = [COORDINATOR, "--redis-url", self.redis_url, "--cluster", self.name]
+        argv += ["--log-level", "debug"]
+        if b"--http-listen" in self._help(COORDINATOR):
+            argv += ["--http-listen", "127.0.0.1:0"]
+        for key, value in {**SETTINGS, **settings}.items():
+            argv += ["--set", f"{key}={value}"]
+        return self._start(name, argv + list(args), env)
+
+    _helps = {}
+
+    @classmethod
+    def _help(cls, program):
+        if program not in cls._helps:
+            cls._helps[program] = subprocess.run(
+                [program, "--help"], capture_output=True, timeout=20, check=False
+            ).stdout
+        return cls._helps[program]
+
+    def ctl(self, *args, check=True, input=None, timeout=60):
+        """shoalctl; stdout and stderr are text. check: it must exit 0."""
+        done = subprocess.run(
+            [CTL, "--redis-url", self.redis_url, "--cluster", self.name, *map(str, args)],
+            capture_output=True,
+            text=True,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            timeout=timeout,
+            check=False,
+        )
+        with open(self.directory / "ctl.log", "a", encoding="utf-8") as log:
+            log.write(f"$ shoalctl {' '.join(map(str, args))} -> {done.returncode}\n")
+            log.write(done.stdout + done.stderr)
+        if check:
+            assert done.returncode == 0, f"shoalctl {args}: {done.returncode}\n{done.stderr}"
+        return done
+
+    def ctl_json(self, *args, **kwargs):
+        """The objects that shoalctl --json prints."""
+        out = self.ctl("--json", *args, **kwargs).stdout
+        return [json.loads(line) for line in out.splitlines() if line.strip()]
+
+    # Views ----------------------------------------------------------------------------------
+
+    def key(self, rest):
+        return f"shoal:{{{self.name}}}:{rest}"
+
+    def topic(self, rest):
+        return f"shoal:{self.name}:{rest}"
+
+    def subscribe(self, *topics):
+        subscriber = Subscriber(self.redis_url, topics)
+        self.subscribers.append(subscriber)
+        return subscriber
+
+    def nodes(self):
+        return self.redis.zrange(self.key("nodes"), 0, -1)
+
+    def leader(self):
+        return self.redis.hget(self.key("leader"), "id")
+
+    def shards(self):
+        """Shard -> its hash."""
+        names = self.redis.zrange(self.key("load"), 0, -1)
+        return {name: self.redis.hgetall(self.key(f"shard:{name}")) for name in names}
+
+    def channels(self):
+        """Wanted channel -> shard, empty while none can take it."""
+        return self.redis.hgetall(self.key("channels"))
+
+    def channel(self, name):
+        return self.redis.hgetall(self.key(f"channel:{name}"))
+
+    def joined(self, *names):
+        """Are all of them (none named: all wanted channels) joined at Twitch?"""
+        names = names or list(self.channels())
+        pipe = self.redis.pipeline(transaction=False)
+        for name in names:
+            pipe.hget(self.key(f"channel:{name}"), "state")
+        return bool(names) and all(state == "joined" for state in pipe.execute())
+
+    def events(self):
+        """The cluster's log, oldest first."""
+        entries = self.redis.xrange(self.key("log"))
+        return [json.loads(fields["event"]) for _, fields in entries]
+
+    # The end --------------------------------------------------------------------------------
+
+    def close(self):
+        """Stop everything; what went wrong on the way, as a list of texts."""
+        for subscriber in self.subscribers:
+            subscriber.close()
+        # In the order they were started, except that Redis is stopped last, since the others say goodbye to it.
+        redis_last = sorted(self.processes.values(), key=lambda p: p.argv[0] == "redis-server")
+        for process in redis_last:
+            process.close()
+        complaints = []
+        for process in redis_last:
+            complaints += process.complaints
+            if REPORTS.search(process.log.read_bytes() if process.log.exists() else b""):
+                complaints.append(f"{process.name}: a sanitizer reported an error")
+        return complaints
+
+    def logs(self, lines=60):
+        """The ends of all logs: (name, text). A sanitizer's report is given whole."""
+        for path in sorted(self.directory.glob("*.log")):
+            text = path.read_text(errors="replace")
+            report = REPORTS.search(text.encode(errors="replace"))
+            if not report:
+                text = "\n".join(text.splitlines()[-lines:])
+            yield path.stem, text[-20000:]
+
+
+def missing_programs():
+    """What has to be there before a cluster can run."""
+    absent = [str(p) for p in (NODE, COORDINATOR, CTL, SIM) if not p.exists()]
+    return absent + [p for p in ("redis-server", "setpriv") if not shutil.which(p)]
