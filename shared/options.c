@@ -225,10 +225,13 @@ static int read_flags(struct options *o, int argc, char **argv, struct request *
         const char *token = argv[apart && code != CODE_ARGUMENT ? optind - 2 : optind - 1];
         rc = handle_flag(o, list, code, token, request, err);
     }
-    for (int i = optind; rc == 0 && i < argc && !request->help && !request->version; i++) {
+    free(list);
+    if (request->help || request->version) {
+        return rc;
+    }
+    for (int i = optind; rc == 0 && i < argc; i++) {
         rc = take_argument(o, argv[i], err); /* what follows "--" */
     }
-    free(list);
     return rc;
 }
 

@@ -6,6 +6,12 @@
  * by inih (`key = value`, `;` and `#` comments); several programs may share one file, so a key that
  * belongs to another Shoal program is passed over (see `known_elsewhere`), any other is an error.
  *
+ * A variable that is set but empty counts as not given; SHOAL_* variables of other programs are
+ * ignored. `--config=` reads no file; SHOAL_CONFIG names one as --config does. In the file, an
+ * indent has no meaning, sections do not exist, ` ;` begins a comment (so no value may hold it), a
+ * line has at most 197 bytes (inih's bound), and a key stands once unless it is repeatable. A value
+ * is judged only where it is in force. Abbreviated flags are refused.
+ *
  * Every program has --help, --version, --config FILE, --check and --print-config without listing
  * them. Flags of bool options take no value (`--json`), or `--json=false`. Repeatable options
  * (OPTION_REPEAT) collect values: on the command line one a flag, in environment and file several
@@ -19,7 +25,7 @@
 
 enum option_type {
     OPTION_STRING,
-    OPTION_INT,      /* decimal, within min..max */
+    OPTION_INT,      /* decimal, within min..max (both 0: no bounds; so for the next two) */
     OPTION_BOOL,     /* true/false, yes/no, on/off, 1/0 */
     OPTION_BYTES,    /* decimal with optional k, m, g (powers of 1024), within min..max */
     OPTION_DURATION, /* kept in ms; "500ms", "3s", "5m", "1h", or a plain number of seconds */

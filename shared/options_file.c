@@ -25,6 +25,29 @@ struct reading {
     struct err *err;
 };
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* Take the next line off the rest, without its newline, indent and trailing blanks. */
+static struct slice take_line(struct reading *r)
+{
+    const char *newline = memchr(r->rest.ptr, '\n', r->rest.len);
+    struct slice line = {r->rest.ptr, newline ? (size_t)(newline - r->rest.ptr) : r->rest.len};
+    size_t used = line.len + (newline ? 1 : 0);
+    r->rest = (struct slice){r->rest.ptr + used, r->rest.len - used};
+    r->line++;
+    while (line.len > 0 && is_blank(line.ptr[line.len - 1])) {
+        line.len--;
+    }
+    while (line.len > 0 && is_blank(line.ptr[0])) {
+        line.ptr++;
+        line.len--;
+    }
+    return line;
+}
+
 /* fgets for inih: the next line into `out`, or NULL at the end and after a failure. */
 static char *next_line(char *out, int size, void *stream)
 {
@@ -32,34 +55,21 @@ static char *next_line(char *out, int size, void *stream)
     if (r->rc < 0 || r->rest.len == 0) {
         return NULL;
     }
-    const char *newline = memchr(r->rest.ptr, '\n', r->rest.len);
-    struct slice line = {r->rest.ptr, newline ? (size_t)(newline - r->rest.ptr) : r->rest.len};
-    size_t used = line.len + (newline ? 1 : 0);
-    r->rest = (struct slice){r->rest.ptr + used, r->rest.len - used};
-    r->line++;
-
-    while (line.len > 0 && (line.ptr[line.len - 1] == '\r' || line.ptr[line.len - 1] == ' ' ||
-                            line.ptr[line.len - 1] == '\t')) {
-        line.len--;
+    struct slice line = take_line(r);
+    char first = line.len > 0 ? line.ptr[0] : '\0';
+    if (first == '#' || first == ';') {
+        line.len = 1; /* a comment may be as long as it likes */
     }
-    while (line.len > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t')) {
-        line.ptr++;
-        line.len--;
-    }
-    bool comment = line.len > 0 && (line.ptr[0] == '#' || line.ptr[0] == ';');
-    if (comment) {
-        line.len = 1; /* may be as long as it likes */
+    if (first == '[') {
+        r->rc = err_set(r->err, ERR_USAGE, "%s:%zu: sections are not known here; remove the line",
+                        r->path, r->line);
+        return NULL;
     }
     if (line.len + 3 > (size_t)size) {
         r->rc = err_set(r->err, ERR_USAGE,
                         "%s:%zu: the line is longer than %d bytes; give so long a value by "
                         "environment variable or flag",
                         r->path, r->line, size - 3);
-        return NULL;
-    }
-    if (line.len > 0 && line.ptr[0] == '[') {
-        r->rc = err_set(r->err, ERR_USAGE, "%s:%zu: sections are not known here; remove the line",
-                        r->path, r->line);
         return NULL;
     }
     memcpy(out, line.ptr, line.len);

@@ -38,6 +38,15 @@ static void print_option(FILE *to, const char *name, const char *metavar, const 
     print_wrapped(to, help);
 }
 
+/* The help of an option with what its other fields tell; the caller frees it. */
+static char *describe(const struct option_spec *spec)
+{
+    bool shown = spec->fallback && *spec->fallback && spec->type != OPTION_BOOL;
+    return xasprintf("%s%s%s%s%s", spec->help ? spec->help : "",
+                     spec->flags & OPTION_REPEAT ? " May be given several times." : "",
+                     shown ? " [default: " : "", shown ? spec->fallback : "", shown ? "]" : "");
+}
+
 void options_print_help(const struct options_program *program, FILE *to)
 {
     const char *usage = program->usage ? program->usage : "";
@@ -45,11 +54,7 @@ void options_print_help(const struct options_program *program, FILE *to)
             usage, program->purpose);
     for (const struct option_spec *spec = program->specs; spec->name; spec++) {
         const char *metavar = spec->metavar ? spec->metavar : "VALUE";
-        const char *help = spec->help ? spec->help : "";
-        bool shown = spec->fallback && *spec->fallback && spec->type != OPTION_BOOL;
-        char *text = xasprintf(
-            "%s%s%s%s%s", help, spec->flags & OPTION_REPEAT ? " May be given several times." : "",
-            shown ? " [default: " : "", shown ? spec->fallback : "", shown ? "]" : "");
+        char *text = describe(spec);
         print_option(to, spec->name, spec->type == OPTION_BOOL ? NULL : metavar, text);
         free(text);
     }
@@ -70,6 +75,15 @@ void options_print_help(const struct options_program *program, FILE *to)
     }
 }
 
+/* One line stays one line, whatever a flag was given. */
+static void print_value(FILE *to, const char *text)
+{
+    fputc(' ', to);
+    for (; *text; text++) {
+        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, to);
+    }
+}
+
 void options_print_config(const struct options *o, FILE *to)
 {
     for (size_t i = 0; i < o->spec_count; i++) {
@@ -85,7 +99,7 @@ void options_print_config(const struct options *o, FILE *to)
         for (size_t k = 0; k < value->count; k++) {
             char *text = spec->flags & OPTION_SECRET ? option_value_mask(value->texts[k])
                                                      : xstrdup(value->texts[k]);
-            fprintf(to, " %s", text);
+            print_value(to, text);
             free(text);
         }
         fputc('\n', to);

@@ -2,6 +2,7 @@
  * they name the part that is wrong, and only repeat host and port. */
 #include "shared/url.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -102,13 +103,22 @@ static int parse_port(struct slice text, struct url *out, struct err *err)
     return 0;
 }
 
-static bool host_char(char c, bool v6)
+static int check_host(struct slice host, bool v6, struct err *err)
 {
-    bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (v6) {
-        return alnum || c == ':' || c == '.' || c == '%' || c == '-' || c == '_';
+    if (host.len == 0) {
+        return err_set(err, ERR_USAGE, "the host is missing");
     }
-    return alnum || c == '.' || c == '-' || c == '_';
+    if (host.len >= sizeof(((struct url *)0)->host)) {
+        return err_set(err, ERR_USAGE, "the host is longer than %zu bytes",
+                       sizeof(((struct url *)0)->host) - 1);
+    }
+    const char *more = v6 ? ".-_:%" : ".-_"; /* % begins the zone of fe80::1%eth0 */
+    for (size_t i = 0; i < host.len; i++) {
+        if (!isalnum((unsigned char)host.ptr[i]) && !strchr(more, host.ptr[i])) {
+            return err_set(err, ERR_USAGE, "the host holds a character that no host name has");
+        }
+    }
+    return 0;
 }
 
 /* host, host:port, [v6] or [v6]:port */
@@ -138,16 +148,9 @@ static int parse_host(struct slice text, struct url *out, struct err *err)
                            "more than one ':' in host and port; an IPv6 address goes in [ ]");
         }
     }
-    if (host.len == 0) {
-        return err_set(err, ERR_USAGE, "the host is missing");
-    }
-    if (host.len >= sizeof(out->host)) {
-        return err_set(err, ERR_USAGE, "the host is longer than %zu bytes", sizeof(out->host) - 1);
-    }
-    for (size_t i = 0; i < host.len; i++) {
-        if (!host_char(host.ptr[i], v6)) {
-            return err_set(err, ERR_USAGE, "the host holds a character that no host name has");
-        }
+    int rc = check_host(host, v6, err);
+    if (rc < 0) {
+        return rc;
     }
     memcpy(out->host, host.ptr, host.len);
     out->host[host.len] = '\0';
