@@ -50,7 +50,9 @@ struct send {
 struct lane {
     UT_hash_handle hh;
     char channel[IRC_CHANNEL_CHARS];
-    char *shard; /* the shard whose channel it is, where it is served; else NULL */
+    char *shard;   /* the shard whose channel it is, where it is served; else NULL */
+    char *sender;  /* the shard of this node that sends to it, where it is served */
+    uint64_t mark; /* of the last sender_serve that named it */
     enum lane_state state;
     uint64_t due_ms;  /* mono; UINT64_MAX: waits for an answer */
     uint64_t slot_ms; /* of the claimed head */
@@ -65,7 +67,8 @@ struct sender {
     uv_timer_t timer;
     struct lane *lanes;
     struct send *sends;
-    bool unjoined;
+    char *unjoined; /* the shard that sends to channels nobody joined, if it is here */
+    uint64_t marks;
     uint64_t generation; /* grows with each reset: answers to older calls are none */
     bool scanning;
     bool rescan_again;
@@ -325,15 +328,28 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
     }
 }
 
+static bool lane_can_send(struct sender *s, const struct lane *lane)
+{
+    const char *shard = lane->shard != NULL ? lane->sender : s->unjoined;
+
+    /* An entry without a valid channel is claimed only to be refused. */
+    return s->options.may_act(s->options.ctx) &&
+           (lane->channel[0] == '\0' ||
+            (shard != NULL && s->options.can_send(s->options.ctx, slice_of(shard))));
+}
+
 static void lane_claim(struct sender *s, struct lane *lane)
 {
+    if (!lane_can_send(s, lane)) {
+        lane_retry(s, lane, LANE_IDLE, RETRY_MS);
+        return;
+    }
     struct call *call = call_create(s, lane->channel, lane->queue->entry);
 
     lane->state = LANE_CLAIMING;
     lane->due_ms = UINT64_MAX;
     lane->asked = true;
-    if (!s->options.may_act(s->options.ctx) ||
-        registry_send_claim(s->options.registry, s->options.node, s->options.incarnation,
+    if (registry_send_claim(s->options.registry, s->options.node, s->options.incarnation,
                             slice_of(lane->queue->entry), on_claim, call) != 0) {
         free(call);
         lane->asked = false;
@@ -437,7 +453,7 @@ void sender_on_entry(struct sender *s, const struct registry_entry *entry)
         channel[0] = '\0';
     }
     HASH_FIND_STR(s->lanes, channel, lane);
-    if (lane != NULL || s->unjoined) {
+    if (lane != NULL || s->unjoined != NULL) {
         send_queue(s, channel, entry->id);
     }
 }
@@ -556,18 +572,10 @@ static void lane_unserve(struct sender *s, struct lane *lane)
     topic_of(s, lane->channel, topic, sizeof(topic));
     subscriber_remove(s->options.subscriber, slice_of(topic));
     free(lane->shard);
+    free(lane->sender);
     lane->shard = NULL;
+    lane->sender = NULL;
     lane_free_if_idle(s, lane);
-}
-
-static bool shard_has(const struct registry_shard *shard, const char *channel)
-{
-    for (size_t i = 0; i < shard->nchannels; i++) {
-        if (slice_is(shard->channels[i], channel)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 void sender_serve(struct sender *s, const struct registry_shard *shard)
@@ -576,14 +584,8 @@ void sender_serve(struct sender *s, const struct registry_shard *shard)
     struct lane *tmp;
     char channel[IRC_CHANNEL_CHARS];
     char topic[128];
+    uint64_t mark = ++s->marks;
 
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        if (lane->shard != NULL && slice_is(shard->id, lane->shard) &&
-            !shard_has(shard, lane->channel)) {
-            lane_unserve(s, lane);
-        }
-    }
     for (size_t i = 0; i < shard->nchannels; i++) {
         if (!irc_channel_normalise(shard->channels[i], channel, sizeof(channel))) {
             continue;
@@ -594,7 +596,16 @@ void sender_serve(struct sender *s, const struct registry_shard *shard)
             subscriber_add(s->options.subscriber, slice_of(topic));
         }
         free(lane->shard);
+        free(lane->sender);
         lane->shard = xstrndup(shard->id.ptr, shard->id.len);
+        lane->sender = xstrndup(shard->sender.ptr, shard->sender.len);
+        lane->mark = mark;
+    }
+    HASH_ITER(hh, s->lanes, lane, tmp)
+    {
+        if (lane->shard != NULL && lane->mark != mark && slice_is(shard->id, lane->shard)) {
+            lane_unserve(s, lane);
+        }
     }
     s->rescan_due_ms = mono_ms() + RESCAN_SOON_MS;
     timer_arm(s);
@@ -617,13 +628,16 @@ void sender_keep(struct sender *s, const struct slice *shards, size_t n)
     }
 }
 
-void sender_serve_unjoined(struct sender *s, bool yes)
+void sender_serve_unjoined(struct sender *s, struct slice shard)
 {
-    if (yes && !s->unjoined) {
+    bool had = s->unjoined != NULL;
+
+    free(s->unjoined);
+    s->unjoined = shard.len > 0 ? xstrndup(shard.ptr, shard.len) : NULL;
+    if (s->unjoined != NULL && !had) {
         s->rescan_due_ms = mono_ms() + RESCAN_SOON_MS;
         timer_arm(s);
     }
-    s->unjoined = yes;
 }
 
 /* Life ---------------------------------------------------------------------------------------------------- */
@@ -648,7 +662,8 @@ void sender_reset(struct sender *s)
     struct lane *tmp;
 
     s->generation++;
-    s->unjoined = false;
+    free(s->unjoined);
+    s->unjoined = NULL;
     HASH_ITER(hh, s->lanes, lane, tmp)
     {
         struct send *send;

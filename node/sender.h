@@ -34,6 +34,8 @@ struct sender_options {
     const char *node;
     const char *incarnation;    /* borrowed; may change behind the pointer after sender_reset */
     bool (*may_act)(void *ctx); /* does this node hold its lease now? */
+    /* Can a line be sent on this shard now? Asked before a claim, so that no budget is drawn in vain. */
+    bool (*can_send)(void *ctx, struct slice shard);
     /* Write a chat line on a shard's connection: 0, or an err where it was surely not written (not ready:
      * tried again; -ERR_PROTOCOL: it can never be). The answer comes through sender_on_result(entry). */
     int (*write)(void *ctx, struct slice shard, const struct registry_send *send, const char *entry,
@@ -48,8 +50,8 @@ void sender_destroy(struct sender *s);
 void sender_serve(struct sender *s, const struct registry_shard *shard);
 /* Keep only these shards' channels. */
 void sender_keep(struct sender *s, const struct slice *shards, size_t n);
-/* This node says what goes to channels nobody joined. */
-void sender_serve_unjoined(struct sender *s, bool yes);
+/* The shard of this node that says what goes to channels nobody joined; empty: none does. */
+void sender_serve_unjoined(struct sender *s, struct slice shard);
 /* A message on a send topic. False if the topic is none. */
 bool sender_on_message(struct sender *s, struct slice topic, struct slice payload);
 /* An entry of the outbox. */

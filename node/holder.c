@@ -1,0 +1,592 @@
+/* Holder: shards, their ports and their timers. See holder.h.
+ *
+ * A shard core is never destroyed from within its own port functions: what wants to be closed there is
+ * closed by the caller of the input, or by the timer. Draws are answered by Redis; what an answer
+ * belongs to is found again by id and serial, never by pointer. */
+#include "node/holder_impl.h"
+
+#include "shared/irc/write.h"
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct held *find(const struct holder *h, struct slice id)
+{
+    struct held *held;
+
+    HASH_FIND(hh, h->shards, id.ptr, id.len, held);
+    return held;
+}
+
+/* The timer ------------------------------------------------------------------------------------------ */
+
+static void on_timer(uv_timer_t *timer);
+
+/* After each input. A timer that fires too early costs a tick; arming it for each line would cost more. */
+static void arm(struct held *held)
+{
+    uint64_t due = held->connect_failed ? 0 : shard_deadline(held->core);
+
+    if (due >= held->armed_ms) {
+        return;
+    }
+    uint64_t now = mono_ms();
+    held->armed_ms = due;
+    uv_update_time(held->holder->options.loop);
+    uv_timer_start(&held->timer, on_timer, due > now ? due - now : 0, 0);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct held *held = timer->data;
+
+    held->armed_ms = UINT64_MAX;
+    if (held->connect_failed) {
+        held->connect_failed = false;
+        shard_on_disconnected(held->core, "no connection could be begun", mono_ms());
+    }
+    shard_tick(held->core, mono_ms());
+    arm(held);
+}
+
+/* The connection ---------------------------------------------------------------------------------------- */
+
+static void on_open(void *ctx)
+{
+    struct held *held = ctx;
+
+    shard_on_connected(held->core, mono_ms());
+    arm(held);
+}
+
+static void on_line(void *ctx, struct slice line)
+{
+    struct held *held = ctx;
+
+    shard_on_line(held->core, line, mono_ms());
+    arm(held);
+}
+
+static void on_closed(void *ctx, const char *why)
+{
+    struct held *held = ctx;
+
+    held->connection = NULL;
+    shard_on_disconnected(held->core, why, mono_ms());
+    arm(held);
+}
+
+static void port_connect(void *ctx)
+{
+    static const struct connection_callbacks callbacks = {on_open, on_line, on_closed};
+    struct held *held = ctx;
+    struct err err = {0};
+
+    held->connection = connection_open(held->holder->options.pool, held->holder->options.twitch_url,
+                                       &callbacks, held, &err);
+    if (held->connection == NULL) {
+        log_error("shard", "shard.connect", "shard", held->id, "error", err.text, NULL);
+        held->connect_failed = true;
+    }
+}
+
+static void port_close(void *ctx, const char *reason)
+{
+    struct held *held = ctx;
+
+    log_debug("shard", "shard.close", "shard", held->id, "reason", reason, NULL);
+    connection_close(held->connection);
+    held->connection = NULL;
+}
+
+static bool port_login(void *ctx, struct err *err)
+{
+    struct held *held = ctx;
+    struct holder *h = held->holder;
+    struct slice token = {NULL, 0};
+    struct buf line;
+
+    if (strcmp(held->user, "anonymous") != 0) {
+        token = tokens_get(*h->options.tokens, slice_of(held->user));
+        if (token.len == 0) {
+            err_set(err, ERR_AUTH, "no token of %s on this node; add it to its tokens file",
+                    held->user);
+            return false;
+        }
+    }
+    if (!h->options.may_act(h->options.ctx)) {
+        return false;
+    }
+    buf_init(&line, IRC_MAX_SENT_BYTES);
+    bool written = irc_write_login(&line, slice_of(held->user), token, err) == 0 &&
+                   connection_write(held->connection, buf_slice(&line));
+    if (line.data != NULL) {
+        explicit_bzero(line.data, line.len);
+    }
+    buf_finish(&line);
+    return written;
+}
+
+static bool port_write(void *ctx, enum shard_write_kind kind, struct slice bytes)
+{
+    struct held *held = ctx;
+    struct holder *h = held->holder;
+
+    if (held->connection == NULL ||
+        (kind != SHARD_WRITE_KEEPALIVE && !h->options.may_act(h->options.ctx))) {
+        return false;
+    }
+    return connection_write(held->connection, bytes);
+}
+
+/* Budgets -------------------------------------------------------------------------------------------------- */
+
+struct draw {
+    struct holder *holder;
+    uint64_t serial;
+    enum shard_draw_kind kind;
+    char id[65];
+};
+
+static void on_draw(void *ctx, const uint64_t *waits_ms, size_t n, const struct err *err)
+{
+    struct draw *draw = ctx;
+    uint64_t at[64];
+
+    if (err != NULL && err->code == ERR_CANCELED) {
+        free(draw);
+        return; /* the link is closed for good, and the holder may be gone */
+    }
+    struct held *held = find(draw->holder, slice_of(draw->id));
+    if (held != NULL && held->serial == draw->serial) {
+        uint64_t now = mono_ms();
+        n = err != NULL ? 0 : n < ARRAY_LEN(at) ? n : ARRAY_LEN(at);
+        for (size_t i = 0; i < n; i++) {
+            at[i] = now + waits_ms[i];
+        }
+        shard_on_grant(held->core, draw->kind, at, n, now);
+        arm(held);
+    }
+    free(draw);
+}
+
+static void port_draw(void *ctx, enum shard_draw_kind kind, unsigned n)
+{
+    struct held *held = ctx;
+    struct holder *h = held->holder;
+    struct draw *draw = xcalloc(1, sizeof(*draw));
+
+    draw->holder = h;
+    draw->serial = held->serial;
+    draw->kind = kind;
+    snprintf(draw->id, sizeof(draw->id), "%s", held->id);
+    if (registry_draw(h->options.registry, h->options.node, h->options.incarnation,
+                      slice_of(held->user), kind == SHARD_DRAW_LOGIN ? "login" : "join", n, on_draw,
+                      draw) != 0) {
+        free(draw); /* the link is down; the core draws anew after draw_answer_ms */
+    }
+}
+
+/* What the core says ------------------------------------------------------------------------------------------ */
+
+static void port_room_line(void *ctx, const struct shard_channel *channel,
+                           const struct irc_line *line)
+{
+    struct held *held = ctx;
+
+    fanout_line(held->holder->options.fanout, slice_of(channel->name), line->raw);
+}
+
+static void port_state_changed(void *ctx, enum shard_state from, enum shard_state to)
+{
+    struct held *held = ctx;
+    const char *error = held->core != NULL ? shard_last_error(held->core) : "";
+
+    log_write(to == SHARD_BACKOFF ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "shard", "shard.state",
+              "shard", held->id, "from", shard_state_name(from), "to", shard_state_name(to),
+              "error", error, NULL);
+    holder_mark_shard(held);
+}
+
+static void port_channel_changed(void *ctx, const struct shard_channel *channel)
+{
+    struct held *held = ctx;
+
+    if (channel->state == SHARD_CHANNEL_FAILED) {
+        log_warn("shard", "channel.failed", "shard", held->id, "channel", channel->name, "reason",
+                 channel->reason, NULL);
+    }
+    holder_mark_channel(held, channel->name);
+}
+
+static void port_gap(void *ctx, const struct shard_channel *channel, uint64_t from_ms,
+                     uint64_t to_ms)
+{
+    struct held *held = ctx;
+    uint64_t wall = wall_ms();
+    uint64_t mono = mono_ms();
+
+    holder_gap(held->holder, slice_of(channel->name), wall - (mono - from_ms),
+               wall - (mono - to_ms), 0, "not_joined");
+}
+
+static void port_login_refused(void *ctx, struct slice text)
+{
+    struct held *held = ctx;
+
+    log_error("shard", "shard.login_refused", "shard", held->id, "user", held->user, "twitch",
+              log_slice(text), "mend", "put a valid token into the tokens file and send SIGHUP",
+              NULL);
+}
+
+/* The holder hears no message that its own connection sent: it is made from Twitch's answer. */
+static void fan_out_echo(struct held *held, const struct shard_send_result *result,
+                         const char *text)
+{
+    struct buf line;
+    struct slice tags = result->userstate->tags;
+
+    buf_init(&line, IRC_MAX_LINE_BYTES);
+    buf_append_char(&line, '@');
+    buf_append_slice(&line, tags);
+    buf_printf(&line, "%sshoal-echo=1 :%s!%s@%s.tmi.twitch.tv PRIVMSG #", tags.len > 0 ? ";" : "",
+               held->user, held->user, held->user);
+    buf_append_slice(&line, result->channel);
+    buf_append_str(&line, " :");
+    buf_append_str(&line, text);
+    if (!line.overflow) {
+        fanout_line(held->holder->options.fanout, result->channel, buf_slice(&line));
+    }
+    buf_finish(&line);
+}
+
+static void port_send_result(void *ctx, const struct shard_send_result *result)
+{
+    struct held *held = ctx;
+    struct holder *h = held->holder;
+    struct written *w;
+
+    HASH_FIND(hh, held->written, &result->send_id, sizeof(result->send_id), w);
+    if (w == NULL) {
+        return;
+    }
+    HASH_DEL(held->written, w);
+    if (result->status == SHARD_SENT && result->held && result->userstate != NULL) {
+        fan_out_echo(held, result, w->text);
+    }
+    enum send_status status = result->status == SHARD_SENT       ? SEND_SENT
+                              : result->status == SHARD_REJECTED ? SEND_REJECTED
+                                                                 : SEND_UNKNOWN;
+    h->options.on_send_result(h->options.ctx, w->entry, status, result->reason, result->text);
+    free(w->text);
+    free(w);
+}
+
+/* Life of one -------------------------------------------------------------------------------------------------- */
+
+static void core_begin(struct held *held)
+{
+    static const struct shard_port port = {
+        .connect = port_connect,
+        .close = port_close,
+        .login = port_login,
+        .write = port_write,
+        .draw = port_draw,
+        .room_line = port_room_line,
+        .state_changed = port_state_changed,
+        .channel_changed = port_channel_changed,
+        .gap = port_gap,
+        .send_result = port_send_result,
+        .login_refused = port_login_refused,
+    };
+    struct holder *h = held->holder;
+    struct shard_timings timings = shard_timings_default();
+    uint64_t now = mono_ms();
+
+    timings.failed_retry_ms = h->failed_retry_ms;
+    held->core = shard_create(held->id, held->user, &timings, &port, held);
+    shard_set_fenced(held->core, h->fenced, now);
+    shard_set_channels(held->core, held->wants, held->nwants, now);
+    if (!h->stopped) {
+        shard_start(held->core, now);
+    }
+    arm(held);
+}
+
+static void written_clear(struct held *held)
+{
+    struct written *w;
+    struct written *tmp;
+
+    HASH_ITER(hh, held->written, w, tmp)
+    {
+        HASH_DEL(held->written, w);
+        free(w->text);
+        free(w);
+    }
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct held *held = handle->data;
+    struct holder *h = held->holder;
+
+    free(held->id);
+    free(held->user);
+    free(held->wants);
+    free(held->names);
+    free(held);
+    h->open_timers--;
+    if (h->destroyed && h->open_timers == 0) {
+        holder_free_gaps(h);
+        free(h);
+    }
+}
+
+static void held_close(struct held *held, const char *reason)
+{
+    struct holder *h = held->holder;
+
+    HASH_DEL(h->shards, held);
+    if (shard_state(held->core) != SHARD_CLOSED) {
+        shard_close(held->core, reason, mono_ms());
+    }
+    shard_destroy(held->core);
+    held->core = NULL;
+    connection_close(held->connection);
+    held->connection = NULL;
+    written_clear(held);
+    holder_unmark(held);
+    uv_close((uv_handle_t *)&held->timer, on_timer_closed);
+}
+
+static void held_want(struct held *held, const struct registry_shard *shard)
+{
+    uint64_t now = mono_ms();
+
+    free(held->wants);
+    free(held->names);
+    held->nwants = shard->nchannels;
+    held->wants = xcalloc(held->nwants + 1, sizeof(*held->wants));
+    held->names = xcalloc(held->nwants + 1, sizeof(*held->names));
+    for (size_t i = 0; i < held->nwants; i++) {
+        struct slice name = shard->channels[i];
+        if (name.len < sizeof(held->names[i])) {
+            memcpy(held->names[i], name.ptr, name.len);
+        }
+        held->wants[i].name = slice_of(held->names[i]);
+        /* Placed a second time: somebody read these channels before this node did. */
+        held->wants[i].rejoin = held->epoch > 1;
+        held->wants[i].lost_at_ms = held->epoch > 1 ? now : 0;
+    }
+}
+
+void holder_hold(struct holder *h, const struct registry_shard *shard)
+{
+    struct held *held = find(h, shard->id);
+
+    if (held != NULL && held->epoch != shard->epoch) {
+        held_close(held, "placed elsewhere meanwhile");
+        held = NULL;
+    }
+    if (held != NULL) {
+        held_want(held, shard);
+        shard_set_channels(held->core, held->wants, held->nwants, mono_ms());
+        arm(held);
+        return;
+    }
+    held = xcalloc(1, sizeof(*held));
+    held->holder = h;
+    held->id = xstrndup(shard->id.ptr, shard->id.len);
+    held->user = xstrndup(shard->user.ptr, shard->user.len);
+    held->epoch = shard->epoch;
+    held->serial = ++h->serials;
+    held->armed_ms = UINT64_MAX;
+    uv_timer_init(h->options.loop, &held->timer);
+    held->timer.data = held;
+    h->open_timers++;
+    held_want(held, shard);
+    HASH_ADD_KEYPTR(hh, h->shards, held->id, strlen(held->id), held);
+    log_info("holder", "shard.held", "shard", held->id, "epoch", log_u64(held->epoch), "channels",
+             log_u64(held->nwants), NULL);
+    core_begin(held);
+    holder_mark_shard(held);
+}
+
+void holder_keep(struct holder *h, const struct slice *ids, size_t n)
+{
+    struct held *held;
+    struct held *tmp;
+
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        bool kept = false;
+        for (size_t i = 0; i < n && !kept; i++) {
+            kept = slice_is(ids[i], held->id);
+        }
+        if (!kept) {
+            log_info("holder", "shard.released", "shard", held->id, NULL);
+            held_close(held, "placed elsewhere");
+        }
+    }
+}
+
+/* All of them ---------------------------------------------------------------------------------------------------- */
+
+struct holder *holder_create(const struct holder_options *options)
+{
+    struct holder *h = xcalloc(1, sizeof(*h));
+
+    h->options = *options;
+    h->failed_retry_ms = shard_timings_default().failed_retry_ms;
+    return h;
+}
+
+void holder_drop(struct holder *h)
+{
+    holder_keep(h, NULL, 0);
+}
+
+void holder_destroy(struct holder *h)
+{
+    if (h == NULL) {
+        return;
+    }
+    holder_drop(h);
+    h->destroyed = true;
+    if (h->open_timers == 0) {
+        holder_free_gaps(h);
+        free(h);
+    }
+}
+
+void holder_set_stopped(struct holder *h, bool stopped)
+{
+    struct held *held;
+    struct held *tmp;
+
+    if (h->stopped == stopped) {
+        return;
+    }
+    h->stopped = stopped;
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        if (stopped) {
+            shard_stop(held->core, mono_ms());
+            arm(held);
+        } else {
+            /* A closed core does not open again: a new one takes its place. */
+            shard_destroy(held->core);
+            written_clear(held);
+            held->serial = ++h->serials;
+            core_begin(held);
+        }
+        holder_mark_shard(held);
+    }
+}
+
+void holder_set_fenced(struct holder *h, bool fenced)
+{
+    struct held *held;
+    struct held *tmp;
+
+    if (h->fenced == fenced) {
+        return;
+    }
+    h->fenced = fenced;
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        if (fenced && held->connection != NULL) {
+            connection_discard(held->connection);
+        }
+        shard_set_fenced(held->core, fenced, mono_ms());
+        arm(held);
+    }
+}
+
+void holder_set_failed_retry(struct holder *h, uint64_t ms)
+{
+    h->failed_retry_ms = ms;
+}
+
+void holder_drain(struct holder *h)
+{
+    struct held *held;
+    struct held *tmp;
+
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        shard_stop(held->core, mono_ms());
+        arm(held);
+    }
+}
+
+bool holder_is_closed(const struct holder *h)
+{
+    struct held *held;
+    struct held *tmp;
+
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        if (shard_state(held->core) != SHARD_CLOSED) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void holder_on_tokens(struct holder *h)
+{
+    struct held *held;
+    struct held *tmp;
+
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        shard_on_token(held->core, mono_ms());
+        arm(held);
+    }
+}
+
+bool holder_can_send(const struct holder *h, struct slice shard)
+{
+    const struct held *held = find(h, shard);
+
+    return held != NULL && held->connection != NULL && shard_can_send(held->core);
+}
+
+int holder_send(struct holder *h, struct slice shard, const struct registry_send *send,
+                const char *entry, struct err *err)
+{
+    struct held *held = find(h, shard);
+    struct buf line;
+
+    if (held == NULL) {
+        return err_set(err, ERR_DOWN, "shard %.*s is not here", (int)shard.len, shard.ptr);
+    }
+    buf_init(&line, IRC_MAX_SENT_BYTES);
+    int rc = irc_write_privmsg(&line, send->channel, send->text, slice_of(entry), send->reply_to,
+                               send->as_command, err);
+    if (rc == 0) {
+        struct written *w = xcalloc(1, sizeof(*w));
+        w->id = ++h->send_ids;
+        snprintf(w->entry, sizeof(w->entry), "%s", entry);
+        w->text = xstrndup(send->text.ptr, send->text.len);
+        HASH_ADD(hh, held->written, id, sizeof(w->id), w);
+        rc = shard_send(held->core, w->id, send->channel, buf_slice(&line), slice_of(entry),
+                        mono_ms(), err);
+        if (rc != 0) {
+            HASH_DEL(held->written, w);
+            free(w->text);
+            free(w);
+        }
+        arm(held);
+    }
+    buf_finish(&line);
+    return rc;
+}
+
+size_t holder_count(const struct holder *h)
+{
+    return HASH_COUNT(h->shards);
+}

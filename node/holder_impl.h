@@ -1,0 +1,82 @@
+/* What the two halves of the holder share: holder.c (shards and their ports) and holder_report.c. */
+#ifndef SHOAL_NODE_HOLDER_IMPL_H
+#define SHOAL_NODE_HOLDER_IMPL_H
+
+#include "node/holder.h"
+#include "node/shard.h"
+
+#include <uthash.h>
+
+/* A channel whose state is to be reported. */
+struct dirty_channel {
+    UT_hash_handle hh;
+    char name[IRC_CHANNEL_CHARS];
+};
+
+/* A send that was written and waits for Twitch's answer. */
+struct written {
+    UT_hash_handle hh;
+    uint64_t id;
+    char entry[48];
+    char *text; /* as the registry has it */
+};
+
+struct held {
+    UT_hash_handle hh;
+    struct holder *holder;
+    struct held *next_closing;
+    struct shard *core;
+    struct connection *connection;
+    uv_timer_t timer;
+    uint64_t armed_ms;   /* when the timer fires; UINT64_MAX: not armed */
+    bool connect_failed; /* tell the core from the loop */
+    char *id;
+    char *user;
+    uint64_t epoch;
+    uint64_t serial; /* tells this held from an earlier one of the same id */
+    struct shard_want *wants;
+    char (*names)[IRC_CHANNEL_CHARS];
+    size_t nwants;
+    struct written *written;
+    bool dirty; /* state, rates or error are to be reported */
+    struct dirty_channel *dirty_channels;
+    uint64_t rated_ms; /* when the rates were taken */
+    uint64_t rated_lines;
+    uint64_t rated_bytes;
+    uint64_t lines_s;
+    uint64_t bytes_s;
+};
+
+struct gap {
+    struct gap *next;
+    char channel[IRC_CHANNEL_CHARS];
+    uint64_t from_ms;
+    uint64_t to_ms;
+    uint64_t lines;
+    const char *reason; /* a literal */
+};
+
+struct holder {
+    struct holder_options options;
+    struct held *shards;
+    struct gap *gaps;
+    unsigned ngaps;
+    unsigned gaps_sent;       /* the first of them, in a report that is under way */
+    uint64_t gaps_unreported; /* more than fit */
+    bool stopped;
+    bool fenced;
+    uint64_t failed_retry_ms;
+    uint64_t serials;
+    uint64_t send_ids;
+    size_t open_timers;
+    bool destroyed;
+};
+
+/* In holder_report.c: something changed. */
+void holder_mark_shard(struct held *held);
+void holder_mark_channel(struct held *held, const char *channel);
+/* Forget what is to be reported of a shard that is held no more. */
+void holder_unmark(struct held *held);
+void holder_free_gaps(struct holder *h);
+
+#endif

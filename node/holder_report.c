@@ -1,0 +1,280 @@
+/* Holder, reporting: what changed since the last renewal, as the JSON that `renew` takes. */
+#include "node/holder_impl.h"
+
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <utlist.h>
+
+#define MAX_CHANNELS 500 /* in one report */
+#define MAX_GAPS     1000
+#define RATE_MS      5000
+
+void holder_mark_shard(struct held *held)
+{
+    held->dirty = true;
+    held->holder->options.on_change(held->holder->options.ctx);
+}
+
+void holder_mark_channel(struct held *held, const char *channel)
+{
+    struct dirty_channel *d;
+
+    HASH_FIND_STR(held->dirty_channels, channel, d);
+    if (d == NULL) {
+        d = xcalloc(1, sizeof(*d));
+        snprintf(d->name, sizeof(d->name), "%s", channel);
+        HASH_ADD_STR(held->dirty_channels, name, d);
+    }
+    holder_mark_shard(held); /* its count of joined channels changes with it */
+}
+
+void holder_unmark(struct held *held)
+{
+    struct dirty_channel *d;
+    struct dirty_channel *tmp;
+
+    held->dirty = false;
+    HASH_ITER(hh, held->dirty_channels, d, tmp)
+    {
+        HASH_DEL(held->dirty_channels, d);
+        free(d);
+    }
+}
+
+void holder_gap(struct holder *h, struct slice channel, uint64_t from_ms, uint64_t to_ms,
+                uint64_t lines, const char *reason)
+{
+    struct gap *gap;
+
+    if (h->ngaps == MAX_GAPS || channel.len >= IRC_CHANNEL_CHARS) {
+        h->gaps_unreported++;
+        return;
+    }
+    gap = xcalloc(1, sizeof(*gap));
+    memcpy(gap->channel, channel.ptr, channel.len);
+    gap->from_ms = from_ms;
+    gap->to_ms = to_ms;
+    gap->lines = lines;
+    gap->reason = reason;
+    LL_APPEND(h->gaps, gap);
+    h->ngaps++;
+    h->options.on_change(h->options.ctx);
+}
+
+void holder_free_gaps(struct holder *h)
+{
+    struct gap *gap;
+    struct gap *tmp;
+
+    LL_FOREACH_SAFE(h->gaps, gap, tmp)
+    {
+        LL_DELETE(h->gaps, gap);
+        free(gap);
+    }
+    h->ngaps = 0;
+}
+
+/* Lines and bytes a second, over the last few seconds. */
+static void rate(struct held *held)
+{
+    const struct shard_stats *stats = shard_stats(held->core);
+    uint64_t now = mono_ms();
+    uint64_t span = now - held->rated_ms;
+
+    if (span < RATE_MS) {
+        return;
+    }
+    uint64_t lines = held->rated_ms == 0 ? 0 : (stats->lines - held->rated_lines) * 1000 / span;
+    uint64_t bytes = held->rated_ms == 0 ? 0 : (stats->bytes - held->rated_bytes) * 1000 / span;
+    if (lines != held->lines_s || bytes != held->bytes_s) {
+        held->dirty = true;
+    }
+    held->lines_s = lines;
+    held->bytes_s = bytes;
+    held->rated_ms = now;
+    held->rated_lines = stats->lines;
+    held->rated_bytes = stats->bytes;
+}
+
+static void report_shard(struct held *held, struct json *out)
+{
+    json_object_begin(out, held->id);
+    json_number(out, "epoch", (int64_t)held->epoch);
+    json_string(out, "state", shard_state_name(shard_state(held->core)));
+    json_number(out, "joined", (int64_t)shard_channel_count(held->core, SHARD_CHANNEL_JOINED));
+    json_number(out, "lines_s", (int64_t)held->lines_s);
+    json_number(out, "bytes_s", (int64_t)held->bytes_s);
+    json_number(out, "lag_ms", (int64_t)shard_stats(held->core)->lag_ms);
+    json_string(out, "error", shard_last_error(held->core));
+    json_object_end(out);
+}
+
+/* A room's modes as one word list: "slow=30 emote-only"; "-" where all is off. */
+static void room_text(const struct shard_room *room, struct buf *out)
+{
+    if (room->slow_s > 0) {
+        buf_printf(out, "slow=%d ", (int)room->slow_s);
+    }
+    if (room->followers_only >= 0) {
+        buf_printf(out, "followers-only=%d ", (int)room->followers_only);
+    }
+    buf_append_str(out, room->emote_only ? "emote-only " : "");
+    buf_append_str(out, room->subs_only ? "subs-only " : "");
+    buf_append_str(out, room->r9k ? "r9k " : "");
+    if (out->len > 0) {
+        out->data[--out->len] = '\0';
+    } else {
+        buf_append_str(out, "-");
+    }
+}
+
+static void report_channel(struct held *held, const struct shard_channel *channel, struct json *out)
+{
+    uint64_t wall = wall_ms();
+    uint64_t mono = mono_ms();
+
+    json_object_begin(out, channel->name);
+    json_string(out, "shard", held->id);
+    json_string(out, "state", shard_channel_state_name(channel->state));
+    json_string(out, "reason", channel->reason);
+    json_number(out, "since", (int64_t)(wall - (mono - channel->since_ms)));
+    json_number(out, "next_try",
+                channel->next_try_ms > mono ? (int64_t)(wall + (channel->next_try_ms - mono)) : 0);
+    /* Whether we are moderator is known once Twitch has said so: with the join. */
+    if (channel->state == SHARD_CHANNEL_JOINED) {
+        json_number(out, "moderator", channel->moderator ? 1 : 0);
+    }
+    if (channel->known) {
+        struct buf text;
+        buf_init(&text, 256);
+        room_text(&channel->room, &text);
+        json_slice(out, "room", buf_slice(&text));
+        buf_finish(&text);
+    }
+    json_object_end(out);
+}
+
+static void report_channels(struct holder *h, struct json *out)
+{
+    size_t left = MAX_CHANNELS;
+    struct held *held;
+    struct held *tmp;
+
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        struct dirty_channel *d;
+        struct dirty_channel *dtmp;
+        HASH_ITER(hh, held->dirty_channels, d, dtmp)
+        {
+            const struct shard_channel *channel = shard_channel(held->core, slice_of(d->name));
+            if (left == 0) {
+                return;
+            }
+            if (channel != NULL) {
+                report_channel(held, channel, out);
+                left--;
+            }
+            HASH_DEL(held->dirty_channels, d);
+            free(d);
+        }
+    }
+}
+
+static void report_gaps(struct holder *h, struct json *out)
+{
+    struct gap *gap;
+
+    json_array_begin(out, "gaps");
+    h->gaps_sent = 0;
+    LL_FOREACH(h->gaps, gap)
+    {
+        h->gaps_sent++;
+        json_object_begin(out, NULL);
+        json_string(out, "channel", gap->channel);
+        json_number(out, "from", (int64_t)gap->from_ms);
+        json_number(out, "to", (int64_t)gap->to_ms);
+        json_number(out, "lines", (int64_t)gap->lines);
+        json_string(out, "reason", gap->reason);
+        json_object_end(out);
+    }
+    json_array_end(out);
+    if (h->gaps_unreported > 0) {
+        log_warn("holder", "gaps.unreported", "count", log_u64(h->gaps_unreported), NULL);
+        h->gaps_unreported = 0;
+    }
+}
+
+void holder_report_arrived(struct holder *h)
+{
+    for (; h->gaps_sent > 0; h->gaps_sent--) {
+        struct gap *gap = h->gaps;
+        LL_DELETE(h->gaps, gap);
+        free(gap);
+        h->ngaps--;
+    }
+}
+
+bool holder_has_report(const struct holder *h)
+{
+    struct held *held;
+    struct held *tmp;
+
+    if (h->ngaps > h->gaps_sent) {
+        return true;
+    }
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        if (held->dirty || held->dirty_channels != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool holder_report(struct holder *h, struct json *out)
+{
+    struct held *held;
+    struct held *tmp;
+
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        rate(held);
+    }
+    if (!holder_has_report(h)) {
+        return false;
+    }
+    json_object_begin(out, "shards");
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        if (held->dirty) {
+            report_shard(held, out);
+            held->dirty = false;
+        }
+    }
+    json_object_end(out);
+    json_object_begin(out, "channels");
+    report_channels(h, out);
+    json_object_end(out);
+    report_gaps(h, out);
+    return true;
+}
+
+static void mark_each(void *ctx, const struct shard_channel *channel)
+{
+    holder_mark_channel(ctx, channel->name);
+}
+
+void holder_report_all(struct holder *h)
+{
+    struct held *held;
+    struct held *tmp;
+
+    h->gaps_sent = 0;
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        holder_mark_shard(held);
+        shard_each_channel(held->core, mark_each, held);
+    }
+}

@@ -1,0 +1,62 @@
+/* Node: this process's membership in the cluster: lease, links to Redis, and what follows from them.
+ *
+ *     starting -> active <-> fenced -> lost -> starting
+ *                 active -> draining -> gone
+ *
+ * Four connections to Redis: the fan-out link (registration, renewals and chat, so that whoever fences the
+ * node can cut all three by killing one link), a control link (budgets, claims, results), one that waits for
+ * the outbox, one for topics.
+ *
+ * The lease: renewed every sixth of it, on the fan-out link, ahead of queued chat. The own deadline counts
+ * from when the renewal was *sent*, 0.9 of a lease on CLOCK_BOOTTIME. Past it, or when the loop was late by
+ * a third of a lease, the node is fenced: it writes nothing but PING and PONG, keeps everything and reads on.
+ * The next answered renewal decides: current, and everything goes on; or LOST: it closes its shards, counts
+ * and drops what it held, and registers anew under a new incarnation. Loop thread only. */
+#ifndef SHOAL_NODE_NODE_H
+#define SHOAL_NODE_NODE_H
+
+#include "node/tokens.h"
+#include "shared/url.h"
+
+#include <uv.h>
+
+struct node;
+
+enum node_state {
+    NODE_STARTING,
+    NODE_ACTIVE,
+    NODE_FENCED,
+    NODE_LOST,
+    NODE_DRAINING,
+    NODE_GONE,
+};
+/* "starting", "active", ... */
+const char *node_state_name(enum node_state state);
+
+struct node_options {
+    const struct url *redis;
+    const char *redis_tls_ca; /* or NULL */
+    const char *cluster;
+    const char *id;
+    const char *twitch_url;
+    const char *twitch_tls_ca; /* or NULL */
+    const char *tokens_file;   /* or NULL */
+    uint64_t capacity;         /* shards */
+    size_t buffer_bytes;
+    uint64_t drain_ms;   /* the longest an orderly leave may take */
+    uint64_t connect_ms; /* Redis must be reached for the first time within this */
+    /* The node is gone and every handle of it is closing: ERR_OK in order, else why. */
+    void (*on_gone)(void *ctx, const struct err *why);
+    void *ctx;
+};
+
+/* Start; strings are borrowed for the node's life. NULL with err filled where it cannot even begin. */
+struct node *node_create(uv_loop_t *loop, const struct node_options *options, struct err *err);
+/* Leave in order (times 1) or at once (times 2 and more). on_gone follows. */
+void node_stop(struct node *n, int times);
+/* Read the tokens file again. */
+void node_reload(struct node *n);
+/* After the loop has returned: frees what is left. */
+void node_free(struct node *n);
+
+#endif
