@@ -1,0 +1,67 @@
+/* Commands: what the control port understands.
+ *
+ * A command is a word, then arguments: plain words and key=value. TARGET is `all`, `conn=ID`,
+ * `user=LOGIN`, `channel=NAME` (its members) or `random=N`. Every answer is a JSON object with "ok";
+ * if that is false, "error" says why.
+ *
+ *   help                                   the commands
+ *   stats [channels=0]                     all counters (stats.c)
+ *   connections                            one entry a connection
+ *   received CHANNEL [from=N]              what clients said there, from the N-th on
+ *   flush                                  write the record to its file now
+ *   channel NAME state=ok|banned|suspended|missing|tos
+ *   mode CHANNEL NAME=VALUE...             slow, emote-only, followers-only, subs-only, r9k: told to
+ *                                          the channel, and enforced from now on
+ *   ban CHANNEL user=LOGIN [off]           that user only; `timeout CHANNEL user=LOGIN s=N`
+ *   user LOGIN token=T [verified=1] [mod=a,b]   add or change an account; `revoke LOGIN`
+ *   limit NAME=VALUE...                    the names of the limit options, or all=off
+ *   silence TARGET s=N                     what they send is not said (of user=: the whole account)
+ *   slow TARGET read=BYTES write=BYTES     bytes a second, 0: full speed
+ *   pause TARGET ms=N                      read nothing for that long
+ *   half-open TARGET                       neither read nor write any more, without closing
+ *   lag TARGET ms=N                        everything to them is late by N ms
+ *   swap TARGET on|off                     swap neighbouring lines
+ *   disconnect TARGET [how=close|reset]
+ *   reconnect TARGET [ms=N]                RECONNECT, and the close N ms later
+ *   outage on|off                          refuse new connections
+ *   inject CHANNEL line=REST               a room line, as it is, to its members
+ *   raw TARGET line=REST                   a line to connections
+ *   garbage TARGET [kind=utf8|binary|opcode|bytes|nul|cr]   bytes no server should send
+ *   longline TARGET [bytes=100000]
+ *   generate [count=N] [rate=R] [seed=N] [only=privmsg] [channels=a,b]; `stop`
+ *   replay                                 begin --replay
+ *   wait generate|replay|connections=N|logins=N|joined=N|members=CHANNEL:N [ms=N]
+ *                                          answers when it is so; not ok after ms (10000) */
+#ifndef SIM_COMMANDS_H
+#define SIM_COMMANDS_H
+
+#include "tests/twitch_sim/sim.h"
+
+#include "shared/json.h"
+
+#define COMMAND_ARGS 32
+
+/* A command line taken apart; everything points into the line. */
+struct command {
+    char *name;
+    char *words[COMMAND_ARGS]; /* without '=' */
+    size_t nwords;
+    char *keys[COMMAND_ARGS];
+    char *values[COMMAND_ARGS];
+    size_t npairs;
+};
+
+/* Take a line apart in place; "line=" takes all the rest. False if there is nothing on it. */
+bool command_parse(char *line, struct command *cmd);
+/* A value, or NULL. */
+const char *command_value(const struct command *cmd, const char *key);
+/* A numeric value within 0..10^15, or `fallback`. */
+uint64_t command_number(const struct command *cmd, const char *key, uint64_t fallback);
+
+/* Carry it out and write the members of the answer (the braces and "ok" are the caller's). 0, or
+ * -ERR_X. */
+int command_run(struct sim *s, const struct command *cmd, struct json *out, struct err *err);
+/* Is the condition of a `wait` command true? -ERR_USAGE if it is none. */
+int command_wait(struct sim *s, const struct command *cmd, bool *done, struct err *err);
+
+#endif

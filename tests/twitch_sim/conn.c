@@ -1,0 +1,579 @@
+/* A connection's way out.
+ *
+ * Lines are kept unframed until libwebsockets is writable, because how they are cut into WebSocket
+ * messages is a setting. Frames are made here and handed over raw (LWS_WRITE_RAW), up to 64 KiB a
+ * call: one system call for a hundred lines, which is what makes 150,000 lines a second cheap. What
+ * the socket does not take, libwebsockets keeps; it calls back when that is gone.
+ *
+ * Failure modes: the peer does not read: the queue grows, generation waits for it (or the connection is
+ * dropped, --drop-slow). The queue is bounded for all other lines too: at eight times queue_bytes the
+ * connection is closed, as Twitch does. */
+#include "tests/twitch_sim/conn.h"
+
+#include "tests/twitch_sim/generate.h"
+
+#include <libwebsockets.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <utlist.h>
+
+#define WIRE_BYTES    65536 /* of frames made at a time */
+#define COALESCE_MOST 32768 /* bytes of lines that may share a message */
+
+static void queue_append(struct queue *q, const void *data, size_t len)
+{
+    if (q->head + q->len + len > q->cap) {
+        if (q->head > 0) {
+            memmove(q->data, q->data + q->head, q->len);
+            q->head = 0;
+        }
+        if (q->len + len > q->cap) {
+            q->cap = q->cap ? q->cap : 1024;
+            while (q->cap < q->len + len) {
+                q->cap *= 2;
+            }
+            q->data = xrealloc(q->data, q->cap);
+        }
+    }
+    memcpy(q->data + q->head + q->len, data, len);
+    q->len += len;
+}
+
+static void queue_consume(struct queue *q, size_t n)
+{
+    q->head += n;
+    q->len -= n;
+    if (q->len == 0) {
+        q->head = 0;
+        if (q->cap > 8192) {
+            free(q->data);
+            memset(q, 0, sizeof(*q));
+        }
+    }
+}
+
+static void queue_finish(struct queue *q)
+{
+    free(q->data);
+    memset(q, 0, sizeof(*q));
+}
+
+struct conn *conn_create(struct sim *s, struct lws *wsi, bool tls)
+{
+    struct conn *c = xcalloc(1, sizeof(*c));
+
+    c->sim = s;
+    c->wsi = wsi;
+    c->tls = tls;
+    c->id = ++s->serial;
+    c->opened_ms = c->pinged_ms = mono_ms();
+    irc_splitter_init(&c->in);
+    DL_APPEND(s->conns, c);
+    s->nconns++;
+    s->count.connections++;
+    return c;
+}
+
+static void drop_queues(struct conn *c)
+{
+    queue_finish(&c->lines);
+    queue_finish(&c->wire);
+    free(c->held);
+    c->held = NULL;
+    while (c->lagging) {
+        struct delayed *d = c->lagging;
+
+        c->lagging = d->next;
+        free(d);
+    }
+    c->lagging_last = NULL;
+    c->lagging_bytes = 0;
+}
+
+size_t conn_queued(const struct conn *c)
+{
+    return c->lines.len + c->wire.len + c->lagging_bytes;
+}
+
+/* Keep sim->ncongested right, and wake the generator when the last congestion is over. */
+static void watch_congestion(struct conn *c)
+{
+    size_t queued = conn_queued(c);
+    size_t high = c->sim->settings.queue_bytes;
+
+    if (!c->congested && queued > high) {
+        c->congested = true;
+        c->sim->ncongested++;
+    } else if (c->congested && queued <= high / 4) {
+        c->congested = false;
+        if (--c->sim->ncongested == 0) {
+            generate_wake(c->sim);
+        }
+    }
+}
+
+void conn_destroy(struct conn *c)
+{
+    drop_queues(c);
+    watch_congestion(c);
+    irc_splitter_finish(&c->in);
+    DL_DELETE(c->sim->conns, c);
+    c->sim->nconns--;
+    free(c->pass);
+    free(c);
+}
+
+static void want_write(struct conn *c)
+{
+    if (!c->want_write && !c->half_open) {
+        c->want_write = true;
+        lws_callback_on_writable(c->wsi);
+    }
+}
+
+/* The last step before the queue of lines. */
+static void queue_line(struct conn *c, const char *line, size_t len)
+{
+    struct sim *s = c->sim;
+
+    queue_append(&c->lines, line, len);
+    c->lines_out++;
+    s->count.lines_out++;
+    watch_congestion(c);
+    if ((c->congested && s->settings.drop_slow) || conn_queued(c) > 8 * s->settings.queue_bytes) {
+        s->count.dropped_slow++;
+        conn_kill(c, true);
+        return;
+    }
+    want_write(c);
+}
+
+static struct delayed *delayed_make(const char *bytes, size_t len, uint64_t due)
+{
+    struct delayed *d = xmalloc(sizeof(*d) + len);
+
+    d->next = NULL;
+    d->due = due;
+    d->len = len;
+    memcpy(d->bytes, bytes, len);
+    return d;
+}
+
+/* After the lag: swap, then queue. */
+static void pass_on(struct conn *c, const char *line, size_t len)
+{
+    struct delayed *held = c->held;
+
+    if (c->swap && !held) {
+        c->held = delayed_make(line, len, mono_ms() + 100);
+        return;
+    }
+    c->held = NULL;
+    queue_line(c, line, len);
+    if (held) {
+        queue_line(c, held->bytes, held->len);
+        free(held);
+    }
+}
+
+static void send_whole(struct conn *c, const char *line, size_t len)
+{
+    struct delayed *d;
+
+    if (c->lag_ms == 0 && !c->lagging) {
+        pass_on(c, line, len);
+        return;
+    }
+    d = delayed_make(line, len, mono_ms() + c->lag_ms);
+    if (c->lagging_last) {
+        d->due = d->due > c->lagging_last->due ? d->due : c->lagging_last->due;
+        c->lagging_last->next = d;
+    } else {
+        c->lagging = d;
+    }
+    c->lagging_last = d;
+    c->lagging_bytes += len;
+    watch_congestion(c);
+}
+
+void conn_send(struct conn *c, struct slice line)
+{
+    char stack[4096];
+    char *whole = stack;
+
+    if (c->closing || c->killed || c->half_open) {
+        return;
+    }
+    if (line.len > 0 && line.ptr[0] == '@' && !(c->caps & CAP_TAGS)) {
+        const char *space = memchr(line.ptr, ' ', line.len);
+
+        if (space) {
+            line.len -= (size_t)(space + 1 - line.ptr);
+            line.ptr = space + 1;
+        }
+    }
+    if (line.len + 2 > sizeof(stack)) {
+        whole = xmalloc(line.len + 2);
+    }
+    memcpy(whole, line.ptr, line.len);
+    memcpy(whole + line.len, "\r\n", 2);
+    send_whole(c, whole, line.len + 2);
+    if (whole != stack) {
+        free(whole);
+    }
+}
+
+void conn_printf(struct conn *c, const char *fmt, ...)
+{
+    char line[8192];
+    va_list args;
+    int n;
+
+    va_start(args, fmt);
+    n = vsnprintf(line, sizeof(line), fmt, args);
+    va_end(args);
+    BUG_ON(n < 0 || (size_t)n >= sizeof(line));
+    conn_send(c, (struct slice){line, (size_t)n});
+}
+
+static void put_frame(struct buf *out, unsigned first_byte, const char *payload, size_t len)
+{
+    unsigned char head[10];
+    size_t n = 2;
+
+    head[0] = (unsigned char)first_byte;
+    if (len < 126) {
+        head[1] = (unsigned char)len;
+    } else if (len < 65536) {
+        head[1] = 126;
+        head[2] = (unsigned char)(len >> 8);
+        head[3] = (unsigned char)len;
+        n = 4;
+    } else {
+        head[1] = 127;
+        for (int i = 0; i < 8; i++) {
+            head[2 + i] = (unsigned char)((uint64_t)len >> (8 * (7 - i)));
+        }
+        n = 10;
+    }
+    buf_append(out, head, n);
+    buf_append(out, payload, len);
+}
+
+/* One WebSocket message, in fragments if that is set. */
+static void put_message(struct conn *c, struct buf *out, const char *payload, size_t len)
+{
+    size_t most = c->sim->settings.fragment;
+    unsigned opcode = 1;
+
+    while (most > 0 && len > 1) {
+        size_t n = 1 + rng_below(&c->sim->rng, most);
+
+        if (n >= len) {
+            break;
+        }
+        put_frame(out, opcode, payload, n);
+        opcode = 0;
+        payload += n;
+        len -= n;
+    }
+    put_frame(out, 0x80 | opcode, payload, len);
+}
+
+/* Whole lines as one message, or cut over several (between characters: each must be UTF-8). */
+static void put_lines(struct conn *c, struct buf *out, const char *lines, size_t len)
+{
+    size_t most = c->sim->settings.cut;
+
+    while (most > 0 && len > 1) {
+        size_t n = 1 + rng_below(&c->sim->rng, most);
+
+        while (n < len && ((unsigned char)lines[n] & 0xc0) == 0x80) {
+            n++;
+        }
+        if (n >= len) {
+            break;
+        }
+        put_message(c, out, lines, n);
+        lines += n;
+        len -= n;
+    }
+    put_message(c, out, lines, len);
+}
+
+/* How many bytes of whole lines the next message takes; `q` is not empty. */
+static size_t next_message(struct conn *c, const char *at, size_t left)
+{
+    size_t most = c->sim->settings.coalesce;
+    size_t lines = most > 1 ? 1 + rng_below(&c->sim->rng, most) : 1;
+    size_t len = 0;
+
+    for (size_t i = 0; i < lines && len < left && (len == 0 || len < COALESCE_MOST); i++) {
+        const char *end = memchr(at + len, '\n', left - len);
+
+        BUG_ON(!end);
+        len = (size_t)(end + 1 - at);
+    }
+    return len;
+}
+
+/* Move lines into frames, at most about `most` bytes. */
+static void frame_lines(struct conn *c, struct buf *out, size_t most)
+{
+    size_t used = 0;
+
+    while (used < c->lines.len && out->len < most) {
+        const char *at = c->lines.data + c->lines.head + used;
+        size_t len = next_message(c, at, c->lines.len - used);
+
+        put_lines(c, out, at, len);
+        used += len;
+    }
+    if (used > 0) {
+        queue_consume(&c->lines, used);
+    }
+}
+
+void conn_send_frame(struct conn *c, unsigned char first_byte, const void *payload, size_t len)
+{
+    struct buf *out = &c->sim->wire;
+
+    buf_clear(out);
+    put_frame(out, first_byte, payload, len);
+    conn_send_bytes(c, out->data, out->len);
+}
+
+void conn_send_bytes(struct conn *c, const void *bytes, size_t len)
+{
+    struct buf lines;
+
+    if (c->closing || c->killed || c->half_open) {
+        return;
+    }
+    buf_init(&lines, SIZE_MAX / 2);
+    frame_lines(c, &lines, SIZE_MAX / 2);
+    if (lines.len > 0) {
+        queue_append(&c->wire, lines.data, lines.len);
+    }
+    buf_finish(&lines);
+    queue_append(&c->wire, bytes, len);
+    want_write(c);
+}
+
+/* Write what is there, within the rate; false if the connection failed. */
+static bool write_some(struct conn *c)
+{
+    struct buf *out = &c->sim->wire;
+    size_t most = WIRE_BYTES;
+
+    if (c->write_rate > 0) {
+        most = c->write_credit < most ? c->write_credit : most;
+        if (most == 0) {
+            return true;
+        }
+    }
+    buf_clear(out);
+    if (c->wire.len > 0) {
+        size_t n = c->wire.len < most ? c->wire.len : most;
+
+        buf_append(out, c->wire.data + c->wire.head, n);
+        queue_consume(&c->wire, n);
+    } else {
+        frame_lines(c, out, most);
+    }
+    if (out->len == 0) {
+        return true;
+    }
+    c->write_credit -= c->write_credit < out->len ? c->write_credit : out->len;
+    c->sim->count.bytes_out += out->len;
+    return lws_write(c->wsi, (unsigned char *)out->data, out->len, LWS_WRITE_RAW) >= 0;
+}
+
+int conn_writable(struct conn *c)
+{
+    c->want_write = false;
+    if (c->killed) {
+        return -1;
+    }
+    if (c->half_open) {
+        return 0;
+    }
+    if (lws_partial_buffered(c->wsi)) {
+        want_write(c);
+        return 0;
+    }
+    if (!write_some(c)) {
+        return -1;
+    }
+    watch_congestion(c);
+    if (conn_queued(c) > c->lagging_bytes) {
+        if (c->write_rate == 0 || c->write_credit > 0) {
+            want_write(c);
+        }
+    } else if (c->closing && !c->lagging && !c->held) {
+        if (lws_partial_buffered(c->wsi)) {
+            want_write(c);
+            return 0;
+        }
+        lws_close_reason(c->wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
+        return -1;
+    }
+    return 0;
+}
+
+void conn_close(struct conn *c)
+{
+    c->closing = true;
+    want_write(c);
+}
+
+void conn_kill(struct conn *c, bool reset)
+{
+    if (c->killed) {
+        return;
+    }
+    c->killed = true;
+    if (reset) {
+        struct linger linger = {1, 0};
+
+        setsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    }
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
+}
+
+void conn_set_half_open(struct conn *c)
+{
+    c->half_open = true;
+    drop_queues(c);
+    watch_congestion(c);
+    lws_rx_flow_control(c->wsi, 0);
+}
+
+void conn_set_lag(struct conn *c, uint64_t ms)
+{
+    c->lag_ms = ms;
+}
+
+void conn_set_swap(struct conn *c, bool on)
+{
+    c->swap = on;
+}
+
+void conn_set_rates(struct conn *c, uint64_t read_rate, uint64_t write_rate)
+{
+    c->read_rate = read_rate;
+    c->write_rate = write_rate;
+    c->read_credit = c->write_credit = 0;
+    want_write(c);
+}
+
+static void set_reading(struct conn *c, bool on)
+{
+    if (c->read_stopped == on) {
+        c->read_stopped = !on;
+        lws_rx_flow_control(c->wsi, on);
+    }
+}
+
+void conn_pause(struct conn *c, uint64_t ms)
+{
+    c->paused_until = mono_ms() + ms;
+    set_reading(c, false);
+}
+
+void conn_was_read(struct conn *c, size_t n)
+{
+    if (c->read_rate > 0) {
+        c->read_credit -= c->read_credit < n ? c->read_credit : n;
+        if (c->read_credit == 0) {
+            set_reading(c, false);
+        }
+    }
+}
+
+static void tick_rates(struct conn *c, uint64_t now, uint64_t elapsed_ms)
+{
+    if (c->write_rate > 0) {
+        c->write_credit += c->write_rate * elapsed_ms / 1000 + 1;
+        if (c->write_credit > c->write_rate) {
+            c->write_credit = c->write_rate;
+        }
+        if (c->lines.len + c->wire.len > 0) {
+            want_write(c);
+        }
+    }
+    if (c->read_rate > 0) {
+        c->read_credit += c->read_rate * elapsed_ms / 1000 + 1;
+        if (c->read_credit > c->read_rate) {
+            c->read_credit = c->read_rate;
+        }
+    }
+    if (c->read_stopped && now >= c->paused_until && (c->read_rate == 0 || c->read_credit > 0)) {
+        set_reading(c, true);
+    }
+}
+
+static void tick_delays(struct conn *c, uint64_t now)
+{
+    while (c->lagging && c->lagging->due <= now) {
+        struct delayed *d = c->lagging;
+
+        c->lagging = d->next;
+        if (!c->lagging) {
+            c->lagging_last = NULL;
+        }
+        c->lagging_bytes -= d->len;
+        pass_on(c, d->bytes, d->len);
+        free(d);
+    }
+    if (c->held && (!c->swap || c->held->due <= now)) {
+        struct delayed *d = c->held;
+
+        c->held = NULL;
+        queue_line(c, d->bytes, d->len);
+        free(d);
+    }
+    if (c->closing) {
+        want_write(c);
+    }
+}
+
+static void tick_ping(struct conn *c, uint64_t now)
+{
+    const struct sim_settings *set = &c->sim->settings;
+
+    if (set->ping_interval_ms == LIMIT_OFF || !c->user) {
+        return;
+    }
+    if (c->pong_due) {
+        if (set->ping_timeout_ms != LIMIT_OFF && now - c->pinged_ms >= set->ping_timeout_ms) {
+            conn_close(c);
+        }
+    } else if (now - c->pinged_ms >= set->ping_interval_ms) {
+        c->pinged_ms = now;
+        c->pong_due = true;
+        conn_printf(c, "PING :" SIM_HOST);
+    }
+}
+
+bool conn_tick(struct conn *c, uint64_t now, uint64_t elapsed_ms)
+{
+    if (c->killed || c->half_open) {
+        return false;
+    }
+    tick_delays(c, now);
+    if (c->killed) {
+        return false;
+    }
+    tick_rates(c, now, elapsed_ms);
+    if (!c->closing) {
+        tick_ping(c, now);
+        if (c->close_at && now >= c->close_at) {
+            conn_close(c);
+        }
+    }
+    return c->lagging || c->lag_ms || c->held || c->swap || c->write_rate || c->read_rate ||
+           c->read_stopped || c->close_at;
+}

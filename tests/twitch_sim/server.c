@@ -1,0 +1,157 @@
+/* libwebsockets as a guest on the libuv loop: one context, a vhost for ws and one for wss.
+ *
+ * A connection exists from ESTABLISHED to CLOSED. Frames of clients are taken apart by libwebsockets,
+ * frames to clients are made by conn.c. Shutdown of 4.1.6: destroy, run the loop dry, destroy again. */
+#include "tests/twitch_sim/server.h"
+
+#include "tests/twitch_sim/conn.h"
+#include "tests/twitch_sim/session.h"
+
+#include "shared/log.h"
+
+#include <libwebsockets.h>
+#include <string.h>
+
+struct per_session {
+    struct conn *conn;
+};
+
+static int on_received(struct conn *c, struct lws *wsi, const void *in, size_t len)
+{
+    bool final = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
+
+    session_read(c, (struct slice){in, len}, final);
+    conn_was_read(c, len);
+    return 0;
+}
+
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t len)
+{
+    struct per_session *p = user;
+    struct sim *s;
+
+    switch (reason) {
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        s = lws_context_user(lws_get_context(wsi));
+        return s->outage ? -1 : 0;
+    case LWS_CALLBACK_ESTABLISHED:
+        s = lws_context_user(lws_get_context(wsi));
+        p->conn = conn_create(s, wsi, lws_get_vhost(wsi) == s->wss);
+        return 0;
+    case LWS_CALLBACK_RECEIVE:
+        return p->conn ? on_received(p->conn, wsi, in, len) : 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return p->conn ? conn_writable(p->conn) : 0;
+    case LWS_CALLBACK_CLOSED:
+        if (p->conn) {
+            session_leave(p->conn);
+            conn_destroy(p->conn);
+            p->conn = NULL;
+        }
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+static const struct lws_protocols PROTOCOLS[] = {
+    {"irc", on_event, sizeof(struct per_session), 4096, 0, NULL, 0},
+    {NULL, NULL, 0, 0, 0, NULL, 0},
+};
+
+static void on_lws_log(int level, const char *line)
+{
+    (void)level;
+    log_debug("server", "lws", "text", line, NULL);
+}
+
+int server_parse_listen(const char *text, char host[64], int *port, struct err *err)
+{
+    const char *colon = strrchr(text, ':');
+    uint64_t n;
+
+    if (!colon || (size_t)(colon - text) >= 64 || !slice_to_u64(slice_of(colon + 1), &n) ||
+        n > 65535) {
+        return err_set(err, ERR_USAGE, "\"%s\" is not an address like 127.0.0.1:0", text);
+    }
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    if (strncmp(host, "127.", 4) != 0) {
+        return err_set(err, ERR_USAGE, "%s: the simulator listens on 127.0.0.0/8 only", text);
+    }
+    *port = (int)n;
+    return 0;
+}
+
+static int start_vhost(struct sim *s, const struct server_options *o, bool tls,
+                       struct lws_vhost **out, struct err *err)
+{
+    struct lws_context_creation_info info = {0};
+    const char *where = tls ? o->tls_listen : o->listen;
+    char host[64];
+    int rc = server_parse_listen(where, host, &info.port, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (tls && (!o->tls_cert || !o->tls_key)) {
+        return err_set(err, ERR_USAGE, "--tls-listen needs --tls-cert and --tls-key");
+    }
+    info.iface = host;
+    info.protocols = PROTOCOLS;
+    info.vhost_name = tls ? "wss" : "ws";
+    if (tls) {
+        info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.ssl_cert_filepath = o->tls_cert;
+        info.ssl_private_key_filepath = o->tls_key;
+        info.alpn = "http/1.1";
+    }
+    *out = lws_create_vhost(s->lws, &info);
+    if (!*out) {
+        return err_set(err, ERR_IO, "cannot listen on %s%s", where,
+                       tls ? " (or the certificate or key cannot be used)" : "");
+    }
+    return 0;
+}
+
+int server_start(struct sim *s, const struct server_options *o, struct err *err)
+{
+    struct lws_context_creation_info info = {0};
+    void *loops[] = {&s->loop.uv};
+    int rc = 0;
+
+    lws_set_log_level(LLL_ERR, on_lws_log);
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.foreign_loops = loops;
+    info.user = s;
+    info.fd_limit_per_thread = o->max_connections + 64;
+    s->lws = lws_create_context(&info);
+    if (!s->lws) {
+        return err_set(err, ERR_IO,
+                       "libwebsockets did not start (is libwebsockets-evlib-uv installed?)");
+    }
+    if (o->listen) {
+        rc = start_vhost(s, o, false, &s->ws, err);
+    }
+    if (rc == 0 && o->tls_listen) {
+        rc = start_vhost(s, o, true, &s->wss, err);
+    }
+    return rc;
+}
+
+int server_port(const struct sim *s, bool tls)
+{
+    struct lws_vhost *vhost = tls ? s->wss : s->ws;
+
+    return vhost ? lws_get_vhost_listen_port(vhost) : 0;
+}
+
+void server_stop(struct sim *s)
+{
+    if (s->lws) {
+        lws_context_destroy(s->lws);
+    }
+}

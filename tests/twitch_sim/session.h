@@ -1,0 +1,12 @@
+/* Session: what a client may say, but for PRIVMSG: CAP, PASS, NICK, JOIN, PART, PING, PONG. */
+#ifndef SIM_SESSION_H
+#define SIM_SESSION_H
+
+#include "tests/twitch_sim/conn.h"
+
+/* Bytes of a WebSocket message came in; `final`: it ends here. */
+void session_read(struct conn *c, struct slice bytes, bool final);
+/* The connection is gone: leave its rooms and its user. */
+void session_leave(struct conn *c);
+
+#endif

@@ -1,0 +1,336 @@
+/* What becomes of a message, in the order in which Twitch looks:
+ *
+ *   silenced or over the message budgets   nothing is said, no answer (dropped messages count too)
+ *   channel missing                        no answer
+ *   suspended, banned, tos, timed out      the NOTICE for it
+ *   over 500 characters                    no answer
+ *   a slash command                        unrecognized_cmd (/me is an ACTION)
+ *   too soon after the last one there      msg_ratelimit   (none of the rest for moderators)
+ *   room modes                             msg_slowmode, msg_emoteonly, ...
+ *   same text lately                       msg_duplicate
+ *   else                                   USERSTATE to the sender, PRIVMSG to all others
+ *
+ * Every message is noted with its outcome, for `received`. */
+#include "tests/twitch_sim/speak.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_CHARS 500
+
+struct message {
+    struct conn *conn;
+    struct room *room;
+    struct user_room *place;
+    bool moderator;
+    bool action;
+    struct slice text; /* without /me and ACTION */
+    struct slice nonce;
+    struct slice reply_to;
+    uint64_t now;
+};
+
+void speak_notice(struct conn *c, const char *channel, const char *id, const char *text)
+{
+    if (c->caps & CAP_COMMANDS) {
+        conn_printf(c, "@msg-id=%s :" SIM_HOST " NOTICE #%s :%s", id, channel, text);
+    }
+}
+
+bool speak_refuse_room(struct conn *c, const struct room *r)
+{
+    char text[160];
+
+    switch (r->condition) {
+    case ROOM_OK:
+        return false;
+    case ROOM_BANNED:
+        snprintf(text, sizeof(text), "You are permanently banned from talking in %s.", r->name);
+        speak_notice(c, r->name, "msg_banned", text);
+        return true;
+    case ROOM_SUSPENDED:
+        speak_notice(c, r->name, "msg_channel_suspended",
+                     "This channel does not exist or has been suspended.");
+        return true;
+    case ROOM_TOS:
+        snprintf(text, sizeof(text),
+                 "The community has closed channel %s due to Terms of Service violations.",
+                 r->name);
+        speak_notice(c, r->name, "tos_ban", text);
+        return true;
+    case ROOM_MISSING:
+        return true;
+    }
+    return true;
+}
+
+void speak_write_badges(struct user *u, const char *channel, struct buf *out)
+{
+    const char *badges = strcmp(u->login, channel) == 0  ? "broadcaster/1"
+                         : user_is_moderator(u, channel) ? "moderator/1"
+                                                         : "";
+
+    buf_printf(out, "badge-info=;badges=%s;color=%s;display-name=%s", badges, u->color, u->display);
+}
+
+/* Count it in the user's budgets; false if it is one too many: then the user is silenced. */
+static bool within_budgets(struct sim *s, struct user *u, const struct message *m)
+{
+    const struct limits *l = &s->settings.limits;
+    uint64_t limit = u->verified ? l->message_limit_verified : l->message_limit;
+    uint64_t limit_all = u->verified ? l->message_limit_verified : l->message_limit_moderator;
+    bool over = window_add(&u->messages_all, m->now, l->message_window) > limit_all;
+
+    if (!m->moderator) {
+        over = window_add(&u->messages, m->now, l->message_window) > limit || over;
+    }
+    if (over) {
+        sim_violation(s, u, VIOLATION_MESSAGES);
+        if (l->silence != LIMIT_OFF) {
+            u->silenced_until = m->now + l->silence;
+        }
+    }
+    return !over;
+}
+
+static size_t count_chars(struct slice text)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        n += ((unsigned char)text.ptr[i] & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+/* Take "/me " and "\001ACTION ...\001" off. */
+static void find_action(struct message *m)
+{
+    struct slice *t = &m->text;
+
+    if (t->len > 8 && memcmp(t->ptr, "\001ACTION ", 8) == 0) {
+        m->action = true;
+        t->ptr += 8;
+        t->len -= 8;
+        t->len -= t->ptr[t->len - 1] == '\001';
+    } else if (t->len > 4 && (memcmp(t->ptr, "/me ", 4) == 0 || memcmp(t->ptr, ".me ", 4) == 0)) {
+        m->action = true;
+        t->ptr += 4;
+        t->len -= 4;
+    }
+}
+
+/* Is it a command? Answers it. */
+static bool refuse_command(struct message *m)
+{
+    char text[160];
+    size_t word = 1;
+
+    if (m->action || m->text.len == 0 || (m->text.ptr[0] != '/' && m->text.ptr[0] != '.')) {
+        return false;
+    }
+    while (word < m->text.len && word < 64 && m->text.ptr[word] != ' ') {
+        word++;
+    }
+    snprintf(text, sizeof(text), "Unrecognized command: /%.*s", (int)word - 1, m->text.ptr + 1);
+    speak_notice(m->conn, m->room->name, "unrecognized_cmd", text);
+    return true;
+}
+
+/* The modes of the room, where the control port set them. NULL: it may be said. */
+static const char *refuse_mode(struct message *m)
+{
+    const struct room_state *state = &m->room->state;
+    const char *channel = m->room->name;
+    uint64_t slow_ms = (uint64_t)state->slow * 1000;
+    char text[160];
+
+    if (!m->room->enforce) {
+        return NULL;
+    }
+    if (state->slow > 0 && m->place->last_message && m->now - m->place->last_message < slow_ms) {
+        uint64_t wait = (slow_ms - (m->now - m->place->last_message) + 999) / 1000;
+
+        snprintf(text, sizeof(text),
+                 "This room is in slow mode and you are sending messages too quickly. You will be "
+                 "able to talk again in %llu seconds.",
+                 (unsigned long long)wait);
+        speak_notice(m->conn, channel, "msg_slowmode", text);
+        return "msg_slowmode";
+    }
+    if (state->subs_only) {
+        speak_notice(m->conn, channel, "msg_subsonly",
+                     "This room is in subscribers only mode. To talk, purchase a channel "
+                     "subscription.");
+        return "msg_subsonly";
+    }
+    if (state->emote_only) {
+        speak_notice(m->conn, channel, "msg_emoteonly", "This room is in emote only mode.");
+        return "msg_emoteonly";
+    }
+    if (state->followers_only >= 0) {
+        speak_notice(m->conn, channel, "msg_followersonly",
+                     "This room is in followers-only mode. Follow to join the community!");
+        return "msg_followersonly";
+    }
+    return NULL;
+}
+
+static const char *refuse_moderated(struct message *m)
+{
+    const struct limits *l = &m->conn->sim->settings.limits;
+    struct sim *s = m->conn->sim;
+    const char *mode;
+
+    if (m->place->last_message && l->channel_interval != LIMIT_OFF &&
+        m->now - m->place->last_message < l->channel_interval) {
+        sim_violation(s, m->conn->user, VIOLATION_CHANNEL_RATE);
+        speak_notice(m->conn, m->room->name, "msg_ratelimit",
+                     "Your message was not sent because you are sending messages too quickly.");
+        return "msg_ratelimit";
+    }
+    mode = refuse_mode(m);
+    if (mode) {
+        return mode;
+    }
+    if (user_repeats(m->place, m->text, m->now, l->duplicate_window)) {
+        sim_violation(s, m->conn->user, VIOLATION_DUPLICATE);
+        speak_notice(m->conn, m->room->name, "msg_duplicate",
+                     "Your message was not sent because it is identical to the previous one you "
+                     "sent, less than 30 seconds ago.");
+        return "msg_duplicate";
+    }
+    return NULL;
+}
+
+/* Why it is not said, or NULL. Answers with a NOTICE where Twitch does. */
+static const char *refuse(struct message *m)
+{
+    struct conn *c = m->conn;
+    struct user *u = c->user;
+
+    if (!within_budgets(c->sim, u, m)) {
+        return "message_limit";
+    }
+    if (u->silenced_until > m->now || c->silenced_until > m->now) {
+        sim_violation(c->sim, u, VIOLATION_SILENCED);
+        return "silenced";
+    }
+    if (speak_refuse_room(c, m->room)) {
+        return "room";
+    }
+    if (m->place->banned) {
+        speak_notice(c, m->room->name, "msg_banned", "You are permanently banned from talking.");
+        return "msg_banned";
+    }
+    if (m->place->timed_out_until > m->now) {
+        char text[80];
+
+        snprintf(text, sizeof(text), "You are timed out for %llu more seconds.",
+                 (unsigned long long)((m->place->timed_out_until - m->now + 999) / 1000));
+        speak_notice(c, m->room->name, "msg_timedout", text);
+        return "msg_timedout";
+    }
+    if (count_chars(m->text) > TEXT_CHARS) {
+        sim_violation(c->sim, u, VIOLATION_LONG_TEXT);
+        return "too_long";
+    }
+    if (refuse_command(m)) {
+        return "unrecognized_cmd";
+    }
+    return m->moderator ? NULL : refuse_moderated(m);
+}
+
+static void say(struct message *m, char id[UUID_CHARS])
+{
+    struct conn *c = m->conn;
+    struct user *u = c->user;
+    struct buf *line = &c->sim->line;
+    const char *mod = m->moderator ? "1" : "0";
+    const char *type = m->moderator ? "mod" : "";
+
+    rng_uuid(&c->sim->rng, ++c->sim->serial, id);
+    if (c->caps & CAP_COMMANDS) {
+        buf_clear(line);
+        buf_append_char(line, '@');
+        speak_write_badges(u, m->room->name, line);
+        if (m->nonce.len > 0) {
+            buf_printf(line, ";client-nonce=%.*s", (int)m->nonce.len, m->nonce.ptr);
+        }
+        buf_printf(line,
+                   ";emote-sets=0;id=%s;mod=%s;subscriber=0;user-type=%s :" SIM_HOST
+                   " USERSTATE #%s",
+                   id, mod, type, m->room->name);
+        conn_send(c, buf_slice(line));
+    }
+    buf_clear(line);
+    buf_append_char(line, '@');
+    speak_write_badges(u, m->room->name, line);
+    if (m->nonce.len > 0) {
+        buf_printf(line, ";client-nonce=%.*s", (int)m->nonce.len, m->nonce.ptr);
+    }
+    buf_printf(line, ";emotes=;first-msg=0;flags=;id=%s;mod=%s", id, mod);
+    if (m->reply_to.len > 0) {
+        buf_printf(line, ";reply-parent-msg-id=%.*s", (int)m->reply_to.len, m->reply_to.ptr);
+    }
+    buf_printf(
+        line,
+        ";returning-chatter=0;room-id=%llu;subscriber=0;tmi-sent-ts=%llu;turbo=0;user-id=%llu;"
+        "user-type=%s :%s!%s@%s.tmi.twitch.tv PRIVMSG #%s :%s%.*s%s",
+        (unsigned long long)m->room->id, (unsigned long long)wall_ms(), (unsigned long long)u->id,
+        type, u->login, u->login, u->login, m->room->name, m->action ? "\001ACTION " : "",
+        (int)m->text.len, m->text.ptr, m->action ? "\001" : "");
+    room_send(c->sim, m->room, buf_slice(line), AUDIENCE_ALL, c, NULL);
+    m->place->last_message = m->now;
+    u->said_count++;
+}
+
+static void note(const struct message *m, const char *id, const char *outcome)
+{
+    char *text = xasprintf("%s%.*s", m->action ? "/me " : "", (int)m->text.len, m->text.ptr);
+    char *nonce = m->nonce.len ? xstrndup(m->nonce.ptr, m->nonce.len) : NULL;
+    char *reply = m->reply_to.len ? xstrndup(m->reply_to.ptr, m->reply_to.len) : NULL;
+    struct received what = {.text = text,
+                            .nonce = nonce,
+                            .reply_to = reply,
+                            .outcome = outcome,
+                            .conn = m->conn->id,
+                            .at_ms = wall_ms()};
+
+    memcpy(what.id, id, UUID_CHARS);
+    memcpy(what.user, m->conn->user->login, LOGIN_CHARS);
+    room_note(m->conn->sim, m->room, &what);
+    free(text);
+    free(nonce);
+    free(reply);
+}
+
+void speak_privmsg(struct conn *c, const struct irc_line *line)
+{
+    struct message m = {.conn = c, .now = mono_ms()};
+    char channel[IRC_CHANNEL_CHARS];
+    char id[UUID_CHARS] = "";
+    const char *why;
+
+    if (c->anonymous || line->nparams < 2 || line->params[0].len == 0 ||
+        line->params[0].ptr[0] != '#' || line->params[1].len == 0 ||
+        !irc_channel_normalise(line->params[0], channel, sizeof(channel))) {
+        return;
+    }
+    m.room = room_make(c->sim, channel);
+    m.place = user_room(c->user, channel, true);
+    m.moderator = user_is_moderator(c->user, channel);
+    m.text = line->params[1];
+    if (!irc_tag(line, "client-nonce", &m.nonce)) {
+        m.nonce = SLICE("");
+    }
+    if (!irc_tag(line, "reply-parent-msg-id", &m.reply_to)) {
+        m.reply_to = SLICE("");
+    }
+    find_action(&m);
+    why = refuse(&m);
+    if (!why) {
+        say(&m, id);
+    }
+    note(&m, id, why ? why : "said");
+}
