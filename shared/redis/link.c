@@ -506,7 +506,14 @@ static void on_conn_open(void *ctx)
 
 static void on_conn_fail(void *ctx, const struct err *why)
 {
-    link_fail(ctx, why, false);
+    struct link *link = ctx;
+    struct err told = *why;
+
+    if (link->state == LINK_GREETING && !link->o.url->tls) {
+        err_set(&told, ERR_UNREACHABLE, "%s in the greeting; is it a TLS port (rediss://)?",
+                why->text);
+    }
+    link_fail(link, &told, false);
 }
 
 static void link_connect(struct link *link)

@@ -3,8 +3,11 @@
  * the chain and set1_host or set1_ip for the name, both before the handshake. */
 #include "shared/redis/tls.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -41,6 +44,10 @@ static int tls_load_ca(struct tls *tls, const char *ca_file, struct err *err)
                            tls_reason());
         }
         return 0;
+    }
+    if (access(ca_file, R_OK) != 0) {
+        return err_set(err, ERR_USAGE, "cannot read CA certificates from '%s': %s", ca_file,
+                       strerror(errno));
     }
     if (SSL_CTX_load_verify_locations(tls->context, ca_file, NULL) != 1) {
         return err_set(err, ERR_USAGE, "cannot read CA certificates (PEM) from '%s': %s", ca_file,

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -28,6 +29,9 @@ static void on_down(void *ctx, const struct err *why)
     assert_false(link_is_up(p->link));
     p->downs++;
     p->why = *why;
+    if (getenv("SHOAL_TEST_VERBOSE") != NULL) {
+        fprintf(stderr, "link down: %s\n", why->text);
+    }
     if (p->at_down != NULL) {
         p->at_down(p);
     }
