@@ -1,0 +1,478 @@
+/* Lease: registration, renewal and the own deadline. See lease.h.
+ *
+ * One timer does all of it: each turn it looks whether the deadline has passed, whether the loop was late,
+ * and what to ask the registry next. At most one question is under way. */
+#include "node/lease.h"
+
+#include "shared/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIRST_LEASE_MS 3000 /* until the registry has said how long it is */
+#define RENEWS         6    /* in a lease */
+#define SOON_MS        20
+#define REPORT_BYTES   ((size_t)1024 * 1024)
+
+struct lease {
+    struct lease_options options;
+    struct link *link;
+    struct registry *registry;
+    uv_timer_t timer;
+    char host[256];
+    char pid[16];
+    char incarnation[INCARNATION_CHARS];
+    struct registry_greeting greeting; /* of the link that is up */
+    bool greeted;
+    bool attached;        /* on_current was told of this link */
+    uint64_t former_link; /* the last link that was registered */
+    char former_run[41];
+    bool registered;
+    bool fenced;
+    bool asking; /* a question is under way on this link */
+    bool again;  /* another one was wanted meanwhile */
+    bool leaving;
+    bool waiting_said; /* "waiting for a coordinator" was logged */
+    uint64_t lease_ms;
+    uint64_t sent_ms;
+    uint64_t deadline_ms;
+    uint64_t tick_due_ms;
+    int64_t seen_rev;
+    uint64_t held_since_ms; /* the node id is another's since; 0: is not */
+    uint64_t takeover;      /* the holder's link, gone or killed */
+    unsigned closing;       /* handles to go */
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static void ask(struct lease *l);
+
+static void tick_at(struct lease *l, uint64_t wait_ms);
+
+static void fence(struct lease *l, const char *why)
+{
+    if (l->registered && !l->fenced) {
+        l->fenced = true;
+        log_warn("lease", "lease.fenced", "why", why, NULL);
+        l->options.on_fenced(l->options.ctx);
+    }
+}
+
+bool lease_holds(struct lease *l)
+{
+    if (!l->registered || l->fenced) {
+        return false;
+    }
+    if (mono_ms() >= l->deadline_ms) {
+        fence(l, "no renewal was answered in time");
+        return false;
+    }
+    return true;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct lease *l = timer->data;
+    uint64_t now = mono_ms();
+
+    if (now > l->tick_due_ms + l->lease_ms / 3) {
+        fence(l, "the process or its machine stood still");
+    }
+    lease_holds(l); /* fences past the deadline */
+    tick_at(l, l->lease_ms / RENEWS);
+    ask(l);
+}
+
+static void tick_at(struct lease *l, uint64_t wait_ms)
+{
+    l->tick_due_ms = mono_ms() + wait_ms;
+    uv_update_time(l->options.loop);
+    uv_timer_start(&l->timer, on_tick, wait_ms, 0);
+}
+
+void lease_renew_soon(struct lease *l)
+{
+    if (l->asking) {
+        l->again = true;
+    } else if (!l->leaving && l->closing == 0 && mono_ms() + SOON_MS < l->tick_due_ms) {
+        tick_at(l, SOON_MS);
+    }
+}
+
+/* Answers -------------------------------------------------------------------------------------------- */
+
+static void answered(struct lease *l)
+{
+    l->asking = false;
+    if (l->again) {
+        l->again = false;
+        lease_renew_soon(l);
+    }
+}
+
+static void current(struct lease *l, const struct registry_picture *picture)
+{
+    bool new_link = !l->attached;
+
+    l->registered = true;
+    l->attached = true;
+    l->held_since_ms = 0;
+    l->takeover = 0;
+    l->former_link = l->greeting.link_id;
+    memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
+    l->lease_ms = picture->lease_ms;
+    l->deadline_ms = l->sent_ms + l->lease_ms * 9 / 10;
+    l->seen_rev = (int64_t)picture->rev;
+    if (mono_ms() >= l->deadline_ms) {
+        /* The answer itself came too late to act on; the next one decides. */
+        fence(l, "the renewal was answered too late");
+        l->attached = !new_link;
+        l->again = true;
+        return;
+    }
+    if (l->fenced) {
+        l->fenced = false;
+        log_info("lease", "lease.current", NULL);
+    }
+    l->options.on_current(l->options.ctx, picture, new_link);
+}
+
+static void lost(struct lease *l, const char *why)
+{
+    log_error("lease", "lease.lost", "node", l->options.node, "why", why, NULL);
+    l->registered = false;
+    l->fenced = false;
+    l->attached = false;
+    l->options.on_lost(l->options.ctx);
+    random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
+    l->seen_rev = -1;
+    l->again = true;
+}
+
+static void on_renewed(void *ctx, const struct registry_picture *picture, const struct err *err)
+{
+    struct lease *l = ctx;
+
+    if (l->closing > 0) {
+        return;
+    }
+    if (picture != NULL) {
+        current(l, picture);
+    } else if (err->code == ERR_LOST) {
+        l->options.on_report_lost(l->options.ctx);
+        lost(l, err->text);
+    } else {
+        l->options.on_report_lost(l->options.ctx);
+        if (err->code == ERR_REPLY) {
+            log_warn("lease", "lease.renew", "error", err->text, NULL);
+        }
+    }
+    answered(l);
+}
+
+/* Registering ------------------------------------------------------------------------------------------ */
+
+static void refused(struct lease *l, const struct registry_holder *holder)
+{
+    struct err err = {0};
+
+    err_set(&err, ERR_REFUSED,
+            "node id %s is held by a live process on host %.*s, pid %.*s; stop that one or choose "
+            "another "
+            "--node-id",
+            l->options.node, (int)holder->host.len, holder->host.ptr, (int)holder->pid.len,
+            holder->pid.ptr);
+    uv_timer_stop(&l->timer);
+    l->leaving = true;
+    l->options.on_refused(l->options.ctx, &err);
+}
+
+static void on_killed(void *ctx, const struct err *err)
+{
+    struct lease *l = ctx;
+
+    if (l->closing > 0) {
+        return;
+    }
+    if (err != NULL) {
+        l->takeover = 0;
+    }
+    l->again = true;
+    answered(l);
+}
+
+static void on_alive(void *ctx, bool yes, const struct err *err)
+{
+    struct lease *l = ctx;
+
+    if (l->closing > 0) {
+        return;
+    }
+    if (err != NULL || yes) {
+        l->takeover = 0;
+    }
+    l->again = l->takeover != 0;
+    answered(l);
+}
+
+/* Another process holds the node id: is it gone, does it fall behind, or is it simply alive? */
+static void held(struct lease *l, const struct registry_holder *holder)
+{
+    int64_t behind =
+        (int64_t)holder->lease_ms * (RENEWS - 2) / RENEWS - (int64_t)holder->lease_ms / 24;
+    uint64_t now = mono_ms();
+
+    if (l->held_since_ms == 0) {
+        l->held_since_ms = now;
+        log_info("lease", "lease.held", "node", l->options.node, "host", log_slice(holder->host),
+                 "pid", log_slice(holder->pid), NULL);
+    }
+    l->takeover = holder->link_id;
+    if (holder->remaining_ms < behind) {
+        if (registry_kill_link(l->registry, holder->link_id, on_killed, l) == 0) {
+            return;
+        }
+    } else if (now - l->held_since_ms > holder->lease_ms) {
+        l->asking = false;
+        refused(l, holder);
+        return;
+    } else if (registry_link_alive(l->registry, holder->link_id, on_alive, l) == 0) {
+        return;
+    }
+    l->takeover = 0;
+    answered(l);
+}
+
+static void on_registered(void *ctx, const struct registry_picture *picture,
+                          const struct registry_holder *holder, const struct err *err)
+{
+    struct lease *l = ctx;
+
+    if (l->closing > 0) {
+        return;
+    }
+    if (picture != NULL) {
+        log_info("lease", "lease.registered", "node", l->options.node, "incarnation",
+                 l->incarnation, NULL);
+        l->waiting_said = false;
+        current(l, picture);
+        answered(l);
+    } else if (holder != NULL) {
+        held(l, holder);
+    } else {
+        if (err->code == ERR_REPLY && !l->waiting_said) {
+            log_warn("lease", "lease.register", "error", err->text, NULL);
+            l->waiting_said = true;
+        }
+        answered(l);
+    }
+}
+
+static void fill_node(const struct lease *l, struct registry_node *n)
+{
+    *n = (struct registry_node){
+        .node = l->options.node,
+        .incarnation = l->incarnation,
+        .link_id = l->greeting.link_id,
+        .run_id = l->greeting.run_id,
+        .host = l->host,
+        .pid = l->pid,
+        .version = SHOAL_VERSION,
+        .capacity = l->options.capacity,
+        .users = l->options.users,
+        .takeover = l->takeover,
+    };
+}
+
+static void on_checked(void *ctx, const struct err *err)
+{
+    struct lease *l = ctx;
+    struct registry_node node;
+
+    if (l->closing > 0) {
+        return;
+    }
+    if (err != NULL) {
+        if (err->code == ERR_REFUSED && !l->waiting_said) {
+            log_warn("lease", "lease.waiting", "reason", err->text, NULL);
+            l->waiting_said = true;
+        }
+        answered(l);
+        return;
+    }
+    fill_node(l, &node);
+    l->sent_ms = mono_ms();
+    if (registry_register(l->registry, &node, on_registered, l) != 0) {
+        answered(l);
+    }
+}
+
+/* Questions -------------------------------------------------------------------------------------------- */
+
+static int renew(struct lease *l)
+{
+    struct registry_node node;
+    struct buf report;
+
+    buf_init(&report, REPORT_BYTES);
+    l->options.report(l->options.ctx, &report);
+    if (report.overflow) {
+        log_error("lease", "report.too_large", NULL);
+        buf_clear(&report);
+    }
+    fill_node(l, &node);
+    l->sent_ms = mono_ms();
+    int rc = registry_renew(l->registry, &node, l->attached ? l->seen_rev : -1, buf_slice(&report),
+                            on_renewed, l);
+    if (rc != 0) {
+        l->options.on_report_lost(l->options.ctx);
+    }
+    buf_finish(&report);
+    return rc;
+}
+
+static void ask(struct lease *l)
+{
+    if (!l->greeted || l->asking || l->leaving || l->closing > 0) {
+        return;
+    }
+    l->asking = true;
+    int rc = l->registered ? renew(l) : registry_check(l->registry, on_checked, l);
+    if (rc != 0) {
+        l->asking = false;
+    }
+}
+
+/* The link ------------------------------------------------------------------------------------------------ */
+
+static void on_greeting(void *ctx, const struct registry_greeting *greeting, const struct err *err)
+{
+    struct lease *l = ctx;
+
+    if (l->closing > 0) {
+        return;
+    }
+    if (err != NULL) {
+        if (err->code == ERR_REPLY) {
+            link_reset(l->link, err->text);
+        }
+        return;
+    }
+    l->greeting = *greeting;
+    l->greeted = true;
+    /* What the former link still had in Redis's or the kernel's buffers must not be carried out behind the
+     * answer that says how far the fan-out came. Its answer need not be waited for: order is kept. */
+    if (l->former_link != 0 && strcmp(l->former_run, greeting->run_id) == 0) {
+        (void)!registry_kill_link(l->registry, l->former_link, NULL, NULL);
+    }
+    ask(l);
+}
+
+static void on_up(void *ctx)
+{
+    struct lease *l = ctx;
+
+    if (registry_greet(l->registry, on_greeting, l) != 0) {
+        link_reset(l->link, "the greeting could not be sent");
+    }
+}
+
+static void on_down(void *ctx, const struct err *why)
+{
+    struct lease *l = ctx;
+
+    l->greeted = false;
+    l->attached = false;
+    l->asking = false;
+    l->again = false;
+    l->options.on_link_down(l->options.ctx, why);
+}
+
+struct lease *lease_create(const struct lease_options *options)
+{
+    struct lease *l = xcalloc(1, sizeof(*l));
+    struct link_options link = options->link;
+
+    l->options = *options;
+    if (gethostname(l->host, sizeof(l->host) - 1) != 0) {
+        snprintf(l->host, sizeof(l->host), "unknown");
+    }
+    snprintf(l->pid, sizeof(l->pid), "%ld", (long)getpid());
+    random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
+    l->lease_ms = FIRST_LEASE_MS;
+    l->seen_rev = -1;
+    uv_timer_init(options->loop, &l->timer);
+    l->timer.data = l;
+    tick_at(l, l->lease_ms / RENEWS);
+    link.on_up = on_up;
+    link.on_down = on_down;
+    link.ctx = l;
+    l->link = link_create(options->loop, &link);
+    l->registry = registry_create(l->link, options->cluster);
+    return l;
+}
+
+static void handle_gone(struct lease *l)
+{
+    if (--l->closing == 0) {
+        void (*on_closed)(void *ctx) = l->on_closed;
+        void *ctx = l->closed_ctx;
+        registry_destroy(l->registry);
+        free(l);
+        on_closed(ctx);
+    }
+}
+
+static void on_link_closed(void *ctx)
+{
+    handle_gone(ctx);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    handle_gone(handle->data);
+}
+
+void lease_close(struct lease *l, void (*on_closed)(void *ctx), void *ctx)
+{
+    l->closing = 2;
+    l->registered = false;
+    l->on_closed = on_closed;
+    l->closed_ctx = ctx;
+    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+    link_close(l->link, on_link_closed, l);
+}
+
+void lease_set_users(struct lease *l, const char *users)
+{
+    l->options.users = users;
+}
+
+void lease_leave(struct lease *l, registry_done_cb cb, void *ctx)
+{
+    l->leaving = true;
+    uv_timer_stop(&l->timer);
+    if (!l->registered ||
+        registry_leave(l->registry, l->options.node, l->incarnation, cb, ctx) != 0) {
+        struct err err = {0};
+        err_set(&err, ERR_DOWN, "not registered, or Redis is out of reach");
+        cb(ctx, &err);
+    }
+}
+
+struct link *lease_link(const struct lease *l)
+{
+    return l->link;
+}
+
+const char *lease_incarnation(const struct lease *l)
+{
+    return l->incarnation;
+}
+
+uint64_t lease_ms(const struct lease *l)
+{
+    return l->lease_ms;
+}

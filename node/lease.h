@@ -1,0 +1,63 @@
+/* Lease: this node's right to act, registered and renewed on its fan-out link.
+ *
+ *   link up -> greet (CLIENT ID, run id) -> kill the former link -> register, or renew -> current
+ *
+ * Registering: a node id that another live process holds is refused, with its host and pid; it is taken over
+ * where the holder's link is gone, or where it misses two renewals (its link is killed first). Renewing: every
+ * sixth of the lease, and sooner on lease_renew_soon. Each answer carries the registry's picture.
+ *
+ * Failure modes: the link fails: the lease runs on, the deadline decides; no answer before the own deadline, or
+ * the loop was late by a third of a lease: on_fenced, once, until the next answer; Redis says LOST: on_lost, a new
+ * incarnation, and it registers anew.
+ *
+ * Owns the fan-out link and its registry. Loop thread only. */
+#ifndef SHOAL_NODE_LEASE_H
+#define SHOAL_NODE_LEASE_H
+
+#include "shared/buf.h"
+#include "shared/redis/registry.h"
+
+struct lease;
+
+struct lease_options {
+    uv_loop_t *loop;
+    struct link_options link; /* url, tls_ca, name; callbacks are set here */
+    const char *cluster;
+    const char *node;
+    uint64_t capacity;
+    const char *users; /* "a,b" */
+    /* Append the report of the next renewal (JSON object), or nothing. */
+    void (*report)(void *ctx, struct buf *out);
+    /* Registered or renewed. `new_link`: the first time on this connection: fan-out may flow on it from
+     * picture->seq + 1. */
+    void (*on_current)(void *ctx, const struct registry_picture *picture, bool new_link);
+    /* A renewal failed: what it reported must be told again. */
+    void (*on_report_lost)(void *ctx);
+    void (*on_fenced)(void *ctx);
+    void (*on_lost)(void *ctx);
+    void (*on_link_down)(void *ctx, const struct err *why);
+    /* The node id is another process's: nothing more is tried. */
+    void (*on_refused)(void *ctx, const struct err *why);
+    void *ctx;
+};
+
+/* Begins to connect. */
+struct lease *lease_create(const struct lease_options *options);
+/* Lets go of everything; on_closed comes from the loop, then the memory is gone. */
+void lease_close(struct lease *l, void (*on_closed)(void *ctx), void *ctx);
+/* May this node act now? Reads the clock each time. */
+bool lease_holds(struct lease *l);
+/* Renew within some milliseconds instead of at the next turn. */
+void lease_renew_soon(struct lease *l);
+/* The users this node has tokens for changed (SIGHUP); told when it registers next. */
+void lease_set_users(struct lease *l, const char *users);
+/* Leave in order: `cb` when the registry has placed the shards elsewhere, or could not be told. No
+ * renewals any more. */
+void lease_leave(struct lease *l, registry_done_cb cb, void *ctx);
+/* The fan-out link. */
+struct link *lease_link(const struct lease *l);
+/* The incarnation in force; the pointer stays, what it points to changes with each loss. */
+const char *lease_incarnation(const struct lease *l);
+uint64_t lease_ms(const struct lease *l);
+
+#endif

@@ -1,0 +1,171 @@
+/* shoal-node: hosts chat connections (shards) and fans their lines out through Redis.
+ *
+ * main reads the options, starts the loop and the node (node.h), and turns what the node says at its end into
+ * an exit code: 0 left in order, 1 refused, 2 wrong usage, 3 Redis out of reach. */
+#include "node/node.h"
+
+#include "shared/log.h"
+#include "shared/loop.h"
+#include "shared/options.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int check_twitch_url(const char *value, struct err *err)
+{
+    struct url url;
+
+    return url_parse_ws(value, &url, err);
+}
+
+static int check_node_id(const char *value, struct err *err)
+{
+    size_t len = strlen(value);
+
+    for (size_t i = 0; i < len; i++) {
+        if (!isalnum((unsigned char)value[i]) && strchr("_.-", value[i]) == NULL) {
+            return err_set(err, ERR_USAGE, "a node id has 1 to 64 of A-Z a-z 0-9 _ . -");
+        }
+    }
+    if (len == 0 || len > 64) {
+        return err_set(err, ERR_USAGE, "a node id has 1 to 64 characters");
+    }
+    return 0;
+}
+
+static const struct option_spec specs[] = {
+    OPTIONS_COMMON,
+    {"node-id", OPTION_STRING, 0, NULL, 0, 0, "ID",
+     "The node's name in the cluster, unique; default: the host name.", check_node_id},
+    {"twitch-url", OPTION_STRING, 0, "wss://irc-ws.chat.twitch.tv:443", 0, 0, "URL",
+     "Twitch chat over WebSocket; ws:// is for simulators on loopback.", check_twitch_url},
+    {"twitch-tls-ca", OPTION_STRING, 0, NULL, 0, 0, "FILE",
+     "CA certificates (PEM) to verify a wss:// server with; default: the system's.", NULL},
+    {"shard-capacity", OPTION_INT, 0, "100", 1, 100000, "N", "How many shards this host can hold.",
+     NULL},
+    {"tokens", OPTION_STRING, 0, NULL, 0, 0, "FILE",
+     "Lines `login = token`; without it chat is read anonymously.", NULL},
+    {"buffer-bytes", OPTION_BYTES, 0, "64m", 65536, (int64_t)64 << 30, "BYTES",
+     "What may be held while Redis is away; more is dropped, counted and told as gaps.", NULL},
+    {"drain-timeout", OPTION_DURATION, 0, "30s", 0, 3600000, "TIME",
+     "The longest an orderly leave (SIGTERM) may take.", NULL},
+    {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",
+     "Give up if Redis was not reached for the first time within this.", NULL},
+    OPTIONS_DAEMON,
+    {0},
+};
+
+static const char *const elsewhere[] = {"initial_channels", "set", "id", "json", "timeout", NULL};
+
+static const struct options_program program = {
+    .name = "shoal-node",
+    .purpose = "Hosts Twitch chat connections and fans their lines out through Redis.",
+    .usage = "",
+    .epilogue =
+        "Signals: SIGTERM leaves in order, a second one at once; SIGHUP reads the tokens again.\n"
+        "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 Redis out of reach.\n",
+    .specs = specs,
+    .known_elsewhere = elsewhere,
+};
+
+struct app {
+    struct loop loop;
+    struct node *node;
+    struct err why;
+};
+
+static void on_stop(void *ctx, int times)
+{
+    struct app *app = ctx;
+
+    node_stop(app->node, times);
+}
+
+static void on_reload(void *ctx)
+{
+    struct app *app = ctx;
+
+    node_reload(app->node);
+}
+
+static void on_gone(void *ctx, const struct err *why)
+{
+    struct app *app = ctx;
+
+    app->why = *why;
+    loop_close_signals(&app->loop);
+}
+
+static int run(const struct options *options, const struct url *redis, const char *id)
+{
+    static struct app app;
+    struct node_options node = {
+        .redis = redis,
+        .redis_tls_ca = options_string(options, "redis-tls-ca"),
+        .cluster = options_string(options, "cluster"),
+        .id = id,
+        .twitch_url = options_string(options, "twitch-url"),
+        .twitch_tls_ca = options_string(options, "twitch-tls-ca"),
+        .tokens_file = options_string(options, "tokens"),
+        .capacity = (uint64_t)options_int(options, "shard-capacity"),
+        .buffer_bytes = (size_t)options_int(options, "buffer-bytes"),
+        .drain_ms = (uint64_t)options_int(options, "drain-timeout"),
+        .connect_ms = (uint64_t)options_int(options, "connect-timeout"),
+        .on_gone = on_gone,
+        .ctx = &app,
+    };
+
+    loop_init(&app.loop, on_stop, on_reload, &app);
+    app.node = node_create(&app.loop.uv, &node, &app.why);
+    if (app.node == NULL) {
+        loop_close_signals(&app.loop);
+    }
+    loop_run(&app.loop);
+    node_free(app.node);
+    loop_run(&app.loop); /* libwebsockets lets go of the loop in two phases */
+    loop_finish(&app.loop);
+    if (app.why.code != ERR_OK) {
+        fprintf(stderr, "shoal-node: %s\n", app.why.text);
+        return err_exit_code(app.why.code);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options *options;
+    struct err err = {0};
+    struct url redis;
+    char host[65] = "";
+    enum log_level level = LOG_LEVEL_INFO;
+    enum log_format format = LOG_FORMAT_TEXT;
+
+    enum options_outcome outcome = options_parse(&program, argc, argv, &options, &err);
+    if (outcome == OPTIONS_DONE) {
+        return 0;
+    }
+    const char *id = outcome == OPTIONS_RUN ? options_string(options, "node-id") : NULL;
+    if (outcome == OPTIONS_RUN && id == NULL) {
+        id = gethostname(host, sizeof(host) - 1) == 0 ? host : "";
+        if (check_node_id(id, &err) != 0) {
+            err_wrap(&err, "the host name \"%s\" cannot be the node's name; give --node-id", host);
+            outcome = OPTIONS_ERROR;
+        }
+    }
+    if (outcome == OPTIONS_ERROR ||
+        url_parse_redis(options_string(options, "redis-url"), &redis, &err) != 0) {
+        fprintf(stderr, "shoal-node: %s\n", err.text);
+        return 2;
+    }
+    if (log_level_parse(options_string(options, "log-level"), &level) &&
+        log_format_parse(options_string(options, "log-format"), &format)) {
+        log_setup(level, format);
+    }
+    int code = run(options, &redis, id);
+    explicit_bzero(&redis, sizeof(redis));
+    options_destroy(options);
+    log_flush(200);
+    return code;
+}

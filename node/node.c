@@ -1,0 +1,603 @@
+/* Node: puts lease, holder, fan-out and sender together. See node.h for the states.
+ *
+ * How it works: every renewal brings the registry's picture (lease.h); reconcile() makes the holder and the
+ * sender agree with it. Room lines go from the holder to the fan-out, which writes to the lease's link. Fenced
+ * and lost come from the lease and are passed on to all three. Leaving: shards close, the fan-out drains, the
+ * registry is told, the links close, in that order. */
+#include "node/node.h"
+
+#include "node/connection.h"
+#include "node/fanout.h"
+#include "node/holder.h"
+#include "node/lease.h"
+#include "node/sender.h"
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OUTBOX_BLOCK_MS 5000
+#define DRAIN_LOOK_MS   20
+
+static const struct {
+    const char *name;
+    unsigned next; /* states it may go to */
+} states[] = {
+    [NODE_STARTING] = {"starting", 1u << NODE_ACTIVE | 1u << NODE_GONE},
+    [NODE_ACTIVE] = {"active",
+                     1u << NODE_FENCED | 1u << NODE_LOST | 1u << NODE_DRAINING | 1u << NODE_GONE},
+    [NODE_FENCED] = {"fenced",
+                     1u << NODE_ACTIVE | 1u << NODE_LOST | 1u << NODE_DRAINING | 1u << NODE_GONE},
+    [NODE_LOST] = {"lost", 1u << NODE_STARTING},
+    [NODE_DRAINING] = {"draining", 1u << NODE_GONE},
+    [NODE_GONE] = {"gone", 0},
+};
+
+struct node {
+    uv_loop_t *loop;
+    struct node_options options;
+    enum node_state state;
+    struct tokens *tokens;
+    struct connections *pool;
+    struct fanout *fanout;
+    struct holder *holder;
+    struct sender *sender;
+    struct lease *lease;
+    struct subscriber *subscriber;
+    struct link *control;
+    struct registry *control_registry;
+    struct link *outbox;
+    struct registry *outbox_registry;
+    char outbox_after[48];
+    char names[4][128]; /* of the links, for CLIENT LIST */
+    char inbox_topic[160];
+    char topic_prefix[80];
+    char seq_key[160];
+    uv_timer_t timer;   /* connect deadline, resume delay, drain */
+    uint64_t resume_ms; /* held lines flow from then on; 0: they flow */
+    bool was_away;      /* the link to Redis was lost since lines last flowed */
+    uint64_t drain_until_ms;
+    bool reached; /* Redis was reached once */
+    bool leaving; /* the registry is being told */
+    struct err why;
+    unsigned closing;
+};
+
+const char *node_state_name(enum node_state state)
+{
+    return states[state].name;
+}
+
+static void node_move(struct node *n, enum node_state to)
+{
+    BUG_ON((states[n->state].next & 1u << to) == 0);
+    log_info("node", "node.state", "node", n->options.id, "from", node_state_name(n->state), "to",
+             node_state_name(to), NULL);
+    n->state = to;
+}
+
+static void node_close(struct node *n, const struct err *why);
+
+/* What the rooms ask ------------------------------------------------------------------------------------ */
+
+static bool may_act(void *ctx)
+{
+    struct node *n = ctx;
+
+    return lease_holds(n->lease);
+}
+
+static void on_gap(void *ctx, struct slice channel, uint64_t from_ms, uint64_t to_ms,
+                   uint64_t lines, const char *reason)
+{
+    struct node *n = ctx;
+
+    holder_gap(n->holder, channel, from_ms, to_ms, lines, reason);
+}
+
+static void on_change(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (n->lease != NULL) {
+        lease_renew_soon(n->lease);
+    }
+}
+
+static void on_send_result(void *ctx, const char *entry, enum send_status status,
+                           struct slice reason, struct slice text)
+{
+    struct node *n = ctx;
+
+    sender_on_result(n->sender, entry, status, reason, text);
+}
+
+static bool can_send(void *ctx, struct slice shard)
+{
+    struct node *n = ctx;
+
+    return holder_can_send(n->holder, shard);
+}
+
+static int write_send(void *ctx, struct slice shard, const struct registry_send *send,
+                      const char *entry, struct err *err)
+{
+    struct node *n = ctx;
+
+    return holder_send(n->holder, shard, send, entry, err);
+}
+
+static void report(void *ctx, struct buf *out)
+{
+    struct node *n = ctx;
+    struct json j;
+
+    json_init(&j, out);
+    json_object_begin(&j, NULL);
+    bool any = holder_report(n->holder, &j);
+    if (n->state == NODE_DRAINING) {
+        json_object_begin(&j, "node");
+        json_string(&j, "state", node_state_name(n->state));
+        json_object_end(&j);
+        any = true;
+    }
+    json_object_end(&j);
+    if (!any) {
+        buf_clear(out);
+    }
+}
+
+/* What the lease says -------------------------------------------------------------------------------------- */
+
+static bool has_shard(const struct registry_picture *picture, struct slice shard)
+{
+    for (size_t i = 0; i < picture->nheld; i++) {
+        if (slice_eq(picture->held[i], shard)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void reconcile(struct node *n, const struct registry_picture *picture)
+{
+    holder_set_failed_retry(n->holder, picture->failed_retry_ms);
+    holder_set_stopped(n->holder, picture->stopped);
+    if (!picture->changed) {
+        return;
+    }
+    holder_keep(n->holder, picture->held, picture->nheld);
+    for (size_t i = 0; i < picture->nheld_changed; i++) {
+        holder_hold(n->holder, &picture->held_changed[i]);
+    }
+    sender_keep(n->sender, picture->served, picture->nserved);
+    for (size_t i = 0; i < picture->nserved_changed; i++) {
+        sender_serve(n->sender, &picture->served_changed[i]);
+    }
+    bool here = picture->default_sender.len > 0 && has_shard(picture, picture->default_sender);
+    sender_serve_unjoined(n->sender, here ? picture->default_sender : (struct slice){NULL, 0});
+}
+
+static void on_timer(uv_timer_t *timer);
+
+static void timer_at(struct node *n, uint64_t wait_ms)
+{
+    uv_update_time(n->loop);
+    uv_timer_start(&n->timer, on_timer, wait_ms, 0);
+}
+
+static void on_current(void *ctx, const struct registry_picture *picture, bool new_link)
+{
+    struct node *n = ctx;
+
+    holder_report_arrived(n->holder);
+    if (n->state == NODE_STARTING) {
+        node_move(n, NODE_ACTIVE);
+        holder_report_all(n->holder);
+    } else if (n->state == NODE_FENCED) {
+        node_move(n, NODE_ACTIVE);
+    }
+    if (new_link) {
+        /* Subscribers need a moment to be back as well, before what was held flows. */
+        if (n->was_away && n->state == NODE_ACTIVE) {
+            n->resume_ms = mono_ms() + picture->resume_delay_ms;
+            fanout_hold(n->fanout, true);
+            timer_at(n, picture->resume_delay_ms);
+        }
+        n->was_away = false;
+        fanout_attach(n->fanout, lease_link(n->lease), picture->seq);
+    }
+    if (n->resume_ms == 0) {
+        fanout_hold(n->fanout, false);
+    }
+    holder_set_fenced(n->holder, false);
+    if (n->state == NODE_ACTIVE) {
+        reconcile(n, picture);
+    }
+    if (holder_has_report(n->holder)) {
+        lease_renew_soon(n->lease);
+    }
+}
+
+static void on_report_lost(void *ctx)
+{
+    struct node *n = ctx;
+
+    holder_report_all(n->holder);
+}
+
+static void on_fenced(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (n->state == NODE_ACTIVE) {
+        node_move(n, NODE_FENCED);
+    }
+    fanout_hold(n->fanout, true);
+    holder_set_fenced(n->holder, true);
+}
+
+static void on_lost(void *ctx)
+{
+    struct node *n = ctx;
+    struct err why = {0};
+
+    if (n->state == NODE_DRAINING) {
+        err_set(&why, ERR_LOST, "the lease was lost while leaving");
+        node_close(n, &why);
+        return;
+    }
+    node_move(n, NODE_LOST);
+    holder_drop(n->holder);
+    fanout_drop(n->fanout, "lease_lost");
+    sender_reset(n->sender);
+    n->resume_ms = 0;
+    holder_set_fenced(n->holder, false);
+    node_move(n, NODE_STARTING);
+}
+
+static void on_link_down(void *ctx, const struct err *why)
+{
+    struct node *n = ctx;
+
+    fanout_detach(n->fanout);
+    n->was_away = n->was_away || n->reached;
+    n->why = *why;
+    if (!n->reached && why->code == ERR_AUTH) {
+        node_close(n, why); /* waiting does not mend a wrong password */
+        return;
+    }
+    log_warn("node", "redis.down", "link", "fan", "error", why->text, NULL);
+}
+
+static void on_refused(void *ctx, const struct err *why)
+{
+    node_close(ctx, why);
+}
+
+/* The other links -------------------------------------------------------------------------------------------- */
+
+static void on_control_up(void *ctx)
+{
+    struct node *n = ctx;
+
+    n->reached = true;
+    sender_rescan(n->sender);
+}
+
+static void on_control_down(void *ctx, const struct err *why)
+{
+    (void)ctx;
+    log_debug("node", "redis.down", "link", "control", "error", why->text, NULL);
+}
+
+static void outbox_read(struct node *n);
+
+static void on_outbox(void *ctx, const struct registry_entry *entries, size_t count,
+                      const struct err *err)
+{
+    struct node *n = ctx;
+
+    if (n->closing > 0) {
+        return;
+    }
+    if (err != NULL) {
+        if (err->code == ERR_REPLY) {
+            link_reset(n->outbox, err->text);
+        }
+        return; /* on_up begins anew */
+    }
+    for (size_t i = 0; i < count; i++) {
+        sender_on_entry(n->sender, &entries[i]);
+    }
+    if (count > 0) {
+        snprintf(n->outbox_after, sizeof(n->outbox_after), "%.*s", (int)entries[count - 1].id.len,
+                 entries[count - 1].id.ptr);
+    }
+    outbox_read(n);
+}
+
+static void outbox_read(struct node *n)
+{
+    if (registry_read_stream(n->outbox_registry, "outbox", n->outbox_after, OUTBOX_BLOCK_MS,
+                             on_outbox, n) != 0) {
+        log_debug("node", "outbox.down", NULL);
+    }
+}
+
+static void on_outbox_up(void *ctx)
+{
+    struct node *n = ctx;
+
+    /* From the beginning: what is known already is not queued twice. */
+    snprintf(n->outbox_after, sizeof(n->outbox_after), "0-0");
+    outbox_read(n);
+}
+
+static void on_message(void *ctx, struct slice topic, struct slice payload)
+{
+    struct node *n = ctx;
+
+    if (slice_is(topic, n->inbox_topic)) {
+        lease_renew_soon(n->lease);
+    } else if (n->state == NODE_ACTIVE) {
+        sender_on_message(n->sender, topic, payload);
+    }
+}
+
+/* Leaving ---------------------------------------------------------------------------------------------------- */
+
+static void on_left(void *ctx, const struct err *err)
+{
+    struct node *n = ctx;
+
+    if (n->closing == 0) {
+        if (err != NULL && err->code != ERR_LOST) {
+            log_warn("node", "node.leave", "error", err->text, NULL);
+        }
+        node_close(n, NULL);
+    }
+}
+
+/* One look at a time: shards closed and sends answered, then everything said, then leave. */
+static void drain_look(struct node *n)
+{
+    bool late = mono_ms() >= n->drain_until_ms;
+    bool drained =
+        holder_is_closed(n->holder) && sender_is_drained(n->sender) && fanout_is_drained(n->fanout);
+
+    if (n->leaving && !late) {
+        timer_at(n, DRAIN_LOOK_MS);
+    } else if (n->leaving) {
+        on_left(n, NULL);
+    } else if (drained || late) {
+        if (!drained) {
+            log_warn("node", "node.drain", "reason", "took longer than --drain-timeout", NULL);
+        }
+        n->leaving = true;
+        n->drain_until_ms = mono_ms() + lease_ms(n->lease);
+        timer_at(n, DRAIN_LOOK_MS);
+        lease_leave(n->lease, on_left, n);
+    } else {
+        timer_at(n, DRAIN_LOOK_MS);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct node *n = timer->data;
+
+    if (n->state == NODE_DRAINING) {
+        drain_look(n);
+    } else if (!n->reached) {
+        node_close(n, &n->why);
+    } else if (n->resume_ms != 0) {
+        n->resume_ms = 0;
+        fanout_hold(n->fanout, !lease_holds(n->lease));
+    }
+}
+
+void node_stop(struct node *n, int times)
+{
+    if (n->closing > 0) {
+        return;
+    }
+    if (times > 1 || (n->state != NODE_ACTIVE && n->state != NODE_FENCED)) {
+        node_close(n, NULL);
+        return;
+    }
+    node_move(n, NODE_DRAINING);
+    n->drain_until_ms = mono_ms() + n->options.drain_ms;
+    n->resume_ms = 0;
+    fanout_hold(n->fanout, !lease_holds(n->lease));
+    holder_drain(n->holder);
+    timer_at(n, DRAIN_LOOK_MS);
+}
+
+void node_reload(struct node *n)
+{
+    struct tokens *fresh;
+    struct err err = {0};
+
+    if (tokens_load(n->options.tokens_file, &fresh, &err) != 0) {
+        log_error("node", "tokens.reload", "error", err.text, "kept", "the tokens read before",
+                  NULL);
+        return;
+    }
+    lease_set_users(n->lease, tokens_users(fresh));
+    tokens_destroy(n->tokens);
+    n->tokens = fresh;
+    holder_on_tokens(n->holder);
+    log_info("node", "tokens.reloaded", "users", tokens_users(fresh), NULL);
+}
+
+/* Life -------------------------------------------------------------------------------------------------------- */
+
+static void part_gone(struct node *n)
+{
+    if (--n->closing > 0) {
+        return;
+    }
+    /* No link is left whose callbacks could reach them. */
+    holder_destroy(n->holder);
+    sender_destroy(n->sender);
+    fanout_destroy(n->fanout);
+    connections_destroy(n->pool);
+    n->options.on_gone(n->options.ctx, &n->why);
+}
+
+static void on_part_closed(void *ctx)
+{
+    part_gone(ctx);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    part_gone(handle->data);
+}
+
+static void on_links_closed(void *ctx)
+{
+    struct node *n = ctx;
+
+    n->lease = NULL;
+    part_gone(n);
+}
+
+static void node_close(struct node *n, const struct err *why)
+{
+    if (n->closing > 0) {
+        return;
+    }
+    n->why = why != NULL ? *why : (struct err){0};
+    node_move(n, NODE_GONE);
+    n->closing = 5;
+    fanout_detach(n->fanout);
+    /* The subscriber stays in memory until its callback; the sender lets go of it here. */
+    sender_reset(n->sender);
+    holder_drop(n->holder);
+    uv_close((uv_handle_t *)&n->timer, on_timer_closed);
+    link_close(n->control, on_part_closed, n);
+    link_close(n->outbox, on_part_closed, n);
+    subscriber_close(n->subscriber, on_part_closed, n);
+    lease_close(n->lease, on_links_closed, n);
+}
+
+static struct link_options link_options_of(struct node *n, unsigned i, const char *name)
+{
+    snprintf(n->names[i], sizeof(n->names[i]), "shoal-node:%s:%s", n->options.id, name);
+    return (struct link_options){
+        .url = n->options.redis, .tls_ca = n->options.redis_tls_ca, .name = n->names[i], .ctx = n};
+}
+
+static void begin_links(struct node *n)
+{
+    struct link_options control = link_options_of(n, 0, "control");
+    struct link_options outbox = link_options_of(n, 1, "outbox");
+    struct subscriber_options topics = {
+        .link = link_options_of(n, 2, "topics"), .on_message = on_message, .ctx = n};
+    struct lease_options lease = {
+        .loop = n->loop,
+        .link = link_options_of(n, 3, "fan"),
+        .cluster = n->options.cluster,
+        .node = n->options.id,
+        .capacity = n->options.capacity,
+        .users = tokens_users(n->tokens),
+        .report = report,
+        .on_current = on_current,
+        .on_report_lost = on_report_lost,
+        .on_fenced = on_fenced,
+        .on_lost = on_lost,
+        .on_link_down = on_link_down,
+        .on_refused = on_refused,
+        .ctx = n,
+    };
+
+    control.on_up = on_control_up;
+    control.on_down = on_control_down;
+    outbox.on_up = on_outbox_up;
+    outbox.on_down = on_control_down;
+    n->control = link_create(n->loop, &control);
+    n->control_registry = registry_create(n->control, n->options.cluster);
+    n->outbox = link_create(n->loop, &outbox);
+    n->outbox_registry = registry_create(n->outbox, n->options.cluster);
+    n->subscriber = subscriber_create(n->loop, &topics);
+    subscriber_add(n->subscriber, slice_of(n->inbox_topic));
+    n->lease = lease_create(&lease);
+}
+
+static void begin_rooms(struct node *n)
+{
+    struct fanout_options fanout = {.topic_prefix = n->topic_prefix,
+                                    .seq_key = n->seq_key,
+                                    .buffer_bytes = n->options.buffer_bytes,
+                                    .may_send = may_act,
+                                    .on_gap = on_gap,
+                                    .ctx = n};
+    n->fanout = fanout_create(n->loop, &fanout);
+    struct holder_options holder = {.loop = n->loop,
+                                    .pool = n->pool,
+                                    .twitch_url = n->options.twitch_url,
+                                    .tokens = &n->tokens,
+                                    .registry = n->control_registry,
+                                    .fanout = n->fanout,
+                                    .node = n->options.id,
+                                    .incarnation = lease_incarnation(n->lease),
+                                    .may_act = may_act,
+                                    .on_send_result = on_send_result,
+                                    .on_change = on_change,
+                                    .ctx = n};
+    n->holder = holder_create(&holder);
+    struct sender_options sender = {.registry = n->control_registry,
+                                    .subscriber = n->subscriber,
+                                    .cluster = n->options.cluster,
+                                    .node = n->options.id,
+                                    .incarnation = lease_incarnation(n->lease),
+                                    .may_act = may_act,
+                                    .can_send = can_send,
+                                    .write = write_send,
+                                    .ctx = n};
+    n->sender = sender_create(n->loop, &sender);
+}
+
+struct node *node_create(uv_loop_t *loop, const struct node_options *options, struct err *err)
+{
+    struct node *n = xcalloc(1, sizeof(*n));
+    struct connections_options pool = {.tls_ca = options->twitch_tls_ca};
+
+    n->loop = loop;
+    n->options = *options;
+    n->pool = NULL;
+    if (tokens_load(options->tokens_file, &n->tokens, err) != 0) {
+        node_free(n);
+        return NULL;
+    }
+    n->pool = connections_create(loop, &pool, err);
+    if (n->pool == NULL) {
+        node_free(n);
+        return NULL;
+    }
+    snprintf(n->inbox_topic, sizeof(n->inbox_topic), "shoal:%s:node:%s", options->cluster,
+             options->id);
+    snprintf(n->topic_prefix, sizeof(n->topic_prefix), "shoal:%s:chat:", options->cluster);
+    snprintf(n->seq_key, sizeof(n->seq_key), "shoal:{%s}:fan:%s", options->cluster, options->id);
+    uv_timer_init(loop, &n->timer);
+    n->timer.data = n;
+    timer_at(n, options->connect_ms);
+    begin_links(n);
+    begin_rooms(n);
+    return n;
+}
+
+void node_free(struct node *n)
+{
+    if (n == NULL) {
+        return;
+    }
+    connections_free(n->pool);
+    registry_destroy(n->control_registry);
+    registry_destroy(n->outbox_registry);
+    tokens_destroy(n->tokens);
+    free(n);
+}
