@@ -1,6 +1,8 @@
 /* Loop: libuv's loop, the three signals a daemon hears, and a shutdown that leaves nothing open. */
 #include "shared/loop.h"
 
+#include "shared/log.h"
+
 #include <signal.h>
 #include <stdio.h>
 
@@ -32,6 +34,12 @@ static void watch_signal(struct loop *loop, uv_signal_t *handle, uv_signal_cb cb
     BUG_ON(failed);
 }
 
+static void on_log_timer(uv_timer_t *timer)
+{
+    (void)timer;
+    log_flush(0);
+}
+
 void loop_init(struct loop *loop, void (*on_stop)(void *ctx, int times),
                void (*on_reload)(void *ctx), void *ctx)
 {
@@ -43,6 +51,8 @@ void loop_init(struct loop *loop, void (*on_stop)(void *ctx, int times),
     watch_signal(loop, &loop->sigterm, on_stop_signal, SIGTERM);
     /* Watched even without on_reload: a daemon does not die of SIGHUP. */
     watch_signal(loop, &loop->sighup, on_reload_signal, SIGHUP);
+    uv_timer_init(&loop->uv, &loop->log_timer);
+    uv_timer_start(&loop->log_timer, on_log_timer, 1000, 1000);
 }
 
 void loop_run(struct loop *loop)
@@ -50,18 +60,19 @@ void loop_run(struct loop *loop)
     uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
-static void close_signal(uv_signal_t *handle)
+static void close_handle(uv_handle_t *handle)
 {
-    if (!uv_is_closing((uv_handle_t *)handle)) {
-        uv_close((uv_handle_t *)handle, NULL);
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
     }
 }
 
 void loop_close_signals(struct loop *loop)
 {
-    close_signal(&loop->sigint);
-    close_signal(&loop->sigterm);
-    close_signal(&loop->sighup);
+    close_handle((uv_handle_t *)&loop->sigint);
+    close_handle((uv_handle_t *)&loop->sigterm);
+    close_handle((uv_handle_t *)&loop->sighup);
+    close_handle((uv_handle_t *)&loop->log_timer);
 }
 
 void loop_finish(struct loop *loop)
