@@ -1,10 +1,12 @@
-/* Registry: the cluster's state in Redis, one typed call for each step (shoal.lua).
+/* Registry: the cluster's state in Redis, one typed call for each step
+ * (steps/ *.lua).
  *
  * The only room that knows key names. A registry is a thin layer over one link: calls are sent at once
  * and answered by callback in order. Several registries on several links may serve one process (a node
  * renews on its fan-out link and claims sends on another).
  *
- * Every call returns 0 and calls back exactly once, or -ERR_DOWN and never calls back. Callbacks get an
+ * Every call returns 0 and calls back exactly once, or what the link refused it with (-ERR_DOWN,
+ * -ERR_FULL) and never calls back. Callbacks get an
  * answer, or NULL and an err: ERR_LOST (this process is no longer the node or leader it was: LOST,
  * DEPOSED), ERR_DOWN / ERR_TIMEOUT / ERR_CANCELED (the link failed: the step may or may not have been
  * done), ERR_REPLY (Redis refused, or a broken answer). Answers and the slices in them are valid during
@@ -93,6 +95,8 @@ struct registry_picture {
     struct slice default_sender; /* the shard that sends to channels nobody joined; may be empty */
     uint64_t failed_retry_ms;
     uint64_t resume_delay_ms;
+    /* Where more than some hundred shards changed, rev is that of the last one told: `held` and
+     * `served` are whole, details of the others come with the next answer. */
     bool changed; /* the fields below are filled: rev differs from the one asked with */
     size_t nheld; /* ids of all shards placed here */
     const struct slice *held;
@@ -187,7 +191,8 @@ MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader
                                 const char *shard, struct slice user, bool closes_idle,
                                 registry_word_cb cb, void *ctx);
 
-/* A request's entry in the stream and its id; both empty for what the leader does by itself. */
+/* A request's entry in the stream and its id; both empty for what the leader does by itself. A request whose
+ * id is empty or too long is answered under its entry. */
 struct registry_request {
     struct slice entry;
     struct slice id;
@@ -203,7 +208,7 @@ MUST_USE int registry_release(struct registry *r, const struct registry_leader *
                               const struct registry_request *request, const char *mode,
                               const struct slice *names, size_t n, registry_word_cb cb, void *ctx);
 /* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" NAME VALUE ...,
- * "senders" SHARD SENDER ...; any other op is refused as unknown. */
+ * "senders" SHARD SENDER ... (a SENDER of another user is passed over; at most 200 pairs a call); any other op is refused as unknown. */
 MUST_USE int registry_configure(struct registry *r, const struct registry_leader *me,
                                 const struct registry_request *request, struct slice op,
                                 const struct slice *args, size_t n, registry_word_cb cb, void *ctx);
@@ -227,7 +232,8 @@ struct registry_send {
     struct slice by;
     bool as_command;
 };
-/* "accepted" ENTRY. */
+/* "accepted" ENTRY. With an id a call repeated in doubt is said once all the same; without one it may be
+ * said twice. */
 MUST_USE int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
                                   const struct registry_send *send, registry_word_cb cb, void *ctx);
 
@@ -247,7 +253,10 @@ struct registry_claim {
 };
 typedef void (*registry_claim_cb)(void *ctx, const struct registry_claim *claim,
                                   const struct err *err);
-/* Claim an outbox entry. Node and incarnation "": only expire it if it is too old (CLAIM_DONE). */
+/* Claim an outbox entry. Node and incarnation "": only expire it if it is too old (CLAIM_DONE).
+ * In doubt whether a claim was done (ERR_DOWN, ERR_TIMEOUT) call registry_send_unclaim when the link is
+ * back, or the channel stays CLAIM_BUSY: a claim nobody finishes is given up as "unknown" only after a
+ * minute. */
 MUST_USE int registry_send_claim(struct registry *r, const char *node, const char *incarnation,
                                  struct slice entry, registry_claim_cb cb, void *ctx);
 /* It was surely not written: may be claimed again. */

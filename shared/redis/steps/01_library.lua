@@ -1,0 +1,52 @@
+#!lua name=shoal1
+-- The registry's steps: the only writers of Shoal's state in Redis.
+--
+-- The files of this directory are joined in the order of their names into one library (embed.cmake).
+-- Each registered function is one atomic step. KEYS[1] is the cluster's tag key, `shoal:{main}`; every
+-- other key is derived from it and shares its hash tag. Steps own every invariant (how many shards, how
+-- many channels in each, who may write) and the one choice "the least-loaded open shard, or open
+-- one, or refuse". When to call them, and with which arguments, is decided in C (registry.h, which
+-- says for each step what it takes and answers).
+--
+-- Answers are arrays whose first element is a word ("current", "held", ...). A caller that may not
+-- act gets an error: LOST (a node whose lease is another's or gone) or DEPOSED (a leader that no
+-- longer leads). Bad arguments are errors that begin with BADARG. A step checks before it writes:
+-- Redis does not undo what a failed function wrote.
+--
+-- Keys beside those of the public contract (README), all internal:
+--   node:<node>:shards   zset  shards placed on the node -> the node's rev when last changed
+--   node:<node>:serves   zset  shards whose sends this node serves -> the same
+--   node:<node>:claims   hash  outbox entry this node has claimed -> its channel and id
+--   shard:<shard>:serves set   shards whose sender this shard is
+--   free                 zset  node -> shards it can still take
+--   homeless             set   shards that no node holds
+--   waiting              set   wanted channels without a shard
+--   idle                 zset  shards that close when idle, without channels -> since when
+--   initial              set   channels that were ever asked for as initial channels
+--   senders              hash  user -> the shard that says what goes to channels nobody joined
+--   claims               hash  channel -> the claimed outbox entry, one at a time
+
+local CONTRACT = '1' -- the contract's version, part of library and function names
+local REVISION = 2   -- grows with every change here: a program loads its library over an older one
+local REPLY_SECONDS = 3600
+local RESULT_SECONDS = 86400
+local LOG_ENTRIES = 10000
+local MAX_CHANNELS_PER_REQUEST = 1000
+local SHARDS_PER_EXPIRE = 50
+local SHARDS_PER_PICTURE = 250 -- a node is told of more in several answers
+local CLAIM_AHEAD_MS = 2000    -- a send is claimed when its slot is no further away than this
+local CLAIM_MOST_MS = 60000    -- a claim whose claimer says nothing for so long is given up
+local MAX_ID = 128
+
+local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been reached.'
+local ERR_NO_ROOM = 'No node has room for another shard.'
+local ERR_NOT_A_CHANNEL = 'Not a channel name: 1 to 25 of a-z, 0-9 and _.'
+
+-- redis.call does not exist yet while the library is being loaded.
+local function call(...)
+    return redis.call(...)
+end
+
+local function badarg(text)
+    return redis.error_reply('BADARG ' .. text)
+end

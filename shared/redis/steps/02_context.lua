@@ -1,0 +1,102 @@
+-- Context: what every step begins with: the cluster's names, the time, who may act, hints and events.
+
+-- The cluster as one step sees it: key and topic names, and Redis's time in ms.
+local function context(keys)
+    local tag = keys[1]
+    local name = tag and string.match(tag, '^shoal:{([a-z0-9_-]+)}$')
+    if not name then
+        return nil, badarg('KEYS[1] must be shoal:{CLUSTER}')
+    end
+    local time = call('TIME')
+    return {
+        tag = tag,
+        topic = 'shoal:' .. name .. ':',
+        now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000),
+        dirty = {},   -- nodes that must look
+        no_node = {}, -- users that no node has room for, as found in this step
+    }
+end
+
+local function key(c, ...)
+    return c.tag .. ':' .. table.concat({...}, ':')
+end
+
+-- Publish an event and keep it in the log. `fields` is a flat list: name, value, ...
+local function event(c, name, fields)
+    local object = {event = name, at = c.now}
+    for i = 1, #fields, 2 do
+        object[fields[i]] = fields[i + 1]
+    end
+    local text = cjson.encode(object)
+    call('XADD', key(c, 'log'), 'MAXLEN', '~', LOG_ENTRIES, '*', 'event', text)
+    call('PUBLISH', c.topic .. 'events', text)
+end
+
+-- A channel as people write it -> its login, or nil.
+local function channel_name(text)
+    local name = string.lower(string.gsub(text, '^#', ''))
+    if #name >= 1 and #name <= 25 and string.match(name, '^[a-z0-9_]+$') then
+        return name
+    end
+    return nil
+end
+
+-- What a caller sent, fit to be shown in a reply (JSON, UTF-8).
+local function shown(text)
+    return (string.gsub(string.sub(text, 1, 64), '[^\32-\126]', '?'))
+end
+
+-- Something about the set of shards changed that the leader's choice of senders depends on.
+local function shards_changed(c)
+    call('HINCRBY', key(c, 'clock'), 'shards', 1)
+end
+
+-- The node must look at this shard: `role` is "shards" (holds it) or "serves" (sends for it).
+local function touch(c, node, role, shard)
+    local rev = call('HINCRBY', key(c, 'node', node), 'rev', 1)
+    call('ZADD', key(c, 'node', node, role), rev, shard)
+    c.dirty[node] = true
+end
+
+local function untouch(c, node, role, shard)
+    call('HINCRBY', key(c, 'node', node), 'rev', 1)
+    call('ZREM', key(c, 'node', node, role), shard)
+    c.dirty[node] = true
+end
+
+-- Tell the nodes concerned to look now; a lost hint costs one renewal.
+local function hint(c)
+    for node in pairs(c.dirty) do
+        call('PUBLISH', c.topic .. 'node:' .. node, 'look')
+    end
+end
+
+local function leader_check(c, incarnation, token)
+    local leader = call('HMGET', key(c, 'leader'), 'incarnation', 'token')
+    if not leader[1] or leader[1] == '' or leader[1] ~= incarnation or leader[2] ~= token then
+        return redis.error_reply('DEPOSED another coordinator leads')
+    end
+    return nil
+end
+
+local function node_check(c, node, incarnation)
+    if call('HGET', key(c, 'node', node), 'incarnation') ~= incarnation then
+        return redis.error_reply('LOST the lease of node ' .. shown(node) ..
+            ' is not held by this process')
+    end
+    return nil
+end
+
+-- Redis was away, or its clock jumped: for two leases nothing expires.
+local function watch_clock(c, lease)
+    local ck = key(c, 'clock')
+    local seen = tonumber(call('HGET', ck, 'seen') or c.now)
+    if c.now < seen or c.now > seen + lease / 2 then
+        call('HSET', ck, 'grace', c.now + 2 * lease)
+    end
+    call('HSET', ck, 'seen', c.now)
+end
+
+local function grace_until(c)
+    return tonumber(call('HGET', key(c, 'clock'), 'grace') or 0)
+end

@@ -1,0 +1,70 @@
+-- Settings: default, and what is allowed: a range, and `off` as the word for "no limit".
+local SETTINGS = {
+    channels_per_shard = {default = '25', min = 1, max = 1000000, off = 'none'},
+    max_shard_count = {default = '5', min = 1, max = 1000000, off = 'none'},
+    initial_shard_count = {default = '1', min = 1, max = 10000},
+    room_limit = {default = '100', min = 1, max = 1000000, off = 'off'},
+    join_limit = {default = '20', min = 1, max = 100000, off = 'off'},
+    join_window_ms = {default = '11000', min = 100, max = 600000},
+    login_limit = {default = '20', min = 1, max = 100000, off = 'off'},
+    login_window_ms = {default = '11000', min = 100, max = 600000},
+    connect_burst = {default = '5', min = 1, max = 10000},
+    connect_interval_ms = {default = '2000', min = 1, max = 600000, off = 'off'},
+    message_limit = {default = '20', min = 1, max = 100000, off = 'off'},
+    message_mod_limit = {default = '100', min = 1, max = 100000, off = 'off'},
+    message_window_ms = {default = '32000', min = 100, max = 600000},
+    channel_message_ms = {default = '1200', min = 1, max = 600000, off = 'off'},
+    send_ttl_ms = {default = '30000', min = 100, max = 600000},
+    lease_ms = {default = '3000', min = 300, max = 60000},
+    resume_delay_ms = {default = '1000', min = 0, max = 60000},
+    failed_retry_ms = {default = '3600000', min = 1000, max = 86400000},
+    idle_shard_ms = {default = '60000', min = 0, max = 86400000},
+    user = {default = '', login = true},
+}
+
+-- All of `config`, read once a step.
+local function settings(c)
+    if not c.config then
+        c.config = {}
+        local all = call('HGETALL', key(c, 'config'))
+        for i = 1, #all, 2 do
+            c.config[all[i]] = all[i + 1]
+        end
+    end
+    return c.config
+end
+
+local function setting(c, name)
+    return settings(c)[name] or SETTINGS[name].default
+end
+
+-- A numeric setting; huge where it is switched off.
+local function limit(c, name)
+    return tonumber(setting(c, name)) or math.huge
+end
+
+-- Is `value` allowed for the setting? nil, or what is allowed.
+local function setting_refused(name, value)
+    local spec = SETTINGS[name]
+    if not spec then
+        local names = {}
+        for known in pairs(SETTINGS) do
+            names[#names + 1] = known
+        end
+        table.sort(names)
+        return 'Unknown setting ' .. shown(name) .. '; settings are: ' ..
+            table.concat(names, ', ') .. '.'
+    end
+    if spec.login then
+        if string.match(value, '^[a-z0-9_]+$') and #value <= 25 then
+            return nil
+        end
+        return 'Setting ' .. name .. ' takes a Twitch login in lower case, or anonymous.'
+    end
+    local number = #value <= 15 and string.match(value, '^%d+$') and tonumber(value)
+    if (number and number >= spec.min and number <= spec.max) or value == spec.off then
+        return nil
+    end
+    return string.format('Setting %s takes a number from %d to %d%s, not "%s".', name, spec.min,
+        spec.max, spec.off and (', or ' .. spec.off) or '', shown(value))
+end

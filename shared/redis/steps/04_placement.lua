@@ -1,0 +1,177 @@
+-- Placement: shard -> node, and the sender of each shard.
+
+-- The shard's node and the one that sends for it must look: its channels changed.
+local function shard_touched(c, shard)
+    local sk = key(c, 'shard', shard)
+    local fields = call('HMGET', sk, 'node', 'sender')
+    call('HINCRBY', sk, 'rev', 1)
+    if fields[1] and fields[1] ~= '' then
+        touch(c, fields[1], 'shards', shard)
+    end
+    local sender_node = fields[1]
+    if fields[2] ~= shard then
+        sender_node = fields[2] and call('HGET', key(c, 'shard', fields[2]), 'node')
+    end
+    if sender_node and sender_node ~= '' then
+        touch(c, sender_node, 'serves', shard)
+    end
+end
+
+-- The live node with the most free capacity that can log in as `user`.
+local function choose_node(c, user)
+    local from = 0
+    while not c.no_node[user] do
+        local nodes = call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', from, 16)
+        for _, node in ipairs(nodes) do
+            local deadline = tonumber(call('ZSCORE', key(c, 'nodes'), node) or 0)
+            local users = call('HGET', key(c, 'node', node), 'users') or ''
+            local knows = user == 'anonymous' or
+                string.find(',' .. users .. ',', ',' .. user .. ',', 1, true)
+            if deadline > c.now and knows then
+                return node
+            end
+        end
+        if #nodes < 16 then
+            c.no_node[user] = true
+        end
+        from = from + 16
+    end
+    return nil
+end
+
+local function serves_moved(c, shard, old, new)
+    for _, served in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
+        if old and old ~= '' then
+            untouch(c, old, 'serves', served)
+        end
+        if new and new ~= '' then
+            touch(c, new, 'serves', served)
+        end
+    end
+end
+
+local function unplace(c, shard)
+    local sk = key(c, 'shard', shard)
+    local node = call('HGET', sk, 'node')
+    if node and node ~= '' then
+        untouch(c, node, 'shards', shard)
+        call('HINCRBY', key(c, 'node', node), 'shards', -1)
+        if call('ZSCORE', key(c, 'free'), node) then
+            call('ZINCRBY', key(c, 'free'), 1, node)
+            c.no_node = {}
+        end
+        serves_moved(c, shard, node, nil)
+    end
+    call('HSET', sk, 'node', '', 'state', 'idle', 'joined', 0)
+end
+
+-- Place a shard that no node holds on `node`, or on the best; the node, or nil where none has room.
+local function place(c, shard, node)
+    local sk = key(c, 'shard', shard)
+    node = node or choose_node(c, call('HGET', sk, 'user'))
+    if not node then
+        call('HSET', sk, 'node', '')
+        call('SADD', key(c, 'homeless'), shard)
+        return nil
+    end
+    call('HSET', sk, 'node', node, 'state', 'idle', 'joined', 0)
+    call('HINCRBY', sk, 'epoch', 1)
+    call('HINCRBY', sk, 'rev', 1)
+    call('SREM', key(c, 'homeless'), shard)
+    call('ZINCRBY', key(c, 'free'), -1, node)
+    call('HINCRBY', key(c, 'node', node), 'shards', 1)
+    touch(c, node, 'shards', shard)
+    serves_moved(c, shard, nil, node)
+    event(c, 'shard.placed', {'shard', shard, 'node', node})
+    return node
+end
+
+-- Each is tried: one user's shards may find no node where another's do.
+local function place_homeless(c)
+    local shards = call('SRANDMEMBER', key(c, 'homeless'), SHARDS_PER_EXPIRE)
+    local placed = false
+    table.sort(shards)
+    for _, shard in ipairs(shards) do
+        if place(c, shard) then
+            placed = true
+        end
+    end
+    if placed then
+        shards_changed(c)
+    end
+end
+
+local function set_sender(c, shard, sender)
+    local sk = key(c, 'shard', shard)
+    local old = call('HGET', sk, 'sender')
+    if old == sender then
+        return
+    end
+    if old and old ~= '' then
+        call('SREM', key(c, 'shard', old, 'serves'), shard)
+        local node = call('HGET', key(c, 'shard', old), 'node')
+        if node and node ~= '' then
+            untouch(c, node, 'serves', shard)
+        end
+    end
+    call('HSET', sk, 'sender', sender)
+    call('SADD', key(c, 'shard', sender, 'serves'), shard)
+    local node = call('HGET', key(c, 'shard', sender), 'node')
+    if node and node ~= '' then
+        touch(c, node, 'serves', shard)
+    end
+end
+
+-- Creates a shard on `node`. The caller has checked the limits.
+local function create_shard(c, shard, user, node, closes_idle)
+    local clock = key(c, 'clock')
+    local n = tonumber(string.match(shard, '^extended%-shard%-(%d+)$') or 0)
+    if n > tonumber(call('HGET', clock, 'extended') or 0) then
+        call('HSET', clock, 'extended', n) -- no number is used twice
+    end
+    call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0,
+        'joined', 0, 'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'since', c.now)
+    call('ZADD', key(c, 'load'), 0, shard)
+    call('ZADD', key(c, 'open', user), 0, shard)
+    if closes_idle == 1 then
+        call('ZADD', key(c, 'idle'), c.now, shard)
+    end
+    set_sender(c, shard, shard)
+    call('HSETNX', key(c, 'senders'), user, shard)
+    event(c, 'shard.added', {'shard', shard, 'user', user})
+    place(c, shard, node)
+    shards_changed(c)
+end
+
+-- Removes a shard without channels.
+local function remove_shard(c, shard)
+    local sk = key(c, 'shard', shard)
+    local fields = call('HMGET', sk, 'user', 'sender')
+    for _, served in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
+        if served ~= shard then
+            set_sender(c, served, served)
+        end
+    end
+    if fields[2] and fields[2] ~= '' then
+        local sender_node = call('HGET', key(c, 'shard', fields[2]), 'node')
+        if sender_node and sender_node ~= '' then
+            untouch(c, sender_node, 'serves', shard)
+        end
+        call('SREM', key(c, 'shard', fields[2], 'serves'), shard)
+    end
+    unplace(c, shard)
+    call('DEL', sk, key(c, 'shard', shard, 'channels'), key(c, 'shard', shard, 'serves'))
+    call('ZREM', key(c, 'load'), shard)
+    call('ZREM', key(c, 'open', fields[1]), shard)
+    call('ZREM', key(c, 'idle'), shard)
+    call('SREM', key(c, 'homeless'), shard)
+    if call('HGET', key(c, 'senders'), fields[1]) == shard then
+        call('HDEL', key(c, 'senders'), fields[1])
+        local other = call('ZRANGE', key(c, 'open', fields[1]), 0, 0)[1]
+        if other then
+            call('HSET', key(c, 'senders'), fields[1], other)
+        end
+    end
+    event(c, 'shard.removed', {'shard', shard})
+    shards_changed(c)
+end

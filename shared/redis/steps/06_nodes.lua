@@ -1,0 +1,259 @@
+-- Nodes: registering, renewing, leaving, and what a node is told.
+
+-- Fills `held` or `serves` of a picture: ids of all shards, and those that changed since rev `seen` as
+-- entry() describes them. The rev the node knows everything up to: `rev`, or less where it is a lot.
+local function picture_shards(c, list, seen, rev, ids, changed, entry)
+    for i, shard in ipairs(call('ZRANGE', list, 0, -1)) do
+        ids[i] = shard
+    end
+    local since = call('ZRANGEBYSCORE', list, '(' .. seen, '+inf', 'WITHSCORES', 'LIMIT', 0,
+        SHARDS_PER_PICTURE)
+    for i = 1, #since, 2 do
+        local shard = since[i]
+        local told = entry(shard)
+        for _, channel in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'channels'))) do
+            told[#told + 1] = channel
+        end
+        changed[#changed + 1] = told
+    end
+    if #since == 2 * SHARDS_PER_PICTURE then
+        return tonumber(since[#since])
+    end
+    return rev
+end
+
+-- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
+-- "current", lease, rev, seq, stopped, default sender, failed_retry_ms, resume_delay_ms,
+-- {held ids}, {{shard, epoch, rev, user, channel...}...}, {served ids}, {{shard, sender, channel...}...}
+-- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
+-- one told, and the node is hinted to ask for the rest.
+local function picture(c, node, seen)
+    local nk = key(c, 'node', node)
+    local rev = tonumber(call('HGET', nk, 'rev') or 0)
+    local user = setting(c, 'user')
+    local answer = {
+        'current', limit(c, 'lease_ms'), rev,
+        tonumber(call('HGET', key(c, 'fan', node), 'seq') or 0),
+        settings(c).stopped == '1' and 1 or 0,
+        call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user) or '',
+        limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), {}, {}, {}, {},
+    }
+    if rev == seen then
+        return answer
+    end
+    local held = picture_shards(c, nk .. ':shards', seen, rev, answer[9], answer[10], function(shard)
+        local fields = call('HMGET', key(c, 'shard', shard), 'epoch', 'rev', 'user')
+        return {shard, fields[1] or 0, fields[2] or 0, fields[3] or ''}
+    end)
+    local served = picture_shards(c, nk .. ':serves', seen, rev, answer[11], answer[12],
+        function(shard)
+            return {shard, call('HGET', key(c, 'shard', shard), 'sender') or shard}
+        end)
+    answer[3] = math.min(held, served)
+    if answer[3] < rev then
+        c.dirty[node] = true
+    end
+    return answer
+end
+
+-- register: node incarnation link run_id host pid version capacity users takeover_link
+local function register(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local node, incarnation, link, run_id = a[1], a[2], a[3], a[4]
+    local capacity = tonumber(a[8])
+    if #a ~= 10 or not string.match(node, '^[A-Za-z0-9_.-]+$') or #node > 64 or not capacity or
+        capacity < 0 or capacity ~= math.floor(capacity) then
+        return badarg('register: node incarnation link run_id host pid version capacity users takeover')
+    end
+    local lease = limit(c, 'lease_ms')
+    watch_clock(c, lease)
+    local nk = key(c, 'node', node)
+    local deadline = tonumber(call('ZSCORE', key(c, 'nodes'), node) or 0)
+    local holder = call('HMGET', nk, 'incarnation', 'link', 'host', 'pid')
+    if holder[1] and holder[1] ~= incarnation then
+        if holder[2] ~= a[10] then
+            return {'held', holder[3], holder[4], holder[2], deadline - c.now, lease}
+        end
+        unknown_claims(c, node)
+    end
+    call('ZADD', key(c, 'nodes'), c.now + lease, node)
+    call('HSET', nk, 'incarnation', incarnation, 'link', link, 'run_id', run_id, 'host', a[5],
+        'pid', a[6], 'version', a[7], 'capacity', capacity, 'users', a[9], 'state', 'active',
+        'since', c.now)
+    local held = call('ZRANGE', nk .. ':shards', 0, -1)
+    call('HSET', nk, 'shards', #held)
+    call('ZADD', key(c, 'free'), capacity - #held, node)
+    for _, shard in ipairs(held) do
+        call('HSET', key(c, 'shard', shard), 'state', 'idle', 'joined', 0)
+    end
+    event(c, 'node.up', {'node', node, 'host', a[5], 'pid', a[6]})
+    place_homeless(c)
+    shards_changed(c)
+    local answer = picture(c, node, -1)
+    hint(c)
+    return answer
+end
+
+local SHARD_REPORT = {'state', 'joined', 'lines_s', 'bytes_s', 'lag_ms', 'error'}
+local CHANNEL_REPORT = {'state', 'reason', 'next_try', 'since', 'moderator', 'room'}
+
+-- Fields of a node's hash that only steps write.
+local NODE_OWN = {
+    incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
+    since = true, users = true,
+}
+
+-- A value of a report as Redis keeps it; nil for what is none (null, tables).
+local function reported(value)
+    if type(value) == 'boolean' then
+        return value and '1' or '0'
+    elseif type(value) == 'string' or type(value) == 'number' then
+        return value
+    end
+    return nil
+end
+
+local function members(report, name)
+    return type(report[name]) == 'table' and report[name] or {}
+end
+
+local function keep_fields(k, fields, names)
+    for _, name in ipairs(names) do
+        local value = reported(fields[name])
+        if value ~= nil then
+            call('HSET', k, name, value)
+        end
+    end
+end
+
+local function report_shard(c, node, shard, fields)
+    local sk = key(c, 'shard', shard)
+    local now = call('HMGET', sk, 'node', 'epoch', 'state')
+    if now[1] ~= node or tonumber(now[2]) ~= tonumber(reported(fields.epoch)) then
+        return
+    end
+    keep_fields(sk, fields, SHARD_REPORT)
+    if type(fields.state) == 'string' and fields.state ~= now[3] then
+        if fields.state == 'ready' or now[3] == 'ready' then
+            shards_changed(c)
+        end
+        event(c, 'shard.' .. fields.state, {'shard', shard, 'node', node,
+            'error', reported(fields.error) or ''})
+    end
+end
+
+local function report_channel(c, channel, fields)
+    if call('HGET', key(c, 'channels'), channel) ~= fields.shard then
+        return
+    end
+    local ck = key(c, 'channel', channel)
+    keep_fields(ck, fields, CHANNEL_REPORT)
+    local moderator = reported(fields.moderator)
+    if moderator ~= nil then
+        local user = call('HGET', key(c, 'shard', fields.shard), 'user') or ''
+        local counts = tostring(moderator) ~= '1' and channel ~= user
+        call(counts and 'SADD' or 'SREM', key(c, 'rooms', user), channel)
+    end
+    if fields.state == 'failed' then
+        event(c, 'channel.failed', {'channel', channel, 'shard', fields.shard,
+            'reason', reported(fields.reason) or ''})
+    end
+end
+
+-- renew: node incarnation link run_id seen_rev report(JSON, may be empty)
+local function renew(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local node, link, seen = a[1], a[3], tonumber(a[5])
+    if #a ~= 6 or not seen then
+        return badarg('renew: node incarnation link run_id seen_rev report')
+    end
+    local lost = node_check(c, node, a[2])
+    if lost then
+        return lost
+    end
+    local report
+    if a[6] ~= '' then
+        local ok, decoded = pcall(cjson.decode, a[6])
+        if not ok or type(decoded) ~= 'table' then
+            return badarg('renew: the report is not JSON')
+        end
+        report = decoded
+    end
+    local lease = limit(c, 'lease_ms')
+    watch_clock(c, lease)
+    call('ZADD', key(c, 'nodes'), c.now + lease, node)
+    call('HSET', key(c, 'node', node), 'link', link, 'run_id', a[4])
+    if report then
+        for shard, fields in pairs(members(report, 'shards')) do
+            if type(fields) == 'table' then
+                report_shard(c, node, shard, fields)
+            end
+        end
+        for channel, fields in pairs(members(report, 'channels')) do
+            if type(fields) == 'table' and type(fields.shard) == 'string' then
+                report_channel(c, channel, fields)
+            end
+        end
+        for _, gap in ipairs(members(report, 'gaps')) do
+            event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', reported(gap.from) or 0,
+                'to', reported(gap.to) or 0, 'lines', reported(gap.lines) or 0,
+                'reason', reported(gap.reason) or ''})
+        end
+        for name, value in pairs(members(report, 'node')) do
+            if reported(value) ~= nil and not NODE_OWN[name] then
+                call('HSET', key(c, 'node', node), name, reported(value))
+            end
+        end
+    end
+    local answer = picture(c, node, seen)
+    hint(c)
+    return answer
+end
+
+-- A node's shards go to others, a portion a call; true when none is left.
+local function evacuate(c, node)
+    local shards = call('ZRANGE', key(c, 'node', node, 'shards'), 0, SHARDS_PER_EXPIRE - 1)
+    for _, shard in ipairs(shards) do
+        unplace(c, shard)
+        place(c, shard)
+    end
+    shards_changed(c)
+    return #shards < SHARDS_PER_EXPIRE
+end
+
+local function forget_node(c, node, event_name)
+    call('DEL', key(c, 'node', node), key(c, 'node', node, 'shards'),
+        key(c, 'node', node, 'serves'), key(c, 'fan', node))
+    c.dirty[node] = nil
+    event(c, event_name, {'node', node})
+end
+
+-- leave: node incarnation. Orderly: the shards are closed already. "gone" or "more" (call again).
+local function leave(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local node = a[1]
+    local lost = node_check(c, node, a[2])
+    if lost then
+        return lost
+    end
+    -- It stays among the nodes until its last shard is placed: if it dies before, it expires.
+    call('ZREM', key(c, 'free'), node)
+    call('HSET', key(c, 'node', node), 'state', 'leaving')
+    unknown_claims(c, node)
+    local done = evacuate(c, node)
+    if done then
+        call('ZREM', key(c, 'nodes'), node)
+        forget_node(c, node, 'node.left')
+    end
+    hint(c)
+    return {done and 'gone' or 'more'}
+end

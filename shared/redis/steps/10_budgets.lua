@@ -1,0 +1,111 @@
+-- Budgets: what Twitch allows a user: slots of a sliding window that slides for the whole cluster.
+
+-- A slot further ahead than this beyond its window was taken before Redis's clock went back.
+local AHEAD_MOST_MS = 5000
+
+-- The times of the last `most` slots are a list; a new slot is not before the oldest of them left
+-- the window, and never before the last.
+local function slot_peek(c, bk, most, window)
+    if most == math.huge then
+        return c.now
+    end
+    local last = tonumber(call('LINDEX', bk, -1) or 0)
+    if last > c.now + window + AHEAD_MOST_MS then
+        call('DEL', bk)
+        call('RPUSH', bk, c.now + window)
+        return c.now + window
+    end
+    local oldest = call('LINDEX', bk, -most)
+    return math.max(c.now, oldest and tonumber(oldest) + window or 0, last)
+end
+
+local function slot_take(bk, most, window, at)
+    if most == math.huge then
+        return
+    end
+    call('RPUSH', bk, at)
+    call('LTRIM', bk, -most, -1)
+    call('PEXPIRE', bk, 3 * window + 60000)
+end
+
+-- New connections: a burst, then one an interval (a leaky bucket kept as the time it is empty). The time
+-- of the next one, not before `after`, and what to keep once it is taken.
+local function connect_peek(c, bk, after, window)
+    local interval = limit(c, 'connect_interval_ms')
+    if interval == math.huge then
+        return after, nil
+    end
+    local burst = limit(c, 'connect_burst')
+    local empty_at = math.max(tonumber(call('GET', bk) or 0), after)
+    empty_at = math.min(empty_at, c.now + window + burst * interval)
+    return math.max(after, empty_at - (burst - 1) * interval), empty_at + interval
+end
+
+-- draw: node incarnation user kind(login or join) n -> {wait ms, ...}, fewer than n where the rest
+-- would be more than a window away.
+local function draw(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local lost = node_check(c, a[1], a[2])
+    if lost then
+        return lost
+    end
+    local user, kind, n = a[3], a[4], tonumber(a[5])
+    if not channel_name(user or '') or (kind ~= 'login' and kind ~= 'join') or not n or n < 1 or
+        n > 1000 then
+        return badarg('draw: node incarnation user login|join 1..1000')
+    end
+    local bk = key(c, 'budget', user, kind)
+    local connect = key(c, 'budget', user, 'connect')
+    local most, window = limit(c, kind .. '_limit'), limit(c, kind .. '_window_ms')
+    local waits = {}
+    for i = 1, n do
+        local at = slot_peek(c, bk, most, window)
+        local empty_at
+        if kind == 'login' then
+            at, empty_at = connect_peek(c, connect, at, window)
+        end
+        if at > c.now + window then
+            break
+        end
+        if empty_at then
+            call('SET', connect, empty_at, 'PX', 3600000)
+        end
+        slot_take(bk, most, window, at)
+        waits[i] = at - c.now
+    end
+    return waits
+end
+
+-- The time a message may be said at; takes the slots only where that is near enough.
+local function message_slot(c, user, channel)
+    local window = limit(c, 'message_window_ms')
+    local all = key(c, 'budget', user, 'message_mod')
+    local all_most = limit(c, 'message_mod_limit')
+    local at = slot_peek(c, all, all_most, window)
+    local moderator = channel == user or call('HGET', key(c, 'channel', channel), 'moderator') == '1'
+    local plain = key(c, 'budget', user, 'message')
+    local plain_most = limit(c, 'message_limit')
+    local gap = limit(c, 'channel_message_ms')
+    local last_key = key(c, 'budget', user, 'channel', channel)
+    if not moderator then
+        at = math.max(at, slot_peek(c, plain, plain_most, window))
+        if gap ~= math.huge then
+            local last = tonumber(call('GET', last_key) or 0)
+            at = math.max(at, math.min(last, c.now + AHEAD_MOST_MS) + gap)
+        end
+    end
+    if at > c.now + CLAIM_AHEAD_MS then
+        return nil, at - c.now
+    end
+    slot_take(all, all_most, window, at)
+    if not moderator then
+        slot_take(plain, plain_most, window, at)
+        if gap ~= math.huge then
+            call('SET', last_key, at, 'PX', gap + 60000)
+        end
+    end
+    return at - c.now
+end
