@@ -1,0 +1,204 @@
+/* Initial channels: read, split, checked, each kept once. */
+#include "coordinator/initial_channels.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_MAX_BYTES ((size_t)16 << 20)
+#define NAME_MAX_LEN   25 /* of a Twitch login */
+
+static bool is_separator(char c)
+{
+    return c == ',' || c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+size_t channel_names_split(struct slice text, struct slice *out, size_t max)
+{
+    size_t n = 0;
+    size_t at = 0;
+    while (at < text.len && n < max) {
+        if (is_separator(text.ptr[at])) {
+            at++;
+            continue;
+        }
+        size_t start = at;
+        while (at < text.len && !is_separator(text.ptr[at])) {
+            at++;
+        }
+        out[n++] = (struct slice){text.ptr + start, at - start};
+    }
+    return n;
+}
+
+static int read_file(const char *path, char **out, struct err *err)
+{
+    FILE *file = fopen(path, "r");
+    if (!file) {
+        return err_set(err, ERR_IO, "cannot read %s: %s", path, strerror(errno));
+    }
+    size_t len = 0;
+    size_t cap = 4096;
+    char *text = xmalloc(cap + 1);
+    size_t got;
+    while ((got = fread(text + len, 1, cap - len, file)) > 0) {
+        len += got;
+        if (len == cap && cap < FILE_MAX_BYTES) {
+            cap *= 2;
+            text = xrealloc(text, cap + 1);
+        }
+    }
+    int failed = 0;
+    if (ferror(file)) {
+        failed = err_set(err, ERR_IO, "cannot read %s: %s", path, strerror(errno));
+    } else if (len >= FILE_MAX_BYTES) {
+        failed =
+            err_set(err, ERR_USAGE, "%s is larger than 16 MiB; is it a list of channels?", path);
+    } else if (memchr(text, '\0', len)) {
+        failed = err_set(err, ERR_USAGE, "%s holds a NUL byte; is it a list of channels?", path);
+    }
+    fclose(file);
+    if (failed) {
+        free(text);
+        return failed;
+    }
+    text[len] = '\0';
+    *out = text;
+    return 0;
+}
+
+/* Comments become spaces, so that the rest can be split like a command line. */
+static void blank_comments(char *text)
+{
+    bool at_start = true;
+    for (char *p = text; *p; p++) {
+        if (*p == '#' && at_start) {
+            while (*p && *p != '\n') {
+                *p++ = ' ';
+            }
+            if (!*p) {
+                return;
+            }
+        }
+        at_start = is_separator(*p) && *p != ',';
+    }
+}
+
+static bool normalise(char *text, struct slice *name)
+{
+    if (name->ptr[0] == '#') {
+        name->ptr++;
+        name->len--;
+    }
+    if (name->len < 1 || name->len > NAME_MAX_LEN) {
+        return false;
+    }
+    char *p = text + (name->ptr - text);
+    for (size_t i = 0; i < name->len; i++) {
+        p[i] = (char)tolower((unsigned char)p[i]);
+        if (!(p[i] >= 'a' && p[i] <= 'z') && !(p[i] >= '0' && p[i] <= '9') && p[i] != '_') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int by_name_and_place(const void *left, const void *right)
+{
+    const struct slice *a = left;
+    const struct slice *b = right;
+    size_t shorter = a->len < b->len ? a->len : b->len;
+    int order = memcmp(a->ptr, b->ptr, shorter);
+    if (order == 0 && a->len != b->len) {
+        order = a->len < b->len ? -1 : 1;
+    }
+    return order ? order : (a->ptr > b->ptr) - (a->ptr < b->ptr);
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const struct slice *a = left;
+    const struct slice *b = right;
+    return (a->ptr > b->ptr) - (a->ptr < b->ptr);
+}
+
+/* Each name once, in the order of first mention: that is their order in the text. */
+static size_t keep_once(struct slice *names, size_t n)
+{
+    size_t kept = 0;
+    qsort(names, n, sizeof(*names), by_name_and_place);
+    for (size_t i = 0; i < n; i++) {
+        if (kept == 0 || !slice_eq(names[kept - 1], names[i])) {
+            names[kept++] = names[i];
+        }
+    }
+    qsort(names, kept, sizeof(*names), by_place);
+    return kept;
+}
+
+static int bad_name(const char *value, const char *text, struct slice name, struct err *err)
+{
+    char where[300] = "";
+    if (value[0] == '@') {
+        unsigned line = 1;
+        for (const char *p = text; p < name.ptr; p++) {
+            line += *p == '\n';
+        }
+        snprintf(where, sizeof(where), "%s:%u: ", value + 1, line);
+    }
+    return err_set(err, ERR_USAGE, "%s\"%.*s\" is not a channel name: 1 to 25 of a-z, 0-9 and _",
+                   where, (int)(name.len > 60 ? 60 : name.len), name.ptr);
+}
+
+int initial_channels_parse(const char *value, struct initial_channels *out, struct err *err)
+{
+    *out = (struct initial_channels){0};
+    if (!value || !value[0]) {
+        return 0;
+    }
+    char *text = NULL;
+    if (value[0] == '@') {
+        int failed = read_file(value + 1, &text, err);
+        if (failed) {
+            return failed;
+        }
+        blank_comments(text);
+    } else {
+        text = xstrdup(value);
+    }
+    struct slice all = slice_of(text);
+    size_t most = all.len / 2 + 1;
+    struct slice *names = xcalloc(most, sizeof(*names));
+    size_t n = channel_names_split(all, names, most);
+    for (size_t i = 0; i < n; i++) {
+        if (!normalise(text, &names[i])) {
+            int failed = bad_name(value, text, names[i], err);
+            free(names);
+            free(text);
+            return failed;
+        }
+    }
+    out->n = keep_once(names, n);
+    out->names = names;
+    out->text = text;
+    return 0;
+}
+
+void initial_channels_finish(struct initial_channels *c)
+{
+    free(c->names);
+    free(c->text);
+    *c = (struct initial_channels){0};
+}
+
+int initial_channels_check(const char *value, struct err *err)
+{
+    struct initial_channels c;
+    int failed = initial_channels_parse(value, &c, err);
+    if (!failed) {
+        initial_channels_finish(&c);
+    }
+    return failed;
+}

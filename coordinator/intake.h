@@ -1,0 +1,39 @@
+/* Intake: carries out what is asked for in the `requests` stream, in order, while this process leads.
+ *
+ *   XREAD from the beginning -> pending -> at most 64 steps under way -> the step answers, deletes the entry
+ *
+ * A step does all of a request or nothing, its entry's removal included, so an entry may be tried again
+ * whenever it is in doubt: a step for an entry that is gone does nothing. So: whoever begins to lead reads
+ * from the beginning, and after a failed step the stream is read from the beginning once more. What
+ * is in the stream is never dropped, whatever dies.
+ * Failure modes: a link goes down (pending is forgotten, read again); Redis refuses a step (tried again in a
+ * second; the entries behind it go on); deposed (everything stops, the successor reads it).
+ * Owns a link of its own, which blocks in XREAD; borrows the leader. Loop thread only. */
+#ifndef SHOAL_COORDINATOR_INTAKE_H
+#define SHOAL_COORDINATOR_INTAKE_H
+
+#include "coordinator/leader.h"
+
+struct intake;
+
+struct intake_options {
+    uv_loop_t *loop;
+    const struct url *url;
+    const char *tls_ca;
+    const char *cluster; /* borrowed */
+    const char *id;      /* borrowed */
+    struct leader *leader;
+};
+
+struct intake *intake_create(const struct intake_options *options);
+/* Leads from now on: read from the beginning. */
+void intake_begin(struct intake *i);
+/* Leads no more. */
+void intake_end(struct intake *i);
+/* The lease was renewed: go on with what had to wait. */
+void intake_go_on(struct intake *i);
+/* Close; on_closed from the loop when all is gone. The leader must be stopped before, so that no step is
+ * under way. */
+void intake_close(struct intake *i, void (*on_closed)(void *ctx), void *ctx);
+
+#endif

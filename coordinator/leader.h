@@ -1,0 +1,48 @@
+/* Leader: this process's part in who leads: one link, one lease, asked for again and again.
+ *
+ *   link up -> greet -> load the library -> lead, every lease/6 -> facts -> the other rooms act
+ *
+ * Decides nothing by itself (leadership.h does) and acts on nothing: it hands facts on. Failure modes: the
+ * link goes down (it comes back by itself, and all begins again with the greeting); Redis refuses a step
+ * (emptied of its functions, a replica by now: greeted and loaded anew); the answer comes too late
+ * (out of office at the own deadline); another one leads.
+ * Owns the link and the registry the steps go through. Loop thread only. */
+#ifndef SHOAL_COORDINATOR_LEADER_H
+#define SHOAL_COORDINATOR_LEADER_H
+
+#include "shared/redis/registry.h"
+
+struct leader;
+
+struct leader_options {
+    uv_loop_t *loop;
+    const struct url *url;
+    const char *tls_ca;  /* or NULL */
+    const char *cluster; /* borrowed, as id is */
+    const char *id;
+    void (*on_ready)(void *ctx);                         /* connected, and the library is there */
+    void (*on_failed)(void *ctx, const struct err *why); /* it is not: link, greeting or loading */
+    void (*on_won)(void *ctx);                           /* leads from now on */
+    void (*on_facts)(void *ctx, const struct registry_lead *facts); /* each "leading" answer */
+    void (*on_out)(void *ctx);                                      /* leads no more */
+    void *ctx;
+};
+
+/* Start connecting. */
+struct leader *leader_create(const struct leader_options *options);
+/* Resign if it leads (waiting a second for the answer at most), close, then on_closed from the loop. A second
+ * call, with the same arguments, does not wait. No callback of the options after the first. */
+void leader_stop(struct leader *l, void (*on_closed)(void *ctx), void *ctx);
+
+/* The registry that steps go through; valid until on_closed. */
+struct registry *leader_registry(const struct leader *l);
+/* Who calls the steps. */
+const struct registry_leader *leader_identity(const struct leader *l);
+/* Does it lead, and is the own deadline ahead? Look before each step. */
+bool leader_may_act(const struct leader *l);
+/* Ask for new facts now, ahead of the next renewal. */
+void leader_ask_now(struct leader *l);
+/* Every room hands its failed steps here: a leader that was deposed is out of office at once. */
+void leader_step_failed(struct leader *l, const char *step, const struct err *err);
+
+#endif

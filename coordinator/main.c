@@ -1,0 +1,278 @@
+/* shoal-coordinator: decides which shard holds which channel; one leads, the others stand by.
+ *
+ * This file reads the options, wires the rooms together and ends them in order: the leader's link first
+ * (every step under way calls back then), the rooms that used it after. */
+#include "coordinator/cluster_settings.h"
+#include "coordinator/initial_channels.h"
+#include "coordinator/intake.h"
+#include "coordinator/leader.h"
+#include "coordinator/sender_sync.h"
+#include "coordinator/setup.h"
+#include "coordinator/sweep.h"
+#include "shared/log.h"
+#include "shared/loop.h"
+#include "shared/options.h"
+#include "shared/startup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRAM "shoal-coordinator"
+
+struct coordinator {
+    struct loop loop;
+    struct options *options;
+    struct url url;
+    char id[129];
+    struct initial_channels channels;
+    struct slice *settings;
+    size_t nsettings;
+    struct startup startup;
+    struct leader *leader;
+    struct intake *intake;
+    struct setup *setup;
+    struct sweep *sweep;
+    struct sender_sync *senders;
+    bool stopping;
+    int exit_code;
+};
+
+static int check_id(const char *value, struct err *err)
+{
+    size_t ok = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+    if (ok == 0 || ok > 64 || value[ok]) {
+        return err_set(err, ERR_USAGE,
+                       "\"%.80s\" is not an id: 1 to 64 of A-Z, a-z, 0-9, '_', '.' and '-'", value);
+    }
+    return 0;
+}
+
+static const struct option_spec specs[] = {
+    OPTIONS_COMMON,
+    OPTIONS_DAEMON,
+    {"id", OPTION_STRING, 0, NULL, 0, 0, "NAME",
+     "This coordinator's name in logs and events; default: host name and process id.", check_id},
+    {"initial-channels", OPTION_STRING, 0, NULL, 0, 0, "LIST",
+     "Channels to join that were never asked for here before: a,b,c, or @FILE.",
+     initial_channels_check},
+    {"set", OPTION_STRING, OPTION_REPEAT, NULL, 0, 0, "KEY=VALUE",
+     "A setting of the cluster, for when it is created; later a difference is warned about.",
+     cluster_setting_check},
+    {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",
+     "Give up when Redis was never reached for so long after the start.", NULL},
+    {0},
+};
+
+/* Keys of the other programs, which may share the configuration file. */
+static const char *const known_elsewhere[] = {
+    "node_id",     "twitch_url",    "twitch_ca",     "shard_capacity", "tokens", "buffer_bytes",
+    "http_listen", "drain_timeout", "twitch_tls_ca", "json",           NULL};
+
+static const struct options_program program = {
+    .name = PROGRAM,
+    .purpose = "Decides which shard of a Shoal cluster holds which channel.",
+    .usage = "",
+    .epilogue =
+        "Start two or more on different hosts: one leads, the others take over when it dies.",
+    .specs = specs,
+    .known_elsewhere = known_elsewhere,
+};
+
+/* Ending ------------------------------------------------------------------------------------------ */
+
+static void on_leader_closed(void *ctx)
+{
+    struct coordinator *c = ctx;
+    c->leader = NULL;
+    intake_close(c->intake, NULL, NULL);
+    setup_close(c->setup, NULL, NULL);
+    sweep_close(c->sweep, NULL, NULL);
+    sender_sync_destroy(c->senders);
+    startup_close(&c->startup);
+    loop_close_signals(&c->loop);
+}
+
+static void stop(struct coordinator *c)
+{
+    c->stopping = true;
+    if (c->leader) {
+        leader_stop(c->leader, on_leader_closed, c);
+    }
+}
+
+static void on_stop(void *ctx, int times)
+{
+    struct coordinator *c = ctx;
+    if (times == 1) {
+        log_info("coordinator", "coordinator.stopping", "id", c->id, NULL);
+    }
+    stop(c);
+}
+
+static void fail(struct coordinator *c, const struct err *why, int exit_code)
+{
+    if (!c->stopping) {
+        fprintf(stderr, "%s: %s\n", PROGRAM, why->text);
+        c->exit_code = exit_code;
+        stop(c);
+    }
+}
+
+/* Wiring ------------------------------------------------------------------------------------------ */
+
+static void on_give_up(void *ctx, const struct err *why)
+{
+    fail(ctx, why, err_exit_code(why->code));
+}
+
+static void on_setting_refused(void *ctx, const struct err *why)
+{
+    fail(ctx, why, err_exit_code(why->code));
+}
+
+static void on_ready(void *ctx)
+{
+    struct coordinator *c = ctx;
+    startup_succeeded(&c->startup);
+    log_info("coordinator", "redis.up", NULL);
+}
+
+static void on_failed(void *ctx, const struct err *why)
+{
+    struct coordinator *c = ctx;
+    if (startup_is_over(&c->startup)) {
+        log_warn("coordinator", "redis.down", "error", why->text, NULL);
+    } else {
+        startup_failed(&c->startup, why);
+    }
+}
+
+static void on_won(void *ctx)
+{
+    struct coordinator *c = ctx;
+    intake_begin(c->intake);
+    setup_begin(c->setup);
+    sender_sync_begin(c->senders);
+}
+
+static void on_facts(void *ctx, const struct registry_lead *facts)
+{
+    struct coordinator *c = ctx;
+    sweep_on_facts(c->sweep, facts);
+    setup_on_facts(c->setup, facts);
+    sender_sync_on_facts(c->senders, facts);
+    intake_go_on(c->intake);
+}
+
+static void on_out(void *ctx)
+{
+    struct coordinator *c = ctx;
+    intake_end(c->intake);
+    sweep_end(c->sweep);
+}
+
+/* Beginning --------------------------------------------------------------------------------------- */
+
+static int read_options(struct coordinator *c, struct err *err)
+{
+    const struct options *o = c->options;
+    enum log_level level = LOG_LEVEL_INFO;
+    enum log_format format = LOG_FORMAT_TEXT;
+    bool parsed = log_level_parse(options_string(o, "log-level"), &level) &&
+                  log_format_parse(options_string(o, "log-format"), &format);
+    BUG_ON(!parsed); /* their checks let nothing else pass */
+    log_setup(level, format);
+    int failed = url_parse_redis(options_string(o, "redis-url"), &c->url, err);
+    if (!failed) {
+        failed = initial_channels_parse(options_string(o, "initial-channels"), &c->channels, err);
+    }
+    size_t n = options_count(o, "set");
+    c->settings = xcalloc(2 * n + 2, sizeof(*c->settings));
+    for (size_t i = 0; i < n; i++) {
+        c->nsettings = cluster_setting_add(c->settings, c->nsettings, options_at(o, "set", i));
+    }
+    const char *id = options_string(o, "id");
+    if (id) {
+        snprintf(c->id, sizeof(c->id), "%s", id);
+    } else {
+        char host[65] = "";
+        bool named = gethostname(host, sizeof(host) - 1) == 0;
+        snprintf(c->id, sizeof(c->id), "%s-%d", named ? host : "localhost", (int)getpid());
+    }
+    return failed;
+}
+
+static void start(struct coordinator *c)
+{
+    const struct options *o = c->options;
+    uv_loop_t *loop = &c->loop.uv;
+    const char *cluster = options_string(o, "cluster");
+    const char *tls_ca = options_string(o, "redis-tls-ca");
+    startup_begin(&c->startup, loop, (uint64_t)options_int(o, "connect-timeout"), on_give_up, c);
+    c->leader = leader_create(&(struct leader_options){.loop = loop,
+                                                       .url = &c->url,
+                                                       .tls_ca = tls_ca,
+                                                       .cluster = cluster,
+                                                       .id = c->id,
+                                                       .on_ready = on_ready,
+                                                       .on_failed = on_failed,
+                                                       .on_won = on_won,
+                                                       .on_facts = on_facts,
+                                                       .on_out = on_out,
+                                                       .ctx = c});
+    c->intake = intake_create(&(struct intake_options){.loop = loop,
+                                                       .url = &c->url,
+                                                       .tls_ca = tls_ca,
+                                                       .cluster = cluster,
+                                                       .id = c->id,
+                                                       .leader = c->leader});
+    c->setup = setup_create(&(struct setup_options){.loop = loop,
+                                                    .leader = c->leader,
+                                                    .channels = &c->channels,
+                                                    .settings = c->settings,
+                                                    .nsettings = c->nsettings,
+                                                    .on_refused = on_setting_refused,
+                                                    .ctx = c});
+    c->sweep = sweep_create(loop, c->leader);
+    c->senders = sender_sync_create(c->leader);
+}
+
+static int run(struct coordinator *c)
+{
+    struct err err;
+    if (read_options(c, &err) != 0) {
+        fprintf(stderr, "%s: %s\n", PROGRAM, err.text);
+        return err_exit_code(err.code);
+    }
+    char where[400];
+    url_describe(&c->url, where, sizeof(where));
+    log_info("coordinator", "coordinator.started", "id", c->id, "version", SHOAL_VERSION, "cluster",
+             options_string(c->options, "cluster"), "redis", where, NULL);
+    loop_init(&c->loop, on_stop, NULL, c);
+    start(c);
+    loop_run(&c->loop);
+    loop_finish(&c->loop);
+    log_info("coordinator", "coordinator.stopped", "id", c->id, NULL);
+    log_flush(1000);
+    return c->exit_code;
+}
+
+int main(int argc, char **argv)
+{
+    static struct coordinator c; /* handles in it live as long as the loop */
+    struct err err;
+    enum options_outcome outcome = options_parse(&program, argc, argv, &c.options, &err);
+    if (outcome != OPTIONS_RUN) {
+        if (outcome == OPTIONS_ERROR) {
+            fprintf(stderr, "%s: %s\n", PROGRAM, err.text);
+        }
+        return outcome == OPTIONS_DONE ? 0 : 2;
+    }
+    int code = run(&c);
+    initial_channels_finish(&c.channels);
+    free(c.settings);
+    options_destroy(c.options);
+    return code;
+}

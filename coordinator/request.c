@@ -1,0 +1,106 @@
+/* Request: from the fields of an entry to the arguments of a step. */
+#include "coordinator/request.h"
+
+#include "coordinator/initial_channels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_OP    32  /* bytes that go into the step, and into its words of refusal */
+#define MAX_NAME  64  /* of a channel or a setting */
+#define MAX_VALUE 200 /* of a setting */
+
+static struct slice cut(struct slice s, size_t most)
+{
+    return (struct slice){s.ptr, s.len < most ? s.len : most};
+}
+
+/* Copy `s` to *at and advance it. */
+static struct slice keep(char **at, struct slice s)
+{
+    char *start = *at;
+    if (s.len) {
+        memcpy(start, s.ptr, s.len);
+    }
+    *at += s.len;
+    return (struct slice){start, s.len};
+}
+
+static void take_channels(struct request *r, struct slice channels)
+{
+    /* One more than allowed is enough for the step to refuse. */
+    r->args = xcalloc(REGISTRY_MAX_CHANNELS + 1, sizeof(*r->args));
+    r->nargs = channel_names_split(channels, r->args, REGISTRY_MAX_CHANNELS + 1);
+    for (size_t i = 0; i < r->nargs; i++) {
+        r->args[i] = cut(r->args[i], MAX_NAME);
+    }
+}
+
+static void take_setting(struct request *r, struct slice name, struct slice value)
+{
+    r->args = xcalloc(2, sizeof(*r->args));
+    r->args[0] = name;
+    r->args[1] = value;
+    r->nargs = slice_is(r->op, "set") ? 2 : slice_is(r->op, "unset") ? 1 : 0;
+}
+
+struct request *request_create(const struct registry_entry *entry)
+{
+    struct request *r = xcalloc(1, sizeof(*r));
+    struct slice id = cut(registry_field(entry, "id"), REGISTRY_MAX_ID + 1);
+    struct slice op = cut(registry_field(entry, "op"), MAX_OP);
+    struct slice name = cut(registry_field(entry, "name"), MAX_NAME);
+    struct slice value = cut(registry_field(entry, "value"), MAX_VALUE);
+    bool is_join = slice_is(op, "join");
+    bool is_part = slice_is(op, "part");
+    struct slice channels = {0};
+    if (is_join || is_part) {
+        channels = registry_field(entry, "channels");
+    }
+    r->text = xmalloc(entry->id.len + id.len + op.len + name.len + value.len + channels.len + 1);
+    char *at = r->text;
+    r->entry = keep(&at, entry->id);
+    r->id = id.len ? keep(&at, id) : r->entry;
+    r->op = keep(&at, op);
+    if (is_join || is_part) {
+        r->step = is_join ? REQUEST_ASSIGN : REQUEST_RELEASE;
+        take_channels(r, keep(&at, channels));
+    } else {
+        r->step = REQUEST_CONFIGURE;
+        struct slice kept_name = keep(&at, name);
+        take_setting(r, kept_name, keep(&at, value));
+    }
+    return r;
+}
+
+void request_destroy(struct request *r)
+{
+    if (r) {
+        free(r->args);
+        free(r->text);
+        free(r);
+    }
+}
+
+/* Ops of the configure step that only the leader itself may ask for. */
+static bool is_for_leader_only(struct slice op)
+{
+    return slice_is(op, "setup") || slice_is(op, "create") || slice_is(op, "senders");
+}
+
+int request_send(const struct request *r, struct registry *registry,
+                 const struct registry_leader *me, registry_word_cb cb, void *ctx)
+{
+    struct registry_request request = {.entry = r->entry, .id = r->id};
+    switch (r->step) {
+    case REQUEST_ASSIGN:
+        return registry_assign(registry, me, &request, "join", r->args, r->nargs, cb, ctx);
+    case REQUEST_RELEASE:
+        return registry_release(registry, me, &request, "part", r->args, r->nargs, cb, ctx);
+    case REQUEST_CONFIGURE:
+        break;
+    }
+    /* No op of that name exists, so the step refuses it as unknown. */
+    struct slice op = is_for_leader_only(r->op) ? SLICE("(reserved)") : r->op;
+    return registry_configure(registry, me, &request, op, r->args, r->nargs, cb, ctx);
+}
