@@ -1,0 +1,125 @@
+/* Shard: slots of the user's budget.
+ *
+ * A slot is the right to log in, or to join one channel, at a time that Redis named. It is used
+ * within slot_ms of that time or is lost: nothing is handed back. So no more is drawn than is
+ * needed, not while fenced, and the next only when the last was answered. */
+#include "node/shard_private.h"
+
+size_t shard_slots_usable(struct shard *s, enum shard_draw_kind kind, uint64_t now_ms)
+{
+    struct shard_slots *slots = &s->slots[kind];
+    size_t kept = 0;
+    size_t usable = 0;
+
+    for (size_t i = 0; i < slots->n; i++) {
+        uint64_t at_ms = slots->at_ms[i];
+
+        if (now_ms > at_ms && now_ms - at_ms > s->timings.slot_ms) {
+            s->stats.slots_lost++;
+            continue;
+        }
+        slots->at_ms[kept++] = at_ms;
+        if (at_ms <= now_ms) {
+            usable++;
+            shard_wake(s, at_ms + s->timings.slot_ms + 1); /* then it is lost */
+        } else {
+            shard_wake(s, at_ms);
+        }
+    }
+    slots->n = kept;
+    return usable;
+}
+
+void shard_slots_use(struct shard *s, enum shard_draw_kind kind, size_t n, uint64_t now_ms)
+{
+    struct shard_slots *slots = &s->slots[kind];
+    size_t kept = 0;
+
+    for (size_t i = 0; i < slots->n; i++) {
+        if (n > 0 && slots->at_ms[i] <= now_ms) {
+            n--;
+        } else {
+            slots->at_ms[kept++] = slots->at_ms[i];
+        }
+    }
+    BUG_ON(n > 0);
+    slots->n = kept;
+}
+
+/* See to it that `need` slots are at hand or asked for. */
+static void draw(struct shard *s, enum shard_draw_kind kind, size_t need, uint64_t now_ms)
+{
+    struct shard_slots *slots = &s->slots[kind];
+    size_t n = need > slots->n ? need - slots->n : 0;
+
+    if (slots->asked > 0 && now_ms >= slots->asked_ms + s->timings.draw_answer_ms) {
+        slots->asked = 0;
+    }
+    if (n == 0) {
+        return;
+    }
+    if (slots->asked > 0) {
+        shard_wake(s, slots->asked_ms + s->timings.draw_answer_ms);
+        return;
+    }
+    if (now_ms < slots->not_before_ms) {
+        shard_wake(s, slots->not_before_ms);
+        return;
+    }
+    if (n > s->timings.draw_max) {
+        n = s->timings.draw_max;
+    }
+    if (n > SHARD_MAX_SLOTS - slots->n) {
+        return; /* asked again when some are used */
+    }
+    slots->asked = (unsigned)n;
+    slots->asked_ms = now_ms;
+    shard_wake(s, now_ms + s->timings.draw_answer_ms);
+    s->port->draw(s->ctx, kind, (unsigned)n);
+}
+
+static void login_tick(struct shard *s, uint64_t now_ms)
+{
+    bool idle = s->state == SHARD_IDLE && s->started;
+
+    if (s->fenced || (!idle && s->state != SHARD_BACKOFF)) {
+        return;
+    }
+    if (!idle && now_ms < s->retry_ms) {
+        shard_wake(s, s->retry_ms);
+        return;
+    }
+    if (shard_slots_usable(s, SHARD_DRAW_LOGIN, now_ms) > 0) {
+        shard_slots_use(s, SHARD_DRAW_LOGIN, 1, now_ms);
+        s->connected = true;
+        s->stats.connects++;
+        shard_move(s, SHARD_CONNECTING, now_ms);
+        s->port->connect(s->ctx);
+        return;
+    }
+    draw(s, SHARD_DRAW_LOGIN, 1, now_ms);
+}
+
+void shard_budget_tick(struct shard *s, uint64_t now_ms)
+{
+    login_tick(s, now_ms);
+    if (shard_may_write(s)) {
+        (void)shard_slots_usable(s, SHARD_DRAW_JOIN, now_ms);
+        draw(s, SHARD_DRAW_JOIN, s->counts[SHARD_CHANNEL_QUEUED], now_ms);
+    }
+}
+
+void shard_on_grant(struct shard *s, enum shard_draw_kind kind, const uint64_t *at_ms, size_t n,
+                    uint64_t now_ms)
+{
+    struct shard_slots *slots = &s->slots[kind];
+
+    if (n < slots->asked) {
+        slots->not_before_ms = now_ms + s->timings.draw_retry_ms;
+    }
+    slots->asked = 0;
+    for (size_t i = 0; i < n && slots->n < SHARD_MAX_SLOTS; i++) {
+        slots->at_ms[slots->n++] = at_ms[i];
+    }
+    (void)shard_tick(s, now_ms);
+}

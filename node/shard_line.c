@@ -1,0 +1,293 @@
+/* Shard: lines in. Each is parsed once; a room line goes out to its channel, a connection line to
+ * the one that waits for it. Whatever the other side sends, the worst is a line that is counted and
+ * skipped. */
+#include "node/shard_private.h"
+
+#include "shared/irc/room_line.h"
+#include "shared/irc/write.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A NOTICE without msg-id to '*', while nothing else is said (twitch.md). */
+static const char *const login_refusals[] = {
+    "Login authentication failed",
+    "Improperly formatted auth",
+    "Invalid NICK",
+    "Login unsuccessful",
+};
+
+/* Why a JOIN may be refused. */
+static const char *const join_refusals[] = {
+    "msg_channel_suspended",
+    "msg_banned",
+    "tos_ban",
+    "msg_room_not_found",
+};
+
+static bool is_self(const struct shard *s, const struct irc_line *line)
+{
+    return slice_is(line->nick, s->self);
+}
+
+static struct slice last_param(const struct irc_line *line)
+{
+    return line->nparams == 0 ? SLICE("") : line->params[line->nparams - 1];
+}
+
+static void on_welcome(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    shard_become_ready(s, line->nparams == 0 ? SLICE("") : line->params[0], now_ms);
+}
+
+static void on_ping(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    struct buf out;
+
+    (void)now_ms;
+    buf_init(&out, IRC_MAX_SENT_BYTES);
+    if (irc_write_pong(&out, last_param(line), NULL) == 0) {
+        /* Not written: so much waits already that the connection is as good as dead, which the own
+         * PING finds out. */
+        (void)s->port->write(s->ctx, SHARD_WRITE_KEEPALIVE, buf_slice(&out));
+    }
+    buf_finish(&out);
+}
+
+static void on_pong(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    shard_on_pong(s, last_param(line), now_ms);
+}
+
+static void on_reconnect(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    (void)line;
+    shard_reconnect(s, now_ms);
+}
+
+static void on_cap(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    /* Without tags no line would have an id, and no answer could be told apart. */
+    if (s->state == SHARD_AUTHENTICATING && line->nparams > 1 && slice_is(line->params[1], "NAK")) {
+        shard_fail(s, "Twitch refused the capabilities tags and commands", now_ms);
+    }
+}
+
+static void on_join(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    struct shard_entry *e = shard_find(s, irc_channel(line));
+
+    if (e != NULL && is_self(s, line) && e->pub.state == SHARD_CHANNEL_JOINING) {
+        shard_channel_joined(s, e, now_ms);
+    }
+}
+
+static void on_part(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    struct shard_entry *e = shard_find(s, irc_channel(line));
+
+    if (e != NULL && is_self(s, line)) {
+        shard_channel_parted(s, e, now_ms);
+    }
+}
+
+/* A number of a tag; what is none leaves `old`. */
+static int32_t number(struct slice value, int32_t old)
+{
+    uint64_t n;
+
+    if (slice_is(value, "-1")) {
+        return -1;
+    }
+    return slice_to_u64(value, &n) && n <= INT32_MAX ? (int32_t)n : old;
+}
+
+static void read_room(const struct irc_line *line, struct shard_room *room)
+{
+    struct slice cursor = line->tags;
+    struct slice key;
+    struct slice value;
+
+    while (irc_tag_next(&cursor, &key, &value)) {
+        if (slice_is(key, "slow")) {
+            room->slow_s = number(value, room->slow_s);
+        } else if (slice_is(key, "followers-only")) {
+            room->followers_only = number(value, room->followers_only);
+        } else if (slice_is(key, "emote-only")) {
+            room->emote_only = slice_is(value, "1");
+        } else if (slice_is(key, "subs-only")) {
+            room->subs_only = slice_is(value, "1");
+        } else if (slice_is(key, "r9k")) {
+            room->r9k = slice_is(value, "1");
+        } else if (slice_is(key, "room-id") && value.len < sizeof(room->id)) {
+            (void)snprintf(room->id, sizeof(room->id), "%.*s", (int)value.len, value.ptr);
+        }
+    }
+}
+
+static bool room_eq(const struct shard_room *a, const struct shard_room *b)
+{
+    return strcmp(a->id, b->id) == 0 && a->slow_s == b->slow_s &&
+           a->followers_only == b->followers_only && a->emote_only == b->emote_only &&
+           a->subs_only == b->subs_only && a->r9k == b->r9k;
+}
+
+static void on_roomstate(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    struct shard_entry *e = shard_find(s, irc_channel(line));
+    struct shard_room old;
+
+    if (e == NULL ||
+        (e->pub.state != SHARD_CHANNEL_JOINING && e->pub.state != SHARD_CHANNEL_JOINED)) {
+        return;
+    }
+    old = e->pub.room;
+    read_room(line, &e->pub.room);
+    if (e->pub.state == SHARD_CHANNEL_JOINING) {
+        e->pub.known = true;
+        shard_channel_joined(s, e, now_ms);
+    } else if (!e->pub.known || !room_eq(&old, &e->pub.room)) {
+        e->pub.known = true;
+        s->port->channel_changed(s->ctx, &e->pub);
+    }
+}
+
+/* Does the list of badges ("broadcaster/1,subscriber/12") hold one of that name? */
+static bool has_badge(struct slice badges, const char *name)
+{
+    size_t len = strlen(name);
+
+    while (badges.len > 0) {
+        const char *comma = memchr(badges.ptr, ',', badges.len);
+        size_t n = comma == NULL ? badges.len : (size_t)(comma - badges.ptr);
+
+        if (n > len && memcmp(badges.ptr, name, len) == 0 && badges.ptr[len] == '/') {
+            return true;
+        }
+        n += comma == NULL ? 0 : 1;
+        badges = (struct slice){badges.ptr + n, badges.len - n};
+    }
+    return false;
+}
+
+bool shard_userstate_moderator(const struct irc_line *line)
+{
+    struct slice value;
+
+    if (irc_tag(line, "mod", &value) && slice_is(value, "1")) {
+        return true;
+    }
+    return irc_tag(line, "badges", &value) &&
+           (has_badge(value, "broadcaster") || has_badge(value, "moderator") ||
+            has_badge(value, "lead_moderator"));
+}
+
+static void on_userstate(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    struct shard_entry *e = shard_find(s, irc_channel(line));
+
+    if (e != NULL) {
+        bool moderator = shard_userstate_moderator(line);
+
+        if (e->pub.moderator != moderator) {
+            e->pub.moderator = moderator;
+            s->port->channel_changed(s->ctx, &e->pub);
+        }
+    }
+    shard_sends_userstate(s, e, line, now_ms);
+}
+
+static bool is_one_of(struct slice word, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (slice_is(word, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_login_notice(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    struct slice text = last_param(line);
+
+    if (line->nparams < 2 || !slice_is(line->params[0], "*")) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(login_refusals); i++) {
+        size_t len = strlen(login_refusals[i]);
+
+        if (text.len >= len && memcmp(text.ptr, login_refusals[i], len) == 0) {
+            shard_refuse(s, text, now_ms);
+            return;
+        }
+    }
+}
+
+static void on_notice(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    struct shard_entry *e = shard_find(s, irc_channel(line));
+    struct slice msg_id;
+    bool joining;
+
+    if (!irc_tag(line, "msg-id", &msg_id)) {
+        on_login_notice(s, line, now_ms);
+        return;
+    }
+    joining = e != NULL && e->pub.state == SHARD_CHANNEL_JOINING &&
+              is_one_of(msg_id, join_refusals, ARRAY_LEN(join_refusals));
+    /* The same words answer a JOIN and a message: the older of the two is answered first. */
+    if (!shard_sends_notice(s, line, msg_id, joining ? e->join_seq : UINT64_MAX) && joining) {
+        shard_channel_failed(s, e, msg_id, now_ms);
+    }
+}
+
+static const struct {
+    const char *command;
+    void (*on)(struct shard *s, const struct irc_line *line, uint64_t now_ms);
+} handlers[] = {
+    {"USERSTATE", on_userstate}, {"ROOMSTATE", on_roomstate},
+    {"NOTICE", on_notice},       {"PING", on_ping},
+    {"PONG", on_pong},           {"JOIN", on_join},
+    {"PART", on_part},           {"001", on_welcome},
+    {"RECONNECT", on_reconnect}, {"CAP", on_cap},
+};
+
+/* Hand a room line to its channel, if it is one of ours. */
+static void room_line(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+{
+    struct shard_entry *e = shard_find(s, irc_channel(line));
+
+    if (e == NULL ||
+        (e->pub.state != SHARD_CHANNEL_JOINED && e->pub.state != SHARD_CHANNEL_JOINING)) {
+        return;
+    }
+    e->pub.last_active_ms = now_ms;
+    s->stats.room_lines++;
+    s->port->room_line(s->ctx, &e->pub, line);
+}
+
+void shard_line(struct shard *s, struct slice raw, uint64_t now_ms)
+{
+    struct irc_line line;
+
+    s->stats.lines++;
+    s->stats.bytes += raw.len;
+    if (irc_parse(raw, &line, NULL) != 0) {
+        s->stats.bad_lines++;
+        return;
+    }
+    if (irc_classify(&line, slice_of(s->self)) == IRC_ROOM_LINE) {
+        room_line(s, &line, now_ms);
+        if (slice_is(line.command, "PRIVMSG")) {
+            return;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(handlers); i++) {
+        if (slice_is(line.command, handlers[i].command)) {
+            handlers[i].on(s, &line, now_ms);
+            return;
+        }
+    }
+}

@@ -1,0 +1,174 @@
+/* Shard: chat messages that were written and wait for what Twitch says.
+ *
+ * Answers come in the order of writing on one connection, so the list is a queue: an answer settles
+ * its message, and all before it are known to get none ("overtaken"). Said: a USERSTATE of the
+ * channel that carries the message's nonce, or none and is not the one that follows a JOIN.
+ * Refused: a NOTICE of the channel with a refusing msg-id. Neither in time, or the connection lost:
+ * unknown.
+ *
+ * A message is taken off the list before its result is told, because the one who hears it may send
+ * the next from within. */
+#include "node/shard_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+/* Those that do not begin with "msg_". */
+static const char *const refusals[] = {"no_permission", "unrecognized_cmd", "tos_ban"};
+
+int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct slice line,
+               struct slice nonce, uint64_t now_ms, struct err *err)
+{
+    struct shard_waiting *w;
+
+    BUG_ON(!irc_channel_valid(channel) || nonce.len > SHARD_MAX_NONCE);
+    if (!shard_may_write(s)) {
+        return err_set(err, ERR_DOWN, "shard %s cannot send: %s", s->id,
+                       s->fenced ? "fenced" : shard_state_name(s->state));
+    }
+    if (s->nsends >= SHARD_MAX_SENDS) {
+        return err_set(err, ERR_FULL, "shard %s cannot send: %d messages wait for their answer",
+                       s->id, SHARD_MAX_SENDS);
+    }
+    if (!s->port->write(s->ctx, SHARD_WRITE_MESSAGE, line)) {
+        return err_set(err, ERR_DOWN, "shard %s cannot send: the connection takes nothing", s->id);
+    }
+    w = xcalloc(1, sizeof(*w));
+    w->send_id = send_id;
+    w->seq = ++s->writes;
+    w->answer_by_ms = now_ms + s->timings.send_answer_ms;
+    (void)snprintf(w->channel, sizeof(w->channel), "%.*s", (int)channel.len, channel.ptr);
+    (void)snprintf(w->nonce, sizeof(w->nonce), "%.*s", (int)nonce.len,
+                   nonce.len == 0 ? "" : nonce.ptr);
+    DL_APPEND(s->sends, w);
+    s->nsends++;
+    shard_wake(s, w->answer_by_ms);
+    return 0;
+}
+
+/* Take the first off the list and tell its result. */
+static void settle_first(struct shard *s, enum shard_send_status status, struct slice reason,
+                         struct slice text, const struct irc_line *userstate)
+{
+    struct shard_waiting *w = s->sends;
+    const struct shard_entry *e = shard_find(s, slice_of(w->channel));
+    struct shard_send_result result = {
+        .send_id = w->send_id,
+        .status = status,
+        .channel = slice_of(w->channel),
+        .reason = reason,
+        .text = text,
+        .userstate = userstate,
+        .held = e != NULL &&
+                (e->pub.state == SHARD_CHANNEL_JOINED || e->pub.state == SHARD_CHANNEL_JOINING),
+    };
+
+    DL_DELETE(s->sends, w);
+    s->nsends--;
+    s->port->send_result(s->ctx, &result);
+    free(w);
+}
+
+/* `w` was answered: what was written before it will not be. */
+static void settle(struct shard *s, const struct shard_waiting *w, enum shard_send_status status,
+                   struct slice reason, struct slice text, const struct irc_line *userstate)
+{
+    while (s->sends != w) {
+        settle_first(s, SHARD_UNKNOWN, SLICE("overtaken"),
+                     SLICE("a later message was answered, this one was not"), NULL);
+    }
+    settle_first(s, status, reason, text, userstate);
+}
+
+/* The oldest message to the channel that waits; with a nonce, the one that carries it. */
+static struct shard_waiting *find_waiting(const struct shard *s, struct slice channel,
+                                          struct slice nonce)
+{
+    struct shard_waiting *w;
+
+    DL_FOREACH(s->sends, w)
+    {
+        if (slice_is(channel, w->channel) && (nonce.len == 0 || slice_is(nonce, w->nonce))) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
+void shard_sends_userstate(struct shard *s, struct shard_entry *e, const struct irc_line *line,
+                           uint64_t now_ms)
+{
+    struct slice nonce = {"", 0};
+    struct shard_waiting *w;
+
+    if (!irc_tag(line, "client-nonce", &nonce)) {
+        nonce.len = 0;
+    }
+    w = find_waiting(s, irc_channel(line), nonce);
+    if (nonce.len == 0 && e != NULL && e->userstate_by_ms > now_ms &&
+        (w == NULL || e->join_seq < w->seq)) {
+        e->userstate_by_ms = 0; /* the one that follows a JOIN */
+        return;
+    }
+    if (w != NULL) {
+        settle(s, w, SHARD_SENT, SLICE(""), SLICE(""), line);
+    }
+}
+
+static bool is_refusal(struct slice msg_id)
+{
+    for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+        if (slice_is(msg_id, refusals[i])) {
+            return true;
+        }
+    }
+    /* All refusals known begin so, and those to come will. */
+    return msg_id.len > 4 && slice_eq((struct slice){msg_id.ptr, 4}, SLICE("msg_"));
+}
+
+bool shard_sends_notice(struct shard *s, const struct irc_line *line, struct slice msg_id,
+                        uint64_t older_than)
+{
+    struct slice nonce = {"", 0};
+    struct shard_waiting *w;
+
+    if (!irc_tag(line, "client-nonce", &nonce)) {
+        nonce.len = 0;
+    }
+    w = find_waiting(s, irc_channel(line), nonce);
+    if (w == NULL || w->seq >= older_than || !is_refusal(msg_id)) {
+        return false;
+    }
+    settle(s, w, SHARD_REJECTED, msg_id,
+           line->nparams > 1 ? line->params[line->nparams - 1] : SLICE(""), NULL);
+    return true;
+}
+
+void shard_sends_lost(struct shard *s)
+{
+    while (s->sends != NULL) {
+        settle_first(s, SHARD_UNKNOWN, SLICE("connection_lost"),
+                     SLICE("the connection was lost before an answer"), NULL);
+    }
+}
+
+void shard_sends_tick(struct shard *s, uint64_t now_ms)
+{
+    while (s->sends != NULL && shard_overdue(s, s->sends->answer_by_ms, now_ms)) {
+        settle_first(s, SHARD_UNKNOWN, SLICE("no_answer"), SLICE("Twitch did not answer in time"),
+                     NULL);
+    }
+}
+
+void shard_sends_free(struct shard *s)
+{
+    struct shard_waiting *w;
+    struct shard_waiting *next;
+
+    DL_FOREACH_SAFE(s->sends, w, next)
+    {
+        DL_DELETE(s->sends, w);
+        free(w);
+    }
+}
