@@ -216,10 +216,10 @@ class Line(str):
         self.tags = {}
         self.prefix = ""
         if rest.startswith("@"):
-            tags, rest = rest[1:].split(" ", 1)
+            tags, _, rest = rest[1:].partition(" ")
             self.tags = dict((t.split("=", 1) + [""])[:2] for t in tags.split(";"))
         if rest.startswith(":"):
-            self.prefix, rest = rest[1:].split(" ", 1)
+            self.prefix, _, rest = rest[1:].partition(" ")
         head, sep, tail = rest.partition(" :")
         self.params = head.split()
         self.command = self.params.pop(0) if self.params else ""
@@ -233,7 +233,7 @@ class Line(str):
 
 
 class Chat:
-    """A chat client: logs in on construction unless login is None."""
+    """A chat client: logs in on construction unless login is None. next() gives the lines read since."""
 
     def __init__(
         self, sim, login="shoalbot", token="simtoken", caps=CAPS, tls=None, port=None, timeout=10
@@ -254,7 +254,8 @@ class Chat:
             self.send(f"PASS oauth:{token}")
         self.send(f"NICK {login}")
         self.nick = login
-        return self.expect(lambda l: l.command == "376")
+        self.expect("376")
+        return self.sync()
 
     def send(self, line):
         self.ws.send_frame(line.encode() + b"\r\n")
@@ -282,7 +283,10 @@ class Chat:
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while not self.lines:
             self.ws.sock.settimeout(max(0.001, deadline - time.monotonic()))
-            self.read_frame()
+            try:
+                self.read_frame()
+            except BrokenPipeError as e:  # while answering a PING
+                raise Closed(str(e)) from e
         return self.lines.pop(0)
 
     def expect(self, matches, timeout=None):

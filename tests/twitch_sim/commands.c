@@ -97,7 +97,7 @@ static int find_targets(struct sim *s, const struct command *cmd, struct conn **
         if (r) {
             HASH_FIND_PTR(c->rooms, &r, m);
         }
-        if (!c->killed && (!id || c->id == id) && (!channel || m) &&
+        if (!c->killed && !c->closing && (!id || c->id == id) && (!channel || m) &&
             (!user || (c->user && strcmp(c->user->login, user) == 0))) {
             (*out)[(*n)++] = c;
         }
@@ -168,7 +168,7 @@ static int to_disconnect(struct conn *c, const struct command *cmd, struct err *
 
     (void)err;
     if (c->half_open || (how && strcmp(how, "reset") == 0)) {
-        conn_kill(c, true);
+        conn_kill(c);
     } else {
         conn_close(c);
     }
@@ -299,7 +299,7 @@ static int do_connections(struct sim *s, const struct command *cmd, struct json 
 
 static int do_received(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
 {
-    struct room *r;
+    struct room *r = NULL;
     int rc = need_room(s, cmd, &r, err);
 
     if (rc == 0) {
@@ -321,7 +321,7 @@ static int do_channel(struct sim *s, const struct command *cmd, struct json *out
 {
     static const char *const names[] = {"ok", "banned", "suspended", "missing", "tos"};
     const char *state = command_value(cmd, "state");
-    struct room *r;
+    struct room *r = NULL;
     int rc = need_room(s, cmd, &r, err);
 
     (void)out;
@@ -339,7 +339,7 @@ static int do_channel(struct sim *s, const struct command *cmd, struct json *out
 
 static int do_mode(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
 {
-    struct room *r;
+    struct room *r = NULL;
     int rc = need_room(s, cmd, &r, err);
 
     (void)out;
@@ -354,8 +354,8 @@ static int do_mode(struct sim *s, const struct command *cmd, struct json *out, s
 
 static int do_ban(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
 {
-    struct room *r;
-    struct user *u;
+    struct room *r = NULL;
+    struct user *u = NULL;
     int rc = need_room(s, cmd, &r, err);
 
     (void)out;
@@ -379,7 +379,7 @@ static int do_user(struct sim *s, const struct command *cmd, struct json *out, s
     const char *token = command_value(cmd, "token");
     const char *mod = command_value(cmd, "mod");
     char login[IRC_CHANNEL_CHARS];
-    struct user *u;
+    struct user *u = NULL;
 
     (void)out;
     if (cmd->nwords == 0 || !irc_channel_normalise(slice_of(cmd->words[0]), login, sizeof(login))) {
@@ -394,7 +394,7 @@ static int do_user(struct sim *s, const struct command *cmd, struct json *out, s
 
 static int do_revoke(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
 {
-    struct user *u;
+    struct user *u = NULL;
     int rc = need_user(s, cmd, cmd->nwords ? cmd->words[0] : NULL, &u, err);
 
     (void)out;
@@ -418,7 +418,7 @@ static int do_limit(struct sim *s, const struct command *cmd, struct json *out, 
 static int do_silence(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
 {
     const char *login = command_value(cmd, "user");
-    struct user *u;
+    struct user *u = NULL;
     int rc;
 
     if (!login) {
@@ -444,7 +444,7 @@ static int do_inject(struct sim *s, const struct command *cmd, struct json *out,
     const char *text = command_value(cmd, "line");
     struct irc_line line;
     enum audience audience = AUDIENCE_ALL;
-    struct room *r;
+    struct room *r = NULL;
     int rc = need_room(s, cmd, &r, err);
 
     if (rc == 0 && !text) {
@@ -557,7 +557,7 @@ static size_t members_of(struct sim *s, const char *spec, uint64_t *wanted)
 {
     const char *colon = strchr(spec, ':');
     char name[LOGIN_CHARS];
-    struct room *r;
+    struct room *r = NULL;
 
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(spec, ":"), spec);
     *wanted = colon ? strtoull(colon + 1, NULL, 10) : 1;
@@ -582,7 +582,7 @@ int command_wait(struct sim *s, const struct command *cmd, bool *done, struct er
     } else if (command_value(cmd, "logins")) {
         *done = s->count.logins_ok >= command_number(cmd, "logins", 0);
     } else if (command_value(cmd, "connections")) {
-        *done = s->nconns == command_number(cmd, "connections", 0);
+        *done = stats_connections(s) == command_number(cmd, "connections", 0);
     } else {
         return err_set(err, ERR_USAGE,
                        "wait: for what? generate, replay, connections=N, logins=N, "

@@ -11,6 +11,7 @@
 #include "tests/twitch_sim/conn.h"
 
 #include "tests/twitch_sim/generate.h"
+#include "tests/twitch_sim/session.h"
 
 #include <libwebsockets.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 #include <utlist.h>
 
 #define WIRE_BYTES    65536 /* of frames made at a time */
+#define CLOSE_MS      3000  /* for the peer to take what is queued, then the connection is reset */
 #define COALESCE_MOST 32768 /* bytes of lines that may share a message */
 
 static void queue_append(struct queue *q, const void *data, size_t len)
@@ -144,7 +146,7 @@ static void queue_line(struct conn *c, const char *line, size_t len)
     watch_congestion(c);
     if ((c->congested && s->settings.drop_slow) || conn_queued(c) > 8 * s->settings.queue_bytes) {
         s->count.dropped_slow++;
-        conn_kill(c, true);
+        conn_kill(c);
         return;
     }
     want_write(c);
@@ -369,10 +371,10 @@ static bool write_some(struct conn *c)
     size_t most = WIRE_BYTES;
 
     if (c->write_rate > 0) {
-        most = c->write_credit < most ? c->write_credit : most;
-        if (most == 0) {
+        if (c->write_credit <= 0) {
             return true;
         }
+        most = (size_t)c->write_credit < most ? (size_t)c->write_credit : most;
     }
     buf_clear(out);
     if (c->wire.len > 0) {
@@ -386,7 +388,7 @@ static bool write_some(struct conn *c)
     if (out->len == 0) {
         return true;
     }
-    c->write_credit -= c->write_credit < out->len ? c->write_credit : out->len;
+    c->write_credit -= (int64_t)out->len; /* may go below 0: lines are whole */
     c->sim->count.bytes_out += out->len;
     return lws_write(c->wsi, (unsigned char *)out->data, out->len, LWS_WRITE_RAW) >= 0;
 }
@@ -395,6 +397,7 @@ int conn_writable(struct conn *c)
 {
     c->want_write = false;
     if (c->killed) {
+        session_leave(c);
         return -1;
     }
     if (c->half_open) {
@@ -425,22 +428,25 @@ int conn_writable(struct conn *c)
 
 void conn_close(struct conn *c)
 {
-    c->closing = true;
-    want_write(c);
+    if (!c->closing) {
+        c->closing = true;
+        c->close_at = mono_ms() + CLOSE_MS;
+        session_leave(c);
+        want_write(c);
+    }
 }
 
-void conn_kill(struct conn *c, bool reset)
+void conn_kill(struct conn *c)
 {
-    if (c->killed) {
-        return;
-    }
-    c->killed = true;
-    if (reset) {
-        struct linger linger = {1, 0};
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
 
-        setsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    if (!c->killed) {
+        c->killed = true;
+        /* Dissolving the association sends the reset at once, and makes the socket report it, also
+         * where libwebsockets would first wait for the peer to close. */
+        connect(lws_get_socket_fd(c->wsi), &none, sizeof(none));
+        lws_callback_on_writable(c->wsi);
     }
-    lws_set_timeout(c->wsi, PENDING_TIMEOUT_KILLED_BY_PARENT, LWS_TO_KILL_ASYNC);
 }
 
 void conn_set_half_open(struct conn *c)
@@ -486,29 +492,30 @@ void conn_pause(struct conn *c, uint64_t ms)
 void conn_was_read(struct conn *c, size_t n)
 {
     if (c->read_rate > 0) {
-        c->read_credit -= c->read_credit < n ? c->read_credit : n;
-        if (c->read_credit == 0) {
+        c->read_credit -= (int64_t)n;
+        if (c->read_credit <= 0) {
             set_reading(c, false);
         }
     }
 }
 
+/* What a rate allows after `elapsed_ms` more, at most what it allows in a second. */
+static int64_t more_credit(int64_t credit, uint64_t rate, uint64_t elapsed_ms)
+{
+    credit += (int64_t)(rate * elapsed_ms / 1000 + 1);
+    return credit < (int64_t)rate ? credit : (int64_t)rate;
+}
+
 static void tick_rates(struct conn *c, uint64_t now, uint64_t elapsed_ms)
 {
     if (c->write_rate > 0) {
-        c->write_credit += c->write_rate * elapsed_ms / 1000 + 1;
-        if (c->write_credit > c->write_rate) {
-            c->write_credit = c->write_rate;
-        }
+        c->write_credit = more_credit(c->write_credit, c->write_rate, elapsed_ms);
         if (c->lines.len + c->wire.len > 0) {
             want_write(c);
         }
     }
     if (c->read_rate > 0) {
-        c->read_credit += c->read_rate * elapsed_ms / 1000 + 1;
-        if (c->read_credit > c->read_rate) {
-            c->read_credit = c->read_rate;
-        }
+        c->read_credit = more_credit(c->read_credit, c->read_rate, elapsed_ms);
     }
     if (c->read_stopped && now >= c->paused_until && (c->read_rate == 0 || c->read_credit > 0)) {
         set_reading(c, true);
@@ -568,11 +575,15 @@ bool conn_tick(struct conn *c, uint64_t now, uint64_t elapsed_ms)
         return false;
     }
     tick_rates(c, now, elapsed_ms);
+    if (c->close_at && now >= c->close_at) {
+        if (c->closing) {
+            conn_kill(c);
+            return false;
+        }
+        conn_close(c);
+    }
     if (!c->closing) {
         tick_ping(c, now);
-        if (c->close_at && now >= c->close_at) {
-            conn_close(c);
-        }
     }
     return c->lagging || c->lag_ms || c->held || c->swap || c->write_rate || c->read_rate ||
            c->read_stopped || c->close_at;

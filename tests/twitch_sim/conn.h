@@ -43,6 +43,7 @@ struct conn {
     char nick[LOGIN_CHARS];
     struct user *user; /* set once logged in */
     bool anonymous;
+    bool left; /* its user's connections are counted down */
     struct irc_splitter in;
     struct membership *rooms; /* by room */
 
@@ -60,14 +61,14 @@ struct conn {
     struct delayed *lagging;
     struct delayed *lagging_last;
     size_t lagging_bytes;
-    uint64_t write_rate; /* bytes a second, 0: as fast as it goes */
-    uint64_t write_credit;
+    uint64_t write_rate;  /* bytes a second, 0: as fast as it goes */
+    int64_t write_credit; /* bytes it may write now */
     uint64_t read_rate;
-    uint64_t read_credit;
+    int64_t read_credit;
     bool read_stopped;
     uint64_t paused_until; /* reads nothing before */
     uint64_t silenced_until;
-    uint64_t close_at; /* 0: never */
+    uint64_t close_at; /* when to close, or while closing: when to reset; 0: never */
 
     uint64_t pinged_ms; /* when the last PING was sent, or the connection opened */
     bool pong_due;
@@ -91,9 +92,10 @@ void conn_send_frame(struct conn *c, unsigned char first_byte, const void *paylo
 /* Put bytes on the wire that need not be a frame. */
 void conn_send_bytes(struct conn *c, const void *bytes, size_t len);
 
-/* Close when what is queued is written (with a close frame), or now; `reset`: with a TCP reset. */
+/* Leave all rooms, and close when what is queued is written (with a close frame); not inside a walk over
+ * a room's members. conn_kill: now, with a TCP reset, what is queued is lost. */
 void conn_close(struct conn *c);
-void conn_kill(struct conn *c, bool reset);
+void conn_kill(struct conn *c);
 
 /* Faults. */
 void conn_set_half_open(struct conn *c);

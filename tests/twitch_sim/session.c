@@ -355,7 +355,8 @@ void session_leave(struct conn *c)
     {
         leave_room(c, m, !c->sim->stopping);
     }
-    if (c->user) {
+    if (c->user && !c->left) {
+        c->left = true;
         c->user->conns--;
     }
 }

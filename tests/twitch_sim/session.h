@@ -6,7 +6,7 @@
 
 /* Bytes of a WebSocket message came in; `final`: it ends here. */
 void session_read(struct conn *c, struct slice bytes, bool final);
-/* The connection is gone: leave its rooms and its user. */
+/* The connection is closing or gone: leave its rooms and its user. May be called again. */
 void session_leave(struct conn *c);
 
 #endif

@@ -99,6 +99,18 @@ void stats_write_replay(struct sim *s, struct json *out)
     json_object_end(out);
 }
 
+size_t stats_connections(const struct sim *s)
+{
+    struct conn *c;
+    size_t n = 0;
+
+    DL_FOREACH(s->conns, c)
+    {
+        n += !c->closing && !c->killed;
+    }
+    return n;
+}
+
 static void write_connection_counts(struct sim *s, struct json *out)
 {
     struct conn *c;
@@ -108,12 +120,12 @@ static void write_connection_counts(struct sim *s, struct json *out)
 
     DL_FOREACH(s->conns, c)
     {
-        half_open += c->half_open;
-        logged_in += c->user != NULL;
+        half_open += c->half_open && !c->killed;
+        logged_in += c->user && !c->closing && !c->killed;
         queued += conn_queued(c);
     }
     json_object_begin(out, "connections");
-    number(out, "now", s->nconns);
+    number(out, "now", stats_connections(s));
     number(out, "logged_in", logged_in);
     number(out, "half_open", half_open);
     number(out, "congested", s->ncongested);
@@ -167,6 +179,9 @@ void stats_write_connections(struct sim *s, struct json *out)
     json_array_begin(out, "connections");
     DL_FOREACH(s->conns, c)
     {
+        if (c->closing || c->killed) {
+            continue;
+        }
         json_object_begin(out, NULL);
         number(out, "id", c->id);
         json_string(out, "user", c->user ? c->user->login : NULL);

@@ -6,6 +6,8 @@
 
 #include "shared/json.h"
 
+/* Connections that are not being closed. */
+size_t stats_connections(const struct sim *s);
 /* Members of one object. */
 void stats_write(struct sim *s, bool channels, struct json *out);
 void stats_write_connections(struct sim *s, struct json *out);
