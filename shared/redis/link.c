@@ -18,6 +18,8 @@
 #include "shared/buf.h"
 #include "shared/redis/conn.h"
 #include "shared/redis/greeting.h"
+#include "shared/redis/pending.h"
+#include "shared/redis/reply_reader.h"
 
 #include <openssl/crypto.h>
 #include <stdarg.h>
@@ -32,9 +34,6 @@
 #define LINK_STABLE_MS      1000 /* up for this long: the next failure waits the least again */
 #define LINK_SECOND_LOOK_MS 20
 #define LINK_UNSENT_MAX     ((size_t)256 * 1024 * 1024)
-#define LINK_REPLY_MAX      ((size_t)512 * 1024 * 1024)
-#define LINK_ELEMENTS_MAX   ((size_t)8 * 1024 * 1024)
-#define LINK_RING_FIRST     64
 
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_CLOSED };
 
@@ -50,21 +49,6 @@ static const struct {
     [LINK_CLOSED] = {"closed", 0},
 };
 
-/* A command sent and not answered. */
-struct pending {
-    link_reply_cb cb;
-    void *ctx;
-    uint64_t deadline; /* uv_now */
-    size_t replies;    /* still to come; the last one is cb's */
-};
-
-struct ring {
-    struct pending *slot;
-    size_t cap; /* 0 or a power of two */
-    size_t head;
-    size_t len;
-};
-
 struct link {
     struct link_options o;
     char *tls_ca;
@@ -76,13 +60,9 @@ struct link {
     unsigned handles;  /* timer, settle, conn: the memory goes with the last */
     struct conn *conn; /* also while it closes */
     bool wait_over;    /* the backoff has passed, conn has not closed yet */
-    struct ring ring;
-    redisReader *reader;
-    redisReplyObjectFunctions parse;   /* hiredis's own, with a bounded createArray */
-    redisReplyObjectFunctions hiredis; /* hiredis's own */
-    size_t reply_bytes;                /* fed since the last whole reply */
-    size_t reply_elements;             /* announced by the reply being read */
-    unsigned greetings;                /* replies still to come */
+    struct pending_ring pending;
+    struct reply_reader *reader;
+    unsigned greetings; /* replies still to come */
     struct backoff backoff;
     uint64_t since;    /* uv_now when it went up */
     uint64_t due;      /* when the timer fires, while up and armed */
@@ -105,44 +85,12 @@ static void link_move(struct link *link, enum link_state to)
     link->state = to;
 }
 
-static void ring_push(struct ring *ring, const struct pending *p)
-{
-    if (ring->len == ring->cap) {
-        size_t cap = ring->cap > 0 ? 2 * ring->cap : LINK_RING_FIRST;
-        struct pending *slot = xmalloc(cap * sizeof(*slot));
-
-        for (size_t i = 0; i < ring->len; i++) {
-            slot[i] = ring->slot[(ring->head + i) & (ring->cap - 1)];
-        }
-        free(ring->slot);
-        ring->slot = slot;
-        ring->cap = cap;
-        ring->head = 0;
-    }
-    ring->slot[(ring->head + ring->len) & (ring->cap - 1)] = *p;
-    ring->len++;
-}
-
-static struct pending *ring_head(struct ring *ring)
-{
-    return &ring->slot[ring->head];
-}
-
-static struct pending ring_pop(struct ring *ring)
-{
-    struct pending p = ring->slot[ring->head];
-
-    ring->head = (ring->head + 1) & (ring->cap - 1);
-    ring->len--;
-    return p;
-}
-
 /* Call back everything unanswered; what callbacks try to send is refused, so this ends. */
 static void link_abandon(struct link *link, const struct err *why)
 {
     link->depth++;
-    while (link->ring.len > 0) {
-        struct pending p = ring_pop(&link->ring);
+    while (link->pending.len > 0) {
+        struct pending p = pending_pop(&link->pending);
 
         if (p.cb != NULL) {
             p.cb(p.ctx, NULL, why);
@@ -161,8 +109,8 @@ static void link_released(struct link *link)
     void (*on_closed)(void *) = link->on_closed;
     void *ctx = link->closed_ctx;
 
-    BUG_ON(link->state != LINK_CLOSED || link->ring.len > 0);
-    free(link->ring.slot);
+    BUG_ON(link->state != LINK_CLOSED || link->pending.len > 0);
+    pending_finish(&link->pending);
     free(link->tls_ca);
     free(link->name);
     free(link);
@@ -194,10 +142,8 @@ static void drop_connection(struct link *link)
     if (link->conn != NULL) {
         conn_close(link->conn);
     }
-    if (link->reader != NULL) {
-        redisReaderFree(link->reader);
-        link->reader = NULL;
-    }
+    reply_reader_destroy(link->reader);
+    link->reader = NULL;
 }
 
 static void link_finish(struct link *link)
@@ -279,38 +225,29 @@ static void watch_deadline(struct link *link, uint64_t deadline)
 static void expect_reply(struct link *link, size_t replies, uint64_t block_ms, link_reply_cb cb,
                          void *ctx)
 {
-    uint64_t deadline = uv_now(link->loop) + link->o.reply_ms + block_ms;
-    struct ring *ring = &link->ring;
+    const struct pending command = {.cb = cb, .ctx = ctx, .replies = replies};
 
-    if (ring->len > 0) {
-        /* Behind a command that may block, this one waits too. */
-        uint64_t before =
-            ring->slot[(ring->head + ring->len - 1) & (ring->cap - 1)].deadline + block_ms;
-
-        deadline = before > deadline ? before : deadline;
-    }
-    ring_push(ring, &(struct pending){cb, ctx, deadline, replies});
-    if (ring->len == 1) {
-        watch_deadline(link, deadline);
+    pending_push(&link->pending, &command, uv_now(link->loop), link->o.reply_ms, block_ms);
+    if (link->pending.len == 1) {
+        watch_deadline(link, pending_head(&link->pending)->deadline);
     }
 }
 
 static void check_deadline(struct link *link)
 {
+    const struct pending *head = pending_head(&link->pending);
+    uint64_t now = uv_now(link->loop);
     struct err why;
-    uint64_t deadline;
 
-    if (link->ring.len == 0) {
+    if (head == NULL) {
         return;
     }
-    deadline = ring_head(&link->ring)->deadline;
-    if (deadline > uv_now(link->loop)) {
+    if (head->deadline > now) {
         link->second_look = false;
-        watch_deadline(link, deadline);
+        watch_deadline(link, head->deadline);
     } else if (!link->second_look) {
         link->second_look = true;
-        link->due = uv_now(link->loop) + LINK_SECOND_LOOK_MS;
-        uv_timer_start(&link->timer, on_timer, LINK_SECOND_LOOK_MS, 0);
+        watch_deadline(link, now + LINK_SECOND_LOOK_MS);
     } else {
         err_set(&why, ERR_TIMEOUT, "%s did not answer within %llu ms", conn_where(link->conn),
                 (unsigned long long)link->o.reply_ms);
@@ -365,7 +302,7 @@ static void link_greeted(struct link *link)
 
 static int take_reply(struct link *link, const struct redisReply *reply, struct err *err)
 {
-    struct ring *ring = &link->ring;
+    struct pending *head = pending_head(&link->pending);
 
     if (link->state == LINK_GREETING) {
         if (greeting_check(reply, link->o.url, conn_where(link->conn), err) != 0) {
@@ -381,16 +318,15 @@ static int take_reply(struct link *link, const struct redisReply *reply, struct 
         link->o.on_push(link->o.ctx, reply);
         return 0;
     }
-    if (ring->len == 0) {
-        return err_set(err, ERR_PROTOCOL, "%s sent a reply that nobody asked for",
-                       conn_where(link->conn));
+    if (head == NULL) {
+        return err_set(err, ERR_PROTOCOL, "sent a reply that nobody asked for");
     }
     link->second_look = false;
-    if (ring_head(ring)->replies > 1) {
-        ring_head(ring)->replies--;
+    if (head->replies > 1) {
+        head->replies--;
         return 0;
     }
-    struct pending p = ring_pop(ring);
+    struct pending p = pending_pop(&link->pending);
 
     if (p.cb != NULL) {
         p.cb(p.ctx, reply, NULL);
@@ -398,48 +334,31 @@ static int take_reply(struct link *link, const struct redisReply *reply, struct 
     return 0;
 }
 
-static int reply_broken(struct link *link, struct err *err)
-{
-    const char *hint = "";
-
-    if (link->reply_elements > LINK_ELEMENTS_MAX) {
-        return err_set(err, ERR_PROTOCOL, "%s sent a reply of more than %zu elements",
-                       conn_where(link->conn), LINK_ELEMENTS_MAX);
-    }
-    if (link->state == LINK_GREETING && !link->o.url->tls) {
-        hint = "; is it Redis, and not a TLS port (rediss://)?";
-    }
-    return err_set(err, ERR_PROTOCOL, "%s does not speak Redis's protocol (%s)%s",
-                   conn_where(link->conn), link->reader->errstr, hint);
-}
-
 /* Feed bytes and hand on what they complete. Stops early when a callback closes or resets. */
 static int parse_bytes(struct link *link, const char *data, size_t len, struct err *err)
 {
-    void *reply;
-    int rc = 0;
+    struct redisReply *reply = NULL;
+    int rc = reply_reader_feed(link->reader, data, len, err);
 
-    link->reply_bytes += len;
-    if (redisReaderFeed(link->reader, data, len) != REDIS_OK) {
-        return reply_broken(link, err);
-    }
     while (rc == 0 && !link->close_wanted && !link->reset_wanted) {
-        if (redisReaderGetReply(link->reader, &reply) != REDIS_OK) {
-            return reply_broken(link, err);
-        }
-        if (reply == NULL) {
+        rc = reply_reader_next(link->reader, &reply, err);
+        if (rc != 0 || reply == NULL) {
             break;
         }
-        link->reply_bytes = 0;
-        link->reply_elements = 0;
         rc = take_reply(link, reply, err);
         freeReplyObject(reply);
     }
-    if (rc == 0 && link->reply_bytes > LINK_REPLY_MAX) {
-        return err_set(err, ERR_PROTOCOL, "%s sent a reply of more than %zu bytes",
-                       conn_where(link->conn), LINK_REPLY_MAX);
-    }
     return rc;
+}
+
+static void protocol_broken(struct link *link, const struct err *what)
+{
+    bool plain_greeting = link->state == LINK_GREETING && !link->o.url->tls;
+    struct err why;
+
+    err_set(&why, ERR_PROTOCOL, "%s %s%s", conn_where(link->conn), what->text,
+            plain_greeting ? "; is it Redis, and not a TLS port (rediss://)?" : "");
+    link_fail(link, &why, false);
 }
 
 static void on_conn_bytes(void *ctx, const char *data, size_t len)
@@ -454,40 +373,13 @@ static void on_conn_bytes(void *ctx, const char *data, size_t len)
     link->depth++;
     rc = parse_bytes(link, data, len, &err);
     link->depth--;
-    if (rc != 0 && !link->close_wanted && !link->reset_wanted) {
+    if (rc == -ERR_PROTOCOL && !link->close_wanted && !link->reset_wanted) {
+        protocol_broken(link, &err);
+    } else if (rc != 0 && !link->close_wanted && !link->reset_wanted) {
         link_fail(link, &err, false);
     } else {
         link_settle(link);
     }
-}
-
-/* The array a reply announces, if it is of a size one may believe. */
-#if HIREDIS_MAJOR >= 1
-static void *create_array(const redisReadTask *task, size_t elements)
-#else
-static void *create_array(const redisReadTask *task, int elements)
-#endif
-{
-    struct link *link = task->privdata;
-
-    link->reply_elements += (size_t)elements;
-    if (link->reply_elements > LINK_ELEMENTS_MAX) {
-        return NULL; /* the reader turns this into an error */
-    }
-    return link->hiredis.createArray(task, elements);
-}
-
-static void create_reader(struct link *link)
-{
-    link->reader = redisReaderCreate();
-    BUG_ON(link->reader == NULL);
-    link->hiredis = *link->reader->fn;
-    link->parse = link->hiredis;
-    link->parse.createArray = create_array;
-    link->reader->fn = &link->parse;
-    link->reader->privdata = link;
-    link->reply_bytes = 0;
-    link->reply_elements = 0;
 }
 
 static void on_conn_open(void *ctx)
@@ -496,7 +388,7 @@ static void on_conn_open(void *ctx)
     struct buf hello;
 
     link_move(link, LINK_GREETING);
-    create_reader(link);
+    link->reader = reply_reader_create();
     buf_init(&hello, SIZE_MAX / 2);
     link->greetings = greeting_write(&hello, link->o.url, link->name);
     BUG_ON(!conn_write(link->conn, hello.data, hello.len));

@@ -1,0 +1,26 @@
+/* Reply reader: hiredis's parser with bounds, for a server that is not to be trusted.
+ *
+ * A reply may have REPLY_BYTES_MAX bytes and announce REPLY_ELEMENTS_MAX array elements; more is a
+ * protocol error. Owns what it was fed; gives the replies. */
+#ifndef SHOAL_REDIS_REPLY_READER_H
+#define SHOAL_REDIS_REPLY_READER_H
+
+#include "shared/err.h"
+
+#include <hiredis/hiredis.h>
+
+#define REPLY_BYTES_MAX    ((size_t)512 * 1024 * 1024)
+#define REPLY_ELEMENTS_MAX ((size_t)8 * 1024 * 1024)
+
+struct reply_reader;
+
+struct reply_reader *reply_reader_create(void);
+/* NULL is fine. */
+void reply_reader_destroy(struct reply_reader *r);
+/* Hand in bytes; they are copied. 0, or -ERR_PROTOCOL. */
+MUST_USE int reply_reader_feed(struct reply_reader *r, const char *data, size_t len,
+                               struct err *err);
+/* The next whole reply, for freeReplyObject; NULL: more bytes needed. 0, or -ERR_PROTOCOL. */
+MUST_USE int reply_reader_next(struct reply_reader *r, struct redisReply **out, struct err *err);
+
+#endif
