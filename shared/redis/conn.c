@@ -5,7 +5,7 @@
  * each with its share of the time that is left, on a fresh uv_tcp (libuv cannot connect one twice).
  * Writes: `out` collects plain bytes; the idle handle flushes it before the loop sleeps (an active
  * idle handle also keeps the loop from sleeping, whoever wrote and when). With TLS, `wire` collects
- * what OpenSSL made of it. What the socket does not take moves to `inflight`, which stays put until
+ * what OpenSSL made of it. What the socket does not take moves to `leaving`, which stays put until
  * libuv has written it. */
 #include "shared/redis/conn.h"
 
@@ -38,7 +38,7 @@ struct conn {
     enum conn_phase phase;
     bool failed;      /* on_fail was called */
     bool tcp_open;    /* tcp is initialised and not being closed */
-    bool writing;     /* inflight belongs to libuv */
+    bool writing;     /* leaving belongs to libuv */
     unsigned handles; /* handles and the lookup that are not done yet */
     uint64_t deadline;
     char host[256];
@@ -58,7 +58,7 @@ struct conn {
     struct tls *tls;
     struct buf out;
     struct buf wire;
-    struct buf inflight;
+    struct buf leaving;
     char in[CONN_READ_BYTES];
 };
 
@@ -79,7 +79,7 @@ static void conn_released(struct conn *conn)
     tls_destroy(conn->tls);
     buf_finish(&conn->out);
     buf_finish(&conn->wire);
-    buf_finish(&conn->inflight);
+    buf_finish(&conn->leaving);
     free(conn);
     on_closed(ctx);
 }
@@ -148,7 +148,7 @@ static void on_written(uv_write_t *request, int status)
     struct conn *conn = request->data;
 
     conn->writing = false;
-    buf_reuse(&conn->inflight);
+    buf_reuse(&conn->leaving);
     if (status < 0) {
         if (status != UV_ECANCELED) {
             conn_fail_broken(conn, status);
@@ -158,51 +158,66 @@ static void on_written(uv_write_t *request, int status)
     conn_flush(conn);
 }
 
+/* Make TLS records of what was collected; false: it failed and was reported. */
+static bool encrypt_out(struct conn *conn)
+{
+    struct err err;
+
+    if (conn->out.len == 0) {
+        return true;
+    }
+    if (tls_write(conn->tls, conn->out.data, conn->out.len, &err) != 0) {
+        err_wrap(&err, "%s", conn->where);
+        conn_fail(conn, &err);
+        return false;
+    }
+    buf_reuse(&conn->out);
+    tls_take(conn->tls, &conn->wire);
+    return true;
+}
+
+/* Give libuv what the socket did not take at once: all of `from` but its first `skip` bytes. */
+static void write_rest(struct conn *conn, struct buf *from, size_t skip)
+{
+    struct buf rest = *from;
+    uv_buf_t bytes = uv_buf_init(rest.data + skip, (unsigned)(rest.len - skip));
+    int rc;
+
+    *from = conn->leaving;
+    conn->leaving = rest;
+    conn->writing = true;
+    conn->write.data = conn;
+    rc = uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &bytes, 1, on_written);
+    if (rc != 0) {
+        conn->writing = false;
+        conn_fail_broken(conn, rc);
+    }
+}
+
 static void conn_flush(struct conn *conn)
 {
     struct buf *from = conn->use_tls ? &conn->wire : &conn->out;
-    struct err err;
     int taken;
 
     uv_idle_stop(&conn->idle);
     if (conn->writing || conn->failed || !conn->tcp_open) {
         return;
     }
-    if (conn->use_tls && conn->out.len > 0) {
-        if (tls_write(conn->tls, conn->out.data, conn->out.len, &err) != 0) {
-            err_wrap(&err, "%s", conn->where);
-            conn_fail(conn, &err);
-            return;
-        }
-        buf_reuse(&conn->out);
-        tls_take(conn->tls, &conn->wire);
-    }
-    if (from->len == 0) {
+    if ((conn->use_tls && !encrypt_out(conn)) || from->len == 0) {
         return;
     }
-    uv_buf_t all = uv_buf_init(from->data, (unsigned)from->len);
+    uv_buf_t bytes = uv_buf_init(from->data, (unsigned)from->len);
 
-    taken = uv_try_write((uv_stream_t *)&conn->tcp, &all, 1);
-    if (taken < 0 && taken != UV_EAGAIN) {
-        conn_fail_broken(conn, taken);
-        return;
+    taken = uv_try_write((uv_stream_t *)&conn->tcp, &bytes, 1);
+    if (taken == UV_EAGAIN) {
+        taken = 0;
     }
-    if (taken > 0 && (size_t)taken == from->len) {
+    if (taken < 0) {
+        conn_fail_broken(conn, taken);
+    } else if ((size_t)taken == from->len) {
         buf_reuse(from);
-        return;
-    }
-    size_t skip = taken > 0 ? (size_t)taken : 0;
-    struct buf rest = *from;
-
-    *from = conn->inflight;
-    conn->inflight = rest;
-    all = uv_buf_init(rest.data + skip, (unsigned)(rest.len - skip));
-    conn->writing = true;
-    conn->write.data = conn;
-    taken = uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &all, 1, on_written);
-    if (taken != 0) {
-        conn->writing = false;
-        conn_fail_broken(conn, taken);
+    } else {
+        write_rest(conn, from, (size_t)taken);
     }
 }
 
@@ -453,7 +468,7 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
             conn->where);
     buf_init(&conn->out, options->unsent_max);
     buf_init(&conn->wire, SIZE_MAX / 2);
-    buf_init(&conn->inflight, options->unsent_max);
+    buf_init(&conn->leaving, options->unsent_max);
     BUG_ON(uv_timer_init(loop, &conn->timer) != 0 || uv_idle_init(loop, &conn->idle) != 0);
     conn->timer.data = conn;
     conn->idle.data = conn;

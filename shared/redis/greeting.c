@@ -55,6 +55,20 @@ static int refuse_credentials(const struct url *url, const char *where, struct e
                    where, user);
 }
 
+/* Does the server say that it cannot serve yet? */
+static bool is_not_ready(const struct redisReply *reply)
+{
+    static const char *const words[] = {"LOADING", "MASTERDOWN", "BUSY",
+                                        "ERR max number of clients"};
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (reply_is_error(reply, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int greeting_check(const struct redisReply *reply, const struct url *url, const char *where,
                    struct err *err)
 {
@@ -87,8 +101,7 @@ int greeting_check(const struct redisReply *reply, const struct url *url, const 
                        "its configuration",
                        where);
     }
-    if (reply_is_error(reply, "LOADING") || reply_is_error(reply, "MASTERDOWN") ||
-        reply_is_error(reply, "BUSY") || reply_is_error(reply, "ERR max number of clients")) {
+    if (is_not_ready(reply)) {
         return err_set(err, ERR_DOWN, "%s is not ready yet: %.200s", where, reply->str);
     }
     return err_set(err, ERR_REPLY, "%s refuses the greeting: %.200s", where, reply->str);
