@@ -41,7 +41,16 @@ static bool parse_json(struct slice payload, struct send_payload *out)
     if (payload.len < 2 || payload.len > MAX_JSON_BYTES || payload.ptr[0] != '{') {
         return false;
     }
-    cJSON *object = cJSON_ParseWithLength(payload.ptr, payload.len);
+    const char *end = NULL;
+    cJSON *object = cJSON_ParseWithLengthOpts(payload.ptr, payload.len, &end, 0);
+    while (object != NULL && end < payload.ptr + payload.len && strchr(" \t\r\n", *end) != NULL &&
+           *end != '\0') {
+        end++;
+    }
+    if (object != NULL && end != payload.ptr + payload.len) {
+        cJSON_Delete(object);
+        return false;
+    }
     const cJSON *text = cJSON_GetObjectItemCaseSensitive(object, "text");
     if (!cJSON_IsObject(object) || !cJSON_IsString(text)) {
         cJSON_Delete(object);
@@ -49,6 +58,9 @@ static bool parse_json(struct slice payload, struct send_payload *out)
     }
     out->json = object;
     out->send.text = slice_of(text->valuestring);
+    if (memmem(payload.ptr, payload.len, "\\u0000", 6) != NULL) {
+        out->send.text = SLICE("\0"); /* cJSON ends the text there; the registry refuses the NUL */
+    }
     out->send.id = member(object, "id");
     out->send.reply_to = member(object, "reply_to");
     out->send.user = member(object, "user");

@@ -1,0 +1,99 @@
+/* Tokens: files good and bad; a token never shows in a message. */
+#include "node/tokens.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char path[] = "/tmp/shoal-test-tokens-XXXXXX";
+
+static int load(const char *text, struct tokens **out, struct err *err)
+{
+    snprintf(path, sizeof(path), "/tmp/shoal-test-tokens-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    int rc = tokens_load(path, out, err);
+    unlink(path);
+    return rc;
+}
+
+static void users_keep_the_order_of_the_file(void **state)
+{
+    struct tokens *t;
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(load("; the bot\nZed = oauth:abc123\n\n# other\nalice=def456\n", &t, &err), 0);
+    assert_string_equal(tokens_users(t), "zed,alice");
+    assert_true(slice_is(tokens_get(t, SLICE("zed")), "abc123"));
+    assert_true(slice_is(tokens_get(t, SLICE("alice")), "def456"));
+    assert_int_equal(tokens_get(t, SLICE("nobody")).len, 0);
+    tokens_destroy(t);
+}
+
+static void no_file_means_anonymous(void **state)
+{
+    struct tokens *t;
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(tokens_load(NULL, &t, &err), 0);
+    assert_string_equal(tokens_users(t), "");
+    tokens_destroy(t);
+}
+
+static void bad_files_are_refused_by_name_without_the_token(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *says;
+    } cases[] = {
+        {"bot\n", ":1"},
+        {"bot = \n", "token of bot"},
+        {"bot = se cret\n", "token of bot"},
+        {"bot = secret\r\nbot = secret2\n", "twice"},
+        {"not a login = secret\n", "not a Twitch login"},
+        {"[section]\nbot = secret\n", "section"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct tokens *t;
+        struct err err = {0};
+        assert_int_equal(load(cases[i].text, &t, &err), -ERR_USAGE);
+        assert_non_null(strstr(err.text, path));
+        assert_non_null(strstr(err.text, cases[i].says));
+        assert_null(strstr(err.text, "cret"));
+    }
+}
+
+static void a_missing_file_and_a_directory_are_refused(void **state)
+{
+    struct tokens *t;
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(tokens_load("/nonexistent/tokens", &t, &err), -ERR_USAGE);
+    assert_non_null(strstr(err.text, "/nonexistent/tokens"));
+    assert_int_equal(tokens_load("/tmp", &t, &err), -ERR_USAGE);
+    assert_non_null(strstr(err.text, "not a file"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(users_keep_the_order_of_the_file),
+        cmocka_unit_test(no_file_means_anonymous),
+        cmocka_unit_test(bad_files_are_refused_by_name_without_the_token),
+        cmocka_unit_test(a_missing_file_and_a_directory_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
