@@ -68,3 +68,21 @@ local function setting_refused(name, value)
     return string.format('Setting %s takes a number from %d to %d%s, not "%s".', name, spec.min,
         spec.max, spec.off and (', or ' .. spec.off) or '', shown(value))
 end
+
+-- Not a step, writes nothing: {{name, value in force, default, what is allowed}, ...} by name.
+local function list_settings(keys)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local list = {}
+    for name, spec in pairs(SETTINGS) do
+        local allowed = 'a Twitch login, or anonymous'
+        if not spec.login then
+            allowed = spec.min .. ' to ' .. spec.max .. (spec.off and ', or ' .. spec.off or '')
+        end
+        list[#list + 1] = {name, setting(c, name), spec.default, allowed}
+    end
+    table.sort(list, function(a, b) return a[1] < b[1] end)
+    return list
+end

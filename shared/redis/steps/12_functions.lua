@@ -6,6 +6,8 @@ local function version()
 end
 
 redis.register_function{function_name = 'shoal1_version', callback = version, flags = {'no-writes'}}
+redis.register_function{function_name = 'shoal1_settings', callback = list_settings,
+    flags = {'no-writes'}}
 redis.register_function('shoal1_register', register)
 redis.register_function('shoal1_renew', renew)
 redis.register_function('shoal1_leave', leave)
