@@ -230,6 +230,14 @@ static void held(struct lease *l, const struct registry_holder *holder)
                  "pid", log_slice(holder->pid), NULL);
     }
     l->takeover = holder->link_id;
+    if (!slice_is(holder->run_id, l->greeting.run_id)) {
+        /* Another server's client: gone for certain, and its id may be somebody else's here. The holder has
+         * the lease to come back in. */
+        l->takeover = holder->remaining_ms < 0 ? holder->link_id : 0;
+        l->again = l->takeover != 0;
+        answered(l);
+        return;
+    }
     if (holder->remaining_ms < behind) {
         if (registry_kill_link(l->registry, holder->link_id, on_killed, l) == 0) {
             return;

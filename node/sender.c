@@ -58,6 +58,7 @@ struct lane {
     uint64_t slot_ms; /* of the claimed head */
     struct send *queue;
     bool asked; /* a registry call for the head is under way */
+    bool doubt; /* a claim of the head was not answered: it may be claimed */
 };
 
 struct sender {
@@ -161,6 +162,7 @@ static void lane_pop(struct sender *s, struct lane *lane)
     HASH_DEL(s->sends, send);
     send_free(send);
     lane->state = LANE_IDLE;
+    lane->doubt = false;
     lane->due_ms = lane->queue != NULL ? 0 : UINT64_MAX;
     if (lane->queue == NULL) {
         lane_free_if_idle(s, lane);
@@ -228,8 +230,8 @@ static void on_unclaimed(void *ctx, const struct err *err)
     struct sender *s;
     struct lane *lane = call_finish(ctx, &s);
 
-    (void)err; /* claiming anew gives an own claim back too */
     if (lane != NULL) {
+        lane->doubt = err != NULL;
         lane_retry(s, lane, LANE_IDLE, RETRY_MS);
     }
 }
@@ -246,6 +248,7 @@ static void lane_unclaim(struct sender *s, struct lane *lane)
                               slice_of(lane->queue->entry), on_unclaimed, call) != 0) {
         free(call);
         lane->asked = false;
+        lane->doubt = true;
         lane_retry(s, lane, LANE_IDLE, RETRY_MS);
     }
 }
@@ -306,6 +309,7 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
         return;
     }
     if (err != NULL) {
+        lane->doubt = true;
         lane_retry(s, lane, LANE_IDLE, RETRY_MS);
         return;
     }
@@ -365,7 +369,11 @@ static void lane_run(struct sender *s, struct lane *lane)
     }
     switch (lane->state) {
     case LANE_IDLE:
-        lane_claim(s, lane);
+        if (lane->doubt) {
+            lane_unclaim(s, lane);
+        } else {
+            lane_claim(s, lane);
+        }
         break;
     case LANE_CLAIMED:
         lane_write(s, lane);
@@ -676,6 +684,7 @@ void sender_reset(struct sender *s)
         }
         lane->state = LANE_IDLE;
         lane->asked = false;
+        lane->doubt = false;
         lane->due_ms = UINT64_MAX;
         if (lane->shard != NULL) {
             lane_unserve(s, lane);

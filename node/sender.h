@@ -11,8 +11,8 @@
  * its slot, not later than 500 ms after, and only within the lease; else send_unclaim. Twitch's answer
  * comes back through sender_on_result.
  *
- * Failure modes: the link to Redis fails before a claim is answered: claimed anew (the registry gives a
- * claim back to its own claimer). The link fails before the result is stored: stored when it is back. The
+ * Failure modes: the link to Redis fails before a claim is answered: it is taken back when the link is
+ * up again, then claimed anew. The link fails before the result is stored: stored when it is back. The
  * lease is lost: everything is forgotten; the registry has answered `unknown` for what was claimed. An
  * entry whose channel is another node's is forgotten, and found again by sender_rescan.
  *

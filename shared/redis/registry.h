@@ -114,6 +114,7 @@ struct registry_holder { /* who has the node id (register refused) */
     uint64_t link_id;
     int64_t remaining_ms; /* of its lease; negative: past it */
     uint64_t lease_ms;
+    struct slice run_id; /* of the server that link_id is of */
 };
 
 /* `picture` on success; `holder` (and neither picture nor err) where another process holds the node id. */

@@ -301,6 +301,7 @@ int reply_holder(const struct redisReply *reply, struct registry_holder *out, st
     out->link_id = reader_u64(&r);
     out->remaining_ms = reader_i64(&r);
     out->lease_ms = reader_u64(&r);
+    out->run_id = reader_slice(&r);
     return r.bad || !held ? broken(err, "register") : 0;
 }
 

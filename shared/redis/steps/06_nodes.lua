@@ -72,10 +72,11 @@ local function register(keys, a)
     watch_clock(c, lease)
     local nk = key(c, 'node', node)
     local deadline = tonumber(call('ZSCORE', key(c, 'nodes'), node) or 0)
-    local holder = call('HMGET', nk, 'incarnation', 'link', 'host', 'pid')
+    local holder = call('HMGET', nk, 'incarnation', 'link', 'host', 'pid', 'run_id')
     if holder[1] and holder[1] ~= incarnation then
         if holder[2] ~= a[10] then
-            return {'held', holder[3], holder[4], holder[2], deadline - c.now, lease}
+            return {'held', holder[3], holder[4], holder[2], deadline - c.now, lease,
+                holder[5]}
         end
         unknown_claims(c, node)
     end
