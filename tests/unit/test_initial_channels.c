@@ -1,0 +1,182 @@
+/* Initial channels: what people write, and what comes of it. Also --set pairs. */
+#include "coordinator/initial_channels.h"
+
+#include "coordinator/cluster_settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char *joined(const struct initial_channels *c)
+{
+    static char out[1024];
+    out[0] = '\0';
+    for (size_t i = 0; i < c->n; i++) {
+        snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s%.*s", i ? "," : "",
+                 (int)c->names[i].len, c->names[i].ptr);
+    }
+    return out;
+}
+
+static void check(const char *value, const char *expected)
+{
+    struct initial_channels c;
+    struct err err = {0};
+    if (initial_channels_parse(value, &c, &err) != 0) {
+        fail_msg("\"%s\": %s", value, err.text);
+    }
+    assert_string_equal(joined(&c), expected);
+    initial_channels_finish(&c);
+}
+
+static void lists_are_split_lowered_and_each_name_is_kept_once(void **state)
+{
+    (void)state;
+    check(NULL, "");
+    check("", "");
+    check(",, ,", "");
+    check("b", "b");
+    check("b,a", "b,a");
+    check("#One, TWO three", "one,two,three");
+    check("b,a,B,#a,c", "b,a,c");
+    check("a_1,abcdefghijklmnopqrstuvwxy", "a_1,abcdefghijklmnopqrstuvwxy");
+}
+
+static void names_that_are_no_channels_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"a!b",        "abcdefghijklmnopqrstuvwxyz", "##x", "#", "a.b",
+                                      "caf\xc3\xa9"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct initial_channels c;
+        struct err err = {0};
+        char value[64];
+        snprintf(value, sizeof(value), "good,%s", bad[i]);
+        assert_int_equal(initial_channels_parse(value, &c, &err), -ERR_USAGE);
+        assert_non_null(strstr(err.text, "is not a channel name"));
+    }
+}
+
+static const char *write_file(const void *text, size_t len)
+{
+    static char value[64];
+    snprintf(value, sizeof(value), "@/tmp/shoal-channels-XXXXXX");
+    int fd = mkstemp(value + 1);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, len), len);
+    close(fd);
+    return value;
+}
+
+static void a_file_holds_one_or_several_a_line_and_comments(void **state)
+{
+    (void)state;
+    static const char text[] = "# the first ones\nalpha\n  beta, Gamma # and #more\r\n\n#delta\n"
+                               "epsilon,zeta\nalpha\n# the end";
+    const char *value = write_file(text, sizeof(text) - 1);
+    check(value, "alpha,beta,gamma,epsilon,zeta");
+    unlink(value + 1);
+}
+
+static void a_bad_name_in_a_file_is_named_with_its_line(void **state)
+{
+    (void)state;
+    static const char text[] = "alpha\n# b!d\nb!d\n";
+    const char *value = write_file(text, sizeof(text) - 1);
+    struct initial_channels c;
+    struct err err = {0};
+    assert_int_equal(initial_channels_parse(value, &c, &err), -ERR_USAGE);
+    char expected[128];
+    snprintf(expected, sizeof(expected), "%s:3: \"b!d\"", value + 1);
+    assert_memory_equal(err.text, expected, strlen(expected));
+    unlink(value + 1);
+}
+
+static void files_that_are_missing_or_binary_are_refused(void **state)
+{
+    (void)state;
+    struct initial_channels c;
+    struct err err = {0};
+    assert_int_equal(initial_channels_parse("@/nonexistent/file", &c, &err), -ERR_IO);
+    assert_non_null(strstr(err.text, "/nonexistent/file"));
+    const char *value = write_file("a\0b", 3);
+    assert_int_equal(initial_channels_parse(value, &c, &err), -ERR_USAGE);
+    unlink(value + 1);
+    assert_int_equal(initial_channels_parse("@/tmp", &c, &err), -ERR_IO);
+}
+
+static void a_file_larger_than_one_read_is_read_whole(void **state)
+{
+    (void)state;
+    char *text = malloc(200000);
+    size_t len = 0;
+    for (int i = 0; i < 10000; i++) {
+        len += (size_t)sprintf(text + len, "channel_%d\n", i);
+    }
+    const char *value = write_file(text, len);
+    struct initial_channels c;
+    struct err err = {0};
+    assert_int_equal(initial_channels_parse(value, &c, &err), 0);
+    assert_int_equal(c.n, 10000);
+    assert_true(slice_is(c.names[9999], "channel_9999"));
+    initial_channels_finish(&c);
+    unlink(value + 1);
+    free(text);
+}
+
+static void splitting_stops_at_the_most_that_was_asked_for(void **state)
+{
+    (void)state;
+    struct slice names[3];
+    assert_int_equal(channel_names_split(SLICE("a b,c d e"), names, 3), 3);
+    assert_true(slice_is(names[2], "c"));
+    assert_int_equal(channel_names_split(SLICE(""), names, 3), 0);
+    assert_int_equal(channel_names_split((struct slice){0}, names, 3), 0);
+}
+
+static void settings_need_a_key_and_a_value(void **state)
+{
+    (void)state;
+    struct err err;
+    assert_int_equal(cluster_setting_check("channels_per_shard=25", &err), 0);
+    assert_int_equal(cluster_setting_check("user=a=b", &err), 0);
+    assert_int_equal(cluster_setting_check("foo", &err), -ERR_USAGE);
+    assert_int_equal(cluster_setting_check("=1", &err), -ERR_USAGE);
+    assert_int_equal(cluster_setting_check("foo=", &err), -ERR_USAGE);
+    assert_int_equal(cluster_setting_check("Foo=1", &err), -ERR_USAGE);
+    assert_int_equal(cluster_setting_check("", &err), -ERR_USAGE);
+}
+
+static void a_setting_given_twice_counts_as_given_last(void **state)
+{
+    (void)state;
+    struct slice pairs[6];
+    size_t n = cluster_setting_add(pairs, 0, "a=1");
+    n = cluster_setting_add(pairs, n, "b=2");
+    n = cluster_setting_add(pairs, n, "a=3");
+    assert_int_equal(n, 4);
+    assert_true(slice_is(pairs[0], "a"));
+    assert_true(slice_is(pairs[1], "3"));
+    assert_true(slice_is(pairs[3], "2"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_are_split_lowered_and_each_name_is_kept_once),
+        cmocka_unit_test(names_that_are_no_channels_are_refused_by_name),
+        cmocka_unit_test(a_file_holds_one_or_several_a_line_and_comments),
+        cmocka_unit_test(a_bad_name_in_a_file_is_named_with_its_line),
+        cmocka_unit_test(files_that_are_missing_or_binary_are_refused),
+        cmocka_unit_test(a_file_larger_than_one_read_is_read_whole),
+        cmocka_unit_test(splitting_stops_at_the_most_that_was_asked_for),
+        cmocka_unit_test(settings_need_a_key_and_a_value),
+        cmocka_unit_test(a_setting_given_twice_counts_as_given_last),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
