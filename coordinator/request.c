@@ -82,12 +82,6 @@ void request_destroy(struct request *r)
     }
 }
 
-/* Ops of the configure step that only the leader itself may ask for. */
-static bool is_for_leader_only(struct slice op)
-{
-    return slice_is(op, "setup") || slice_is(op, "create") || slice_is(op, "senders");
-}
-
 int request_send(const struct request *r, struct registry *registry,
                  const struct registry_leader *me, registry_word_cb cb, void *ctx)
 {
@@ -100,7 +94,5 @@ int request_send(const struct request *r, struct registry *registry,
     case REQUEST_CONFIGURE:
         break;
     }
-    /* No op of that name exists, so the step refuses it as unknown. */
-    struct slice op = is_for_leader_only(r->op) ? SLICE("(reserved)") : r->op;
-    return registry_configure(registry, me, &request, op, r->args, r->nargs, cb, ctx);
+    return registry_configure(registry, me, &request, r->op, r->args, r->nargs, cb, ctx);
 }

@@ -1,6 +1,6 @@
 -- Requests: joins and parts, and the one reply to each.
 
--- What a request is answered under; one that came without a usable id is known by its entry.
+-- What a request is answered under: its own id, or its entry where it has none that can be used.
 local function request_id(entry, id)
     if id == '' or #id > MAX_ID then
         return entry
@@ -8,9 +8,17 @@ local function request_id(entry, id)
     return id
 end
 
--- The reply to request `id`, if it was answered before; "gone" if its entry is no longer there.
+-- The one reply: kept, published, and the entry is gone.
+local function request_reply(c, entry, id, text)
+    call('SET', key(c, 'reply', id), text, 'EX', REPLY_SECONDS)
+    call('PUBLISH', c.topic .. 'replies', text)
+    call('XDEL', key(c, 'requests'), entry)
+end
+
+-- The reply to request `id`, if it was answered before or cannot be carried out under the id it gives;
+-- "gone" if its entry is no longer there.
 -- Requests of the leader itself (setup, waiting channels) have no entry and no id.
-local function request_begin(c, entry, id)
+local function request_begin(c, entry, id, given)
     if entry == '' then
         return nil
     end
@@ -21,6 +29,10 @@ local function request_begin(c, entry, id)
     if reply then
         call('XDEL', key(c, 'requests'), entry)
         call('PUBLISH', c.topic .. 'replies', reply)
+    elseif #given > MAX_ID then
+        reply = cjson.encode({ok = false, id = id, error = 'The id of a request has at most ' ..
+            MAX_ID .. ' bytes; this one was longer, so the reply is under its entry.'})
+        request_reply(c, entry, id, reply)
     end
     return reply
 end
@@ -30,9 +42,7 @@ local function request_end(c, entry, id, op, reply)
     reply.op = op
     local text = cjson.encode(reply)
     if entry ~= '' then
-        call('SET', key(c, 'reply', id), text, 'EX', REPLY_SECONDS)
-        call('PUBLISH', c.topic .. 'replies', text)
-        call('XDEL', key(c, 'requests'), entry)
+        request_reply(c, entry, id, text)
     end
     hint(c)
     return {'done', text}
@@ -240,7 +250,7 @@ local function assign(keys, a)
         return deposed
     end
     local entry, id, mode = a[3], request_id(a[3], a[4]), a[5]
-    local before = request_begin(c, entry, id)
+    local before = request_begin(c, entry, id, a[4])
     if before then
         return before == 'gone' and {'gone'} or {'again', before}
     end
@@ -340,7 +350,7 @@ local function release(keys, a)
         return deposed
     end
     local entry, id, mode = a[3], request_id(a[3], a[4]), a[5]
-    local before = request_begin(c, entry, id)
+    local before = request_begin(c, entry, id, a[4])
     if before then
         return before == 'gone' and {'gone'} or {'again', before}
     end

@@ -31,6 +31,13 @@ local function add_shard(keys, a)
     return {'added', node}
 end
 
+local function unknown_op(op)
+    return 'Unknown op "' .. shown(op) .. '"; ops are join, part, set, unset, start and stop.'
+end
+
+-- What the leader does by itself, and no request may ask for.
+local LEADERS_OPS = {create = true, setup = true, senders = true}
+
 -- configure: incarnation token entry id op arg...
 -- op "set" name value | "unset" name | "start" | "stop" | "setup" (it is done) |
 -- "create" name value ... (settings of a cluster that has none of them yet) |
@@ -46,13 +53,15 @@ local function configure(keys, a)
         return deposed
     end
     local entry, id, op = a[3], request_id(a[3], a[4]), a[5] or ''
-    local before = request_begin(c, entry, id)
+    local before = request_begin(c, entry, id, a[4])
     if before then
         return before == 'gone' and {'gone'} or {'again', before}
     end
     local config = key(c, 'config')
     local reply = {ok = true}
-    if op == 'set' then
+    if entry ~= '' and LEADERS_OPS[op] then
+        reply = {ok = false, error = unknown_op(op)}
+    elseif op == 'set' then
         local why = setting_refused(a[6] or '', a[7] or '')
         if why then
             reply = {ok = false, error = why}
@@ -104,8 +113,7 @@ local function configure(keys, a)
             end
         end
     else
-        reply = {ok = false, error = 'Unknown op "' .. shown(op) ..
-            '"; ops are join, part, set, unset, start and stop.'}
+        reply = {ok = false, error = unknown_op(op)}
     end
     return request_end(c, entry, id, op, reply)
 end
