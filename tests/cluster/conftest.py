@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from shoal import USER, Cluster, missing_programs, wait_until
+from shoal import Cluster, missing_programs, wait_until
 
 LIMIT_SECONDS = 120
 
@@ -57,7 +57,7 @@ def bare(tmp_path, time_limit):
 def cluster(bare):
     """Redis, the simulator with a verified user, one coordinator that leads."""
     bare.start_redis()
-    bare.start_sim("--verified", USER)
+    bare.start_sim("--verified")
     bare.start_coordinator()
     wait_until(bare.leader, 10, "a coordinator leads")
     return bare

@@ -27,6 +27,8 @@ from pathlib import Path
 
 import redis
 
+from simclient import Control
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("SHOAL_BIN_DIR") or ROOT / "build" / "asan")
 NODE = BIN / "node" / "shoal-node"
@@ -35,7 +37,7 @@ CTL = BIN / "coordinator" / "shoalctl"
 SIM = BIN / "tests" / "twitch-sim"
 
 USER = "shoalbot"
-TOKEN = "0123456789abcdefghijklmnopqrst"
+TOKEN = "simtoken"
 
 # What would make tests slow is short or off; a test that is about a limit sets it.
 SETTINGS = {
@@ -299,15 +301,15 @@ class Cluster:
         assert self._redis_answers(self.redis_process, self.redis), self.redis_process.text()
 
     def start_sim(self, *args, name="sim"):
-        """twitch-sim on a free port; `port` and `url` of the process say where."""
+        """twitch-sim on free ports; `port` and `url` of the process say where, `control` is its control port."""
         port_file = self.directory / f"{name}.port"
         port_file.unlink(missing_ok=True)
         process = self._start(name, [SIM, "--port-file", port_file, *args])
-        process.port = int(
-            wait_until(
-                lambda: port_file.exists() and port_file.read_text().strip(), 10, "the simulator's port"
-            )
-        )
+        wait_until(lambda: port_file.exists() or not process.is_running(), 10, "the simulator's ports")
+        assert port_file.exists(), "twitch-sim does not start:\n" + process.text()
+        ports = dict(part.split("=") for part in port_file.read_text().split())
+        process.port = int(ports["ws"])
+        process.control = Control(int(ports["control"]))
         process.url = f"ws://127.0.0.1:{process.port}"
         if self.sim is None:
             self.sim = process

@@ -275,6 +275,9 @@ def test_a_message_goes_to_everybody_but_the_connection_that_sent_it(sim):
     entry = sim.control("received a")["messages"][0]
     assert (entry["text"], entry["nonce"], entry["reply_to"]) == ("hello wörld", "n1", "p1")
     assert entry["id"] == tags["id"] and entry["outcome"] == "said"
+    connections = sim.control("connections")["connections"]
+    assert [c["messages"] for c in connections] == [1, 0, 0]
+    assert entry["conn"] == connections[0]["id"]
 
 
 def test_one_may_send_without_having_joined(sim):

@@ -1,14 +1,13 @@
 /* The commands of the control port: a table of names and functions. What each takes is in commands.h. */
 #include "tests/twitch_sim/commands.h"
 
-#include "tests/twitch_sim/conn.h"
 #include "tests/twitch_sim/generate.h"
 #include "tests/twitch_sim/replay.h"
 #include "tests/twitch_sim/stats.h"
+#include "tests/twitch_sim/targets.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 bool command_parse(char *line, struct command *cmd)
 {
@@ -63,7 +62,7 @@ uint64_t command_number(const struct command *cmd, const char *key, uint64_t fal
     return value && slice_to_u64(slice_of(value), &n) && n <= 1000000000000000 ? n : fallback;
 }
 
-static bool has_word(const struct command *cmd, const char *word)
+bool command_has(const struct command *cmd, const char *word)
 {
     for (size_t i = 0; i < cmd->nwords; i++) {
         if (strcmp(cmd->words[i], word) == 0) {
@@ -71,195 +70,6 @@ static bool has_word(const struct command *cmd, const char *word)
         }
     }
     return false;
-}
-
-/* The connections of TARGET, in fresh memory. */
-static int find_targets(struct sim *s, const struct command *cmd, struct conn ***out, size_t *n,
-                        struct err *err)
-{
-    const char *user = command_value(cmd, "user");
-    const char *channel = command_value(cmd, "channel");
-    uint64_t id = command_number(cmd, "conn", 0);
-    uint64_t random = command_number(cmd, "random", 0);
-    struct conn *c;
-
-    if (!user && !channel && !id && !random && !has_word(cmd, "all")) {
-        return err_set(err, ERR_USAGE,
-                       "%s: whom? all, conn=ID, user=LOGIN, channel=NAME or random=N", cmd->name);
-    }
-    *out = xcalloc(s->nconns + 1, sizeof(struct conn *));
-    *n = 0;
-    DL_FOREACH(s->conns, c)
-    {
-        struct room *r = channel ? room_find(s, channel) : NULL;
-        struct membership *m = NULL;
-
-        if (r) {
-            HASH_FIND_PTR(c->rooms, &r, m);
-        }
-        if (!c->killed && !c->closing && (!id || c->id == id) && (!channel || m) &&
-            (!user || (c->user && strcmp(c->user->login, user) == 0))) {
-            (*out)[(*n)++] = c;
-        }
-    }
-    for (size_t i = 0; random && i < *n && i < random; i++) {
-        size_t j = i + rng_below(&s->rng, *n - i);
-        struct conn *swap = (*out)[i];
-
-        (*out)[i] = (*out)[j];
-        (*out)[j] = swap;
-    }
-    if (random && *n > random) {
-        *n = random;
-    }
-    return 0;
-}
-
-typedef int (*target_fn)(struct conn *c, const struct command *cmd, struct err *err);
-
-static int to_silence(struct conn *c, const struct command *cmd, struct err *err)
-{
-    uint64_t until = mono_ms() + 1000 * command_number(cmd, "s", 1800);
-
-    (void)err;
-    c->silenced_until = until;
-    return 0;
-}
-
-static int to_slow(struct conn *c, const struct command *cmd, struct err *err)
-{
-    (void)err;
-    conn_set_rates(c, command_number(cmd, "read", 0), command_number(cmd, "write", 0));
-    return 0;
-}
-
-static int to_pause(struct conn *c, const struct command *cmd, struct err *err)
-{
-    (void)err;
-    conn_pause(c, command_number(cmd, "ms", 1000));
-    return 0;
-}
-
-static int to_half_open(struct conn *c, const struct command *cmd, struct err *err)
-{
-    (void)cmd;
-    (void)err;
-    conn_set_half_open(c);
-    return 0;
-}
-
-static int to_lag(struct conn *c, const struct command *cmd, struct err *err)
-{
-    (void)err;
-    conn_set_lag(c, command_number(cmd, "ms", 0));
-    return 0;
-}
-
-static int to_swap(struct conn *c, const struct command *cmd, struct err *err)
-{
-    (void)err;
-    conn_set_swap(c, !has_word(cmd, "off"));
-    return 0;
-}
-
-static int to_disconnect(struct conn *c, const struct command *cmd, struct err *err)
-{
-    const char *how = command_value(cmd, "how");
-
-    (void)err;
-    if (c->half_open || (how && strcmp(how, "reset") == 0)) {
-        conn_kill(c);
-    } else {
-        conn_close(c);
-    }
-    return 0;
-}
-
-static int to_reconnect(struct conn *c, const struct command *cmd, struct err *err)
-{
-    (void)err;
-    if (c->caps & CAP_COMMANDS) {
-        conn_printf(c, ":" SIM_HOST " RECONNECT");
-    }
-    c->close_at = mono_ms() + command_number(cmd, "ms", c->sim->settings.reconnect_grace_ms);
-    return 0;
-}
-
-static int to_raw(struct conn *c, const struct command *cmd, struct err *err)
-{
-    const char *line = command_value(cmd, "line");
-
-    if (!line) {
-        return err_set(err, ERR_USAGE, "raw: line= is missing");
-    }
-    conn_send(c, slice_of(line));
-    return 0;
-}
-
-static int to_garbage(struct conn *c, const struct command *cmd, struct err *err)
-{
-    const struct {
-        const char *kind;
-        int first_byte; /* -1: no frame at all */
-        struct slice bytes;
-    } kinds[] = {
-        {"utf8", 0x81, SLICE(":tmi.twitch.tv NOTICE * :\xff\xfe\xc0\x80 broken\r\n")},
-        {"binary", 0x82, SLICE("\x00\x01\x02\x80\xff binary \r\n")},
-        {"nul", 0x81, SLICE("@a=b :x!x@x PRIVMSG #x :a\0b\r\n")},
-        {"cr", 0x81, SLICE("\r\r\n\n:x PRIVMSG #x :a\rb\r\n \r\n@ : \r\n@=;;= :\r\n")},
-        {"opcode", 0x8b, SLICE("unknown opcode")},
-        {"bytes", -1, SLICE("\xff\xff\xff\xff HTTP/1.1 400 Bad Request\r\n\r\n")},
-    };
-    const char *kind = command_value(cmd, "kind");
-
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (strcmp(kind ? kind : "utf8", kinds[i].kind) != 0) {
-            continue;
-        }
-        if (kinds[i].first_byte < 0) {
-            conn_send_bytes(c, kinds[i].bytes.ptr, kinds[i].bytes.len);
-        } else {
-            conn_send_frame(c, (unsigned char)kinds[i].first_byte, kinds[i].bytes.ptr,
-                            kinds[i].bytes.len);
-        }
-        return 0;
-    }
-    return err_set(err, ERR_USAGE, "garbage: kind is utf8, binary, nul, cr, opcode or bytes");
-}
-
-static int to_longline(struct conn *c, const struct command *cmd, struct err *err)
-{
-    static const char start[] = ":x!x@x.tmi.twitch.tv PRIVMSG #x :";
-    size_t len = command_number(cmd, "bytes", 100000);
-    char *line;
-
-    if (len < sizeof(start) || len > ((size_t)64 << 20)) {
-        return err_set(err, ERR_USAGE, "longline: bytes is between %zu and 64 Mi", sizeof(start));
-    }
-    line = xmalloc(len);
-    memset(line, 'x', len);
-    memcpy(line, start, sizeof(start) - 1);
-    conn_send(c, (struct slice){line, len});
-    free(line);
-    return 0;
-}
-
-static int do_targets(struct sim *s, const struct command *cmd, target_fn fn, struct json *out,
-                      struct err *err)
-{
-    struct conn **conns = NULL;
-    size_t n = 0;
-    int rc = find_targets(s, cmd, &conns, &n, err);
-
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        rc = fn(conns[i], cmd, err);
-    }
-    free(conns);
-    sim_hurry(s);
-    if (rc == 0) {
-        json_number(out, "connections", (int64_t)n);
-    }
-    return rc;
 }
 
 /* The channel of the first word. */
@@ -366,7 +176,7 @@ static int do_ban(struct sim *s, const struct command *cmd, struct json *out, st
         struct user_room *place = user_room(u, r->name, true);
 
         if (strcmp(cmd->name, "ban") == 0) {
-            place->banned = !has_word(cmd, "off");
+            place->banned = !command_has(cmd, "off");
         } else {
             place->timed_out_until = mono_ms() + 1000 * command_number(cmd, "s", 600);
         }
@@ -422,7 +232,7 @@ static int do_silence(struct sim *s, const struct command *cmd, struct json *out
     int rc;
 
     if (!login) {
-        return do_targets(s, cmd, to_silence, out, err);
+        return targets_each(s, cmd, target_silence, out, err);
     }
     rc = need_user(s, cmd, login, &u, err);
     if (rc == 0) {
@@ -435,7 +245,7 @@ static int do_outage(struct sim *s, const struct command *cmd, struct json *out,
 {
     (void)out;
     (void)err;
-    s->outage = !has_word(cmd, "off");
+    s->outage = !command_has(cmd, "off");
     return 0;
 }
 
@@ -511,18 +321,18 @@ static const struct {
     {"revoke", do_revoke, NULL},
     {"limit", do_limit, NULL},
     {"silence", do_silence, NULL},
-    {"slow", NULL, to_slow},
-    {"pause", NULL, to_pause},
-    {"half-open", NULL, to_half_open},
-    {"lag", NULL, to_lag},
-    {"swap", NULL, to_swap},
-    {"disconnect", NULL, to_disconnect},
-    {"reconnect", NULL, to_reconnect},
+    {"slow", NULL, target_slow},
+    {"pause", NULL, target_pause},
+    {"half-open", NULL, target_half_open},
+    {"lag", NULL, target_lag},
+    {"swap", NULL, target_swap},
+    {"disconnect", NULL, target_disconnect},
+    {"reconnect", NULL, target_reconnect},
     {"outage", do_outage, NULL},
     {"inject", do_inject, NULL},
-    {"raw", NULL, to_raw},
-    {"garbage", NULL, to_garbage},
-    {"longline", NULL, to_longline},
+    {"raw", NULL, target_raw},
+    {"garbage", NULL, target_garbage},
+    {"longline", NULL, target_longline},
     {"generate", do_generate, NULL},
     {"stop", do_stop, NULL},
     {"replay", do_replay, NULL},
@@ -547,7 +357,7 @@ int command_run(struct sim *s, const struct command *cmd, struct json *out, stru
     for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
         if (strcmp(cmd->name, COMMANDS[i].name) == 0) {
             return COMMANDS[i].run ? COMMANDS[i].run(s, cmd, out, err)
-                                   : do_targets(s, cmd, COMMANDS[i].target, out, err);
+                                   : targets_each(s, cmd, COMMANDS[i].target, out, err);
         }
     }
     return err_set(err, ERR_USAGE, "no command is called \"%s\": try help", cmd->name);
@@ -569,9 +379,9 @@ int command_wait(struct sim *s, const struct command *cmd, bool *done, struct er
 {
     const char *members = command_value(cmd, "members");
 
-    if (has_word(cmd, "generate")) {
+    if (command_has(cmd, "generate")) {
         *done = !generate_look(s).running;
-    } else if (has_word(cmd, "replay")) {
+    } else if (command_has(cmd, "replay")) {
         *done = replay_look(s).done;
     } else if (members) {
         uint64_t wanted;

@@ -58,6 +58,9 @@ const char *command_value(const struct command *cmd, const char *key);
 /* A numeric value within 0..10^15, or `fallback`. */
 uint64_t command_number(const struct command *cmd, const char *key, uint64_t fallback);
 
+/* Is it one of the plain words? */
+bool command_has(const struct command *cmd, const char *word);
+
 /* Carry it out and write the members of the answer (the braces and "ok" are the caller's). 0, or
  * -ERR_X. */
 int command_run(struct sim *s, const struct command *cmd, struct json *out, struct err *err);

@@ -10,6 +10,8 @@
  * connection is closed, as Twitch does. */
 #include "tests/twitch_sim/conn.h"
 
+#include "tests/twitch_sim/fault.h"
+#include "tests/twitch_sim/frame.h"
 #include "tests/twitch_sim/generate.h"
 #include "tests/twitch_sim/session.h"
 
@@ -20,47 +22,8 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-#define WIRE_BYTES    65536 /* of frames made at a time */
-#define CLOSE_MS      3000  /* for the peer to take what is queued, then the connection is reset */
-#define COALESCE_MOST 32768 /* bytes of lines that may share a message */
-
-static void queue_append(struct queue *q, const void *data, size_t len)
-{
-    if (q->head + q->len + len > q->cap) {
-        if (q->head > 0) {
-            memmove(q->data, q->data + q->head, q->len);
-            q->head = 0;
-        }
-        if (q->len + len > q->cap) {
-            q->cap = q->cap ? q->cap : 1024;
-            while (q->cap < q->len + len) {
-                q->cap *= 2;
-            }
-            q->data = xrealloc(q->data, q->cap);
-        }
-    }
-    memcpy(q->data + q->head + q->len, data, len);
-    q->len += len;
-}
-
-static void queue_consume(struct queue *q, size_t n)
-{
-    q->head += n;
-    q->len -= n;
-    if (q->len == 0) {
-        q->head = 0;
-        if (q->cap > 8192) {
-            free(q->data);
-            memset(q, 0, sizeof(*q));
-        }
-    }
-}
-
-static void queue_finish(struct queue *q)
-{
-    free(q->data);
-    memset(q, 0, sizeof(*q));
-}
+#define WIRE_BYTES 65536 /* of frames made at a time */
+#define CLOSE_MS   3000  /* for the peer to take what is queued, then the connection is reset */
 
 struct conn *conn_create(struct sim *s, struct lws *wsi, bool tls)
 {
@@ -76,22 +39,6 @@ struct conn *conn_create(struct sim *s, struct lws *wsi, bool tls)
     s->nconns++;
     s->count.connections++;
     return c;
-}
-
-static void drop_queues(struct conn *c)
-{
-    queue_finish(&c->lines);
-    queue_finish(&c->wire);
-    free(c->held);
-    c->held = NULL;
-    while (c->lagging) {
-        struct delayed *d = c->lagging;
-
-        c->lagging = d->next;
-        free(d);
-    }
-    c->lagging_last = NULL;
-    c->lagging_bytes = 0;
 }
 
 size_t conn_queued(const struct conn *c)
@@ -116,10 +63,26 @@ static void watch_congestion(struct conn *c)
     }
 }
 
+void conn_drop_queues(struct conn *c)
+{
+    queue_finish(&c->lines);
+    queue_finish(&c->wire);
+    free(c->held);
+    c->held = NULL;
+    while (c->lagging) {
+        struct delayed *d = c->lagging;
+
+        c->lagging = d->next;
+        free(d);
+    }
+    c->lagging_last = NULL;
+    c->lagging_bytes = 0;
+    watch_congestion(c);
+}
+
 void conn_destroy(struct conn *c)
 {
-    drop_queues(c);
-    watch_congestion(c);
+    conn_drop_queues(c);
     irc_splitter_finish(&c->in);
     DL_DELETE(c->sim->conns, c);
     c->sim->nconns--;
@@ -127,7 +90,7 @@ void conn_destroy(struct conn *c)
     free(c);
 }
 
-static void want_write(struct conn *c)
+void conn_want_write(struct conn *c)
 {
     if (!c->want_write && !c->half_open) {
         c->want_write = true;
@@ -149,7 +112,7 @@ static void queue_line(struct conn *c, const char *line, size_t len)
         conn_kill(c);
         return;
     }
-    want_write(c);
+    conn_want_write(c);
 }
 
 static struct delayed *delayed_make(const char *bytes, size_t len, uint64_t due)
@@ -240,110 +203,12 @@ void conn_printf(struct conn *c, const char *fmt, ...)
     conn_send(c, (struct slice){line, (size_t)n});
 }
 
-static void put_frame(struct buf *out, unsigned first_byte, const char *payload, size_t len)
-{
-    unsigned char head[10];
-    size_t n = 2;
-
-    head[0] = (unsigned char)first_byte;
-    if (len < 126) {
-        head[1] = (unsigned char)len;
-    } else if (len < 65536) {
-        head[1] = 126;
-        head[2] = (unsigned char)(len >> 8);
-        head[3] = (unsigned char)len;
-        n = 4;
-    } else {
-        head[1] = 127;
-        for (int i = 0; i < 8; i++) {
-            head[2 + i] = (unsigned char)((uint64_t)len >> (8 * (7 - i)));
-        }
-        n = 10;
-    }
-    buf_append(out, head, n);
-    buf_append(out, payload, len);
-}
-
-/* One WebSocket message, in fragments if that is set. */
-static void put_message(struct conn *c, struct buf *out, const char *payload, size_t len)
-{
-    size_t most = c->sim->settings.fragment;
-    unsigned opcode = 1;
-
-    while (most > 0 && len > 1) {
-        size_t n = 1 + rng_below(&c->sim->rng, most);
-
-        if (n >= len) {
-            break;
-        }
-        put_frame(out, opcode, payload, n);
-        opcode = 0;
-        payload += n;
-        len -= n;
-    }
-    put_frame(out, 0x80 | opcode, payload, len);
-}
-
-/* Whole lines as one message, or cut over several (between characters: each must be UTF-8). */
-static void put_lines(struct conn *c, struct buf *out, const char *lines, size_t len)
-{
-    size_t most = c->sim->settings.cut;
-
-    while (most > 0 && len > 1) {
-        size_t n = 1 + rng_below(&c->sim->rng, most);
-
-        while (n < len && ((unsigned char)lines[n] & 0xc0) == 0x80) {
-            n++;
-        }
-        if (n >= len) {
-            break;
-        }
-        put_message(c, out, lines, n);
-        lines += n;
-        len -= n;
-    }
-    put_message(c, out, lines, len);
-}
-
-/* How many bytes of whole lines the next message takes; `q` is not empty. */
-static size_t next_message(struct conn *c, const char *at, size_t left)
-{
-    size_t most = c->sim->settings.coalesce;
-    size_t lines = most > 1 ? 1 + rng_below(&c->sim->rng, most) : 1;
-    size_t len = 0;
-
-    for (size_t i = 0; i < lines && len < left && (len == 0 || len < COALESCE_MOST); i++) {
-        const char *end = memchr(at + len, '\n', left - len);
-
-        BUG_ON(!end);
-        len = (size_t)(end + 1 - at);
-    }
-    return len;
-}
-
-/* Move lines into frames, at most about `most` bytes. */
-static void frame_lines(struct conn *c, struct buf *out, size_t most)
-{
-    size_t used = 0;
-
-    while (used < c->lines.len && out->len < most) {
-        const char *at = c->lines.data + c->lines.head + used;
-        size_t len = next_message(c, at, c->lines.len - used);
-
-        put_lines(c, out, at, len);
-        used += len;
-    }
-    if (used > 0) {
-        queue_consume(&c->lines, used);
-    }
-}
-
 void conn_send_frame(struct conn *c, unsigned char first_byte, const void *payload, size_t len)
 {
     struct buf *out = &c->sim->wire;
 
     buf_clear(out);
-    put_frame(out, first_byte, payload, len);
+    frame_put(out, first_byte, payload, len);
     conn_send_bytes(c, out->data, out->len);
 }
 
@@ -361,7 +226,7 @@ void conn_send_bytes(struct conn *c, const void *bytes, size_t len)
     }
     buf_finish(&lines);
     queue_append(&c->wire, bytes, len);
-    want_write(c);
+    conn_want_write(c);
 }
 
 /* Write what is there, within the rate; false if the connection failed. */
@@ -404,7 +269,7 @@ int conn_writable(struct conn *c)
         return 0;
     }
     if (lws_partial_buffered(c->wsi)) {
-        want_write(c);
+        conn_want_write(c);
         return 0;
     }
     if (!write_some(c)) {
@@ -413,11 +278,11 @@ int conn_writable(struct conn *c)
     watch_congestion(c);
     if (conn_queued(c) > c->lagging_bytes) {
         if (c->write_rate == 0 || c->write_credit > 0) {
-            want_write(c);
+            conn_want_write(c);
         }
     } else if (c->closing && !c->lagging && !c->held) {
         if (lws_partial_buffered(c->wsi)) {
-            want_write(c);
+            conn_want_write(c);
             return 0;
         }
         lws_close_reason(c->wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
@@ -432,7 +297,7 @@ void conn_close(struct conn *c)
         c->closing = true;
         c->close_at = mono_ms() + CLOSE_MS;
         session_leave(c);
-        want_write(c);
+        conn_want_write(c);
     }
 }
 
@@ -446,79 +311,6 @@ void conn_kill(struct conn *c)
          * where libwebsockets would first wait for the peer to close. */
         connect(lws_get_socket_fd(c->wsi), &none, sizeof(none));
         lws_callback_on_writable(c->wsi);
-    }
-}
-
-void conn_set_half_open(struct conn *c)
-{
-    c->half_open = true;
-    drop_queues(c);
-    watch_congestion(c);
-    lws_rx_flow_control(c->wsi, 0);
-}
-
-void conn_set_lag(struct conn *c, uint64_t ms)
-{
-    c->lag_ms = ms;
-}
-
-void conn_set_swap(struct conn *c, bool on)
-{
-    c->swap = on;
-}
-
-void conn_set_rates(struct conn *c, uint64_t read_rate, uint64_t write_rate)
-{
-    c->read_rate = read_rate;
-    c->write_rate = write_rate;
-    c->read_credit = c->write_credit = 0;
-    want_write(c);
-}
-
-static void set_reading(struct conn *c, bool on)
-{
-    if (c->read_stopped == on) {
-        c->read_stopped = !on;
-        lws_rx_flow_control(c->wsi, on);
-    }
-}
-
-void conn_pause(struct conn *c, uint64_t ms)
-{
-    c->paused_until = mono_ms() + ms;
-    set_reading(c, false);
-}
-
-void conn_was_read(struct conn *c, size_t n)
-{
-    if (c->read_rate > 0) {
-        c->read_credit -= (int64_t)n;
-        if (c->read_credit <= 0) {
-            set_reading(c, false);
-        }
-    }
-}
-
-/* What a rate allows after `elapsed_ms` more, at most what it allows in a second. */
-static int64_t more_credit(int64_t credit, uint64_t rate, uint64_t elapsed_ms)
-{
-    credit += (int64_t)(rate * elapsed_ms / 1000 + 1);
-    return credit < (int64_t)rate ? credit : (int64_t)rate;
-}
-
-static void tick_rates(struct conn *c, uint64_t now, uint64_t elapsed_ms)
-{
-    if (c->write_rate > 0) {
-        c->write_credit = more_credit(c->write_credit, c->write_rate, elapsed_ms);
-        if (c->lines.len + c->wire.len > 0) {
-            want_write(c);
-        }
-    }
-    if (c->read_rate > 0) {
-        c->read_credit = more_credit(c->read_credit, c->read_rate, elapsed_ms);
-    }
-    if (c->read_stopped && now >= c->paused_until && (c->read_rate == 0 || c->read_credit > 0)) {
-        set_reading(c, true);
     }
 }
 
@@ -543,7 +335,7 @@ static void tick_delays(struct conn *c, uint64_t now)
         free(d);
     }
     if (c->closing) {
-        want_write(c);
+        conn_want_write(c);
     }
 }
 
@@ -574,7 +366,7 @@ bool conn_tick(struct conn *c, uint64_t now, uint64_t elapsed_ms)
     if (c->killed) {
         return false;
     }
-    tick_rates(c, now, elapsed_ms);
+    fault_tick(c, now, elapsed_ms);
     if (c->close_at && now >= c->close_at) {
         if (c->closing) {
             conn_kill(c);

@@ -7,19 +7,12 @@
 #ifndef SIM_CONN_H
 #define SIM_CONN_H
 
+#include "tests/twitch_sim/queue.h"
 #include "tests/twitch_sim/room.h"
 
 #include "shared/irc/parse.h"
 
 enum cap { CAP_TAGS = 1, CAP_COMMANDS = 2, CAP_MEMBERSHIP = 4 };
-
-/* Bytes in, bytes out. */
-struct queue {
-    char *data;
-    size_t head;
-    size_t len;
-    size_t cap;
-};
 
 /* A line that waits for its lag to pass. */
 struct delayed {
@@ -74,6 +67,7 @@ struct conn {
     bool pong_due;
     uint64_t lines_out;
     uint64_t lines_in;
+    uint64_t messages; /* PRIVMSG it sent */
 };
 
 struct conn *conn_create(struct sim *s, struct lws *wsi, bool tls);
@@ -97,14 +91,10 @@ void conn_send_bytes(struct conn *c, const void *bytes, size_t len);
 void conn_close(struct conn *c);
 void conn_kill(struct conn *c);
 
-/* Faults. */
-void conn_set_half_open(struct conn *c);
-void conn_set_lag(struct conn *c, uint64_t ms);
-void conn_set_swap(struct conn *c, bool on);
-void conn_set_rates(struct conn *c, uint64_t read_rate, uint64_t write_rate);
-void conn_pause(struct conn *c, uint64_t ms);
-/* `n` bytes were read: stop reading for a while if that was too much. */
-void conn_was_read(struct conn *c, size_t n);
+/* Ask to be called when it can be written. */
+void conn_want_write(struct conn *c);
+/* Forget all that waits to go out. */
+void conn_drop_queues(struct conn *c);
 /* Time passed: lagging lines, rates, pauses, PING. `elapsed_ms` since the last call. Returns true
  * while it needs a call every 10 ms. */
 bool conn_tick(struct conn *c, uint64_t now, uint64_t elapsed_ms);

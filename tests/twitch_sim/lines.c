@@ -5,23 +5,13 @@
  * few hundred thousand times a second. Every text is bounded by construction, and checked once. */
 #include "tests/twitch_sim/lines.h"
 
+#include "tests/twitch_sim/person.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define CROWD      2000
 #define LINE_BYTES 8192
-
-struct person {
-    char login[LOGIN_CHARS];
-    char display[64];
-    char color[8];
-    char badges[96];
-    char badge_info[32];
-    char id[16];
-    int moderator;
-    int subscriber;
-    int turbo;
-};
 
 struct lines {
     struct rng rng;
@@ -131,51 +121,13 @@ static const struct person *pick_person(struct lines *l)
     return &l->crowd[pick(l, 4) ? pick(l, CROWD / 10) : pick(l, CROWD)];
 }
 
-static void make_person(struct lines *l, struct person *p, size_t number)
-{
-    static const char *const syllables[] = {"ka",  "lo",  "mi",  "ra",  "tex", "zun", "bo", "shi",
-                                            "van", "der", "qui", "pol", "nox", "fy",  "gu", "el"};
-    static const char *const unicode[] = {"ゲーマー", "배고파", "小明", "夜更かし"};
-    size_t parts = 2 + pick(l, 3);
-
-    for (size_t i = 0; i < parts; i++) {
-        strcat(p->login, syllables[pick(l, ARRAY_LEN(syllables))]);
-    }
-    snprintf(p->login + strlen(p->login), sizeof(p->login) - strlen(p->login), "_%zu", number);
-    if (pick(l, 12) == 0) {
-        snprintf(p->display, sizeof(p->display), "%s%zu", unicode[pick(l, ARRAY_LEN(unicode))],
-                 number);
-    } else {
-        snprintf(p->display, sizeof(p->display), "%s", p->login);
-        p->display[0] = (char)(p->display[0] - 'a' + 'A');
-    }
-    if (pick(l, 10) > 0) {
-        snprintf(p->color, sizeof(p->color), "#%06X", (unsigned)pick(l, 0x1000000));
-    }
-    snprintf(p->id, sizeof(p->id), "%llu", (unsigned long long)user_id_of(p->login));
-    p->moderator = pick(l, 50) == 0;
-    p->subscriber = pick(l, 3) == 0;
-    p->turbo = pick(l, 40) == 0;
-    if (p->subscriber) {
-        unsigned months = (unsigned)pick(l, 60) + 1;
-
-        snprintf(p->badge_info, sizeof(p->badge_info), "subscriber/%u", months);
-        snprintf(p->badges, sizeof(p->badges), "%ssubscriber/%u,premium/1",
-                 p->moderator ? "moderator/1," : "", months >= 12 ? 12 : months);
-    } else if (p->moderator) {
-        strcpy(p->badges, "moderator/1,bits/1000");
-    } else if (pick(l, 4) == 0) {
-        strcpy(p->badges, "glhf-pledge/1");
-    }
-}
-
 struct lines *lines_create(uint64_t seed)
 {
     struct lines *l = xcalloc(1, sizeof(*l));
 
     rng_init(&l->rng, seed);
     for (size_t i = 0; i < CROWD; i++) {
-        make_person(l, &l->crowd[i], i);
+        person_make(&l->rng, &l->crowd[i], i);
     }
     return l;
 }
@@ -190,11 +142,10 @@ void lines_seed(struct lines *l, uint64_t seed)
     rng_init(&l->rng, seed);
 }
 
-/* A text of words into `text`; positions of emotes, in code points, into `emotes`. */
 struct text {
     char words[1024];
     size_t len;
-    char emotes[512];
+    char emotes[512]; /* the tag: places in code points */
     size_t emotes_len;
     size_t chars;
 };
@@ -293,7 +244,7 @@ static void put_reply_tags(struct lines *l)
     put_str(l, ";");
 }
 
-/* From "id=" to "user-id=", which PRIVMSG and USERNOTICE share. */
+/* "badge-info=" to "display-name=", and the end of the tags: PRIVMSG and USERNOTICE share them. */
 static void put_person_tags(struct lines *l, const struct person *p)
 {
     put_str(l, "badge-info=");

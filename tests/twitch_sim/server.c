@@ -4,7 +4,7 @@
  * frames to clients are made by conn.c. Shutdown of 4.1.6: destroy, run the loop dry, destroy again. */
 #include "tests/twitch_sim/server.h"
 
-#include "tests/twitch_sim/conn.h"
+#include "tests/twitch_sim/fault.h"
 #include "tests/twitch_sim/session.h"
 
 #include "shared/log.h"
@@ -21,7 +21,7 @@ static int on_received(struct conn *c, struct lws *wsi, const void *in, size_t l
     bool final = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
 
     session_read(c, (struct slice){in, len}, final);
-    conn_was_read(c, len);
+    fault_was_read(c, len);
     return 0;
 }
 

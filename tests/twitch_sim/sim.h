@@ -1,13 +1,13 @@
 /* Sim: what the rooms of the simulator share: settings, tables, counters, the loop.
  *
  *   server.c   libwebsockets: accepts connections, hands bytes to conn and session
- *   conn.c     a connection's way out: queue, frames, faults
+ *   conn.c     a connection's way out (queue.c), its frames (frame.c), its faults (fault.c)
  *   session.c  a connection's way in: CAP, PASS, NICK, JOIN, PART, PING
  *   speak.c    PRIVMSG: limits, refusals, who hears it
  *   room.c     channels, members, fan-out, record
  *   user.c     accounts;  limits.c  sliding windows
- *   generate.c, lines.c   made-up chat;  replay.c   recorded chat
- *   control.c, commands.c, stats.c   the control port
+ *   generate.c, lines.c, person.c   made-up chat;  replay.c   recorded chat
+ *   control.c, commands.c, targets.c, stats.c   the control port
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H

@@ -317,6 +317,7 @@ void speak_privmsg(struct conn *c, const struct irc_line *line)
         !irc_channel_normalise(line->params[0], channel, sizeof(channel))) {
         return;
     }
+    c->messages++;
     m.room = room_make(c->sim, channel);
     m.place = user_room(c->user, channel, true);
     m.moderator = user_is_moderator(c->user, channel);

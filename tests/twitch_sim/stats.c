@@ -188,6 +188,7 @@ void stats_write_connections(struct sim *s, struct json *out)
         json_bool(out, "tls", c->tls);
         json_bool(out, "half_open", c->half_open);
         number(out, "age_ms", mono_ms() - c->opened_ms);
+        number(out, "messages", c->messages);
         number(out, "lines_in", c->lines_in);
         number(out, "lines_out", c->lines_out);
         number(out, "queued_bytes", conn_queued(c));
