@@ -1,0 +1,134 @@
+-- What must hold in the registry after every step, looked at in the raw keys. KEYS[1] is the tag key,
+-- ARGV[1] the highest channels_per_shard there has been, ARGV[2] the highest max_shard_count.
+-- Answers the first few breaches as one text, or the empty one.
+local tag = KEYS[1]
+local broken = {}
+
+local function k(...)
+    return tag .. ':' .. table.concat({...}, ':')
+end
+
+local function check(good, ...)
+    if not good then
+        local words = {}
+        for i = 1, select('#', ...) do
+            words[i] = tostring((select(i, ...)))
+        end
+        broken[#broken + 1] = table.concat(words, ' ')
+    end
+end
+
+local function map(list)
+    local out = {}
+    for i = 1, #list, 2 do
+        out[list[i]] = list[i + 1]
+    end
+    return out
+end
+
+local function set(list)
+    local out = {}
+    for _, v in ipairs(list) do
+        out[v] = true
+    end
+    return out
+end
+
+local load = map(redis.call('ZRANGE', k('load'), 0, -1, 'WITHSCORES'))
+local channels = map(redis.call('HGETALL', k('channels')))
+local nodes = map(redis.call('ZRANGE', k('nodes'), 0, -1, 'WITHSCORES'))
+local free = map(redis.call('ZRANGE', k('free'), 0, -1, 'WITHSCORES'))
+local homeless = set(redis.call('SMEMBERS', k('homeless')))
+local waiting = set(redis.call('SMEMBERS', k('waiting')))
+local idle = map(redis.call('ZRANGE', k('idle'), 0, -1, 'WITHSCORES'))
+local placed, serves_of, shards, users, assigned = {}, {}, 0, {}, 0
+
+for shard, count in pairs(load) do
+    shards = shards + 1
+    local s = map(redis.call('HGETALL', k('shard', shard)))
+    count = tonumber(count)
+    check(s.user, shard, 'in load has no hash')
+    check(redis.call('SCARD', k('shard', shard, 'channels')) == count, shard, 'load', count, 'but set',
+        redis.call('SCARD', k('shard', shard, 'channels')))
+    check(tonumber(s.channels) == count, shard, 'load', count, 'but hash', s.channels)
+    check(tonumber(redis.call('ZSCORE', k('open', s.user), shard)) == count, shard, 'open and load differ')
+    check(count <= tonumber(ARGV[1]), shard, 'is above the limit:', count)
+    for _, channel in ipairs(redis.call('SMEMBERS', k('shard', shard, 'channels'))) do
+        check(channels[channel] == shard, channel, 'is in', shard, 'but assigned to', channels[channel])
+        assigned = assigned + 1
+        check(channel == s.user or redis.call('SISMEMBER', k('rooms', s.user), channel) == 1, channel,
+            'is not a room of', s.user)
+    end
+    users[s.user] = (users[s.user] or 0) + 1
+    check((s.node == '') == (homeless[shard] == true), shard, 'on', s.node, 'homeless', homeless[shard])
+    if s.node ~= '' then
+        placed[s.node] = (placed[s.node] or 0) + 1
+        check(redis.call('ZSCORE', k('node', s.node, 'shards'), shard), shard, 'is not among those of', s.node)
+        check(nodes[s.node], shard, 'is on', s.node, 'which is no node')
+    end
+    check(s.sender and load[s.sender], shard, 'has the sender', s.sender, 'which is no shard')
+    check(redis.call('SISMEMBER', k('shard', s.sender or '', 'serves'), shard) == 1, s.sender,
+        'does not know that it serves', shard)
+    local node = redis.call('HGET', k('shard', s.sender or ''), 'node')
+    if node and node ~= '' then
+        serves_of[node] = (serves_of[node] or 0) + 1
+        check(redis.call('ZSCORE', k('node', node, 'serves'), shard), node, 'does not know that it serves', shard)
+    end
+    check((idle[shard] ~= nil) == (s.closes_idle == '1' and count == 0), shard, 'idle', idle[shard],
+        'with', count)
+    check(redis.call('HGET', k('senders'), s.user), s.user, 'has shards and no default sender')
+end
+check(shards <= tonumber(ARGV[2]), 'shards', shards, 'above the limit')
+for user, n in pairs(users) do
+    check(redis.call('ZCARD', k('open', user)) == n, 'open of', user, 'has others than', n)
+    check(load[redis.call('HGET', k('senders'), user)], 'the default sender of', user, 'is no shard')
+end
+local in_sets, wanted = 0, 0
+for channel, shard in pairs(channels) do
+    wanted = wanted + 1
+    if shard ~= '' then
+        in_sets = in_sets + 1
+        check(load[shard], channel, 'is on', shard, 'which is no shard')
+        check(not waiting[channel], channel, 'waits and is on', shard)
+    else
+        check(waiting[channel], channel, 'has no shard and does not wait')
+    end
+    check(redis.call('EXISTS', k('channel', channel)) == 1, channel, 'has no state')
+end
+check(in_sets == assigned, 'channels assigned', in_sets, 'in sets', assigned)
+for channel in pairs(waiting) do
+    check(channels[channel] == '', channel, 'waits and is', channels[channel])
+end
+for shard in pairs(homeless) do
+    check(load[shard], shard, 'is homeless and no shard')
+end
+for shard in pairs(idle) do
+    check(load[shard], shard, 'is idle and no shard')
+end
+for node in pairs(nodes) do
+    local n = map(redis.call('HGETALL', k('node', node)))
+    local held = placed[node] or 0
+    check(redis.call('ZCARD', k('node', node, 'shards')) == held, node, 'lists others than', held)
+    check(redis.call('ZCARD', k('node', node, 'serves')) == (serves_of[node] or 0), node, 'serves others than',
+        serves_of[node] or 0)
+    check(tonumber(n.shards) == held, node, 'counts', n.shards, 'holds', held)
+    if n.state ~= 'leaving' and n.incarnation then
+        check(tonumber(free[node]) == tonumber(n.capacity) - held, node, 'free', free[node], 'capacity',
+            n.capacity, 'held', held)
+        check(tonumber(free[node]) >= 0, node, 'holds more than it can')
+    end
+end
+for node in pairs(free) do
+    check(nodes[node], node, 'is free and no node')
+end
+for channel, entry in pairs(map(redis.call('HGETALL', k('claims')))) do
+    local holder
+    for node in pairs(nodes) do
+        if redis.call('HEXISTS', k('node', node, 'claims'), entry) == 1 then
+            check(not holder, entry, 'is claimed by two')
+            holder = node
+        end
+    end
+    check(holder, entry, 'of', channel, 'is claimed by nobody')
+end
+return table.concat(broken, '; ', 1, math.min(#broken, 6))

@@ -1,0 +1,533 @@
+/* Registry world: the typed calls, made one at a time. */
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+extern const unsigned char registry_invariants[];
+
+static void copy(char *out, size_t size, struct slice s)
+{
+    snprintf(out, size, "%.*s", (int)s.len, s.len > 0 ? s.ptr : "");
+}
+
+/* Every callback comes through here. */
+static void answer(struct world *w, const char *word, const struct err *err)
+{
+    w->answers++;
+    w->failed = err != NULL;
+    memset(&w->err, 0, sizeof(w->err));
+    if (err != NULL) {
+        w->err = *err;
+        word = err->code == ERR_LOST ? "LOST" : "ERROR";
+        snprintf(w->rest, sizeof(w->rest), "%s", err->text);
+    }
+    snprintf(w->word, sizeof(w->word), "%s", word);
+}
+
+/* `call` is a registry_x(...) with the world as ctx. */
+#define STEP(w, call)                                                                              \
+    do {                                                                                           \
+        unsigned before_ = (w)->answers;                                                           \
+        assert_int_equal((call), 0);                                                               \
+        wait_until(&(w)->probe.t, (w)->answers > before_);                                         \
+        assert_int_equal((w)->answers, before_ + 1);                                               \
+    } while (0)
+
+static void on_raw(void *ctx, const struct redisReply *reply, const struct err *err)
+{
+    struct world *w = ctx;
+    w->rest[0] = '\0';
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER) {
+        snprintf(w->rest, sizeof(w->rest), "%lld", reply->integer);
+    } else if (reply != NULL) {
+        copy(w->rest, sizeof(w->rest), reply_slice(reply));
+    }
+    answer(w, "raw", err);
+}
+
+const char *world_ask(struct world *w, const char *fmt, ...)
+{
+    char text[1024];
+    const char *argv[64];
+    int argc = 0;
+    char *save = NULL;
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    for (char *at = strtok_r(text, " ", &save); at != NULL; at = strtok_r(NULL, " ", &save)) {
+        assert_true(argc < 64);
+        argv[argc++] = at;
+    }
+    STEP(w, link_command_argv(w->probe.link, argc, argv, NULL, on_raw, w));
+    return w->rest;
+}
+
+const char *world_eval(struct world *w, const char *script, const char *argument)
+{
+    const char *argv[] = {"EVAL", script, "1", "shoal:{t}", argument};
+    STEP(w, link_command_argv(w->probe.link, 5, argv, NULL, on_raw, w));
+    return w->rest;
+}
+
+const char *world_broken(struct world *w, unsigned most, unsigned most_shards)
+{
+    char channels[16];
+    char shards[16];
+    snprintf(channels, sizeof(channels), "%u", most);
+    snprintf(shards, sizeof(shards), "%u", most_shards);
+    const char *argv[] = {"EVAL", (const char *)registry_invariants, "1", "shoal:{t}", channels,
+                          shards};
+    STEP(w, link_command_argv(w->probe.link, 6, argv, NULL, on_raw, w));
+    return w->rest;
+}
+
+static void on_done(void *ctx, const struct err *err)
+{
+    answer(ctx, "done", err);
+}
+
+static void on_greeting(void *ctx, const struct registry_greeting *g, const struct err *err)
+{
+    struct world *w = ctx;
+    if (g != NULL) {
+        w->greeting = *g;
+    }
+    answer(w, "greeted", err);
+}
+
+void world_start(struct world *w, struct private_redis *redis)
+{
+    memset(w, 0, sizeof(*w));
+    link_probe_up(&w->probe, private_redis_port(redis));
+    w->r = registry_create(w->probe.link, "t");
+    world_ask(w, "FLUSHALL");
+    assert_string_equal(world_load(w), "done");
+    STEP(w, registry_greet(w->r, on_greeting, w));
+    assert_string_equal(w->word, "greeted");
+}
+
+void world_finish(struct world *w)
+{
+    link_probe_finish(&w->probe);
+    registry_destroy(w->r);
+}
+
+const char *world_load(struct world *w)
+{
+    STEP(w, registry_load(w->r, on_done, w));
+    return w->word;
+}
+
+const char *world_check(struct world *w)
+{
+    STEP(w, registry_check(w->r, on_done, w));
+    return w->word;
+}
+
+/* Views ------------------------------------------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static struct world_view *view_of(struct world_node *n, bool serves, struct slice id)
+{
+    for (size_t i = 0; i < n->nviews; i++) {
+        if (n->views[i].serves == serves && slice_is(id, n->views[i].id)) {
+            return &n->views[i];
+        }
+    }
+    assert_true(n->nviews < ARRAY_LEN(n->views));
+    struct world_view *v = &n->views[n->nviews++];
+    memset(v, 0, sizeof(*v));
+    v->serves = serves;
+    copy(v->id, sizeof(v->id), id);
+    return v;
+}
+
+static void view_fill(struct world_view *v, const struct registry_shard *s)
+{
+    char *names[1000];
+    size_t len = (size_t)(v->serves ? snprintf(v->text, sizeof(v->text), ">%.*s",
+                                               (int)s->sender.len, s->sender.ptr)
+                                    : snprintf(v->text, sizeof(v->text), ":%llu",
+                                               (unsigned long long)s->epoch));
+    for (size_t i = 0; i < s->nchannels; i++) {
+        names[i] = xstrndup(s->channels[i].ptr, s->channels[i].len);
+    }
+    qsort(names, s->nchannels, sizeof(names[0]), by_text);
+    for (size_t i = 0; i < s->nchannels; i++) {
+        len += (size_t)snprintf(v->text + len, sizeof(v->text) - len, ",%s", names[i]);
+        assert_true(len < sizeof(v->text));
+        free(names[i]);
+    }
+}
+
+/* Apply an answer the way a node has to. */
+static void view_update(struct world_node *n, const struct registry_picture *p)
+{
+    n->seen = (int64_t)p->rev;
+    if (!p->changed) {
+        return;
+    }
+    for (size_t i = 0; i < n->nviews; i++) {
+        n->views[i].kept = false;
+    }
+    for (size_t i = 0; i < p->nheld; i++) {
+        view_of(n, false, p->held[i])->kept = true;
+    }
+    for (size_t i = 0; i < p->nserved; i++) {
+        view_of(n, true, p->served[i])->kept = true;
+    }
+    for (size_t i = 0; i < p->nheld_changed; i++) {
+        view_fill(view_of(n, false, p->held_changed[i].id), &p->held_changed[i]);
+    }
+    for (size_t i = 0; i < p->nserved_changed; i++) {
+        view_fill(view_of(n, true, p->served_changed[i].id), &p->served_changed[i]);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < n->nviews; i++) {
+        if (n->views[i].kept) {
+            n->views[kept++] = n->views[i];
+        }
+    }
+    n->nviews = kept;
+}
+
+const char *world_node_view(struct world_node *n, char *out, size_t size)
+{
+    char *lines[ARRAY_LEN(n->views)];
+    size_t len = 0;
+    for (size_t i = 0; i < n->nviews; i++) {
+        lines[i] = xasprintf("%s%s\n", n->views[i].id, n->views[i].text);
+    }
+    qsort(lines, n->nviews, sizeof(lines[0]), by_text);
+    out[0] = '\0';
+    for (size_t i = 0; i < n->nviews; i++) {
+        len += (size_t)snprintf(out + len, size - len, "%s", lines[i]);
+        assert_true(len < size);
+        free(lines[i]);
+    }
+    return out;
+}
+
+const char *world_raw_view(struct world *w, const struct world_node *n)
+{
+    return world_eval(
+        w,
+        "local lines = {} "
+        "local function told(shard, head) "
+        "  local names = redis.call('SMEMBERS', KEYS[1] .. ':shard:' .. shard .. ':channels') "
+        "  table.sort(names) table.insert(names, 1, shard .. head) "
+        "  lines[#lines + 1] = table.concat(names, ',') .. '\\n' end "
+        "for _, shard in ipairs(redis.call('ZRANGE', KEYS[1] .. ':load', 0, -1)) do "
+        "  local s = redis.call('HMGET', KEYS[1] .. ':shard:' .. shard, 'node', 'epoch', 'sender') "
+        "  if s[1] == ARGV[1] then told(shard, ':' .. s[2]) end "
+        "  if redis.call('HGET', KEYS[1] .. ':shard:' .. s[3], 'node') == ARGV[1] then "
+        "    told(shard, '>' .. s[3]) end "
+        "end table.sort(lines) return table.concat(lines)",
+        n->name);
+}
+
+/* Nodes ------------------------------------------------------------------------------------------- */
+
+void world_node(struct world_node *n, const char *name, uint64_t link_id, uint64_t capacity,
+                const char *users)
+{
+    memset(n, 0, sizeof(*n));
+    snprintf(n->name, sizeof(n->name), "%s", name);
+    snprintf(n->users, sizeof(n->users), "%s", users);
+    random_hex(n->incarnation, 16);
+    n->link_id = link_id;
+    n->capacity = capacity;
+    n->seen = -1;
+}
+
+static struct registry_node node_of(const struct world_node *n, uint64_t takeover)
+{
+    return (struct registry_node){
+        .node = n->name,
+        .incarnation = n->incarnation,
+        .link_id = n->link_id,
+        .run_id = "run",
+        .host = "host1",
+        .pid = "4711",
+        .version = "0",
+        .capacity = n->capacity,
+        .users = n->users,
+        .takeover = takeover,
+    };
+}
+
+static void on_picture(struct world *w, const struct registry_picture *picture)
+{
+    w->picture = *picture;
+    view_update(w->asking, picture);
+}
+
+static void on_register(void *ctx, const struct registry_picture *picture,
+                        const struct registry_holder *holder, const struct err *err)
+{
+    struct world *w = ctx;
+    assert_int_equal((picture != NULL) + (holder != NULL) + (err != NULL), 1);
+    w->held_by_other = holder != NULL;
+    if (picture != NULL) {
+        w->asking->nviews = 0;
+        on_picture(w, picture);
+    } else if (holder != NULL) {
+        snprintf(w->holder, sizeof(w->holder), "%.*s %.*s %llu", (int)holder->host.len,
+                 holder->host.ptr, (int)holder->pid.len, holder->pid.ptr,
+                 (unsigned long long)holder->link_id);
+        w->holder_link = holder->link_id;
+    }
+    answer(w, holder != NULL ? "held" : "current", err);
+}
+
+const char *world_register(struct world *w, struct world_node *n, uint64_t takeover)
+{
+    struct registry_node node = node_of(n, takeover);
+    w->asking = n;
+    STEP(w, registry_register(w->r, &node, on_register, w));
+    return w->word;
+}
+
+static void on_renew(void *ctx, const struct registry_picture *picture, const struct err *err)
+{
+    struct world *w = ctx;
+    if (picture != NULL) {
+        on_picture(w, picture);
+    }
+    answer(w, "current", err);
+}
+
+const char *world_renew(struct world *w, struct world_node *n, const char *report)
+{
+    struct registry_node node = node_of(n, 0);
+    w->asking = n;
+    STEP(w, registry_renew(w->r, &node, n->seen, slice_of(report), on_renew, w));
+    return w->word;
+}
+
+const char *world_leave(struct world *w, struct world_node *n)
+{
+    STEP(w, registry_leave(w->r, n->name, n->incarnation, on_done, w));
+    return w->word;
+}
+
+/* Leader ------------------------------------------------------------------------------------------ */
+
+void world_leader(struct registry_leader *me, const char *id)
+{
+    static char incarnations[16][INCARNATION_CHARS];
+    static unsigned next;
+    char *incarnation = incarnations[next++ % 16];
+    random_hex(incarnation, 16);
+    *me = (struct registry_leader){
+        .id = id,
+        .incarnation = incarnation,
+        .link_id = 1,
+        .run_id = "run",
+        .host = "host1",
+        .pid = "1",
+    };
+}
+
+static void on_lead(void *ctx, const struct registry_lead *lead, const struct err *err)
+{
+    struct world *w = ctx;
+    memset(&w->lead, 0, sizeof(w->lead));
+    w->expired[0] = '\0';
+    w->idle[0] = '\0';
+    if (lead != NULL) {
+        w->lead = *lead;
+        copy(w->leader_id, sizeof(w->leader_id), lead->leader_id);
+        copy(w->rest, sizeof(w->rest), lead->token);
+        if (lead->nexpired > 0) {
+            copy(w->expired, sizeof(w->expired), lead->expired[0].node);
+        }
+        if (lead->nidle > 0) {
+            copy(w->idle, sizeof(w->idle), lead->idle[0]);
+        }
+    }
+    answer(w, lead != NULL && lead->leading ? "leading" : "standby", err);
+}
+
+const char *world_lead(struct world *w, struct registry_leader *me)
+{
+    STEP(w, registry_lead(w->r, me, on_lead, w));
+    if (strcmp(w->word, "leading") == 0) {
+        snprintf(me->token, sizeof(me->token), "%.20s", w->rest);
+    }
+    return w->word;
+}
+
+const char *world_resign(struct world *w, struct registry_leader *me)
+{
+    STEP(w, registry_resign(w->r, me, on_done, w));
+    return w->word;
+}
+
+static void on_word(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    struct world *w = ctx;
+    char text[sizeof(w->word)];
+    copy(text, sizeof(text), word);
+    copy(w->rest, sizeof(w->rest), rest);
+    answer(w, text, err);
+}
+
+const char *world_expire(struct world *w, const struct registry_leader *me, const char *node,
+                         uint64_t link_id)
+{
+    STEP(w, registry_expire(w->r, me, slice_of(node), link_id, on_word, w));
+    return w->word;
+}
+
+const char *world_add_shard(struct world *w, const struct registry_leader *me, const char *shard,
+                            const char *user, bool closes_idle)
+{
+    STEP(w, registry_add_shard(w->r, me, shard, slice_of(user), closes_idle, on_word, w));
+    return w->word;
+}
+
+void world_begin(struct world *w, struct private_redis *redis, struct registry_leader *me,
+                 struct world_node *n, uint64_t capacity)
+{
+    world_start(w, redis);
+    world_leader(me, "c1");
+    assert_string_equal(world_lead(w, me), "leading");
+    assert_string_equal(world_configure(w, me, "", "", "set", "user,anonymous"), "done");
+    world_node(n, "n1", 1001, capacity, "anonymous");
+    assert_string_equal(world_register(w, n, 0), "current");
+}
+
+void world_end_lease(struct world *w, const struct world_node *n)
+{
+    world_ask(w, "ZADD shoal:{t}:nodes 1 %s", n->name);
+    world_ask(w, "HDEL shoal:{t}:clock grace");
+}
+
+/* Requests ---------------------------------------------------------------------------------------- */
+
+static size_t split(char *text, struct slice *out, size_t most)
+{
+    size_t n = 0;
+    char *save = NULL;
+    for (char *at = strtok_r(text, ",", &save); at != NULL; at = strtok_r(NULL, ",", &save)) {
+        assert_true(n < most);
+        out[n++] = slice_of(at);
+    }
+    return n;
+}
+
+const char *world_assign(struct world *w, const struct registry_leader *me, const char *entry,
+                         const char *id, const char *mode, const char *channels)
+{
+    static struct slice names[2000];
+    char *text = xstrdup(channels);
+    struct registry_request request = {slice_of(entry), slice_of(id)};
+    size_t n = split(text, names, ARRAY_LEN(names));
+    STEP(w, registry_assign(w->r, me, &request, mode, names, n, on_word, w));
+    free(text);
+    return w->word;
+}
+
+const char *world_release(struct world *w, const struct registry_leader *me, const char *entry,
+                          const char *id, const char *mode, const char *list)
+{
+    static struct slice names[2000];
+    char *text = xstrdup(list);
+    struct registry_request request = {slice_of(entry), slice_of(id)};
+    size_t n = split(text, names, ARRAY_LEN(names));
+    STEP(w, registry_release(w->r, me, &request, mode, names, n, on_word, w));
+    free(text);
+    return w->word;
+}
+
+const char *world_configure(struct world *w, const struct registry_leader *me, const char *entry,
+                            const char *id, const char *op, const char *args)
+{
+    struct slice words[200];
+    char *text = xstrdup(args);
+    struct registry_request request = {slice_of(entry), slice_of(id)};
+    size_t n = split(text, words, ARRAY_LEN(words));
+    STEP(w, registry_configure(w->r, me, &request, slice_of(op), words, n, on_word, w));
+    free(text);
+    return w->word;
+}
+
+/* Budgets and sends ------------------------------------------------------------------------------- */
+
+static void on_draw(void *ctx, const uint64_t *waits, size_t n, const struct err *err)
+{
+    struct world *w = ctx;
+    assert_true(n <= ARRAY_LEN(w->waits));
+    w->nwaits = n;
+    if (n > 0) {
+        memcpy(w->waits, waits, n * sizeof(waits[0]));
+    }
+    answer(w, "drawn", err);
+}
+
+const char *world_draw(struct world *w, const struct world_node *n, const char *user,
+                       const char *kind, size_t count)
+{
+    STEP(w, registry_draw(w->r, n->name, n->incarnation, slice_of(user), kind, count, on_draw, w));
+    return w->word;
+}
+
+const char *world_accept(struct world *w, const struct world_node *n, const char *channel,
+                         const char *id, const char *text)
+{
+    struct registry_send send = {
+        .channel = slice_of(channel), .id = slice_of(id), .text = slice_of(text)};
+    STEP(w, registry_send_accept(w->r, n->name, n->incarnation, &send, on_word, w));
+    return w->word;
+}
+
+static void on_claim(void *ctx, const struct registry_claim *claim, const struct err *err)
+{
+    static const char *const words[] = {
+        [CLAIM_GONE] = "gone",   [CLAIM_DONE] = "done",           [CLAIM_BUSY] = "busy",
+        [CLAIM_LATER] = "later", [CLAIM_ELSEWHERE] = "elsewhere", [CLAIMED] = "claimed",
+    };
+    struct world *w = ctx;
+    memset(&w->claim, 0, sizeof(w->claim));
+    if (claim != NULL) {
+        w->claim = *claim;
+        copy(w->claim_shard, sizeof(w->claim_shard), claim->shard);
+        copy(w->claim_text, sizeof(w->claim_text), claim->send.text);
+    }
+    answer(w, claim != NULL ? words[claim->word] : "", err);
+}
+
+const char *world_claim(struct world *w, const struct world_node *n, const char *entry)
+{
+    STEP(w, registry_send_claim(w->r, n != NULL ? n->name : "", n != NULL ? n->incarnation : "",
+                                slice_of(entry), on_claim, w));
+    return w->word;
+}
+
+const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry)
+{
+    STEP(w, registry_send_unclaim(w->r, n->name, n->incarnation, slice_of(entry), on_done, w));
+    return w->word;
+}
+
+const char *world_done(struct world *w, const struct world_node *n, const char *entry,
+                       const char *status)
+{
+    STEP(w, registry_send_done(w->r, n->name, n->incarnation, slice_of(entry), status,
+                               (struct slice){0}, (struct slice){0}, on_done, w));
+    return w->word;
+}

@@ -1,0 +1,107 @@
+/* Registry world: a cluster "t" in a private Redis, driven step by step by a test that waits for each
+ * answer. Strings of the newest answer stay in the world until the next step. */
+#ifndef SHOAL_TESTS_REGISTRY_WORLD_H
+#define SHOAL_TESTS_REGISTRY_WORLD_H
+
+#include "shared/redis/registry.h"
+#include "tests/lib/link_probe.h"
+#include "tests/lib/private_redis.h"
+
+/* A node as the test plays it, and what it believes it holds and serves: "shard:epoch:channel,...". */
+struct world_node {
+    char name[16];
+    char incarnation[INCARNATION_CHARS];
+    char users[64];
+    uint64_t link_id;
+    uint64_t capacity;
+    int64_t seen;
+    size_t nviews;
+    struct world_view {
+        bool serves;
+        bool kept; /* named by the newest answer */
+        char id[64];
+        char text[4096]; /* sorted channels, after epoch or sender */
+    } views[64];
+};
+
+struct world {
+    struct link_probe probe;
+    struct registry *r;
+    unsigned answers;
+    /* The newest answer: */
+    bool failed;
+    struct err err;
+    char word[64]; /* "" where it failed */
+    char rest[1 << 18];
+    struct registry_lead lead; /* slices not valid, but: */
+    char leader_id[64];
+    char expired[64]; /* the first of the expired nodes */
+    char idle[64];    /* the first of the idle shards */
+    struct registry_picture picture;
+    bool held_by_other;
+    char holder[128]; /* "host pid link" */
+    uint64_t holder_link;
+    uint64_t waits[1000];
+    size_t nwaits;
+    struct registry_claim claim;
+    char claim_shard[64];
+    char claim_text[64];
+    struct registry_greeting greeting;
+    struct world_node *asking; /* whose view a picture updates */
+};
+
+/* On the running Redis; load the library, empty everything. Finish closes the link. */
+void world_start(struct world *w, struct private_redis *redis);
+void world_finish(struct world *w);
+/* Start with a leader, the user "anonymous" and one live node. */
+void world_begin(struct world *w, struct private_redis *redis, struct registry_leader *me,
+                 struct world_node *n, uint64_t capacity);
+/* Do as if the lease of the node had ended. */
+void world_end_lease(struct world *w, const struct world_node *n);
+/* Any command of words between spaces, printf'd; its text (integers too), in w->rest. */
+const char *world_ask(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* EVAL of a script with one argument; the text it returns. */
+const char *world_eval(struct world *w, const char *script, const char *argument);
+/* "" or what is wrong with the registry: the first few broken invariants. `most` is the highest
+ * channels_per_shard there has been. */
+const char *world_broken(struct world *w, unsigned most, unsigned most_shards);
+
+/* Steps. Each waits for its answer and returns w->word, "LOST" for ERR_LOST, "ERROR" else. */
+const char *world_lead(struct world *w, struct registry_leader *me);
+const char *world_resign(struct world *w, struct registry_leader *me);
+void world_leader(struct registry_leader *me, const char *id); /* fills it with a new incarnation */
+void world_node(struct world_node *n, const char *name, uint64_t link_id, uint64_t capacity,
+                const char *users);
+/* "current", "held". */
+const char *world_register(struct world *w, struct world_node *n, uint64_t takeover);
+const char *world_renew(struct world *w, struct world_node *n, const char *report);
+const char *world_leave(struct world *w, struct world_node *n);
+const char *world_expire(struct world *w, const struct registry_leader *me, const char *node,
+                         uint64_t link_id);
+const char *world_add_shard(struct world *w, const struct registry_leader *me, const char *shard,
+                            const char *user, bool closes_idle);
+/* Names between commas. */
+const char *world_assign(struct world *w, const struct registry_leader *me, const char *entry,
+                         const char *id, const char *mode, const char *channels);
+const char *world_release(struct world *w, const struct registry_leader *me, const char *entry,
+                          const char *id, const char *mode, const char *names);
+const char *world_configure(struct world *w, const struct registry_leader *me, const char *entry,
+                            const char *id, const char *op, const char *args);
+/* "drawn" and w->waits. */
+const char *world_draw(struct world *w, const struct world_node *n, const char *user,
+                       const char *kind, size_t count);
+const char *world_accept(struct world *w, const struct world_node *n, const char *channel,
+                         const char *id, const char *text);
+/* The claim's word as text, and w->claim. n NULL: only expire. */
+const char *world_claim(struct world *w, const struct world_node *n, const char *entry);
+const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry);
+const char *world_done(struct world *w, const struct world_node *n, const char *entry,
+                       const char *status);
+const char *world_load(struct world *w);
+const char *world_check(struct world *w);
+
+/* What the node believes, and what the registry has for it, in the same words. */
+const char *world_node_view(struct world_node *n, char *out, size_t size);
+const char *world_raw_view(struct world *w, const struct world_node *n);
+
+#endif

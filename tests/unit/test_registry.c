@@ -1,0 +1,539 @@
+/* Registry: nodes, their leases, the leader and the library, against a real Redis. */
+#include "shared/redis/registry.h"
+
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct private_redis *redis;
+static struct world w;
+static struct registry_leader me;
+static struct world_node n1;
+
+static int start_redis(void **state)
+{
+    (void)state;
+    redis = private_redis_start(NULL);
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    private_redis_stop(redis);
+    return 0;
+}
+
+/* A leader and the node n1 with room for ten shards. */
+static int begin(void **state)
+{
+    (void)state;
+    world_begin(&w, redis, &me, &n1, 10);
+    return 0;
+}
+
+/* Whatever a test did, the invariants hold. */
+static int finish(void **state)
+{
+    (void)state;
+    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
+    world_finish(&w);
+    return 0;
+}
+
+static void set(const char *setting_and_value)
+{
+    assert_string_equal(world_configure(&w, &me, "", "", "set", setting_and_value), "done");
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+}
+
+/* The library ------------------------------------------------------------------------------------- */
+
+static void an_older_library_is_replaced(void **state)
+{
+    (void)state;
+    world_ask(&w, "FUNCTION FLUSH");
+    const char *argv[] = {
+        "FUNCTION", "LOAD",
+        "#!lua name=shoal1\n"
+        "redis.register_function('shoal1_version', function() return {'1', 0} end)"};
+    assert_int_equal(link_command_argv(w.probe.link, 3, argv, NULL, NULL, NULL), 0);
+    assert_string_equal(world_lead(&w, &me), "ERROR");
+
+    assert_string_equal(world_load(&w), "done");
+
+    assert_string_equal(world_lead(&w, &me), "leading");
+}
+
+static void a_newer_library_is_left(void **state)
+{
+    (void)state;
+    const char *argv[] = {
+        "FUNCTION", "LOAD", "REPLACE",
+        "#!lua name=shoal1\n"
+        "redis.register_function('shoal1_version', function() return {'1', 99999} end)"};
+    assert_int_equal(link_command_argv(w.probe.link, 4, argv, NULL, NULL, NULL), 0);
+
+    assert_string_equal(world_load(&w), "done");
+
+    assert_string_equal(world_lead(&w, &me), "ERROR");
+    assert_non_null(strstr(w.rest, "functions are not loaded"));
+    world_ask(&w, "FUNCTION FLUSH");
+}
+
+static void without_a_library_the_check_asks_for_a_coordinator(void **state)
+{
+    (void)state;
+    assert_string_equal(world_check(&w), "done");
+    world_ask(&w, "FUNCTION FLUSH");
+
+    assert_string_equal(world_check(&w), "ERROR");
+
+    assert_int_equal(w.err.code, ERR_REFUSED);
+    assert_non_null(strstr(w.err.text, "start shoal-coordinator"));
+}
+
+static void a_refusal_of_redis_is_told_in_its_words(void **state)
+{
+    (void)state;
+    world_ask(&w, "CONFIG SET maxmemory 1");
+    const char *word = world_lead(&w, &me);
+    assert_string_equal(word, "ERROR");
+    assert_int_equal(w.err.code, ERR_REPLY);
+    assert_non_null(strstr(w.err.text, "OOM"));
+    world_ask(&w, "CONFIG SET maxmemory 0");
+}
+
+static void the_greeting_names_link_and_server(void **state)
+{
+    (void)state;
+    char id[32];
+    snprintf(id, sizeof(id), "%s", world_ask(&w, "CLIENT ID"));
+    assert_int_equal(w.greeting.link_id, strtoull(id, NULL, 10));
+    assert_int_equal(strlen(w.greeting.run_id), 40);
+    assert_true(strchr(w.greeting.redis_version, '.') != NULL);
+}
+
+static void on_bool(void *ctx, bool yes, const struct err *err)
+{
+    assert_null(err);
+    *(int *)ctx = yes ? 1 : 0;
+}
+
+static void on_killed(void *ctx, const struct err *err)
+{
+    assert_null(err);
+    *(int *)ctx = 1;
+}
+
+static void a_killed_link_is_not_alive(void **state)
+{
+    (void)state;
+    struct world other;
+    int alive = -1;
+    int killed = -1;
+    memset(&other, 0, sizeof(other));
+    link_probe_up(&other.probe, private_redis_port(redis));
+    uint64_t id = strtoull(world_ask(&other, "CLIENT ID"), NULL, 10);
+
+    assert_int_equal(registry_link_alive(w.r, id, on_bool, &alive), 0);
+    wait_until(&w.probe.t, alive >= 0);
+    assert_int_equal(alive, 1);
+    assert_int_equal(registry_kill_link(w.r, id, on_killed, &killed), 0);
+    wait_until(&w.probe.t, killed == 1);
+    assert_int_equal(registry_link_alive(w.r, id, on_bool, &alive), 0);
+    alive = -1;
+    wait_until(&w.probe.t, alive >= 0);
+    assert_int_equal(alive, 0);
+
+    killed = -1;
+    assert_int_equal(registry_kill_link(w.r, id, on_killed, &killed), 0);
+    wait_until(&w.probe.t, killed == 1);
+    killed = -1;
+    assert_int_equal(registry_kill_link(w.r, 0, on_killed, &killed), 0);
+    wait_until(&w.probe.t, killed == 1);
+    alive = -1;
+    assert_int_equal(registry_link_alive(w.r, 0, on_bool, &alive), 0);
+    wait_until(&w.probe.t, alive >= 0);
+    assert_int_equal(alive, 0);
+    link_probe_finish(&other.probe);
+}
+
+/* The leader -------------------------------------------------------------------------------------- */
+
+static void the_second_coordinator_stands_by(void **state)
+{
+    (void)state;
+    struct registry_leader other;
+    world_leader(&other, "c2");
+    assert_string_equal(world_lead(&w, &other), "standby");
+    assert_string_equal(w.leader_id, "c1");
+    assert_in_range(w.lead.remaining_ms, 1, 3000);
+}
+
+static void after_a_resignation_the_other_leads(void **state)
+{
+    (void)state;
+    struct registry_leader other;
+    world_leader(&other, "c2");
+    assert_string_equal(world_resign(&w, &other), "done"); /* not the leader: nothing happens */
+    assert_string_equal(world_lead(&w, &me), "leading");
+
+    assert_string_equal(world_resign(&w, &me), "done");
+
+    assert_string_equal(world_lead(&w, &other), "leading");
+    assert_string_not_equal(other.token, me.token);
+}
+
+static void a_deposed_leader_is_refused(void **state)
+{
+    (void)state;
+    struct registry_leader other;
+    world_leader(&other, "c2");
+    world_ask(&w, "HSET shoal:{t}:leader deadline 1");
+    assert_string_equal(world_lead(&w, &other), "leading");
+
+    assert_string_equal(world_assign(&w, &me, "", "", "join", "foo"), "LOST");
+    assert_string_equal(world_release(&w, &me, "", "", "part", "foo"), "LOST");
+    assert_string_equal(world_configure(&w, &me, "", "", "stop", ""), "LOST");
+    assert_string_equal(world_expire(&w, &me, "n1", 1001), "LOST");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", false), "LOST");
+    assert_string_equal(world_lead(&w, &me), "standby");
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:channels"), "0");
+}
+
+static void the_leader_is_told_what_there_is_to_do(void **state)
+{
+    (void)state;
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    set("max_shard_count,1");
+    set("channels_per_shard,1");
+    world_assign(&w, &me, "", "", "initial", "foo,bar");
+    world_configure(&w, &me, "", "", "setup", "");
+
+    assert_string_equal(world_lead(&w, &me), "leading");
+
+    assert_int_equal(w.lead.nodes, 1);
+    assert_int_equal(w.lead.waiting, 1);
+    assert_int_equal(w.lead.homeless, 0);
+    assert_true(w.lead.setup_done);
+    assert_in_range(w.lead.next_deadline_ms, 1, 3000);
+    world_end_lease(&w, &n1);
+    world_lead(&w, &me);
+    assert_string_equal(w.expired, "n1");
+    assert_int_equal(w.lead.next_deadline_ms, -1);
+}
+
+/* Nodes ------------------------------------------------------------------------------------------- */
+
+static void a_second_process_with_the_node_id_is_refused_naming_the_first(void **state)
+{
+    (void)state;
+    struct world_node second;
+    world_node(&second, "n1", 1002, 5, "anonymous");
+
+    assert_string_equal(world_register(&w, &second, 0), "held");
+
+    assert_true(w.held_by_other);
+    assert_string_equal(w.holder, "host1 4711 1001");
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+    assert_string_equal(world_renew(&w, &second, ""), "LOST");
+}
+
+static void a_newcomer_takes_over_where_the_link_is_gone(void **state)
+{
+    (void)state;
+    struct world_node second;
+    world_node(&second, "n1", 1002, 5, "anonymous");
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_assign(&w, &me, "", "", "join", "foo");
+
+    assert_string_equal(world_register(&w, &second, 1001), "current");
+
+    assert_int_equal(w.picture.nheld, 1);
+    assert_string_equal(world_renew(&w, &n1, ""), "LOST");
+    assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:free n1"), "4");
+}
+
+static void an_expired_node_gives_its_shards_to_the_freest_live_node(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    struct world_node n3;
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_assign(&w, &me, "", "", "join", "foo,bar");
+    world_node(&n2, "n2", 1002, 3, "anonymous");
+    world_node(&n3, "n3", 1003, 7, "anonymous");
+    world_register(&w, &n2, 0);
+    world_register(&w, &n3, 0);
+    world_end_lease(&w, &n1);
+
+    assert_string_equal(world_expire(&w, &me, "n1", 1001), "expired");
+
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard node"), "n3");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard epoch"), "2");
+    assert_string_equal(world_renew(&w, &n3, ""), "current");
+    char view[4096];
+    assert_string_equal(world_node_view(&n3, view, sizeof(view)),
+                        "main-shard:2,bar,foo\nmain-shard>main-shard,bar,foo\n");
+    assert_string_equal(world_renew(&w, &n1, ""), "LOST");
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:node:n1"), "0");
+}
+
+static void a_shard_goes_only_to_a_node_that_can_log_in_as_its_user(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    world_node(&n2, "n2", 1002, 3, "alice,bob");
+    world_register(&w, &n2, 0);
+
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bob", false), "added");
+    assert_string_equal(w.rest, "n2");
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-1", "carol", false), "refused");
+    assert_string_equal(w.rest, "No node has room for another shard.");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bob", false), "exists");
+}
+
+static void shards_without_a_node_are_placed_when_one_registers(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_end_lease(&w, &n1);
+    assert_string_equal(world_expire(&w, &me, "n1", 1001), "expired");
+    world_lead(&w, &me);
+    assert_int_equal(w.lead.homeless, 1);
+
+    world_node(&n2, "n2", 1002, 3, "anonymous");
+    assert_string_equal(world_register(&w, &n2, 0), "current");
+
+    assert_int_equal(w.picture.nheld, 1);
+    world_lead(&w, &me);
+    assert_int_equal(w.lead.homeless, 0);
+}
+
+static void a_renewed_lease_is_not_expired(void **state)
+{
+    (void)state;
+    world_end_lease(&w, &n1);
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+    assert_string_equal(world_expire(&w, &me, "n1", 1001), "renewed");
+}
+
+static void a_node_with_another_link_by_now_is_not_expired(void **state)
+{
+    (void)state;
+    world_end_lease(&w, &n1);
+    assert_string_equal(world_expire(&w, &me, "n1", 999), "link");
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+}
+
+static void after_a_pause_nothing_expires_for_two_leases(void **state)
+{
+    (void)state;
+    set("lease_ms,300");
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+    private_redis_pause(redis);
+    test_loop_run_for(&w.probe.t, 500);
+    private_redis_resume(redis);
+
+    /* The lease is over by Redis's clock, and the expire comes before the node's renewal does. */
+    assert_string_equal(world_expire(&w, &me, "n1", 1001), "grace");
+    world_lead(&w, &me);
+    assert_int_equal(w.lead.nexpired, 0);
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+}
+
+static void after_the_clock_went_back_nothing_expires(void **state)
+{
+    (void)state;
+    world_end_lease(&w, &n1);
+    world_ask(&w, "HSET shoal:{t}:clock seen 99999999999999");
+    assert_string_equal(world_expire(&w, &me, "n1", 1001), "grace");
+}
+
+static void a_node_that_leaves_gives_its_shards_away(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    set("max_shard_count,none");
+    world_node(&n2, "n2", 1002, 200, "anonymous");
+    world_register(&w, &n2, 0);
+    for (int i = 1; i <= 120; i++) { /* more than one portion */
+        char shard[32];
+        snprintf(shard, sizeof(shard), "initial-shard-%d", i);
+        assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", false), "added");
+    }
+    struct world_node n3;
+    world_node(&n3, "n3", 1003, 200, "anonymous");
+    world_register(&w, &n3, 0);
+
+    assert_string_equal(world_leave(&w, &n2), "done");
+
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:node:n2"), "0");
+    assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:nodes n2"), "");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:homeless"), "0");
+    assert_string_equal(world_renew(&w, &n2, ""), "LOST");
+}
+
+static void a_report_is_kept_and_a_stale_one_is_not(void **state)
+{
+    (void)state;
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_assign(&w, &me, "", "", "join", "foo");
+    assert_string_equal(
+        world_renew(&w, &n1,
+                    "{\"shards\":{\"main-shard\":{\"epoch\":1,\"state\":\"ready\",\"joined\":1}},"
+                    "\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"state\":\"joined\","
+                    "\"moderator\":true}},\"node\":{\"rate\":5,\"incarnation\":\"x\"},"
+                    "\"gaps\":[{\"channel\":\"foo\",\"lines\":3}]}"),
+        "current");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard state"), "ready");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:foo state"), "joined");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:foo moderator"), "1");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:node:n1 rate"), "5");
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
+
+    assert_string_equal(
+        world_renew(&w, &n1,
+                    "{\"shards\":{\"main-shard\":{\"epoch\":7,\"state\":\"backoff\"}},"
+                    "\"channels\":{\"foo\":{\"shard\":\"other\",\"state\":\"failed\"}}}"),
+        "current");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard state"), "ready");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:foo state"), "joined");
+}
+
+static void a_broken_report_is_refused_and_odd_members_are_passed_over(void **state)
+{
+    (void)state;
+    assert_string_equal(world_renew(&w, &n1, "{"), "ERROR");
+    assert_non_null(strstr(w.rest, "BADARG"));
+    assert_string_equal(world_renew(&w, &n1,
+                                    "{\"shards\":3,\"channels\":{\"a\":null},\"gaps\":7,"
+                                    "\"node\":{\"x\":null,\"y\":{}}}"),
+                        "current");
+}
+
+struct many {
+    bool answered;
+    size_t held;
+    size_t told;
+    int64_t rev;
+};
+
+static void on_many(void *ctx, const struct registry_picture *picture, const struct err *err)
+{
+    struct many *many = ctx;
+    assert_null(err);
+    many->answered = true;
+    many->held = picture->nheld;
+    many->told = picture->nheld_changed;
+    many->rev = (int64_t)picture->rev;
+}
+
+static void a_node_with_many_shards_is_told_of_them_in_several_answers(void **state)
+{
+    (void)state;
+    struct world_node big;
+    set("max_shard_count,none");
+    world_node(&big, "big", 1002, 1000, "anonymous");
+    world_register(&w, &big, 0);
+    for (int i = 1; i <= 300; i++) {
+        char shard[32];
+        snprintf(shard, sizeof(shard), "initial-shard-%d", i);
+        world_add_shard(&w, &me, shard, "anonymous", false);
+    }
+    /* As a node that knows nothing asks, and asks again with the rev it was given. */
+    size_t told = 0;
+    int64_t seen = -1;
+    for (int asked = 0; asked < 5 && told < 300; asked++) {
+        struct many many = {0};
+        struct registry_node node = {.node = "big", .incarnation = big.incarnation, .run_id = "r"};
+        assert_int_equal(registry_renew(w.r, &node, seen, SLICE(""), on_many, &many), 0);
+        wait_until(&w.probe.t, many.answered);
+        assert_int_equal(many.held, 300);
+        assert_true(many.told <= 250);
+        told += many.told;
+        seen = many.rev;
+    }
+    assert_int_equal(told, 300);
+}
+
+static void a_start_and_a_stop_reach_the_node(void **state)
+{
+    (void)state;
+    assert_false(w.picture.stopped);
+    world_configure(&w, &me, "", "", "stop", "");
+    world_renew(&w, &n1, "");
+    assert_true(w.picture.stopped);
+    world_configure(&w, &me, "", "", "start", "");
+    world_renew(&w, &n1, "");
+    assert_false(w.picture.stopped);
+}
+
+static void senders_are_served_where_the_sending_shard_is(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    char view[4096];
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_node(&n2, "n2", 1002, 20, "anonymous,bob");
+    world_register(&w, &n2, 0);
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", false);
+    world_add_shard(&w, &me, "initial-shard-2", "bob", false);
+    world_assign(&w, &me, "", "", "join", "foo,bar");
+
+    world_configure(&w, &me, "", "", "senders",
+                    "main-shard,initial-shard-1,initial-shard-1,main-shard,"
+                    "initial-shard-2,main-shard,@anonymous,initial-shard-1,nosuch,main-shard");
+
+    world_renew(&w, &n1, "");
+    assert_string_equal(world_node_view(&n1, view, sizeof(view)),
+                        "initial-shard-1>main-shard,foo\nmain-shard:1,bar\n");
+    world_renew(&w, &n2, "");
+    assert_string_equal(world_node_view(&n2, view, sizeof(view)), world_raw_view(&w, &n2));
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:senders anonymous"), "initial-shard-1");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:initial-shard-2 sender"),
+                        "initial-shard-2"); /* nobody speaks as another user */
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_older_library_is_replaced),
+        TEST(a_newer_library_is_left),
+        TEST(without_a_library_the_check_asks_for_a_coordinator),
+        TEST(a_refusal_of_redis_is_told_in_its_words),
+        TEST(the_greeting_names_link_and_server),
+        TEST(a_killed_link_is_not_alive),
+        TEST(the_second_coordinator_stands_by),
+        TEST(after_a_resignation_the_other_leads),
+        TEST(a_deposed_leader_is_refused),
+        TEST(the_leader_is_told_what_there_is_to_do),
+        TEST(a_second_process_with_the_node_id_is_refused_naming_the_first),
+        TEST(a_newcomer_takes_over_where_the_link_is_gone),
+        TEST(an_expired_node_gives_its_shards_to_the_freest_live_node),
+        TEST(a_shard_goes_only_to_a_node_that_can_log_in_as_its_user),
+        TEST(shards_without_a_node_are_placed_when_one_registers),
+        TEST(a_renewed_lease_is_not_expired),
+        TEST(a_node_with_another_link_by_now_is_not_expired),
+        TEST(after_a_pause_nothing_expires_for_two_leases),
+        TEST(after_the_clock_went_back_nothing_expires),
+        TEST(a_node_that_leaves_gives_its_shards_away),
+        TEST(a_report_is_kept_and_a_stale_one_is_not),
+        TEST(a_broken_report_is_refused_and_odd_members_are_passed_over),
+        TEST(a_node_with_many_shards_is_told_of_them_in_several_answers),
+        TEST(a_start_and_a_stop_reach_the_node),
+        TEST(senders_are_served_where_the_sending_shard_is),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}

@@ -1,0 +1,489 @@
+/* Registry: channels, shards, settings and requests, against a real Redis. */
+#include "shared/redis/registry.h"
+
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct private_redis *redis;
+static struct world w;
+static struct registry_leader me;
+static struct world_node n1;
+
+static int start_redis(void **state)
+{
+    (void)state;
+    redis = private_redis_start(NULL);
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    private_redis_stop(redis);
+    return 0;
+}
+
+/* A leader and the node n1 with room for ten shards. */
+static int begin(void **state)
+{
+    (void)state;
+    world_begin(&w, redis, &me, &n1, 10);
+    return 0;
+}
+
+/* Whatever a test did, the invariants hold. */
+static int finish(void **state)
+{
+    (void)state;
+    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
+    world_finish(&w);
+    return 0;
+}
+
+static void set(const char *setting_and_value)
+{
+    assert_string_equal(world_configure(&w, &me, "", "", "set", setting_and_value), "done");
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+}
+
+static const char *shard_of(const char *channel)
+{
+    return world_ask(&w, "HGET shoal:{t}:channels %s", channel);
+}
+
+/* "PREFIX1,PREFIX2,...": COUNT names, to be freed. */
+static char *many(const char *prefix, unsigned count)
+{
+    char *out = xcalloc(count, 24);
+    size_t len = 0;
+    for (unsigned i = 1; i <= count; i++) {
+        len += (size_t)sprintf(out + len, "%s%s%u", i > 1 ? "," : "", prefix, i);
+    }
+    return out;
+}
+
+static void join(const char *channels)
+{
+    assert_string_equal(world_assign(&w, &me, "", "", "join", channels), "done");
+}
+
+static void join_many(const char *prefix, unsigned count)
+{
+    char *names = many(prefix, count);
+    join(names);
+    free(names);
+}
+
+/* A request in the stream; its entry. */
+static const char *request(const char *op, const char *id)
+{
+    static char entry[64];
+    snprintf(entry, sizeof(entry), "%s",
+             world_ask(&w, "XADD shoal:{t}:requests * id %s op %s", id, op));
+    return entry;
+}
+
+/* Assigning --------------------------------------------------------------------------------------- */
+
+static void a_channel_opens_the_first_shard(void **state)
+{
+    (void)state;
+    join("#Foo");
+    assert_string_equal(w.rest, "{\"refused\":{},\"assigned\":{\"foo\":\"extended-shard-1\"},"
+                                "\"id\":\"\",\"op\":\"join\",\"ok\":true}");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:foo state"), "assigned");
+}
+
+static void a_full_shard_refuses_the_26th_channel(void **state)
+{
+    (void)state;
+    set("max_shard_count,1");
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    join_many("c", 25);
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+
+    join("c26");
+
+    assert_non_null(strstr(w.rest, "\"ok\":false"));
+    assert_non_null(strstr(w.rest, "\"c26\":\"All shards are full, and the shard count limit has "
+                                   "been reached.\""));
+    assert_string_equal(shard_of("c26"), "");
+    assert_string_equal(world_broken(&w, 25, 1), "");
+}
+
+static void a_full_shard_makes_the_next_one_open(void **state)
+{
+    (void)state;
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    join_many("c", 26);
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "2");
+    assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:load extended-shard-1"), "1");
+}
+
+static void the_sixth_shard_is_refused(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= 5; i++) {
+        char shard[32];
+        snprintf(shard, sizeof(shard), "initial-shard-%d", i);
+        assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", false), "added");
+    }
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-6", "anonymous", false), "refused");
+    assert_string_equal(w.rest, "All shards are full, and the shard count limit has been reached.");
+    set("room_limit,off");
+    join_many("c", 126);
+    assert_non_null(strstr(w.rest, "\"ok\":false"));
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "5");
+    assert_string_equal(world_broken(&w, 25, 5), "");
+}
+
+static void the_least_loaded_shard_takes_the_channel(void **state)
+{
+    (void)state;
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    join("a,b,c");
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", false);
+
+    join("d");
+    assert_string_equal(shard_of("d"), "initial-shard-1");
+    join("e,f");
+    assert_string_equal(shard_of("e"), "initial-shard-1");
+    assert_string_equal(shard_of("f"), "initial-shard-1");
+    join("g,h");
+    assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:load main-shard"), "4");
+    assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:load initial-shard-1"), "4");
+}
+
+static void a_channel_asked_for_twice_stays_where_it_is(void **state)
+{
+    (void)state;
+    join("foo");
+    join("foo,#FOO,bar");
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+    assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:load extended-shard-1"), "2");
+}
+
+static void invalid_names_are_refused_and_the_others_joined(void **state)
+{
+    (void)state;
+    join("foo,b\xffr,a b,x23456789012345678901234567,#");
+    assert_non_null(strstr(w.rest, "\"ok\":false"));
+    assert_non_null(strstr(w.rest, "\"b?r\":\"Not a channel name"));
+    assert_non_null(strstr(w.rest, "\"a b\":\"Not a channel name"));
+    assert_non_null(strstr(w.rest, "\"x23456789012345678901234567\":\"Not a channel name"));
+    assert_non_null(strstr(w.rest, "\"#\":\"Not a channel name"));
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:channels"), "1");
+}
+
+static void a_thousand_channels_go_in_one_request(void **state)
+{
+    (void)state;
+    set("room_limit,off");
+    set("channels_per_shard,100");
+    set("max_shard_count,none");
+    join_many("c", 1000);
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:channels"), "1000");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "10");
+    assert_string_equal(world_broken(&w, 100, 10), "");
+}
+
+static void a_thousand_and_one_are_too_many(void **state)
+{
+    (void)state;
+    join_many("c", 1001);
+    assert_non_null(strstr(w.rest, "A join names 1 to 1000 channels."));
+    join("");
+    assert_non_null(strstr(w.rest, "A join names 1 to 1000 channels."));
+    char *names = many("c", 1001);
+    world_release(&w, &me, "", "", "part", names);
+    free(names);
+    assert_non_null(strstr(w.rest, "A part names 1 to 1000 channels."));
+}
+
+static void the_room_limit_names_user_count_and_limit(void **state)
+{
+    (void)state;
+    set("room_limit,2");
+    join("foo,bar,anonymous,baz"); /* the own channel does not count */
+    assert_non_null(strstr(w.rest,
+                           "\"baz\":\"The room limit of user anonymous has been reached: it "
+                           "is in 2 of 2 rooms.\""));
+    assert_string_equal(shard_of("anonymous"), "extended-shard-1");
+    world_release(&w, &me, "", "", "part", "foo");
+    join("baz");
+    assert_string_equal(shard_of("baz"), "extended-shard-1");
+}
+
+static void a_room_moderated_does_not_count(void **state)
+{
+    (void)state;
+    set("room_limit,1");
+    join("foo");
+    world_renew(&w, &n1,
+                "{\"channels\":{\"foo\":{\"shard\":\"extended-shard-1\","
+                "\"moderator\":1}}}");
+    join("bar");
+    assert_string_equal(shard_of("bar"), "extended-shard-1");
+    /* Put right for the check of the invariants. */
+    world_renew(&w, &n1,
+                "{\"channels\":{\"foo\":{\"shard\":\"extended-shard-1\","
+                "\"moderator\":0}}}");
+}
+
+static void without_room_on_any_node_a_join_is_refused(void **state)
+{
+    (void)state;
+    struct world_node small;
+    world_node(&small, "n1", 1002, 0, "anonymous");
+    world_register(&w, &small, 1001);
+    join("foo");
+    assert_non_null(strstr(w.rest, "\"foo\":\"No node has room for another shard.\""));
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:channels"), "0");
+}
+
+static void without_any_node_a_join_waits(void **state)
+{
+    (void)state;
+    world_leave(&w, &n1);
+    join("foo");
+    assert_non_null(strstr(w.rest, "\"waiting\":{\"foo\":\"No node is up.\"}"));
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+
+    world_node(&n1, "n1", 1002, 5, "anonymous");
+    world_register(&w, &n1, 0);
+    world_assign(&w, &me, "", "", "waiting", "");
+
+    assert_string_equal(shard_of("foo"), "extended-shard-1");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "0");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channel:foo reason"), "0");
+}
+
+static void waiting_channels_are_assigned_when_room_appears(void **state)
+{
+    (void)state;
+    set("max_shard_count,1");
+    set("channels_per_shard,2");
+    world_assign(&w, &me, "", "", "initial", "a,b,c,d");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "2");
+    world_assign(&w, &me, "", "", "waiting", "");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "2");
+    world_release(&w, &me, "", "", "part", "a");
+
+    world_assign(&w, &me, "", "", "waiting", "");
+
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "1");
+    set("channels_per_shard,none");
+    world_assign(&w, &me, "", "", "waiting", "");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "0");
+}
+
+static void an_initial_channel_that_was_parted_is_not_joined_again(void **state)
+{
+    (void)state;
+    world_assign(&w, &me, "", "", "initial", "foo,bar");
+    world_release(&w, &me, "", "", "part", "foo");
+    world_assign(&w, &me, "", "", "initial", "foo,bar,baz");
+    assert_string_equal(shard_of("foo"), "");
+    assert_string_equal(shard_of("baz"), "extended-shard-1");
+}
+
+/* Parting ----------------------------------------------------------------------------------------- */
+
+static void a_part_lets_go_and_refuses_what_is_not_joined(void **state)
+{
+    (void)state;
+    join("foo,bar");
+    world_release(&w, &me, "", "", "part", "#FOO,nope,a b");
+    assert_non_null(strstr(w.rest, "\"parted\":[\"foo\"]"));
+    assert_non_null(strstr(w.rest, "\"nope\":\"The channel is not joined.\""));
+    assert_non_null(strstr(w.rest, "\"a b\":\"Not a channel name"));
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:channels"), "1");
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:channel:foo"), "0");
+}
+
+static void idle_extended_shards_close_and_others_stay(void **state)
+{
+    (void)state;
+    set("idle_shard_ms,0");
+    set("channels_per_shard,1");
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    join("a,b");
+    world_release(&w, &me, "", "", "part", "a,b");
+    test_loop_run_for(&w.probe.t, 2);
+    world_lead(&w, &me);
+    assert_int_equal(w.lead.nidle, 1);
+    assert_string_equal(w.idle, "extended-shard-1");
+
+    world_release(&w, &me, "", "", "idle", "extended-shard-1,main-shard,nosuch");
+
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "1");
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:shard:extended-shard-1"), "0");
+    char view[4096];
+    world_renew(&w, &n1, "");
+    assert_string_equal(world_node_view(&n1, view, sizeof(view)),
+                        "main-shard:1\nmain-shard>main-shard\n");
+    join("a,b");
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:shard:extended-shard-2"), "1");
+}
+
+static void a_shard_in_use_again_does_not_close(void **state)
+{
+    (void)state;
+    join("a");
+    world_release(&w, &me, "", "", "part", "a");
+    join("b");
+    world_release(&w, &me, "", "", "idle", "extended-shard-1");
+    assert_string_equal(shard_of("b"), "extended-shard-1");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "1");
+}
+
+static void no_number_of_an_extended_shard_is_used_twice(void **state)
+{
+    (void)state;
+    world_add_shard(&w, &me, "extended-shard-3", "anonymous", true);
+    world_release(&w, &me, "", "", "idle", "extended-shard-3");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "0");
+    join("a");
+    assert_string_equal(shard_of("a"), "extended-shard-4");
+}
+
+/* Requests ---------------------------------------------------------------------------------------- */
+
+static void a_request_is_answered_once(void **state)
+{
+    (void)state;
+    char first[64];
+    char second[64];
+    snprintf(first, sizeof(first), "%s", request("join", "r1"));
+    snprintf(second, sizeof(second), "%s", request("join", "r1"));
+
+    assert_string_equal(world_assign(&w, &me, first, "r1", "join", "foo"), "done");
+    char reply[512];
+    snprintf(reply, sizeof(reply), "%.500s", w.rest);
+    assert_non_null(strstr(reply, "\"id\":\"r1\""));
+    assert_string_equal(world_assign(&w, &me, first, "r1", "join", "foo"), "gone");
+    assert_string_equal(world_assign(&w, &me, second, "r1", "join", "bar"), "again");
+
+    assert_string_equal(w.rest, reply);
+    assert_string_equal(shard_of("bar"), "");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:requests"), "0");
+    assert_string_equal(world_ask(&w, "GET shoal:{t}:reply:r1"), reply);
+    assert_in_range(atoi(world_ask(&w, "TTL shoal:{t}:reply:r1")), 3500, 3600);
+}
+
+static void requests_without_an_id_do_not_share_a_reply(void **state)
+{
+    (void)state;
+    char first[64];
+    char second[64];
+    snprintf(first, sizeof(first), "%s", request("join", "x"));
+    snprintf(second, sizeof(second), "%s", request("join", "x"));
+    assert_string_equal(world_assign(&w, &me, first, "", "join", "foo"), "done");
+    assert_string_equal(world_assign(&w, &me, second, "", "join", "bar"), "done");
+    assert_non_null(strstr(w.rest, second));
+    assert_string_equal(shard_of("bar"), "extended-shard-1");
+}
+
+static void an_unknown_op_is_refused_by_name(void **state)
+{
+    (void)state;
+    char entry[64];
+    snprintf(entry, sizeof(entry), "%s", request("jion", "r1"));
+    assert_string_equal(world_configure(&w, &me, entry, "r1", "jion", ""), "done");
+    assert_non_null(strstr(w.rest, "Unknown op \\\"jion\\\"; ops are join, part, set"));
+}
+
+/* Settings ---------------------------------------------------------------------------------------- */
+
+static void a_setting_out_of_range_is_refused_with_the_range(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *args;
+        const char *text;
+    } cases[] = {
+        {"channels_per_shard,0", "takes a number from 1 to 1000000, or none, not \\\"0\\\"."},
+        {"channels_per_shard,many", "takes a number from 1 to 1000000, or none"},
+        {"channels_per_shard,99999999999999999999", "takes a number from 1 to 1000000, or none"},
+        {"lease_ms,10", "Setting lease_ms takes a number from 300 to 60000, not"},
+        {"lease_ms,off", "takes a number from 300"},
+        {"colour,red", "Unknown setting colour; settings are: channel_message_ms, "},
+        {"user,Foo", "takes a Twitch login in lower case, or anonymous."},
+        {"user", "takes a Twitch login"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        world_configure(&w, &me, "", "", "set", cases[i].args);
+        assert_non_null(strstr(w.rest, "\"ok\":false"));
+        assert_non_null(strstr(w.rest, cases[i].text));
+    }
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:config"), "1");
+}
+
+static void an_unset_setting_has_its_default_again(void **state)
+{
+    (void)state;
+    set("lease_ms,700");
+    world_renew(&w, &n1, "");
+    assert_int_equal(w.picture.lease_ms, 700);
+    world_configure(&w, &me, "", "", "unset", "lease_ms");
+    world_renew(&w, &n1, "");
+    assert_int_equal(w.picture.lease_ms, 3000);
+    world_configure(&w, &me, "", "", "unset", "colour");
+    assert_non_null(strstr(w.rest, "Unknown setting colour"));
+}
+
+static void settings_of_a_cluster_that_is_set_up_are_only_compared(void **state)
+{
+    (void)state;
+    world_configure(&w, &me, "", "", "create", "channels_per_shard,7,lease_ms,3000");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:config channels_per_shard"), "7");
+    world_configure(&w, &me, "", "", "setup", "");
+    world_configure(&w, &me, "", "", "create", "channels_per_shard,8,room_limit,100,lease_ms,5000");
+    assert_non_null(strstr(w.rest, "\"channels_per_shard\":\"7\""));
+    assert_non_null(strstr(w.rest, "\"lease_ms\":\"3000\""));
+    assert_null(strstr(w.rest, "room_limit"));
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:config channels_per_shard"), "7");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_channel_opens_the_first_shard),
+        TEST(a_full_shard_refuses_the_26th_channel),
+        TEST(a_full_shard_makes_the_next_one_open),
+        TEST(the_sixth_shard_is_refused),
+        TEST(the_least_loaded_shard_takes_the_channel),
+        TEST(a_channel_asked_for_twice_stays_where_it_is),
+        TEST(invalid_names_are_refused_and_the_others_joined),
+        TEST(a_thousand_channels_go_in_one_request),
+        TEST(a_thousand_and_one_are_too_many),
+        TEST(the_room_limit_names_user_count_and_limit),
+        TEST(a_room_moderated_does_not_count),
+        TEST(without_room_on_any_node_a_join_is_refused),
+        TEST(without_any_node_a_join_waits),
+        TEST(waiting_channels_are_assigned_when_room_appears),
+        TEST(an_initial_channel_that_was_parted_is_not_joined_again),
+        TEST(a_part_lets_go_and_refuses_what_is_not_joined),
+        TEST(idle_extended_shards_close_and_others_stay),
+        TEST(a_shard_in_use_again_does_not_close),
+        TEST(no_number_of_an_extended_shard_is_used_twice),
+        TEST(a_request_is_answered_once),
+        TEST(requests_without_an_id_do_not_share_a_reply),
+        TEST(an_unknown_op_is_refused_by_name),
+        TEST(a_setting_out_of_range_is_refused_with_the_range),
+        TEST(an_unset_setting_has_its_default_again),
+        TEST(settings_of_a_cluster_that_is_set_up_are_only_compared),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}

@@ -1,0 +1,447 @@
+/* Registry: budgets and sends, against a real Redis. */
+#include "shared/redis/registry.h"
+
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct private_redis *redis;
+static struct world w;
+static struct registry_leader me;
+static struct world_node n1;
+
+static int start_redis(void **state)
+{
+    (void)state;
+    redis = private_redis_start(NULL);
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    private_redis_stop(redis);
+    return 0;
+}
+
+/* A leader and the node n1 with room for ten shards. */
+static int begin(void **state)
+{
+    (void)state;
+    world_begin(&w, redis, &me, &n1, 10);
+    return 0;
+}
+
+/* Whatever a test did, the invariants hold. */
+static int finish(void **state)
+{
+    (void)state;
+    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
+    world_finish(&w);
+    return 0;
+}
+
+static void set(const char *setting_and_value)
+{
+    assert_string_equal(world_configure(&w, &me, "", "", "set", setting_and_value), "done");
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+}
+
+/* As begin, with a user that may speak and the channel foo on its main-shard. */
+static int begin_sending(void **state)
+{
+    begin(state);
+    set("user,bot");
+    world_node(&n1, "n1", 1002, 10, "bot");
+    world_register(&w, &n1, 1001);
+    world_add_shard(&w, &me, "main-shard", "bot", false);
+    world_assign(&w, &me, "", "", "join", "foo");
+    return 0;
+}
+
+/* An entry in the outbox, as an application writes it. */
+static const char *outbox(const char *fields)
+{
+    static char entries[8][64];
+    static unsigned next;
+    char *entry = entries[next++ % 8];
+    snprintf(entry, 64, "%s", world_ask(&w, "XADD shoal:{t}:outbox * %s", fields));
+    return entry;
+}
+
+static const char *result(const char *id, const char *field)
+{
+    return world_ask(&w, "HGET shoal:{t}:result:%s %s", id, field);
+}
+
+/* Budgets ----------------------------------------------------------------------------------------- */
+
+static void draws_never_exceed_the_window(void **state)
+{
+    (void)state;
+    static uint64_t at[400];
+    size_t n = 0;
+    set("join_limit,7");
+    set("join_window_ms,100");
+    uint64_t start = mono_ms();
+    while (n < 60) {
+        uint64_t before = mono_ms() - start;
+        assert_string_equal(world_draw(&w, &n1, "anonymous", "join", 1 + random_below(10)),
+                            "drawn");
+        uint64_t after = mono_ms() - start;
+        for (size_t i = 0; i < w.nwaits; i++) {
+            assert_true(w.waits[i] <= 100);
+            at[n + i] = before + w.waits[i];
+            /* Seven slots earlier is a window earlier, but for the time the call took. */
+            if (n + i >= 7) {
+                assert_true(at[n + i] + (after - before) + 2 >= at[n + i - 7] + 100);
+            }
+        }
+        n += w.nwaits;
+        if (w.nwaits == 0) {
+            test_loop_run_for(&w.probe.t, 5);
+        }
+    }
+}
+
+static void a_draw_gives_a_window_and_no_more(void **state)
+{
+    (void)state;
+    world_draw(&w, &n1, "anonymous", "join", 1000);
+    assert_int_equal(w.nwaits, 40); /* 20 now, 20 in 11 s */
+    assert_int_equal(w.waits[19], 0);
+    assert_in_range(w.waits[20], 10000, 11000);
+    world_draw(&w, &n1, "anonymous", "join", 1);
+    assert_int_equal(w.nwaits, 0);
+    world_draw(&w, &n1, "other", "join", 1);
+    assert_int_equal(w.nwaits, 1); /* another user has its own */
+}
+
+static void a_budget_that_is_off_has_no_waits(void **state)
+{
+    (void)state;
+    set("join_limit,off");
+    world_draw(&w, &n1, "anonymous", "join", 500);
+    assert_int_equal(w.nwaits, 500);
+    assert_int_equal(w.waits[499], 0);
+}
+
+static void logins_come_in_a_burst_and_then_one_an_interval(void **state)
+{
+    (void)state;
+    world_draw(&w, &n1, "anonymous", "login", 20);
+    assert_int_equal(w.nwaits, 10); /* 5 at once, then every 2 s within the window of 11 s */
+    assert_int_equal(w.waits[4], 0);
+    assert_int_equal(w.waits[5], 2000);
+    assert_int_equal(w.waits[9], 10000);
+    world_draw(&w, &n1, "anonymous", "login", 1);
+    assert_int_equal(w.nwaits, 0);
+}
+
+static void a_budget_recovers_when_the_clock_went_back(void **state)
+{
+    (void)state;
+    set("join_window_ms,100");
+    world_ask(&w, "RPUSH shoal:{t}:budget:anonymous:join 99999999999999");
+    world_draw(&w, &n1, "anonymous", "join", 1);
+    assert_int_equal(w.nwaits, 1);
+    assert_int_equal(w.waits[0], 100);
+}
+
+static void only_the_holder_of_the_lease_draws(void **state)
+{
+    (void)state;
+    struct world_node stranger;
+    world_node(&stranger, "n1", 5, 1, "anonymous");
+    assert_string_equal(world_draw(&w, &stranger, "anonymous", "join", 1), "LOST");
+    assert_string_equal(world_draw(&w, &n1, "anonymous", "beer", 1), "ERROR");
+    assert_string_equal(world_draw(&w, &n1, "anonymous", "join", 0), "ERROR");
+}
+
+/* Sends ------------------------------------------------------------------------------------------- */
+
+static void a_send_gets_one_result(void **state)
+{
+    (void)state;
+    const char *entry = outbox("channel #Foo text hello id s1");
+
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_string_equal(w.claim_shard, "main-shard");
+    assert_string_equal(w.claim_text, "hello");
+    assert_int_equal(w.claim.wait_ms, 0);
+    assert_string_equal(result("s1", "status"), "claimed");
+    assert_string_equal(world_claim(&w, &n1, entry), "busy");
+    assert_string_equal(world_done(&w, &n1, entry, "sent"), "done");
+
+    assert_string_equal(result("s1", "status"), "sent");
+    assert_string_equal(world_claim(&w, &n1, entry), "gone");
+    world_done(&w, &n1, entry, "rejected"); /* not its claim any more */
+    assert_string_equal(result("s1", "status"), "sent");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:claims"), "0");
+    assert_in_range(atoi(world_ask(&w, "TTL shoal:{t}:result:s1")), 86000, 86400);
+}
+
+static void the_same_send_id_is_said_once(void **state)
+{
+    (void)state;
+    const char *first = outbox("channel foo text hello id s1");
+    const char *second = outbox("channel foo text hello id s1");
+    assert_string_equal(world_claim(&w, &n1, first), "claimed");
+    assert_string_equal(world_claim(&w, &n1, second), "busy");
+    world_done(&w, &n1, first, "sent");
+    assert_string_equal(world_claim(&w, &n1, second), "done");
+    assert_string_equal(result("s1", "status"), "sent");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
+}
+
+static void one_send_of_a_channel_is_claimed_at_a_time(void **state)
+{
+    (void)state;
+    set("channel_message_ms,off");
+    world_assign(&w, &me, "", "", "join", "bar");
+    const char *first = outbox("channel foo text 1");
+    const char *second = outbox("channel foo text 2");
+    const char *other = outbox("channel bar text 3");
+    assert_string_equal(world_claim(&w, &n1, first), "claimed");
+    assert_string_equal(world_claim(&w, &n1, second), "busy");
+    assert_string_equal(world_claim(&w, &n1, other), "claimed");
+    world_unclaim(&w, &n1, first);
+    assert_string_equal(world_claim(&w, &n1, second), "claimed");
+    world_done(&w, &n1, second, "sent");
+    world_done(&w, &n1, other, "rejected");
+    assert_string_equal(world_claim(&w, &n1, first), "claimed");
+    world_done(&w, &n1, first, "sent");
+}
+
+static void a_claim_of_a_lost_node_becomes_unknown(void **state)
+{
+    (void)state;
+    const char *entry = outbox("channel #FOO text hello id s1");
+    const char *next = outbox("channel foo text more id s2");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    world_end_lease(&w, &n1);
+    assert_string_equal(world_expire(&w, &me, "n1", 1002), "expired");
+
+    assert_string_equal(result("s1", "status"), "unknown");
+    assert_string_equal(result("s1", "reason"), "node_lost");
+    assert_string_equal(world_done(&w, &n1, entry, "sent"), "LOST");
+    struct world_node n2;
+    world_node(&n2, "n2", 1003, 5, "bot");
+    world_register(&w, &n2, 0);
+    set("channel_message_ms,off");
+    assert_string_equal(world_claim(&w, &n2, next), "claimed"); /* the channel is free again */
+    world_done(&w, &n2, next, "sent");
+}
+
+static void a_claim_taken_over_with_its_node_becomes_unknown(void **state)
+{
+    (void)state;
+    const char *entry = outbox("channel foo text hello id s1");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    world_node(&n1, "n1", 1003, 5, "bot");
+    assert_string_equal(world_register(&w, &n1, 1002), "current");
+    assert_string_equal(result("s1", "status"), "unknown");
+}
+
+static void a_claim_whose_entry_was_trimmed_still_ends(void **state)
+{
+    (void)state;
+    const char *entry = outbox("channel foo text hello id s1");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    world_ask(&w, "XTRIM shoal:{t}:outbox MAXLEN 0");
+    world_done(&w, &n1, entry, "sent");
+    assert_string_equal(result("s1", "status"), "sent");
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:claims"), "0");
+}
+
+static void a_claim_nobody_finishes_is_given_up(void **state)
+{
+    (void)state;
+    const char *entry = outbox("channel foo text hello id s1");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    world_ask(&w, "HSET shoal:{t}:result:s1 at 1000");
+    assert_string_equal(world_claim(&w, NULL, entry), "done");
+    assert_string_equal(result("s1", "status"), "unknown");
+    assert_string_equal(result("s1", "reason"), "no_word");
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:node:n1:claims"), "0");
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:claims"), "0");
+}
+
+static void a_send_too_old_expires(void **state)
+{
+    (void)state;
+    const char *entry =
+        world_ask(&w, "XADD shoal:{t}:outbox 1000-1 channel foo text hello id s1 ttl_ms 50");
+    assert_string_equal(entry, "1000-1");
+    assert_string_equal(world_claim(&w, NULL, "1000-1"), "done");
+    assert_string_equal(result("s1", "status"), "expired");
+    assert_string_equal(world_claim(&w, NULL, outbox("channel foo text fresh")), "elsewhere");
+}
+
+static void a_send_that_can_never_be_said_is_rejected_with_the_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fields;
+        const char *reason;
+    } cases[] = {
+        {"text x id s", "bad_request"},
+        {"channel foo id s", "bad_request"},
+        {"channel a.b text x id s", "bad_request"},
+        {"channel foo text x\ry id s", "bad_request"},
+        {"channel foo text x ttl_ms soon id s", "bad_request"},
+        {"channel foo text x ttl_ms 999999999999 id s", "bad_request"},
+        {"channel foo text x user carol id s", "unknown_user"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        world_ask(&w, "DEL shoal:{t}:result:s");
+        assert_string_equal(world_claim(&w, &n1, outbox(cases[i].fields)), "done");
+        assert_string_equal(result("s", "status"), "rejected");
+        assert_string_equal(result("s", "reason"), cases[i].reason);
+    }
+    set("user,anonymous");
+    assert_string_equal(world_claim(&w, &n1, outbox("channel foo text x id t")), "done");
+    assert_string_equal(result("t", "reason"), "anonymous");
+}
+
+static void a_send_is_claimed_where_its_sender_is(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    world_node(&n2, "n2", 1003, 20, "bot");
+    world_register(&w, &n2, 0);
+    const char *entry = outbox("channel foo text hello");
+    assert_string_equal(world_claim(&w, &n2, entry), "elsewhere");
+    world_add_shard(&w, &me, "initial-shard-1", "bot", false);
+    world_configure(&w, &me, "", "", "senders", "main-shard,initial-shard-1");
+    assert_string_equal(world_claim(&w, &n1, entry), "elsewhere");
+    assert_string_equal(world_claim(&w, &n2, entry), "claimed");
+    assert_string_equal(w.claim_shard, "initial-shard-1");
+    world_unclaim(&w, &n2, entry);
+    /* What nobody joined goes to the default sender. */
+    assert_string_equal(world_claim(&w, &n1, outbox("channel elsewhere text hello")), "claimed");
+    assert_string_equal(w.claim_shard, "main-shard");
+}
+
+static void messages_keep_to_their_budgets(void **state)
+{
+    (void)state;
+    const char *first = outbox("channel foo text 1");
+    assert_string_equal(world_claim(&w, &n1, first), "claimed");
+    world_done(&w, &n1, first, "sent");
+    const char *second = outbox("channel foo text 2");
+    assert_string_equal(world_claim(&w, &n1, second), "claimed");
+    assert_in_range(w.claim.wait_ms, 900, 1200); /* 1.2 s a channel */
+    world_done(&w, &n1, second, "sent");
+    const char *third = outbox("channel foo text 3");
+    assert_string_equal(world_claim(&w, &n1, third), "later");
+    assert_in_range(w.claim.wait_ms, 1900, 2400);
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":1}}}");
+    assert_string_equal(world_claim(&w, &n1, third), "claimed"); /* moderators are not held back */
+    world_done(&w, &n1, third, "sent");
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
+}
+
+static void a_send_heard_on_the_topic_becomes_an_entry(void **state)
+{
+    (void)state;
+    struct world_node stranger;
+    assert_string_equal(world_accept(&w, &n1, "foo", "s1", "hello there"), "accepted");
+    char entry[64];
+    snprintf(entry, sizeof(entry), "%.60s", w.rest);
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_string_equal(w.claim_text, "hello there");
+    world_done(&w, &n1, entry, "sent");
+    assert_string_equal(result("s1", "status"), "sent");
+    world_node(&stranger, "n1", 7, 1, "bot");
+    assert_string_equal(world_accept(&w, &stranger, "foo", "s2", "x"), "LOST");
+    assert_string_equal(world_claim(&w, &stranger, entry), "LOST");
+    assert_string_equal(world_done(&w, &n1, entry, "eaten"), "ERROR");
+}
+
+/* Streams ----------------------------------------------------------------------------------------- */
+
+struct seen {
+    bool answered;
+    size_t n;
+    char channel[64];
+    char missing[8];
+    char id[64];
+};
+
+static void on_entries(void *ctx, const struct registry_entry *entries, size_t n,
+                       const struct err *err)
+{
+    struct seen *seen = ctx;
+    assert_null(err);
+    seen->answered = true;
+    seen->n = n;
+    if (n > 0) {
+        struct slice channel = registry_field(&entries[n - 1], "channel");
+        snprintf(seen->channel, sizeof(seen->channel), "%.*s", (int)channel.len, channel.ptr);
+        assert_int_equal(registry_field(&entries[n - 1], "nosuch").len, 0);
+        snprintf(seen->id, sizeof(seen->id), "%.*s", (int)entries[n - 1].id.len,
+                 entries[n - 1].id.ptr);
+    }
+}
+
+static void entries_are_read_as_they_come(void **state)
+{
+    (void)state;
+    struct seen seen = {0};
+    outbox("channel foo text 1");
+    const char *last = outbox("channel bar text 2");
+    assert_int_equal(registry_read_stream(w.r, "outbox", "0", 10, on_entries, &seen), 0);
+    wait_until(&w.probe.t, seen.answered);
+    assert_int_equal(seen.n, 2);
+    assert_string_equal(seen.channel, "bar");
+    assert_string_equal(seen.id, last);
+
+    memset(&seen, 0, sizeof(seen));
+    assert_int_equal(registry_read_stream(w.r, "outbox", last, 10, on_entries, &seen), 0);
+    wait_until(&w.probe.t, seen.answered);
+    assert_int_equal(seen.n, 0);
+
+    memset(&seen, 0, sizeof(seen));
+    assert_int_equal(registry_scan_stream(w.r, "outbox", "-", 1, on_entries, &seen), 0);
+    wait_until(&w.probe.t, seen.answered);
+    assert_int_equal(seen.n, 1);
+    assert_string_equal(seen.channel, "foo");
+}
+
+#define TEST(name)    cmocka_unit_test_setup_teardown(name, begin, finish)
+#define SENDING(name) cmocka_unit_test_setup_teardown(name, begin_sending, finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(draws_never_exceed_the_window),
+        TEST(a_draw_gives_a_window_and_no_more),
+        TEST(a_budget_that_is_off_has_no_waits),
+        TEST(logins_come_in_a_burst_and_then_one_an_interval),
+        TEST(a_budget_recovers_when_the_clock_went_back),
+        TEST(only_the_holder_of_the_lease_draws),
+        SENDING(a_send_gets_one_result),
+        SENDING(the_same_send_id_is_said_once),
+        SENDING(one_send_of_a_channel_is_claimed_at_a_time),
+        SENDING(a_claim_of_a_lost_node_becomes_unknown),
+        SENDING(a_claim_taken_over_with_its_node_becomes_unknown),
+        SENDING(a_claim_whose_entry_was_trimmed_still_ends),
+        SENDING(a_claim_nobody_finishes_is_given_up),
+        SENDING(a_send_too_old_expires),
+        SENDING(a_send_that_can_never_be_said_is_rejected_with_the_reason),
+        SENDING(a_send_is_claimed_where_its_sender_is),
+        SENDING(messages_keep_to_their_budgets),
+        SENDING(a_send_heard_on_the_topic_becomes_an_entry),
+        SENDING(entries_are_read_as_they_come),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
