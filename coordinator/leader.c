@@ -31,6 +31,7 @@ struct leader {
     uint64_t sent_ms; /* of the question under way */
     bool preparing;   /* greeting or loading is under way */
     bool prepared;    /* this connection may be asked */
+    bool told_ready;  /* on_ready was called for this connection */
     bool asking;
     bool ask_again; /* leader_ask_now came while a question was under way */
     bool stopping;
@@ -93,13 +94,15 @@ static void on_timer(uv_timer_t *timer)
 }
 
 /* Redis refused something it should not: what the connection was prepared for no longer holds. */
-static void unprepare(struct leader *l, const char *step, const struct err *err)
+static void unprepare(struct leader *l, const struct err *err)
 {
-    log_warn("leader", "step.failed", "step", step, "error", err->text, NULL);
     l->prepared = false;
+    l->told_ready = false;
     leadership_on_failure(&l->leadership, mono_ms(), RETRY_MS);
     if (strstr(err->text, "READONLY")) {
-        link_reset(l->link, "Redis is a replica by now");
+        link_reset(l->link, "Redis is a read-only replica; redis_url should name the primary");
+    } else {
+        l->options.on_failed(l->options.ctx, err);
     }
 }
 
@@ -139,6 +142,15 @@ static void on_standby(struct leader *l, const struct registry_lead *facts)
     }
 }
 
+/* A replica greets and has the library too: only a step that was done shows that Redis is usable. */
+static void tell_ready(struct leader *l)
+{
+    if (!l->told_ready) {
+        l->told_ready = true;
+        l->options.on_ready(l->options.ctx);
+    }
+}
+
 static void on_lead(void *ctx, const struct registry_lead *facts, const struct err *err)
 {
     struct leader *l = ctx;
@@ -149,11 +161,14 @@ static void on_lead(void *ctx, const struct registry_lead *facts, const struct e
     if (err && is_link_error(err)) {
         leadership_on_failure(&l->leadership, mono_ms(), RETRY_MS);
     } else if (err) {
-        unprepare(l, "lead", err);
-    } else if (facts->leading) {
-        on_leading(l, facts);
+        unprepare(l, err);
     } else {
-        on_standby(l, facts);
+        tell_ready(l);
+        if (facts->leading) {
+            on_leading(l, facts);
+        } else {
+            on_standby(l, facts);
+        }
     }
     if (l->ask_again) {
         l->ask_again = false;
@@ -180,13 +195,11 @@ static void on_loaded(void *ctx, const struct err *err)
     }
     if (err) {
         if (!is_link_error(err)) {
-            unprepare(l, "load", err);
-            l->options.on_failed(l->options.ctx, err);
+            unprepare(l, err);
         }
     } else {
         l->prepared = true;
         leadership_ask_at(&l->leadership, mono_ms());
-        l->options.on_ready(l->options.ctx);
     }
     plan(l);
 }
@@ -200,8 +213,7 @@ static void on_greeting(void *ctx, const struct registry_greeting *g, const stru
     }
     if (err) {
         if (!is_link_error(err)) {
-            unprepare(l, "greet", err);
-            l->options.on_failed(l->options.ctx, err);
+            unprepare(l, err);
         }
     } else {
         l->me.link_id = g->link_id;
@@ -234,6 +246,7 @@ static void on_link_down(void *ctx, const struct err *why)
     struct leader *l = ctx;
     l->prepared = false;
     l->preparing = false;
+    l->told_ready = false;
     if (!l->stopping) {
         l->options.on_failed(l->options.ctx, why);
         plan(l);

@@ -20,8 +20,8 @@ struct leader_options {
     const char *tls_ca;  /* or NULL */
     const char *cluster; /* borrowed, as id is */
     const char *id;
-    void (*on_ready)(void *ctx);                         /* connected, and the library is there */
-    void (*on_failed)(void *ctx, const struct err *why); /* it is not: link, greeting or loading */
+    void (*on_ready)(void *ctx);                         /* connected, and steps are done */
+    void (*on_failed)(void *ctx, const struct err *why); /* it is not, or not any more */
     void (*on_won)(void *ctx);                           /* leads from now on */
     void (*on_facts)(void *ctx, const struct registry_lead *facts); /* each "leading" answer */
     void (*on_out)(void *ctx);                                      /* leads no more */

@@ -19,7 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROGRAM "shoal-coordinator"
+#define PROGRAM          "shoal-coordinator"
+#define TROUBLE_AGAIN_MS 60000
 
 struct coordinator {
     struct loop loop;
@@ -30,6 +31,8 @@ struct coordinator {
     struct slice *settings;
     size_t nsettings;
     struct startup startup;
+    struct err trouble; /* with Redis, as logged last; code 0: none since it was up */
+    uint64_t trouble_logged_ms;
     struct leader *leader;
     struct intake *intake;
     struct setup *setup;
@@ -67,8 +70,8 @@ static const struct option_spec specs[] = {
 
 /* Keys of the other programs, which may share the configuration file. */
 static const char *const known_elsewhere[] = {
-    "node_id",     "twitch_url",    "twitch_ca",     "shard_capacity", "tokens", "buffer_bytes",
-    "http_listen", "drain_timeout", "twitch_tls_ca", "json",           NULL};
+    "node_id",      "twitch_url",    "twitch_tls_ca", "shard_capacity", "tokens",
+    "buffer_bytes", "drain_timeout", "json",          "timeout",        NULL};
 
 static const struct options_program program = {
     .name = PROGRAM,
@@ -136,14 +139,28 @@ static void on_ready(void *ctx)
 {
     struct coordinator *c = ctx;
     startup_succeeded(&c->startup);
+    c->trouble.code = ERR_OK;
     log_info("coordinator", "redis.up", NULL);
+}
+
+/* The same trouble again and again is logged once a minute. */
+static void log_trouble(struct coordinator *c, const struct err *why)
+{
+    uint64_t now = mono_ms();
+    if (c->trouble.code == why->code && strcmp(c->trouble.text, why->text) == 0 &&
+        now - c->trouble_logged_ms < TROUBLE_AGAIN_MS) {
+        return;
+    }
+    c->trouble = *why;
+    c->trouble_logged_ms = now;
+    log_warn("coordinator", "redis.down", "error", why->text, NULL);
 }
 
 static void on_failed(void *ctx, const struct err *why)
 {
     struct coordinator *c = ctx;
     if (startup_is_over(&c->startup)) {
-        log_warn("coordinator", "redis.down", "error", why->text, NULL);
+        log_trouble(c, why);
     } else {
         startup_failed(&c->startup, why);
     }
