@@ -704,6 +704,16 @@ def test_generation_is_paced_and_can_be_stopped(sim):
     assert len(chat.sync()) == lines
 
 
+def test_lines_can_carry_the_time_for_latencies(sim):
+    chat = Chat(sim)
+    chat.join("a")
+    sim.control("generate count=50 rate=1000 only=privmsg stamp=1")
+    sim.control("wait generate")
+    stamps = [int(line.tags["sim-us"]) for line in chat.sync()]
+    assert len(stamps) == 50 and stamps == sorted(stamps)
+    assert abs(stamps[-1] / 1e6 - time.time()) < 60
+
+
 @sim_with("--rate", 500, "--count", 50)
 def test_generation_by_option_begins_with_the_first_join(sim):
     chat = Chat(sim)
@@ -813,6 +823,34 @@ def test_users_come_from_a_file(tmp_path):
         chat.send("PASS oauth:simtoken")
         chat.send("NICK shoalbot")
         assert chat.expect_closed(3)[0].text == "Login authentication failed"
+
+
+def test_a_shared_configuration_file_is_no_error(tmp_path):
+    config = tmp_path / "shoal.conf"
+    config.write_text("redis_url = redis://127.0.0.1:1\ncoalesce = 4\n")
+    with Sim("--config", config) as sim:
+        Chat(sim)
+
+
+def test_many_clients_come_and_go_while_everything_goes_wrong():
+    with Sim("--limits-off", "--queue-bytes", "32k") as sim:
+        for turn in range(12):
+            chats = [Chat(sim) for _ in range(6)]
+            for chat in chats:
+                chat.send("JOIN #a,#b")
+            for command in ("lag random=2 ms=20", "swap random=2 on", "generate count=500",
+                            "slow random=1 write=5000", "half-open random=1", "garbage random=1",
+                            "longline random=1", "disconnect random=1 how=reset",
+                            "reconnect random=1 ms=10", "pause random=2 ms=30"):  # fmt: skip
+                sim.control(command)
+            for chat in chats[::2]:
+                chat.close()
+            if turn % 4 == 3:
+                sim.control("disconnect all how=reset")
+                wait_until(lambda: sim.control.stats()["connections"]["closing"] == 0)
+        sim.control("stop")
+        sim.control("wait connections=0")
+        assert sim.control.stats()["channels_joined"] == 0
 
 
 def test_bad_commands_get_an_error_and_do_no_harm(sim):

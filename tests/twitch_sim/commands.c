@@ -277,6 +277,7 @@ static int do_generate(struct sim *s, const struct command *cmd, struct json *ou
                                    .rate = rate ? strtod(rate, NULL) : 0,
                                    .seed = command_number(cmd, "seed", 0),
                                    .only_privmsg = only != NULL,
+                                   .stamp = command_number(cmd, "stamp", 0) != 0,
                                    .channels = (char *)command_value(cmd, "channels")};
 
     (void)err;

@@ -6,7 +6,7 @@
  *
  *   help                                   the commands
  *   stats [channels=0]                     all counters (stats.c)
- *   connections                            one entry a connection
+ *   connections                            one entry an open connection
  *   received CHANNEL [from=N]              what clients said there, from the N-th on
  *   flush                                  write the record to its file now
  *   channel NAME state=ok|banned|suspended|missing|tos
@@ -28,7 +28,8 @@
  *   raw TARGET line=REST                   a line to connections
  *   garbage TARGET [kind=utf8|binary|opcode|bytes|nul|cr]   bytes no server should send
  *   longline TARGET [bytes=100000]
- *   generate [count=N] [rate=R] [seed=N] [only=privmsg] [channels=a,b]; `stop`
+ *   generate [count=N] [rate=R] [seed=N] [only=privmsg] [channels=a,b] [stamp=1]; `stop`
+ *                                          stamp: a first tag sim-us, microseconds since 1970
  *   replay                                 begin --replay
  *   wait generate|replay|connections=N|logins=N|joined=N|members=CHANNEL:N [ms=N]
  *                                          answers when it is so; not ok after ms (10000) */

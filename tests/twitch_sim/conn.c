@@ -103,6 +103,9 @@ static void queue_line(struct conn *c, const char *line, size_t len)
 {
     struct sim *s = c->sim;
 
+    if (c->killed) {
+        return;
+    }
     queue_append(&c->lines, line, len);
     c->lines_out++;
     s->count.lines_out++;
@@ -243,10 +246,9 @@ static bool write_some(struct conn *c)
     }
     buf_clear(out);
     if (c->wire.len > 0) {
-        size_t n = c->wire.len < most ? c->wire.len : most;
-
-        buf_append(out, c->wire.data + c->wire.head, n);
-        queue_consume(&c->wire, n);
+        /* All of it: between two writes libwebsockets may put a control frame. */
+        buf_append(out, c->wire.data + c->wire.head, c->wire.len);
+        queue_consume(&c->wire, c->wire.len);
     } else {
         frame_lines(c, out, most);
     }

@@ -1,5 +1,5 @@
 /* The generator's clock: an idle handle that makes a batch of lines an iteration while nobody is
- * behind (rate 0), or a timer of 5 ms that makes what is due.
+ * behind (rate 0), or a timer of 1 ms that makes what is due.
  *
  * It waits while a connection's queue is over queue_bytes (the connection wakes it), and while no
  * channel is joined (a join wakes it). A line that nobody would get is not made again elsewhere and
@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define BATCH 256 /* lines an iteration */
 
@@ -58,6 +59,22 @@ static void finish(struct generator *g)
     room_flush_record(g->sim);
 }
 
+/* The line with the time as its first tag; lines without tags stay as they are. */
+static struct slice stamp_line(struct sim *s, struct slice line)
+{
+    struct timespec now;
+
+    if (line.ptr[0] != '@') {
+        return line;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    buf_clear(&s->line);
+    buf_printf(&s->line, "@sim-us=%lld;",
+               (long long)now.tv_sec * 1000000 + (long long)(now.tv_nsec / 1000));
+    buf_append(&s->line, line.ptr + 1, line.len - 1);
+    return buf_slice(&s->line);
+}
+
 /* Make up to `n` lines; stops early when it has to wait or is done. Returns how many it made. */
 static uint64_t make_lines(struct generator *g, uint64_t n)
 {
@@ -75,6 +92,9 @@ static uint64_t make_lines(struct generator *g, uint64_t n)
             break;
         }
         line = lines_next(g->lines, r, g->order.only_privmsg, now, &audience);
+        if (g->order.stamp) {
+            line = stamp_line(s, line);
+        }
         if (room_send(s, r, line, audience, NULL, NULL) == 0) {
             continue;
         }
@@ -169,7 +189,7 @@ void generate_start(struct sim *s, const struct generate_order *order)
     g->started = g->paced_from = mono_ms();
     g->paced_lines = 0;
     if (order->rate > 0) {
-        uv_timer_start(&g->timer, on_timer, 0, 5);
+        uv_timer_start(&g->timer, on_timer, 0, 1);
     } else {
         uv_idle_start(&g->idle, on_idle);
     }

@@ -9,6 +9,7 @@ struct generate_order {
     double rate;       /* lines a second, 0: as fast as it goes */
     uint64_t seed;     /* 0: go on with the random numbers there are */
     bool only_privmsg; /* nothing but PRIVMSG */
+    bool stamp;        /* first tag: sim-us=<microseconds since 1970>, for latencies */
     char *channels;    /* comma separated, NULL: all that are joined; borrowed */
 };
 

@@ -60,6 +60,10 @@ static const struct lws_protocols PROTOCOLS[] = {
     {NULL, NULL, 0, 0, 0, NULL, 0},
 };
 
+/* libwebsockets neither pings idle peers nor gives them up: that is the simulator's to decide. */
+static const lws_retry_bo_t PATIENCE = {.secs_since_valid_ping = 65000,
+                                        .secs_since_valid_hangup = 65500};
+
 static void on_lws_log(int level, const char *line)
 {
     (void)level;
@@ -100,6 +104,7 @@ static int start_vhost(struct sim *s, const struct server_options *o, bool tls,
     }
     info.iface = host;
     info.protocols = PROTOCOLS;
+    info.retry_and_idle_policy = &PATIENCE;
     info.vhost_name = tls ? "wss" : "ws";
     if (tls) {
         info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;

@@ -126,6 +126,7 @@ static void write_connection_counts(struct sim *s, struct json *out)
     }
     json_object_begin(out, "connections");
     number(out, "now", stats_connections(s));
+    number(out, "closing", s->nconns - stats_connections(s));
     number(out, "logged_in", logged_in);
     number(out, "half_open", half_open);
     number(out, "congested", s->ncongested);
