@@ -6,9 +6,11 @@ keeps frames visible: tests look at where lines were cut.
 
 import base64
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
+import signal
 import socket
 import ssl
 import struct
@@ -34,6 +36,11 @@ def wait_until(condition, timeout=5.0, what="condition"):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout} s in vain for {what}")
         time.sleep(0.005)
+
+
+def die_with_parent():
+    """In a child: be killed when the test itself is killed (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Control:
@@ -83,6 +90,7 @@ class Sim:
             stderr=self.log,
             stdout=self.log,
             env={**os.environ, **(env or {})},
+            preexec_fn=die_with_parent,
         )
         wait_until(lambda: port_file.exists() or self.process.poll() is not None, 15, "the port file")
         assert self.process.poll() is None, self.log_path.read_text()
