@@ -23,6 +23,7 @@ import socket
 import subprocess
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import redis
@@ -368,6 +369,60 @@ class Cluster:
         out = self.ctl("--json", *args, **kwargs).stdout
         return [json.loads(line) for line in out.splitlines() if line.strip()]
 
+    # What an application does -----------------------------------------------------------------
+
+    def request(self, op, timeout=10, **fields):
+        """Ask through the stream of requests, and the one reply."""
+        id = uuid.uuid4().hex
+        self.redis.xadd(self.key("requests"), {"id": id, "op": op, "by": "test", **fields})
+        return json.loads(
+            wait_until(lambda: self.redis.get(self.key(f"reply:{id}")), timeout, f"the reply to {op}")
+        )
+
+    def join(self, *names, timeout=15):
+        """Join channels and wait until Twitch has them all."""
+        reply = self.request("join", channels=" ".join(names))
+        assert reply["ok"] and not reply["refused"], reply
+        wait_until(lambda: self.joined(*names), timeout, f"{names} are joined")
+        return reply["assigned"]
+
+    def send(self, channel, text, timeout=15, **fields):
+        """Send through the outbox, and its result."""
+        id = uuid.uuid4().hex
+        entry = {"id": id, "channel": channel, "text": text, "by": "test", **fields}
+        self.redis.xadd(self.key("outbox"), entry)
+        return self.result(id, timeout)
+
+    def result(self, id, timeout=15):
+        """The one result of a send, when it is there."""
+
+        def final():
+            found = self.redis.hgetall(self.key(f"result:{id}"))
+            return found if found.get("status") not in (None, "claimed") else None
+
+        return wait_until(final, timeout, f"the result of send {id}")
+
+    # What others do on Twitch -----------------------------------------------------------------
+
+    def inject(self, channel, text):
+        """Somebody says it in the channel; how many of our connections heard it."""
+        line = f"@id={uuid.uuid4()};room-id=1;user-id=7 :bob!bob@bob.tmi.twitch.tv PRIVMSG #{channel} :{text}"
+        return self.sim.control(f"inject {channel} line={line}")["heard"]
+
+    def chat_flows(self, chat, *names, timeout=15):
+        """What is said in each channel from now on arrives, once, at `chat` (a Subscriber)."""
+        for name in names:
+            texts = []
+
+            def said(name=name, texts=texts):
+                texts.append(uuid.uuid4().hex)
+                return self.inject(name, texts[-1]) == 1
+
+            wait_until(said, timeout, f"#{name} is joined by one connection")
+            topic = self.topic(f"chat:{name}")
+            wait_until(lambda: texts[-1] in chat.texts(topic), timeout, f"a line of #{name} arrives")
+            assert chat.texts(topic).count(texts[-1]) == 1
+
     # Views ----------------------------------------------------------------------------------
 
     def key(self, rest):
@@ -407,10 +462,15 @@ class Cluster:
             pipe.hget(self.key(f"channel:{name}"), "state")
         return bool(names) and all(state == "joined" for state in pipe.execute())
 
-    def events(self):
-        """The cluster's log, oldest first."""
+    def events(self, name=None):
+        """The cluster's log, oldest first; name: only those events."""
         entries = self.redis.xrange(self.key("log"))
-        return [json.loads(fields["event"]) for _, fields in entries]
+        events = [json.loads(fields["event"]) for _, fields in entries]
+        return [event for event in events if name in (None, event["event"])]
+
+    def incarnation(self, node):
+        """Of the process that holds the node id, None while none does."""
+        return self.redis.hget(self.key(f"node:{node}"), "incarnation")
 
     # The end --------------------------------------------------------------------------------
 
