@@ -160,7 +160,7 @@ int reply_check(const struct redisReply *reply, struct err *err)
     if (reply_is_no_function(reply)) {
         return err_set(err, ERR_REPLY, "Shoal's functions are not loaded in this Redis");
     }
-    bool lost = reply_is_error(reply, "LOST") || reply_is_error(reply, "DEPOSED");
+    bool lost = reply_is_error(reply, "LOST ") || reply_is_error(reply, "DEPOSED ");
     struct slice text = reply_slice(reply);
     int len = text.len > 400 ? 400 : (int)text.len;
     return err_set(err, lost ? ERR_LOST : ERR_REPLY, "%.*s", len, len > 0 ? text.ptr : "");
