@@ -1,0 +1,65 @@
+"""A node as Redis sees it: registers, renews its lease, reports its shards ready. It connects to nothing else."""
+
+import json
+import threading
+import time
+import uuid
+
+import redis
+
+
+class FakeNode:
+    def __init__(self, cluster, name, capacity=100, users=""):
+        self.name = name
+        self.tag = f"shoal:{{{cluster.name}}}"
+        self.capacity = capacity
+        self.users = users
+        self.incarnation = uuid.uuid4().hex
+        self.held = {}  # shard -> epoch
+        self.error = None
+        self._seen = -1
+        self._redis = cluster.redis
+        self._port = cluster.redis_process.port
+        self._stopping = False
+        self._connect()
+        self._call("register", "host", "1", "0", capacity, users, 0)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _connect(self):
+        self.client = redis.Redis(
+            port=self._port, single_connection_client=True, decode_responses=True
+        )
+        self.link = self.client.client_id()
+        self.run_id = self.client.info("server")["run_id"]
+
+    def _call(self, step, *args):
+        who = (self.name, self.incarnation, self.link, self.run_id)
+        return self.client.execute_command("FCALL", f"shoal1_{step}", 1, self.tag, *who, *args)
+
+    def _renew(self):
+        shards = {s: {"epoch": int(e), "state": "ready"} for s, e in self.held.items()}
+        report = json.dumps({"shards": shards}) if shards else ""
+        picture = self._call("renew", self._seen, report)
+        if picture[2] != self._seen:
+            self._seen = picture[2]
+            self.held.update({entry[0]: entry[1] for entry in picture[9]})
+            self.held = {s: e for s, e in self.held.items() if s in picture[8]}
+
+    def _run(self):
+        while not self._stopping:
+            try:
+                self._renew()
+            except (redis.RedisError, OSError) as error:
+                self.error = error
+                return
+            time.sleep(0.05)
+
+    def die(self):
+        """Renew no more; the connection stays open, as that of a process that hangs."""
+        self._stopping = True
+        self._thread.join(5)
+
+    def is_connected(self):
+        """Does Redis still execute what comes over its link?"""
+        return bool(self._redis.client_list(client_id=[str(self.link)]))
