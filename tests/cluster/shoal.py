@@ -237,6 +237,7 @@ class Cluster:
         self.name = name
         self.processes = {}
         self.subscribers = []
+        self.controls = []
         self.redis_process = None
         self.redis_url = None
         self.redis = None
@@ -311,6 +312,7 @@ class Cluster:
         ports = dict(part.split("=") for part in port_file.read_text().split())
         process.port = int(ports["ws"])
         process.control = Control(int(ports["control"]))
+        self.controls.append(process.control)
         process.url = f"ws://127.0.0.1:{process.port}"
         if self.sim is None:
             self.sim = process
@@ -476,8 +478,8 @@ class Cluster:
 
     def close(self):
         """Stop everything; what went wrong on the way, as a list of texts."""
-        for subscriber in self.subscribers:
-            subscriber.close()
+        for user in self.subscribers + self.controls:
+            user.close()
         # In the order they were started, except that Redis is stopped last, since the others say goodbye to it.
         redis_last = sorted(self.processes.values(), key=lambda p: p.argv[0] == "redis-server")
         for process in redis_last:

@@ -1,0 +1,61 @@
+/* shoalctl config: the cluster's settings, which live in Redis. */
+#include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/request.h"
+#include "coordinator/ctl/table.h"
+#include "coordinator/ctl/view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int get_all(struct ctl *c)
+{
+    static const struct table_column columns[] = {{"SETTING", "name", false},
+                                                  {"VALUE", "value", false},
+                                                  {"DEFAULT", "default", false},
+                                                  {"ALLOWED", "allowed", false}};
+    int code = CTL_DONE;
+    cJSON *settings = view_settings(c, &code);
+
+    if (code == CTL_DONE && c->json) {
+        table_json(settings);
+    } else if (code == CTL_DONE) {
+        table_print(stdout, columns, ARRAY_LEN(columns), settings, true);
+    }
+    cJSON_Delete(settings);
+    return code;
+}
+
+static int get_one(struct ctl *c, const char *name)
+{
+    int code = CTL_DONE;
+    cJSON *settings = view_settings(c, &code);
+    const cJSON *setting = view_find(settings, "name", name);
+
+    if (code == CTL_DONE && !setting) {
+        code = ctl_fail(CTL_FAILED, "unknown setting \"%s\"; shoalctl config get lists them", name);
+    } else if (code == CTL_DONE && c->json) {
+        table_json_line(setting);
+    } else if (code == CTL_DONE) {
+        puts(view_text(setting, "value"));
+    }
+    cJSON_Delete(settings);
+    return code;
+}
+
+int cmd_config(struct ctl *c, const struct ctl_command *self)
+{
+    const char *op = c->nargs > 0 ? ctl_arg(c, 0) : "get";
+
+    if (strcmp(op, "get") == 0 && c->nargs <= 2) {
+        return c->nargs == 2 ? get_one(c, ctl_arg(c, 1)) : get_all(c);
+    }
+    if (strcmp(op, "set") == 0 && c->nargs == 3) {
+        struct request_field fields[] = {{"name", ctl_arg(c, 1)}, {"value", ctl_arg(c, 2)}};
+        return request_simple(c, "set", fields, 2);
+    }
+    if (strcmp(op, "unset") == 0 && c->nargs == 2) {
+        struct request_field fields[] = {{"name", ctl_arg(c, 1)}};
+        return request_simple(c, "unset", fields, 1);
+    }
+    return ctl_usage(self);
+}

@@ -1,0 +1,55 @@
+/* shoalctl start and stop: all shards of the cluster. */
+#include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/request.h"
+#include "coordinator/ctl/view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int count_open(struct ctl *c, size_t *open)
+{
+    int code = CTL_DONE;
+    cJSON *shards = view_shards(c, &code);
+    const cJSON *shard;
+
+    *open = 0;
+    cJSON_ArrayForEach(shard, shards)
+    {
+        const char *state = view_text(shard, "state");
+        /* A shard without a node has no connection, whatever was last said about it. */
+        *open += view_text(shard, "node")[0] && strcmp(state, "closed") != 0 &&
+                 strcmp(state, "idle") != 0;
+    }
+    cJSON_Delete(shards);
+    return code;
+}
+
+int cmd_start(struct ctl *c, const struct ctl_command *self)
+{
+    return c->nargs > 0 ? ctl_usage(self) : request_simple(c, "start", NULL, 0);
+}
+
+int cmd_stop(struct ctl *c, const struct ctl_command *self)
+{
+    size_t open = 1;
+
+    if (c->nargs > 0) {
+        return ctl_usage(self);
+    }
+    if (options_bool(c->options, "no-wait")) {
+        return request_make(c, "stop", NULL, 0, NULL);
+    }
+    int code = request_simple(c, "stop", NULL, 0);
+    while (code == CTL_DONE && open > 0) {
+        code = count_open(c, &open);
+        if (code == CTL_DONE && open > 0) {
+            char what[60];
+            snprintf(what, sizeof(what), "%zu shards are still open", open);
+            code = ctl_is_over(c) ? ctl_over(c, what) : code;
+            for (unsigned turns = 0; turns < 4; turns++) {
+                ctl_turn(c); /* about 100 ms */
+            }
+        }
+    }
+    return code;
+}

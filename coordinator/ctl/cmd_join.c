@@ -1,0 +1,150 @@
+/* shoalctl join and part: channels from the command line or a file, 1,000 a request. */
+#include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/request.h"
+#include "coordinator/ctl/table.h"
+#include "coordinator/initial_channels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PORTION REGISTRY_MAX_CHANNELS
+
+/* Everything named by the arguments, comma after comma; NULL when that failed. */
+static char *gather(struct ctl *c, size_t *count, int *code)
+{
+    struct buf all;
+
+    buf_init(&all, (size_t)64 * 1024 * 1024);
+    *count = 0;
+    for (size_t i = 0; i < c->nargs; i++) {
+        struct initial_channels names;
+        struct err err = {0};
+        const char *arg = ctl_arg(c, i);
+        int failed =
+            initial_channels_parse(strcmp(arg, "@-") == 0 ? "@/dev/stdin" : arg, &names, &err);
+        if (failed) {
+            buf_finish(&all);
+            *code = ctl_fail(failed == -ERR_USAGE ? CTL_USAGE : CTL_FAILED, "%s", err.text);
+            return NULL;
+        }
+        for (size_t k = 0; k < names.n; k++) {
+            if (all.len > 0) {
+                buf_append_char(&all, ',');
+            }
+            buf_append_slice(&all, names.names[k]);
+            ++*count;
+        }
+        initial_channels_finish(&names);
+    }
+    if (all.len == 0 || all.overflow) {
+        *code = ctl_fail(CTL_USAGE, all.overflow ? "too many channels" : "no channels are named");
+        buf_finish(&all);
+        return NULL;
+    }
+    return all.data;
+}
+
+static void show(struct ctl *c, const char *channel, const char *state, const char *field,
+                 const char *text)
+{
+    cJSON *record = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(record, "channel", channel);
+    cJSON_AddStringToObject(record, "state", state);
+    if (text) {
+        cJSON_AddStringToObject(record, field, text);
+    }
+    if (c->json) {
+        table_json_line(record);
+    } else if (strcmp(state, "refused") != 0) {
+        printf("%-25s  %s%s%s\n", channel, state, text ? "  " : "", text ? text : "");
+    }
+    cJSON_Delete(record);
+}
+
+static void show_map(struct ctl *c, const cJSON *reply, const char *map, const char *state,
+                     const char *field)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(reply, map))
+    {
+        show(c, item->string, state, field, cJSON_GetStringValue(item));
+    }
+}
+
+/* What became of each channel; CTL_FAILED if one was refused. */
+static int show_reply(struct ctl *c, const cJSON *reply)
+{
+    const cJSON *item;
+    const char *error = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(reply, "error"));
+    const cJSON *refused = cJSON_GetObjectItemCaseSensitive(reply, "refused");
+
+    show_map(c, reply, "assigned", "assigned", "shard");
+    show_map(c, reply, "waiting", "waiting", "reason");
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(reply, "parted"))
+    {
+        show(c, item->valuestring, "parted", NULL, NULL);
+    }
+    cJSON_ArrayForEach(item, refused)
+    {
+        show(c, item->string, "refused", "reason", cJSON_GetStringValue(item));
+        (void)ctl_fail(CTL_FAILED, "%s: %s", item->string, cJSON_GetStringValue(item));
+    }
+    if (error) {
+        (void)ctl_fail(CTL_FAILED, "%s", error);
+    }
+    return error || refused->child ? CTL_FAILED : CTL_DONE;
+}
+
+/* Cut the first portion off the list; returns it, and moves *rest to what follows. */
+static char *portion(char **rest)
+{
+    char *begin = *rest;
+    char *end = begin;
+
+    for (size_t n = 0; n < PORTION && end; n++) {
+        end = strchr(n == 0 ? end : end + 1, ',');
+    }
+    *rest = end ? end + 1 : NULL;
+    if (end) {
+        *end = '\0';
+    }
+    return begin;
+}
+
+static int carry_out(struct ctl *c, const char *op)
+{
+    size_t count = 0;
+    int code = CTL_DONE;
+    bool wait = !options_bool(c->options, "no-wait");
+    char *all = gather(c, &count, &code);
+    char *rest = all;
+    bool refused = false;
+
+    while (rest && code == CTL_DONE) {
+        cJSON *reply = NULL;
+        struct request_field channels = {"channels", portion(&rest)};
+        code = request_make(c, op, &channels, 1, wait ? &reply : NULL);
+        if (reply) {
+            refused = show_reply(c, reply) != CTL_DONE || refused;
+            cJSON_Delete(reply);
+        }
+    }
+    if (code == CTL_DONE && !wait && !c->json) {
+        printf("asked to %s %zu channels\n", op, count);
+    }
+    free(all);
+    return code == CTL_DONE && refused ? CTL_FAILED : code;
+}
+
+int cmd_join(struct ctl *c, const struct ctl_command *self)
+{
+    return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "join");
+}
+
+int cmd_part(struct ctl *c, const struct ctl_command *self)
+{
+    return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "part");
+}

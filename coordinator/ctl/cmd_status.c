@@ -1,0 +1,405 @@
+/* shoalctl status: one screen that says whether the cluster is well, and if not, why. */
+#include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/table.h"
+#include "coordinator/ctl/view.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BAR_CHARS 20
+
+struct status {
+    cJSON *settings;
+    cJSON *nodes;
+    cJSON *shards;
+    cJSON *channels;
+    cJSON *leader;   /* {"id","host","pid","leads_ms"} or {} */
+    cJSON *states;   /* state of channels -> how many */
+    cJSON *budgets;  /* {"budget","used","limit","window_ms"} */
+    cJSON *warnings; /* texts */
+    uint64_t waiting;
+    uint64_t homeless;
+    bool stopped;
+};
+
+static const char *setting(const struct status *s, const char *name)
+{
+    return view_text(view_find(s->settings, "name", name), "value");
+}
+
+/* 0 where it is switched off. */
+static uint64_t limit(const struct status *s, const char *name)
+{
+    return strtoull(setting(s, name), NULL, 10);
+}
+
+static void warn(struct status *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void warn(struct status *s, const char *fmt, ...)
+{
+    char text[600];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    cJSON_AddItemToArray(s->warnings, cJSON_CreateString(text));
+}
+
+/* Gathering -------------------------------------------------------------------------------------- */
+
+static void count_up(cJSON *counts, const char *name)
+{
+    cJSON *count = cJSON_GetObjectItemCaseSensitive(counts, name);
+
+    if (count) {
+        cJSON_SetNumberValue(count, count->valuedouble + 1);
+    } else {
+        cJSON_AddNumberToObject(counts, name, 1);
+    }
+}
+
+static uint64_t reply_u64(const struct redisReply *reply)
+{
+    uint64_t n = 0;
+
+    if (reply->type == REDIS_REPLY_INTEGER) {
+        return reply->integer > 0 ? (uint64_t)reply->integer : 0;
+    }
+    return slice_to_u64(reply_slice(reply), &n) ? n : 0;
+}
+
+/* How many slots of a budget lie in the window that ends now (a slot may also be ahead). */
+static void add_budget(struct status *s, const char *name, const struct redisReply *slots,
+                       uint64_t now_ms)
+{
+    char field[48];
+    uint64_t used = 0;
+
+    snprintf(field, sizeof(field), "%s_limit", name);
+    uint64_t most = limit(s, field);
+    snprintf(field, sizeof(field), "%.20s_window_ms",
+             strcmp(name, "message_mod") == 0 ? "message" : name);
+    uint64_t window = limit(s, field);
+    for (size_t i = 0; i < slots->elements; i++) {
+        used += reply_u64(slots->element[i]) + window > now_ms;
+    }
+    cJSON *budget = cJSON_CreateObject();
+    cJSON_AddStringToObject(budget, "budget", name);
+    cJSON_AddNumberToObject(budget, "used", (double)used);
+    if (most > 0) {
+        cJSON_AddNumberToObject(budget, "limit", (double)most);
+    }
+    cJSON_AddNumberToObject(budget, "window_ms", (double)window);
+    cJSON_AddItemToArray(s->budgets, budget);
+}
+
+static void add_rooms(struct status *s, uint64_t used)
+{
+    uint64_t most = limit(s, "room_limit");
+    cJSON *budget = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(budget, "budget", "rooms");
+    cJSON_AddNumberToObject(budget, "used", (double)used);
+    if (most > 0) {
+        cJSON_AddNumberToObject(budget, "limit", (double)most);
+        if (used > most) {
+            warn(s, "user %s is in %llu rooms; room_limit is %llu", setting(s, "user"),
+                 (unsigned long long)used, (unsigned long long)most);
+        }
+    }
+    cJSON_AddItemToArray(s->budgets, budget);
+}
+
+static void take_leader(struct status *s, const struct redisReply *leader, uint64_t now_ms)
+{
+    uint64_t deadline = reply_u64(leader->element[3]);
+    uint64_t since = reply_u64(leader->element[4]);
+
+    if (deadline <= now_ms) {
+        return;
+    }
+    cJSON_AddStringToObject(s->leader, "id", leader->element[0]->str);
+    cJSON_AddStringToObject(s->leader, "host",
+                            leader->element[1]->str ? leader->element[1]->str : "");
+    cJSON_AddNumberToObject(s->leader, "pid", (double)reply_u64(leader->element[2]));
+    cJSON_AddNumberToObject(s->leader, "leads_ms",
+                            since && now_ms > since ? (double)(now_ms - since) : 0);
+}
+
+static int gather_rest(struct ctl *c, struct status *s)
+{
+    static const char *const budgets[] = {"login", "join", "message", "message_mod"};
+    const char *user = setting(s, "user");
+    struct ctl_batch b = {0};
+
+    user = user[0] ? user : "anonymous";
+    ctl_ask(&b, "TIME");
+    ctl_ask(&b, "HMGET %s id host pid deadline since", ctl_key(c, "leader"));
+    ctl_ask(&b, "SCARD %s", ctl_key(c, "waiting"));
+    ctl_ask(&b, "SCARD %s", ctl_key(c, "homeless"));
+    ctl_ask(&b, "HGET %s stopped", ctl_key(c, "config"));
+    ctl_ask(&b, "SCARD %s", ctl_key(c, "rooms:%s", user));
+    for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
+        ctl_ask(&b, "LRANGE %s 0 -1", ctl_key(c, "budget:%s:%s", user, budgets[i]));
+    }
+    int code = ctl_answer(c, &b);
+    if (code == CTL_DONE) {
+        uint64_t now_ms = reply_u64(b.question[0].reply->element[0]) * 1000;
+        take_leader(s, b.question[1].reply, now_ms);
+        s->waiting = reply_u64(b.question[2].reply);
+        s->homeless = reply_u64(b.question[3].reply);
+        s->stopped = reply_u64(b.question[4].reply) == 1;
+        for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
+            add_budget(s, budgets[i], b.question[6 + i].reply, now_ms);
+        }
+        add_rooms(s, reply_u64(b.question[5].reply));
+    }
+    ctl_batch_finish(&b);
+    return code;
+}
+
+static void warn_of_channels(struct status *s)
+{
+    const cJSON *channel;
+    const char *why = "";
+    uint64_t failed = 0;
+
+    cJSON_ArrayForEach(channel, s->channels)
+    {
+        const char *state = view_text(channel, "state");
+        count_up(s->states, state[0] ? state : "unknown");
+        if (strcmp(state, "waiting") == 0) {
+            why = view_text(channel, "reason");
+        }
+        failed += strcmp(state, "failed") == 0;
+    }
+    if (s->waiting > 0) {
+        warn(s, "%llu channels wait for a shard: %s", (unsigned long long)s->waiting, why);
+    }
+    if (failed > 0) {
+        warn(s, "%llu channels failed to join; shoalctl channels says why",
+             (unsigned long long)failed);
+    }
+}
+
+static void warn_of_shards(struct status *s)
+{
+    uint64_t each = limit(s, "channels_per_shard");
+    uint64_t most = limit(s, "max_shard_count");
+    uint64_t count = (uint64_t)cJSON_GetArraySize(s->shards);
+    const cJSON *shard;
+
+    if (most > 0 && count > most) {
+        warn(s, "there are %llu shards; max_shard_count is %llu", (unsigned long long)count,
+             (unsigned long long)most);
+    }
+    cJSON_ArrayForEach(shard, s->shards)
+    {
+        uint64_t channels = view_number(shard, "channels");
+        if (each > 0 && channels > each) {
+            warn(s, "%s has %llu channels; channels_per_shard is %llu", view_text(shard, "shard"),
+                 (unsigned long long)channels, (unsigned long long)each);
+        }
+        if (view_text(shard, "error")[0] && strcmp(view_text(shard, "state"), "ready") != 0) {
+            warn(s, "%s: %s", view_text(shard, "shard"), view_text(shard, "error"));
+        }
+    }
+    if (s->homeless > 0) {
+        warn(s, "%llu shards have no node", (unsigned long long)s->homeless);
+    }
+}
+
+static void warn_of_rest(struct status *s)
+{
+    const cJSON *node;
+
+    if (!s->leader->child) {
+        warn(s, "no coordinator leads: nothing is assigned or moved");
+    }
+    if (s->stopped) {
+        warn(s, "the cluster is stopped; shoalctl start connects it again");
+    }
+    if (cJSON_GetArraySize(s->nodes) == 0) {
+        warn(s, "no node is up");
+    }
+    cJSON_ArrayForEach(node, s->nodes)
+    {
+        const cJSON *lease = cJSON_GetObjectItemCaseSensitive(node, "lease_ms");
+        if (lease && lease->valuedouble < -1000) {
+            warn(s, "node %s has not renewed its lease", view_text(node, "node"));
+        }
+    }
+}
+
+static int gather(struct ctl *c, struct status *s)
+{
+    int code = CTL_DONE;
+
+    s->settings = view_settings(c, &code);
+    if (code == CTL_DONE) {
+        s->nodes = view_nodes(c, &code);
+    }
+    if (code == CTL_DONE) {
+        s->shards = view_shards(c, &code);
+    }
+    if (code == CTL_DONE) {
+        s->channels = view_channels(c, &code);
+    }
+    if (code == CTL_DONE) {
+        code = gather_rest(c, s);
+    }
+    if (code == CTL_DONE) {
+        warn_of_rest(s);
+        warn_of_channels(s);
+        warn_of_shards(s);
+    }
+    return code;
+}
+
+/* Showing ---------------------------------------------------------------------------------------- */
+
+static void show_head(struct ctl *c, const struct status *s)
+{
+    char age[24];
+    const cJSON *state;
+
+    printf("cluster   %s%s\n", options_string(c->options, "cluster"),
+           s->stopped ? "  (stopped)" : "");
+    if (s->leader->child) {
+        table_age(view_number(s->leader, "leads_ms"), age, sizeof(age));
+        printf("leader    %s on %s, pid %llu, for %s\n", view_text(s->leader, "id"),
+               view_text(s->leader, "host"), (unsigned long long)view_number(s->leader, "pid"),
+               age);
+    } else {
+        printf("leader    none\n");
+    }
+    printf("user      %s\n", setting(s, "user")[0] ? setting(s, "user") : "not chosen yet");
+    printf("shards    %d of at most %s, %s channels each\n", cJSON_GetArraySize(s->shards),
+           setting(s, "max_shard_count"), setting(s, "channels_per_shard"));
+    printf("channels  %d", cJSON_GetArraySize(s->channels));
+    const char *mark = ": ";
+    cJSON_ArrayForEach(state, s->states)
+    {
+        printf("%s%.0f %s", mark, state->valuedouble, state->string);
+        mark = ", ";
+    }
+    putchar('\n');
+}
+
+static void show_shards(const struct status *s)
+{
+    static const struct table_column columns[] = {
+        {"SHARD", "shard", false},    {"NODE", "node", false}, {"STATE", "state", false},
+        {"LOAD", "bar", false},       {"", "of", true},        {"JOINED", "joined", true},
+        {"LINES/S", "lines_s", true},
+    };
+    uint64_t each = limit(s, "channels_per_shard");
+    cJSON *shard;
+
+    cJSON_ArrayForEach(shard, s->shards)
+    {
+        char bar[BAR_CHARS + 3];
+        char of[48];
+        uint64_t channels = view_number(shard, "channels");
+        table_bar(channels, each, BAR_CHARS, bar);
+        snprintf(of, sizeof(of), "%llu/%s", (unsigned long long)channels,
+                 setting(s, "channels_per_shard"));
+        cJSON_AddStringToObject(shard, "bar", bar);
+        cJSON_AddStringToObject(shard, "of", of);
+    }
+    putchar('\n');
+    table_print(stdout, columns, ARRAY_LEN(columns), s->shards, true);
+}
+
+static void show_budgets(const struct status *s)
+{
+    const cJSON *budget;
+
+    fputs("\nbudgets  ", stdout);
+    cJSON_ArrayForEach(budget, s->budgets)
+    {
+        uint64_t most = view_number(budget, "limit");
+        uint64_t window = view_number(budget, "window_ms");
+        printf(" %s %llu/", view_text(budget, "budget"),
+               (unsigned long long)view_number(budget, "used"));
+        if (most > 0) {
+            printf("%llu", (unsigned long long)most);
+        } else {
+            fputs("off", stdout);
+        }
+        if (window > 0) {
+            printf(" in %llu s", (unsigned long long)(window / 1000));
+        }
+        fputs(budget->next ? "," : "\n", stdout);
+    }
+}
+
+static void show(struct ctl *c, const struct status *s)
+{
+    static const struct table_column nodes[] = {
+        {"NODE", "node", false},  {"STATE", "state", false},      {"SHARDS", "shards", true},
+        {"OF", "capacity", true}, {"LEASE_MS", "lease_ms", true}, {"HOST", "host", false},
+    };
+    const cJSON *text;
+
+    show_head(c, s);
+    putchar('\n');
+    table_print(stdout, nodes, ARRAY_LEN(nodes), s->nodes, true);
+    show_shards(s);
+    show_budgets(s);
+    cJSON_ArrayForEach(text, s->warnings)
+    {
+        struct buf line;
+        buf_init(&line, 4096);
+        table_append_safe(&line, slice_of(text->valuestring));
+        printf("%swarning   %s\n", text == s->warnings->child ? "\n" : "", line.data);
+        buf_finish(&line);
+    }
+}
+
+/* One object: what programs want to watch. */
+static void show_json(struct ctl *c, const struct status *s)
+{
+    cJSON *all = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(all, "cluster", options_string(c->options, "cluster"));
+    cJSON_AddStringToObject(all, "user", setting(s, "user"));
+    cJSON_AddBoolToObject(all, "stopped", s->stopped);
+    cJSON_AddItemToObject(all, "leader", cJSON_Duplicate(s->leader, true));
+    cJSON_AddItemToObject(all, "nodes", cJSON_Duplicate(s->nodes, true));
+    cJSON_AddItemToObject(all, "shards", cJSON_Duplicate(s->shards, true));
+    cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->channels));
+    cJSON_AddItemToObject(all, "states", cJSON_Duplicate(s->states, true));
+    cJSON_AddItemToObject(all, "budgets", cJSON_Duplicate(s->budgets, true));
+    cJSON_AddNumberToObject(all, "waiting", (double)s->waiting);
+    cJSON_AddNumberToObject(all, "homeless", (double)s->homeless);
+    cJSON_AddItemToObject(all, "warnings", cJSON_Duplicate(s->warnings, true));
+    table_json_line(all);
+    cJSON_Delete(all);
+}
+
+int cmd_status(struct ctl *c, const struct ctl_command *self)
+{
+    struct status s = {.leader = cJSON_CreateObject(),
+                       .states = cJSON_CreateObject(),
+                       .budgets = cJSON_CreateArray(),
+                       .warnings = cJSON_CreateArray()};
+    int code = c->nargs > 0 ? ctl_usage(self) : gather(c, &s);
+
+    if (code == CTL_DONE && c->json) {
+        show_json(c, &s);
+    } else if (code == CTL_DONE) {
+        show(c, &s);
+    }
+    cJSON_Delete(s.settings);
+    cJSON_Delete(s.nodes);
+    cJSON_Delete(s.shards);
+    cJSON_Delete(s.channels);
+    cJSON_Delete(s.leader);
+    cJSON_Delete(s.states);
+    cJSON_Delete(s.budgets);
+    cJSON_Delete(s.warnings);
+    return code;
+}

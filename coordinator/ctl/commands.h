@@ -1,0 +1,19 @@
+/* Commands of shoalctl: what the table in main.c points to. Each returns the exit code. */
+#ifndef SHOAL_CTL_COMMANDS_H
+#define SHOAL_CTL_COMMANDS_H
+
+#include "coordinator/ctl/ctl.h"
+
+int cmd_join(struct ctl *c, const struct ctl_command *self);
+int cmd_part(struct ctl *c, const struct ctl_command *self);
+int cmd_send(struct ctl *c, const struct ctl_command *self);
+int cmd_tail(struct ctl *c, const struct ctl_command *self);
+int cmd_status(struct ctl *c, const struct ctl_command *self);
+int cmd_channels(struct ctl *c, const struct ctl_command *self);
+int cmd_shards(struct ctl *c, const struct ctl_command *self);
+int cmd_nodes(struct ctl *c, const struct ctl_command *self);
+int cmd_config(struct ctl *c, const struct ctl_command *self);
+int cmd_start(struct ctl *c, const struct ctl_command *self);
+int cmd_stop(struct ctl *c, const struct ctl_command *self);
+
+#endif

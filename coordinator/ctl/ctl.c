@@ -1,0 +1,372 @@
+/* Ctl: the link, questions and answers, and waiting for a message that may get lost. */
+#include "coordinator/ctl/ctl.h"
+
+#include <cjson/cJSON.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOOK_MS 250 /* between two looks for what may have been said while we did not hear */
+
+const char *ctl_arg(const struct ctl *c, size_t i)
+{
+    return options_arg(c->options, i + 1);
+}
+
+int ctl_fail(int code, const char *fmt, ...)
+{
+    va_list args;
+
+    fflush(stdout);
+    fputs("shoalctl: ", stderr);
+    va_start(args, fmt);
+    vfprintf(stderr, fmt, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return code;
+}
+
+int ctl_usage(const struct ctl_command *command)
+{
+    fprintf(stderr, "usage: shoalctl [OPTION...] %s%s%s\n", command->name,
+            command->args[0] ? " " : "", command->args);
+    return CTL_USAGE;
+}
+
+void ctl_restart_deadline(struct ctl *c)
+{
+    c->deadline_ms = mono_ms() + (uint64_t)options_int(c->options, "timeout");
+}
+
+/* A person at a terminal is told at once that Redis is not there; one that was there may come back. */
+static bool is_out_of_reach(const struct ctl *c)
+{
+    return !link_is_up(c->link) && !c->has_been_up && c->down.code != ERR_OK;
+}
+
+bool ctl_is_over(const struct ctl *c)
+{
+    return c->interrupted || is_out_of_reach(c) || mono_ms() >= c->deadline_ms;
+}
+
+int ctl_over(const struct ctl *c, const char *what)
+{
+    char where[512];
+
+    if (c->interrupted) {
+        return ctl_fail(CTL_FAILED, "interrupted");
+    }
+    if (!link_is_up(c->link)) {
+        url_describe(&c->url, where, sizeof(where));
+        return ctl_fail(CTL_OUT_OF_REACH, "Redis at %s is out of reach: %s", where,
+                        c->down.code ? c->down.text : "no answer in time");
+    }
+    return ctl_fail(CTL_FAILED, "%s: not within %g seconds (--timeout)", what,
+                    (double)options_int(c->options, "timeout") / 1000);
+}
+
+void ctl_turn(struct ctl *c)
+{
+    uv_run(&c->loop.uv, UV_RUN_ONCE);
+}
+
+/* Questions -------------------------------------------------------------------------------------- */
+
+static struct redisReply *reply_copy(const struct redisReply *reply)
+{
+    struct redisReply *copy = xcalloc(1, sizeof(*copy));
+
+    copy->type = reply->type;
+    copy->integer = reply->integer;
+    if (reply->str) {
+        copy->str = xstrndup(reply->str, reply->len);
+        copy->len = reply->len;
+    }
+    if (reply->elements > 0) {
+        copy->element = xcalloc(reply->elements, sizeof(struct redisReply *));
+        copy->elements = reply->elements;
+        for (size_t i = 0; i < reply->elements; i++) {
+            copy->element[i] = reply_copy(reply->element[i]);
+        }
+    }
+    return copy;
+}
+
+static struct ctl_question *batch_grow(struct ctl_batch *b)
+{
+    if (b->n == b->cap) {
+        b->cap = b->cap ? 2 * b->cap : 16;
+        b->question = xrealloc(b->question, b->cap * sizeof(*b->question));
+    }
+    b->question[b->n] = (struct ctl_question){0};
+    return &b->question[b->n++];
+}
+
+static void question_set(struct ctl_question *q, char *resp, int len)
+{
+    BUG_ON(len < 0);
+    q->resp = resp;
+    q->len = (size_t)len;
+}
+
+void ctl_ask(struct ctl_batch *b, const char *fmt, ...)
+{
+    va_list args;
+    char *resp = NULL;
+
+    va_start(args, fmt);
+    int len = redisvFormatCommand(&resp, fmt, args);
+    va_end(args);
+    question_set(batch_grow(b), resp, len);
+}
+
+void ctl_ask_argv(struct ctl_batch *b, int argc, const char **argv)
+{
+    char *resp = NULL;
+    int len = (int)redisFormatCommandArgv(&resp, argc, argv, NULL);
+
+    question_set(batch_grow(b), resp, len);
+}
+
+/* The batch whose answers come now: link callbacks say nothing about the question, but come in order. */
+struct asked {
+    struct ctl_batch *batch;
+    size_t index;
+};
+
+static void on_answer(void *ctx, const struct redisReply *reply, const struct err *err)
+{
+    struct asked *asked = ctx;
+    struct ctl_batch *b = asked->batch;
+    struct ctl_question *q = &b->question[asked->index];
+
+    (void)err;
+    b->unanswered--;
+    if (reply) {
+        q->reply = reply_copy(reply);
+    } else {
+        q->asked = false;
+        b->failed = true;
+    }
+    free(asked);
+}
+
+static void batch_send(struct ctl *c, struct ctl_batch *b)
+{
+    b->failed = false;
+    for (size_t i = 0; i < b->n; i++) {
+        struct ctl_question *q = &b->question[i];
+        struct slice resp = {q->resp, q->len};
+        if (q->reply || q->asked) {
+            continue;
+        }
+        struct asked *asked = xmalloc(sizeof(*asked));
+        *asked = (struct asked){b, i};
+        if (link_send_raw(c->link, &resp, 1, 1, on_answer, asked) != 0) {
+            free(asked);
+            b->failed = true;
+            return;
+        }
+        q->asked = true;
+        b->unanswered++;
+    }
+}
+
+static bool batch_is_answered(const struct ctl_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        if (!b->question[i].reply) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Nothing may call back into a batch that is about to be gone. */
+static void batch_abandon(struct ctl *c, struct ctl_batch *b)
+{
+    if (b->unanswered > 0) {
+        link_reset(c->link, "given up");
+    }
+    while (b->unanswered > 0) {
+        ctl_turn(c);
+    }
+}
+
+static int batch_refused(const struct ctl_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct redisReply *reply = b->question[i].reply;
+        if (reply_is_error(reply, "ERR Function not found")) {
+            return ctl_fail(CTL_FAILED,
+                            "no coordinator has set up this Redis yet: start a shoal-coordinator");
+        }
+        if (reply->type == REDIS_REPLY_ERROR) {
+            return ctl_fail(CTL_FAILED, "Redis refused: %.*s", (int)reply->len, reply->str);
+        }
+    }
+    return CTL_DONE;
+}
+
+int ctl_answer(struct ctl *c, struct ctl_batch *b)
+{
+    b->failed = true; /* nothing sent yet */
+    while (!batch_is_answered(b)) {
+        if (ctl_is_over(c)) {
+            int code = ctl_over(c, "Redis's answer");
+            batch_abandon(c, b);
+            return code;
+        }
+        if (b->failed && b->unanswered == 0 && link_is_up(c->link)) {
+            batch_send(c, b);
+        }
+        ctl_turn(c);
+    }
+    return batch_refused(b);
+}
+
+void ctl_batch_finish(struct ctl_batch *b)
+{
+    BUG_ON(b->unanswered > 0);
+    for (size_t i = 0; i < b->n; i++) {
+        free(b->question[i].resp);
+        if (b->question[i].reply) {
+            freeReplyObject(b->question[i].reply);
+        }
+    }
+    free(b->question);
+    *b = (struct ctl_batch){0};
+}
+
+/* Names ------------------------------------------------------------------------------------------ */
+
+static char *name_buffer(void)
+{
+    static char buffers[8][512];
+    static unsigned next;
+
+    return buffers[next++ % 8];
+}
+
+const char *ctl_tag(const struct ctl *c)
+{
+    char *tag = name_buffer();
+
+    registry_key(c->registry, tag, 512, "");
+    tag[strlen(tag) - 1] = '\0'; /* without the last colon */
+    return tag;
+}
+
+const char *ctl_key(const struct ctl *c, const char *fmt, ...)
+{
+    char rest[400];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(rest, sizeof(rest), fmt, args);
+    va_end(args);
+    return registry_key(c->registry, name_buffer(), 512, rest);
+}
+
+const char *ctl_topic(const struct ctl *c, const char *fmt, ...)
+{
+    char rest[400];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(rest, sizeof(rest), fmt, args);
+    va_end(args);
+    return registry_topic(c->registry, name_buffer(), 512, rest);
+}
+
+/* Messages --------------------------------------------------------------------------------------- */
+
+/* Is it a JSON object with that id? */
+static bool has_id(struct slice payload, const char *id)
+{
+    cJSON *object = cJSON_ParseWithLength(payload.ptr, payload.len);
+    const char *found = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "id"));
+    bool yes = found && strcmp(found, id) == 0;
+
+    cJSON_Delete(object);
+    return yes;
+}
+
+static void on_message(void *ctx, struct slice topic, struct slice payload)
+{
+    struct ctl *c = ctx;
+
+    if (c->on_message) {
+        c->on_message(c, topic, payload);
+    } else if (c->await_id && !c->found && has_id(payload, c->await_id)) {
+        c->found = xstrndup(payload.ptr, payload.len);
+    }
+}
+
+static void on_subscriber_down(void *ctx, const struct err *why)
+{
+    struct ctl *c = ctx;
+
+    c->down = *why;
+}
+
+int ctl_subscribe(struct ctl *c, const char *topic)
+{
+    if (!c->subscriber) {
+        struct subscriber_options o = {
+            .link = {.url = &c->url,
+                     .tls_ca = options_string(c->options, "redis-tls-ca"),
+                     .name = "shoalctl:sub"},
+            .on_message = on_message,
+            .on_down = on_subscriber_down,
+            .ctx = c,
+        };
+        c->subscriber = subscriber_create(&c->loop.uv, &o);
+    }
+    if (strpbrk(topic, "*?[")) {
+        subscriber_add_pattern(c->subscriber, slice_of(topic));
+    } else {
+        subscriber_add(c->subscriber, slice_of(topic));
+    }
+    while (!subscriber_is_ready(c->subscriber)) {
+        if (ctl_is_over(c)) {
+            return ctl_over(c, "the subscription");
+        }
+        ctl_turn(c);
+    }
+    return CTL_DONE;
+}
+
+int ctl_await(struct ctl *c, const char *id, const char *what,
+              int (*look)(struct ctl *c, const char *id, char **found), char **out)
+{
+    uint64_t next_look = mono_ms() + LOOK_MS;
+    int code = CTL_DONE;
+
+    c->await_id = id;
+    while (!c->found && code == CTL_DONE) {
+        if (ctl_is_over(c)) {
+            code = ctl_over(c, what);
+        } else if (mono_ms() >= next_look) {
+            char *found = NULL;
+            code = look(c, id, &found);
+            if (c->found) {
+                free(found); /* heard while we looked */
+            } else {
+                c->found = found;
+            }
+            next_look = mono_ms() + LOOK_MS;
+        } else {
+            ctl_turn(c);
+        }
+    }
+    *out = c->found;
+    c->found = NULL;
+    c->await_id = NULL;
+    if (code != CTL_DONE) {
+        free(*out);
+        *out = NULL;
+    }
+    return code;
+}

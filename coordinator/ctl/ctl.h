@@ -1,0 +1,108 @@
+/* Ctl: what the commands of shoalctl share: one link to Redis, questions to it, and how a command ends.
+ *
+ * A command is one straight piece of code: it asks, and the loop runs until the answers are there or
+ * the time is over. Questions survive a link that comes back: what was not answered is asked again,
+ * so only what may be done twice is asked here (reads; requests and sends, which carry an id).
+ * Commands return the program's exit code; whoever finds the reason prints it. Loop thread only. */
+#ifndef SHOAL_CTL_H
+#define SHOAL_CTL_H
+
+#include "shared/loop.h"
+#include "shared/options.h"
+#include "shared/redis/registry.h"
+#include "shared/redis/subscriber.h"
+
+enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_OUT_OF_REACH = 3 };
+
+struct ctl {
+    struct loop loop;
+    const struct options *options;
+    struct url url;
+    struct link *link;         /* NULL once given up */
+    struct registry *registry; /* for names only */
+    struct subscriber *subscriber;
+    uv_timer_t tick;      /* makes the loop turn, so that deadlines are seen */
+    uint64_t deadline_ms; /* mono_ms: when the command gives up */
+    size_t nargs;         /* arguments after the command's name */
+    bool json;            /* one object a line */
+    bool has_been_up;
+    bool interrupted;
+    struct err down; /* why the link is not up */
+    unsigned closing;
+    /* The message waited for: its topic and the id in it; the first that fits is kept in `found`. */
+    const char *await_id;
+    char *found;
+    /* Where messages go instead (tail); NULL: nowhere. */
+    void (*on_message)(struct ctl *c, struct slice topic, struct slice payload);
+};
+
+struct ctl_command {
+    const char *name;
+    const char *args; /* "CHANNEL...", for the help */
+    const char *help;
+    const char *options; /* its own options, between spaces: " no-wait raw " */
+    int (*run)(struct ctl *c, const struct ctl_command *self); /* returns the exit code */
+};
+
+/* The i-th argument after the command's name. */
+const char *ctl_arg(const struct ctl *c, size_t i);
+/* Print "shoalctl: TEXT" to standard error and return `code`. */
+int ctl_fail(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The usage of the command, to standard error; returns CTL_USAGE. */
+int ctl_usage(const struct ctl_command *command);
+/* Has the time run out, was there a Ctrl-C, or is Redis out of reach for good? */
+bool ctl_is_over(const struct ctl *c);
+/* Say why ctl_is_over; `what` was waited for. Returns the exit code. */
+int ctl_over(const struct ctl *c, const char *what);
+/* Give the command --timeout from now on. */
+void ctl_restart_deadline(struct ctl *c);
+/* One turn of the loop, at most some 50 ms. */
+void ctl_turn(struct ctl *c);
+
+/* Questions -------------------------------------------------------------------------------------- */
+
+struct ctl_question {
+    char *resp; /* the command, formatted by hiredis */
+    size_t len;
+    struct redisReply *reply; /* a copy, owned; never NULL after a batch was answered */
+    bool asked;
+};
+
+/* Commands that are sent together. */
+struct ctl_batch {
+    struct ctl_question *question;
+    size_t n;
+    size_t cap;
+    size_t unanswered; /* calls back still to come */
+    bool failed;       /* one was not answered: ask again */
+};
+
+/* Add a command in hiredis's format (%s, %b). Never put anybody's text into `fmt`. */
+void ctl_ask(struct ctl_batch *b, const char *fmt, ...);
+/* Add a command of `argc` C strings. */
+void ctl_ask_argv(struct ctl_batch *b, int argc, const char **argv);
+/* Send what was added and wait for all answers: CTL_DONE, or the exit code after the reason has been
+ * printed. An error reply of Redis is such a failure. */
+MUST_USE int ctl_answer(struct ctl *c, struct ctl_batch *b);
+/* Forget questions and answers; the batch may be used again. */
+void ctl_batch_finish(struct ctl_batch *b);
+
+/* "shoal:{main}": KEYS[1] of the steps; static. */
+const char *ctl_tag(const struct ctl *c);
+/* "shoal:{main}:REST" as an owned string in one of 8 static buffers taken in turn. */
+const char *ctl_key(const struct ctl *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* "shoal:main:REST", the same way. */
+const char *ctl_topic(const struct ctl *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Messages --------------------------------------------------------------------------------------- */
+
+/* Subscribe, and wait until Redis has confirmed. CTL_DONE or an exit code. */
+MUST_USE int ctl_subscribe(struct ctl *c, const char *topic);
+/* Wait for a JSON object with this "id" (set await_id before asking for it, so that an early one is
+ * kept): heard on the topics subscribed to, or found by `look`, which
+ * is called now and then, since a message may be lost; look sets *found (owned) when it is there.
+ * CTL_DONE and *out (owned), or the exit code; `what` names it in the message then. */
+MUST_USE int ctl_await(struct ctl *c, const char *id, const char *what,
+                       int (*look)(struct ctl *c, const char *id, char **found), char **out);
+
+#endif

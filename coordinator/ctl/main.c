@@ -1,0 +1,231 @@
+/* shoalctl: looks at a cluster and asks things of it. One file for each group of commands (cmd_*.c), one
+ * table of them here. */
+#include "coordinator/ctl/commands.h"
+
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TICK_MS 25
+
+static const struct ctl_command commands[] = {
+    {"status", "", "The cluster at a glance: leader, load of the shards, budgets, warnings.", "",
+     cmd_status},
+    {"join", "CHANNEL... | @FILE", "Read these channels from now on (@-: names from stdin).",
+     " no-wait ", cmd_join},
+    {"part", "CHANNEL... | @FILE", "Read them no longer.", " no-wait ", cmd_part},
+    {"send", "CHANNEL TEXT", "Say something; done when Twitch has confirmed it.",
+     " reply-to ttl command ", cmd_send},
+    {"tail", "CHANNEL...", "Show chat as it comes ('*': all channels).", " raw ", cmd_tail},
+    {"channels", "", "The wanted channels, their shards and states.", "", cmd_channels},
+    {"shards", "", "The shards, their nodes and loads.", "", cmd_shards},
+    {"nodes", "", "The nodes and what they hold.", "", cmd_nodes},
+    {"config", "get [NAME] | set NAME VALUE | unset NAME", "The cluster's settings.", "",
+     cmd_config},
+    {"start", "", "Connect all shards again after a stop.", "", cmd_start},
+    {"stop", "", "Close all connections to Twitch; channels stay wanted.", " no-wait ", cmd_stop},
+};
+
+static const struct option_spec specs[] = {
+    OPTIONS_COMMON,
+    {"json", OPTION_BOOL, 0, "false", 0, 0, NULL, "Print one JSON object a line.", NULL},
+    {"timeout", OPTION_DURATION, 0, "30s", 1, 24LL * 3600 * 1000, "TIME",
+     "How long to wait for an answer.", NULL},
+    {"no-wait", OPTION_BOOL, 0, "false", 0, 0, NULL,
+     "join, part, stop: leave the request in Redis and do not wait for it.", NULL},
+    {"reply-to", OPTION_STRING, 0, NULL, 0, 0, "ID", "send: the id of the message it answers.",
+     NULL},
+    {"ttl", OPTION_DURATION, 0, NULL, 100, 600000, "TIME",
+     "send: not said any more after that; default: the cluster's send_ttl_ms.", NULL},
+    {"command", OPTION_BOOL, 0, "false", 0, 0, NULL,
+     "send: let a text that begins with / or . be a command.", NULL},
+    {"raw", OPTION_BOOL, 0, "false", 0, 0, NULL, "tail: print the lines as Twitch sent them.",
+     NULL},
+    {0},
+};
+
+static const char *const own_options[] = {"no-wait", "reply-to", "ttl", "command", "raw"};
+
+/* Keys of the daemons, which may share our file. */
+static const char *const known_elsewhere[] = {
+    "node_id",       "twitch_url",       "twitch_tls_ca", "tokens",     "shard_capacity",
+    "buffer_bytes",  "http_listen",      "log_level",     "log_format", "coordinator_id",
+    "drain_timeout", "initial_channels", "shard_manager", "set",        NULL};
+
+static char *command_list(void)
+{
+    size_t size = 4096;
+    char *text = xcalloc(1, size);
+    size_t len = (size_t)snprintf(text, size, "Commands:\n");
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        char usage[80];
+        snprintf(usage, sizeof(usage), "%s %s", commands[i].name, commands[i].args);
+        len += (size_t)snprintf(text + len, size - len, "  %-50s %s\n", usage, commands[i].help);
+        BUG_ON(len >= size);
+    }
+    snprintf(text + len, size - len,
+             "\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 Redis out of reach.\n");
+    return text;
+}
+
+static const struct ctl_command *command_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+/* An option that this command does not know was meant to do something: say so. */
+static int check_own_options(const struct options *o, const struct ctl_command *command)
+{
+    for (size_t i = 0; i < ARRAY_LEN(own_options); i++) {
+        char word[32];
+        const char *value = options_string(o, own_options[i]);
+        snprintf(word, sizeof(word), " %s ", own_options[i]);
+        if (value && strcmp(value, "false") != 0 && !strstr(command->options, word)) {
+            return ctl_fail(CTL_USAGE, "--%s does not belong to %s", own_options[i], command->name);
+        }
+    }
+    return CTL_DONE;
+}
+
+/* The program's life ------------------------------------------------------------------------------ */
+
+static void on_interrupt(void *ctx, int times)
+{
+    struct ctl *c = ctx;
+
+    (void)times;
+    c->interrupted = true;
+}
+
+static void on_hangup(void *ctx)
+{
+    on_interrupt(ctx, 1); /* the terminal is gone */
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    (void)timer; /* the loop turned: that is all */
+}
+
+static void on_up(void *ctx)
+{
+    struct ctl *c = ctx;
+
+    c->has_been_up = true;
+    c->down = (struct err){0};
+}
+
+static void on_down(void *ctx, const struct err *why)
+{
+    struct ctl *c = ctx;
+
+    c->down = *why;
+}
+
+static int ctl_open(struct ctl *c, const struct options *o)
+{
+    struct err err = {0};
+
+    *c = (struct ctl){.options = o, .json = options_bool(o, "json"), .nargs = options_argc(o) - 1};
+    if (url_parse_redis(options_string(o, "redis-url"), &c->url, &err) != 0) {
+        return ctl_fail(CTL_USAGE, "%s", err.text);
+    }
+    loop_init(&c->loop, on_interrupt, on_hangup, c);
+    int failed = uv_timer_init(&c->loop.uv, &c->tick);
+    BUG_ON(failed);
+    failed = uv_timer_start(&c->tick, on_tick, TICK_MS, TICK_MS);
+    BUG_ON(failed);
+    struct link_options link = {
+        .url = &c->url,
+        .tls_ca = options_string(o, "redis-tls-ca"),
+        .name = "shoalctl",
+        .reply_ms = 10000,
+        .on_up = on_up,
+        .on_down = on_down,
+        .ctx = c,
+    };
+    c->link = link_create(&c->loop.uv, &link);
+    c->registry = registry_create(c->link, options_string(o, "cluster"));
+    ctl_restart_deadline(c);
+    return CTL_DONE;
+}
+
+static void ctl_close(struct ctl *c)
+{
+    if (c->subscriber) {
+        subscriber_close(c->subscriber, NULL, NULL);
+    }
+    registry_destroy(c->registry);
+    link_close(c->link, NULL, NULL);
+    uv_close((uv_handle_t *)&c->tick, NULL);
+    loop_close_signals(&c->loop);
+    loop_run(&c->loop);
+    loop_finish(&c->loop);
+    free(c->found);
+}
+
+static int run_command(const struct options *o)
+{
+    const struct ctl_command *command = command_find(options_arg(o, 0));
+    struct ctl c;
+
+    if (!command) {
+        return ctl_fail(CTL_USAGE, "unknown command \"%s\"; shoalctl --help lists them",
+                        options_arg(o, 0));
+    }
+    int code = check_own_options(o, command);
+    if (code == CTL_DONE) {
+        code = ctl_open(&c, o);
+    }
+    if (code != CTL_DONE) {
+        return code;
+    }
+    code = command->run(&c, command);
+    ctl_close(&c);
+    if (fflush(stdout) != 0 && code == CTL_DONE) {
+        code = CTL_FAILED; /* nobody got what was printed */
+    }
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    char *epilogue = command_list();
+    struct options_program program = {
+        .name = "shoalctl",
+        .purpose = "Looks at a cluster of Twitch chat shards and asks things of it.",
+        .usage = "COMMAND [ARG...]",
+        .epilogue = epilogue,
+        .specs = specs,
+        .known_elsewhere = known_elsewhere,
+        .takes_arguments = true,
+    };
+    struct options *options = NULL;
+    struct err err = {0};
+    int code = CTL_DONE;
+
+    switch (options_parse(&program, argc, argv, &options, &err)) {
+    case OPTIONS_DONE:
+        break;
+    case OPTIONS_ERROR:
+        code = ctl_fail(CTL_USAGE, "%s", err.text);
+        break;
+    case OPTIONS_RUN:
+        if (options_argc(options) == 0) {
+            code = ctl_fail(CTL_USAGE, "which command? shoalctl --help lists them");
+        } else {
+            code = run_command(options);
+        }
+    }
+    options_destroy(options);
+    free(epilogue);
+    return code;
+}

@@ -1,0 +1,135 @@
+/* Request: adds an entry, hears or finds its reply. */
+#include "coordinator/ctl/request.h"
+
+#include "coordinator/ctl/table.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+const char *request_by(void)
+{
+    static char by[200];
+    char host[65] = "";
+    const struct passwd *who = getpwuid(getuid());
+
+    if (gethostname(host, sizeof(host) - 1) != 0) {
+        host[0] = '\0';
+    }
+    snprintf(by, sizeof(by), "shoalctl:%.64s@%s", who ? who->pw_name : "?", host);
+    return by;
+}
+
+static int look_for_reply(struct ctl *c, const char *id, char **found)
+{
+    struct ctl_batch b = {0};
+
+    ctl_ask(&b, "GET %s", ctl_key(c, "reply:%s", id));
+    int code = ctl_answer(c, &b);
+    if (code == CTL_DONE && b.question[0].reply->type == REDIS_REPLY_STRING) {
+        *found = xstrdup(b.question[0].reply->str);
+    }
+    ctl_batch_finish(&b);
+    return code;
+}
+
+static int add(struct ctl *c, const char *id, const char *op, const struct request_field *fields,
+               size_t nfields)
+{
+    const char *argv[9 + 2 * REQUEST_MAX_FIELDS] = {
+        "XADD", ctl_key(c, "requests"), "*", "id", id, "op", op, "by", request_by()};
+    int argc = 9;
+    struct ctl_batch b = {0};
+
+    BUG_ON(nfields > REQUEST_MAX_FIELDS);
+    for (size_t i = 0; i < nfields; i++) {
+        argv[argc++] = fields[i].name;
+        argv[argc++] = fields[i].value;
+    }
+    ctl_ask_argv(&b, argc, argv);
+    int code = ctl_answer(c, &b);
+    ctl_batch_finish(&b);
+    return code;
+}
+
+/* Why there is no reply is worth a look: nobody may be leading. */
+static void explain_silence(struct ctl *c)
+{
+    struct ctl_batch b = {0};
+
+    if (c->interrupted || !link_is_up(c->link)) {
+        return;
+    }
+    c->deadline_ms = mono_ms() + 1000;
+    ctl_ask(&b, "HMGET %s deadline id", ctl_key(c, "leader"));
+    ctl_ask(&b, "TIME");
+    if (ctl_answer(c, &b) == CTL_DONE) {
+        struct redisReply *leader = b.question[0].reply;
+        struct redisReply *now = b.question[1].reply;
+        uint64_t deadline = 0;
+        uint64_t seconds = 0;
+        if (!slice_to_u64(reply_slice(leader->element[0]), &deadline) ||
+            !slice_to_u64(reply_slice(now->element[0]), &seconds) || deadline < seconds * 1000) {
+            (void)ctl_fail(0,
+                           "no coordinator leads cluster \"%s\"; the request stays in Redis and "
+                           "is carried out when one does",
+                           options_string(c->options, "cluster"));
+        }
+    }
+    ctl_batch_finish(&b);
+}
+
+int request_make(struct ctl *c, const char *op, const struct request_field *fields, size_t nfields,
+                 cJSON **reply)
+{
+    char id[INCARNATION_CHARS];
+    char *text = NULL;
+    int code = CTL_DONE;
+
+    random_hex(id, 16);
+    ctl_restart_deadline(c);
+    if (reply) {
+        c->await_id = id;
+        code = ctl_subscribe(c, ctl_topic(c, "replies"));
+    }
+    if (code == CTL_DONE) {
+        code = add(c, id, op, fields, nfields);
+    }
+    if (code != CTL_DONE || !reply) {
+        c->await_id = NULL;
+        return code;
+    }
+    code = ctl_await(c, id, "the coordinator's reply", look_for_reply, &text);
+    if (code != CTL_DONE) {
+        explain_silence(c);
+        return code;
+    }
+    *reply = cJSON_Parse(text);
+    free(text);
+    if (!cJSON_IsObject(*reply)) {
+        cJSON_Delete(*reply);
+        return ctl_fail(CTL_FAILED, "the reply is not a JSON object");
+    }
+    return CTL_DONE;
+}
+
+int request_simple(struct ctl *c, const char *op, const struct request_field *fields,
+                   size_t nfields)
+{
+    cJSON *reply = NULL;
+    int code = request_make(c, op, fields, nfields, &reply);
+
+    if (code != CTL_DONE) {
+        return code;
+    }
+    if (c->json) {
+        table_json_line(reply);
+    }
+    if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply, "ok"))) {
+        const char *why = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(reply, "error"));
+        code = ctl_fail(CTL_FAILED, "%s", why ? why : "refused");
+    }
+    cJSON_Delete(reply);
+    return code;
+}

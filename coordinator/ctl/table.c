@@ -1,0 +1,169 @@
+/* Table: widths first, then lines. */
+#include "coordinator/ctl/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_COLUMNS 16
+
+/* One character: how many bytes, and may a terminal have it? */
+static size_t character(const char *text, size_t left, bool *safe)
+{
+    unsigned char first = (unsigned char)text[0];
+    size_t len = utf8_length(text, left);
+
+    if (len == 0) {
+        *safe = false;
+        return 1;
+    }
+    *safe = first >= 0x20 && first != 0x7f &&
+            !(len == 2 && first == 0xc2 && (unsigned char)text[1] < 0xa0);
+    return len;
+}
+
+void table_append_safe(struct buf *out, struct slice text)
+{
+    for (size_t i = 0; i < text.len;) {
+        bool safe = false;
+        size_t len = character(text.ptr + i, text.len - i, &safe);
+        if (safe) {
+            buf_append(out, text.ptr + i, len);
+        } else {
+            buf_append_char(out, '?');
+        }
+        i += len;
+    }
+}
+
+/* A field as safe text, in `out`. */
+static void field_text(const cJSON *record, const char *field, struct buf *out)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(record, field);
+
+    buf_clear(out);
+    if (cJSON_IsNumber(value)) {
+        double number = cJSON_GetNumberValue(value);
+        bool whole = number == (double)(int64_t)number;
+        buf_printf(out, whole ? "%.0f" : "%.1f", number);
+    } else if (cJSON_IsBool(value)) {
+        buf_append_str(out, cJSON_IsTrue(value) ? "yes" : "no");
+    } else if (cJSON_IsString(value)) {
+        table_append_safe(out, slice_of(value->valuestring));
+    }
+    if (out->len == 0) {
+        buf_append_char(out, '-');
+    }
+}
+
+static size_t width_of(struct slice text)
+{
+    size_t width = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        width += ((unsigned char)text.ptr[i] & 0xc0) != 0x80;
+    }
+    return width;
+}
+
+/* No blanks at the ends of lines: the last column is as wide as its text. */
+static void cell(FILE *out, struct slice text, size_t width, bool right, bool last)
+{
+    int blanks = (int)(width - width_of(text));
+
+    if (right) {
+        fprintf(out, "%*s", blanks, "");
+    }
+    fwrite(text.ptr, 1, text.len, out);
+    if (!last) {
+        fprintf(out, "%*s", (right ? 0 : blanks) + 2, "");
+    }
+}
+
+void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records,
+                 bool titles)
+{
+    size_t width[MAX_COLUMNS];
+    const cJSON *record;
+    struct buf text;
+
+    BUG_ON(n > MAX_COLUMNS);
+    buf_init(&text, 64 * 1024);
+    for (size_t i = 0; i < n; i++) {
+        width[i] = titles ? strlen(columns[i].title) : 0;
+    }
+    cJSON_ArrayForEach(record, records)
+    {
+        for (size_t i = 0; i < n; i++) {
+            field_text(record, columns[i].field, &text);
+            size_t w = width_of(buf_slice(&text));
+            width[i] = w > width[i] ? w : width[i];
+        }
+    }
+    for (size_t i = 0; titles && i < n; i++) {
+        cell(out, slice_of(columns[i].title), width[i], columns[i].right, i + 1 == n);
+    }
+    if (titles) {
+        fputc('\n', out);
+    }
+    cJSON_ArrayForEach(record, records)
+    {
+        for (size_t i = 0; i < n; i++) {
+            field_text(record, columns[i].field, &text);
+            cell(out, buf_slice(&text), width[i], columns[i].right, i + 1 == n);
+        }
+        fputc('\n', out);
+    }
+    buf_finish(&text);
+}
+
+void table_json_line(const cJSON *record)
+{
+    char *text = cJSON_PrintUnformatted(record);
+
+    BUG_ON(!text);
+    puts(text);
+    free(text);
+}
+
+void table_json(const cJSON *records)
+{
+    const cJSON *record;
+
+    cJSON_ArrayForEach(record, records)
+    {
+        table_json_line(record);
+    }
+}
+
+void table_age(uint64_t ms, char *out, size_t size)
+{
+    static const struct {
+        uint64_t ms;
+        char unit;
+    } units[] = {{86400000, 'd'}, {3600000, 'h'}, {60000, 'm'}};
+
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (ms >= 2 * units[i].ms) {
+            snprintf(out, size, "%llu%c", (unsigned long long)(ms / units[i].ms), units[i].unit);
+            return;
+        }
+    }
+    snprintf(out, size, "%llus", (unsigned long long)(ms / 1000));
+}
+
+void table_bar(uint64_t used, uint64_t most, size_t width, char *out)
+{
+    size_t full = 0;
+
+    if (most > 0 && used >= most) {
+        full = width;
+    } else if (most > 0 && used > 0) {
+        full = (size_t)((double)used / (double)most * (double)width);
+        full = full == 0 ? 1 : full;
+    }
+    out[0] = '[';
+    memset(out + 1, '#', full);
+    memset(out + 1 + full, '.', width - full);
+    out[width + 1] = ']';
+    out[width + 2] = '\0';
+}

@@ -1,0 +1,33 @@
+/* Table: records as aligned columns for people, or one JSON object a line for programs.
+ *
+ * A record is a cJSON object of strings and numbers. What comes from outside is printed without
+ * control characters: a terminal would obey them. */
+#ifndef SHOAL_CTL_TABLE_H
+#define SHOAL_CTL_TABLE_H
+
+#include "shared/buf.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+struct table_column {
+    const char *title; /* "CHANNEL" */
+    const char *field; /* of the record */
+    bool right;        /* aligned to the right: numbers */
+};
+
+/* Append `text` with every control character (C0, DEL, C1) and every byte that is not UTF-8 as '?'. */
+void table_append_safe(struct buf *out, struct slice text);
+/* Print an array of records; the title line too where `titles`. */
+void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records,
+                 bool titles);
+/* Print one record, or each of an array, as a JSON line on standard output. */
+void table_json_line(const cJSON *record);
+void table_json(const cJSON *records);
+/* "12s", "3m", "5h", "2d": the age of something, for people. */
+void table_age(uint64_t ms, char *out, size_t size);
+/* "[#####.....]": `used` of `most` (0: no limit, gives an empty bar) in `width` characters, into `out`
+ * of width + 3. Something is never drawn as nothing, and only a full one is drawn full. */
+void table_bar(uint64_t used, uint64_t most, size_t width, char *out);
+
+#endif
