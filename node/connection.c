@@ -82,6 +82,8 @@ static void let_go(struct connection *c)
     uv_close((uv_handle_t *)&c->timer, on_timer_closed);
     if (c->wsi != NULL) {
         lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        /* A timeout set outside its callbacks is only seen when libwebsockets is woken. */
+        lws_cancel_service(c->pool->context);
     }
     unref(c);
 }
