@@ -87,7 +87,7 @@ static void append_event(struct buf *out, const struct irc_line *line, struct sl
 {
     buf_append_str(out, "* ");
     if (slice_is(line->command, "CLEARMSG")) {
-        buf_append_str(out, "a message was deleted: ");
+        buf_append_str(out, "a message was deleted:");
     } else if (!append_tag(out, line, "system-msg")) {
         table_append_safe(out, line->command);
     }

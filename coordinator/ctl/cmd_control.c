@@ -24,9 +24,17 @@ static int count_open(struct ctl *c, size_t *open)
     return code;
 }
 
+static int say(struct ctl *c, int code, const char *text)
+{
+    if (code == CTL_DONE && !c->json) {
+        puts(text);
+    }
+    return code;
+}
+
 int cmd_start(struct ctl *c, const struct ctl_command *self)
 {
-    return c->nargs > 0 ? ctl_usage(self) : request_simple(c, "start", NULL, 0);
+    return c->nargs > 0 ? ctl_usage(self) : say(c, request_simple(c, "start", NULL, 0), "started");
 }
 
 int cmd_stop(struct ctl *c, const struct ctl_command *self)
@@ -51,5 +59,5 @@ int cmd_stop(struct ctl *c, const struct ctl_command *self)
             }
         }
     }
-    return code;
+    return say(c, code, "stopped");
 }

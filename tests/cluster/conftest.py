@@ -17,8 +17,8 @@ def pytest_configure(config):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
-    clusters = [v for v in getattr(item, "funcargs", {}).values() if isinstance(v, Cluster)]
     if report.failed:
+        clusters = {v for v in getattr(item, "funcargs", {}).values() if isinstance(v, Cluster)}
         for cluster in clusters:
             report.sections += [(f"log of {name}", text) for name, text in cluster.logs()]
 

@@ -331,7 +331,7 @@ class Cluster:
     def start_coordinator(self, name="c1", args=(), env=None, **settings):
         """Settings are given with every start, as an operator's unit file would."""
         argv = [COORDINATOR, "--redis-url", self.redis_url, "--cluster", self.name]
-        argv += ["--log-level", "debug"]
+        argv += ["--id", name, "--log-level", "debug"]
         if b"--http-listen" in self._help(COORDINATOR):
             argv += ["--http-listen", "127.0.0.1:0"]
         for key, value in {**SETTINGS, **settings}.items():

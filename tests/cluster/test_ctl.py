@@ -1,0 +1,200 @@
+"""shoalctl against a real cluster."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from shoal import CTL, USER, wait_until
+
+
+@pytest.fixture
+def running(cluster):
+    """A node is up, and room for 40 channels."""
+    cluster.start_node("n1", capacity=4)
+    wait_until(lambda: cluster.nodes() == ["n1"], 10, "the node is registered")
+    return cluster
+
+
+def test_join_tells_the_shard_of_each_channel_and_twitch_has_it_joined(running):
+    done = running.ctl("join", "alice", "#Bob")
+    assert [line.split()[:2] for line in sorted(done.stdout.splitlines())] == [
+        ["alice", "assigned"],
+        ["bob", "assigned"],
+    ]
+    wait_until(lambda: running.joined("alice", "bob"), 10, "both are joined")
+    rows = running.ctl_json("channels")
+    assert [(r["channel"], r["state"]) for r in rows] == [("alice", "joined"), ("bob", "joined")]
+
+
+def test_join_reads_names_from_a_file_and_from_standard_input(running, tmp_path):
+    names = tmp_path / "names"
+    names.write_text("carol, dave # two of them\n# nobody\nerin\n")
+    assert len(running.ctl_json("join", f"@{names}")) == 3
+    assert len(running.ctl_json("join", "@-", input="frank\ngrace\n")) == 2
+    assert sorted(running.channels()) == ["carol", "dave", "erin", "frank", "grace"]
+
+
+def test_a_wrong_name_is_refused_before_anything_is_asked(running):
+    done = running.ctl("join", "alice", "no-such", check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no-such" in done.stderr
+    assert running.channels() == {}
+
+
+def test_a_join_beyond_the_limits_fails_with_the_reason(bare):
+    bare.start_redis()
+    bare.start_sim("--verified")
+    bare.start_coordinator(channels_per_shard=2, max_shard_count=1)
+    bare.start_node("n1")
+    wait_until(bare.nodes, 10, "the node is registered")
+    wait_until(bare.shards, 10, "setup has made a shard")
+    done = bare.ctl("join", "a1", "a2", "a3", check=False)
+    assert done.returncode == 1
+    assert "All shards are full, and the shard count limit has been reached." in done.stderr
+    assert sorted(bare.channels()) == ["a1", "a2"]
+    assert sum(r["state"] == "refused" for r in bare.ctl_json("join", "a4", check=False)) == 1
+
+
+def test_part_forgets_the_channel_and_refuses_one_that_was_not_joined(running):
+    running.ctl("join", "alice")
+    done = running.ctl("part", "alice", "bob", check=False)
+    assert done.returncode == 1
+    assert done.stdout.split() == ["alice", "parted"]
+    assert "bob: The channel is not joined." in done.stderr
+    assert running.channels() == {}
+
+
+def test_more_than_a_request_holds_is_asked_in_portions(running):
+    running.ctl("config", "set", "channels_per_shard", "1000")
+    names = [f"c{i}" for i in range(2500)]
+    rows = running.ctl_json("join", "@-", input="\n".join(names))
+    assert sorted(r["channel"] for r in rows) == sorted(names)
+    assert all(r["state"] == "assigned" for r in rows)
+
+
+def test_send_ends_well_only_when_twitch_has_said_it(running):
+    running.ctl("join", "alice")
+    wait_until(lambda: running.joined("alice"), 10, "alice is joined")
+    chat = running.subscribe("shoal:main:chat:alice")
+    running.sim.control("limit channel-interval=off")
+    assert running.ctl("send", "alice", "hello there").stdout == "sent\n"
+    chat.wait_for(lambda topic, line: line.endswith(b":hello there"))
+    [result] = running.ctl_json("send", "alice", "again")
+    assert result["status"] == "sent" and result["channel"] == "alice"
+    assert running.sim.control.received("alice", "said") == ["hello there", "again"]
+
+
+def test_a_rejected_send_fails_with_the_reason_of_twitch(running):
+    running.sim.control(f"ban alice user={USER}")
+    done = running.ctl("send", "alice", "hello", check=False)
+    assert done.returncode == 1
+    assert "rejected" in done.stderr and "msg_banned" in done.stderr
+
+
+def test_tail_shows_chat_as_it_comes(running):
+    running.ctl("join", "alice")
+    wait_until(lambda: running.joined("alice"), 10, "alice is joined")
+    tails = {
+        name: subprocess.Popen(
+            [CTL, "--redis-url", running.redis_url, *args], stdout=subprocess.PIPE, text=True
+        )
+        for name, args in {
+            "pretty": ["tail", "alice"],
+            "raw": ["--raw", "tail", "*"],
+            "json": ["--json", "tail", "#Alice"],
+        }.items()
+    }
+    try:
+        topic = "shoal:main:chat:alice"
+        wait_until(
+            lambda: running.redis.pubsub_numsub(topic)[0][1] == 2 and running.redis.pubsub_numpat(),
+            10,
+            "all three listen",
+        )
+        line = "@display-name=Eve :eve!eve@eve.tmi.twitch.tv PRIVMSG #alice :hi \x1b[31mthere"
+        running.sim.control(f"inject alice line={line}")
+        assert tails["raw"].stdout.readline() == line + "\n"
+        assert tails["pretty"].stdout.readline()[8:] == " #alice Eve: hi ?[31mthere\n"
+        assert json.loads(tails["json"].stdout.readline()) == {"channel": "alice", "line": line}
+    finally:
+        for tail in tails.values():
+            tail.terminate()
+    assert [tail.wait(10) for tail in tails.values()] == [0, 0, 0]
+
+
+def test_config_shows_what_is_in_force_and_refuses_what_is_not_allowed(running):
+    assert running.ctl("config", "get", "channels_per_shard").stdout == "20\n"
+    running.ctl("config", "set", "channels_per_shard", "30")
+    assert running.ctl("config", "get", "channels_per_shard").stdout == "30\n"
+    running.ctl("config", "unset", "channels_per_shard")
+    assert running.ctl("config", "get", "channels_per_shard").stdout == "25\n"
+    done = running.ctl("config", "set", "channels_per_shard", "many", check=False)
+    assert done.returncode == 1 and "takes a number from 1" in done.stderr
+    done = running.ctl("config", "set", "no_such", "1", check=False)
+    assert done.returncode == 1 and "Unknown setting no_such" in done.stderr
+    names = [row["name"] for row in running.ctl_json("config", "get")]
+    assert names == sorted(names) and "lease_ms" in names
+
+
+def test_stop_closes_every_connection_and_start_opens_them_again(running):
+    running.ctl("join", "alice")
+    wait_until(lambda: running.joined("alice"), 10, "alice is joined")
+    running.ctl("stop")
+    wait_until(lambda: not running.sim.control("connections")["connections"], 20, "all are closed")
+    assert running.channels()["alice"] != ""
+    assert "stopped" in running.ctl("status").stdout
+    running.ctl("start")
+    wait_until(lambda: running.sim.control("connections")["connections"], 10, "it connects again")
+    wait_until(lambda: running.joined("alice"), 10, "alice is joined again")
+
+
+def test_status_shows_loads_and_warns_of_a_limit_below_use(running):
+    running.ctl("join", "a1", "a2", "a3")
+    wait_until(lambda: running.joined("a1", "a2", "a3"), 10, "they are joined")
+    text = running.ctl("status").stdout
+    assert "leader    c1" in text and "3 joined" in text and "3/20" in text
+    assert "warning" not in text and "\x1b" not in text
+    running.ctl("config", "set", "channels_per_shard", "2")
+    [status] = running.ctl_json("status")
+    assert status["states"] == {"joined": 3}
+    assert any("channels_per_shard is 2" in text for text in status["warnings"])
+    assert [n["node"] for n in running.ctl_json("nodes")] == ["n1"]
+    assert [s["state"] for s in running.ctl_json("shards")] == ["ready"]
+
+
+def test_a_request_made_while_nobody_leads_is_carried_out_later(running):
+    running.processes["c1"].kill()
+    wait_until(lambda: running.redis.exists(running.key("leader")), 5)
+    began = time.monotonic()
+    done = running.ctl("--timeout", "3s", "join", "alice", check=False)
+    assert done.returncode == 1 and 2.5 < time.monotonic() - began < 10
+    assert "no coordinator leads" in done.stderr
+    running.ctl("--no-wait", "join", "bob")
+    running.processes["c1"].start()
+    wait_until(lambda: sorted(running.channels()) == ["alice", "bob"], 15, "both are wanted")
+
+
+def test_redis_out_of_reach_and_wrong_usage_have_their_own_exit_codes(bare):
+    bare.redis_url = "redis://:secret@127.0.0.1:1"
+    done = bare.ctl("status", check=False)
+    assert done.returncode == 3 and "127.0.0.1:1" in done.stderr and "secret" not in done.stderr
+    for wrong in (
+        [],
+        ["nonsense"],
+        ["join"],
+        ["send", "alice"],
+        ["send", "no-channel", "text"],
+        ["config", "set", "x"],
+        ["tail", "no-channel"],
+        ["--raw", "status"],
+        ["--no-such", "status"],
+    ):
+        assert bare.ctl(*wrong, check=False).returncode == 2, wrong
+
+
+def test_a_redis_that_no_coordinator_has_set_up_is_told_so(bare):
+    bare.start_redis()
+    done = bare.ctl("status", check=False)
+    assert done.returncode == 1 and "shoal-coordinator" in done.stderr

@@ -1,0 +1,106 @@
+/* Table: aligned columns, safe text, ages and bars. */
+#include "coordinator/ctl/table.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void columns_are_as_wide_as_their_widest_text(void **state)
+{
+    static const struct table_column columns[] = {
+        {"NAME", "name", false}, {"N", "n", true}, {"WHY", "why", false}};
+    cJSON *records = cJSON_Parse("[{\"name\":\"a\",\"n\":5},"
+                                 "{\"name\":\"longer\",\"n\":12.5,\"why\":\"\xc3\xa4 b\"}]");
+    char *text = NULL;
+    size_t size = 0;
+
+    (void)state;
+    FILE *out = open_memstream(&text, &size);
+    table_print(out, columns, ARRAY_LEN(columns), records, true);
+    fclose(out);
+
+    assert_string_equal(text, "NAME       N  WHY\n"
+                              "a          5  -\n"
+                              "longer  12.5  \xc3\xa4 b\n");
+    free(text);
+    cJSON_Delete(records);
+}
+
+static void what_a_terminal_would_obey_is_shown_as_question_marks(void **state)
+{
+    static const struct {
+        const char *in;
+        const char *out;
+    } cases[] = {
+        {"plain", "plain"},
+        {"\x1b[31mred", "?[31mred"},
+        {"a\tb\r\nc\x7f", "a?b??c?"},
+        {"\xc2\x9b"
+         "31m",
+         "?31m"}, /* CSI as one C1 character */
+        {"\xc2\xa0ok", "\xc2\xa0ok"},
+        {"\xff\xfe", "??"},
+        {"\xe6\xbc\xa2", "\xe6\xbc\xa2"},
+        {"cut \xe6\xbc", "cut ??"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf out;
+        buf_init(&out, 1024);
+        table_append_safe(&out, slice_of(cases[i].in));
+        assert_string_equal(out.data, cases[i].out);
+        buf_finish(&out);
+    }
+}
+
+static void ages_are_in_the_largest_unit_that_still_says_something(void **state)
+{
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } cases[] = {{0, "0s"},        {999, "0s"},        {59999, "59s"},
+                 {119999, "119s"}, {120000, "2m"},     {7199999, "119m"},
+                 {7200000, "2h"},  {172799999, "47h"}, {172800000, "2d"}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[24];
+        table_age(cases[i].ms, text, sizeof(text));
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+static void a_bar_is_full_only_at_the_limit_and_empty_only_at_nothing(void **state)
+{
+    static const struct {
+        uint64_t used;
+        uint64_t most;
+        const char *bar;
+    } cases[] = {{0, 100, "[..........]"},  {1, 100, "[#.........]"},   {50, 100, "[#####.....]"},
+                 {99, 100, "[#########.]"}, {100, 100, "[##########]"}, {700, 100, "[##########]"},
+                 {5, 0, "[..........]"}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char bar[13];
+        table_bar(cases[i].used, cases[i].most, 10, bar);
+        assert_string_equal(bar, cases[i].bar);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(columns_are_as_wide_as_their_widest_text),
+        cmocka_unit_test(what_a_terminal_would_obey_is_shown_as_question_marks),
+        cmocka_unit_test(ages_are_in_the_largest_unit_that_still_says_something),
+        cmocka_unit_test(a_bar_is_full_only_at_the_limit_and_empty_only_at_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
