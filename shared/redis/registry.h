@@ -52,7 +52,8 @@ MUST_USE int registry_load(struct registry *r, registry_done_cb cb, void *ctx);
 /* Is the library there, at the contract's version? ERR_REFUSED "no coordinator has set up ..." if not. */
 MUST_USE int registry_check(struct registry *r, registry_done_cb cb, void *ctx);
 /* CLIENT KILL ID. The caller has compared run ids: where the server is another now, ids started anew and
- * this one may be anybody's. Done also when there is no such client any more. Id 0 kills nothing. */
+ * this one may be anybody's. Done also when there is no such client any more. Id 0 kills nothing.
+ * cb may be NULL: the answer does not matter, order is kept. */
 MUST_USE int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb,
                                 void *ctx);
 /* Is that client connected? (CLIENT LIST ID) */

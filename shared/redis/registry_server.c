@@ -181,7 +181,9 @@ static void client_args(struct args *a, const char *what, uint64_t link_id)
 static void on_killed(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct err space;
-    call->cb.done(call->ctx, call_error(reply, err, &space));
+    if (call->cb.done != NULL) {
+        call->cb.done(call->ctx, call_error(reply, err, &space));
+    }
 }
 
 int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb, void *ctx)
