@@ -294,7 +294,9 @@ void sender_sync_begin(struct sender_sync *s)
 
 void sender_sync_on_facts(struct sender_sync *s, const struct registry_lead *facts)
 {
-    if (s->busy || !leader_may_act(s->leader) || mono_ms() < s->not_before_ms) {
+    /* While a cluster is set up its shards change all the time. */
+    if (s->busy || !facts->setup_done || !leader_may_act(s->leader) ||
+        mono_ms() < s->not_before_ms) {
         return;
     }
     if (s->fresh || facts->shards_rev != s->seen_rev) {
