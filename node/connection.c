@@ -1,11 +1,17 @@
-/* Connection: libwebsockets as a guest of the libuv loop. See connection.h.
+/* Connection: the websocket driver. See connection.h.
  *
- * What libwebsockets 4.1 does not do is done here: names are resolved by uv_getaddrinfo (its own lookup
- * blocks the loop), one deadline covers everything up to on_open (it drops a peer that never answers the
- * upgrade without CONNECTION_ERROR), and each address of a name is tried in turn.
+ *     resolving -> connecting -> open -> ended
+ *       resolving, connecting -> ended
  *
- * A connection is referred to by its owner, by libwebsockets (the wsi), by a lookup under way and by its
- * timer; the memory goes with the last of them. */
+ * Happy path: uv_getaddrinfo; libwebsockets is given one address after the other until one answers
+ * the upgrade (the first of them changes with each try, so that a dead one costs one try only);
+ * frames arrive (RECEIVE), lines go out of them without a copy; what is written waits in `queue`
+ * until the socket takes it (WRITEABLE), at most 16 KiB a turn, so that little is beyond recall.
+ *
+ * Failures: libwebsockets 4.1.6 may refuse without any callback but WSI_DESTROY, or return NULL
+ * with none at all; so an attempt is over when its wsi is gone, whatever was said before, and a
+ * timer of our own bounds all attempts together. A connection that is ended lives on, deaf, until
+ * its wsi, its timer and its look-up are gone; only then is it freed. */
 #include "node/connection.h"
 
 #include "shared/buf.h"
@@ -15,182 +21,254 @@
 
 #include <errno.h>
 #include <libwebsockets.h>
-#include <netdb.h>
+#include <openssl/pem.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
-#define CONNECT_MS    15000
-#define RX_BYTES      16384 /* of one connection: pieces of a frame are at most this large */
-#define SERVICE_BYTES 65536 /* read from a socket at a time, shared by all */
-#define PROTOCOL_NAME "irc"
+#define CONNECT_MS    10000
+#define CLOSE_MS      1000        /* for the close frame to get out */
+#define WRITE_BYTES   (16 * 1024) /* given to libwebsockets at once */
+#define READ_BYTES    (64 * 1024) /* taken from the socket at once; one buffer for all */
+#define FRAME_BYTES   8192        /* a larger frame comes in pieces; one buffer for each */
+#define PROTOCOL_NAME "shoal-chat"
 
-struct connections {
-    uv_loop_t *loop;
-    uint64_t connect_ms;
-    struct lws_context *context;
-    struct lws_vhost *vhost;
-    struct connection *list;
-    void *loops[1];
+enum connection_state {
+    CONNECTION_RESOLVING,
+    CONNECTION_CONNECTING,
+    CONNECTION_OPEN,
+    CONNECTION_ENDED,
 };
 
 struct connection {
-    struct connection *prev;
-    struct connection *next;
-    struct connections *pool;
+    struct connections *pool; /* (borrowed) */
     struct connection_callbacks callbacks;
-    void *ctx;
-    bool closed; /* on_closed was called or is not wanted: no callback any more */
-    bool open;
+    void *ctx; /* (borrowed) */
+    enum connection_state state;
+    bool detached; /* closed by its user: no callback any more */
     struct url url;
-    char host_header[288];
+    uint64_t deadline_ms; /* for everything before open */
+
     uv_getaddrinfo_t lookup;
-    struct addrinfo *addresses;
-    struct addrinfo *next_address;
-    uv_timer_t timer;
-    struct lws *wsi;
-    bool in_connect; /* within lws_client_connect_via_info: its errors are told by its return */
-    char error[160]; /* why the last try failed */
+    bool looking_up;
+    struct addrinfo *addresses; /* owns */
+    size_t naddresses;
+    size_t first_address;
+    size_t tried;
+
+    uv_timer_t timer; /* the deadline; the next attempt; the end of a close */
+    bool timer_closed;
+    bool closing;    /* the wsi goes by itself */
+    struct lws *wsi; /* NULL: none */
+    bool try_next;   /* the attempt is over */
+    bool newlines;   /* the peer ends its lines */
+    char why[256];   /* what is known about a failure */
+
     struct irc_splitter splitter;
-    struct buf out; /* LWS_PRE bytes of room, then what waits */
-    unsigned refs;
+    struct buf queue;
+    struct connection *prev; /* utlist */
+    struct connection *next;
 };
 
-static void unref(struct connection *c)
+struct connections {
+    uv_loop_t *loop; /* (borrowed) */
+    struct lws_context *lws;
+    struct lws_vhost *vhost;
+    uint64_t connect_ms;
+    size_t opened; /* counts: which address is tried first */
+    struct connection *list;
+    unsigned char scratch[LWS_PRE + WRITE_BYTES];
+};
+
+static void attempt(struct connection *c);
+
+/* Life ---------------------------------------------------------------------------------------- */
+
+static void maybe_free(struct connection *c)
 {
-    if (--c->refs > 0) {
+    if (c->state != CONNECTION_ENDED || c->looking_up || !c->timer_closed) {
         return;
     }
-    uv_freeaddrinfo(c->addresses);
+    DL_DELETE(c->pool->list, c);
+    if (c->addresses != NULL) {
+        uv_freeaddrinfo(c->addresses);
+    }
+    explicit_bzero(&c->url, sizeof(c->url));
     irc_splitter_finish(&c->splitter);
-    buf_finish(&c->out);
+    buf_finish(&c->queue);
     free(c);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-    unref(handle->data);
+    struct connection *c = handle->data;
+
+    c->timer_closed = true;
+    maybe_free(c);
 }
 
-/* No callback any more; everything that is under way ends. Gives back the owner's reference. */
-static void let_go(struct connection *c)
+/* The wsi is gone, and the connection ended: the timer is the last to go. */
+static void close_timer(struct connection *c)
 {
-    c->closed = true;
-    c->open = false;
-    DL_DELETE(c->pool->list, c);
-    uv_cancel((uv_req_t *)&c->lookup); /* fails if it is not under way, which is fine */
-    uv_close((uv_handle_t *)&c->timer, on_timer_closed);
-    if (c->wsi != NULL) {
-        lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-        /* A timeout set outside its callbacks is only seen when libwebsockets is woken. */
-        lws_cancel_service(c->pool->context);
+    if (!uv_is_closing((uv_handle_t *)&c->timer)) {
+        uv_close((uv_handle_t *)&c->timer, on_timer_closed);
     }
-    unref(c);
 }
 
-static void fail(struct connection *c, const char *why)
+static void kill_wsi(struct connection *c)
 {
-    struct connection_callbacks callbacks = c->callbacks;
-    void *ctx = c->ctx;
-    char text[320];
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(c->pool->lws); /* set outside its callbacks, it is seen when lws wakes */
+}
 
-    if (c->closed) {
+static void discard(struct connection *c)
+{
+    if (c->queue.data != NULL) {
+        explicit_bzero(c->queue.data, c->queue.len); /* a login may be in it */
+    }
+    buf_clear(&c->queue);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* From here on nothing is told but on_closed, once, and not if the user has closed it. */
+static void end(struct connection *c, const char *why)
+{
+    bool open = c->state == CONNECTION_OPEN;
+
+    if (c->state == CONNECTION_ENDED) {
         return;
     }
-    snprintf(text, sizeof(text), "%s", why);
-    let_go(c);
-    callbacks.on_closed(ctx, text);
+    c->state = CONNECTION_ENDED;
+    discard(c);
+    if (c->looking_up) {
+        (void)uv_cancel((uv_req_t *)&c->lookup);
+    }
+    if (c->wsi == NULL) {
+        close_timer(c);
+    } else if (c->closing) {
+        uv_timer_stop(&c->timer);
+    } else if (open) {
+        /* WRITEABLE sends the close frame; a peer that does not read is not waited for. */
+        lws_callback_on_writable(c->wsi);
+        uv_timer_start(&c->timer, on_timer, CLOSE_MS, CLOSE_MS);
+    } else {
+        kill_wsi(c);
+        uv_timer_start(&c->timer, on_timer, CLOSE_MS, CLOSE_MS);
+    }
+    if (!c->detached) {
+        c->callbacks.on_closed(c->ctx, why);
+    }
 }
 
-/* Connecting ------------------------------------------------------------------------------------------ */
-
-static void try_next_address(struct connection *c);
-
-static bool connect_to(struct connection *c, const struct addrinfo *address)
-{
-    char ip[NI_MAXHOST];
-    struct lws_client_connect_info info = {
-        .context = c->pool->context,
-        .vhost = c->pool->vhost,
-        .address = ip,
-        .port = c->url.port,
-        .path = c->url.path,
-        .host = c->host_header,
-        .origin = c->url.host,
-        .local_protocol_name = PROTOCOL_NAME,
-        .alpn = "http/1.1",
-        .ssl_connection = c->url.tls ? LCCSCF_USE_SSL : 0,
-        .pwsi = &c->wsi,
-        .opaque_user_data = c,
-    };
-
-    if (getnameinfo(address->ai_addr, address->ai_addrlen, ip, sizeof(ip), NULL, 0,
-                    NI_NUMERICHOST) != 0) {
-        return false;
-    }
-    c->in_connect = true;
-    c->refs++; /* the wsi's, given back by WSI_DESTROY */
-    struct lws *wsi = lws_client_connect_via_info(&info);
-    c->in_connect = false;
-    if (wsi == NULL && c->wsi != NULL) {
-        c->wsi = NULL;
-    }
-    return wsi != NULL;
-}
-
-static void try_next_address(struct connection *c)
-{
-    while (c->next_address != NULL) {
-        const struct addrinfo *address = c->next_address;
-        c->next_address = c->next_address->ai_next;
-        unsigned refs = c->refs;
-        if (connect_to(c, address)) {
-            return;
-        }
-        /* Without a wsi there may have been no WSI_DESTROY to give its reference back. */
-        if (c->refs > refs) {
-            c->refs = refs;
-        }
-    }
-    char why[320];
-    snprintf(why, sizeof(why), "connect to %.100s: %s", c->url.host,
-             c->error[0] != '\0' ? c->error : "failed");
-    fail(c, why);
-}
-
-static void on_lookup(uv_getaddrinfo_t *lookup, int status, struct addrinfo *addresses)
-{
-    struct connection *c = lookup->data;
-    char why[320];
-
-    c->addresses = addresses;
-    if (!c->closed && status != 0) {
-        snprintf(why, sizeof(why), "resolve %.100s: %s", c->url.host, uv_strerror(status));
-        fail(c, why);
-    } else if (!c->closed) {
-        c->next_address = addresses;
-        try_next_address(c);
-    }
-    unref(c);
-}
-
-static void on_deadline(uv_timer_t *timer)
+static void on_timer(uv_timer_t *timer)
 {
     struct connection *c = timer->data;
-    char why[320];
+    char why[sizeof(c->url.host) + 100];
 
-    snprintf(why, sizeof(why), "connect to %.100s: not open within %llu ms", c->url.host,
-             (unsigned long long)c->pool->connect_ms);
-    fail(c, why);
+    if (c->state == CONNECTION_ENDED) {
+        if (c->wsi != NULL) {
+            kill_wsi(c);
+        }
+    } else if (c->try_next) {
+        c->try_next = false;
+        attempt(c);
+    } else if (c->state != CONNECTION_OPEN) {
+        (void)snprintf(why, sizeof(why), "%s %s: no answer within %llu ms",
+                       c->state == CONNECTION_RESOLVING ? "resolve" : "connect to", c->url.host,
+                       (unsigned long long)c->pool->connect_ms);
+        end(c, why);
+    }
+}
+
+/* Connecting ---------------------------------------------------------------------------------- */
+
+/* The wsi of an attempt is gone. What comes next is done from the loop, not from within lws. */
+static void attempt_over(struct connection *c)
+{
+    c->try_next = true;
+    uv_timer_start(&c->timer, on_timer, 0, 0);
+}
+
+static bool begin_attempt(struct connection *c, const struct addrinfo *address)
+{
+    struct lws_client_connect_info info = {0};
+    char ip[64];
+
+    if (uv_ip_name(address->ai_addr, ip, sizeof(ip)) != 0) {
+        return false;
+    }
+    info.context = c->pool->lws;
+    info.vhost = c->pool->vhost;
+    info.address = ip; /* so that lws need not resolve: it would block */
+    info.port = c->url.port;
+    info.path = c->url.path;
+    info.host = c->url.host; /* what TLS asks for and verifies */
+    info.origin = c->url.host;
+    info.ssl_connection = c->url.tls ? LCCSCF_USE_SSL : 0;
+    info.alpn = "http/1.1";
+    info.local_protocol_name = PROTOCOL_NAME;
+    info.opaque_user_data = c;
+    info.pwsi = &c->wsi;
+    return lws_client_connect_via_info(&info) != NULL;
+}
+
+/* Try the next address, or give up. */
+static void attempt(struct connection *c)
+{
+    const struct addrinfo *address = c->addresses;
+    uint64_t now = mono_ms();
+    char why[sizeof(c->why) + 300];
+
+    if (c->tried == c->naddresses || now >= c->deadline_ms) {
+        (void)snprintf(why, sizeof(why), "connect to %s: %s", c->url.host,
+                       c->why[0] == '\0' ? "refused" : c->why);
+        end(c, why);
+        return;
+    }
+    for (size_t i = (c->first_address + c->tried++) % c->naddresses; i > 0; i--) {
+        address = address->ai_next;
+    }
+    c->state = CONNECTION_CONNECTING;
+    uv_timer_start(&c->timer, on_timer, c->deadline_ms - now, 0);
+    if (!begin_attempt(c, address) && !c->try_next) {
+        c->wsi = NULL;
+        attempt_over(c);
+    }
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *result)
+{
+    struct connection *c = request->data;
+    char why[sizeof(c->why) + 300];
+
+    c->looking_up = false;
+    c->addresses = result;
+    if (c->state == CONNECTION_ENDED) {
+        maybe_free(c);
+        return;
+    }
+    for (const struct addrinfo *a = result; a != NULL; a = a->ai_next) {
+        c->naddresses++;
+    }
+    if (status != 0 || c->naddresses == 0) {
+        (void)snprintf(why, sizeof(why), "resolve %s: %s", c->url.host,
+                       status == 0 ? "no address" : uv_strerror(status));
+        end(c, why);
+        return;
+    }
+    c->first_address = c->pool->opened++ % c->naddresses;
+    attempt(c);
 }
 
 struct connection *connection_open(struct connections *pool, const char *url,
                                    const struct connection_callbacks *callbacks, void *ctx,
                                    struct err *err)
 {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     struct connection *c = xcalloc(1, sizeof(*c));
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
-    char port[8];
+    int rc;
 
     if (url_parse_ws(url, &c->url, err) != 0) {
         free(c);
@@ -199,226 +277,303 @@ struct connection *connection_open(struct connections *pool, const char *url,
     c->pool = pool;
     c->callbacks = *callbacks;
     c->ctx = ctx;
-    snprintf(c->host_header, sizeof(c->host_header), "%s", c->url.host);
-    irc_splitter_init(&c->splitter);
-    buf_init(&c->out, LWS_PRE + CONNECTION_QUEUE_BYTES);
-    uv_timer_init(pool->loop, &c->timer);
-    c->timer.data = c;
-    uv_timer_start(&c->timer, on_deadline, pool->connect_ms, 0);
+    c->state = CONNECTION_RESOLVING;
     c->lookup.data = c;
-    c->refs = 3; /* owner, timer, lookup */
-    DL_APPEND(pool->list, c);
-    snprintf(port, sizeof(port), "%u", c->url.port);
-    int rc = uv_getaddrinfo(pool->loop, &c->lookup, on_lookup, c->url.host, port, &hints);
+    rc = uv_getaddrinfo(pool->loop, &c->lookup, on_resolved, c->url.host, NULL, &hints);
     if (rc != 0) {
-        err_set(err, ERR_UNREACHABLE, "resolve %s: %s", c->url.host, uv_strerror(rc));
-        c->refs--;
-        let_go(c);
+        (void)err_set(err, ERR_IO, "resolve %s: %s", c->url.host, uv_strerror(rc));
+        free(c);
         return NULL;
     }
+    c->looking_up = true;
+    c->deadline_ms = mono_ms() + pool->connect_ms;
+    irc_splitter_init(&c->splitter);
+    buf_init(&c->queue, CONNECTION_QUEUE_BYTES);
+    BUG_ON(uv_timer_init(pool->loop, &c->timer) != 0);
+    c->timer.data = c;
+    uv_update_time(pool->loop);
+    uv_timer_start(&c->timer, on_timer, pool->connect_ms, 0);
+    DL_APPEND(pool->list, c);
     return c;
 }
 
 void connection_close(struct connection *c)
 {
-    if (c != NULL && !c->closed) {
-        let_go(c);
+    if (c != NULL) {
+        c->detached = true;
+        end(c, "");
     }
 }
 
-/* Writing ------------------------------------------------------------------------------------------------ */
+/* Reading and writing ------------------------------------------------------------------------- */
+
+static bool on_split_line(void *ctx, struct slice line)
+{
+    struct connection *c = ctx;
+
+    c->callbacks.on_line(c->ctx, line);
+    return c->state == CONNECTION_OPEN;
+}
+
+static int on_receive(struct connection *c, const char *bytes, size_t len)
+{
+    bool last = lws_is_final_fragment(c->wsi) && lws_remaining_packet_payload(c->wsi) == 0;
+
+    c->newlines = c->newlines || memchr(bytes, '\n', len) != NULL;
+    irc_splitter_feed(&c->splitter, (struct slice){bytes, len}, on_split_line, c);
+    /* Twitch ends each line; a peer that never does means each message to be one. */
+    if (last && !c->newlines && c->state == CONNECTION_OPEN) {
+        irc_splitter_end_message(&c->splitter, on_split_line, c);
+    }
+    return 0;
+}
 
 bool connection_write(struct connection *c, struct slice bytes)
 {
-    static const char room[LWS_PRE];
-
-    if (!c->open || c->out.len + bytes.len + LWS_PRE > c->out.max) {
+    if (c == NULL || c->state != CONNECTION_OPEN ||
+        bytes.len > CONNECTION_QUEUE_BYTES - c->queue.len) {
         return false;
     }
-    if (c->out.len == 0) {
-        buf_append(&c->out, room, sizeof(room));
-    }
-    buf_append_slice(&c->out, bytes);
+    buf_append_slice(&c->queue, bytes);
     lws_callback_on_writable(c->wsi);
     return true;
 }
 
 size_t connection_unsent(const struct connection *c)
 {
-    return c->out.len > LWS_PRE ? c->out.len - LWS_PRE : 0;
-}
-
-static void wipe(struct connection *c)
-{
-    if (c->out.data != NULL) {
-        explicit_bzero(c->out.data, c->out.len); /* a login may be in it */
-    }
-    buf_clear(&c->out);
+    return c->queue.len;
 }
 
 void connection_discard(struct connection *c)
 {
-    wipe(c);
+    discard(c);
+}
+
+/* As many whole lines as fit into one write; if not even one does, a piece of it. */
+static size_t write_len(const struct buf *queue)
+{
+    const char *end;
+
+    if (queue->len <= WRITE_BYTES) {
+        return queue->len;
+    }
+    end = memrchr(queue->data, '\n', WRITE_BYTES);
+    return end == NULL ? WRITE_BYTES : (size_t)(end - queue->data) + 1;
 }
 
 static int on_writable(struct connection *c)
 {
-    size_t len = connection_unsent(c);
+    unsigned char *out = c->pool->scratch + LWS_PRE;
+    size_t len = write_len(&c->queue);
+    int written;
 
     if (len == 0) {
         return 0;
     }
-    int written = lws_write(c->wsi, (unsigned char *)c->out.data + LWS_PRE, len, LWS_WRITE_TEXT);
-    wipe(c);
-    return written < 0 ? -1 : 0;
-}
-
-/* Reading ------------------------------------------------------------------------------------------------- */
-
-static bool on_line(void *ctx, struct slice line)
-{
-    struct connection *c = ctx;
-
-    c->callbacks.on_line(c->ctx, line);
-    return !c->closed;
-}
-
-static int on_receive(struct connection *c, struct lws *wsi, const char *data, size_t len)
-{
-    int rc = 0;
-
-    c->refs++; /* a callback may let go of it */
-    if (!c->closed) {
-        irc_splitter_feed(&c->splitter, (struct slice){data, len}, on_line, c);
+    memcpy(out, c->queue.data, len);
+    written = lws_write(c->wsi, out, len, LWS_WRITE_TEXT);
+    explicit_bzero(out, len); /* a login may have been in it */
+    if (len == c->queue.len) {
+        discard(c);
+    } else {
+        buf_consume(&c->queue, len);
+        lws_callback_on_writable(c->wsi);
     }
-    if (!c->closed && lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0) {
-        irc_splitter_end_message(&c->splitter, on_line, c);
+    return written < (int)len ? -1 : 0;
+}
+
+/* libwebsockets ------------------------------------------------------------------------------- */
+
+/* Why an attempt failed: the socket knows better than libwebsockets, if it was its fault. */
+static void set_why(struct connection *c, const char *text, size_t len)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+    int number;
+
+    (void)snprintf(c->why, sizeof(c->why), "%.*s", (int)(len > 200 ? 200 : len), text);
+    if (sscanf(c->why, "conn fail: %d", &number) == 1) {
+        error = number;
+    } else if (getsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
+        error = 0;
     }
-    if (c->closed) {
-        rc = -1;
+    if (error != 0) {
+        (void)snprintf(c->why, sizeof(c->why), "%s", strerror(error));
+    } else if (c->url.tls && lws_get_ssl(c->wsi) != NULL &&
+               SSL_get_verify_result(lws_get_ssl(c->wsi)) != X509_V_OK) {
+        (void)snprintf(c->why, sizeof(c->why), "TLS: the certificate is refused: %s",
+                       X509_verify_cert_error_string(SSL_get_verify_result(lws_get_ssl(c->wsi))));
     }
-    unref(c);
-    return rc;
 }
 
-/* libwebsockets' one callback -------------------------------------------------------------------------------- */
-
-static void on_established(struct connection *c)
+/* The peer's close frame: two bytes of status, then a text. */
+static void set_peer_why(struct connection *c, const unsigned char *in, size_t len)
 {
-    c->open = true;
-    uv_timer_stop(&c->timer);
-    c->callbacks.on_open(c->ctx);
+    if (len < 2) {
+        (void)snprintf(c->why, sizeof(c->why), "closed by the server");
+        return;
+    }
+    (void)snprintf(c->why, sizeof(c->why), "closed by the server: %d%s%.*s", in[0] << 8 | in[1],
+                   len > 2 ? " " : "", (int)(len > 125 ? 123 : len - 2), (const char *)in + 2);
 }
 
-static void on_connect_error(struct connection *c, const char *text, size_t len)
+/* An attempt that failed may leave its wsi behind: libwebsockets frees it when the loop has let go
+ * of the socket, and by then the connection may have another, or be gone. */
+static struct connection *owner_of(struct lws *wsi)
 {
-    snprintf(c->error, sizeof(c->error), "%.*s", text != NULL ? (int)len : 6,
-             text != NULL ? text : "failed");
-}
+    struct connections *pool = lws_context_user(lws_get_context(wsi));
+    struct connection *c;
 
-static void on_destroyed(struct connection *c)
-{
-    c->wsi = NULL;
-    if (!c->closed && !c->in_connect) {
-        if (c->open) {
-            fail(c, "Twitch closed the connection");
-        } else {
-            try_next_address(c);
+    DL_FOREACH(pool->list, c)
+    {
+        if (c->wsi == wsi) {
+            return c;
         }
     }
-    unref(c);
+    return NULL;
+}
+
+static void on_wsi_gone(struct connection *c)
+{
+    c->wsi = NULL;
+    if (c->state == CONNECTION_ENDED) {
+        close_timer(c);
+    } else if (c->state == CONNECTION_OPEN) {
+        end(c, c->why[0] == '\0' ? "connection lost" : c->why);
+    } else {
+        attempt_over(c);
+    }
+}
+
+/* The two that may come for an attempt that is forgotten. */
+static int on_attempt_event(struct lws *wsi, enum lws_callback_reasons reason, const char *text,
+                            size_t len)
+{
+    struct connection *c = owner_of(wsi);
+
+    if (c != NULL && reason == LWS_CALLBACK_WSI_DESTROY) {
+        on_wsi_gone(c);
+    } else if (c != NULL && text != NULL) {
+        set_why(c, text, len);
+    }
+    return 0;
+}
+
+static int on_open(struct connection *c)
+{
+    if (c->state != CONNECTION_CONNECTING) {
+        return -1;
+    }
+    c->state = CONNECTION_OPEN;
+    c->why[0] = '\0';
+    uv_timer_stop(&c->timer);
+    c->callbacks.on_open(c->ctx);
+    return 0;
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {
-    struct connection *c = wsi != NULL ? lws_get_opaque_user_data(wsi) : NULL;
+    struct connection *c = lws_get_opaque_user_data(wsi);
 
     (void)user;
-    if (c == NULL) {
-        return 0;
-    }
     switch (reason) {
-    case LWS_CALLBACK_CLIENT_ESTABLISHED:
-        if (c->closed) {
-            return -1;
-        }
-        on_established(c);
-        return c->closed ? -1 : 0;
     case LWS_CALLBACK_CLIENT_RECEIVE:
-        return on_receive(c, wsi, in, len);
+        return c->state == CONNECTION_OPEN ? on_receive(c, in, len) : 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
-        return c->closed ? -1 : on_writable(c);
+        if (c->state == CONNECTION_OPEN) {
+            return on_writable(c);
+        }
+        lws_close_reason(wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
+        return -1;
+    case LWS_CALLBACK_CLIENT_ESTABLISHED:
+        return on_open(c);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        set_peer_why(c, in, len);
+        return 0;
+    case LWS_CALLBACK_CLIENT_CLOSED:
+        c->closing = true;
+        end(c, c->why[0] == '\0' ? "connection lost" : c->why);
+        return 0;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-        on_connect_error(c, in, len);
-        return 0;
     case LWS_CALLBACK_WSI_DESTROY:
-        lws_set_opaque_user_data(wsi, NULL);
-        on_destroyed(c);
-        return 0;
+        return on_attempt_event(wsi, reason, in, len);
     default:
         return 0;
     }
 }
 
-/* The context -------------------------------------------------------------------------------------------------- */
+static const struct lws_protocols protocols[] = {
+    {PROTOCOL_NAME, on_event, 0, FRAME_BYTES, 0, NULL, 0},
+    {NULL, NULL, 0, 0, 0, NULL, 0},
+};
 
-static void on_lws_log(int level, const char *line)
+static void on_lws_log(int level, const char *text)
 {
-    int len = (int)strcspn(line, "\n");
+    size_t len = strcspn(text, "\n");
 
     (void)level;
-    log_debug("lws", "lws.says", "line", log_slice((struct slice){line, (size_t)len}), NULL);
+    log_debug("connection", "lws", "text", log_slice((struct slice){text, len}), NULL);
+}
+
+/* lws would take a file that holds no certificate, and then trust nobody without saying so. */
+static int check_ca(const char *path, struct err *err)
+{
+    FILE *file = fopen(path, "re");
+    X509 *certificate;
+
+    if (file == NULL) {
+        return err_set(err, ERR_USAGE, "TLS CA file %s cannot be read: %s", path, strerror(errno));
+    }
+    certificate = PEM_read_X509(file, NULL, NULL, NULL);
+    (void)fclose(file);
+    if (certificate == NULL) {
+        return err_set(err, ERR_USAGE, "TLS CA file %s holds no PEM certificate", path);
+    }
+    X509_free(certificate);
+    return 0;
 }
 
 struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
                                        struct err *err)
 {
-    static const struct lws_protocols protocols[] = {
-        {.name = PROTOCOL_NAME, .callback = on_event, .rx_buffer_size = RX_BYTES},
-        {0},
-    };
-    struct connections *pool = xcalloc(1, sizeof(*pool));
-    struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN,
-        .protocols = protocols,
-        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-        .foreign_loops = pool->loops,
-        .pt_serv_buf_size = SERVICE_BYTES,
-        .gid = (gid_t)-1,
-        .uid = (uid_t)-1,
-    };
+    struct lws_context_creation_info info = {0};
+    struct connections *pool;
+    void *loops[] = {loop};
 
+    if (options->tls_ca != NULL && check_ca(options->tls_ca, err) != 0) {
+        return NULL;
+    }
+    pool = xcalloc(1, sizeof(*pool));
     pool->loop = loop;
-    pool->loops[0] = loop;
-    pool->connect_ms = options->connect_ms != 0 ? options->connect_ms : CONNECT_MS;
-    if (options->tls_ca != NULL) {
-        FILE *file = fopen(options->tls_ca, "re");
-        if (file == NULL) {
-            err_set(err, ERR_USAGE, "cannot read the CA file %s: %s", options->tls_ca,
-                    strerror(errno));
-            free(pool);
-            return NULL;
-        }
-        fclose(file);
-    }
+    pool->connect_ms = options->connect_ms == 0 ? CONNECT_MS : options->connect_ms;
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
-    pool->context = lws_create_context(&info);
-    if (pool->context != NULL) {
-        if (options->tls_ca != NULL) {
-            info.client_ssl_ca_filepath = options->tls_ca;
-            info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
-        }
-        pool->vhost = lws_create_vhost(pool->context, &info);
+
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.foreign_loops = loops;
+    info.user = pool;
+    info.pt_serv_buf_size = READ_BYTES;
+    pool->lws = lws_create_context(&info);
+    if (pool->lws == NULL) {
+        (void)err_set(err, ERR_IO,
+                      "libwebsockets did not start (is libwebsockets-evlib-uv installed?)");
+        free(pool);
+        return NULL;
     }
+    info.vhost_name = "chat";
+    info.protocols = protocols;
+    info.timeout_secs = (unsigned)(pool->connect_ms / 1000) + 5; /* ours comes first */
+    if (options->tls_ca != NULL) {
+        info.client_ssl_ca_filepath = options->tls_ca;
+        info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    }
+    pool->vhost = lws_create_vhost(pool->lws, &info);
     if (pool->vhost == NULL) {
-        err_set(err, ERR_USAGE,
-                "libwebsockets cannot start: is libwebsockets-evlib-uv installed%s%s?",
-                options->tls_ca != NULL ? ", and are there certificates in " : "",
-                options->tls_ca != NULL ? options->tls_ca : "");
+        (void)err_set(err, ERR_IO, "libwebsockets did not start: TLS could not be set up");
         connections_destroy(pool);
-        uv_run(loop, UV_RUN_NOWAIT);
+        (void)uv_run(loop, UV_RUN_NOWAIT);
         connections_free(pool);
         return NULL;
     }
@@ -428,15 +583,16 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
 void connections_destroy(struct connections *pool)
 {
     struct connection *c;
-    struct connection *tmp;
+    struct connection *next;
 
-    DL_FOREACH_SAFE(pool->list, c, tmp)
+    if (pool == NULL) {
+        return;
+    }
+    DL_FOREACH_SAFE(pool->list, c, next)
     {
-        let_go(c);
+        connection_close(c);
     }
-    if (pool->context != NULL) {
-        lws_context_destroy(pool->context);
-    }
+    lws_context_destroy(pool->lws);
 }
 
 void connections_free(struct connections *pool)
@@ -444,8 +600,7 @@ void connections_free(struct connections *pool)
     if (pool == NULL) {
         return;
     }
-    if (pool->context != NULL) {
-        lws_context_destroy(pool->context); /* the second time frees it (4.1.6) */
-    }
+    BUG_ON(pool->list != NULL);
+    lws_context_destroy(pool->lws);
     free(pool);
 }

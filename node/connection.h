@@ -22,7 +22,7 @@ struct connection;
 
 struct connections_options {
     const char *tls_ca;  /* a PEM file to trust instead of the system's; NULL: the system's */
-    uint64_t connect_ms; /* resolve, connect, TLS and upgrade together; 0: 15,000 */
+    uint64_t connect_ms; /* resolve, connect, TLS and upgrade together; 0: 10,000 */
 };
 
 struct connection_callbacks {
@@ -38,10 +38,11 @@ struct connection_callbacks {
 /* NULL with err filled where libwebsockets cannot start or the CA file cannot be read. */
 struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
                                        struct err *err);
-/* Closes every connection without callbacks and lets go of the loop; run the loop afterwards until
- * it returns, then call connections_free. Not from a callback of a connection. */
+/* Closes every connection without callbacks and begins to let go of the loop; run the loop until it
+ * returns, then call connections_free. Not from a callback of a connection. NULL is fine. */
 void connections_destroy(struct connections *pool);
-/* The second phase: after the loop has returned. NULL is fine. */
+/* The second phase, after the loop has returned; then run the loop once more, before it is closed
+ * (libwebsockets lets go of a foreign loop in two phases). NULL is fine. */
 void connections_free(struct connections *pool);
 
 /* Open `url` (ws:// or wss://). `callbacks` is copied, ctx borrowed until on_closed or

@@ -44,8 +44,7 @@ static const char *const connection_lines[] = {
     "JOIN #dallas",
     "@mod=0 :tmi.twitch.tv USERSTATE #dallas",
     "@user-id=1 :tmi.twitch.tv GLOBALUSERSTATE",
-    "@emote-only=0;followers-only=-1;r9k=0;room-id=1;slow=0;subs-only=0 :tmi.twitch.tv ROOMSTATE "
-    "#dallas",
+    "@emote-only=0;followers-only=-1;r9k=0;room-id=1;slow=0;subs-only=0 :t.tv ROOMSTATE #dallas",
     "@room-id=1 :tmi.twitch.tv ROOMSTATE #dallas",
     "@r9k=0;slow=0 :tmi.twitch.tv ROOMSTATE #dallas",
     "@slow=0 :tmi.twitch.tv ROOMSTATE #dallas",

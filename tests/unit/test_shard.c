@@ -1455,8 +1455,8 @@ static void hostile_lines_do_no_harm(void **state)
         ":bot PART #a,#b",
         ":bot!bot@bot PART #",
         ":x!x@x PRIVMSG #aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa :x",
-        "@slow=99999999999999999999;followers-only=-5;emote-only=x;room-id="
-        "123456789012345678901234567890 ROOMSTATE #a",
+        "@slow=99999999999999999999;followers-only=-5;emote-only=x;room-id=1 ROOMSTATE #a",
+        "@room-id=123456789012345678901234567890 ROOMSTATE #a",
         "001 :not a login at all",
         ":tmi.twitch.tv 001 someoneelse :Welcome",
         "\xff\xfe\xfd",
