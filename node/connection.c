@@ -12,74 +12,14 @@
  * with none at all; so an attempt is over when its wsi is gone, whatever was said before, and a
  * timer of our own bounds all attempts together. A connection that is ended lives on, deaf, until
  * its wsi, its timer and its look-up are gone; only then is it freed. */
-#include "node/connection.h"
+#include "node/connection_private.h"
 
-#include "shared/buf.h"
-#include "shared/irc/parse.h"
-#include "shared/log.h"
-#include "shared/url.h"
-
-#include <errno.h>
-#include <libwebsockets.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
-#define CONNECT_MS    10000
-#define CLOSE_MS      1000        /* for the close frame to get out */
-#define WRITE_BYTES   (16 * 1024) /* given to libwebsockets at once */
-#define READ_BYTES    (64 * 1024) /* taken from the socket at once; one buffer for all */
-#define FRAME_BYTES   8192        /* a larger frame comes in pieces; one buffer for each */
-#define PROTOCOL_NAME "shoal-chat"
-
-enum connection_state {
-    CONNECTION_RESOLVING,
-    CONNECTION_CONNECTING,
-    CONNECTION_OPEN,
-    CONNECTION_ENDED,
-};
-
-struct connection {
-    struct connections *pool; /* (borrowed) */
-    struct connection_callbacks callbacks;
-    void *ctx; /* (borrowed) */
-    enum connection_state state;
-    bool detached; /* closed by its user: no callback any more */
-    struct url url;
-    uint64_t deadline_ms; /* for everything before open */
-
-    uv_getaddrinfo_t lookup;
-    bool looking_up;
-    struct addrinfo *addresses; /* owns */
-    size_t naddresses;
-    size_t first_address;
-    size_t tried;
-
-    uv_timer_t timer; /* the deadline; the next attempt; the end of a close */
-    bool timer_closed;
-    bool closing;    /* the wsi goes by itself */
-    struct lws *wsi; /* NULL: none */
-    bool try_next;   /* the attempt is over */
-    bool newlines;   /* the peer ends its lines */
-    char why[256];   /* what is known about a failure */
-
-    struct irc_splitter splitter;
-    struct buf queue;
-    struct connection *prev; /* utlist */
-    struct connection *next;
-};
-
-struct connections {
-    uv_loop_t *loop; /* (borrowed) */
-    struct lws_context *lws;
-    struct lws_vhost *vhost;
-    uint64_t connect_ms;
-    size_t opened; /* counts: which address is tried first */
-    struct connection *list;
-    unsigned char scratch[LWS_PRE + WRITE_BYTES];
-};
+#define CLOSE_MS 1000 /* for the close frame to get out */
 
 static void attempt(struct connection *c);
 
@@ -208,7 +148,7 @@ static bool begin_attempt(struct connection *c, const struct addrinfo *address)
     info.origin = c->url.host;
     info.ssl_connection = c->url.tls ? LCCSCF_USE_SSL : 0;
     info.alpn = "http/1.1";
-    info.local_protocol_name = PROTOCOL_NAME;
+    info.local_protocol_name = CONNECTION_PROTOCOL;
     info.opaque_user_data = c;
     info.pwsi = &c->wsi;
     return lws_client_connect_via_info(&info) != NULL;
@@ -354,11 +294,11 @@ static size_t write_len(const struct buf *queue)
 {
     const char *end;
 
-    if (queue->len <= WRITE_BYTES) {
+    if (queue->len <= CONNECTION_WRITE_BYTES) {
         return queue->len;
     }
-    end = memrchr(queue->data, '\n', WRITE_BYTES);
-    return end == NULL ? WRITE_BYTES : (size_t)(end - queue->data) + 1;
+    end = memrchr(queue->data, '\n', CONNECTION_WRITE_BYTES);
+    return end == NULL ? CONNECTION_WRITE_BYTES : (size_t)(end - queue->data) + 1;
 }
 
 static int on_writable(struct connection *c)
@@ -471,8 +411,8 @@ static int on_open(struct connection *c)
     return 0;
 }
 
-static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
-                    size_t len)
+int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                        size_t len)
 {
     struct connection *c = lws_get_opaque_user_data(wsi);
 
@@ -501,106 +441,4 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     default:
         return 0;
     }
-}
-
-static const struct lws_protocols protocols[] = {
-    {PROTOCOL_NAME, on_event, 0, FRAME_BYTES, 0, NULL, 0},
-    {NULL, NULL, 0, 0, 0, NULL, 0},
-};
-
-static void on_lws_log(int level, const char *text)
-{
-    size_t len = strcspn(text, "\n");
-
-    (void)level;
-    log_debug("connection", "lws", "text", log_slice((struct slice){text, len}), NULL);
-}
-
-/* lws would take a file that holds no certificate, and then trust nobody without saying so. */
-static int check_ca(const char *path, struct err *err)
-{
-    FILE *file = fopen(path, "re");
-    X509 *certificate;
-
-    if (file == NULL) {
-        return err_set(err, ERR_USAGE, "TLS CA file %s cannot be read: %s", path, strerror(errno));
-    }
-    certificate = PEM_read_X509(file, NULL, NULL, NULL);
-    (void)fclose(file);
-    if (certificate == NULL) {
-        return err_set(err, ERR_USAGE, "TLS CA file %s holds no PEM certificate", path);
-    }
-    X509_free(certificate);
-    return 0;
-}
-
-struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
-                                       struct err *err)
-{
-    struct lws_context_creation_info info = {0};
-    struct connections *pool;
-    void *loops[] = {loop};
-
-    if (options->tls_ca != NULL && check_ca(options->tls_ca, err) != 0) {
-        return NULL;
-    }
-    pool = xcalloc(1, sizeof(*pool));
-    pool->loop = loop;
-    pool->connect_ms = options->connect_ms == 0 ? CONNECT_MS : options->connect_ms;
-    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
-
-    info.port = CONTEXT_PORT_NO_LISTEN;
-    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    info.foreign_loops = loops;
-    info.user = pool;
-    info.pt_serv_buf_size = READ_BYTES;
-    pool->lws = lws_create_context(&info);
-    if (pool->lws == NULL) {
-        (void)err_set(err, ERR_IO,
-                      "libwebsockets did not start (is libwebsockets-evlib-uv installed?)");
-        free(pool);
-        return NULL;
-    }
-    info.vhost_name = "chat";
-    info.protocols = protocols;
-    info.timeout_secs = (unsigned)(pool->connect_ms / 1000) + 5; /* ours comes first */
-    if (options->tls_ca != NULL) {
-        info.client_ssl_ca_filepath = options->tls_ca;
-        info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
-    }
-    pool->vhost = lws_create_vhost(pool->lws, &info);
-    if (pool->vhost == NULL) {
-        (void)err_set(err, ERR_IO, "libwebsockets did not start: TLS could not be set up");
-        connections_destroy(pool);
-        (void)uv_run(loop, UV_RUN_NOWAIT);
-        connections_free(pool);
-        return NULL;
-    }
-    return pool;
-}
-
-void connections_destroy(struct connections *pool)
-{
-    struct connection *c;
-    struct connection *next;
-
-    if (pool == NULL) {
-        return;
-    }
-    DL_FOREACH_SAFE(pool->list, c, next)
-    {
-        connection_close(c);
-    }
-    lws_context_destroy(pool->lws);
-}
-
-void connections_free(struct connections *pool)
-{
-    if (pool == NULL) {
-        return;
-    }
-    BUG_ON(pool->list != NULL);
-    lws_context_destroy(pool->lws);
-    free(pool);
 }

@@ -1,0 +1,121 @@
+/* Connections: libwebsockets' context, one for the node, as a guest on the loop; and its two-phased
+ * end.
+ *
+ * The context has one vhost, for clients, which carries what all connections share: trust, buffers,
+ * the callback. Names are never resolved by it, and its own timeouts only back up ours. */
+#include "node/connection_private.h"
+
+#include "shared/log.h"
+
+#include <errno.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#define CONNECT_MS  10000
+#define READ_BYTES  (64 * 1024) /* taken from the socket at once; one buffer for all */
+#define FRAME_BYTES 8192        /* a larger frame comes in pieces; one buffer for each */
+
+static const struct lws_protocols protocols[] = {
+    {CONNECTION_PROTOCOL, connection_on_event, 0, FRAME_BYTES, 0, NULL, 0},
+    {NULL, NULL, 0, 0, 0, NULL, 0},
+};
+
+static void on_lws_log(int level, const char *text)
+{
+    size_t len = strcspn(text, "\n");
+
+    (void)level;
+    log_debug("connection", "lws", "text", log_slice((struct slice){text, len}), NULL);
+}
+
+/* lws would take a file that holds no certificate, and then trust nobody without saying so. */
+static int check_ca(const char *path, struct err *err)
+{
+    FILE *file = fopen(path, "re");
+    X509 *certificate;
+
+    if (file == NULL) {
+        return err_set(err, ERR_USAGE, "TLS CA file %s cannot be read: %s", path, strerror(errno));
+    }
+    certificate = PEM_read_X509(file, NULL, NULL, NULL);
+    (void)fclose(file);
+    if (certificate == NULL) {
+        return err_set(err, ERR_USAGE, "TLS CA file %s holds no PEM certificate", path);
+    }
+    X509_free(certificate);
+    return 0;
+}
+
+struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
+                                       struct err *err)
+{
+    struct lws_context_creation_info info = {0};
+    struct connections *pool;
+    void *loops[] = {loop};
+
+    if (options->tls_ca != NULL && check_ca(options->tls_ca, err) != 0) {
+        return NULL;
+    }
+    pool = xcalloc(1, sizeof(*pool));
+    pool->loop = loop;
+    pool->connect_ms = options->connect_ms == 0 ? CONNECT_MS : options->connect_ms;
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.foreign_loops = loops;
+    info.user = pool;
+    info.pt_serv_buf_size = READ_BYTES;
+    pool->lws = lws_create_context(&info);
+    if (pool->lws == NULL) {
+        (void)err_set(err, ERR_IO,
+                      "libwebsockets did not start (is libwebsockets-evlib-uv installed?)");
+        free(pool);
+        return NULL;
+    }
+    info.vhost_name = "chat";
+    info.protocols = protocols;
+    info.timeout_secs = (unsigned)(pool->connect_ms / 1000) + 5; /* ours comes first */
+    if (options->tls_ca != NULL) {
+        info.client_ssl_ca_filepath = options->tls_ca;
+        info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
+    }
+    pool->vhost = lws_create_vhost(pool->lws, &info);
+    if (pool->vhost == NULL) {
+        (void)err_set(err, ERR_IO, "libwebsockets did not start: TLS could not be set up");
+        connections_destroy(pool);
+        (void)uv_run(loop, UV_RUN_NOWAIT);
+        connections_free(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+void connections_destroy(struct connections *pool)
+{
+    struct connection *c;
+    struct connection *next;
+
+    if (pool == NULL) {
+        return;
+    }
+    DL_FOREACH_SAFE(pool->list, c, next)
+    {
+        connection_close(c);
+    }
+    lws_context_destroy(pool->lws);
+}
+
+void connections_free(struct connections *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    BUG_ON(pool->list != NULL);
+    lws_context_destroy(pool->lws);
+    free(pool);
+}
