@@ -1,0 +1,348 @@
+"""Whatever dies, stands still or is stopped: the cluster comes back to the same picture by itself.
+
+Leases are 1 s where a test waits for one to end, and 10 s or more where nothing may wait for it.
+"""
+
+import re
+import time
+
+import pytest
+
+from shoal import Process, wait_until
+
+SHORT = 1000  # ms of a lease that is waited for
+LONG = 20000  # ms of a lease that must not be waited for
+NAMES = ("alice", "bob", "carol", "dave", "erin")
+
+
+def picture(cluster):
+    """What must be the same after a restart: which channel is wanted, which shard holds it."""
+    return cluster.channels(), sorted(cluster.shards())
+
+
+def placed(cluster):
+    """Shard -> (node, epoch)."""
+    return {name: (shard["node"], int(shard["epoch"])) for name, shard in cluster.shards().items()}
+
+
+def begin(cluster, nodes=("n1", "n2"), coordinators=("c1",), names=NAMES, **settings):
+    """A cluster with its channels joined, two on each shard, and a subscriber of chat and events."""
+    if cluster.redis_process is None:
+        cluster.start_redis()
+    cluster.start_sim("--verified")
+    settings = {"channels_per_shard": 2, **settings}
+    for name in coordinators:
+        cluster.start_coordinator(name, ["--id", name], **settings)
+        wait_until(cluster.leader, 10, "a coordinator leads")
+    for name in nodes:
+        cluster.start_node(name)
+        wait_until(lambda name=name: name in cluster.nodes(), 10, f"{name} is registered")
+    cluster.join(*names)
+    wait_until(lambda: cluster.redis.hget(cluster.key("config"), "setup") == "done", 10, "setup is done")
+    wait_until(lambda: all(s["state"] == "ready" for s in cluster.shards().values()), 10, "shards ready")
+    chat = cluster.subscribe(cluster.topic("chat:*"), cluster.topic("events"))
+    cluster.chat_flows(chat, *names)
+    return chat
+
+
+def leader_and_standby(cluster):
+    """The processes, by who leads now."""
+    leader = cluster.leader()
+    standby = next(n for n in cluster.processes if n.startswith("c") and n != leader)
+    return cluster.processes[leader], cluster.processes[standby]
+
+
+def lines_of(chat):
+    """Ids of all room lines of the generator, a topic at a time, in the order they came."""
+    seen = {}
+    for topic, payload in list(chat.messages):
+        found = re.search(rb"[@;]id=([0-9a-f-]+)", payload)
+        if ":chat:" in topic and found:
+            seen.setdefault(topic, []).append(found.group(1))
+    return seen
+
+
+def assert_no_line_doubled(chat):
+    for topic, ids in lines_of(chat).items():
+        assert len(ids) == len(set(ids)), f"lines doubled on {topic}"
+
+
+def counter(chat):
+    return sum(len(ids) for ids in lines_of(chat).values())
+
+
+def gaps(cluster, since=0):
+    return {e["channel"]: e for e in cluster.events("gap") if e["at"] >= since}
+
+
+def redis_ms(cluster):
+    seconds, micros = cluster.redis.time()
+    return seconds * 1000 + micros // 1000
+
+
+# kill -9 and a start of the same command line -----------------------------------------------------
+
+
+@pytest.mark.parametrize("victim", ["node", "leader", "standby", "redis"])
+def test_a_killed_process_that_is_started_again_finds_the_same_picture(bare, victim):
+    bare.start_redis("--appendonly", "yes")
+    chat = begin(bare, coordinators=("c1", "c2"), lease_ms=SHORT)
+    before = picture(bare)
+    leader, standby = leader_and_standby(bare)
+    process = {
+        "node": bare.processes["n1"],
+        "leader": leader,
+        "standby": standby,
+        "redis": bare.redis_process,
+    }[victim]
+    incarnation = bare.incarnation("n1")
+    if process is bare.redis_process:
+        bare.restart_redis()
+    else:
+        process.restart()
+    if victim == "node":
+        wait_until(lambda: bare.incarnation("n1") not in (None, incarnation), 10, "n1 is registered anew")
+    bare.chat_flows(chat, *NAMES)
+    wait_until(lambda: bare.joined(), 10, "all are joined")
+    assert picture(bare) == before
+    assert bare.send("alice", f"after the {victim}")["status"] == "sent"
+    assert bare.request("join", channels="frank")["assigned"]["frank"]
+    assert_no_line_doubled(chat)
+
+
+def test_a_node_killed_for_good_leaves_its_channels_to_the_others(bare):
+    chat = begin(bare, nodes=("n1", "n2", "n3"), lease_ms=SHORT)
+    before = picture(bare)
+    was = placed(bare)
+    lost = {c for c, shard in bare.channels().items() if was[shard][0] == "n1"}
+    assert lost and lost != set(NAMES)
+    killed_at = redis_ms(bare)
+    bare.processes["n1"].kill()
+
+    wait_until(lambda: bare.nodes() == ["n2", "n3"], 10, "n1 is expired")
+    bare.chat_flows(chat, *NAMES)
+    assert picture(bare) == before
+    for shard, (node, epoch) in placed(bare).items():
+        assert node in ("n2", "n3")
+        assert epoch == was[shard][1] + (was[shard][0] == "n1"), "only what was n1's has moved"
+    expired = bare.events("node.expired")[0]["at"] - killed_at
+    assert expired < SHORT + 200 + 300, f"n1 was taken away {expired} ms after its death"
+    wait_until(lambda: lost <= set(gaps(bare, killed_at)), 10, "what was missed is told")
+    for gap in gaps(bare, killed_at).values():
+        assert gap["channel"] in lost, "no gap where nothing was missed"
+        assert 0 < gap["from"] < gap["to"]
+        assert abs(gap["from"] - killed_at) < SHORT + 500
+    told = [m for m in chat.on(bare.topic("events")) if b'"gap"' in m]
+    assert len(told) >= len(lost), "gaps are published as well"
+
+
+def test_when_all_nodes_are_gone_new_ones_read_the_channels_again(bare):
+    chat = begin(bare, lease_ms=SHORT)
+    before = picture(bare)
+    bare.processes["n1"].kill()
+    bare.processes["n2"].kill()
+    wait_until(lambda: not bare.nodes(), 10, "both are expired")
+    assert picture(bare) == before, "wanted without a node as well"
+
+    bare.start_node("n3")
+    bare.chat_flows(chat, *NAMES)
+    assert picture(bare) == before
+    assert {node for node, _ in placed(bare).values()} == {"n3"}
+
+
+def test_a_request_made_while_no_coordinator_is_up_is_carried_out_later(bare):
+    chat = begin(bare, nodes=("n1",), lease_ms=SHORT)
+    bare.processes["c1"].kill()
+    bare.redis.xadd(bare.key("requests"), {"id": "later", "op": "join", "channels": "frank"})
+    bare.chat_flows(chat, *NAMES)  # nodes go on
+    bare.processes["c1"].start()
+    wait_until(lambda: bare.redis.get(bare.key("reply:later")), 10, "the reply")
+    bare.chat_flows(chat, "frank")
+
+
+# Orderly ---------------------------------------------------------------------------------------------
+
+
+def test_a_node_stopped_in_order_gives_its_shards_away_at_once(bare):
+    chat = begin(bare, lease_ms=LONG)
+    before = picture(bare)
+    began = time.monotonic()
+    assert bare.processes["n1"].stop() == 0
+    wait_until(lambda: {n for n, _ in placed(bare).values()} == {"n2"}, 5, "all shards are on n2")
+    bare.chat_flows(chat, *NAMES)
+    assert time.monotonic() - began < LONG / 2000, "nothing waited for the lease"
+    assert bare.nodes() == ["n2"]
+    assert picture(bare) == before
+    assert_no_line_doubled(chat)
+
+
+def test_a_leader_stopped_in_order_is_followed_at_once(bare):
+    begin(bare, nodes=("n1",), coordinators=("c1", "c2"), lease_ms=3000)
+    leader, standby = leader_and_standby(bare)
+    stopped_at = redis_ms(bare)
+    assert leader.stop() == 0
+    wait_until(lambda: bare.leader() == standby.name, 5, "the standby leads")
+    after = bare.events("leader.elected")[-1]["at"] - stopped_at
+    assert after < 1000, f"the lead was taken {after} ms after the leader began to stop"
+
+
+def test_a_killed_leader_is_followed_within_its_lease(bare):
+    begin(bare, nodes=("n1",), coordinators=("c1", "c2"), lease_ms=2000)
+    leader, standby = leader_and_standby(bare)
+    killed_at = redis_ms(bare)
+    leader.kill()
+    wait_until(lambda: bare.leader() == standby.name, 10, "the standby leads")
+    after = bare.events("leader.elected")[-1]["at"] - killed_at
+    assert after < 2000 + 300, f"the lead was taken {after} ms after the leader's death"
+    assert bare.request("join", channels="frank")["assigned"]["frank"]
+
+
+# One node id, one process ------------------------------------------------------------------------------
+
+
+def test_a_second_process_with_the_same_node_id_is_refused_and_told_who_has_it(bare):
+    chat = begin(bare, nodes=("n1",), lease_ms=SHORT)
+    holder = bare.processes["n1"]
+    incarnation = bare.incarnation("n1")
+    second = Process("second", holder.argv, bare.directory)
+    second.start()
+    bare.processes["second"] = second
+    second.expected_to_end = True
+    assert second.wait(10) == 1
+    said = [line for line in second.text().splitlines() if line.startswith("shoal-node:")]
+    assert len(said) == 1, second.text()
+    host = bare.redis.hget(bare.key("node:n1"), "host")
+    assert f"host {host}" in said[0] and f"pid {holder.pid}" in said[0] and "--node-id" in said[0]
+    assert bare.incarnation("n1") == incarnation
+    bare.chat_flows(chat, *NAMES)
+
+
+def test_a_node_restarted_within_its_lease_keeps_its_shards(bare):
+    chat = begin(bare, nodes=("n1", "n2"), lease_ms=LONG)
+    was = placed(bare)
+    incarnation = bare.incarnation("n1")
+    began = time.monotonic()
+    bare.processes["n1"].restart()
+    wait_until(lambda: bare.incarnation("n1") != incarnation, 10, "n1 is registered anew")
+    assert time.monotonic() - began < LONG / 4000, "a dead holder is not waited for"
+    bare.chat_flows(chat, *NAMES)
+    assert placed(bare) == was
+
+
+# Standing still -----------------------------------------------------------------------------------------
+
+
+def test_a_node_that_stood_still_past_its_lease_is_lost_and_says_no_line_twice(bare):
+    chat = begin(bare, nodes=("n1", "n2"), lease_ms=SHORT)
+    was = placed(bare)
+    incarnation = bare.incarnation("n1")
+    control = bare.sim.control
+    # Paced, so that lines are in every buffer of the stopped process when it wakes.
+    control("generate rate=500 only=privmsg")
+    wait_until(lambda: counter(chat) > 100, 10, "lines flow")
+    bare.processes["n1"].pause()
+    wait_until(lambda: bare.nodes() == ["n2"], 10, "n1 is expired")
+    wait_until(lambda: all(control(f"wait members={n}:2") for n in NAMES if was[bare.channels()[n]][0] == "n1"),
+               15, "n2 has joined what was n1's, beside the stopped n1")
+    held = [c for c, shard in bare.channels().items() if was[shard][0] == "n1"]
+    heard = {c: len(chat.on(bare.topic(f"chat:{c}"))) for c in held}
+    wait_until(lambda: all(len(chat.on(bare.topic(f"chat:{c}"))) > heard[c] + 20 for c in held), 10,
+               "n2 reads them")
+    bare.processes["n1"].resume()
+
+    wait_until(lambda: bare.incarnation("n1") not in (None, incarnation), 10, "n1 is registered anew")
+    assert "lease.lost" in bare.processes["n1"].text()
+    for name in held:
+        control(f"wait members={name}:1")
+    control("stop")
+    bare.chat_flows(chat, *NAMES)
+    for shard, (node, epoch) in placed(bare).items():
+        assert (node, epoch) == (("n2", was[shard][1] + 1) if was[shard][0] == "n1" else was[shard])
+    assert_no_line_doubled(chat)
+
+
+def test_a_node_that_stood_still_for_half_a_lease_goes_on_and_loses_nothing(bare):
+    chat = begin(bare, nodes=("n1", "n2"), lease_ms=3000, resume_delay_ms=100)
+    was = placed(bare)
+    incarnation = bare.incarnation("n1")
+    control = bare.sim.control
+    before = {n: len(chat.on(bare.topic(f"chat:{n}"))) for n in NAMES}
+    control("generate rate=200 count=500 only=privmsg")  # 2.5 s
+    wait_until(lambda: counter(chat) > sum(before.values()) + 100, 10, "lines flow")
+    bare.processes["n1"].pause()
+    wait_until(lambda: control("stats")["generate"]["lines"] >= 400, 10, "1.5 s pass")
+    bare.processes["n1"].resume()
+    control("wait generate ms=10000")
+    wait_until(lambda: counter(chat) - sum(before.values()) >= 500, 10, "all lines have arrived")
+    assert_no_line_doubled(chat)
+    for topic, ids in lines_of(chat).items():
+        generated = [i for i in ids if i[24:32] == b"00000000"]
+        assert generated == sorted(generated, key=lambda i: i[24:]), f"out of order on {topic}"
+    assert placed(bare) == was
+    assert bare.incarnation("n1") == incarnation
+
+
+def test_a_leader_that_stood_still_past_its_lease_acts_no_more(bare):
+    begin(bare, nodes=("n1",), coordinators=("c1", "c2"), lease_ms=SHORT)
+    replies = bare.subscribe(bare.topic("replies"))
+    leader, standby = leader_and_standby(bare)
+    old = bare.redis.hmget(bare.key("leader"), "incarnation", "token")
+    leader.pause()
+    bare.redis.xadd(bare.key("requests"), {"id": "meanwhile", "op": "join", "channels": "frank"})
+    wait_until(lambda: bare.leader() == standby.name, 10, "the standby leads")
+    mark = len(leader.text())
+    leader.resume()
+    wait_until(lambda: "leader.deposed" in leader.text()[mark:], 10, "the old leader has noticed")
+    for i in range(5):
+        assert bare.request("join", channels=f"later{i}")["ok"]
+    assert "word=done" not in leader.text()[mark:], "it has carried out nothing since it woke"
+    assert bare.leader() == standby.name
+    ids = [payload for payload in replies.on(bare.topic("replies"))]
+    assert len(ids) == len(set(ids)) == 6, "each request has one reply"
+    # And were it to try, Redis refuses: what it was is over for good.
+    for step in ("shoal1_expire", "shoal1_assign", "shoal1_release", "shoal1_configure", "shoal1_add_shard"):
+        with pytest.raises(Exception, match="DEPOSED"):
+            bare.redis.fcall(step, 1, bare.key("")[:-1], *old, "", "", "join", "mallory")
+    assert "mallory" not in bare.channels()
+
+
+# Connections to Twitch ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault", ["reconnect all ms=300", "disconnect all", "disconnect all how=reset"]
+)
+def test_lost_connections_come_back_with_their_channels_and_gaps_are_told(bare, fault):
+    chat = begin(bare, lease_ms=LONG)
+    was = placed(bare)
+    at = redis_ms(bare)
+    logins = bare.sim.control("stats")["logins"]["ok"]
+    bare.sim.control(fault)
+    bare.sim.control(f"wait logins={logins + len(was)} ms=20000")
+    bare.chat_flows(chat, *NAMES)
+    wait_until(lambda: set(gaps(bare, at)) == set(NAMES), 10, "a gap for each channel is told")
+    for gap in gaps(bare, at).values():
+        assert at - 1000 <= gap["from"] < gap["to"] <= redis_ms(bare)
+    assert placed(bare) == was, "connections are the node's own affair"
+    assert_no_line_doubled(chat)
+
+
+def test_a_half_open_connection_is_found_out_and_replaced(bare):
+    chat = begin(bare, nodes=("n1",), names=("alice",), lease_ms=LONG)
+    at = redis_ms(bare)
+    assert bare.sim.control("half-open channel=alice")["connections"] == 1
+    # The node asks after 15 s of silence, and hangs up 5 s later.
+    wait_until(lambda: "alice" in gaps(bare, at), 40, "the connection is replaced")
+    bare.sim.control("disconnect all how=reset")  # frees what the simulator still has of it
+    bare.chat_flows(chat, "alice")
+
+
+def test_an_outage_of_twitch_is_outlived(bare):
+    chat = begin(bare, nodes=("n1",), names=("alice", "bob"), lease_ms=LONG)
+    bare.sim.control("outage on")
+    bare.sim.control("disconnect all")
+    wait_until(lambda: any(s["state"] == "backoff" and s["error"] for s in bare.shards().values()), 10,
+               "the trouble is visible")
+    bare.sim.control("outage off")
+    bare.chat_flows(chat, "alice", "bob", timeout=30)
+    wait_until(lambda: all(not s["error"] for s in bare.shards().values()), 10, "and over")
