@@ -13,14 +13,14 @@
 #include "shared/loop.h"
 #include "shared/options.h"
 #include "shared/startup.h"
+#include "shared/trouble.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define PROGRAM          "shoal-coordinator"
-#define TROUBLE_AGAIN_MS 60000
+#define PROGRAM "shoal-coordinator"
 
 struct coordinator {
     struct loop loop;
@@ -31,8 +31,7 @@ struct coordinator {
     struct slice *settings;
     size_t nsettings;
     struct startup startup;
-    struct err trouble; /* with Redis, as logged last; code 0: none since it was up */
-    uint64_t trouble_logged_ms;
+    struct trouble trouble; /* with Redis */
     struct leader *leader;
     struct intake *intake;
     struct setup *setup;
@@ -139,30 +138,17 @@ static void on_ready(void *ctx)
 {
     struct coordinator *c = ctx;
     startup_succeeded(&c->startup);
-    c->trouble.code = ERR_OK;
+    trouble_over(&c->trouble);
     log_info("coordinator", "redis.up", NULL);
-}
-
-/* The same trouble again and again is logged once a minute. */
-static void log_trouble(struct coordinator *c, const struct err *why)
-{
-    uint64_t now = mono_ms();
-    if (c->trouble.code == why->code && strcmp(c->trouble.text, why->text) == 0 &&
-        now - c->trouble_logged_ms < TROUBLE_AGAIN_MS) {
-        return;
-    }
-    c->trouble = *why;
-    c->trouble_logged_ms = now;
-    log_warn("coordinator", "redis.down", "error", why->text, NULL);
 }
 
 static void on_failed(void *ctx, const struct err *why)
 {
     struct coordinator *c = ctx;
-    if (startup_is_over(&c->startup)) {
-        log_trouble(c, why);
-    } else {
+    if (!startup_is_over(&c->startup)) {
         startup_failed(&c->startup, why);
+    } else if (trouble_is_news(&c->trouble, why, mono_ms())) {
+        log_warn("coordinator", "redis.down", "error", why->text, NULL);
     }
 }
 

@@ -174,19 +174,23 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
 
 /* Registering ------------------------------------------------------------------------------------------ */
 
+static void give_up(struct lease *l, const struct err *why)
+{
+    uv_timer_stop(&l->timer);
+    l->leaving = true;
+    l->options.on_refused(l->options.ctx, why);
+}
+
 static void refused(struct lease *l, const struct registry_holder *holder)
 {
     struct err err = {0};
 
     err_set(&err, ERR_REFUSED,
             "node id %s is held by a live process on host %.*s, pid %.*s; stop that one or choose "
-            "another "
-            "--node-id",
+            "another --node-id",
             l->options.node, (int)holder->host.len, holder->host.ptr, (int)holder->pid.len,
             holder->pid.ptr);
-    uv_timer_stop(&l->timer);
-    l->leaving = true;
-    l->options.on_refused(l->options.ctx, &err);
+    give_up(l, &err);
 }
 
 static void on_killed(void *ctx, const struct err *err)
@@ -303,7 +307,12 @@ static void on_checked(void *ctx, const struct err *err)
         return;
     }
     if (err != NULL) {
-        if (err->code == ERR_REFUSED && !l->waiting_said) {
+        if (err->code == ERR_REFUSED && l->former_link == 0) {
+            /* A Redis that cannot serve, found at the start: waiting does not mend it. */
+            give_up(l, err);
+            return;
+        }
+        if (err->code != ERR_DOWN && err->code != ERR_TIMEOUT && !l->waiting_said) {
             log_warn("lease", "lease.waiting", "reason", err->text, NULL);
             l->waiting_said = true;
         }

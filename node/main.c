@@ -4,6 +4,7 @@
  * an exit code: 0 left in order, 1 refused, 2 wrong usage, 3 Redis out of reach. */
 #include "node/node.h"
 
+#include "node/tokens.h"
 #include "shared/log.h"
 #include "shared/loop.h"
 #include "shared/options.h"
@@ -46,7 +47,7 @@ static const struct option_spec specs[] = {
     {"shard-capacity", OPTION_INT, 0, "100", 1, 100000, "N", "How many shards this host can hold.",
      NULL},
     {"tokens", OPTION_STRING, 0, NULL, 0, 0, "FILE",
-     "Lines `login = token`; without it chat is read anonymously.", NULL},
+     "Lines `login = token`; without it chat is read anonymously.", tokens_check},
     {"buffer-bytes", OPTION_BYTES, 0, "64m", 65536, (int64_t)64 << 30, "BYTES",
      "What may be held while Redis is away; more is dropped, counted and told as gaps.", NULL},
     {"drain-timeout", OPTION_DURATION, 0, "30s", 0, 3600000, "TIME",

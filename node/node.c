@@ -12,6 +12,8 @@
 #include "node/lease.h"
 #include "node/sender.h"
 #include "shared/log.h"
+#include "shared/startup.h"
+#include "shared/trouble.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,11 +56,12 @@ struct node {
     char inbox_topic[160];
     char topic_prefix[80];
     char seq_key[160];
-    uv_timer_t timer;   /* connect deadline, resume delay, drain */
-    uint64_t resume_ms; /* held lines flow from then on; 0: they flow */
-    bool was_away;      /* the link to Redis was lost since lines last flowed */
+    uv_timer_t timer; /* resume delay, drain */
+    struct startup startup;
+    struct trouble trouble; /* with the fan-out link */
+    uint64_t resume_ms;     /* held lines flow from then on; 0: they flow */
+    bool was_away;          /* the link to Redis was lost since lines last flowed */
     uint64_t drain_until_ms;
-    bool reached; /* Redis was reached once */
     bool leaving; /* the registry is being told */
     struct err why;
     unsigned closing;
@@ -192,6 +195,9 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     struct node *n = ctx;
 
     holder_report_arrived(n->holder);
+    if (trouble_over(&n->trouble)) {
+        log_info("node", "redis.up", "link", "fan", NULL);
+    }
     if (n->state == NODE_STARTING) {
         node_move(n, NODE_ACTIVE);
         holder_report_all(n->holder);
@@ -262,13 +268,19 @@ static void on_link_down(void *ctx, const struct err *why)
     struct node *n = ctx;
 
     fanout_detach(n->fanout);
-    n->was_away = n->was_away || n->reached;
-    n->why = *why;
-    if (!n->reached && why->code == ERR_AUTH) {
-        node_close(n, why); /* waiting does not mend a wrong password */
+    if (!startup_is_over(&n->startup)) {
+        startup_failed(&n->startup, why);
         return;
     }
-    log_warn("node", "redis.down", "link", "fan", "error", why->text, NULL);
+    n->was_away = true;
+    if (trouble_is_news(&n->trouble, why, mono_ms())) {
+        log_warn("node", "redis.down", "link", "fan", "error", why->text, NULL);
+    }
+}
+
+static void on_give_up(void *ctx, const struct err *why)
+{
+    node_close(ctx, why);
 }
 
 static void on_refused(void *ctx, const struct err *why)
@@ -282,7 +294,7 @@ static void on_control_up(void *ctx)
 {
     struct node *n = ctx;
 
-    n->reached = true;
+    startup_succeeded(&n->startup);
     sender_rescan(n->sender);
 }
 
@@ -390,8 +402,6 @@ static void on_timer(uv_timer_t *timer)
 
     if (n->state == NODE_DRAINING) {
         drain_look(n);
-    } else if (!n->reached) {
-        node_close(n, &n->why);
     } else if (n->resume_ms != 0) {
         n->resume_ms = 0;
         fanout_hold(n->fanout, !lease_holds(n->lease));
@@ -478,6 +488,7 @@ static void node_close(struct node *n, const struct err *why)
     sender_reset(n->sender);
     holder_drop(n->holder);
     uv_close((uv_handle_t *)&n->timer, on_timer_closed);
+    startup_close(&n->startup);
     link_close(n->control, on_part_closed, n);
     link_close(n->outbox, on_part_closed, n);
     subscriber_close(n->subscriber, on_part_closed, n);
@@ -584,7 +595,7 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     snprintf(n->seq_key, sizeof(n->seq_key), "shoal:{%s}:fan:%s", options->cluster, options->id);
     uv_timer_init(loop, &n->timer);
     n->timer.data = n;
-    timer_at(n, options->connect_ms);
+    startup_begin(&n->startup, loop, options->connect_ms, on_give_up, n);
     begin_links(n);
     begin_rooms(n);
     return n;

@@ -23,6 +23,7 @@ struct tokens {
     struct token *list;
     size_t n;
     struct buf users;
+    bool exposed;     /* others than its owner may read the file */
     const char *path; /* while reading */
     struct err *err;
 };
@@ -94,9 +95,7 @@ static int tokens_read(struct tokens *t, const char *path, struct err *err)
         fclose(file);
         return err_set(err, ERR_USAGE, "the tokens file %s is not a file", path);
     }
-    if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        log_warn("tokens", "tokens.readable", "file", path, "mend", "chmod 600", NULL);
-    }
+    t->exposed = (st.st_mode & (S_IRWXG | S_IRWXO)) != 0;
     struct err inner = {0};
     t->path = path;
     t->err = &inner;
@@ -113,7 +112,7 @@ static int tokens_read(struct tokens *t, const char *path, struct err *err)
     return 0;
 }
 
-int tokens_load(const char *path, struct tokens **out, struct err *err)
+static int tokens_create(const char *path, struct tokens **out, struct err *err)
 {
     struct tokens *t = xcalloc(1, sizeof(*t));
 
@@ -128,6 +127,25 @@ int tokens_load(const char *path, struct tokens **out, struct err *err)
     }
     *out = t;
     return 0;
+}
+
+int tokens_load(const char *path, struct tokens **out, struct err *err)
+{
+    int rc = tokens_create(path, out, err);
+
+    if (rc == 0 && (*out)->exposed) {
+        log_warn("tokens", "tokens.readable", "file", path, "mend", "chmod 600", NULL);
+    }
+    return rc;
+}
+
+int tokens_check(const char *path, struct err *err)
+{
+    struct tokens *t = NULL;
+    int rc = tokens_create(path, &t, err);
+
+    tokens_destroy(t);
+    return rc;
 }
 
 void tokens_destroy(struct tokens *t)

@@ -15,6 +15,8 @@ struct tokens;
 /* Read `path`; NULL: no tokens, anonymous reading only. 0, or -ERR_USAGE with file, line and what is
  * wrong (never the token). */
 MUST_USE int tokens_load(const char *path, struct tokens **out, struct err *err);
+/* Could `path` be loaded? For --check. */
+int tokens_check(const char *path, struct err *err);
 void tokens_destroy(struct tokens *t);
 /* The token of a user, without "oauth:"; the empty slice if there is none. Borrowed. */
 struct slice tokens_get(const struct tokens *t, struct slice login);

@@ -18,6 +18,7 @@
     X(ERR_DOWN, "the link is down")                                                                \
     X(ERR_REPLY, "Redis answered with an error")                                                   \
     X(ERR_REFUSED, "refused")                                                                      \
+    X(ERR_ABSENT, "is not there yet")                                                              \
     X(ERR_LOST, "the lease is lost")                                                               \
     X(ERR_FULL, "a limit is reached")                                                              \
     X(ERR_CANCELED, "given up before it was done")

@@ -49,7 +49,8 @@ typedef void (*registry_done_cb)(void *ctx, const struct err *err); /* err NULL:
 /* Load the library where Redis has none or an older revision (FUNCTION LOAD REPLACE). A server
  * without functions: ERR_REFUSED with the text that says which Redis is needed. */
 MUST_USE int registry_load(struct registry *r, registry_done_cb cb, void *ctx);
-/* Is the library there, at the contract's version? ERR_REFUSED "no coordinator has set up ..." if not. */
+/* Is the library there, at the contract's version? ERR_ABSENT "no coordinator has set up ..." if it is
+ * not there yet; ERR_REFUSED where it cannot be, as above. */
 MUST_USE int registry_check(struct registry *r, registry_done_cb cb, void *ctx);
 /* CLIENT KILL ID. The caller has compared run ids: where the server is another now, ids started anew and
  * this one may be anybody's. Done also when there is no such client any more. Id 0 kills nothing.

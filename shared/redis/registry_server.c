@@ -140,7 +140,7 @@ static void on_check_version(struct call *call, const struct redisReply *reply,
     struct slice contract;
     uint64_t revision;
     if (reply_is_no_function(reply)) {
-        err_set(&space, ERR_REFUSED,
+        err_set(&space, ERR_ABSENT,
                 "no coordinator has set up this Redis yet; start shoal-coordinator with the same "
                 "--redis-url");
         err = &space;

@@ -260,8 +260,11 @@ class Cluster:
         self.processes[name] = process
         return process.start()
 
-    def start_redis(self, *args, name="redis"):
-        """A private Redis; it keeps nothing, unless args say so ("--appendonly", "yes")."""
+    def start_redis(self, *args, name="redis", password=None):
+        """A private Redis; it keeps nothing, unless args say so ("--appendonly", "yes").
+
+        With a password, the cluster's programs get the URL through their environment.
+        """
         data = self.directory / name
         data.mkdir(exist_ok=True)
         for _ in range(20):
@@ -270,9 +273,12 @@ class Cluster:
                 name,
                 ["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", data]
                 + ["--save", "", "--appendonly", "no", "--loglevel", "notice", "--daemonize", "no"]
+                + (["--requirepass", password] if password else [])
                 + list(args),
             )
-            client = redis.Redis(port=port, decode_responses=True, socket_timeout=10)
+            client = redis.Redis(
+                port=port, password=password, decode_responses=True, socket_timeout=10
+            )
             if self._redis_answers(process, client):
                 break
             process.expected_to_end = True
@@ -280,7 +286,7 @@ class Cluster:
         else:
             raise AssertionError("redis-server does not start:\n" + process.text())
         process.port = port
-        process.url = f"redis://127.0.0.1:{port}"
+        process.url = f"redis://{':' + password + '@' if password else ''}127.0.0.1:{port}"
         process.client = client
         if self.redis_process is None:
             self.redis_process, self.redis_url, self.redis = process, process.url, client
@@ -323,20 +329,20 @@ class Cluster:
         self.tokens.write_text("".join(f"{login} = {token}\n" for login, token in tokens.items()))
 
     def start_node(self, name="n1", capacity=8, args=(), env=None):
-        argv = [NODE, "--redis-url", self.redis_url, "--cluster", self.name, "--node-id", name]
+        argv = [NODE, "--cluster", self.name, "--node-id", name]
         argv += ["--twitch-url", self.sim.url, "--tokens", self.tokens]
         argv += ["--shard-capacity", capacity, "--log-level", "debug", *args]
-        return self._start(name, argv, env)
+        return self._start(name, argv, {"SHOAL_REDIS_URL": self.redis_url, **(env or {})})
 
     def start_coordinator(self, name="c1", args=(), env=None, **settings):
         """Settings are given with every start, as an operator's unit file would."""
-        argv = [COORDINATOR, "--redis-url", self.redis_url, "--cluster", self.name]
+        argv = [COORDINATOR, "--cluster", self.name]
         argv += ["--id", name, "--log-level", "debug"]
         if b"--http-listen" in self._help(COORDINATOR):
             argv += ["--http-listen", "127.0.0.1:0"]
         for key, value in {**SETTINGS, **settings}.items():
             argv += ["--set", f"{key}={value}"]
-        return self._start(name, argv + list(args), env)
+        return self._start(name, argv + list(args), {"SHOAL_REDIS_URL": self.redis_url, **(env or {})})
 
     _helps = {}
 
@@ -351,7 +357,8 @@ class Cluster:
     def ctl(self, *args, check=True, input=None, timeout=60):
         """shoalctl; stdout and stderr are text. check: it must exit 0."""
         done = subprocess.run(
-            [CTL, "--redis-url", self.redis_url, "--cluster", self.name, *map(str, args)],
+            [CTL, "--cluster", self.name, *map(str, args)],
+            env={**os.environ, "SHOAL_REDIS_URL": self.redis_url},
             capture_output=True,
             text=True,
             input=input,

@@ -96,7 +96,7 @@ static void without_a_library_the_check_asks_for_a_coordinator(void **state)
 
     assert_string_equal(world_check(&w), "ERROR");
 
-    assert_int_equal(w.err.code, ERR_REFUSED);
+    assert_int_equal(w.err.code, ERR_ABSENT);
     assert_non_null(strstr(w.err.text, "start shoal-coordinator"));
 }
 
