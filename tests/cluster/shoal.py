@@ -328,8 +328,8 @@ class Cluster:
         self.tokens.touch(mode=0o600)
         self.tokens.write_text("".join(f"{login} = {token}\n" for login, token in tokens.items()))
 
-    def start_node(self, name="n1", capacity=8, args=(), env=None):
-        argv = [NODE, "--cluster", self.name, "--node-id", name]
+    def start_node(self, name="n1", capacity=8, args=(), env=None, node_id=None):
+        argv = [NODE, "--cluster", self.name, "--node-id", node_id or name]
         argv += ["--twitch-url", self.sim.url, "--tokens", self.tokens]
         argv += ["--shard-capacity", capacity, "--log-level", "debug", *args]
         return self._start(name, argv, {"SHOAL_REDIS_URL": self.redis_url, **(env or {})})

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from shoal import Process, wait_until
+from shoal import wait_until
 
 SHORT = 1000  # ms of a lease that is waited for
 LONG = 20000  # ms of a lease that must not be waited for
@@ -204,9 +204,7 @@ def test_a_second_process_with_the_same_node_id_is_refused_and_told_who_has_it(b
     chat = begin(bare, nodes=("n1",), lease_ms=SHORT)
     holder = bare.processes["n1"]
     incarnation = bare.incarnation("n1")
-    second = Process("second", holder.argv, bare.directory)
-    second.start()
-    bare.processes["second"] = second
+    second = bare.start_node("second", node_id="n1")
     second.expected_to_end = True
     assert second.wait(10) == 1
     said = [line for line in second.text().splitlines() if line.startswith("shoal-node:")]
