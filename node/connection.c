@@ -37,6 +37,7 @@ static void maybe_free(struct connection *c)
     explicit_bzero(&c->url, sizeof(c->url));
     irc_splitter_finish(&c->splitter);
     buf_finish(&c->queue);
+    buf_finish(&c->keepalives);
     free(c);
 }
 
@@ -62,12 +63,12 @@ static void kill_wsi(struct connection *c)
     lws_cancel_service(c->pool->lws); /* set outside its callbacks, it is seen when lws wakes */
 }
 
-static void discard(struct connection *c)
+static void discard(struct buf *queue)
 {
-    if (c->queue.data != NULL) {
-        explicit_bzero(c->queue.data, c->queue.len); /* a login may be in it */
+    if (queue->data != NULL) {
+        explicit_bzero(queue->data, queue->len); /* a login may be in it */
     }
-    buf_clear(&c->queue);
+    buf_clear(queue);
 }
 
 static void on_timer(uv_timer_t *timer);
@@ -81,7 +82,8 @@ static void end(struct connection *c, const char *why)
         return;
     }
     c->state = CONNECTION_ENDED;
-    discard(c);
+    discard(&c->queue);
+    discard(&c->keepalives);
     if (c->looking_up) {
         (void)uv_cancel((uv_req_t *)&c->lookup);
     }
@@ -229,6 +231,7 @@ struct connection *connection_open(struct connections *pool, const char *url,
     c->deadline_ms = mono_ms() + pool->connect_ms;
     irc_splitter_init(&c->splitter);
     buf_init(&c->queue, CONNECTION_QUEUE_BYTES);
+    buf_init(&c->keepalives, CONNECTION_KEEP_BYTES);
     BUG_ON(uv_timer_init(pool->loop, &c->timer) != 0);
     c->timer.data = c;
     uv_update_time(pool->loop);
@@ -268,15 +271,24 @@ static int on_receive(struct connection *c, const char *bytes, size_t len)
     return 0;
 }
 
-bool connection_write(struct connection *c, struct slice bytes)
+static bool queue_bytes(struct connection *c, struct buf *queue, struct slice bytes)
 {
-    if (c == NULL || c->state != CONNECTION_OPEN ||
-        bytes.len > CONNECTION_QUEUE_BYTES - c->queue.len) {
+    if (c->state != CONNECTION_OPEN || bytes.len > queue->max - queue->len) {
         return false;
     }
-    buf_append_slice(&c->queue, bytes);
+    buf_append_slice(queue, bytes);
     lws_callback_on_writable(c->wsi);
     return true;
+}
+
+bool connection_write(struct connection *c, struct slice bytes)
+{
+    return c != NULL && queue_bytes(c, &c->queue, bytes);
+}
+
+bool connection_write_keepalive(struct connection *c, struct slice bytes)
+{
+    return c != NULL && queue_bytes(c, &c->keepalives, bytes);
 }
 
 size_t connection_unsent(const struct connection *c)
@@ -286,7 +298,7 @@ size_t connection_unsent(const struct connection *c)
 
 void connection_discard(struct connection *c)
 {
-    discard(c);
+    discard(&c->queue);
 }
 
 /* As many whole lines as fit into one write; if not even one does, a piece of it. */
@@ -301,25 +313,36 @@ static size_t write_len(const struct buf *queue)
     return end == NULL ? CONNECTION_WRITE_BYTES : (size_t)(end - queue->data) + 1;
 }
 
-static int on_writable(struct connection *c)
+static int write_from(struct connection *c, struct buf *queue)
 {
     unsigned char *out = c->pool->scratch + LWS_PRE;
-    size_t len = write_len(&c->queue);
+    size_t len = write_len(queue);
     int written;
 
-    if (len == 0) {
-        return 0;
-    }
-    memcpy(out, c->queue.data, len);
+    memcpy(out, queue->data, len);
     written = lws_write(c->wsi, out, len, LWS_WRITE_TEXT);
     explicit_bzero(out, len); /* a login may have been in it */
-    if (len == c->queue.len) {
-        discard(c);
+    if (len == queue->len) {
+        discard(queue);
     } else {
-        buf_consume(&c->queue, len);
+        buf_consume(queue, len);
+    }
+    if (c->queue.len > 0 || c->keepalives.len > 0) {
         lws_callback_on_writable(c->wsi);
     }
     return written < (int)len ? -1 : 0;
+}
+
+static int on_writable(struct connection *c)
+{
+    if (c->keepalives.len > 0) {
+        return write_from(c, &c->keepalives);
+    }
+    /* It may have waited for long, and a process that stood still wakes up right here. */
+    if (c->queue.len > 0 && c->callbacks.may_write != NULL && !c->callbacks.may_write(c->ctx)) {
+        discard(&c->queue);
+    }
+    return c->queue.len > 0 ? write_from(c, &c->queue) : 0;
 }
 
 /* libwebsockets ------------------------------------------------------------------------------- */

@@ -31,6 +31,9 @@ struct connection_callbacks {
     void (*on_line)(void *ctx, struct slice line);
     /* The connection is gone, `why` in words ("connect: connection refused"). */
     void (*on_closed)(void *ctx, const char *why);
+    /* Asked when what was queued (keepalives aside) is about to be written: false throws it away. Changes
+     * nothing. NULL: always. */
+    bool (*may_write)(void *ctx);
 };
 
 #define CONNECTION_QUEUE_BYTES (1024 * 1024) /* that may wait to be written, per connection */
@@ -53,9 +56,11 @@ struct connection *connection_open(struct connections *pool, const char *url,
 /* Queue bytes (whole lines), sent as one text message together with what else waits. False: not
  * open, or CONNECTION_QUEUE_BYTES are waiting; nothing was queued. */
 MUST_USE bool connection_write(struct connection *c, struct slice bytes);
-/* Bytes that were queued and not yet given to libwebsockets. */
+/* The same for PING and PONG: they go first, and neither connection_discard nor may_write stops them. */
+MUST_USE bool connection_write_keepalive(struct connection *c, struct slice bytes);
+/* Bytes that were queued and not yet given to libwebsockets (keepalives aside). */
 size_t connection_unsent(const struct connection *c);
-/* Throw away what is queued and not yet given to libwebsockets (the lease is over). */
+/* Throw away what is queued (keepalives aside) and not yet given to libwebsockets (the lease is over). */
 void connection_discard(struct connection *c);
 /* Close and forget: no callback any more; the handle must not be used again. What is queued is
  * thrown away. NULL is fine; may be called from within a callback. */

@@ -12,6 +12,7 @@
 #include <libwebsockets.h>
 
 #define CONNECTION_WRITE_BYTES (16 * 1024)  /* given to libwebsockets at once */
+#define CONNECTION_KEEP_BYTES  (16 * 1024)  /* PING and PONG that may wait */
 #define CONNECTION_PROTOCOL    "shoal-chat" /* our own word: the server is not told */
 
 enum connection_state {
@@ -47,6 +48,7 @@ struct connection {
 
     struct irc_splitter splitter;
     struct buf queue;
+    struct buf keepalives;   /* go before the queue */
     struct connection *prev; /* utlist */
     struct connection *next;
 };

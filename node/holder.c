@@ -26,7 +26,7 @@ static void on_timer(uv_timer_t *timer);
 /* After each input. A timer that fires too early costs a tick; arming it for each line would cost more. */
 static void arm(struct held *held)
 {
-    uint64_t due = held->connect_failed ? 0 : shard_deadline(held->core);
+    uint64_t due = held->connect_failed || held->draws_failed != 0 ? 0 : shard_deadline(held->core);
 
     if (due >= held->armed_ms) {
         return;
@@ -45,6 +45,12 @@ static void on_timer(uv_timer_t *timer)
     if (held->connect_failed) {
         held->connect_failed = false;
         shard_on_disconnected(held->core, "no connection could be begun", mono_ms());
+    }
+    for (unsigned kind = 0; kind < SHARD_DRAW_KINDS; kind++) {
+        if ((held->draws_failed & 1u << kind) != 0) {
+            held->draws_failed &= ~(1u << kind);
+            shard_on_grant(held->core, kind, NULL, 0, mono_ms());
+        }
     }
     shard_tick(held->core, mono_ms());
     arm(held);
@@ -77,9 +83,17 @@ static void on_closed(void *ctx, const char *why)
     arm(held);
 }
 
+/* While fenced nothing but keepalives is queued. */
+static bool may_write(void *ctx)
+{
+    const struct held *held = ctx;
+
+    return held->holder->options.may_act(held->holder->options.ctx);
+}
+
 static void port_connect(void *ctx)
 {
-    static const struct connection_callbacks callbacks = {on_open, on_line, on_closed};
+    static const struct connection_callbacks callbacks = {on_open, on_line, on_closed, may_write};
     struct held *held = ctx;
     struct err err = {0};
 
@@ -133,11 +147,13 @@ static bool port_write(void *ctx, enum shard_write_kind kind, struct slice bytes
     struct held *held = ctx;
     struct holder *h = held->holder;
 
-    if (held->connection == NULL ||
-        (kind != SHARD_WRITE_KEEPALIVE && !h->options.may_act(h->options.ctx))) {
+    if (held->connection == NULL) {
         return false;
     }
-    return connection_write(held->connection, bytes);
+    if (kind == SHARD_WRITE_KEEPALIVE) {
+        return connection_write_keepalive(held->connection, bytes);
+    }
+    return h->options.may_act(h->options.ctx) && connection_write(held->connection, bytes);
 }
 
 /* Budgets -------------------------------------------------------------------------------------------------- */
@@ -184,7 +200,8 @@ static void port_draw(void *ctx, enum shard_draw_kind kind, unsigned n)
     if (registry_draw(h->options.registry, h->options.node, h->options.incarnation,
                       slice_of(held->user), kind == SHARD_DRAW_LOGIN ? "login" : "join", n, on_draw,
                       draw) != 0) {
-        free(draw); /* the link is down; the core draws anew after draw_answer_ms */
+        free(draw);
+        held->draws_failed |= 1u << kind; /* the link is down: no slots, the core draws anew soon */
     }
 }
 
@@ -314,6 +331,18 @@ static void core_begin(struct held *held)
     arm(held);
 }
 
+static void core_end(struct held *held, const char *reason)
+{
+    /* Whoever waits for the answer to a send hears that there will be none. */
+    shard_close(held->core, reason, mono_ms());
+    shard_destroy(held->core);
+    held->core = NULL;
+    connection_close(held->connection);
+    held->connection = NULL;
+    held->connect_failed = false;
+    held->draws_failed = 0;
+}
+
 static void written_clear(struct held *held)
 {
     struct written *w;
@@ -349,21 +378,34 @@ static void held_close(struct held *held, const char *reason)
     struct holder *h = held->holder;
 
     HASH_DEL(h->shards, held);
-    if (shard_state(held->core) != SHARD_CLOSED) {
-        shard_close(held->core, reason, mono_ms());
-    }
-    shard_destroy(held->core);
-    held->core = NULL;
-    connection_close(held->connection);
-    held->connection = NULL;
+    core_end(held, reason);
     written_clear(held);
     holder_unmark(held);
     uv_close((uv_handle_t *)&held->timer, on_timer_closed);
 }
 
-static void held_want(struct held *held, const struct registry_shard *shard)
+/* A closed core does not open again: a new one takes its place, and knows what the old one had joined. */
+static void core_renew(struct held *held)
+{
+    shard_close(held->core, "started again", mono_ms());
+    for (size_t i = 0; i < held->nwants; i++) {
+        struct shard_want *want = &held->wants[i];
+        const struct shard_channel *channel = shard_channel(held->core, want->name);
+        if (channel != NULL) {
+            want->rejoin = channel->rejoin;
+            want->lost_at_ms = channel->lost_at_ms;
+        }
+    }
+    core_end(held, "started again");
+    held->serial = ++held->holder->serials;
+    core_begin(held);
+}
+
+/* `fresh`: the shard was placed here just now. */
+static void held_want(struct held *held, const struct registry_shard *shard, bool fresh)
 {
     uint64_t now = mono_ms();
+    bool again = fresh && held->epoch > 1;
 
     free(held->wants);
     free(held->names);
@@ -376,9 +418,10 @@ static void held_want(struct held *held, const struct registry_shard *shard)
             memcpy(held->names[i], name.ptr, name.len);
         }
         held->wants[i].name = slice_of(held->names[i]);
-        /* Placed a second time: somebody read these channels before this node did. */
-        held->wants[i].rejoin = held->epoch > 1;
-        held->wants[i].lost_at_ms = held->epoch > 1 ? now : 0;
+        /* Placed a second time: somebody read these channels before this node did. What is added later
+         * is new. */
+        held->wants[i].rejoin = again;
+        held->wants[i].lost_at_ms = again ? now : 0;
     }
 }
 
@@ -391,7 +434,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
         held = NULL;
     }
     if (held != NULL) {
-        held_want(held, shard);
+        held_want(held, shard, false);
         shard_set_channels(held->core, held->wants, held->nwants, mono_ms());
         arm(held);
         return;
@@ -406,7 +449,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
     uv_timer_init(h->options.loop, &held->timer);
     held->timer.data = held;
     h->open_timers++;
-    held_want(held, shard);
+    held_want(held, shard, true);
     HASH_ADD_KEYPTR(hh, h->shards, held->id, strlen(held->id), held);
     log_info("holder", "shard.held", "shard", held->id, "epoch", log_u64(held->epoch), "channels",
              log_u64(held->nwants), NULL);
@@ -476,11 +519,7 @@ void holder_set_stopped(struct holder *h, bool stopped)
             shard_stop(held->core, mono_ms());
             arm(held);
         } else {
-            /* A closed core does not open again: a new one takes its place. */
-            shard_destroy(held->core);
-            written_clear(held);
-            held->serial = ++h->serials;
-            core_begin(held);
+            core_renew(held);
         }
         holder_mark_shard(held);
     }
@@ -546,6 +585,11 @@ void holder_on_tokens(struct holder *h)
         shard_on_token(held->core, mono_ms());
         arm(held);
     }
+}
+
+bool holder_holds(const struct holder *h, struct slice shard)
+{
+    return find(h, shard) != NULL;
 }
 
 bool holder_can_send(const struct holder *h, struct slice shard)

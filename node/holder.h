@@ -60,6 +60,8 @@ void holder_drop(struct holder *h);
 /* New tokens were read: shards whose login was refused try again. */
 void holder_on_tokens(struct holder *h);
 
+/* Is this shard held here? */
+bool holder_holds(const struct holder *h, struct slice shard);
 /* Can a message be sent on this shard now? */
 bool holder_can_send(const struct holder *h, struct slice shard);
 /* Write a chat message on a shard; see sender_options.write. */

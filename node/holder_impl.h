@@ -28,8 +28,9 @@ struct held {
     struct shard *core;
     struct connection *connection;
     uv_timer_t timer;
-    uint64_t armed_ms;   /* when the timer fires; UINT64_MAX: not armed */
-    bool connect_failed; /* tell the core from the loop */
+    uint64_t armed_ms;     /* when the timer fires; UINT64_MAX: not armed */
+    bool connect_failed;   /* tell the core from the loop */
+    unsigned draws_failed; /* kinds (bits) that could not be asked for: the same */
     char *id;
     char *user;
     uint64_t epoch;

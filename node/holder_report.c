@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #define MAX_CHANNELS 500 /* in one report */
+#define MAX_SHARDS   500
 #define MAX_GAPS     1000
 #define RATE_MS      5000
 
@@ -235,6 +236,7 @@ bool holder_has_report(const struct holder *h)
 
 bool holder_report(struct holder *h, struct json *out)
 {
+    size_t left = MAX_SHARDS;
     struct held *held;
     struct held *tmp;
 
@@ -248,9 +250,10 @@ bool holder_report(struct holder *h, struct json *out)
     json_object_begin(out, "shards");
     HASH_ITER(hh, h->shards, held, tmp)
     {
-        if (held->dirty) {
+        if (held->dirty && left > 0) {
             report_shard(held, out);
             held->dirty = false;
+            left--;
         }
     }
     json_object_end(out);

@@ -31,8 +31,9 @@ struct lease {
     char former_run[41];
     bool registered;
     bool fenced;
-    bool asking; /* a question is under way on this link */
-    bool again;  /* another one was wanted meanwhile */
+    bool asking;    /* a question is under way on this link */
+    bool again;     /* another one was wanted meanwhile */
+    bool fence_due; /* the deadline has passed, the timer will say so */
     bool leaving;
     bool waiting_said; /* "waiting for a coordinator" was logged */
     uint64_t lease_ms;
@@ -65,11 +66,15 @@ bool lease_holds(struct lease *l)
     if (!l->registered || l->fenced) {
         return false;
     }
-    if (mono_ms() >= l->deadline_ms) {
-        fence(l, "no renewal was answered in time");
-        return false;
+    if (mono_ms() < l->deadline_ms) {
+        return true;
     }
-    return true;
+    /* Who asks is in the middle of something: on_fenced comes from the loop. */
+    if (!l->fence_due && !l->leaving && l->closing == 0) {
+        l->fence_due = true;
+        tick_at(l, 0);
+    }
+    return false;
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -77,17 +82,25 @@ static void on_tick(uv_timer_t *timer)
     struct lease *l = timer->data;
     uint64_t now = mono_ms();
 
+    l->fence_due = false;
     if (now > l->tick_due_ms + l->lease_ms / 3) {
         fence(l, "the process or its machine stood still");
+    } else if (now >= l->deadline_ms) {
+        fence(l, "no renewal was answered in time");
     }
-    lease_holds(l); /* fences past the deadline */
     tick_at(l, l->lease_ms / RENEWS);
     ask(l);
 }
 
+/* At the deadline at the latest: what is queued then must not be written. */
 static void tick_at(struct lease *l, uint64_t wait_ms)
 {
-    l->tick_due_ms = mono_ms() + wait_ms;
+    uint64_t now = mono_ms();
+
+    if (l->registered && !l->fenced && now + wait_ms > l->deadline_ms) {
+        wait_ms = l->deadline_ms > now ? l->deadline_ms - now : 0;
+    }
+    l->tick_due_ms = now + wait_ms;
     uv_update_time(l->options.loop);
     uv_timer_start(&l->timer, on_tick, wait_ms, 0);
 }
@@ -124,14 +137,14 @@ static void current(struct lease *l, const struct registry_picture *picture)
     memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
     l->lease_ms = picture->lease_ms;
     l->deadline_ms = l->sent_ms + l->lease_ms * 9 / 10;
-    l->seen_rev = (int64_t)picture->rev;
     if (mono_ms() >= l->deadline_ms) {
-        /* The answer itself came too late to act on; the next one decides. */
+        /* The answer itself came too late to act on; the next one decides, and tells this picture again. */
         fence(l, "the renewal was answered too late");
         l->attached = !new_link;
         l->again = true;
         return;
     }
+    l->seen_rev = (int64_t)picture->rev;
     if (l->fenced) {
         l->fenced = false;
         log_info("lease", "lease.current", NULL);
@@ -159,12 +172,14 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
         return;
     }
     if (picture != NULL) {
+        l->options.on_report_arrived(l->options.ctx);
         current(l, picture);
     } else if (err->code == ERR_LOST) {
         l->options.on_report_lost(l->options.ctx);
         lost(l, err->text);
     } else {
         l->options.on_report_lost(l->options.ctx);
+        l->again = false; /* at the next turn: a Redis that refuses must not be asked in a rush */
         if (err->code == ERR_REPLY) {
             log_warn("lease", "lease.renew", "error", err->text, NULL);
         }

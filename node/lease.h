@@ -31,9 +31,11 @@ struct lease_options {
     /* Registered or renewed. `new_link`: the first time on this connection: fan-out may flow on it from
      * picture->seq + 1. */
     void (*on_current)(void *ctx, const struct registry_picture *picture, bool new_link);
+    /* A renewal was answered: what it reported need not be told again. */
+    void (*on_report_arrived)(void *ctx);
     /* A renewal failed: what it reported must be told again. */
     void (*on_report_lost)(void *ctx);
-    void (*on_fenced)(void *ctx);
+    void (*on_fenced)(void *ctx); /* from the loop, never from within lease_holds */
     void (*on_lost)(void *ctx);
     void (*on_link_down)(void *ctx, const struct err *why);
     /* The node id is another process's: nothing more is tried. */

@@ -153,23 +153,8 @@ static void report(void *ctx, struct buf *out)
 
 /* What the lease says -------------------------------------------------------------------------------------- */
 
-static bool has_shard(const struct registry_picture *picture, struct slice shard)
+static void reconcile_shards(struct node *n, const struct registry_picture *picture)
 {
-    for (size_t i = 0; i < picture->nheld; i++) {
-        if (slice_eq(picture->held[i], shard)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void reconcile(struct node *n, const struct registry_picture *picture)
-{
-    holder_set_failed_retry(n->holder, picture->failed_retry_ms);
-    holder_set_stopped(n->holder, picture->stopped);
-    if (!picture->changed) {
-        return;
-    }
     holder_keep(n->holder, picture->held, picture->nheld);
     for (size_t i = 0; i < picture->nheld_changed; i++) {
         holder_hold(n->holder, &picture->held_changed[i]);
@@ -178,7 +163,17 @@ static void reconcile(struct node *n, const struct registry_picture *picture)
     for (size_t i = 0; i < picture->nserved_changed; i++) {
         sender_serve(n->sender, &picture->served_changed[i]);
     }
-    bool here = picture->default_sender.len > 0 && has_shard(picture, picture->default_sender);
+}
+
+static void reconcile(struct node *n, const struct registry_picture *picture)
+{
+    holder_set_failed_retry(n->holder, picture->failed_retry_ms);
+    holder_set_stopped(n->holder, picture->stopped);
+    if (picture->changed) {
+        reconcile_shards(n, picture);
+    }
+    /* Who sends to channels nobody joined changes without a word to the node it changes to. */
+    bool here = holder_holds(n->holder, picture->default_sender);
     sender_serve_unjoined(n->sender, here ? picture->default_sender : (struct slice){NULL, 0});
 }
 
@@ -194,7 +189,6 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
 {
     struct node *n = ctx;
 
-    holder_report_arrived(n->holder);
     if (trouble_over(&n->trouble)) {
         log_info("node", "redis.up", "link", "fan", NULL);
     }
@@ -226,6 +220,13 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     }
 }
 
+static void on_report_arrived(void *ctx)
+{
+    struct node *n = ctx;
+
+    holder_report_arrived(n->holder);
+}
+
 static void on_report_lost(void *ctx)
 {
     struct node *n = ctx;
@@ -254,13 +255,17 @@ static void on_lost(void *ctx)
         node_close(n, &why);
         return;
     }
-    node_move(n, NODE_LOST);
+    if (n->state != NODE_STARTING) { /* registered, but answered too late to become active */
+        node_move(n, NODE_LOST);
+    }
     holder_drop(n->holder);
     fanout_drop(n->fanout, "lease_lost");
     sender_reset(n->sender);
     n->resume_ms = 0;
     holder_set_fenced(n->holder, false);
-    node_move(n, NODE_STARTING);
+    if (n->state == NODE_LOST) {
+        node_move(n, NODE_STARTING);
+    }
 }
 
 static void on_link_down(void *ctx, const struct err *why)
@@ -353,7 +358,7 @@ static void on_message(void *ctx, struct slice topic, struct slice payload)
 
     if (slice_is(topic, n->inbox_topic)) {
         lease_renew_soon(n->lease);
-    } else if (n->state == NODE_ACTIVE) {
+    } else if (n->state == NODE_ACTIVE || n->state == NODE_FENCED || n->state == NODE_DRAINING) {
         sender_on_message(n->sender, topic, payload);
     }
 }
@@ -430,6 +435,9 @@ void node_reload(struct node *n)
     struct tokens *fresh;
     struct err err = {0};
 
+    if (n->closing > 0 || n->state == NODE_GONE) {
+        return;
+    }
     if (tokens_load(n->options.tokens_file, &fresh, &err) != 0) {
         log_error("node", "tokens.reload", "error", err.text, "kept", "the tokens read before",
                   NULL);
@@ -517,6 +525,7 @@ static void begin_links(struct node *n)
         .users = tokens_users(n->tokens),
         .report = report,
         .on_current = on_current,
+        .on_report_arrived = on_report_arrived,
         .on_report_lost = on_report_lost,
         .on_fenced = on_fenced,
         .on_lost = on_lost,

@@ -53,6 +53,7 @@ struct rig {
     size_t lines;
     size_t longest;
     bool close_in_line;
+    bool fenced;
     bool reopen;
     const char *url;
 };
@@ -290,7 +291,15 @@ static void client_line(void *ctx, struct slice line)
 
 static void client_closed(void *ctx, const char *why);
 
-static const struct connection_callbacks callbacks = {client_opened, client_line, client_closed};
+static bool client_may_write(void *ctx)
+{
+    const struct rig *r = ctx;
+
+    return !r->fenced;
+}
+
+static const struct connection_callbacks callbacks = {client_opened, client_line, client_closed,
+                                                      client_may_write};
 
 static void client_closed(void *ctx, const char *why)
 {
@@ -532,6 +541,30 @@ static void a_queue_is_bounded_and_can_be_thrown_away(void **state)
     nap(r, 50);
     assert_int_equal(r->heard_len, 0);
     free(text);
+    rig_destroy(r);
+}
+
+static void what_was_queued_before_a_fence_never_leaves_but_keepalives_do(void **state)
+{
+    struct rig *r = rig_create(NULL, 0);
+
+    (void)state;
+    start_server(r);
+    open_url(r, "ws", "127.0.0.1", r->port);
+    run_until(r, is_open);
+
+    assert_true(connection_write(r->c, SLICE("PRIVMSG #a :b\r\n")));
+    r->fenced = true;
+    nap(r, 50);
+    assert_int_equal(r->heard_len, 0);
+    assert_int_equal(connection_unsent(r->c), 0);
+
+    assert_true(connection_write(r->c, SLICE("PRIVMSG #a :b\r\n")));
+    assert_true(connection_write_keepalive(r->c, SLICE("PONG :x\r\n")));
+    connection_discard(r->c);
+    nap(r, 50);
+    assert_int_equal(r->heard_len, 9);
+    assert_memory_equal(r->heard, "PONG :x\r\n", 9);
     rig_destroy(r);
 }
 
@@ -814,6 +847,7 @@ int main(void)
         cmocka_unit_test(a_line_of_many_frames_comes_whole),
         cmocka_unit_test(what_is_written_arrives_in_order),
         cmocka_unit_test(a_queue_is_bounded_and_can_be_thrown_away),
+        cmocka_unit_test(what_was_queued_before_a_fence_never_leaves_but_keepalives_do),
         cmocka_unit_test(a_refused_port_is_one_on_closed),
         cmocka_unit_test(a_name_that_does_not_resolve_is_one_on_closed),
         cmocka_unit_test(a_peer_that_never_answers_is_given_up),
