@@ -320,6 +320,8 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
         lane_pop(s, lane);
         break;
     case CLAIM_BUSY:
+        /* A claim of this node's that nobody here knows of: one that was carried out late. */
+        lane->doubt = true;
         lane_retry(s, lane, LANE_IDLE, RETRY_MS);
         break;
     case CLAIM_LATER:
@@ -361,7 +363,23 @@ static void lane_claim(struct sender *s, struct lane *lane)
     }
 }
 
-/* What is due in a lane. */
+/* Nobody here may say it: found again by a rescan if that changes. */
+static void lane_forget(struct sender *s, struct lane *lane)
+{
+    struct send *send;
+    struct send *tmp;
+
+    DL_FOREACH_SAFE(lane->queue, send, tmp)
+    {
+        DL_DELETE(lane->queue, send);
+        HASH_DEL(s->sends, send);
+        send_free(send);
+    }
+    lane->due_ms = UINT64_MAX;
+    lane_free_if_idle(s, lane);
+}
+
+/* What is due in a lane. The lane may be gone afterwards. */
 static void lane_run(struct sender *s, struct lane *lane)
 {
     if (lane->queue == NULL || lane->asked) {
@@ -371,6 +389,8 @@ static void lane_run(struct sender *s, struct lane *lane)
     case LANE_IDLE:
         if (lane->doubt) {
             lane_unclaim(s, lane);
+        } else if (lane->shard == NULL && s->unjoined == NULL) {
+            lane_forget(s, lane);
         } else {
             lane_claim(s, lane);
         }
@@ -490,6 +510,11 @@ bool sender_on_message(struct sender *s, struct slice topic, struct slice payloa
     }
     struct slice name = {topic.ptr + s->topic_prefix_len, topic.len - s->topic_prefix_len};
     if (!irc_channel_normalise(name, channel, sizeof(channel))) {
+        return true;
+    }
+    if (!s->options.may_act(s->options.ctx)) {
+        log_warn("sender", "send.not_accepted", "channel", channel, "error",
+                 "the node is past its lease", NULL);
         return true;
     }
     send_payload_parse(payload, &parsed);
@@ -640,6 +665,9 @@ void sender_serve_unjoined(struct sender *s, struct slice shard)
 {
     bool had = s->unjoined != NULL;
 
+    if (had ? slice_is(shard, s->unjoined) : shard.len == 0) {
+        return;
+    }
     free(s->unjoined);
     s->unjoined = shard.len > 0 ? xstrndup(shard.ptr, shard.len) : NULL;
     if (s->unjoined != NULL && !had) {
@@ -716,7 +744,7 @@ bool sender_is_drained(const struct sender *s)
 
     HASH_ITER(hh, s->lanes, lane, tmp)
     {
-        if (lane->state != LANE_IDLE) {
+        if (lane->state != LANE_IDLE || lane->doubt) {
             return false;
         }
     }
