@@ -137,6 +137,9 @@ static void current(struct lease *l, const struct registry_picture *picture)
     memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
     l->lease_ms = picture->lease_ms;
     l->deadline_ms = l->sent_ms + l->lease_ms * 9 / 10;
+    if (l->tick_due_ms > mono_ms() + l->lease_ms / RENEWS && !l->leaving) {
+        tick_at(l, l->lease_ms / RENEWS); /* the lease is shorter than it was thought to be */
+    }
     if (mono_ms() >= l->deadline_ms) {
         /* The answer itself came too late to act on; the next one decides, and tells this picture again. */
         fence(l, "the renewal was answered too late");
