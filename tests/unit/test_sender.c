@@ -1,0 +1,463 @@
+/* Sender: from the outbox and the topics to the connection and back, against a real Redis. */
+#include "node/sender.h"
+
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct private_redis *redis;
+static struct world w;
+static struct registry_leader me;
+static struct world_node n1;
+
+/* The sender's surroundings, and what it wrote. */
+static struct {
+    struct link *link;
+    struct registry *registry;
+    struct subscriber *subscriber;
+    struct sender *sender;
+    bool may_act;
+    bool can_send;
+    int refuse; /* what the next writes answer */
+    unsigned looks;
+    unsigned writes;
+    char shard[64];
+    char entry[48];
+    char said[256]; /* every text, each with a blank */
+    uint64_t wrote_ms[8];
+    unsigned closed;
+} rig;
+
+static int start_redis(void **state)
+{
+    (void)state;
+    redis = private_redis_start(NULL);
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    private_redis_stop(redis);
+    return 0;
+}
+
+static void set(const char *setting_and_value)
+{
+    assert_string_equal(world_configure(&w, &me, "", "", "set", setting_and_value), "done");
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+}
+
+static bool may_act(void *ctx)
+{
+    (void)ctx;
+    rig.looks++;
+    return rig.may_act;
+}
+
+static bool can_send(void *ctx, struct slice shard)
+{
+    (void)ctx;
+    return rig.can_send && slice_is(shard, "main-shard");
+}
+
+static int write_send(void *ctx, struct slice shard, const struct registry_send *send,
+                      const char *entry, struct err *err)
+{
+    size_t at = strlen(rig.said);
+
+    (void)ctx;
+    if (rig.writes < ARRAY_LEN(rig.wrote_ms)) {
+        rig.wrote_ms[rig.writes] = mono_ms();
+    }
+    rig.writes++;
+    if (rig.refuse != 0) {
+        return err_set(err, (enum err_code) - rig.refuse, "refused by the test");
+    }
+    snprintf(rig.shard, sizeof(rig.shard), "%.*s", (int)shard.len, shard.ptr);
+    snprintf(rig.entry, sizeof(rig.entry), "%s", entry);
+    snprintf(rig.said + at, sizeof(rig.said) - at, "%.*s:%.*s ", (int)send->channel.len,
+             send->channel.ptr, (int)send->text.len, send->text.ptr);
+    return 0;
+}
+
+static void on_message(void *ctx, struct slice topic, struct slice payload)
+{
+    (void)ctx;
+    assert_true(sender_on_message(rig.sender, topic, payload));
+}
+
+static void serve_foo(void)
+{
+    struct slice foo = SLICE("foo");
+    struct registry_shard shard = {
+        .id = SLICE("main-shard"), .sender = SLICE("main-shard"), .nchannels = 1, .channels = &foo};
+
+    sender_serve(rig.sender, &shard);
+    wait_until(&w.probe.t, subscriber_is_ready(rig.subscriber));
+}
+
+/* A user that may speak, foo on its main-shard, which is on n1; and n1's sender. */
+static int begin(void **state)
+{
+    (void)state;
+    memset(&rig, 0, sizeof(rig));
+    rig.may_act = true;
+    rig.can_send = true;
+    world_begin(&w, redis, &me, &n1, 10);
+    set("user,bot");
+    world_node(&n1, "n1", 1002, 10, "bot");
+    world_register(&w, &n1, 1001);
+    world_add_shard(&w, &me, "main-shard", "bot", false);
+    world_assign(&w, &me, "", "", "join", "foo");
+
+    struct link_options link = {.url = &w.probe.url, .name = "test:control"};
+    rig.link = link_create(&w.probe.t.uv, &link);
+    rig.registry = registry_create(rig.link, "t");
+    struct subscriber_options topics = {.link = {.url = &w.probe.url, .name = "test:topics"},
+                                        .on_message = on_message};
+    rig.subscriber = subscriber_create(&w.probe.t.uv, &topics);
+    struct sender_options options = {.registry = rig.registry,
+                                     .subscriber = rig.subscriber,
+                                     .cluster = "t",
+                                     .node = "n1",
+                                     .incarnation = n1.incarnation,
+                                     .may_act = may_act,
+                                     .can_send = can_send,
+                                     .write = write_send};
+    rig.sender = sender_create(&w.probe.t.uv, &options);
+    wait_until(&w.probe.t, link_is_up(rig.link));
+    serve_foo();
+    return 0;
+}
+
+static void on_closed(void *ctx)
+{
+    (void)ctx;
+    rig.closed++;
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    sender_reset(rig.sender);
+    link_close(rig.link, on_closed, NULL);
+    subscriber_close(rig.subscriber, on_closed, NULL);
+    wait_until(&w.probe.t, rig.closed == 2);
+    sender_destroy(rig.sender);
+    registry_destroy(rig.registry);
+    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
+    world_finish(&w);
+    return 0;
+}
+
+/* An application's XADD, and the sender hears of it. */
+static const char *outbox(const char *fields)
+{
+    static char entries[8][64];
+    static unsigned next;
+    char *entry = entries[next++ % 8];
+
+    snprintf(entry, 64, "%s", world_ask(&w, "XADD shoal:{t}:outbox * %s", fields));
+    sender_rescan(rig.sender);
+    return entry;
+}
+
+static const char *result(const char *id, const char *field)
+{
+    return world_ask(&w, "HGET shoal:{t}:result:%s %s", id, field);
+}
+
+static void answer(enum send_status status, const char *reason)
+{
+    sender_on_result(rig.sender, rig.entry, status, slice_of(reason), SLICE(""));
+}
+
+static void a_send_is_written_once_and_its_result_stored(void **state)
+{
+    (void)state;
+    const char *entry = outbox("channel foo id x text hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    assert_string_equal(rig.entry, entry);
+    assert_string_equal(rig.shard, "main-shard");
+    assert_string_equal(rig.said, "foo:hello ");
+    assert_string_equal(result("x", "status"), "claimed");
+    assert_false(sender_is_drained(rig.sender));
+
+    sender_rescan(rig.sender);
+    test_loop_run_for(&w.probe.t, 600);
+    assert_int_equal(rig.writes, 1);
+    answer(SEND_SENT, "");
+    answer(SEND_UNKNOWN, "twice");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("x", "status"), "sent");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
+}
+
+static void what_twitch_refuses_is_told_with_its_reason(void **state)
+{
+    (void)state;
+    outbox("channel foo id x text hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_REJECTED, "msg_banned");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("x", "status"), "rejected");
+    assert_string_equal(result("x", "reason"), "msg_banned");
+}
+
+static void what_is_heard_on_the_topic_and_read_in_the_stream_is_said_once(void **state)
+{
+    (void)state;
+    assert_string_equal(world_ask(&w, "PUBLISH shoal:t:send:foo hello"), "1");
+    wait_until(&w.probe.t, strcmp(world_ask(&w, "XLEN shoal:{t}:outbox"), "1") == 0);
+    sender_rescan(rig.sender);
+    wait_until(&w.probe.t, rig.writes == 1);
+    sender_rescan(rig.sender);
+    test_loop_run_for(&w.probe.t, 300);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    sender_rescan(rig.sender);
+    test_loop_run_for(&w.probe.t, 300);
+    assert_string_equal(rig.said, "foo:hello ");
+}
+
+static void a_channel_has_one_send_under_way_and_the_next_waits_for_its_slot(void **state)
+{
+    (void)state;
+    set("channel_message_ms,700");
+    outbox("channel foo id x text one");
+    outbox("channel foo id y text two");
+    wait_until(&w.probe.t, rig.writes == 1);
+    test_loop_run_for(&w.probe.t, 300);
+    assert_int_equal(rig.writes, 1);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, rig.writes == 2);
+    assert_string_equal(rig.said, "foo:one foo:two ");
+    assert_in_range(rig.wrote_ms[1] - rig.wrote_ms[0], 690, 1200);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("y", "status"), "sent");
+}
+
+static void a_slot_that_was_missed_is_not_used(void **state)
+{
+    (void)state;
+    set("channel_message_ms,700");
+    outbox("channel foo id x text one");
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_SENT, "");
+    outbox("channel foo id y text two");
+    wait_until(&w.probe.t, strcmp(result("y", "status"), "claimed") == 0);
+    uv_sleep(1300); /* the process stands still until its slot is over */
+    test_loop_run_for(&w.probe.t, 20);
+    assert_int_equal(rig.writes, 1);
+    wait_until(&w.probe.t, rig.writes == 2); /* with another slot */
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
+static void what_could_not_be_written_is_taken_back_and_said_later(void **state)
+{
+    (void)state;
+    rig.refuse = -ERR_DOWN;
+    outbox("channel foo id x text hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    rig.can_send = false;
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:claims"), "0");
+    assert_string_equal(result("x", "status"), "");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "1");
+    test_loop_run_for(&w.probe.t, 600);
+    assert_int_equal(rig.writes, 1); /* no slot is drawn in vain */
+
+    rig.refuse = 0;
+    rig.can_send = true;
+    wait_until(&w.probe.t, rig.writes == 2);
+    assert_string_equal(rig.said, "foo:hello ");
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
+static void what_can_never_be_written_is_rejected(void **state)
+{
+    (void)state;
+    rig.refuse = -ERR_PROTOCOL;
+    outbox("channel foo id x text hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("x", "status"), "rejected");
+    assert_string_equal(result("x", "reason"), "bad_request");
+}
+
+static void on_id(void *ctx, const struct redisReply *reply, const struct err *err)
+{
+    assert_null(err);
+    *(long long *)ctx = reply->integer;
+}
+
+static void a_result_is_stored_when_the_link_is_back(void **state)
+{
+    long long id = 0;
+
+    (void)state;
+    outbox("channel foo id x text hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    assert_int_equal(link_command(rig.link, on_id, &id, "CLIENT ID"), 0);
+    wait_until(&w.probe.t, id != 0);
+    world_ask(&w, "CLIENT KILL ID %lld", id);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("x", "status"), "sent");
+    assert_int_equal(rig.writes, 1);
+}
+
+static void a_claim_nobody_here_knows_of_is_taken_back(void **state)
+{
+    (void)state;
+    rig.can_send = false;
+    const char *entry = outbox("channel foo id x text hello");
+    /* Carried out by Redis after this node had given it up. */
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    rig.can_send = true;
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("x", "status"), "sent");
+}
+
+static void a_claim_whose_answer_was_lost_is_made_again(void **state)
+{
+    (void)state;
+    private_redis_pause(redis);
+    struct slice fields[] = {SLICE("channel"), SLICE("foo")};
+    struct registry_entry entry = {.id = SLICE("1-1"), .nfields = 1, .fields = fields};
+    sender_on_entry(rig.sender, &entry);
+    test_loop_run_for(&w.probe.t, 50);
+    link_reset(rig.link, "the test wants it");
+    test_loop_run_for(&w.probe.t, 50);
+    private_redis_resume(redis);
+    assert_false(sender_is_drained(rig.sender));
+    wait_until(&w.probe.t, sender_is_drained(rig.sender)); /* the entry is not there */
+    outbox("channel foo id x text hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
+static void sends_of_a_channel_that_moved_away_are_forgotten_and_found_again(void **state)
+{
+    (void)state;
+    rig.can_send = false;
+    outbox("channel foo id x text hello");
+    test_loop_run_for(&w.probe.t, 300);
+    sender_keep(rig.sender, NULL, 0);
+    test_loop_run_for(&w.probe.t, 400);
+    unsigned before = rig.looks;
+    test_loop_run_for(&w.probe.t, 600);
+    assert_int_equal(rig.looks, before);
+    assert_string_equal(world_ask(&w, "PUBLISH shoal:t:send:foo lost"), "0");
+
+    rig.can_send = true;
+    serve_foo();
+    wait_until(&w.probe.t, rig.writes == 1);
+    assert_string_equal(rig.said, "foo:hello ");
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
+static void what_was_written_is_answered_though_its_channel_moved_away(void **state)
+{
+    (void)state;
+    outbox("channel foo id x text hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    sender_keep(rig.sender, NULL, 0);
+    answer(SEND_UNKNOWN, "connection_lost");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("x", "status"), "unknown");
+}
+
+static void channels_nobody_joined_are_the_default_senders(void **state)
+{
+    (void)state;
+    outbox("channel bar id x text hello");
+    test_loop_run_for(&w.probe.t, 300);
+    assert_int_equal(rig.writes, 0);
+    sender_serve_unjoined(rig.sender, SLICE("main-shard"));
+    wait_until(&w.probe.t, rig.writes == 1);
+    assert_string_equal(rig.said, "bar:hello ");
+    answer(SEND_SENT, "");
+    outbox("channel not-a-channel id y text hello");
+    wait_until(&w.probe.t, strcmp(result("y", "status"), "rejected") == 0);
+}
+
+static void past_the_lease_nothing_is_entered_claimed_or_written(void **state)
+{
+    (void)state;
+    rig.may_act = false;
+    world_ask(&w, "PUBLISH shoal:t:send:foo lost");
+    outbox("channel foo id x text hello");
+    test_loop_run_for(&w.probe.t, 600);
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "1");
+    assert_string_equal(result("x", "status"), "");
+    rig.may_act = true;
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
+static void a_reset_forgets_everything_and_answers_to_before_are_none(void **state)
+{
+    (void)state;
+    outbox("channel foo id x text one");
+    wait_until(&w.probe.t, rig.writes == 1);
+    outbox("channel foo id y text two");
+    test_loop_run_for(&w.probe.t, 100);
+    sender_reset(rig.sender);
+    assert_true(sender_is_drained(rig.sender));
+    answer(SEND_SENT, "");
+    test_loop_run_for(&w.probe.t, 300);
+    assert_string_equal(result("x", "status"), "claimed");
+    assert_string_equal(world_ask(&w, "PUBLISH shoal:t:send:foo lost"), "0");
+    assert_int_equal(rig.writes, 1);
+
+    /* The node is registered anew. */
+    n1.link_id = 1003;
+    random_hex(n1.incarnation, 16);
+    assert_string_equal(world_register(&w, &n1, 1002), "current");
+    assert_string_equal(result("x", "status"), "unknown");
+    serve_foo();
+    wait_until(&w.probe.t, rig.writes == 2);
+    assert_string_equal(rig.said, "foo:one foo:two ");
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+    const struct CMUnitTest tests[] = {
+        TEST(a_send_is_written_once_and_its_result_stored),
+        TEST(what_twitch_refuses_is_told_with_its_reason),
+        TEST(what_is_heard_on_the_topic_and_read_in_the_stream_is_said_once),
+        TEST(a_channel_has_one_send_under_way_and_the_next_waits_for_its_slot),
+        TEST(a_slot_that_was_missed_is_not_used),
+        TEST(what_could_not_be_written_is_taken_back_and_said_later),
+        TEST(what_can_never_be_written_is_rejected),
+        TEST(a_result_is_stored_when_the_link_is_back),
+        TEST(a_claim_nobody_here_knows_of_is_taken_back),
+        TEST(a_claim_whose_answer_was_lost_is_made_again),
+        TEST(sends_of_a_channel_that_moved_away_are_forgotten_and_found_again),
+        TEST(what_was_written_is_answered_though_its_channel_moved_away),
+        TEST(channels_nobody_joined_are_the_default_senders),
+        TEST(past_the_lease_nothing_is_entered_claimed_or_written),
+        TEST(a_reset_forgets_everything_and_answers_to_before_are_none),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
