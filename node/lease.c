@@ -14,6 +14,7 @@
 #define FIRST_LEASE_MS 3000 /* until the registry has said how long it is */
 #define RENEWS         6    /* in a lease */
 #define SOON_MS        20
+#define RECONNECT_MS   400 /* at most between tries: a link that comes back late costs the lease */
 #define REPORT_BYTES   ((size_t)1024 * 1024)
 
 struct lease {
@@ -444,6 +445,7 @@ struct lease *lease_create(const struct lease_options *options)
     link.on_up = on_up;
     link.on_down = on_down;
     link.ctx = l;
+    link.backoff_cap_ms = RECONNECT_MS;
     l->link = link_create(options->loop, &link);
     l->registry = registry_create(l->link, options->cluster);
     return l;
