@@ -20,11 +20,13 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -175,39 +177,74 @@ class Process:
 
 
 class Subscriber:
-    """Messages of topics and patterns, in the order they come. It stays subscribed while Redis goes and comes."""
+    """Messages of topics and patterns, in the order they come. It is back at once where Redis goes and comes.
 
-    def __init__(self, url, topics):
+    A socket of its own, not redis-py's: it has to keep up with a flood while the sanitizers slow down the rest."""
+
+    def __init__(self, url, topics, ca=None):
         self.messages = []  # (topic, payload), text and bytes
         self.times = []  # time.monotonic() of each
-        self._client = redis.Redis.from_url(url, socket_timeout=5, health_check_interval=2)
-        self._pubsub = self._client.pubsub(ignore_subscribe_messages=False)
+        self._url = urlsplit(url)
+        self._tls = ssl.create_default_context(cafile=ca) if self._url.scheme == "rediss" else None
         self._plain = [t for t in topics if "*" not in t]
         self._patterns = [t for t in topics if "*" in t]
+        self._topics = {}  # bytes -> text
         self._confirmed = 0
         self._stopping = False
+        self._failure = None
         self._thread = threading.Thread(target=self._run, daemon=True)
-        if self._plain:
-            self._pubsub.subscribe(*self._plain)
-        if self._patterns:
-            self._pubsub.psubscribe(*self._patterns)
         self._thread.start()
         wait_until(lambda: self._confirmed >= len(topics), 10, f"subscribed to {topics}")
 
     def _run(self):
-        while not self._stopping:
-            try:
-                message = self._pubsub.get_message(timeout=0.2)
-            except (redis.RedisError, OSError):
-                time.sleep(0.02)
-                continue
+        try:
+            while not self._stopping:
+                try:
+                    self._listen()
+                except OSError:
+                    time.sleep(0.005)  # Redis is away
+        except Exception as e:  # pylint: disable=broad-except
+            self._failure = e
+
+    def _listen(self):
+        address = (self._url.hostname, self._url.port)
+        with socket.create_connection(address, timeout=5) as plain:
+            sock = self._tls.wrap_socket(plain, server_hostname=address[0]) if self._tls else plain
+            if self._url.password:
+                sock.sendall(resp("AUTH", self._url.password))
+                assert sock.recv(100) == b"+OK\r\n", "Redis refuses the password"
+            for command, topics in (("SUBSCRIBE", self._plain), ("PSUBSCRIBE", self._patterns)):
+                if topics:
+                    sock.sendall(resp(command, *topics))
+            sock.settimeout(0.2)
+            buffer = bytearray()
+            while not self._stopping:
+                try:
+                    data = sock.recv(1 << 20)
+                except TimeoutError:
+                    continue
+                if not data:
+                    return
+                buffer += data
+                del buffer[: self._take(bytes(buffer))]
+
+    def _take(self, data):
+        """Take the whole messages in data; how many bytes they were."""
+        now = time.monotonic()
+        done = 0
+        while True:
+            message, at = resp_array(data, done)
             if message is None:
-                continue
-            if message["type"] in ("subscribe", "psubscribe"):
+                return done
+            done = at
+            if message[0] in (b"message", b"pmessage"):
+                topic = self._topics.get(message[-2])
+                if topic is None:
+                    topic = self._topics.setdefault(message[-2], message[-2].decode())
+                self.times.append(now)
+                self.messages.append((topic, message[-1]))
+            else:
                 self._confirmed += 1
-            elif message["type"] in ("message", "pmessage"):
-                self.times.append(time.monotonic())
-                self.messages.append((message["channel"].decode(), message["data"]))
 
     def on(self, topic):
         """Payloads of one topic so far."""
@@ -227,8 +264,38 @@ class Subscriber:
     def close(self):
         self._stopping = True
         self._thread.join(5)
-        self._pubsub.close()
-        self._client.close()
+        assert self._failure is None, f"the subscriber failed: {self._failure!r}"
+
+
+def resp(*words):
+    """A command as Redis reads it."""
+    words = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+    return b"".join(
+        [b"*%d\r\n" % len(words)] + [b"$%d\r\n%s\r\n" % (len(w), w) for w in words]
+    )
+
+
+def resp_array(data, at):
+    """The array of bulk strings (and numbers) at `at`, and where it ends; None where it is not all there."""
+    end = data.find(b"\r\n", at)
+    if end < 0:
+        return None, at
+    assert data[at] == ord("*"), f"Redis said {data[at:end]!r}"
+    items = []
+    at_item = end + 2
+    for _ in range(int(data[at + 1 : end])):
+        end = data.find(b"\r\n", at_item)
+        if end < 0:
+            return None, at
+        if data[at_item] == ord("$"):
+            start, at_item = end + 2, end + 4 + int(data[at_item + 1 : end])
+            if at_item > len(data):
+                return None, at
+            items.append(data[start : at_item - 2])
+        else:
+            items.append(data[at_item + 1 : end])
+            at_item = end + 2
+    return items, at_item
 
 
 class Cluster:
@@ -240,6 +307,7 @@ class Cluster:
         self.controls = []
         self.redis_process = None
         self.redis_url = None
+        self.redis_ca = None
         self.redis = None
         self.sim = None
         self.tokens = self.directory / "tokens"
@@ -260,20 +328,23 @@ class Cluster:
         self.processes[name] = process
         return process.start()
 
-    def start_redis(self, *args, name="redis", password=None):
+    def start_redis(self, *args, name="redis", password=None, tls=None):
         """A private Redis; it keeps nothing, unless args say so ("--appendonly", "yes").
 
-        With a password, the cluster's programs get the URL through their environment.
+        With a password, the cluster's programs get the URL through their environment. tls: the Certificates
+        with which everybody but the test itself speaks to it.
         """
         data = self.directory / name
         data.mkdir(exist_ok=True)
         for _ in range(20):
             port = free_port()
+            tls_port = free_port() if tls else 0
             process = self._start(
                 name,
                 ["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", data]
                 + ["--save", "", "--appendonly", "no", "--loglevel", "notice", "--daemonize", "no"]
                 + (["--requirepass", password] if password else [])
+                + (tls.redis_options(tls_port) if tls else [])
                 + list(args),
             )
             client = redis.Redis(
@@ -286,10 +357,14 @@ class Cluster:
         else:
             raise AssertionError("redis-server does not start:\n" + process.text())
         process.port = port
-        process.url = f"redis://{':' + password + '@' if password else ''}127.0.0.1:{port}"
+        auth = f":{password}@" if password else ""
+        process.url = f"redis://{auth}127.0.0.1:{port}"
+        if tls:
+            process.url = f"rediss://{auth}localhost:{tls_port}"
         process.client = client
         if self.redis_process is None:
             self.redis_process, self.redis_url, self.redis = process, process.url, client
+            self.redis_ca = tls.ca if tls else None
         return process
 
     @staticmethod
@@ -308,10 +383,13 @@ class Cluster:
         self.redis_process.restart()
         assert self._redis_answers(self.redis_process, self.redis), self.redis_process.text()
 
-    def start_sim(self, *args, name="sim"):
-        """twitch-sim on free ports; `port` and `url` of the process say where, `control` is its control port."""
+    def start_sim(self, *args, name="sim", tls=None):
+        """twitch-sim on free ports; `port` and `url` of the process say where, `control` is its control port.
+        tls: the Certificates of its wss:// port, which `url` is then."""
         port_file = self.directory / f"{name}.port"
         port_file.unlink(missing_ok=True)
+        if tls:
+            args += ("--tls-listen", "127.0.0.1:0", "--tls-cert", tls.cert, "--tls-key", tls.key)
         process = self._start(name, [SIM, "--port-file", port_file, *args])
         wait_until(lambda: port_file.exists() or not process.is_running(), 10, "the simulator's ports")
         assert port_file.exists(), "twitch-sim does not start:\n" + process.text()
@@ -319,7 +397,8 @@ class Cluster:
         process.port = int(ports["ws"])
         process.control = Control(int(ports["control"]))
         self.controls.append(process.control)
-        process.url = f"ws://127.0.0.1:{process.port}"
+        process.url = f"wss://localhost:{ports['wss']}" if tls else f"ws://127.0.0.1:{process.port}"
+        process.ca = tls.ca if tls else None
         if self.sim is None:
             self.sim = process
         return process
@@ -331,8 +410,13 @@ class Cluster:
     def start_node(self, name="n1", capacity=8, args=(), env=None, node_id=None):
         argv = [NODE, "--cluster", self.name, "--node-id", node_id or name]
         argv += ["--twitch-url", self.sim.url, "--tokens", self.tokens]
-        argv += ["--shard-capacity", capacity, "--log-level", "debug", *args]
-        return self._start(name, argv, {"SHOAL_REDIS_URL": self.redis_url, **(env or {})})
+        argv += ["--shard-capacity", capacity, "--log-level", "debug"] + self._redis_options()
+        if self.sim.ca:
+            argv += ["--twitch-tls-ca", self.sim.ca]
+        return self._start(name, argv + list(args), {"SHOAL_REDIS_URL": self.redis_url, **(env or {})})
+
+    def _redis_options(self):
+        return ["--redis-tls-ca", self.redis_ca] if self.redis_ca else []
 
     def start_coordinator(self, name="c1", args=(), env=None, **settings):
         """Settings are given with every start, as an operator's unit file would."""
@@ -340,6 +424,7 @@ class Cluster:
         argv += ["--id", name, "--log-level", "debug"]
         if b"--http-listen" in self._help(COORDINATOR):
             argv += ["--http-listen", "127.0.0.1:0"]
+        argv += self._redis_options()
         for key, value in {**SETTINGS, **settings}.items():
             argv += ["--set", f"{key}={value}"]
         return self._start(name, argv + list(args), {"SHOAL_REDIS_URL": self.redis_url, **(env or {})})
@@ -357,7 +442,7 @@ class Cluster:
     def ctl(self, *args, check=True, input=None, timeout=60):
         """shoalctl; stdout and stderr are text. check: it must exit 0."""
         done = subprocess.run(
-            [CTL, "--cluster", self.name, *map(str, args)],
+            [CTL, "--cluster", self.name, *self._redis_options(), *map(str, args)],
             env={**os.environ, "SHOAL_REDIS_URL": self.redis_url},
             capture_output=True,
             text=True,
@@ -378,15 +463,31 @@ class Cluster:
         out = self.ctl("--json", *args, **kwargs).stdout
         return [json.loads(line) for line in out.splitlines() if line.strip()]
 
+    def beside(self, name):
+        """Another cluster on the same Redis; the caller closes it before this one."""
+        directory = self.directory / name
+        directory.mkdir()
+        other = Cluster(directory, name)
+        other.redis_process, other.redis = self.redis_process, self.redis
+        other.redis_url, other.redis_ca = self.redis_url, self.redis_ca
+        return other
+
     # What an application does -----------------------------------------------------------------
+
+    def ask(self, op, **fields):
+        """Leave a request in the stream; the id under which it will be answered."""
+        id = uuid.uuid4().hex
+        self.redis.xadd(self.key("requests"), {"id": id, "op": op, "by": "test", **fields})
+        return id
+
+    def answer(self, id, timeout=10):
+        """The one reply to a request, when it is there."""
+        key = self.key(f"reply:{id}")
+        return json.loads(wait_until(lambda: self.redis.get(key), timeout, f"the reply to {id}"))
 
     def request(self, op, timeout=10, **fields):
         """Ask through the stream of requests, and the one reply."""
-        id = uuid.uuid4().hex
-        self.redis.xadd(self.key("requests"), {"id": id, "op": op, "by": "test", **fields})
-        return json.loads(
-            wait_until(lambda: self.redis.get(self.key(f"reply:{id}")), timeout, f"the reply to {op}")
-        )
+        return self.answer(self.ask(op, **fields), timeout)
 
     def join(self, *names, timeout=15):
         """Join channels and wait until Twitch has them all."""
@@ -441,9 +542,12 @@ class Cluster:
         return f"shoal:{self.name}:{rest}"
 
     def subscribe(self, *topics):
-        subscriber = Subscriber(self.redis_url, topics)
+        subscriber = Subscriber(self.redis_url, topics, self.redis_ca)
         self.subscribers.append(subscriber)
         return subscriber
+
+    def node(self, name):
+        return self.redis.hgetall(self.key(f"node:{name}"))
 
     def nodes(self):
         return self.redis.zrange(self.key("nodes"), 0, -1)

@@ -1,0 +1,73 @@
+"""What the simulator said in the rooms, compared with what a subscriber heard."""
+
+from collections import defaultdict
+
+from shoal import wait_until
+
+# Redis drops a subscriber that falls behind; the ones here stand for applications that do not.
+PATIENT_REDIS = ("--client-output-buffer-limit", "pubsub 0 0 0")
+
+
+def recorded(path):
+    """What --record wrote: channel -> lines."""
+    said = defaultdict(list)
+    for entry in path.read_bytes().splitlines():
+        channel, line = entry.split(b"\t", 1)
+        said[channel.decode()].append(line)
+    return said
+
+
+def heard_by(subscriber, prefix="shoal:main:chat:"):
+    """What came on the chat topics: channel -> lines."""
+    heard = defaultdict(list)
+    for topic, line in list(subscriber.messages):
+        if topic.startswith(prefix):
+            heard[topic[len(prefix) :]].append(line)
+    return heard
+
+
+def finish(cluster, subscriber, channels, record, timeout=30):
+    """Say a last line in each channel and wait until it was heard: nothing can come any more. Then what
+    was heard must be what was said, once, byte for byte, in the order of each channel. How many lines."""
+    prefix = cluster.topic("chat:")
+    for channel in channels:
+        cluster.sim.control(f"inject {channel} line=:last!last@last PRIVMSG #{channel} :the last line")
+    cluster.sim.control("flush")
+    last = {f":last!last@last PRIVMSG #{channel} :the last line".encode() for channel in channels}
+    seen = [0, 0]
+
+    def all_last():
+        messages = subscriber.messages
+        while seen[0] < len(messages):
+            seen[1] += messages[seen[0]][1] in last
+            seen[0] += 1
+        return seen[1] >= len(channels)
+
+    wait_until(all_last, timeout, f"the last lines of {len(channels)} channels")
+    said, heard = recorded(record), heard_by(subscriber, prefix)
+    assert set(said) >= set(channels)
+    assert sorted(heard) == sorted(said)
+    for channel, lines in said.items():
+        assert_same(channel, lines, heard[channel])
+    return sum(map(len, said.values()))
+
+
+def assert_same(channel, said, heard):
+    """As ==, but what is wrong is told in a few lines."""
+    if said == heard:
+        return
+    lost = [line for line in said if line not in set(heard)]
+    strange = [line for line in heard if line not in set(said)]
+    twice = len(heard) - len(set(heard)) - (len(said) - len(set(said)))
+    first = next((i for i, (a, b) in enumerate(zip(said, heard)) if a != b), min(len(said), len(heard)))
+    raise AssertionError(
+        f"#{channel}: {len(said)} lines said, {len(heard)} heard; {len(lost)} lost, {twice} twice, "
+        f"{len(strange)} never said; first difference at line {first}:\n"
+        f"said  {said[first : first + 2]}\nheard {heard[first : first + 2]}"
+    )
+
+
+def fanned_out(cluster):
+    """How many lines the nodes counted as fanned out, by what Redis keeps of them."""
+    keys = [cluster.key(f"fan:{node}") for node in cluster.nodes()]
+    return sum(int(cluster.redis.hget(key, "seq") or 0) for key in keys)

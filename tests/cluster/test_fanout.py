@@ -1,0 +1,195 @@
+"""Room lines reach subscribers exactly once, byte for byte, in the order of each channel."""
+
+import pytest
+
+from certificates import Certificates
+from chat import PATIENT_REDIS, fanned_out, finish, heard_by
+from shoal import wait_until
+
+
+class Rooms:
+    """A cluster that reads channels of a recording simulator, and a subscriber to all their chat."""
+
+    def __init__(self, cluster, names, nodes=1, sim=(), redis=(), tls=None, **settings):
+        self.cluster = cluster
+        self.names = names
+        self.record = cluster.directory / "record"
+        if cluster.redis is None:
+            cluster.start_redis(*PATIENT_REDIS, *redis, tls=tls)
+        cluster.start_sim("--verified", "--limits-off", "--record", self.record, *sim, tls=tls)
+        cluster.start_coordinator(**settings)
+        wait_until(cluster.leader, 10, "a coordinator leads")
+        self.nodes = [f"n{i + 1}" for i in range(nodes)]
+        for node in self.nodes:
+            cluster.start_node(node)
+        wait_until(lambda: len(cluster.nodes()) == nodes, 10, f"{nodes} nodes are there")
+        self.chat = cluster.subscribe(cluster.topic("chat:*"))
+        cluster.join(*names)
+
+    def flood(self, count, rate=0, **more):
+        """Begin `count` lines; rate 0: as fast as the slowest reads."""
+        words = "".join(f" {key}={value}" for key, value in more.items())
+        self.cluster.sim.control(f"generate count={count} rate={rate}{words}")
+
+    def flooding(self):
+        return self.cluster.sim.control("stats channels=0")["generate"]["running"]
+
+    def finish(self, timeout=50):
+        """The flood ends; all it said was heard, and nothing else. How many lines."""
+        self.cluster.sim.control(f"wait generate ms={timeout * 1000}")
+        lines = finish(self.cluster, self.chat, self.names, self.record)
+        assert fanned_out(self.cluster) == lines
+        return lines
+
+
+def names(n, prefix="room"):
+    return [f"{prefix}{i}" for i in range(n)]
+
+
+def test_a_flood_over_three_nodes_is_heard_once_and_in_order(bare):
+    rooms = Rooms(bare, names(60), nodes=3, channels_per_shard=10)
+    assert {shard["node"] for shard in bare.shards().values()} == set(rooms.nodes)
+
+    rooms.flood(200_000)
+
+    assert rooms.finish() == 200_060
+
+
+def test_connection_lines_are_never_heard(bare):
+    rooms = Rooms(bare, ["alice", "bob"])
+    connection = bare.sim.control
+
+    for line in (
+        ":shoalbot!shoalbot@shoalbot.tmi.twitch.tv JOIN #alice",
+        ":shoalbot.tmi.twitch.tv 353 shoalbot = #alice :shoalbot",
+        ":shoalbot.tmi.twitch.tv 366 shoalbot #alice :End of /NAMES list",
+        "@mod=0 :tmi.twitch.tv USERSTATE #alice",
+        "@emote-only=0;followers-only=-1;r9k=0;room-id=1;slow=0;subs-only=0 :tmi.twitch.tv ROOMSTATE #alice",
+        "@msg-id=msg_ratelimit :tmi.twitch.tv NOTICE #alice :too quickly",
+        ":tmi.twitch.tv NOTICE * :hello",
+        ":tmi.twitch.tv HOSTTARGET",
+        "PING :are you there",
+    ):
+        connection(f"raw all line={line}")
+    room = (
+        "@room-id=1;slow=5 :tmi.twitch.tv ROOMSTATE #alice",
+        "@msg-id=slow_on :tmi.twitch.tv NOTICE #alice :slow",
+        ":other!other@other.tmi.twitch.tv JOIN #alice",
+        "@x=1 :tmi.twitch.tv SOMETHINGNEW #alice :of the room",
+    )
+    for line in room:
+        connection(f"raw all line={line}")
+    bare.redis.publish(bare.topic("send:alice"), "/unknown")
+    bare.redis.publish(bare.topic("send:alice"), "said")
+    rooms.chat.wait_for(lambda topic, line: line.endswith(b":said"))
+    connection("inject bob line=:x!x@x PRIVMSG #bob :last")
+    rooms.chat.wait_for(lambda topic, line: line.endswith(b":last"))
+
+    lines = heard_by(rooms.chat)["alice"]
+    assert lines[: len(room)] == [line.encode() for line in room]
+    assert all(b"PRIVMSG #alice" in line for line in lines[len(room) :])
+    assert len(lines) == len(room) + 2
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param(("--cut", 97), id="lines cut over frames"),
+        pytest.param(("--coalesce", 50), id="many lines in a frame"),
+        pytest.param(("--fragment", 61, "--coalesce", 5), id="fragments"),
+    ],
+)
+def test_lines_are_whole_however_twitch_frames_them(bare, frames):
+    rooms = Rooms(bare, names(10), sim=frames)
+
+    rooms.flood(10_000)
+
+    assert rooms.finish() == 10_010
+
+
+def test_tls_to_twitch_and_to_redis_with_a_private_authority(bare, tmp_path):
+    rooms = Rooms(bare, names(10), tls=Certificates(tmp_path / "tls"))
+    assert rooms.cluster.sim.control("connections")["connections"][0]["tls"]
+    assert bare.redis_url.startswith("rediss://")
+
+    rooms.flood(10_000)
+
+    assert rooms.finish() == 10_010
+
+
+def test_a_twitch_of_an_unknown_authority_is_not_spoken_to(bare, tmp_path):
+    bare.start_redis()
+    bare.start_sim("--verified", "--limits-off", tls=Certificates(tmp_path / "tls"))
+    bare.sim.ca = Certificates(tmp_path / "other").ca
+    bare.start_coordinator()
+    bare.start_node("n1")
+
+    error = wait_until(
+        lambda: next((s["error"] for s in bare.shards().values() if s.get("error")), None), 15, "an error"
+    )
+
+    assert "TLS" in error or "SSL" in error
+    assert bare.sim.control("stats channels=0")["logins"]["ok"] == 0
+
+
+def test_two_clusters_on_one_redis_do_not_disturb_each_other(bare):
+    one = Rooms(bare, names(5), sim=("--seed", 1))
+    with bare.beside("other") as cluster:
+        other = Rooms(cluster, names(5), sim=("--seed", 2))
+
+        one.flood(10_000)
+        other.flood(10_000)
+        for redis_name, rooms in (("main", one), ("other", other)):
+            assert rooms.finish() == 10_005
+            assert {topic.split(":")[1] for topic, _ in rooms.chat.messages} == {redis_name}
+        assert cluster.request("part", channels=",".join(names(5)))["ok"]
+        assert cluster.channels() == {}
+        assert bare.joined(*names(5))
+
+
+@pytest.mark.parametrize("how", ["CLIENT PAUSE", "SIGSTOP"])
+def test_a_redis_that_stands_still_costs_no_line(bare, how):
+    rooms = Rooms(bare, names(10), nodes=2, channels_per_shard=5)
+    rooms.flood(20_000, rate=5000)
+    wait_until(lambda: len(rooms.chat.messages) > 2000, 10, "the flood is on")
+
+    if how == "SIGSTOP":
+        bare.redis_process.pause()
+        # Longer than the lease: the nodes are fenced, and go on when Redis says that they are current.
+        logs = [bare.processes[node] for node in rooms.nodes]
+        wait_until(lambda: all("lease.fenced" in log.text() for log in logs), 10, "the nodes are fenced")
+        assert len(rooms.chat.messages) < 20_000
+        bare.redis_process.resume()
+    else:
+        bare.redis.client_pause(2500, all=True)
+
+    assert rooms.finish() == 20_010
+    assert not bare.events("gap")
+
+
+def test_a_fanout_link_that_is_killed_again_and_again_costs_no_line(bare):
+    rooms = Rooms(bare, names(10), nodes=2, channels_per_shard=5)
+    killed = heard = 0
+    rooms.flood(60_000)
+
+    while len(rooms.chat.messages) < 60_000:
+        # In the middle of what flows, so that some of it was said and not yet answered.
+        if len(rooms.chat.messages) > heard + 2000:
+            heard = len(rooms.chat.messages)
+            links = [bare.node(node).get("link") for node in rooms.nodes]
+            killed += sum(bare.redis.client_kill_filter(_id=link) for link in links if link)
+
+    assert rooms.finish() == 60_010
+    assert killed >= 6
+    assert not bare.events("gap")
+
+
+def test_a_redis_killed_and_restarted_costs_no_line(bare):
+    rooms = Rooms(bare, names(10), nodes=2, channels_per_shard=5, redis=("--appendonly", "yes"))
+    rooms.flood(6_000, rate=1500)
+    wait_until(lambda: len(rooms.chat.messages) > 1000, 10, "chat is on")
+
+    bare.restart_redis()
+
+    assert rooms.finish() == 6_010
+    assert not bare.events("gap")
