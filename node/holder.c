@@ -461,14 +461,17 @@ void holder_keep(struct holder *h, const struct slice *ids, size_t n)
 {
     struct held *held;
     struct held *tmp;
+    uint64_t mark = ++h->marks;
 
+    for (size_t i = 0; i < n; i++) {
+        held = find(h, ids[i]);
+        if (held != NULL) {
+            held->mark = mark;
+        }
+    }
     HASH_ITER(hh, h->shards, held, tmp)
     {
-        bool kept = false;
-        for (size_t i = 0; i < n && !kept; i++) {
-            kept = slice_is(ids[i], held->id);
-        }
-        if (!kept) {
+        if (held->mark != mark) {
             log_info("holder", "shard.released", "shard", held->id, NULL);
             held_close(held, "placed elsewhere");
         }

@@ -34,6 +34,7 @@ struct held {
     char *id;
     char *user;
     uint64_t epoch;
+    uint64_t mark;   /* of the last holder_keep that named it */
     uint64_t serial; /* tells this held from an earlier one of the same id */
     struct shard_want *wants;
     char (*names)[IRC_CHANNEL_CHARS];
@@ -68,6 +69,7 @@ struct holder {
     bool fenced;
     uint64_t failed_retry_ms;
     uint64_t serials;
+    uint64_t marks;
     uint64_t send_ids;
     size_t open_timers;
     bool destroyed;

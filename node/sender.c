@@ -47,12 +47,20 @@ struct send {
     char *notice;
 };
 
+/* A shard whose sends are said here. */
+struct served {
+    UT_hash_handle hh;
+    char *id;
+    char *sender;  /* the shard of this node that sends for it */
+    size_t lanes;  /* its channels */
+    uint64_t mark; /* of the last sender_keep that named it */
+};
+
 struct lane {
     UT_hash_handle hh;
     char channel[IRC_CHANNEL_CHARS];
-    char *shard;   /* the shard whose channel it is, where it is served; else NULL */
-    char *sender;  /* the shard of this node that sends to it, where it is served */
-    uint64_t mark; /* of the last sender_serve that named it */
+    struct served *served; /* the shard whose channel it is; NULL: it is not served here */
+    uint64_t mark;         /* of the last sender_serve that named it */
     enum lane_state state;
     uint64_t due_ms;  /* mono; UINT64_MAX: waits for an answer */
     uint64_t slot_ms; /* of the claimed head */
@@ -67,6 +75,7 @@ struct sender {
     size_t topic_prefix_len;
     uv_timer_t timer;
     struct lane *lanes;
+    struct served *served;
     struct send *sends;
     char *unjoined; /* the shard that sends to channels nobody joined, if it is here */
     uint64_t marks;
@@ -147,7 +156,7 @@ static void send_free(struct send *send)
 
 static void lane_free_if_idle(struct sender *s, struct lane *lane)
 {
-    if (lane->queue == NULL && lane->shard == NULL) {
+    if (lane->queue == NULL && lane->served == NULL) {
         HASH_DEL(s->lanes, lane);
         free(lane);
     }
@@ -336,7 +345,7 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
 
 static bool lane_can_send(struct sender *s, const struct lane *lane)
 {
-    const char *shard = lane->shard != NULL ? lane->sender : s->unjoined;
+    const char *shard = lane->served != NULL ? lane->served->sender : s->unjoined;
 
     /* An entry without a valid channel is claimed only to be refused. */
     return s->options.may_act(s->options.ctx) &&
@@ -389,7 +398,7 @@ static void lane_run(struct sender *s, struct lane *lane)
     case LANE_IDLE:
         if (lane->doubt) {
             lane_unclaim(s, lane);
-        } else if (lane->shard == NULL && s->unjoined == NULL) {
+        } else if (lane->served == NULL && s->unjoined == NULL) {
             lane_forget(s, lane);
         } else {
             lane_claim(s, lane);
@@ -604,59 +613,105 @@ static void lane_unserve(struct sender *s, struct lane *lane)
 
     topic_of(s, lane->channel, topic, sizeof(topic));
     subscriber_remove(s->options.subscriber, slice_of(topic));
-    free(lane->shard);
-    free(lane->sender);
-    lane->shard = NULL;
-    lane->sender = NULL;
+    lane->served->lanes--;
+    lane->served = NULL;
     lane_free_if_idle(s, lane);
+}
+
+static void lane_serve(struct sender *s, struct lane *lane, struct served *served)
+{
+    char topic[128];
+
+    if (lane->served == NULL) {
+        topic_of(s, lane->channel, topic, sizeof(topic));
+        subscriber_add(s->options.subscriber, slice_of(topic));
+    } else {
+        lane->served->lanes--;
+    }
+    lane->served = served;
+    served->lanes++;
+}
+
+static struct served *served_get(struct sender *s, const struct registry_shard *shard)
+{
+    struct served *served;
+
+    HASH_FIND(hh, s->served, shard->id.ptr, shard->id.len, served);
+    if (served == NULL) {
+        served = xcalloc(1, sizeof(*served));
+        served->id = xstrndup(shard->id.ptr, shard->id.len);
+        HASH_ADD_KEYPTR(hh, s->served, served->id, shard->id.len, served);
+    }
+    free(served->sender);
+    served->sender = xstrndup(shard->sender.ptr, shard->sender.len);
+    return served;
 }
 
 void sender_serve(struct sender *s, const struct registry_shard *shard)
 {
+    struct served *served = served_get(s, shard);
     struct lane *lane;
     struct lane *tmp;
     char channel[IRC_CHANNEL_CHARS];
-    char topic[128];
     uint64_t mark = ++s->marks;
+    size_t named = 0;
 
     for (size_t i = 0; i < shard->nchannels; i++) {
-        if (!irc_channel_normalise(shard->channels[i], channel, sizeof(channel))) {
-            continue;
+        if (irc_channel_normalise(shard->channels[i], channel, sizeof(channel))) {
+            lane = lane_get(s, channel);
+            lane_serve(s, lane, served);
+            named += lane->mark != mark;
+            lane->mark = mark;
         }
-        lane = lane_get(s, channel);
-        if (lane->shard == NULL) {
-            topic_of(s, channel, topic, sizeof(topic));
-            subscriber_add(s->options.subscriber, slice_of(topic));
-        }
-        free(lane->shard);
-        free(lane->sender);
-        lane->shard = xstrndup(shard->id.ptr, shard->id.len);
-        lane->sender = xstrndup(shard->sender.ptr, shard->sender.len);
-        lane->mark = mark;
     }
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        if (lane->shard != NULL && lane->mark != mark && slice_is(shard->id, lane->shard)) {
-            lane_unserve(s, lane);
+    if (served->lanes > named) {
+        HASH_ITER(hh, s->lanes, lane, tmp)
+        {
+            if (lane->served == served && lane->mark != mark) {
+                lane_unserve(s, lane);
+            }
         }
     }
     s->rescan_due_ms = mono_ms() + RESCAN_SOON_MS;
     timer_arm(s);
 }
 
-void sender_keep(struct sender *s, const struct slice *shards, size_t n)
+static void unserve(struct sender *s, struct served *served)
 {
     struct lane *lane;
     struct lane *tmp;
 
     HASH_ITER(hh, s->lanes, lane, tmp)
     {
-        bool kept = lane->shard == NULL;
-        for (size_t i = 0; i < n && !kept; i++) {
-            kept = slice_is(shards[i], lane->shard);
+        if (served->lanes == 0) {
+            break;
         }
-        if (!kept) {
+        if (lane->served == served) {
             lane_unserve(s, lane);
+        }
+    }
+    HASH_DEL(s->served, served);
+    free(served->id);
+    free(served->sender);
+    free(served);
+}
+
+void sender_keep(struct sender *s, const struct slice *shards, size_t n)
+{
+    struct served *served;
+    struct served *tmp;
+    uint64_t mark = ++s->marks;
+
+    for (size_t i = 0; i < n; i++) {
+        HASH_FIND(hh, s->served, shards[i].ptr, shards[i].len, served);
+        if (served != NULL) {
+            served->mark = mark;
+        }
+    }
+    HASH_ITER(hh, s->served, served, tmp)
+    {
+        if (served->mark != mark) {
+            unserve(s, served);
         }
     }
 }
@@ -714,12 +769,9 @@ void sender_reset(struct sender *s)
         lane->asked = false;
         lane->doubt = false;
         lane->due_ms = UINT64_MAX;
-        if (lane->shard != NULL) {
-            lane_unserve(s, lane);
-        } else {
-            lane_free_if_idle(s, lane);
-        }
+        lane_free_if_idle(s, lane);
     }
+    sender_keep(s, NULL, 0);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

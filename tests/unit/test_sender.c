@@ -383,6 +383,47 @@ static void what_was_written_is_answered_though_its_channel_moved_away(void **st
     assert_string_equal(result("x", "status"), "unknown");
 }
 
+static void serve(const char *id, const char *first, const char *second)
+{
+    struct slice names[] = {slice_of(first), slice_of(second)};
+    struct registry_shard shard = {.id = slice_of(id),
+                                   .sender = SLICE("main-shard"),
+                                   .nchannels = second[0] != '\0' ? 2 : 1,
+                                   .channels = names};
+
+    sender_serve(rig.sender, &shard);
+}
+
+static bool is_served(const char *channel)
+{
+    test_loop_run_for(&w.probe.t, 30);
+    return strcmp(world_ask(&w, "PUBLISH shoal:t:send:%s x", channel), "1") == 0;
+}
+
+static void topics_follow_the_shards_that_are_served(void **state)
+{
+    struct slice other = SLICE("other");
+
+    (void)state;
+    rig.can_send = false;
+    serve("main-shard", "foo", "bar");
+    assert_true(is_served("foo"));
+    assert_true(is_served("bar"));
+    serve("main-shard", "bar", "bar");
+    assert_false(is_served("foo"));
+    assert_true(is_served("bar"));
+    serve("other", "bar", "baz"); /* it moved to another shard */
+    serve("main-shard", "foo", "");
+    assert_true(is_served("foo"));
+    assert_true(is_served("bar"));
+    sender_keep(rig.sender, &other, 1);
+    assert_false(is_served("foo"));
+    assert_true(is_served("bar"));
+    assert_true(is_served("baz"));
+    sender_keep(rig.sender, NULL, 0);
+    assert_false(is_served("bar"));
+}
+
 static void channels_nobody_joined_are_the_default_senders(void **state)
 {
     (void)state;
@@ -455,6 +496,7 @@ int main(void)
         TEST(a_claim_whose_answer_was_lost_is_made_again),
         TEST(sends_of_a_channel_that_moved_away_are_forgotten_and_found_again),
         TEST(what_was_written_is_answered_though_its_channel_moved_away),
+        TEST(topics_follow_the_shards_that_are_served),
         TEST(channels_nobody_joined_are_the_default_senders),
         TEST(past_the_lease_nothing_is_entered_claimed_or_written),
         TEST(a_reset_forgets_everything_and_answers_to_before_are_none),
