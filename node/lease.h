@@ -51,7 +51,8 @@ void lease_close(struct lease *l, void (*on_closed)(void *ctx), void *ctx);
 bool lease_holds(struct lease *l);
 /* Renew within some milliseconds instead of at the next turn. */
 void lease_renew_soon(struct lease *l);
-/* The users this node has tokens for changed (SIGHUP); told when it registers next. */
+/* The users this node has tokens for changed (SIGHUP); told when it registers next, and sooner where the
+ * report names them. */
 void lease_set_users(struct lease *l, const char *users);
 /* Leave in order: `cb` when the registry has placed the shards elsewhere, or could not be told. No
  * renewals any more. */

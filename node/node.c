@@ -62,7 +62,9 @@ struct node {
     uint64_t resume_ms;     /* held lines flow from then on; 0: they flow */
     bool was_away;          /* the link to Redis was lost since lines last flowed */
     uint64_t drain_until_ms;
-    bool leaving; /* the registry is being told */
+    bool leaving;    /* the registry is being told */
+    bool users_due;  /* the users this node has tokens for changed: the registry is to be told */
+    bool users_told; /* in a report that is under way */
     struct err why;
     unsigned closing;
 };
@@ -139,9 +141,15 @@ static void report(void *ctx, struct buf *out)
     json_init(&j, out);
     json_object_begin(&j, NULL);
     bool any = holder_report(n->holder, &j);
-    if (n->state == NODE_DRAINING) {
+    if (n->state == NODE_DRAINING || n->users_due) {
         json_object_begin(&j, "node");
-        json_string(&j, "state", node_state_name(n->state));
+        if (n->state == NODE_DRAINING) {
+            json_string(&j, "state", node_state_name(n->state));
+        }
+        if (n->users_due) {
+            json_string(&j, "users", tokens_users(n->tokens));
+            n->users_told = true;
+        }
         json_object_end(&j);
         any = true;
     }
@@ -225,6 +233,7 @@ static void on_report_arrived(void *ctx)
     struct node *n = ctx;
 
     holder_report_arrived(n->holder);
+    n->users_due = n->users_due && !n->users_told;
 }
 
 static void on_report_lost(void *ctx)
@@ -446,6 +455,9 @@ void node_reload(struct node *n)
     lease_set_users(n->lease, tokens_users(fresh));
     tokens_destroy(n->tokens);
     n->tokens = fresh;
+    n->users_due = true;
+    n->users_told = false;
+    lease_renew_soon(n->lease);
     holder_on_tokens(n->holder);
     log_info("node", "tokens.reloaded", "users", tokens_users(fresh), NULL);
 }

@@ -302,6 +302,29 @@ static void a_shard_goes_only_to_a_node_that_can_log_in_as_its_user(void **state
     assert_string_equal(world_add_shard(&w, &me, "main-shard", "bob", false), "exists");
 }
 
+static void a_node_with_a_new_token_gets_the_shards_that_wait_for_it(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    world_node(&n2, "n2", 1002, 3, "bot");
+    world_register(&w, &n2, 0);
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bot", false), "added");
+    world_leave(&w, &n2);
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:homeless"), "1");
+    world_renew(&w, &n1, "{\"node\":{\"users\":\"bot\"}}");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:homeless"), "0");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard node"), "n1");
+}
+
+static void a_node_that_drains_gets_no_more_shards(void **state)
+{
+    (void)state;
+    world_renew(&w, &n1, "{\"node\":{\"state\":\"draining\"}}");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", false), "refused");
+    assert_string_equal(world_register(&w, &n1, 0), "current");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", false), "added");
+}
+
 static void shards_without_a_node_are_placed_when_one_registers(void **state)
 {
     (void)state;
@@ -524,6 +547,8 @@ int main(void)
         TEST(a_newcomer_takes_over_where_the_link_is_gone),
         TEST(an_expired_node_gives_its_shards_to_the_freest_live_node),
         TEST(a_shard_goes_only_to_a_node_that_can_log_in_as_its_user),
+        TEST(a_node_with_a_new_token_gets_the_shards_that_wait_for_it),
+        TEST(a_node_that_drains_gets_no_more_shards),
         TEST(shards_without_a_node_are_placed_when_one_registers),
         TEST(a_renewed_lease_is_not_expired),
         TEST(a_node_with_another_link_by_now_is_not_expired),

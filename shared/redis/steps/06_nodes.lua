@@ -104,7 +104,7 @@ local CHANNEL_REPORT = {'state', 'reason', 'next_try', 'since', 'moderator', 'ro
 -- Fields of a node's hash that only steps write.
 local NODE_OWN = {
     incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
-    since = true, users = true,
+    since = true,
 }
 
 -- A value of a report as Redis keeps it; nil for what is none (null, tables).
@@ -206,10 +206,17 @@ local function renew(keys, a)
                 'to', reported(gap.to) or 0, 'lines', reported(gap.lines) or 0,
                 'reason', reported(gap.reason) or ''})
         end
-        for name, value in pairs(members(report, 'node')) do
+        local told = members(report, 'node')
+        for name, value in pairs(told) do
             if reported(value) ~= nil and not NODE_OWN[name] then
                 call('HSET', key(c, 'node', node), name, reported(value))
             end
+        end
+        if told.state == 'draining' then
+            call('ZREM', key(c, 'free'), node) -- nothing new is placed there
+        end
+        if told.users then
+            place_homeless(c) -- it may log in as more users now
         end
     end
     local answer = picture(c, node, seen)
