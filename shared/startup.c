@@ -21,8 +21,7 @@ static void on_patience_over(uv_timer_t *timer)
     struct err why;
     err_set(&why, s->last.code,
             "%.400s; is Redis running, and --redis-url right? (gave up after %" PRIu64 " s)",
-            s->last.text,
-            (s->patience_ms + 999) / 1000);
+            s->last.text, (s->patience_ms + 999) / 1000);
     give_up(s, &why);
 }
 
