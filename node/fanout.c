@@ -28,6 +28,7 @@ struct block {
     bool sealed; /* was sent once: sent again exactly as it was, or found behind `seq` */
     unsigned lines;
     uint64_t last_seq;
+    uint64_t taken_ms; /* when it took its first line (wall) */
     uint64_t answered_ms;
     char *data; /* the PUBLISH commands */
     size_t len;
@@ -140,6 +141,7 @@ static struct block *block_take(struct fanout *f)
         b->data = xmalloc(b->cap);
     }
     b->sealed = false;
+    b->taken_ms = wall_ms();
     b->state = BLOCK_WAITING;
     DL_APPEND(f->blocks, b);
     if (f->first_unsent == NULL) {
@@ -208,7 +210,8 @@ void fanout_destroy(struct fanout *f)
 
 /* Gaps --------------------------------------------------------------------------------------- */
 
-static void drop_line(struct fanout *f, struct slice channel, uint64_t lines)
+/* A line that was read at `read_ms` or later is dropped. */
+static void drop_line(struct fanout *f, struct slice channel, uint64_t read_ms)
 {
     struct dropping *d;
 
@@ -217,12 +220,14 @@ static void drop_line(struct fanout *f, struct slice channel, uint64_t lines)
         d = xcalloc(1, sizeof(*d) + channel.len);
         memcpy(d->channel, channel.ptr, channel.len);
         d->len = channel.len;
-        d->from_ms = wall_ms();
+        d->from_ms = read_ms;
         HASH_ADD_KEYPTR(hh, f->dropping, d->channel, d->len, d);
     }
+    d->from_ms = read_ms < d->from_ms ? read_ms : d->from_ms;
     d->to_ms = wall_ms();
-    d->lines += lines;
-    f->dropped += lines;
+    d->to_ms = d->to_ms < d->from_ms ? d->from_ms : d->to_ms; /* the host's clock may go back */
+    d->lines++;
+    f->dropped++;
 }
 
 static void tell_gaps(struct fanout *f, const char *reason)
@@ -239,11 +244,16 @@ static void tell_gaps(struct fanout *f, const char *reason)
     }
 }
 
+static bool room_again(const struct fanout *f)
+{
+    return f->held < f->options.buffer_bytes / 4 * 3;
+}
+
 /* What did not fit is dropped without holes: once a line of a channel was dropped, so are the next
  * ones until there is room again. */
 static bool must_drop(struct fanout *f, struct slice channel, size_t bytes)
 {
-    if (f->dropping != NULL && f->held < f->options.buffer_bytes / 4 * 3) {
+    if (f->dropping != NULL && room_again(f)) {
         tell_gaps(f, "buffer_full");
     }
     if (f->held + bytes > f->options.buffer_bytes) {
@@ -296,7 +306,7 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
 
     f->taken++;
     if (must_drop(f, channel, most)) {
-        drop_line(f, channel, 1);
+        drop_line(f, channel, wall_ms());
         return;
     }
     struct block *b = f->blocks != NULL ? f->blocks->prev : NULL; /* the last */
@@ -386,6 +396,9 @@ static void on_transaction(void *ctx, const struct redisReply *reply, const stru
     }
     mark_answered(f, b);
     forget_old(f);
+    if (f->dropping != NULL && room_again(f)) {
+        tell_gaps(f, "buffer_full"); /* a quiet channel has no next line to tell it with */
+    }
     flush(f);
 }
 
@@ -505,7 +518,7 @@ void fanout_drop(struct fanout *f, const char *reason)
             size_t topic_len = strtoul(p, NULL, 10);
             p = strchr(p, '\n') + 1;
             drop_line(f, (struct slice){p + f->topic_prefix_len, topic_len - f->topic_prefix_len},
-                      1);
+                      b->taken_ms);
             p += topic_len + 3;
             size_t line_len = strtoul(p, NULL, 10);
             p = strchr(p, '\n') + 1 + line_len + 2;

@@ -30,6 +30,7 @@ struct fixture {
     bool out_of_order; /* a message had another number */
     unsigned gaps;
     uint64_t gap_lines;
+    uint64_t gap_ms; /* of the newest */
     char gap_channel[64];
     char gap_reason[64];
     unsigned closed;
@@ -60,6 +61,7 @@ static void on_gap(void *ctx, struct slice channel, uint64_t from_ms, uint64_t t
     struct fixture *f = ctx;
 
     assert_true(from_ms <= to_ms);
+    f->gap_ms = to_ms - from_ms;
     f->gaps++;
     f->gap_lines += lines;
     snprintf(f->gap_channel, sizeof(f->gap_channel), "%.*s", (int)channel.len, channel.ptr);
@@ -292,6 +294,7 @@ static void what_does_not_fit_is_dropped_without_holes_and_told_once(void **stat
     connect_both(&f);
     wait_until(&f.t, fanout_is_drained(f.fanout) && f.got == held);
     assert_false(f.out_of_order); /* the first `held` lines, none missing between them */
+    assert_int_equal(f.gaps, 1);  /* told when there is room, not with the next line */
     take_lines(&f, held, 1, "forsen");
     wait_until(&f.t, f.got == held + 1);
 
@@ -311,8 +314,10 @@ static void a_lost_lease_counts_what_it_drops_per_channel(void **state)
     begin(&f, 1 << 20);
     take_lines(&f, 0, 130, "forsen");
     take_lines(&f, 0, 70, "shroud");
+    test_loop_run_for(&f.t, 60);
 
     fanout_drop(f.fanout, "lease_lost");
+    assert_in_range(f.gap_ms, 50, 5000); /* from when they were read */
 
     assert_int_equal(f.gaps, 2);
     assert_int_equal(f.gap_lines, 200);
