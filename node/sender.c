@@ -17,6 +17,7 @@
 #define ENTRY_CHARS     48
 #define SLOT_LATE_MS    500 /* a slot is used within this time or lost */
 #define RETRY_MS        250
+#define LANE_SENDS      200 /* known of a channel; the outbox keeps the others */
 #define MAX_LATER_MS    1000
 #define SCAN_PAGE       200
 #define RESCAN_SOON_MS  100
@@ -65,6 +66,8 @@ struct lane {
     uint64_t due_ms;  /* mono; UINT64_MAX: waits for an answer */
     uint64_t slot_ms; /* of the claimed head */
     struct send *queue;
+    unsigned nqueued;
+    bool more;  /* there were more than fit: the outbox is read again when these are dealt with */
     bool asked; /* a registry call for the head is under way */
     bool doubt; /* a claim of the head was not answered: it may be claimed */
 };
@@ -162,18 +165,28 @@ static void lane_free_if_idle(struct sender *s, struct lane *lane)
     }
 }
 
-/* The head is dealt with: on with the next. */
-static void lane_pop(struct sender *s, struct lane *lane)
+static void lane_drop_head(struct sender *s, struct lane *lane)
 {
     struct send *send = lane->queue;
 
     DL_DELETE(lane->queue, send);
+    lane->nqueued--;
     HASH_DEL(s->sends, send);
     send_free(send);
+}
+
+/* The head is dealt with: on with the next. */
+static void lane_pop(struct sender *s, struct lane *lane)
+{
+    lane_drop_head(s, lane);
     lane->state = LANE_IDLE;
     lane->doubt = false;
     lane->due_ms = lane->queue != NULL ? 0 : UINT64_MAX;
     if (lane->queue == NULL) {
+        if (lane->more) {
+            s->rescan_due_ms = mono_ms();
+            timer_arm(s);
+        }
         lane_free_if_idle(s, lane);
     } else {
         lane_run(s, lane);
@@ -375,15 +388,10 @@ static void lane_claim(struct sender *s, struct lane *lane)
 /* Nobody here may say it: found again by a rescan if that changes. */
 static void lane_forget(struct sender *s, struct lane *lane)
 {
-    struct send *send;
-    struct send *tmp;
-
-    DL_FOREACH_SAFE(lane->queue, send, tmp)
-    {
-        DL_DELETE(lane->queue, send);
-        HASH_DEL(s->sends, send);
-        send_free(send);
+    while (lane->queue != NULL) {
+        lane_drop_head(s, lane);
     }
+    lane->more = false;
     lane->due_ms = UINT64_MAX;
     lane_free_if_idle(s, lane);
 }
@@ -460,6 +468,7 @@ static void timer_arm(struct sender *s)
 
 static void send_queue(struct sender *s, const char *channel, struct slice entry)
 {
+    struct lane *lane;
     struct send *send;
 
     if (entry.len == 0 || entry.len >= ENTRY_CHARS) {
@@ -469,14 +478,20 @@ static void send_queue(struct sender *s, const char *channel, struct slice entry
     if (send != NULL) {
         return;
     }
+    lane = lane_get(s, channel);
+    if (lane->more || lane->nqueued == LANE_SENDS) {
+        lane->more = true; /* none is taken out of its turn */
+        return;
+    }
     send = xcalloc(1, sizeof(*send));
     memcpy(send->entry, entry.ptr, entry.len);
-    send->lane = lane_get(s, channel);
+    send->lane = lane;
     HASH_ADD_KEYPTR(hh, s->sends, send->entry, entry.len, send);
-    DL_APPEND(send->lane->queue, send);
-    if (send->lane->queue == send) {
-        send->lane->state = LANE_IDLE;
-        lane_run(s, send->lane);
+    DL_APPEND(lane->queue, send);
+    lane->nqueued++;
+    if (lane->queue == send) {
+        lane->state = LANE_IDLE;
+        lane_run(s, lane);
     }
 }
 
@@ -585,6 +600,9 @@ static void on_scanned(void *ctx, const struct registry_entry *entries, size_t n
 
 void sender_rescan(struct sender *s)
 {
+    struct lane *lane;
+    struct lane *tmp;
+
     s->rescan_due_ms = mono_ms() + RESCAN_EVERY_MS;
     if (s->scanning) {
         s->rescan_again = true;
@@ -598,6 +616,10 @@ void sender_rescan(struct sender *s)
         return;
     }
     s->scanning = true;
+    HASH_ITER(hh, s->lanes, lane, tmp)
+    {
+        lane->more = lane->more && lane->queue != NULL; /* this scan meets them in their order */
+    }
 }
 
 /* What is served --------------------------------------------------------------------------------------- */
@@ -757,19 +779,10 @@ void sender_reset(struct sender *s)
     s->unjoined = NULL;
     HASH_ITER(hh, s->lanes, lane, tmp)
     {
-        struct send *send;
-        struct send *stmp;
-        DL_FOREACH_SAFE(lane->queue, send, stmp)
-        {
-            DL_DELETE(lane->queue, send);
-            HASH_DEL(s->sends, send);
-            send_free(send);
-        }
         lane->state = LANE_IDLE;
         lane->asked = false;
         lane->doubt = false;
-        lane->due_ms = UINT64_MAX;
-        lane_free_if_idle(s, lane);
+        lane_forget(s, lane);
     }
     sender_keep(s, NULL, 0);
 }

@@ -33,6 +33,7 @@ static struct {
     char said[256]; /* every text, each with a blank */
     uint64_t wrote_ms[8];
     unsigned closed;
+    bool count_up; /* texts are numbers that count up; they are answered at once */
 } rig;
 
 static int start_redis(void **state)
@@ -83,6 +84,13 @@ static int write_send(void *ctx, struct slice shard, const struct registry_send 
     }
     snprintf(rig.shard, sizeof(rig.shard), "%.*s", (int)shard.len, shard.ptr);
     snprintf(rig.entry, sizeof(rig.entry), "%s", entry);
+    if (rig.count_up) {
+        char expected[16];
+        snprintf(expected, sizeof(expected), "%u", rig.writes);
+        assert_true(slice_is(send->text, expected));
+        sender_on_result(rig.sender, entry, SEND_SENT, SLICE(""), SLICE(""));
+        return 0;
+    }
     snprintf(rig.said + at, sizeof(rig.said) - at, "%.*s:%.*s ", (int)send->channel.len,
              send->channel.ptr, (int)send->text.len, send->text.ptr);
     return 0;
@@ -438,6 +446,23 @@ static void channels_nobody_joined_are_the_default_senders(void **state)
     wait_until(&w.probe.t, strcmp(result("y", "status"), "rejected") == 0);
 }
 
+static void a_long_outbox_is_said_in_its_order_without_being_known_at_once(void **state)
+{
+    (void)state;
+    set("channel_message_ms,off");
+    set("message_limit,off");
+    set("message_mod_limit,off");
+    rig.count_up = true;
+    world_eval(&w,
+               "for i = 1, 500 do redis.call('XADD', KEYS[1] .. ':outbox', '*', "
+               "'channel', 'foo', 'text', tostring(i)) end return ''",
+               "");
+    sender_rescan(rig.sender);
+    wait_until(&w.probe.t, rig.writes == 500);
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
+}
+
 static void past_the_lease_nothing_is_entered_claimed_or_written(void **state)
 {
     (void)state;
@@ -498,6 +523,7 @@ int main(void)
         TEST(what_was_written_is_answered_though_its_channel_moved_away),
         TEST(topics_follow_the_shards_that_are_served),
         TEST(channels_nobody_joined_are_the_default_senders),
+        TEST(a_long_outbox_is_said_in_its_order_without_being_known_at_once),
         TEST(past_the_lease_nothing_is_entered_claimed_or_written),
         TEST(a_reset_forgets_everything_and_answers_to_before_are_none),
     };
