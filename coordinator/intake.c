@@ -104,7 +104,7 @@ static void on_entries(void *ctx, const struct registry_entry *entries, size_t n
     struct intake *i = ctx;
     i->reading = false;
     if (err && err->code == ERR_REPLY) {
-        log_warn("intake", "step.failed", "step", "read_stream", "error", err->text, NULL);
+        leader_step_failed(i->options.leader, "read_stream", err);
         read_anew(i, READ_AGAIN_MS);
         return; /* tried again at the next renewal */
     }

@@ -6,6 +6,7 @@
 
 #include "coordinator/leadership.h"
 #include "shared/log.h"
+#include "shared/trouble.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,10 +29,11 @@ struct leader {
     char pid[24];
     char rival[129]; /* who leads, as logged last */
     uv_timer_t timer;
-    uint64_t sent_ms; /* of the question under way */
-    bool preparing;   /* greeting or loading is under way */
-    bool prepared;    /* this connection may be asked */
-    bool told_ready;  /* on_ready was called for this connection */
+    struct trouble trouble; /* with steps */
+    uint64_t sent_ms;       /* of the question under way */
+    bool preparing;         /* greeting or loading is under way */
+    bool prepared;          /* this connection may be asked */
+    bool told_ready;        /* on_ready was called for this connection */
     bool asking;
     bool ask_again; /* leader_ask_now came while a question was under way */
     bool stopping;
@@ -388,5 +390,9 @@ void leader_step_failed(struct leader *l, const char *step, const struct err *er
         plan(l);
         return;
     }
-    log_warn("leader", "step.failed", "step", step, "error", err->text, NULL);
+    struct err told = *err;
+    err_wrap(&told, "%s", step);
+    if (trouble_is_news(&l->trouble, &told, mono_ms())) {
+        log_warn("leader", "step.failed", "step", step, "error", err->text, NULL);
+    }
 }

@@ -5,6 +5,7 @@
 #include "node/lease.h"
 
 #include "shared/log.h"
+#include "shared/trouble.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,7 +37,8 @@ struct lease {
     bool again;     /* another one was wanted meanwhile */
     bool fence_due; /* the deadline has passed, the timer will say so */
     bool leaving;
-    bool waiting_said; /* "waiting for a coordinator" was logged */
+    bool waiting_said;      /* "waiting for a coordinator" was logged */
+    struct trouble trouble; /* with renewing */
     uint64_t lease_ms;
     uint64_t sent_ms;
     uint64_t deadline_ms;
@@ -177,6 +179,7 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
     }
     if (picture != NULL) {
         l->options.on_report_arrived(l->options.ctx);
+        trouble_over(&l->trouble);
         current(l, picture);
     } else if (err->code == ERR_LOST) {
         l->options.on_report_lost(l->options.ctx);
@@ -184,7 +187,7 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
     } else {
         l->options.on_report_lost(l->options.ctx);
         l->again = false; /* at the next turn: a Redis that refuses must not be asked in a rush */
-        if (err->code == ERR_REPLY) {
+        if (err->code == ERR_REPLY && trouble_is_news(&l->trouble, err, mono_ms())) {
             log_warn("lease", "lease.renew", "error", err->text, NULL);
         }
     }

@@ -59,8 +59,9 @@ struct node {
     uv_timer_t timer; /* resume delay, drain */
     struct startup startup;
     struct trouble trouble; /* with the fan-out link */
-    uint64_t resume_ms;     /* held lines flow from then on; 0: they flow */
-    bool was_away;          /* the link to Redis was lost since lines last flowed */
+    struct trouble outbox_trouble;
+    uint64_t resume_ms; /* held lines flow from then on; 0: they flow */
+    bool was_away;      /* the link to Redis was lost since lines last flowed */
     uint64_t drain_until_ms;
     bool leaving;    /* the registry is being told */
     bool users_due;  /* the users this node has tokens for changed: the registry is to be told */
@@ -330,10 +331,14 @@ static void on_outbox(void *ctx, const struct registry_entry *entries, size_t co
     }
     if (err != NULL) {
         if (err->code == ERR_REPLY) {
+            if (trouble_is_news(&n->outbox_trouble, err, mono_ms())) {
+                log_warn("node", "outbox.read", "error", err->text, NULL);
+            }
             link_reset(n->outbox, err->text);
         }
         return; /* on_up begins anew */
     }
+    trouble_over(&n->outbox_trouble);
     for (size_t i = 0; i < count; i++) {
         sender_on_entry(n->sender, &entries[i]);
     }

@@ -29,7 +29,7 @@ int ctl_fail(int code, const char *fmt, ...)
 
 int ctl_usage(const struct ctl_command *command)
 {
-    fprintf(stderr, "usage: shoalctl [OPTION...] %s%s%s\n", command->name,
+    fprintf(stderr, "shoalctl: usage: shoalctl [OPTION...] %s%s%s\n", command->name,
             command->args[0] ? " " : "", command->args);
     return CTL_USAGE;
 }
@@ -201,6 +201,11 @@ static int batch_refused(const struct ctl_batch *b)
         if (reply_is_error(reply, "ERR Function not found")) {
             return ctl_fail(CTL_FAILED,
                             "no coordinator has set up this Redis yet: start a shoal-coordinator");
+        }
+        if (reply_is_error(reply, "ERR unknown command `FCALL")) {
+            return ctl_fail(CTL_FAILED,
+                            "this Redis has no functions; Shoal needs Redis 7 or newer, "
+                            "or Valkey");
         }
         if (reply->type == REDIS_REPLY_ERROR) {
             return ctl_fail(CTL_FAILED, "Redis refused: %.*s", (int)reply->len, reply->str);
