@@ -322,10 +322,6 @@ static int take_reply(struct link *link, const struct redisReply *reply, struct 
         return err_set(err, ERR_PROTOCOL, "sent a reply that nobody asked for");
     }
     link->second_look = false;
-    if (head->replies > 1) {
-        head->replies--;
-        return 0;
-    }
     struct pending p = pending_pop(&link->pending);
 
     if (p.cb != NULL) {
@@ -334,13 +330,37 @@ static int take_reply(struct link *link, const struct redisReply *reply, struct 
     return 0;
 }
 
+/* Replies nobody is told of are not made into objects. *more: bytes are needed before anything else can
+ * be read. 0, or -ERR_PROTOCOL. */
+static int skip_replies(struct link *link, bool *more, struct err *err)
+{
+    struct pending *head = pending_head(&link->pending);
+    bool done = true;
+
+    while (done && head != NULL && head->replies > 1) {
+        int rc = reply_reader_skip(link->reader, &done, err);
+        if (rc != 0) {
+            return rc;
+        }
+        head->replies -= done;
+        link->second_look = false;
+    }
+    *more = !done;
+    return 0;
+}
+
 /* Feed bytes and hand on what they complete. Stops early when a callback closes or resets. */
 static int parse_bytes(struct link *link, const char *data, size_t len, struct err *err)
 {
     struct redisReply *reply = NULL;
+    bool more = false;
     int rc = reply_reader_feed(link->reader, data, len, err);
 
     while (rc == 0 && !link->close_wanted && !link->reset_wanted) {
+        rc = skip_replies(link, &more, err);
+        if (rc != 0 || more) {
+            break;
+        }
         rc = reply_reader_next(link->reader, &reply, err);
         if (rc != 0 || reply == NULL) {
             break;

@@ -1,5 +1,7 @@
 /* Reply reader: hiredis believes any array size a server announces and collects a string of any size;
- * its createArray is wrapped here to count elements, and bytes are counted between whole replies. */
+ * its createArray is wrapped here to count elements, and bytes are counted between whole replies.
+ *
+ * What is skipped is parsed, and bounded, just the same; only its objects are all one that is never freed. */
 #include "shared/redis/reply_reader.h"
 
 #include <stdlib.h>
@@ -7,6 +9,7 @@
 struct reply_reader {
     redisReader *reader;
     redisReplyObjectFunctions bounded; /* hiredis's own, with our createArray */
+    redisReplyObjectFunctions skipped; /* those that make nothing */
     redisReplyObjectFunctions hiredis; /* hiredis's own */
     size_t bytes;                      /* fed since the last whole reply */
     size_t elements;                   /* announced by the reply being read */
@@ -27,6 +30,60 @@ static void *create_array(const redisReadTask *task, int elements)
     return r->hiredis.createArray(task, elements);
 }
 
+static redisReply nothing = {.type = REDIS_REPLY_NIL};
+
+static void *skip_string(const redisReadTask *task, char *text, size_t len)
+{
+    (void)task;
+    (void)text;
+    (void)len;
+    return &nothing;
+}
+
+#if HIREDIS_MAJOR >= 1
+static void *skip_array(const redisReadTask *task, size_t elements)
+#else
+static void *skip_array(const redisReadTask *task, int elements)
+#endif
+{
+    struct reply_reader *r = task->privdata;
+
+    r->elements += (size_t)elements;
+    return r->elements > REPLY_ELEMENTS_MAX ? NULL : &nothing;
+}
+
+static void *skip_integer(const redisReadTask *task, long long value)
+{
+    (void)task;
+    (void)value;
+    return &nothing;
+}
+
+static void *skip_nil(const redisReadTask *task)
+{
+    (void)task;
+    return &nothing;
+}
+
+#if HIREDIS_MAJOR >= 1
+static void *skip_double(const redisReadTask *task, double value, char *text, size_t len)
+{
+    (void)value;
+    return skip_string(task, text, len);
+}
+
+static void *skip_bool(const redisReadTask *task, int value)
+{
+    (void)value;
+    return skip_nil(task);
+}
+#endif
+
+static void skip_free(void *object)
+{
+    (void)object;
+}
+
 struct reply_reader *reply_reader_create(void)
 {
     struct reply_reader *r = xcalloc(1, sizeof(*r));
@@ -36,6 +93,16 @@ struct reply_reader *reply_reader_create(void)
     r->hiredis = *r->reader->fn;
     r->bounded = r->hiredis;
     r->bounded.createArray = create_array;
+    r->skipped = r->bounded;
+    r->skipped.createString = skip_string;
+    r->skipped.createArray = skip_array;
+    r->skipped.createInteger = skip_integer;
+    r->skipped.createNil = skip_nil;
+    r->skipped.freeObject = skip_free;
+#if HIREDIS_MAJOR >= 1
+    r->skipped.createDouble = skip_double;
+    r->skipped.createBool = skip_bool;
+#endif
     r->reader->fn = &r->bounded;
     r->reader->privdata = r;
     return r;
@@ -67,18 +134,42 @@ int reply_reader_feed(struct reply_reader *r, const char *data, size_t len, stru
     return redisReaderFeed(r->reader, data, len) == REDIS_OK ? 0 : reader_broken(r, err);
 }
 
+/* The next whole reply, made by `fn` unless it was begun already; NULL: more bytes needed. */
+static int read_reply(struct reply_reader *r, redisReplyObjectFunctions *fn, void **reply,
+                      struct err *err)
+{
+    *reply = NULL;
+    if (r->reader->ridx == -1) { /* between two replies */
+        r->reader->fn = fn;
+    }
+    if (redisReaderGetReply(r->reader, reply) != REDIS_OK) {
+        return reader_broken(r, err);
+    }
+    if (*reply != NULL) {
+        r->bytes = 0;
+        r->elements = 0;
+    }
+    return 0;
+}
+
 int reply_reader_next(struct reply_reader *r, struct redisReply **out, struct err *err)
 {
     void *reply = NULL;
+    int rc = read_reply(r, &r->bounded, &reply, err);
 
-    *out = NULL;
-    if (redisReaderGetReply(r->reader, &reply) != REDIS_OK) {
-        return reader_broken(r, err);
+    BUG_ON(reply == &nothing);
+    *out = reply;
+    return rc;
+}
+
+int reply_reader_skip(struct reply_reader *r, bool *done, struct err *err)
+{
+    void *reply = NULL;
+    int rc = read_reply(r, &r->skipped, &reply, err);
+
+    *done = reply != NULL;
+    if (*done && reply != &nothing) {
+        freeReplyObject(reply); /* begun before it was known that nobody wants it */
     }
-    if (reply != NULL) {
-        r->bytes = 0;
-        r->elements = 0;
-        *out = reply;
-    }
-    return 0;
+    return rc;
 }

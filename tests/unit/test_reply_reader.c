@@ -1,0 +1,123 @@
+/* Reply reader: replies that are made, and replies that are passed over, however they are cut. */
+#include "shared/redis/reply_reader.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What a transaction of two PUBLISH answers, then one more reply. */
+static const char transaction[] = "+OK\r\n+QUEUED\r\n$3\r\nabc\r\n-ERR no\r\n"
+                                  "*3\r\n:1\r\n*2\r\n$-1\r\n$2\r\nhi\r\n:0\r\n"
+                                  ":42\r\n";
+#define TO_SKIP 5
+
+/* Skip what is to be skipped, and take the last; true when it was there. */
+static bool read_on(struct reply_reader *r, unsigned *skipped, long long *last)
+{
+    struct redisReply *reply = NULL;
+    bool done = true;
+
+    while (done && *skipped < TO_SKIP) {
+        assert_int_equal(reply_reader_skip(r, &done, NULL), 0);
+        *skipped += done;
+    }
+    if (*skipped < TO_SKIP) {
+        return false;
+    }
+    assert_int_equal(reply_reader_next(r, &reply, NULL), 0);
+    if (reply == NULL) {
+        return false;
+    }
+    assert_int_equal(reply->type, REDIS_REPLY_INTEGER);
+    *last = reply->integer;
+    freeReplyObject(reply);
+    return true;
+}
+
+static void skipped_replies_are_passed_over_wherever_the_bytes_are_cut(void **state)
+{
+    size_t len = sizeof(transaction) - 1;
+
+    (void)state;
+    for (size_t cut = 0; cut <= len; cut++) {
+        struct reply_reader *r = reply_reader_create();
+        unsigned skipped = 0;
+        long long last = 0;
+
+        assert_int_equal(reply_reader_feed(r, transaction, cut, NULL), 0);
+        bool all = read_on(r, &skipped, &last);
+        assert_int_equal(all, cut == len);
+        if (!all) {
+            assert_int_equal(reply_reader_feed(r, transaction + cut, len - cut, NULL), 0);
+            assert_true(read_on(r, &skipped, &last));
+        }
+        assert_int_equal(last, 42);
+        reply_reader_destroy(r);
+    }
+}
+
+static void a_reply_that_was_begun_may_still_be_skipped(void **state)
+{
+    static const char begun[] = "*2\r\n$2\r\nhi\r\n";
+    static const char rest[] = "$2\r\nho\r\n+next\r\n";
+    struct reply_reader *r = reply_reader_create();
+    struct redisReply *reply = NULL;
+    bool done = false;
+
+    (void)state;
+    assert_int_equal(reply_reader_feed(r, begun, sizeof(begun) - 1, NULL), 0);
+    assert_int_equal(reply_reader_next(r, &reply, NULL), 0);
+    assert_null(reply);
+    assert_int_equal(reply_reader_feed(r, rest, sizeof(rest) - 1, NULL), 0);
+    assert_int_equal(reply_reader_skip(r, &done, NULL), 0);
+    assert_true(done);
+    assert_int_equal(reply_reader_next(r, &reply, NULL), 0);
+    assert_string_equal(reply->str, "next");
+    freeReplyObject(reply);
+    reply_reader_destroy(r);
+}
+
+static void a_reader_may_go_in_the_middle_of_a_skipped_reply(void **state)
+{
+    struct reply_reader *r = reply_reader_create();
+    bool done = true;
+
+    (void)state;
+    assert_int_equal(reply_reader_feed(r, "*2\r\n$2\r\nhi\r\n$1", 14, NULL), 0);
+    assert_int_equal(reply_reader_skip(r, &done, NULL), 0);
+    assert_false(done);
+    reply_reader_destroy(r);
+}
+
+static void skipped_replies_are_bounded_and_checked_like_others(void **state)
+{
+    static const char *const bad[] = {"*99999999\r\n", "?what\r\n"};
+    struct err err;
+    bool done = true;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct reply_reader *r = reply_reader_create();
+        int rc = reply_reader_feed(r, bad[i], strlen(bad[i]), &err);
+        assert_int_equal(rc, 0);
+        rc = reply_reader_skip(r, &done, &err);
+        assert_int_equal(rc, -ERR_PROTOCOL);
+        assert_false(done);
+        reply_reader_destroy(r);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(skipped_replies_are_passed_over_wherever_the_bytes_are_cut),
+        cmocka_unit_test(a_reply_that_was_begun_may_still_be_skipped),
+        cmocka_unit_test(a_reader_may_go_in_the_middle_of_a_skipped_reply),
+        cmocka_unit_test(skipped_replies_are_bounded_and_checked_like_others),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
