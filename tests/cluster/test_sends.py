@@ -1,0 +1,346 @@
+"""What applications want said is said at most once, and each send has one result."""
+
+import json
+import uuid
+from collections import Counter
+
+import pytest
+
+from shoal import wait_until
+
+
+class Senders:
+    """A cluster that has joined channels and serves their send topics; `sent` hears all results."""
+
+    def __init__(self, cluster, *names, nodes=1, sim=("--verified", "--limits-off"), **settings):
+        self.cluster = cluster
+        self.redis = cluster.redis or cluster.start_redis().client
+        cluster.start_sim("--record", cluster.directory / "record", *sim)
+        cluster.start_coordinator(**settings)
+        for i in range(nodes):
+            cluster.start_node(f"n{i + 1}")
+        wait_until(lambda: len(cluster.nodes()) == nodes, 10, f"{nodes} nodes are there")
+        self.lasts = set()
+        self.sent = cluster.subscribe(cluster.topic("sent:*"))
+        self.chat = cluster.subscribe(cluster.topic("chat:*"))
+        cluster.join(*names)
+        for name in names:
+            wait_until(lambda name=name: self.serving(name) == 1, 10, f"a node serves #{name}")
+
+    def serving(self, name):
+        topic = self.cluster.topic(f"send:{name}")
+        return dict(self.redis.pubsub_numsub(topic))[topic]
+
+    def say(self, name, payload):
+        """On the topic; how many took it."""
+        if isinstance(payload, dict):
+            payload = json.dumps(payload)
+        return self.redis.publish(self.cluster.topic(f"send:{name}"), payload)
+
+    def put(self, channel, text, id=None, **fields):
+        """Into the outbox; its id."""
+        id = id or uuid.uuid4().hex
+        self.redis.xadd(
+            self.cluster.key("outbox"), {"id": id, "channel": channel, "text": text, **fields}
+        )
+        return id
+
+    def results(self, channel=None):
+        """Results as they were published."""
+        topic = channel and self.cluster.topic(f"sent:{channel}")
+        return [json.loads(p) for name, p in list(self.sent.messages) if topic in (None, name)]
+
+    def after(self, channel):
+        """When this returns, everything sent to the channel before has its result and was heard."""
+        # One a way: what came by the other may be overtaken.
+        topic = {"text": "last by topic", "id": uuid.uuid4().hex}
+        lasts = {self.put(channel, "last by outbox"), topic["id"]}
+        self.lasts |= lasts
+        wait_until(lambda: self.say(channel, topic) == 1, 5, f"somebody serves #{channel}")
+
+        def over():
+            results = {r["id"] for r in self.results(channel)}
+            heard = self.heard(channel)
+            return lasts <= results and "last by outbox" in heard and "last by topic" in heard
+
+        wait_until(over, 10, f"the last messages to #{channel}")
+
+    def results_but_last(self, channel):
+        """Results of the channel's sends, those of after() left out."""
+        return [r for r in self.results(channel) if r["id"] not in self.lasts]
+
+    def received(self, channel):
+        """What Twitch got for the channel, the last ones of after() left out."""
+        messages = self.cluster.sim.control(f"received {channel}")["messages"]
+        return [m for m in messages if not m["text"].startswith("last by ")]
+
+    def heard(self, channel):
+        return self.chat.texts(self.cluster.topic(f"chat:{channel}"))
+
+    def heard_but_last(self, channel):
+        return [text for text in self.heard(channel) if not text.startswith("last by ")]
+
+
+def statuses(results):
+    return [result["status"] for result in results]
+
+
+def test_a_publish_is_said_once_and_has_one_result(bare):
+    senders = Senders(bare, "alice")
+
+    assert senders.say("alice", "hello") == 1
+    senders.after("alice")
+
+    assert [(m["text"], m["outcome"]) for m in senders.received("alice")] == [("hello", "said")]
+    assert statuses(senders.results_but_last("alice")) == ["sent"]
+    assert senders.heard_but_last("alice") == ["hello"]
+    assert senders.redis.xlen(bare.key("outbox")) == 0
+
+
+def test_an_outbox_entry_is_said_once_and_has_one_result(bare):
+    senders = Senders(bare, "alice")
+
+    id = senders.put("#Alice", "hello", by="a test")
+    result = bare.result(id)
+    senders.after("alice")
+
+    assert (result["status"], result["channel"], result["id"]) == ("sent", "alice", id)
+    assert [m["text"] for m in senders.received("alice")] == ["hello"]
+    assert [r for r in senders.results("alice") if r["id"] == id] == [
+        {**result, "at": int(result["at"])}
+    ]
+    assert senders.redis.ttl(bare.key(f"result:{id}")) > 86000
+
+
+def test_a_json_payload_may_say_more(bare):
+    senders = Senders(bare, "alice")
+
+    senders.say("alice", {"text": "one", "id": "first", "reply_to": "some-parent", "ttl_ms": 5000})
+    senders.say("alice", {"text": "/me dances", "command": True, "id": "second"})
+    senders.say("alice", '{"no": "text"}')
+    senders.say("alice", '{"text": "broken')
+    senders.after("alice")
+
+    received = senders.received("alice")
+    assert [m["text"] for m in received] == ["one", "/me dances", '{"no": "text"}', '{"text": "broken']
+    assert [m["reply_to"] for m in received] == ["some-parent", None, None, None]
+    assert [r["id"] for r in senders.results_but_last("alice")][:2] == ["first", "second"]
+    assert bare.result("first")["status"] == bare.result("second")["status"] == "sent"
+
+
+def test_a_channel_nobody_joined_is_sent_to_through_the_outbox(bare):
+    senders = Senders(bare, "alice")
+
+    assert senders.say("stranger", "lost") == 0
+    result = bare.send("stranger", "hello")
+
+    assert result["status"] == "sent"
+    assert [m["text"] for m in senders.received("stranger")] == ["hello"]
+    assert statuses(senders.results("stranger")) == ["sent"]
+
+
+def test_with_one_shard_the_own_message_is_heard_once_as_an_echo(bare):
+    senders = Senders(bare, "alice", "bob", max_shard_count=1)
+
+    senders.say("alice", "hello from us")
+    senders.after("alice")
+
+    lines = [p for p in senders.chat.on(bare.topic("chat:alice")) if p.endswith(b":hello from us")]
+    assert len(lines) == 1
+    assert b";shoal-echo=1 :shoalbot!shoalbot@shoalbot.tmi.twitch.tv PRIVMSG #alice :" in lines[0]
+    assert lines[0].startswith(b"@") and b"display-name=Shoalbot" in lines[0]
+
+
+def test_with_several_shards_another_one_sends_and_the_holder_hears_it_once(bare):
+    names = [f"room{i}" for i in range(6)]
+    senders = Senders(bare, *names, nodes=2, channels_per_shard=2)
+    held = bare.channels()
+
+    def senders_settled():
+        shards = bare.shards()
+        return all(shards[held[name]].get("sender") not in (None, "", held[name]) for name in names)
+
+    wait_until(senders_settled, 10, "every shard is sent for by another")
+    for name in names:
+        wait_until(lambda name=name: senders.say(name, f"hello {name}") == 1, 5, f"#{name} is served")
+    for name in names:
+        senders.after(name)
+
+    bare.sim.control("flush")
+    record = (bare.directory / "record").read_bytes().splitlines()
+    for name in names:
+        lines = [p for p in senders.chat.on(bare.topic(f"chat:{name}")) if b" :hello " in p]
+        assert len(lines) == 1 and b"shoal-echo" not in lines[0]
+        assert f"{name}\t".encode() + lines[0] in record
+        assert [m["text"] for m in senders.received(name)] == [f"hello {name}"]
+
+
+def test_twitchs_reasons_are_told(bare):
+    control = {
+        "banned": ["ban banned user=shoalbot"],
+        "timedout": ["timeout timedout user=shoalbot s=60"],
+        "subs": ["mode subs subs-only=1"],
+        "emotes": ["mode emotes emote-only=1"],
+        "followers": ["mode followers followers-only=10"],
+    }
+    twice = {"slow": ["mode slow slow=30"], "duplicate": [], "fast": []}
+    senders = Senders(bare, *control, *twice)
+    for command in sum([*control.values(), *twice.values()], []):
+        bare.sim.control(command)
+
+    reasons = {name: bare.send(name, "hello") for name in control}
+    bare.sim.control("limit duplicate-window=30s")
+    for name, texts in (("slow", "ab"), ("duplicate", "aa")):
+        assert bare.send(name, texts[0])["status"] == "sent"
+        reasons[name] = bare.send(name, texts[1])
+    bare.sim.control("limit channel-interval=30s")
+    assert bare.send("fast", "one")["status"] == "sent"
+    reasons["fast"] = bare.send("fast", "two")
+
+    assert {name: (r["status"], r.get("reason")) for name, r in reasons.items()} == {
+        "banned": ("rejected", "msg_banned"),
+        "timedout": ("rejected", "msg_timedout"),
+        "subs": ("rejected", "msg_subsonly"),
+        "emotes": ("rejected", "msg_emoteonly"),
+        "followers": ("rejected", "msg_followersonly"),
+        "slow": ("rejected", "msg_slowmode"),
+        "duplicate": ("rejected", "msg_duplicate"),
+        "fast": ("rejected", "msg_ratelimit"),
+    }
+    assert all(r["text"] for r in reasons.values())
+    assert senders.heard("banned") == []
+
+
+def test_a_send_whose_time_is_over_is_never_said(bare):
+    senders = Senders(bare, "alice", channel_message_ms=20_000)
+
+    assert bare.send("alice", "one")["status"] == "sent"
+    result = bare.send("alice", "late", ttl_ms="300")
+
+    assert result["status"] == "expired"
+    assert [m["text"] for m in senders.received("alice")] == ["one"]
+
+
+@pytest.mark.parametrize("way", ["topic", "outbox"])
+def test_what_cannot_be_said_is_refused_and_never_written(bare, way):
+    senders = Senders(bare, "alice")
+    bad = {
+        "a\r\nPRIVMSG #bob :b": "CR, LF and NUL",
+        "a\nb": "CR, LF and NUL",
+        "a\0b": "CR, LF and NUL",
+        "": "empty",
+        "x" * 501: "500",
+        "ü" * 501: "500",
+        "x" * 5000: "500",
+    }
+    good = ["x" * 500, "\U0001f600" * 500]
+
+    for text in [*bad, *good]:
+        if way == "topic":
+            assert senders.say("alice", text) == 1
+        else:
+            senders.put("alice", text)
+    senders.after("alice")
+
+    results = senders.results_but_last("alice")
+    for text, result in zip(bad, results):
+        assert (result["status"], result["reason"]) == ("rejected", "bad_request"), text
+        assert bad[text] in result["text"], text
+    assert statuses(results[len(bad) :]) == ["sent"] * len(good)
+    assert [m["text"] for m in senders.received("alice")] == good
+    assert senders.received("bob") == []
+
+
+def test_a_leading_slash_is_said_not_obeyed(bare):
+    senders = Senders(bare, "alice")
+
+    for text in ("/ban bob", ".ban bob", " /ban bob", "not /ban"):
+        senders.say("alice", text)
+    senders.after("alice")
+    result = bare.send("alice", "/ban bob", command="1")
+    senders.after("alice")
+
+    texts = [m["text"] for m in senders.received("alice")]
+    assert [t.replace("\u200b", "") for t in texts[:4]] == [
+        "/ban bob", ".ban bob", " /ban bob", "not /ban",
+    ]  # fmt: skip
+    assert all(t.lstrip()[0] not in "/." for t in texts[:4])
+    assert texts[4] == "/ban bob"
+    assert (result["status"], result["reason"]) == ("rejected", "unrecognized_cmd")
+
+
+def test_the_same_id_twice_is_said_once(bare):
+    senders = Senders(bare, "alice", "bob")
+
+    for _ in range(2):
+        senders.put("alice", "hello", id="same")
+    senders.say("alice", {"text": "hello", "id": "same"})
+    senders.put("bob", "hello", id="same")
+    wait_until(lambda: senders.redis.xlen(bare.key("outbox")) == 0, 10, "the outbox is empty")
+    senders.put("alice", "hello", id="same")
+    senders.after("alice")
+    senders.after("bob")
+
+    said = [m["text"] for m in senders.received("alice") + senders.received("bob")]
+    assert said == ["hello"]
+    assert {r["status"] for r in senders.results() if r["id"] == "same"} == {"sent"}
+
+
+def test_a_flood_of_sends_keeps_twitchs_limits_and_each_has_one_result(bare):
+    names = [f"room{i}" for i in range(10)]
+    senders = Senders(
+        bare, *names, nodes=2, channels_per_shard=2,
+        sim=["--join-limit", "off", "--login-limit", "off", "--room-limit", "off", "--duplicate-window", "off",
+             "--message-limit", "250", "--message-limit-moderator", "300", "--message-window", "2s",
+             "--channel-interval", "20ms"],
+        message_limit=250, message_mod_limit=300, message_window_ms=2600, channel_message_ms=80,
+    )  # fmt: skip
+
+    ids = {f"send-{i}": names[i % 10] for i in range(1000)}
+    for i, (id, name) in enumerate(ids.items()):
+        if i % 2:
+            senders.put(name, f"text {id}", id=id, ttl_ms=60_000)
+        else:
+            while senders.say(name, {"text": f"text {id}", "id": id, "ttl_ms": 60_000}) == 0:
+                pass  # its sender is being chosen anew: nobody took it
+    wait_until(lambda: len(senders.results()) >= 1000, 40, "1,000 results")
+    for name in names:
+        senders.after(name)
+
+    results = [r for r in senders.results() if r["id"] in ids]
+    assert Counter(r["id"] for r in results) == Counter(ids.keys())
+    assert Counter(statuses(results)) == {"sent": 1000}
+    said = Counter(m["text"] for name in names for m in senders.received(name))
+    assert said == Counter(f"text {id}" for id in ids)
+    stats = bare.sim.control("stats channels=0")
+    assert not any(stats["violations"].values()), stats["violations"]
+    assert 100 < stats["users"]["shoalbot"]["messages"]["most"] <= 250
+
+
+def test_a_node_killed_with_claimed_sends_says_none_twice(bare):
+    names = [f"room{i}" for i in range(10)]
+    senders = Senders(bare, *names, nodes=2, channels_per_shard=2)
+    bare.sim.control("lag all ms=400")  # sends wait for their answers
+    ids = {f"send-{i}": names[i % 10] for i in range(60)}
+    for id, name in ids.items():
+        senders.put(name, f"text {id}", id=id, ttl_ms=60_000)
+
+    def busiest():
+        claims = {node: senders.redis.hlen(bare.key(f"node:{node}:claims")) for node in ("n1", "n2")}
+        node = max(claims, key=claims.get)
+        return node if claims[node] >= 3 and senders.results() else None
+
+    victim = wait_until(busiest, 10, "a node has claimed some")
+    bare.processes[victim].kill()
+    bare.sim.control("lag all ms=0")
+    wait_until(lambda: len({r["id"] for r in senders.results()}) == len(ids), 30, "a result for each")
+    wait_until(lambda: senders.redis.xlen(bare.key("outbox")) == 0, 10, "the outbox is empty")
+
+    results = {r["id"]: r for r in senders.results()}
+    assert Counter(r["id"] for r in senders.results()) == Counter(ids.keys())
+    said = Counter(m["text"] for name in names for m in senders.received(name))
+    assert set(said.values()) == {1}
+    for id, result in results.items():
+        assert result["status"] in ("sent", "unknown")
+        assert result["status"] == "unknown" or said[f"text {id}"] == 1, result
+    assert "unknown" in statuses(results.values())
