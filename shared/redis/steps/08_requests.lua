@@ -39,7 +39,7 @@ end
 
 local function request_end(c, entry, id, op, reply)
     reply.id = id
-    reply.op = op
+    reply.op = shown(op)
     local text = cjson.encode(reply)
     if entry ~= '' then
         request_reply(c, entry, id, text)
