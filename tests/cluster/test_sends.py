@@ -286,6 +286,28 @@ def test_the_same_id_twice_is_said_once(bare):
     assert {r["status"] for r in senders.results() if r["id"] == "same"} == {"sent"}
 
 
+def test_of_two_nodes_that_hear_a_send_only_the_serving_one_enters_it(bare):
+    senders = Senders(bare, "alice", nodes=2, max_shard_count=1)
+    serving = bare.shards()[bare.channels()["alice"]]["node"]
+    former = "n1" if serving == "n2" else "n2"
+
+    def heard_by(node, text):
+        """As the node does when it hears the text on the topic."""
+        fields = ["alice", "", text, "", "", "", "", "0"]
+        return senders.redis.fcall(
+            "shoal1_send_accept", 1, f"shoal:{{{bare.name}}}", node, bare.incarnation(node), *fields
+        )[0]
+
+    # Its sender has moved away from one node, which has not heard of it; the other does not listen yet:
+    assert heard_by(former, "still its own") == "accepted"
+    # Both listen:
+    bare.subscribe(bare.topic("send:alice"))
+    assert heard_by(former, "twice") == "elsewhere"
+    assert heard_by(serving, "twice") == "accepted"
+    wait_until(lambda: senders.redis.xlen(bare.key("outbox")) == 0, 10, "both are said")
+    assert sorted(m["text"] for m in senders.received("alice")) == ["still its own", "twice"]
+
+
 def test_a_flood_of_sends_keeps_twitchs_limits_and_each_has_one_result(bare):
     names = [f"room{i}" for i in range(10)]
     senders = Senders(

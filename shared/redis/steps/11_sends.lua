@@ -1,7 +1,16 @@
 -- Sends: from the outbox to the connection: accepted, claimed, done.
 
+-- The shard that says what goes to `channel`, or nil while there is none.
+local function sender_of(c, channel)
+    local shard = call('HGET', key(c, 'channels'), channel)
+    if shard and shard ~= '' then
+        return call('HGET', key(c, 'shard', shard), 'sender')
+    end
+    return call('HGET', key(c, 'senders'), setting(c, 'user'))
+end
+
 -- send_accept: node incarnation channel id text reply_to user ttl_ms by as_command(0/1)
--- A send heard on the topic becomes an outbox entry: "accepted", entry
+-- A send heard on the topic becomes an outbox entry: "accepted", entry | "elsewhere"
 local function send_accept(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -13,6 +22,13 @@ local function send_accept(keys, a)
     local lost = node_check(c, a[1], a[2])
     if lost then
         return lost
+    end
+    -- While a channel's sender moves to another node, both may hear the topic: the one that serves it
+    -- now enters the send. As long as that one does not listen yet, the former one still does.
+    local sender = sender_of(c, a[3])
+    local serving = sender and call('HGET', key(c, 'shard', sender), 'node')
+    if serving ~= a[1] and call('PUBSUB', 'NUMSUB', c.topic .. 'send:' .. a[3])[2] > 1 then
+        return {'elsewhere'}
     end
     local fields = {'channel', a[3], 'text', a[5]}
     for i, name in pairs({[4] = 'id', [6] = 'reply_to', [7] = 'user', [8] = 'ttl_ms', [9] = 'by',
@@ -52,15 +68,6 @@ local function send_refused(c, send)
         return 'anonymous', 'The cluster reads anonymously; sending needs a user with a token.'
     end
     return nil
-end
-
--- The shard that says what goes to `channel`, or nil while there is none.
-local function sender_of(c, channel)
-    local shard = call('HGET', key(c, 'channels'), channel)
-    if shard and shard ~= '' then
-        return call('HGET', key(c, 'shard', shard), 'sender')
-    end
-    return call('HGET', key(c, 'senders'), setting(c, 'user'))
 end
 
 -- A claimer that is alive and yet silent for so long will never say: the send gets its result, and the
