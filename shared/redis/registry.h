@@ -235,8 +235,8 @@ struct registry_send {
     struct slice by;
     bool as_command;
 };
-/* "accepted" ENTRY, or "elsewhere": another node serves the channel now and hears its topic too. With an id a call repeated in doubt is said once all the same; without one it may be
- * said twice. */
+/* "accepted" ENTRY, or "elsewhere": another node serves the channel now and hears its topic too. With an
+ * id a call repeated in doubt is said once all the same; without one it may be said twice. */
 MUST_USE int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
                                   const struct registry_send *send, registry_word_cb cb, void *ctx);
 
