@@ -17,8 +17,14 @@ local function context(keys)
     }
 end
 
-local function key(c, ...)
-    return c.tag .. ':' .. table.concat({...}, ':')
+-- Called a dozen times in each step: without a table for its arguments.
+local function key(c, kind, name, part)
+    if part then
+        return c.tag .. ':' .. kind .. ':' .. name .. ':' .. part
+    elseif name then
+        return c.tag .. ':' .. kind .. ':' .. name
+    end
+    return c.tag .. ':' .. kind
 end
 
 -- Publish an event and keep it in the log. `fields` is a flat list: name, value, ...
@@ -51,11 +57,13 @@ local function shards_changed(c)
     call('HINCRBY', key(c, 'clock'), 'shards', 1)
 end
 
--- The node must look at this shard: `role` is "shards" (holds it) or "serves" (sends for it).
+-- The node must look at this shard: `role` is "shards" (holds it) or "serves" (sends for it). The node's
+-- new revision.
 local function touch(c, node, role, shard)
     local rev = call('HINCRBY', key(c, 'node', node), 'rev', 1)
     call('ZADD', key(c, 'node', node, role), rev, shard)
     c.dirty[node] = true
+    return rev
 end
 
 local function untouch(c, node, role, shard)

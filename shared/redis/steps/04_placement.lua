@@ -5,12 +5,16 @@ local function shard_touched(c, shard)
     local sk = key(c, 'shard', shard)
     local fields = call('HMGET', sk, 'node', 'sender')
     call('HINCRBY', sk, 'rev', 1)
-    if fields[1] and fields[1] ~= '' then
-        touch(c, fields[1], 'shards', shard)
-    end
-    local sender_node = fields[1]
+    local node, sender_node = fields[1], fields[1]
     if fields[2] ~= shard then
         sender_node = fields[2] and call('HGET', key(c, 'shard', fields[2]), 'node')
+    end
+    if node and node ~= '' then
+        local rev = touch(c, node, 'shards', shard)
+        if sender_node == node then -- nearly always: one revision tells both
+            call('ZADD', key(c, 'node', node, 'serves'), rev, shard)
+            return
+        end
     end
     if sender_node and sender_node ~= '' then
         touch(c, sender_node, 'serves', shard)

@@ -89,7 +89,7 @@ local function message_slot(c, user, channel)
     local plain = key(c, 'budget', user, 'message')
     local plain_most = limit(c, 'message_limit')
     local gap = limit(c, 'channel_message_ms')
-    local last_key = key(c, 'budget', user, 'channel', channel)
+    local last_key = key(c, 'budget', user, 'channel') .. ':' .. channel
     if not moderator then
         at = math.max(at, slot_peek(c, plain, plain_most, window))
         if gap ~= math.huge then
