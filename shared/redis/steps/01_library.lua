@@ -27,7 +27,7 @@
 --   claims               hash  channel -> the claimed outbox entry, one at a time
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
-local REVISION = 8   -- grows with every change here: a program loads its library over an older one
+local REVISION = 9   -- grows with every change here: a program loads its library over an older one
 local REPLY_SECONDS = 3600
 local RESULT_SECONDS = 86400
 local LOG_ENTRIES = 10000
@@ -42,10 +42,8 @@ local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been
 local ERR_NO_ROOM = 'No node has room for another shard.'
 local ERR_NOT_A_CHANNEL = 'Not a channel name: 1 to 25 of a-z, 0-9 and _.'
 
--- redis.call does not exist yet while the library is being loaded.
-local function call(...)
-    return redis.call(...)
-end
+-- redis.call, which does not exist yet while the library is being loaded: set when a step begins.
+local call
 
 local function badarg(text)
     return redis.error_reply('BADARG ' .. text)

@@ -2,16 +2,19 @@
 
 -- The cluster as one step sees it: key and topic names, and Redis's time in ms.
 local function context(keys)
+    call = redis.call
     local tag = keys[1]
     local name = tag and string.match(tag, '^shoal:{([a-z0-9_-]+)}$')
     if not name then
         return nil, badarg('KEYS[1] must be shoal:{CLUSTER}')
     end
     local time = call('TIME')
+    local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
     return {
         tag = tag,
         topic = 'shoal:' .. name .. ':',
-        now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000),
+        now = now,
+        stamp = string.format('%d', now), -- the same as text, for what is written often
         dirty = {},   -- nodes that must look
         no_node = {}, -- users that no node has room for, as found in this step
     }
@@ -57,13 +60,31 @@ local function shards_changed(c)
     call('HINCRBY', key(c, 'clock'), 'shards', 1)
 end
 
--- The node must look at this shard: `role` is "shards" (holds it) or "serves" (sends for it). The node's
--- new revision.
+-- The node must look at this shard: `role` is "shards" (holds it) or "serves" (sends for it).
 local function touch(c, node, role, shard)
     local rev = call('HINCRBY', key(c, 'node', node), 'rev', 1)
     call('ZADD', key(c, 'node', node, role), rev, shard)
     c.dirty[node] = true
-    return rev
+end
+
+-- The same for many shards at once: `touched` is node -> role -> list of shards.
+local function touch_all(c, touched)
+    for node, roles in pairs(touched) do
+        local nk = key(c, 'node', node)
+        local rev = call('HINCRBY', nk, 'rev', #roles.shards + #roles.serves)
+        for role, shards in pairs(roles) do
+            local scored = {}
+            for _, shard in ipairs(shards) do
+                scored[#scored + 1] = rev
+                scored[#scored + 1] = shard
+                rev = rev - 1
+            end
+            if #scored > 0 then
+                call('ZADD', nk .. ':' .. role, unpack(scored))
+            end
+        end
+        c.dirty[node] = true
+    end
 end
 
 local function untouch(c, node, role, shard)

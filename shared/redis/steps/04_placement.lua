@@ -1,24 +1,59 @@
 -- Placement: shard -> node, and the sender of each shard.
 
--- The shard's node and the one that sends for it must look: its channels changed.
-local function shard_touched(c, shard)
-    local sk = key(c, 'shard', shard)
-    local fields = call('HMGET', sk, 'node', 'sender')
-    call('HINCRBY', sk, 'rev', 1)
-    local node, sender_node = fields[1], fields[1]
-    if fields[2] ~= shard then
-        sender_node = fields[2] and call('HGET', key(c, 'shard', fields[2]), 'node')
+local function touched_add(touched, node, role, shard)
+    local roles = touched[node]
+    if not roles then
+        roles = {shards = {}, serves = {}}
+        touched[node] = roles
     end
-    if node and node ~= '' then
-        local rev = touch(c, node, 'shards', shard)
-        if sender_node == node then -- nearly always: one revision tells both
-            call('ZADD', key(c, 'node', node, 'serves'), rev, shard)
-            return
+    table.insert(roles[role], shard)
+end
+
+-- Channels of shards came or went: `changes` is shard -> by how many. Keeps every count and every
+-- index that depends on one, and makes the nodes look that hold the shards or send for them.
+local function count_channels(c, changes)
+    local loads, opens, idle, busy, touched = {}, {}, {}, {}, {}
+    for shard, change in pairs(changes) do
+        local sk = c.tag .. ':shard:' .. shard
+        local s = call('HMGET', sk, 'channels', 'rev', 'node', 'sender', 'user', 'closes_idle')
+        local count = tonumber(s[1]) + change
+        call('HSET', sk, 'channels', count, 'rev', tonumber(s[2]) + 1)
+        local open = opens[s[5]]
+        if not open then
+            open = {}
+            opens[s[5]] = open
+        end
+        loads[#loads + 1], loads[#loads + 2] = count, shard
+        open[#open + 1], open[#open + 2] = count, shard
+        if s[6] == '1' and count == 0 then
+            idle[#idle + 1], idle[#idle + 2] = c.stamp, shard
+        elseif s[6] == '1' and count == change then
+            busy[#busy + 1] = shard
+        end
+        if s[3] ~= '' then
+            touched_add(touched, s[3], 'shards', shard)
+        end
+        local sender_node = s[3]
+        if s[4] ~= shard then
+            sender_node = call('HGET', c.tag .. ':shard:' .. s[4], 'node')
+        end
+        if sender_node and sender_node ~= '' then
+            touched_add(touched, sender_node, 'serves', shard)
         end
     end
-    if sender_node and sender_node ~= '' then
-        touch(c, sender_node, 'serves', shard)
+    if #loads > 0 then
+        call('ZADD', key(c, 'load'), unpack(loads))
     end
+    for user, open in pairs(opens) do
+        call('ZADD', key(c, 'open', user), unpack(open))
+    end
+    if #idle > 0 then
+        call('ZADD', key(c, 'idle'), unpack(idle))
+    end
+    if #busy > 0 then
+        call('ZREM', key(c, 'idle'), unpack(busy))
+    end
+    touch_all(c, touched)
 end
 
 -- The live node with the most free capacity that can log in as `user`.

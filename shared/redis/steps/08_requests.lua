@@ -161,38 +161,30 @@ end
 
 -- Write what was planned.
 local function plan_apply(c, plan)
-    local pairs_of = {}
-    local rooms = {}
+    local pairs_of, rooms, changes, placed = {}, {}, {}, {}
     for shard, channels in pairs(plan.by_shard) do
-        local sk = key(c, 'shard', shard)
-        call('SADD', sk .. ':channels', unpack(channels))
-        local count = call('HINCRBY', sk, 'channels', #channels)
-        call('ZADD', key(c, 'load'), count, shard)
-        call('ZADD', key(c, 'open', plan.user), count, shard)
-        call('ZREM', key(c, 'idle'), shard)
+        call('SADD', c.tag .. ':shard:' .. shard .. ':channels', unpack(channels))
+        changes[shard] = #channels
         for _, channel in ipairs(channels) do
-            pairs_of[#pairs_of + 1] = channel
-            pairs_of[#pairs_of + 1] = shard
+            pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = channel, shard
             if channel ~= plan.user then
                 rooms[#rooms + 1] = channel
             end
-            local ck = key(c, 'channel', channel)
-            call('HSET', ck, 'state', 'assigned', 'since', c.now)
+            local ck = c.tag .. ':channel:' .. channel
+            call('HSET', ck, 'state', 'assigned', 'since', c.stamp)
             if plan.waited[channel] then
                 call('HDEL', ck, 'reason', 'next_try')
-                call('SREM', key(c, 'waiting'), channel)
+                placed[#placed + 1] = channel
             end
         end
-        shard_touched(c, shard)
     end
     for channel, why in pairs(plan.waiting) do
         local ck = key(c, 'channel', channel)
         call('HSET', ck, 'state', 'waiting', 'reason', why)
         if not plan.waited[channel] then
-            call('HSET', ck, 'since', c.now)
+            call('HSET', ck, 'since', c.stamp)
             call('SADD', key(c, 'waiting'), channel)
-            pairs_of[#pairs_of + 1] = channel
-            pairs_of[#pairs_of + 1] = ''
+            pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = channel, ''
         end
     end
     if #pairs_of > 0 then
@@ -201,6 +193,10 @@ local function plan_apply(c, plan)
     if #rooms > 0 then
         call('SADD', key(c, 'rooms', plan.user), unpack(rooms))
     end
+    if #placed > 0 then
+        call('SREM', key(c, 'waiting'), unpack(placed))
+    end
+    count_channels(c, changes)
 end
 
 -- Of channels as people wrote them, those that are channels: their logins, each once; the others go
@@ -294,21 +290,6 @@ local function assign(keys, a)
     return request_end(c, entry, id, 'join', reply)
 end
 
--- Channels leave their shard; some may be left idle.
-local function take_from_shard(c, shard, channels)
-    local sk = key(c, 'shard', shard)
-    local fields = call('HMGET', sk, 'user', 'closes_idle')
-    call('SREM', key(c, 'rooms', fields[1]), unpack(channels))
-    call('SREM', sk .. ':channels', unpack(channels))
-    local count = call('HINCRBY', sk, 'channels', -#channels)
-    call('ZADD', key(c, 'load'), count, shard)
-    call('ZADD', key(c, 'open', fields[1]), count, shard)
-    if count == 0 and fields[2] == '1' then
-        call('ZADD', key(c, 'idle'), c.now, shard)
-    end
-    shard_touched(c, shard)
-end
-
 -- The channels are wanted no more. Those that were not are refused.
 local function part(c, names, refused)
     local by_shard, parted = {}, {}
@@ -332,9 +313,14 @@ local function part(c, names, refused)
     if #parted > 0 then
         call('HDEL', key(c, 'channels'), unpack(parted))
     end
+    local changes = {}
     for shard, channels in pairs(by_shard) do
-        take_from_shard(c, shard, channels)
+        local sk = key(c, 'shard', shard)
+        call('SREM', sk .. ':channels', unpack(channels))
+        call('SREM', key(c, 'rooms', call('HGET', sk, 'user')), unpack(channels))
+        changes[shard] = -#channels
     end
+    count_channels(c, changes)
     return parted
 end
 
