@@ -205,7 +205,7 @@ static void random_clusters_are_always_served_by_ready_shards_of_their_user(void
     unsigned seed = 20240131;
     for (int round = 0; round < 2000; round++) {
         struct fixture f = {0};
-        char names[24][8];
+        char names[24][24];
         size_t n = 1 + (size_t)rand_r(&seed) % 24;
         size_t nready[2] = {0};
         for (size_t i = 0; i < n; i++) {
