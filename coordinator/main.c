@@ -67,11 +67,6 @@ static const struct option_spec specs[] = {
     {0},
 };
 
-/* Keys of the other programs, which may share the configuration file. */
-static const char *const known_elsewhere[] = {
-    "node_id",      "twitch_url",    "twitch_tls_ca", "shard_capacity", "tokens",
-    "buffer_bytes", "drain_timeout", "json",          "timeout",        NULL};
-
 static const struct options_program program = {
     .name = PROGRAM,
     .purpose = "Decides which shard of a Shoal cluster holds which channel.",
@@ -79,7 +74,7 @@ static const struct options_program program = {
     .epilogue =
         "Start two or more on different hosts: one leads, the others take over when it dies.",
     .specs = specs,
-    .known_elsewhere = known_elsewhere,
+    .shares_file = true,
 };
 
 /* Ending ------------------------------------------------------------------------------------------ */

@@ -58,8 +58,6 @@ static const struct option_spec specs[] = {
     {0},
 };
 
-static const char *const elsewhere[] = {"initial_channels", "set", "id", "json", "timeout", NULL};
-
 static const struct options_program program = {
     .name = "shoal-node",
     .purpose = "Hosts Twitch chat connections and fans their lines out through Redis.",
@@ -68,7 +66,7 @@ static const struct options_program program = {
         "Signals: SIGTERM leaves in order, a second one at once; SIGHUP reads the tokens again.\n"
         "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 Redis out of reach.\n",
     .specs = specs,
-    .known_elsewhere = elsewhere,
+    .shares_file = true,
 };
 
 struct app {

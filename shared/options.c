@@ -252,16 +252,6 @@ static void read_environment(struct options *o, struct request *request)
     }
 }
 
-static bool known_elsewhere(const struct options_program *program, const char *key)
-{
-    for (const char *const *at = program->known_elsewhere; at && *at; at++) {
-        if (strcmp(*at, key) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Where a file's pairs go. `lines` remembers where each key stood, to tell a second one. */
 struct file_reading {
     struct options *o;
@@ -291,7 +281,7 @@ static int on_file_pair(void *ctx, const char *key, const char *text, size_t lin
         }
         return 0;
     }
-    if (known_elsewhere(o->program, key)) {
+    if (option_key_is_shared(key)) {
         return 0;
     }
     char hint[NAME_MAX_LEN + 32];
@@ -363,6 +353,19 @@ static enum options_outcome answer(const struct options *o, const struct request
     return OPTIONS_DONE;
 }
 
+/* How many options the table holds, after a look at their names. */
+static size_t spec_count(const struct options_program *program)
+{
+    size_t n = 0;
+    for (const char *name; (name = program->specs[n].name) != NULL; n++) {
+        char key[NAME_MAX_LEN];
+        BUG_ON(strlen(name) + sizeof("SHOAL_") > NAME_MAX_LEN);
+        option_key(name, key, sizeof(key));
+        BUG_ON(program->shares_file && !option_key_is_shared(key));
+    }
+    return n;
+}
+
 enum options_outcome options_parse(const struct options_program *program, int argc, char **argv,
                                    struct options **out, struct err *err)
 {
@@ -371,10 +374,7 @@ enum options_outcome options_parse(const struct options_program *program, int ar
     enum options_outcome outcome = OPTIONS_ERROR;
     *out = NULL;
     o->program = program;
-    while (program->specs[o->spec_count].name) {
-        BUG_ON(strlen(program->specs[o->spec_count].name) + sizeof("SHOAL_") > NAME_MAX_LEN);
-        o->spec_count++;
-    }
+    o->spec_count = spec_count(program);
     o->values = xcalloc(o->spec_count, sizeof(*o->values));
 
     if (read_flags(o, argc, argv, &request, err) < 0) {

@@ -4,7 +4,7 @@
  * --config (default /etc/shoal/shoal.conf, if it is there) mean the same. The command line wins
  * over the environment, the environment over the file, the file over the default. The file is read
  * by inih (`key = value`, `;` and `#` comments); several programs may share one file, so a key that
- * belongs to another Shoal program is passed over (see `known_elsewhere`), any other is an error.
+ * belongs to another Shoal program (options_keys.c lists them all) is passed over, any other is an error.
  *
  * A variable that is set but empty counts as not given; SHOAL_* variables of other programs are
  * ignored. `--config=` reads no file; SHOAL_CONFIG names one as --config does. In the file, an
@@ -54,10 +54,10 @@ struct options_program {
     const char *purpose; /* one sentence */
     const char
         *usage; /* what follows the options in the usage line, e.g. "COMMAND [ARG...]" or "" */
-    const char *epilogue;               /* more text for --help, or NULL */
-    const struct option_spec *specs;    /* closed by an entry without name */
-    const char *const *known_elsewhere; /* file keys of other programs, closed by NULL; or NULL */
-    bool takes_arguments;               /* false: any non-option argument is an error */
+    const char *epilogue;            /* more text for --help, or NULL */
+    const struct option_spec *specs; /* closed by an entry without name */
+    bool shares_file;                /* its keys must be in options_keys.c: a bug otherwise */
+    bool takes_arguments;            /* false: any non-option argument is an error */
 };
 
 struct options;

@@ -38,6 +38,11 @@ MUST_USE int options_file_parse(struct slice content, const char *path, options_
 MUST_USE int options_file_read(const char *path, bool may_lack, options_pair_cb *on_pair, void *ctx,
                                struct err *err);
 
+/* options_keys.c */
+
+/* Is it a key of one of the programs that share the configuration file? */
+bool option_key_is_shared(const char *key);
+
 /* options_value.c */
 
 /* Turn the text into a number by the option's type (0 for strings), within its bounds, and run its

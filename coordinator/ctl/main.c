@@ -48,12 +48,6 @@ static const struct option_spec specs[] = {
 
 static const char *const own_options[] = {"no-wait", "reply-to", "ttl", "command", "raw"};
 
-/* Keys of the daemons, which may share our file. */
-static const char *const known_elsewhere[] = {
-    "node_id",       "twitch_url",       "twitch_tls_ca", "tokens",     "shard_capacity",
-    "buffer_bytes",  "http_listen",      "log_level",     "log_format", "coordinator_id",
-    "drain_timeout", "initial_channels", "shard_manager", "set",        NULL};
-
 static char *command_list(void)
 {
     size_t size = 4096;
@@ -205,7 +199,7 @@ int main(int argc, char **argv)
         .usage = "COMMAND [ARG...]",
         .epilogue = epilogue,
         .specs = specs,
-        .known_elsewhere = known_elsewhere,
+        .shares_file = true,
         .takes_arguments = true,
     };
     struct options *options = NULL;

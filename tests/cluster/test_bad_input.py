@@ -15,7 +15,7 @@ import uuid
 
 import pytest
 
-from shoal import COORDINATOR, CTL, NODE, TOKEN, USER, wait_until
+from shoal import COORDINATOR, CTL, NODE, ROOT, TOKEN, USER, wait_until
 
 SECRET = "hunter2hunter2"
 PROGRAMS = {"node": [NODE], "coordinator": [COORDINATOR], "ctl": [CTL, "status"]}
@@ -167,6 +167,27 @@ def test_check_and_print_config_run_nothing_and_mask_secrets(program, tmp_path):
     (tmp_path / "again.conf").write_text(printed.stdout.replace("(secret)", SECRET))
     again = run(PROGRAMS[program] + ["--config", tmp_path / "again.conf", "--print-config"])
     assert again.stdout == printed.stdout, again.stderr
+
+
+def test_one_file_may_serve_all_programs(tmp_path):
+    values = {"tokens": str(tmp_path / "tokens"), "set": "lease_ms=3000", "ttl": "5s"}
+    (tmp_path / "tokens").touch(mode=0o600)
+    keys = {}
+    for argv in PROGRAMS.values():
+        for line in run(argv + ["--config=", "--print-config"]).stdout.splitlines():
+            key, _, value = line.partition(" = ")
+            if line.startswith("# "):
+                key = line.split()[1]
+                value = values.get(key, "x")
+            keys[key] = value
+    shared = tmp_path / "shared.conf"
+    shared.write_text("".join(f"{key} = {value}\n" for key, value in keys.items()))
+    for argv in PROGRAMS.values():
+        done = run(argv + ["--config", shared, "--check"])
+        assert (done.returncode, done.stderr) == (0, "")
+    # Nor is a key passed over that no program has any more.
+    source = (ROOT / "shared" / "options_keys.c").read_text()
+    assert set(re.findall(r'"(\w+)"', source)) == set(keys)
 
 
 # Redis that cannot be used ---------------------------------------------------------------------------

@@ -61,27 +61,6 @@ static const struct option_spec SPECS[] = {
     {NULL, OPTION_STRING, 0, NULL, 0, 0, NULL, NULL, NULL},
 };
 
-/* Keys of the other programs, which may share the configuration file. */
-static const char *const ELSEWHERE[] = {"redis_url",
-                                        "redis_tls_ca",
-                                        "cluster",
-                                        "node_id",
-                                        "twitch_url",
-                                        "twitch_tls_ca",
-                                        "shard_capacity",
-                                        "tokens",
-                                        "id",
-                                        "buffer_bytes",
-                                        "drain_timeout",
-                                        "connect_timeout",
-                                        "initial_channels",
-                                        "set",
-                                        "shard_manager",
-                                        "http_listen",
-                                        "json",
-                                        "timeout",
-                                        NULL};
-
 static const struct options_program PROGRAM = {
     .name = "twitch-sim",
     .purpose = "A Twitch chat server on loopback, for tests.",
@@ -90,7 +69,6 @@ static const struct options_program PROGRAM = {
         "The control port takes one command a line and answers with one JSON object a line:\n"
         "send it `help`; tests/twitch_sim/commands.h documents the commands.\n",
     .specs = SPECS,
-    .known_elsewhere = ELSEWHERE,
 };
 
 static int read_time(const struct options *o, const char *name, uint64_t *out, struct err *err)

@@ -34,13 +34,11 @@ static const struct option_spec specs[] = {
     {"api-key", OPTION_STRING, OPTION_SECRET, NULL, 0, 0, "KEY", "A secret.", NULL},
     {0},
 };
-static const char *const elsewhere[] = {"http_listen", NULL};
 static const struct options_program daemon_program = {
     .name = "shoal-test",
     .purpose = "Tests.",
     .usage = "",
     .specs = specs,
-    .known_elsewhere = elsewhere,
 };
 static const struct options_program tool_program = {
     .name = "shoaltool",
@@ -363,7 +361,7 @@ static void the_file_takes_comments_indents_and_crlf(void **state)
     memset(comment, '#', sizeof(comment));
     comment[sizeof(comment) - 1] = '\0';
     char *text = xasprintf("\xef\xbb\xbf%s\n; c\r\n   capacity = 7 ; why\r\n\tcluster=a\n"
-                           "    json = on\n\nhttp_listen = other program's\n"
+                           "    json = on\n\ntokens = other program's\n"
                            "redis_url = redis://u:p#;x@h/1\ntimeout: 2s",
                            comment);
     write_text(text);

@@ -1,0 +1,43 @@
+/* Options: the keys that a configuration file may hold, whichever program reads it.
+ *
+ * One file may serve all programs, so each passes over what only another one knows. A program that
+ * shares the file refuses to start when a key of its own table is not here, so the list is never short. */
+#include "shared/options_impl.h"
+
+#include <string.h>
+
+static const char *const shared_keys[] = {
+    "redis_url",
+    "redis_tls_ca",
+    "cluster",
+    "log_level",
+    "log_format",
+    "node_id",
+    "twitch_url",
+    "twitch_tls_ca",
+    "tokens",
+    "shard_capacity",
+    "buffer_bytes",
+    "drain_timeout",
+    "id",
+    "connect_timeout",
+    "initial_channels",
+    "set",
+    "json",
+    "timeout",
+    "no_wait",
+    "reply_to",
+    "ttl",
+    "command",
+    "raw",
+};
+
+bool option_key_is_shared(const char *key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(shared_keys); i++) {
+        if (strcmp(shared_keys[i], key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
