@@ -7,7 +7,9 @@
 #include <string.h>
 
 #define MAX_JSON_BYTES ((size_t)16 * 1024)
-#define MAX_TEXT_BYTES ((size_t)2001) /* one more than the registry takes: it answers "too long" */
+/* One more than the registry takes: it refuses them, and says why. */
+#define MAX_TEXT_BYTES ((size_t)2001)
+#define MAX_ID_BYTES   ((size_t)REGISTRY_MAX_ID + 1)
 
 static struct slice member(const cJSON *object, const char *name)
 {
@@ -79,8 +81,8 @@ void send_payload_parse(struct slice payload, struct send_payload *out)
     if (out->send.text.len > MAX_TEXT_BYTES) {
         out->send.text.len = MAX_TEXT_BYTES;
     }
-    if (out->send.id.len > REGISTRY_MAX_ID) {
-        out->send.id.len = 0;
+    if (out->send.id.len > MAX_ID_BYTES) {
+        out->send.id.len = MAX_ID_BYTES;
     }
 }
 

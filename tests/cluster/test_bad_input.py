@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 Redis out of reach.
 """
 
+import json
 import os
 import re
 import signal
@@ -491,6 +492,34 @@ def test_junk_in_the_streams_and_on_topics_is_answered_or_passed_over(cluster):
     busy(cluster, chat, "alice")
     said = cluster.sim.control.received("alice")
     assert not any("QUIT" in text or "nul" in text for text in said), said
+
+
+def test_what_is_published_is_json_whatever_bytes_were_given(cluster):
+    cluster.start_node("n1")
+    cluster.join("alice")
+    topic = cluster.topic("sent:alice")
+    told = cluster.subscribe(topic, cluster.topic("replies"), cluster.topic("events"))
+    request = {"op": "join", "id": b"caf\xe9", "channels": b"\xe9", "by": b"\xff"}
+    entry = cluster.redis.xadd(cluster.key("requests"), request)
+    assert "UTF-8" in cluster.answer(entry)["error"]
+    assert not cluster.request(b"\xff", channels="alice")["ok"]
+    for fields in (
+        {"id": b"caf\xe9", "text": "x"},
+        {"text": b"caf\xe9", "by": b"\xff"},
+        {"text": "x", "user": b"\xff"},
+    ):
+        entry = cluster.redis.xadd(cluster.key("outbox"), {"channel": "alice", **fields})
+        assert cluster.result(entry)["status"] == "rejected", fields
+    bell = cluster.topic("send:alice")
+    wait_until(lambda: cluster.redis.publish(bell, b"caf\xe9") >= 1, 10, "the topic is served")
+    cluster.redis.publish(bell, b'{"text":"caf\xe9","id":"by-topic"}')
+    cluster.redis.publish(bell, b'{"text":"x","id":"caf\xe9"}')
+    wait_until(lambda: len(told.on(topic)) == 6, 10, "each send has its result")
+    assert cluster.result("by-topic")["text"] == "text: is not UTF-8."
+    assert all(json.loads(payload.decode())["status"] == "rejected" for payload in told.on(topic))
+    for _, payload in told.messages:
+        json.loads(payload.decode())
+    assert not cluster.sim.control.received("alice")
 
 
 def test_keys_of_the_wrong_type_are_survived_until_they_are_mended(bare):

@@ -393,6 +393,19 @@ static void requests_without_an_id_do_not_share_a_reply(void **state)
     assert_string_equal(shard_of("bar"), "extended-shard-1");
 }
 
+static void a_request_whose_id_is_not_utf8_is_answered_under_its_entry(void **state)
+{
+    (void)state;
+    char entry[64];
+    snprintf(entry, sizeof(entry), "%s", request("join", "x"));
+    assert_string_equal(world_assign(&w, &me, entry, "caf\xe9", "join", "foo"), "again");
+    assert_non_null(strstr(w.rest, entry));
+    assert_non_null(strstr(w.rest, "in UTF-8; this one has not"));
+    assert_string_equal(shard_of("foo"), "");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:requests"), "0");
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:reply:caf\xe9"), "0");
+}
+
 static void an_unknown_op_is_refused_by_name(void **state)
 {
     (void)state;
@@ -480,6 +493,7 @@ int main(void)
         TEST(no_number_of_an_extended_shard_is_used_twice),
         TEST(a_request_is_answered_once),
         TEST(requests_without_an_id_do_not_share_a_reply),
+        TEST(a_request_whose_id_is_not_utf8_is_answered_under_its_entry),
         TEST(an_unknown_op_is_refused_by_name),
         TEST(a_setting_out_of_range_is_refused_with_the_range),
         TEST(an_unset_setting_has_its_default_again),

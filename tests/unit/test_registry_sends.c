@@ -299,6 +299,7 @@ static void a_send_that_can_never_be_said_is_rejected_with_the_reason(void **sta
         {"channel foo text x\ry id s", "bad_request"},
         {"channel foo text x ttl_ms soon id s", "bad_request"},
         {"channel foo text x ttl_ms 999999999999 id s", "bad_request"},
+        {"channel foo text caf\xe9 id s", "bad_request"},
         {"channel foo text x user carol id s", "unknown_user"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -310,6 +311,61 @@ static void a_send_that_can_never_be_said_is_rejected_with_the_reason(void **sta
     set("user,anonymous");
     assert_string_equal(world_claim(&w, &n1, outbox("channel foo text x id t")), "done");
     assert_string_equal(result("t", "reason"), "anonymous");
+}
+
+/* The first byte is what is looked at, the rest of it and the next character what follows. */
+static void a_text_is_utf8_or_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool valid;
+    } cases[] = {
+        {"caf\xc3\xa9", true},
+        {"\xe2\x82\xac", true},
+        {"\xed\x9f\xbf", true},
+        {"\xee\x80\x80", true},
+        {"\xf0\x9f\x98\x80x", true},
+        {"\xf4\x8f\xbf\xbf", true},
+        {"\xc3", false},
+        {"\xc3x", false},
+        {"\x80", false},
+        {"\xc0\x80", false},
+        {"\xe0\x80\x80", false},
+        {"\xed\xa0\x80", false},
+        {"\xf0\x8f\xbf\xbf", false},
+        {"\xf4\x90\x80\x80", false},
+        {"\xf5\x80\x80\x80", false},
+        {"\xc3\xa9\xe2\x82", false},
+        {"\xff", false},
+    };
+    set("channel_message_ms,off");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char fields[64];
+        snprintf(fields, sizeof(fields), "channel foo text %s", cases[i].text);
+        const char *entry = outbox(fields);
+        assert_string_equal(world_claim(&w, &n1, entry), cases[i].valid ? "claimed" : "done");
+        if (cases[i].valid) {
+            world_done(&w, &n1, entry, "sent");
+        } else {
+            assert_string_equal(result(entry, "text"), "text: is not UTF-8.");
+        }
+    }
+}
+
+static void an_id_that_cannot_be_used_is_refused_under_the_entry(void **state)
+{
+    (void)state;
+    char fields[256];
+    for (int i = 0; i < 2; i++) {
+        snprintf(fields, sizeof(fields), "channel foo text x id %0*d%s", i == 0 ? 129 : 1, 1,
+                 i == 0 ? "" : "\xff");
+        const char *entry = outbox(fields);
+        assert_string_equal(world_claim(&w, &n1, entry), "done");
+        assert_string_equal(result(entry, "reason"), "bad_request");
+        assert_string_equal(result(entry, "text"),
+                            "id: has at most 128 bytes, in UTF-8; this one has not.");
+    }
 }
 
 static void a_send_is_claimed_where_its_sender_is(void **state)
@@ -329,6 +385,31 @@ static void a_send_is_claimed_where_its_sender_is(void **state)
     /* What nobody joined goes to the default sender. */
     assert_string_equal(world_claim(&w, &n1, outbox("channel elsewhere text hello")), "claimed");
     assert_string_equal(w.claim_shard, "main-shard");
+}
+
+static void json_is_utf8_whatever_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host;
+        const char *shown;
+    } cases[] = {
+        {"h", "\"host\":\"h\""},
+        {"caf\xc3\xa9", "\"host\":\"caf\xc3\xa9\""},
+        {"\xe9", "\"host\":\"\xef\xbf\xbd\""},
+        {"\xe2\x82x\xff\xe2\x82\xac",
+         "\"host\":\"\xef\xbf\xbd\xef\xbf\xbdx\xef\xbf\xbd\xe2\x82\xac\""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        size_t link = n1.link_id + i;
+        world_ask(&w, "FCALL shoal1_register 1 shoal:{t} n1 new%zu %zu run %s 1 v 10 bot %zu", i,
+                  link + 1, cases[i].host, link);
+        const char *log = world_eval(
+            &w, "return redis.call('XREVRANGE', KEYS[1] .. ':log', '+', '-')[1][2][2]", "");
+        if (strstr(log, cases[i].shown) == NULL) {
+            fail_msg("%s lacks %s", log, cases[i].shown);
+        }
+    }
 }
 
 static void messages_keep_to_their_budgets(void **state)
@@ -438,6 +519,9 @@ int main(void)
         SENDING(a_claim_nobody_finishes_is_given_up),
         SENDING(a_send_too_old_expires),
         SENDING(a_send_that_can_never_be_said_is_rejected_with_the_reason),
+        SENDING(a_text_is_utf8_or_refused),
+        SENDING(an_id_that_cannot_be_used_is_refused_under_the_entry),
+        SENDING(json_is_utf8_whatever_is_told),
         SENDING(a_send_is_claimed_where_its_sender_is),
         SENDING(messages_keep_to_their_budgets),
         SENDING(a_send_heard_on_the_topic_becomes_an_entry),

@@ -92,7 +92,7 @@ static void a_text_is_cut_where_the_registry_calls_it_too_long(void **state)
     free(huge);
 }
 
-static void an_id_that_is_too_long_is_none(void **state)
+static void an_id_is_cut_where_the_registry_calls_it_too_long(void **state)
 {
     struct send_payload p;
     char payload[512];
@@ -100,7 +100,7 @@ static void an_id_that_is_too_long_is_none(void **state)
     (void)state;
     snprintf(payload, sizeof(payload), "{\"text\":\"x\",\"id\":\"%0200d\"}", 1);
     send_payload_parse(slice_of(payload), &p);
-    assert_int_equal(p.send.id.len, 0);
+    assert_int_equal(p.send.id.len, REGISTRY_MAX_ID + 1);
     assert_true(slice_is(p.send.text, "x"));
     send_payload_finish(&p);
 }
@@ -112,7 +112,7 @@ int main(void)
         cmocka_unit_test(an_object_with_a_text_is_a_send_with_its_fields),
         cmocka_unit_test(strange_ttls_stay_numbers_the_registry_can_refuse),
         cmocka_unit_test(a_text_is_cut_where_the_registry_calls_it_too_long),
-        cmocka_unit_test(an_id_that_is_too_long_is_none),
+        cmocka_unit_test(an_id_is_cut_where_the_registry_calls_it_too_long),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

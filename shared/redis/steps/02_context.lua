@@ -30,13 +30,62 @@ local function key(c, kind, name, part)
     return c.tag .. ':' .. kind
 end
 
+-- The forms of a character of several bytes in UTF-8.
+local UTF8_FORMS = {
+    '^[\194-\223][\128-\191]',
+    '^[\225-\236\238\239][\128-\191][\128-\191]',
+    '^\224[\160-\191][\128-\191]',
+    '^\237[\128-\159][\128-\191]', -- no surrogates
+    '^\240[\144-\191][\128-\191][\128-\191]',
+    '^[\241-\243][\128-\191][\128-\191][\128-\191]',
+    '^\244[\128-\143][\128-\191][\128-\191]',
+}
+
+-- Where, from `start` on, the first byte is that is not UTF-8; nil where all is.
+local function not_utf8(text, start)
+    local at = string.find(text, '[\128-\255]', start)
+    while at do
+        local last
+        for _, form in ipairs(UTF8_FORMS) do
+            last = last or select(2, string.find(text, form, at))
+        end
+        if not last then
+            return at
+        end
+        at = string.find(text, '[\128-\255]', last + 1)
+    end
+    return nil
+end
+
+-- The table as JSON. cjson copies bytes as they are: those that are not UTF-8 become U+FFFD.
+local function to_json(object)
+    local text = cjson.encode(object)
+    local bad = not_utf8(text, 1)
+    if not bad then
+        return text
+    end
+    local parts, start = {}, 1
+    while bad do
+        parts[#parts + 1] = string.sub(text, start, bad - 1)
+        start = bad + 1
+        bad = not_utf8(text, start)
+    end
+    parts[#parts + 1] = string.sub(text, start)
+    return table.concat(parts, '\239\191\189')
+end
+
+-- Can a request or a send be known by this id, which was given with it?
+local function usable_id(id)
+    return #id <= MAX_ID and not not_utf8(id, 1)
+end
+
 -- Publish an event and keep it in the log. `fields` is a flat list: name, value, ...
 local function event(c, name, fields)
     local object = {event = name, at = c.now}
     for i = 1, #fields, 2 do
         object[fields[i]] = fields[i + 1]
     end
-    local text = cjson.encode(object)
+    local text = to_json(object)
     call('XADD', key(c, 'log'), 'MAXLEN', '~', LOG_ENTRIES, '*', 'event', text)
     call('PUBLISH', c.topic .. 'events', text)
 end

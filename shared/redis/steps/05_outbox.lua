@@ -13,7 +13,9 @@ local function outbox_entry(c, entry)
     for i = 1, #found[2], 2 do
         fields[found[2][i]] = found[2][i + 1]
     end
-    if not fields.id or fields.id == '' or #fields.id > MAX_ID then
+    local given = fields.id or ''
+    fields.id_refused = not usable_id(given)
+    if given == '' or fields.id_refused then
         fields.id = entry
     end
     fields.channel = channel_name(fields.channel or '') or ''
@@ -21,7 +23,7 @@ local function outbox_entry(c, entry)
 end
 
 local function publish_result(c, channel, result)
-    call('PUBLISH', c.topic .. 'sent:' .. channel, cjson.encode(result))
+    call('PUBLISH', c.topic .. 'sent:' .. channel, to_json(result))
 end
 
 -- The one result of a send: kept, published, the entry gone and its claim with it.

@@ -2,7 +2,7 @@
 
 -- What a request is answered under: its own id, or its entry where it has none that can be used.
 local function request_id(entry, id)
-    if id == '' or #id > MAX_ID then
+    if id == '' or not usable_id(id) then
         return entry
     end
     return id
@@ -29,9 +29,9 @@ local function request_begin(c, entry, id, given)
     if reply then
         call('XDEL', key(c, 'requests'), entry)
         call('PUBLISH', c.topic .. 'replies', reply)
-    elseif #given > MAX_ID then
-        reply = cjson.encode({ok = false, id = id, error = 'The id of a request has at most ' ..
-            MAX_ID .. ' bytes; this one was longer, so the reply is under its entry.'})
+    elseif not usable_id(given) then
+        reply = to_json({ok = false, id = id, error = 'The id of a request has at most ' .. MAX_ID ..
+            ' bytes, in UTF-8; this one has not, so the reply is under its entry.'})
         request_reply(c, entry, id, reply)
     end
     return reply
@@ -40,7 +40,7 @@ end
 local function request_end(c, entry, id, op, reply)
     reply.id = id
     reply.op = shown(op)
-    local text = cjson.encode(reply)
+    local text = to_json(reply)
     if entry ~= '' then
         request_reply(c, entry, id, text)
     end

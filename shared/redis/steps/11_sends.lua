@@ -43,6 +43,9 @@ end
 
 -- What is wrong with an entry that can never be said, or nil: reason, text.
 local function send_refused(c, send)
+    if send.id_refused then
+        return 'bad_request', 'id: has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not.'
+    end
     if send.channel == '' then
         return 'bad_request', 'channel: not a channel name: 1 to 25 of a-z, 0-9 and _.'
     end
@@ -54,6 +57,9 @@ local function send_refused(c, send)
     end
     if #send.text > 2000 then
         return 'bad_request', 'text: is longer than 500 characters.'
+    end
+    if not_utf8(send.text, 1) then
+        return 'bad_request', 'text: is not UTF-8.'
     end
     if send.ttl_ms and not (string.match(send.ttl_ms, '^%d+$') and
         tonumber(send.ttl_ms) <= SETTINGS.send_ttl_ms.max) then
