@@ -4,6 +4,9 @@
  * `sent` ones, then those that wait; the last may be open. Three counters mark the borders. */
 #include "node/fanout.h"
 
+#include "shared/log.h"
+#include "shared/trouble.h"
+
 #include <string.h>
 #include <utlist.h>
 #include <uthash.h>
@@ -68,6 +71,7 @@ struct fanout {
     uint64_t dropped;
     uint64_t taken;
     struct dropping *dropping;
+    struct trouble trouble; /* with writing seq */
 };
 
 /* One transaction under way. */
@@ -364,6 +368,7 @@ static void mark_answered(struct fanout *f, struct block *b)
     }
 }
 
+/* Why nothing of the transaction was carried out; NULL: an array says that all of it was. */
 static const char *transaction_refused(const struct redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR) {
@@ -372,8 +377,29 @@ static const char *transaction_refused(const struct redisReply *reply)
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0) {
         return "the transaction was not carried out";
     }
+    return NULL;
+}
+
+/* The lines were published; was seq written with them? If not, Redis cannot tell how far it came, and what
+ * it has answered must not be sent to it again. */
+static void look_at_seq(struct fanout *f, const struct redisReply *reply)
+{
     const struct redisReply *last = reply->element[reply->elements - 1];
-    return last->type == REDIS_REPLY_ERROR ? last->str : NULL;
+    struct err err = {0};
+
+    if (last->type != REDIS_REPLY_ERROR) {
+        trouble_over(&f->trouble);
+        return;
+    }
+    while (f->blocks != NULL && f->blocks->state == BLOCK_ANSWERED) {
+        f->kept -= f->blocks->len;
+        block_give(f, f->blocks);
+    }
+    err_set(&err, ERR_REPLY, "%s", last->str);
+    if (trouble_is_news(&f->trouble, &err, mono_ms())) {
+        log_error("fanout", "fanout.seq", "key", f->seq_key, "error", err.text, "mend",
+                  "DEL the key; the node writes it again", NULL);
+    }
 }
 
 static void on_transaction(void *ctx, const struct redisReply *reply, const struct err *err)
@@ -395,6 +421,7 @@ static void on_transaction(void *ctx, const struct redisReply *reply, const stru
         return;
     }
     mark_answered(f, b);
+    look_at_seq(f, reply);
     forget_old(f);
     if (f->dropping != NULL && room_again(f)) {
         tell_gaps(f, "buffer_full"); /* a quiet channel has no next line to tell it with */

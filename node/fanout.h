@@ -10,7 +10,9 @@
  * The happy path: fanout_line puts a line into the open block, the block leaves when the loop turn
  * ends (a lone line at once) and is answered. Failure modes: the link fails or Redis refuses: the
  * link is taken anew, the registry says how far Redis came, and fanout_attach goes on behind that: no
- * line is lost or said twice; a promoted replica that is behind gets the kept blocks again. Redis is
+ * line is lost or said twice; a promoted replica that is behind gets the kept blocks again. Somebody put
+ * something else at the seq key: the lines of such a transaction are published all the same, so they are
+ * never sent again; it is logged once a minute, with the key. Redis is
  * away: lines are held up to buffer_bytes; what does not fit is dropped contiguously per channel and
  * told through on_gap, one call a channel. The node is fenced: held (fanout_hold). The lease is lost:
  * fanout_drop, counted and told in the same way.

@@ -184,6 +184,24 @@ def test_a_fanout_link_that_is_killed_again_and_again_costs_no_line(bare):
     assert not bare.events("gap")
 
 
+def test_something_else_at_the_key_of_seq_doubles_no_line_and_is_told_with_the_mend(bare):
+    rooms = Rooms(bare, names(10), lease_ms=1000)
+    key = bare.key("fan:n1")
+    node = bare.processes["n1"]
+    rooms.flood(6_000, rate=2000)
+    wait_until(lambda: len(rooms.chat.messages) > 1000, 10, "chat is on")
+
+    bare.redis.set(key, "junk")
+    # Renewals cannot say how far the fan-out came: what comes is held from the end of the lease on.
+    wait_until(lambda: "lease.fenced" in node.text(), 10, "the node is fenced")
+    bare.redis.delete(key)
+
+    assert rooms.finish() == 6_010
+    assert not bare.events("gap")
+    told = [line for line in node.text().splitlines() if "fanout.seq" in line]
+    assert len(told) == 1 and key in told[0] and "DEL" in told[0], told
+
+
 def test_a_redis_killed_and_restarted_costs_no_line(bare):
     rooms = Rooms(bare, names(10), nodes=2, channels_per_shard=5, redis=("--appendonly", "yes"))
     rooms.flood(6_000, rate=1500)

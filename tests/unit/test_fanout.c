@@ -257,6 +257,39 @@ static void a_server_that_is_behind_gets_the_kept_lines_again(void **state)
     finish(&f);
 }
 
+/* Somebody put a string at the key of seq: an EXEC that answers an array was carried out all the same. */
+static void what_was_published_without_its_seq_is_not_published_again(void **state)
+{
+    struct fixture f;
+    unsigned resets;
+
+    (void)state;
+    begin(&f, 64 << 20);
+    connect_both(&f);
+    wait_until(&f.t, f.attached == 1);
+    take_lines(&f, 0, 100, "forsen");
+    wait_until(&f.t, fanout_is_drained(f.fanout) && f.got == 100);
+    assert_int_equal(link_command(f.link, NULL, NULL, "SET " SEQ_KEY " junk"), 0);
+    take_lines(&f, 100, 200, "forsen");
+    wait_until(&f.t, f.got >= 300);
+    wait_until(&f.t, fanout_is_drained(f.fanout));
+    assert_int_equal(f.attached, 1); /* a new link would not mend it */
+
+    /* Redis does not know how far it came. */
+    resets = f.attached;
+    link_reset(f.link, "the test breaks it");
+    wait_until(&f.t, f.attached > resets);
+    take_lines(&f, 300, 1, "forsen");
+    wait_until(&f.t, f.got == 301);
+    assert_int_equal(link_command(f.link, NULL, NULL, "DEL " SEQ_KEY), 0);
+    take_lines(&f, 301, 99, "forsen");
+    wait_until(&f.t, fanout_is_drained(f.fanout) && f.got >= 400);
+
+    assert_int_equal(f.got, 400);
+    assert_false(f.out_of_order);
+    finish(&f);
+}
+
 static void nothing_leaves_without_the_lease(void **state)
 {
     struct fixture f;
@@ -336,6 +369,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_link_that_breaks_again_and_again_loses_and_doubles_nothing, start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(a_server_that_is_behind_gets_the_kept_lines_again,
+                                        start_redis, stop_redis),
+        cmocka_unit_test_setup_teardown(what_was_published_without_its_seq_is_not_published_again,
                                         start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(nothing_leaves_without_the_lease, start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_dropped_without_holes_and_told_once,
