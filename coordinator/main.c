@@ -72,7 +72,8 @@ static const struct options_program program = {
     .purpose = "Decides which shard of a Shoal cluster holds which channel.",
     .usage = "",
     .epilogue =
-        "Start two or more on different hosts: one leads, the others take over when it dies.",
+        "Start two or more on different hosts: one leads, the others take over when it dies.\n"
+        "Signals: SIGTERM stops it; SIGHUP reads the configuration again.",
     .specs = specs,
     .shares_file = true,
 };
@@ -106,6 +107,21 @@ static void on_stop(void *ctx, int times)
         log_info("coordinator", "coordinator.stopping", "id", c->id, NULL);
     }
     stop(c);
+}
+
+static void on_reload(void *ctx)
+{
+    struct coordinator *c = ctx;
+    struct options *fresh;
+    struct err err;
+    if (options_read_again(c->options, &fresh, &err) != 0) {
+        log_error("coordinator", "config.reload", "error", err.text, "kept", "everything as it was",
+                  NULL);
+        return;
+    }
+    options_go_over(&c->options, fresh, "coordinator");
+    options_set_up_log(c->options);
+    log_info("coordinator", "config.reloaded", NULL);
 }
 
 static void fail(struct coordinator *c, const struct err *why, int exit_code)
@@ -176,12 +192,7 @@ static void on_out(void *ctx)
 static int read_options(struct coordinator *c, struct err *err)
 {
     const struct options *o = c->options;
-    enum log_level level = LOG_LEVEL_INFO;
-    enum log_format format = LOG_FORMAT_TEXT;
-    bool parsed = log_level_parse(options_string(o, "log-level"), &level) &&
-                  log_format_parse(options_string(o, "log-format"), &format);
-    BUG_ON(!parsed); /* their checks let nothing else pass */
-    log_setup(level, format);
+    options_set_up_log(o);
     int failed = url_parse_redis(options_string(o, "redis-url"), &c->url, err);
     if (!failed) {
         failed = initial_channels_parse(options_string(o, "initial-channels"), &c->channels, err);
@@ -248,7 +259,7 @@ static int run(struct coordinator *c)
     url_describe(&c->url, where, sizeof(where));
     log_info("coordinator", "coordinator.started", "id", c->id, "version", SHOAL_VERSION, "cluster",
              options_string(c->options, "cluster"), "redis", where, NULL);
-    loop_init(&c->loop, on_stop, NULL, c);
+    loop_init(&c->loop, on_stop, on_reload, c);
     start(c);
     loop_run(&c->loop);
     loop_finish(&c->loop);

@@ -439,8 +439,10 @@ int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void 
 {
     struct connection *c = lws_get_opaque_user_data(wsi);
 
-    (void)user;
     switch (reason) {
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS:
+        connections_on_tls(lws_context_user(lws_get_context(wsi)), user);
+        return 0;
     case LWS_CALLBACK_CLIENT_RECEIVE:
         return c->state == CONNECTION_OPEN ? on_receive(c, in, len) : 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:

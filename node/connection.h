@@ -41,6 +41,9 @@ struct connection_callbacks {
 /* NULL with err filled where libwebsockets cannot start or the CA file cannot be read. */
 struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
                                        struct err *err);
+/* Connections to come verify their server with what is in the file now. -ERR_USAGE: it cannot be used, and
+ * nothing has changed. */
+MUST_USE int connections_trust(struct connections *pool, const char *tls_ca, struct err *err);
 /* Closes every connection without callbacks and begins to let go of the loop; run the loop until it
  * returns, then call connections_free. Not from a callback of a connection. NULL is fine. */
 void connections_destroy(struct connections *pool);

@@ -5,10 +5,9 @@
  * the callback. Names are never resolved by it, and its own timeouts only back up ours. */
 #include "node/connection_private.h"
 
+#include "shared/ca_store.h"
 #include "shared/log.h"
 
-#include <errno.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,24 +30,6 @@ static void on_lws_log(int level, const char *text)
     log_debug("connection", "lws", "text", log_slice((struct slice){text, len}), NULL);
 }
 
-/* lws would take a file that holds no certificate, and then trust nobody without saying so. */
-static int check_ca(const char *path, struct err *err)
-{
-    FILE *file = fopen(path, "re");
-    X509 *certificate;
-
-    if (file == NULL) {
-        return err_set(err, ERR_USAGE, "TLS CA file %s cannot be read: %s", path, strerror(errno));
-    }
-    certificate = PEM_read_X509(file, NULL, NULL, NULL);
-    (void)fclose(file);
-    if (certificate == NULL) {
-        return err_set(err, ERR_USAGE, "TLS CA file %s holds no PEM certificate", path);
-    }
-    X509_free(certificate);
-    return 0;
-}
-
 struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
                                        struct err *err)
 {
@@ -56,10 +37,12 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
     struct connections *pool;
     void *loops[] = {loop};
 
-    if (options->tls_ca != NULL && check_ca(options->tls_ca, err) != 0) {
+    X509_STORE *store = ca_store_load(options->tls_ca, err);
+    if (store == NULL) {
         return NULL;
     }
     pool = xcalloc(1, sizeof(*pool));
+    pool->store = store;
     pool->loop = loop;
     pool->connect_ms = options->connect_ms == 0 ? CONNECT_MS : options->connect_ms;
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
@@ -74,18 +57,16 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
     if (pool->lws == NULL) {
         (void)err_set(err, ERR_IO,
                       "libwebsockets did not start (is libwebsockets-evlib-uv installed?)");
+        X509_STORE_free(store);
         free(pool);
         return NULL;
     }
     info.vhost_name = "chat";
     info.protocols = protocols;
     info.timeout_secs = (unsigned)(pool->connect_ms / 1000) + 5; /* ours comes first */
-    if (options->tls_ca != NULL) {
-        info.client_ssl_ca_filepath = options->tls_ca;
-        info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS;
-    }
+    info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS; /* connections_on_tls gives the trust */
     pool->vhost = lws_create_vhost(pool->lws, &info);
-    if (pool->vhost == NULL) {
+    if (pool->vhost == NULL || pool->tls == NULL) {
         (void)err_set(err, ERR_IO, "libwebsockets did not start: TLS could not be set up");
         connections_destroy(pool);
         (void)uv_run(loop, UV_RUN_NOWAIT);
@@ -93,6 +74,24 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
         return NULL;
     }
     return pool;
+}
+
+void connections_on_tls(struct connections *pool, SSL_CTX *tls)
+{
+    pool->tls = tls;
+    SSL_CTX_set_cert_store(tls, pool->store);
+    pool->store = NULL;
+}
+
+int connections_trust(struct connections *pool, const char *tls_ca, struct err *err)
+{
+    X509_STORE *store = ca_store_load(tls_ca, err);
+
+    if (store == NULL) {
+        return -ERR_USAGE;
+    }
+    SSL_CTX_set_cert_store(pool->tls, store);
+    return 0;
 }
 
 void connections_destroy(struct connections *pool)
@@ -117,5 +116,6 @@ void connections_free(struct connections *pool)
     }
     BUG_ON(pool->list != NULL);
     lws_context_destroy(pool->lws);
+    X509_STORE_free(pool->store);
     free(pool);
 }

@@ -6,6 +6,7 @@
 #include "node/connection.h"
 
 #include "shared/buf.h"
+#include "shared/ca_store.h"
 #include "shared/irc/parse.h"
 #include "shared/url.h"
 
@@ -57,12 +58,16 @@ struct connections {
     uv_loop_t *loop; /* (borrowed) */
     struct lws_context *lws;
     struct lws_vhost *vhost;
+    X509_STORE *store; /* until libwebsockets has made `tls` */
+    SSL_CTX *tls;      /* (borrowed) what all TLS connections begin from */
     uint64_t connect_ms;
     size_t opened; /* counts: which address is tried first */
     struct connection *list;
     unsigned char scratch[LWS_PRE + CONNECTION_WRITE_BYTES];
 };
 
+/* libwebsockets has made its TLS context, which is not yet trusting anybody. */
+void connections_on_tls(struct connections *pool, SSL_CTX *tls);
 /* What libwebsockets calls for every event of every connection. */
 int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                         size_t len);

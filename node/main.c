@@ -42,15 +42,16 @@ static const struct option_spec specs[] = {
      "The node's name in the cluster, unique; default: the host name.", check_node_id},
     {"twitch-url", OPTION_STRING, 0, "wss://irc-ws.chat.twitch.tv:443", 0, 0, "URL",
      "Twitch chat over WebSocket; ws:// is for simulators on loopback.", check_twitch_url},
-    {"twitch-tls-ca", OPTION_STRING, 0, NULL, 0, 0, "FILE",
-     "CA certificates (PEM) to verify a wss:// server with; default: the system's.", NULL},
+    {"twitch-tls-ca", OPTION_STRING, OPTION_RELOAD, NULL, 0, 0, "FILE",
+     "CA certificates (PEM) to verify a wss:// server with; default: the system's.",
+     ca_store_check},
     {"shard-capacity", OPTION_INT, 0, "100", 1, 100000, "N", "How many shards this host can hold.",
      NULL},
-    {"tokens", OPTION_STRING, 0, NULL, 0, 0, "FILE",
+    {"tokens", OPTION_STRING, OPTION_RELOAD, NULL, 0, 0, "FILE",
      "Lines `login = token`; without it chat is read anonymously.", tokens_check},
     {"buffer-bytes", OPTION_BYTES, 0, "64m", 65536, (int64_t)64 << 30, "BYTES",
      "What may be held while Redis is away; more is dropped, counted and told as gaps.", NULL},
-    {"drain-timeout", OPTION_DURATION, 0, "30s", 0, 3600000, "TIME",
+    {"drain-timeout", OPTION_DURATION, OPTION_RELOAD, "30s", 0, 3600000, "TIME",
      "The longest an orderly leave (SIGTERM) may take.", NULL},
     {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",
      "Give up if Redis was not reached for the first time within this.", NULL},
@@ -62,15 +63,16 @@ static const struct options_program program = {
     .name = "shoal-node",
     .purpose = "Hosts Twitch chat connections and fans their lines out through Redis.",
     .usage = "",
-    .epilogue =
-        "Signals: SIGTERM leaves in order, a second one at once; SIGHUP reads the tokens again.\n"
-        "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 Redis out of reach.\n",
+    .epilogue = "Signals: SIGTERM leaves in order, a second one at once; SIGHUP reads the\n"
+                "configuration, tokens and TLS CA files again.\n"
+                "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 Redis out of reach.\n",
     .specs = specs,
     .shares_file = true,
 };
 
 struct app {
     struct loop loop;
+    struct options *options;
     struct node *node;
     struct err why;
 };
@@ -82,13 +84,6 @@ static void on_stop(void *ctx, int times)
     node_stop(app->node, times);
 }
 
-static void on_reload(void *ctx)
-{
-    struct app *app = ctx;
-
-    node_reload(app->node);
-}
-
 static void on_gone(void *ctx, const struct err *why)
 {
     struct app *app = ctx;
@@ -97,49 +92,74 @@ static void on_gone(void *ctx, const struct err *why)
     loop_close_signals(&app->loop);
 }
 
-static int run(const struct options *options, const struct url *redis, const char *id)
+static struct node_options node_options_of(const struct options *o)
 {
-    static struct app app;
-    struct node_options node = {
-        .redis = redis,
-        .redis_tls_ca = options_string(options, "redis-tls-ca"),
-        .cluster = options_string(options, "cluster"),
-        .id = id,
-        .twitch_url = options_string(options, "twitch-url"),
-        .twitch_tls_ca = options_string(options, "twitch-tls-ca"),
-        .tokens_file = options_string(options, "tokens"),
-        .capacity = (uint64_t)options_int(options, "shard-capacity"),
-        .buffer_bytes = (size_t)options_int(options, "buffer-bytes"),
-        .drain_ms = (uint64_t)options_int(options, "drain-timeout"),
-        .connect_ms = (uint64_t)options_int(options, "connect-timeout"),
-        .on_gone = on_gone,
-        .ctx = &app,
+    return (struct node_options){
+        .redis_tls_ca = options_string(o, "redis-tls-ca"),
+        .cluster = options_string(o, "cluster"),
+        .twitch_url = options_string(o, "twitch-url"),
+        .twitch_tls_ca = options_string(o, "twitch-tls-ca"),
+        .tokens_file = options_string(o, "tokens"),
+        .capacity = (uint64_t)options_int(o, "shard-capacity"),
+        .buffer_bytes = (size_t)options_int(o, "buffer-bytes"),
+        .drain_ms = (uint64_t)options_int(o, "drain-timeout"),
+        .connect_ms = (uint64_t)options_int(o, "connect-timeout"),
     };
+}
 
-    loop_init(&app.loop, on_stop, on_reload, &app);
-    app.node = node_create(&app.loop.uv, &node, &app.why);
-    if (app.node == NULL) {
-        loop_close_signals(&app.loop);
+/* All of it or nothing. */
+static void on_reload(void *ctx)
+{
+    struct app *app = ctx;
+    struct options *fresh = NULL;
+    struct err err = {0};
+    int rc = options_read_again(app->options, &fresh, &err);
+
+    if (rc == 0) {
+        struct node_options node = node_options_of(fresh);
+        rc = node_reload(app->node, &node, &err);
     }
-    loop_run(&app.loop);
-    node_free(app.node);
-    loop_run(&app.loop); /* libwebsockets lets go of the loop in two phases */
-    loop_finish(&app.loop);
-    if (app.why.code != ERR_OK) {
-        fprintf(stderr, "shoal-node: %s\n", app.why.text);
-        return err_exit_code(app.why.code);
+    if (rc != 0) {
+        options_destroy(fresh);
+        log_error("node", "config.reload", "error", err.text, "kept", "everything as it was", NULL);
+        return;
+    }
+    options_go_over(&app->options, fresh, "node");
+    options_set_up_log(app->options);
+    log_info("node", "config.reloaded", NULL);
+}
+
+static int run(struct app *app, const struct url *redis, const char *id)
+{
+    struct node_options node = node_options_of(app->options);
+
+    node.redis = redis;
+    node.id = id;
+    node.on_gone = on_gone;
+    node.ctx = app;
+    loop_init(&app->loop, on_stop, on_reload, app);
+    app->node = node_create(&app->loop.uv, &node, &app->why);
+    if (app->node == NULL) {
+        loop_close_signals(&app->loop);
+    }
+    loop_run(&app->loop);
+    node_free(app->node);
+    loop_run(&app->loop); /* libwebsockets lets go of the loop in two phases */
+    loop_finish(&app->loop);
+    if (app->why.code != ERR_OK) {
+        fprintf(stderr, "shoal-node: %s\n", app->why.text);
+        return err_exit_code(app->why.code);
     }
     return 0;
 }
 
 int main(int argc, char **argv)
 {
+    static struct app app; /* handles in it live as long as the loop */
     struct options *options;
     struct err err = {0};
     struct url redis;
     char host[65] = "";
-    enum log_level level = LOG_LEVEL_INFO;
-    enum log_format format = LOG_FORMAT_TEXT;
 
     enum options_outcome outcome = options_parse(&program, argc, argv, &options, &err);
     if (outcome == OPTIONS_DONE) {
@@ -158,13 +178,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "shoal-node: %s\n", err.text);
         return 2;
     }
-    if (log_level_parse(options_string(options, "log-level"), &level) &&
-        log_format_parse(options_string(options, "log-format"), &format)) {
-        log_setup(level, format);
-    }
-    int code = run(options, &redis, id);
+    options_set_up_log(options);
+    app.options = options;
+    int code = run(&app, &redis, id);
     explicit_bzero(&redis, sizeof(redis));
-    options_destroy(options);
+    options_destroy(app.options);
     log_flush(200);
     return code;
 }

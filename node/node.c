@@ -444,27 +444,34 @@ void node_stop(struct node *n, int times)
     timer_at(n, DRAIN_LOOK_MS);
 }
 
-void node_reload(struct node *n)
+int node_reload(struct node *n, const struct node_options *fresh, struct err *err)
 {
-    struct tokens *fresh;
-    struct err err = {0};
+    struct tokens *tokens;
 
     if (n->closing > 0 || n->state == NODE_GONE) {
-        return;
+        return 0;
     }
-    if (tokens_load(n->options.tokens_file, &fresh, &err) != 0) {
-        log_error("node", "tokens.reload", "error", err.text, "kept", "the tokens read before",
-                  NULL);
-        return;
+    int rc = tokens_load(fresh->tokens_file, &tokens, err);
+    if (rc != 0) {
+        return rc;
     }
-    lease_set_users(n->lease, tokens_users(fresh));
+    rc = connections_trust(n->pool, fresh->twitch_tls_ca, err);
+    if (rc != 0) {
+        tokens_destroy(tokens);
+        return rc;
+    }
+    n->options.tokens_file = fresh->tokens_file;
+    n->options.twitch_tls_ca = fresh->twitch_tls_ca;
+    n->options.drain_ms = fresh->drain_ms;
+    lease_set_users(n->lease, tokens_users(tokens));
     tokens_destroy(n->tokens);
-    n->tokens = fresh;
+    n->tokens = tokens;
     n->users_due = true;
     n->users_told = false;
     lease_renew_soon(n->lease);
     holder_on_tokens(n->holder);
-    log_info("node", "tokens.reloaded", "users", tokens_users(fresh), NULL);
+    log_info("node", "tokens.reloaded", "users", tokens_users(tokens), NULL);
+    return 0;
 }
 
 /* Life -------------------------------------------------------------------------------------------------------- */

@@ -50,12 +50,13 @@ struct node_options {
     void *ctx;
 };
 
-/* Start; strings are borrowed for the node's life. NULL with err filled where it cannot even begin. */
+/* Start; strings are borrowed for the node's life, or until node_reload gives others. NULL with err filled where it cannot even begin. */
 struct node *node_create(uv_loop_t *loop, const struct node_options *options, struct err *err);
 /* Leave in order (times 1) or at once (times 2 and more). on_gone follows. */
 void node_stop(struct node *n, int times);
-/* Read the tokens file again. */
-void node_reload(struct node *n);
+/* Take tokens_file, twitch_tls_ca and drain_ms of `fresh`, the files read anew; the rest of it is not looked
+ * at. On an error nothing has changed. */
+MUST_USE int node_reload(struct node *n, const struct node_options *fresh, struct err *err);
 /* After the loop has returned: frees what is left. */
 void node_free(struct node *n);
 

@@ -374,6 +374,8 @@ enum options_outcome options_parse(const struct options_program *program, int ar
     enum options_outcome outcome = OPTIONS_ERROR;
     *out = NULL;
     o->program = program;
+    o->argc = argc;
+    o->argv = argv;
     o->spec_count = spec_count(program);
     o->values = xcalloc(o->spec_count, sizeof(*o->values));
 

@@ -19,6 +19,7 @@
 #ifndef SHOAL_OPTIONS_H
 #define SHOAL_OPTIONS_H
 
+#include "shared/ca_store.h"
 #include "shared/err.h"
 
 #include <stdio.h>
@@ -34,6 +35,7 @@ enum option_type {
 enum option_flag {
     OPTION_SECRET = 1, /* --print-config shows "(secret)"; a password inside a URL is masked */
     OPTION_REPEAT = 2, /* may be given several times (strings only) */
+    OPTION_RELOAD = 4, /* may change while the program runs */
 };
 
 struct option_spec {
@@ -75,6 +77,13 @@ MUST_USE enum options_outcome options_parse(const struct options_program *progra
                                             char **argv, struct options **out, struct err *err);
 void options_destroy(struct options *o);
 
+/* Read everything again (SIGHUP), with the same command line: 0 and *fresh, or -ERR_USAGE as options_parse
+ * says it; nothing else happens. `argv` must still be as it was. */
+MUST_USE int options_read_again(const struct options *o, struct options **fresh, struct err *err);
+/* *fresh* takes the place of *o. Of options without OPTION_RELOAD the former values stay, and what was
+ * borrowed of them; where they differ, that is logged in the name of `room`. */
+void options_go_over(struct options **o, struct options *fresh, const char *room);
+
 /* The value in force; NULL where none was given and there is no default. Borrowed. A name that is
  * not in the table is a bug. */
 const char *options_string(const struct options *o, const char *name);
@@ -94,6 +103,8 @@ int options_check_redis_url(const char *value, struct err *err);
 int options_check_cluster(const char *value, struct err *err);
 int options_check_log_level(const char *value, struct err *err);
 int options_check_log_format(const char *value, struct err *err);
+/* The log as --log-level and --log-format say. */
+void options_set_up_log(const struct options *o);
 #define OPTIONS_COMMON                                                                             \
     {"redis-url",                                                                                  \
      OPTION_STRING,                                                                                \
@@ -112,7 +123,7 @@ int options_check_log_format(const char *value, struct err *err);
          0,                                                                                        \
          "FILE",                                                                                   \
          "CA certificates (PEM) to verify a rediss:// server with; default: the system's.",        \
-         NULL},                                                                                    \
+         ca_store_check},                                                                          \
     {                                                                                              \
         "cluster", OPTION_STRING, 0, "main", 0, 0, "NAME",                                         \
             "The cluster's name: 1 to 32 of a-z 0-9 _ -.", options_check_cluster                   \
@@ -120,7 +131,7 @@ int options_check_log_format(const char *value, struct err *err);
 #define OPTIONS_DAEMON                                                                             \
     {"log-level",                                                                                  \
      OPTION_STRING,                                                                                \
-     0,                                                                                            \
+     OPTION_RELOAD,                                                                                \
      "info",                                                                                       \
      0,                                                                                            \
      0,                                                                                            \
@@ -128,7 +139,7 @@ int options_check_log_format(const char *value, struct err *err);
      "error, warn, info or debug.",                                                                \
      options_check_log_level},                                                                     \
     {                                                                                              \
-        "log-format", OPTION_STRING, 0, "text", 0, 0, "FORMAT", "text or json.",                   \
+        "log-format", OPTION_STRING, OPTION_RELOAD, "text", 0, 0, "FORMAT", "text or json.",       \
             options_check_log_format                                                               \
     }
 

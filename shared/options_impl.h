@@ -19,6 +19,8 @@ struct options {
     const struct options_program *program; /* borrowed: tables are static */
     size_t spec_count;
     struct option_value *values; /* one for each spec, in the same order */
+    int argc;                    /* as given, to be read again */
+    char **argv;                 /* borrowed */
     char **args;                 /* owned */
     size_t arg_count;
     char *file; /* owned; the file that was read, or NULL */

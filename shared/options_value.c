@@ -219,6 +219,17 @@ int options_check_log_level(const char *value, struct err *err)
                : err_set(err, ERR_USAGE, "\"%.60s\" is not error, warn, info or debug", value);
 }
 
+void options_set_up_log(const struct options *o)
+{
+    enum log_level level = LOG_LEVEL_INFO;
+    enum log_format format = LOG_FORMAT_TEXT;
+    bool parsed = log_level_parse(options_string(o, "log-level"), &level) &&
+                  log_format_parse(options_string(o, "log-format"), &format);
+
+    BUG_ON(!parsed); /* their checks let nothing else pass */
+    log_setup(level, format);
+}
+
 int options_check_log_format(const char *value, struct err *err)
 {
     enum log_format format;

@@ -3,7 +3,8 @@
  * the chain and set1_host or set1_ip for the name, both before the handshake. */
 #include "shared/redis/tls.h"
 
-#include <errno.h>
+#include "shared/ca_store.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,32 +37,16 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
-static int tls_load_ca(struct tls *tls, const char *ca_file, struct err *err)
-{
-    if (ca_file == NULL) {
-        if (SSL_CTX_set_default_verify_paths(tls->context) != 1) {
-            return err_set(err, ERR_USAGE, "the system's CA certificates cannot be used: %s",
-                           tls_reason());
-        }
-        return 0;
-    }
-    if (access(ca_file, R_OK) != 0) {
-        return err_set(err, ERR_USAGE, "cannot read CA certificates from '%s': %s", ca_file,
-                       strerror(errno));
-    }
-    if (SSL_CTX_load_verify_locations(tls->context, ca_file, NULL) != 1) {
-        return err_set(err, ERR_USAGE, "cannot read CA certificates (PEM) from '%s': %s", ca_file,
-                       tls_reason());
-    }
-    return 0;
-}
-
 struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
 {
-    struct tls *tls = xcalloc(1, sizeof(*tls));
+    struct tls *tls;
+    X509_STORE *store = ca_store_load(ca_file, err);
     bool named;
 
-    ERR_clear_error();
+    if (store == NULL) {
+        return NULL;
+    }
+    tls = xcalloc(1, sizeof(*tls));
     tls->host = xstrdup(host);
     tls->context = SSL_CTX_new(TLS_client_method());
     BUG_ON(tls->context == NULL);
@@ -69,10 +54,7 @@ struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
     SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_mode(tls->context, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_options(tls->context, SSL_OP_NO_RENEGOTIATION);
-    if (tls_load_ca(tls, ca_file, err) != 0) {
-        tls_destroy(tls);
-        return NULL;
-    }
+    SSL_CTX_set_cert_store(tls->context, store);
     tls->ssl = SSL_new(tls->context);
     BUG_ON(tls->ssl == NULL);
     tls->in = BIO_new(BIO_s_mem());

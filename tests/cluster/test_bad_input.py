@@ -16,6 +16,7 @@ import uuid
 
 import pytest
 
+from certificates import Certificates
 from shoal import COORDINATOR, CTL, NODE, ROOT, TOKEN, USER, wait_until
 
 SECRET = "hunter2hunter2"
@@ -86,6 +87,8 @@ WRONG = [
     (ALL, ["--redis-url", "redis://127.0.0.1/one"], ["--redis-url", "database"]),
     (ALL, ["--redis-url", f"redis://:{SECRET}@"], ["--redis-url", "host"]),
     (ALL, ["--redis-url", ""], ["--redis-url"]),
+    (ALL, ["--redis-tls-ca", "{}/none.pem"], ["--redis-tls-ca", "none.pem", "No such file"]),
+    (ALL, ["--redis-tls-ca", "{}/twice.conf"], ["--redis-tls-ca", "twice.conf", "PEM"]),
     (ALL, ["--config", "{}/none.conf"], ["none.conf", "--config"]),
     (ALL, ["--config", "{}"], ["is a directory", "configuration file"]),
     (ALL, ["--config", "{}/no-pair.conf"], ["no-pair.conf:2", "key = value"]),
@@ -101,6 +104,7 @@ WRONG = [
     (("node", "coordinator"), ["--connect-timeout", "soon"], ["--connect-timeout", "3s"]),
     (("node",), ["--twitch-url", "https://twitch.tv"], ["--twitch-url", "wss://"]),
     (("node",), ["--twitch-url", "wss://"], ["--twitch-url", "host"]),
+    (("node",), ["--twitch-tls-ca", "{}/none.pem"], ["--twitch-tls-ca", "none.pem", "No such file"]),
     (("node",), ["--node-id", "a b"], ["--node-id", "A-Z"]),
     (("node",), ["--node-id", "a" * 65], ["--node-id", "64"]),
     (("node",), ["--shard-capacity", "0"], ["--shard-capacity", "100000"]),
@@ -171,7 +175,9 @@ def test_check_and_print_config_run_nothing_and_mask_secrets(program, tmp_path):
 
 
 def test_one_file_may_serve_all_programs(tmp_path):
-    values = {"tokens": str(tmp_path / "tokens"), "set": "lease_ms=3000", "ttl": "5s"}
+    ca = Certificates(tmp_path / "tls").ca
+    values = {"redis_tls_ca": ca, "twitch_tls_ca": ca, "tokens": tmp_path / "tokens"}
+    values |= {"set": "lease_ms=3000", "ttl": "5s"}
     (tmp_path / "tokens").touch(mode=0o600)
     keys = {}
     for argv in PROGRAMS.values():
@@ -323,7 +329,7 @@ def test_secrets_appear_nowhere(bare):
     wait_until(lambda: any(s.get("error") for s in bare.shards().values()), 10, "the login is refused")
     bare.write_tokens({USER: TOKEN + "!"})
     node.signal(signal.SIGHUP)
-    wait_until(lambda: "tokens.reload" in node.text(), 10, "the tokens are read again")
+    wait_until(lambda: "config.reload" in node.text(), 10, "the tokens are read again")
     status = bare.ctl("status")
 
     places = {"status": status.stdout + status.stderr, "published": repr(everything.messages)}

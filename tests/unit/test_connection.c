@@ -769,6 +769,31 @@ static void tls_is_verified(void **state)
     }
 }
 
+static void trust_may_change_for_the_connections_to_come(void **state)
+{
+    struct rig *r = rig_create(other_path, 3000);
+    struct err err = {0};
+
+    (void)state;
+    start_tls_server(r);
+    assert_int_equal(connections_trust(r->pool, cert_path, NULL), 0);
+    assert_int_equal(connections_trust(r->pool, "/nonexistent/ca.pem", &err), -ERR_USAGE);
+    assert_non_null(strstr(err.text, "/nonexistent/ca.pem"));
+    open_url(r, "wss", "localhost", r->port);
+    run_until(r, is_open);
+
+    /* An open connection stays; the next one is refused. */
+    assert_int_equal(connections_trust(r->pool, other_path, NULL), 0);
+    nap(r, 20);
+    assert_false(is_closed(r));
+    connection_close(r->c);
+    r->log[0] = '\0';
+    open_url(r, "wss", "localhost", r->port);
+    run_until(r, is_closed);
+    assert_non_null(strstr(r->log, "certificate"));
+    rig_destroy(r);
+}
+
 static void wrong_settings_are_refused_with_a_reason(void **state)
 {
     struct rig *r = rig_create(NULL, 0);
@@ -782,7 +807,7 @@ static void wrong_settings_are_refused_with_a_reason(void **state)
     assert_non_null(strstr(err.text, "/nonexistent/ca.pem"));
     options.tls_ca = key_path;
     assert_null(connections_create(&r->loop, &options, &err));
-    assert_non_null(strstr(err.text, "no PEM certificate"));
+    assert_non_null(strstr(err.text, "cannot read CA certificates"));
     rig_destroy(r);
 }
 
@@ -858,6 +883,7 @@ int main(void)
         cmocka_unit_test(a_closed_connection_calls_nothing_back),
         cmocka_unit_test(destroying_the_pool_takes_every_connection_along),
         cmocka_unit_test(tls_is_verified),
+        cmocka_unit_test(trust_may_change_for_the_connections_to_come),
         cmocka_unit_test(wrong_settings_are_refused_with_a_reason),
     };
 

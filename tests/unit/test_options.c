@@ -28,7 +28,7 @@ static const struct option_spec specs[] = {
     {"offset", OPTION_INT, 0, NULL, -5, 5, "N", "May be negative.", NULL},
     {"any", OPTION_INT, 0, NULL, 0, 0, "N", "No bounds.", check_even},
     {"buffer-bytes", OPTION_BYTES, 0, "64k", 1024, 1 << 30, "BYTES", "Buffer.", NULL},
-    {"timeout", OPTION_DURATION, 0, "30s", 100, 3600000, "TIME", "Wait.", NULL},
+    {"timeout", OPTION_DURATION, OPTION_RELOAD, "30s", 100, 3600000, "TIME", "Wait.", NULL},
     {"json", OPTION_BOOL, 0, "false", 0, 0, NULL, "JSON.", NULL},
     {"set", OPTION_STRING, OPTION_REPEAT, NULL, 0, 0, "KEY=VALUE", "Settings.", NULL},
     {"api-key", OPTION_STRING, OPTION_SECRET, NULL, 0, 0, "KEY", "A secret.", NULL},
@@ -99,7 +99,8 @@ static enum options_outcome parse(const struct options_program *program, const c
 {
     static char words[1024];
     static char name[] = "prog";
-    char *argv[40] = {name}, *rest = words;
+    static char *argv[40] = {name}; /* to be read again */
+    char *rest = words;
     int argc = 1;
     snprintf(words, sizeof(words), "%s", line);
     for (char *word; (word = strsep(&rest, " ")) != NULL;) {
@@ -407,13 +408,13 @@ static void a_line_that_is_too_long_is_refused_not_cut(void **state)
     (void)state;
     char line[400];
     for (int len = 190; len < 210; len++) {
-        int used = snprintf(line, sizeof(line), "redis_tls_ca = ");
+        int used = snprintf(line, sizeof(line), "api_key = ");
         memset(line + used, 'x', len - used);
         line[len] = '\0';
         write_text(line);
         if (len <= 197) {
             run("--config %");
-            assert_string_equal(options_string(opts, "redis-tls-ca"), line + used);
+            assert_string_equal(options_string(opts, "api-key"), line + used);
         } else {
             refuses(&daemon_program, "--config %", ":1: the line is longer than 197 bytes");
         }
@@ -484,6 +485,38 @@ static void the_printed_configuration_reads_back_and_hides_secrets(void **state)
     assert_true(options_bool(opts, "json"));
 }
 
+static void what_is_read_again_takes_over_where_it_may_change(void **state)
+{
+    (void)state;
+    struct options *fresh;
+    write_text("log_level = warn\ncapacity = 7\ntimeout = 5s\n");
+    run("--config % --cluster a");
+    const char *cluster = options_string(opts, "cluster");
+
+    write_text("log_level = debug\ncapacity = 8\ncluster = b\ntimeout = 6s\n");
+    assert_int_equal(options_read_again(opts, &fresh, &err), 0);
+    options_go_over(&opts, fresh, "test");
+
+    assert_string_equal(options_string(opts, "log-level"), "debug");
+    assert_int_equal(options_int(opts, "timeout"), 6000);
+    assert_int_equal(options_int(opts, "capacity"), 7);         /* is told to stay */
+    assert_ptr_equal(options_string(opts, "cluster"), cluster); /* borrowed by somebody */
+    assert_string_equal(cluster, "a"); /* the flag is as strong as before */
+}
+
+static void a_wrong_file_read_again_changes_nothing(void **state)
+{
+    (void)state;
+    struct options *fresh;
+    write_text("capacity = 7\n");
+    run("--config %");
+
+    write_text("capacity = lots\n");
+    assert_int_equal(options_read_again(opts, &fresh, &err), -ERR_USAGE);
+    assert_non_null(strstr(err.text, ":1): \"lots\""));
+    assert_int_equal(options_int(opts, "capacity"), 7);
+}
+
 static void secrets_are_masked_whole_or_in_their_url(void **state)
 {
     (void)state;
@@ -530,6 +563,8 @@ int main(void)
         T(help_and_version_win_over_a_wrong_configuration),
         T(check_validates_and_says_so),
         T(the_printed_configuration_reads_back_and_hides_secrets),
+        T(what_is_read_again_takes_over_where_it_may_change),
+        T(a_wrong_file_read_again_changes_nothing),
         T(secrets_are_masked_whole_or_in_their_url),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
