@@ -5,13 +5,12 @@
  * belongs to is found again by id and serial, never by pointer. */
 #include "node/holder_impl.h"
 
-#include "shared/irc/write.h"
 #include "shared/log.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static struct held *find(const struct holder *h, struct slice id)
+struct held *holder_find(const struct holder *h, struct slice id)
 {
     struct held *held;
 
@@ -24,7 +23,7 @@ static struct held *find(const struct holder *h, struct slice id)
 static void on_timer(uv_timer_t *timer);
 
 /* After each input. A timer that fires too early costs a tick; arming it for each line would cost more. */
-static void arm(struct held *held)
+void holder_arm(struct held *held)
 {
     uint64_t due = held->connect_failed || held->draws_failed != 0 ? 0 : shard_deadline(held->core);
 
@@ -53,107 +52,7 @@ static void on_timer(uv_timer_t *timer)
         }
     }
     shard_tick(held->core, mono_ms());
-    arm(held);
-}
-
-/* The connection ---------------------------------------------------------------------------------------- */
-
-static void on_open(void *ctx)
-{
-    struct held *held = ctx;
-
-    shard_on_connected(held->core, mono_ms());
-    arm(held);
-}
-
-static void on_line(void *ctx, struct slice line)
-{
-    struct held *held = ctx;
-
-    shard_on_line(held->core, line, mono_ms());
-    arm(held);
-}
-
-static void on_closed(void *ctx, const char *why)
-{
-    struct held *held = ctx;
-
-    held->connection = NULL;
-    shard_on_disconnected(held->core, why, mono_ms());
-    arm(held);
-}
-
-/* While fenced nothing but keepalives is queued. */
-static bool may_write(void *ctx)
-{
-    const struct held *held = ctx;
-
-    return held->holder->options.may_act(held->holder->options.ctx);
-}
-
-static void port_connect(void *ctx)
-{
-    static const struct connection_callbacks callbacks = {on_open, on_line, on_closed, may_write};
-    struct held *held = ctx;
-    struct err err = {0};
-
-    held->connection = connection_open(held->holder->options.pool, held->holder->options.twitch_url,
-                                       &callbacks, held, &err);
-    if (held->connection == NULL) {
-        log_error("shard", "shard.connect", "shard", held->id, "error", err.text, NULL);
-        held->connect_failed = true;
-    }
-}
-
-static void port_close(void *ctx, const char *reason)
-{
-    struct held *held = ctx;
-
-    log_debug("shard", "shard.close", "shard", held->id, "reason", reason, NULL);
-    connection_close(held->connection);
-    held->connection = NULL;
-}
-
-static bool port_login(void *ctx, struct err *err)
-{
-    struct held *held = ctx;
-    struct holder *h = held->holder;
-    struct slice token = {NULL, 0};
-    struct buf line;
-
-    if (strcmp(held->user, "anonymous") != 0) {
-        token = tokens_get(*h->options.tokens, slice_of(held->user));
-        if (token.len == 0) {
-            err_set(err, ERR_AUTH, "no token of %s on this node; add it to its tokens file",
-                    held->user);
-            return false;
-        }
-    }
-    if (!h->options.may_act(h->options.ctx)) {
-        return false;
-    }
-    buf_init(&line, IRC_MAX_SENT_BYTES);
-    bool written = irc_write_login(&line, slice_of(held->user), token, err) == 0 &&
-                   connection_write(held->connection, buf_slice(&line));
-    if (line.data != NULL) {
-        explicit_bzero(line.data, line.len);
-    }
-    buf_finish(&line);
-    return written;
-}
-
-static bool port_write(void *ctx, enum shard_write_kind kind, struct slice bytes)
-{
-    struct held *held = ctx;
-    struct holder *h = held->holder;
-
-    if (held->connection == NULL) {
-        return false;
-    }
-    if (kind == SHARD_WRITE_KEEPALIVE) {
-        return connection_write_keepalive(held->connection, bytes);
-    }
-    return h->options.may_act(h->options.ctx) && connection_write(held->connection, bytes);
+    holder_arm(held);
 }
 
 /* Budgets -------------------------------------------------------------------------------------------------- */
@@ -174,7 +73,7 @@ static void on_draw(void *ctx, const uint64_t *waits_ms, size_t n, const struct 
         free(draw);
         return; /* the link is closed for good, and the holder may be gone */
     }
-    struct held *held = find(draw->holder, slice_of(draw->id));
+    struct held *held = holder_find(draw->holder, slice_of(draw->id));
     if (held != NULL && held->serial == draw->serial) {
         uint64_t now = mono_ms();
         n = err != NULL ? 0 : n < ARRAY_LEN(at) ? n : ARRAY_LEN(at);
@@ -182,7 +81,7 @@ static void on_draw(void *ctx, const uint64_t *waits_ms, size_t n, const struct 
             at[i] = now + waits_ms[i];
         }
         shard_on_grant(held->core, draw->kind, at, n, now);
-        arm(held);
+        holder_arm(held);
     }
     free(draw);
 }
@@ -257,64 +156,21 @@ static void port_login_refused(void *ctx, struct slice text)
               NULL);
 }
 
-/* The holder hears no message that its own connection sent: it is made from Twitch's answer. */
-static void fan_out_echo(struct held *held, const struct shard_send_result *result,
-                         const char *text)
-{
-    struct buf line;
-    struct slice tags = result->userstate->tags;
-
-    buf_init(&line, IRC_MAX_LINE_BYTES);
-    buf_append_char(&line, '@');
-    buf_append_slice(&line, tags);
-    buf_printf(&line, "%sshoal-echo=1 :%s!%s@%s.tmi.twitch.tv PRIVMSG #", tags.len > 0 ? ";" : "",
-               held->user, held->user, held->user);
-    buf_append_slice(&line, result->channel);
-    buf_append_str(&line, " :");
-    buf_append_str(&line, text);
-    if (!line.overflow) {
-        fanout_line(held->holder->options.fanout, result->channel, buf_slice(&line));
-    }
-    buf_finish(&line);
-}
-
-static void port_send_result(void *ctx, const struct shard_send_result *result)
-{
-    struct held *held = ctx;
-    struct holder *h = held->holder;
-    struct written *w;
-
-    HASH_FIND(hh, held->written, &result->send_id, sizeof(result->send_id), w);
-    if (w == NULL) {
-        return;
-    }
-    HASH_DEL(held->written, w);
-    if (result->status == SHARD_SENT && result->held && result->userstate != NULL) {
-        fan_out_echo(held, result, w->text);
-    }
-    enum send_status status = result->status == SHARD_SENT       ? SEND_SENT
-                              : result->status == SHARD_REJECTED ? SEND_REJECTED
-                                                                 : SEND_UNKNOWN;
-    h->options.on_send_result(h->options.ctx, w->entry, status, result->reason, result->text);
-    free(w->text);
-    free(w);
-}
-
 /* Life of one -------------------------------------------------------------------------------------------------- */
 
 static void core_begin(struct held *held)
 {
     static const struct shard_port port = {
-        .connect = port_connect,
-        .close = port_close,
-        .login = port_login,
-        .write = port_write,
+        .connect = holder_connect,
+        .close = holder_disconnect,
+        .login = holder_log_in,
+        .write = holder_write,
         .draw = port_draw,
         .room_line = port_room_line,
         .state_changed = port_state_changed,
         .channel_changed = port_channel_changed,
         .gap = port_gap,
-        .send_result = port_send_result,
+        .send_result = holder_on_send_result,
         .login_refused = port_login_refused,
     };
     struct holder *h = held->holder;
@@ -328,7 +184,7 @@ static void core_begin(struct held *held)
     if (!h->stopped) {
         shard_start(held->core, now);
     }
-    arm(held);
+    holder_arm(held);
 }
 
 static void core_end(struct held *held, const char *reason)
@@ -341,19 +197,6 @@ static void core_end(struct held *held, const char *reason)
     held->connection = NULL;
     held->connect_failed = false;
     held->draws_failed = 0;
-}
-
-static void written_clear(struct held *held)
-{
-    struct written *w;
-    struct written *tmp;
-
-    HASH_ITER(hh, held->written, w, tmp)
-    {
-        HASH_DEL(held->written, w);
-        free(w->text);
-        free(w);
-    }
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -379,7 +222,7 @@ static void held_close(struct held *held, const char *reason)
 
     HASH_DEL(h->shards, held);
     core_end(held, reason);
-    written_clear(held);
+    holder_forget_sends(held);
     holder_unmark(held);
     uv_close((uv_handle_t *)&held->timer, on_timer_closed);
 }
@@ -427,7 +270,7 @@ static void held_want(struct held *held, const struct registry_shard *shard, boo
 
 void holder_hold(struct holder *h, const struct registry_shard *shard)
 {
-    struct held *held = find(h, shard->id);
+    struct held *held = holder_find(h, shard->id);
 
     if (held != NULL && held->epoch != shard->epoch) {
         held_close(held, "placed elsewhere meanwhile");
@@ -436,7 +279,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
     if (held != NULL) {
         held_want(held, shard, false);
         shard_set_channels(held->core, held->wants, held->nwants, mono_ms());
-        arm(held);
+        holder_arm(held);
         return;
     }
     held = xcalloc(1, sizeof(*held));
@@ -464,7 +307,7 @@ void holder_keep(struct holder *h, const struct slice *ids, size_t n)
     uint64_t mark = ++h->marks;
 
     for (size_t i = 0; i < n; i++) {
-        held = find(h, ids[i]);
+        held = holder_find(h, ids[i]);
         if (held != NULL) {
             held->mark = mark;
         }
@@ -520,7 +363,7 @@ void holder_set_stopped(struct holder *h, bool stopped)
     {
         if (stopped) {
             shard_stop(held->core, mono_ms());
-            arm(held);
+            holder_arm(held);
         } else {
             core_renew(held);
         }
@@ -543,7 +386,7 @@ void holder_set_fenced(struct holder *h, bool fenced)
             connection_discard(held->connection);
         }
         shard_set_fenced(held->core, fenced, mono_ms());
-        arm(held);
+        holder_arm(held);
     }
 }
 
@@ -560,7 +403,7 @@ void holder_drain(struct holder *h)
     HASH_ITER(hh, h->shards, held, tmp)
     {
         shard_stop(held->core, mono_ms());
-        arm(held);
+        holder_arm(held);
     }
 }
 
@@ -586,51 +429,13 @@ void holder_on_tokens(struct holder *h)
     HASH_ITER(hh, h->shards, held, tmp)
     {
         shard_on_token(held->core, mono_ms());
-        arm(held);
+        holder_arm(held);
     }
 }
 
 bool holder_holds(const struct holder *h, struct slice shard)
 {
-    return find(h, shard) != NULL;
-}
-
-bool holder_can_send(const struct holder *h, struct slice shard)
-{
-    const struct held *held = find(h, shard);
-
-    return held != NULL && held->connection != NULL && shard_can_send(held->core);
-}
-
-int holder_send(struct holder *h, struct slice shard, const struct registry_send *send,
-                const char *entry, struct err *err)
-{
-    struct held *held = find(h, shard);
-    struct buf line;
-
-    if (held == NULL) {
-        return err_set(err, ERR_DOWN, "shard %.*s is not here", (int)shard.len, shard.ptr);
-    }
-    buf_init(&line, IRC_MAX_SENT_BYTES);
-    int rc = irc_write_privmsg(&line, send->channel, send->text, slice_of(entry), send->reply_to,
-                               send->as_command, err);
-    if (rc == 0) {
-        struct written *w = xcalloc(1, sizeof(*w));
-        w->id = ++h->send_ids;
-        snprintf(w->entry, sizeof(w->entry), "%s", entry);
-        w->text = xstrndup(send->text.ptr, send->text.len);
-        HASH_ADD(hh, held->written, id, sizeof(w->id), w);
-        rc = shard_send(held->core, w->id, send->channel, buf_slice(&line), slice_of(entry),
-                        mono_ms(), err);
-        if (rc != 0) {
-            HASH_DEL(held->written, w);
-            free(w->text);
-            free(w);
-        }
-        arm(held);
-    }
-    buf_finish(&line);
-    return rc;
+    return holder_find(h, shard) != NULL;
 }
 
 size_t holder_count(const struct holder *h)

@@ -1,4 +1,5 @@
-/* What the two halves of the holder share: holder.c (shards and their ports) and holder_report.c. */
+/* What the files of the holder share: holder.c (shards, their timers and budgets), holder_connection.c,
+ * holder_send.c and holder_report.c. */
 #ifndef SHOAL_NODE_HOLDER_IMPL_H
 #define SHOAL_NODE_HOLDER_IMPL_H
 
@@ -74,6 +75,21 @@ struct holder {
     size_t open_timers;
     bool destroyed;
 };
+
+/* In holder.c. NULL: not held here. */
+struct held *holder_find(const struct holder *h, struct slice id);
+/* After each input of a shard: when does it want to be looked at? */
+void holder_arm(struct held *held);
+
+/* In holder_connection.c: what a shard's port asks of its connection. */
+void holder_connect(void *held);
+void holder_disconnect(void *held, const char *reason);
+bool holder_log_in(void *held, struct err *err);
+bool holder_write(void *held, enum shard_write_kind kind, struct slice bytes);
+
+/* In holder_send.c: the answer to a send; and nobody waits for the others any more. */
+void holder_on_send_result(void *held, const struct shard_send_result *result);
+void holder_forget_sends(struct held *held);
 
 /* In holder_report.c: something changed. */
 void holder_mark_shard(struct held *held);

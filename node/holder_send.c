@@ -1,0 +1,102 @@
+/* Holder, sending: messages on their way through a shard, Twitch's answers, and the echo of what the holder
+ * of a channel said itself. */
+#include "node/holder_impl.h"
+
+#include "shared/irc/write.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool holder_can_send(const struct holder *h, struct slice shard)
+{
+    const struct held *held = holder_find(h, shard);
+
+    return held != NULL && held->connection != NULL && shard_can_send(held->core);
+}
+
+int holder_send(struct holder *h, struct slice shard, const struct registry_send *send,
+                const char *entry, struct err *err)
+{
+    struct held *held = holder_find(h, shard);
+    struct buf line;
+
+    if (held == NULL) {
+        return err_set(err, ERR_DOWN, "shard %.*s is not here", (int)shard.len, shard.ptr);
+    }
+    buf_init(&line, IRC_MAX_SENT_BYTES);
+    int rc = irc_write_privmsg(&line, send->channel, send->text, slice_of(entry), send->reply_to,
+                               send->as_command, err);
+    if (rc == 0) {
+        struct written *w = xcalloc(1, sizeof(*w));
+        w->id = ++h->send_ids;
+        snprintf(w->entry, sizeof(w->entry), "%s", entry);
+        w->text = xstrndup(send->text.ptr, send->text.len);
+        HASH_ADD(hh, held->written, id, sizeof(w->id), w);
+        rc = shard_send(held->core, w->id, send->channel, buf_slice(&line), slice_of(entry),
+                        mono_ms(), err);
+        if (rc != 0) {
+            HASH_DEL(held->written, w);
+            free(w->text);
+            free(w);
+        }
+        holder_arm(held);
+    }
+    buf_finish(&line);
+    return rc;
+}
+
+/* The holder hears no message that its own connection sent: it is made from Twitch's answer. */
+static void fan_out_echo(struct held *held, const struct shard_send_result *result,
+                         const char *text)
+{
+    struct buf line;
+    struct slice tags = result->userstate->tags;
+
+    buf_init(&line, IRC_MAX_LINE_BYTES);
+    buf_append_char(&line, '@');
+    buf_append_slice(&line, tags);
+    buf_printf(&line, "%sshoal-echo=1 :%s!%s@%s.tmi.twitch.tv PRIVMSG #", tags.len > 0 ? ";" : "",
+               held->user, held->user, held->user);
+    buf_append_slice(&line, result->channel);
+    buf_append_str(&line, " :");
+    buf_append_str(&line, text);
+    if (!line.overflow) {
+        fanout_line(held->holder->options.fanout, result->channel, buf_slice(&line));
+    }
+    buf_finish(&line);
+}
+
+void holder_on_send_result(void *ctx, const struct shard_send_result *result)
+{
+    struct held *held = ctx;
+    struct holder *h = held->holder;
+    struct written *w;
+
+    HASH_FIND(hh, held->written, &result->send_id, sizeof(result->send_id), w);
+    if (w == NULL) {
+        return;
+    }
+    HASH_DEL(held->written, w);
+    if (result->status == SHARD_SENT && result->held && result->userstate != NULL) {
+        fan_out_echo(held, result, w->text);
+    }
+    enum send_status status = result->status == SHARD_SENT       ? SEND_SENT
+                              : result->status == SHARD_REJECTED ? SEND_REJECTED
+                                                                 : SEND_UNKNOWN;
+    h->options.on_send_result(h->options.ctx, w->entry, status, result->reason, result->text);
+    free(w->text);
+    free(w);
+}
+
+void holder_forget_sends(struct held *held)
+{
+    struct written *w;
+    struct written *tmp;
+
+    HASH_ITER(hh, held->written, w, tmp)
+    {
+        HASH_DEL(held->written, w);
+        free(w->text);
+        free(w);
+    }
+}
