@@ -2,10 +2,9 @@
  *
  * One timer does all of it: each turn it looks whether the deadline has passed, whether the loop was late,
  * and what to ask the registry next. At most one question is under way. */
-#include "node/lease.h"
+#include "node/lease_impl.h"
 
 #include "shared/log.h"
-#include "shared/trouble.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,43 +12,9 @@
 #include <unistd.h>
 
 #define FIRST_LEASE_MS 3000 /* until the registry has said how long it is */
-#define RENEWS         6    /* in a lease */
 #define SOON_MS        20
 #define RECONNECT_MS   400 /* at most between tries: a link that comes back late costs the lease */
 #define REPORT_BYTES   ((size_t)1024 * 1024)
-
-struct lease {
-    struct lease_options options;
-    struct link *link;
-    struct registry *registry;
-    uv_timer_t timer;
-    char host[256];
-    char pid[16];
-    char incarnation[INCARNATION_CHARS];
-    struct registry_greeting greeting; /* of the link that is up */
-    bool greeted;
-    bool attached;        /* on_current was told of this link */
-    uint64_t former_link; /* the last link that was registered */
-    char former_run[41];
-    bool registered;
-    bool fenced;
-    bool asking;    /* a question is under way on this link */
-    bool again;     /* another one was wanted meanwhile */
-    bool fence_due; /* the deadline has passed, the timer will say so */
-    bool leaving;
-    bool waiting_said;      /* "waiting for a coordinator" was logged */
-    struct trouble trouble; /* with renewing */
-    uint64_t lease_ms;
-    uint64_t sent_ms;
-    uint64_t deadline_ms;
-    uint64_t tick_due_ms;
-    int64_t seen_rev;
-    uint64_t held_since_ms; /* the node id is another's since; 0: is not */
-    uint64_t takeover;      /* the holder's link, gone or killed */
-    unsigned closing;       /* handles to go */
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
-};
 
 static void ask(struct lease *l);
 
@@ -91,7 +56,7 @@ static void on_tick(uv_timer_t *timer)
     } else if (now >= l->deadline_ms) {
         fence(l, "no renewal was answered in time");
     }
-    tick_at(l, l->lease_ms / RENEWS);
+    tick_at(l, l->lease_ms / LEASE_RENEWS);
     ask(l);
 }
 
@@ -119,7 +84,7 @@ void lease_renew_soon(struct lease *l)
 
 /* Answers -------------------------------------------------------------------------------------------- */
 
-static void answered(struct lease *l)
+void lease_answered(struct lease *l)
 {
     l->asking = false;
     if (l->again) {
@@ -140,8 +105,8 @@ static void current(struct lease *l, const struct registry_picture *picture)
     memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
     l->lease_ms = picture->lease_ms;
     l->deadline_ms = l->sent_ms + l->lease_ms * 9 / 10;
-    if (l->tick_due_ms > mono_ms() + l->lease_ms / RENEWS && !l->leaving) {
-        tick_at(l, l->lease_ms / RENEWS); /* the lease is shorter than it was thought to be */
+    if (l->tick_due_ms > mono_ms() + l->lease_ms / LEASE_RENEWS && !l->leaving) {
+        tick_at(l, l->lease_ms / LEASE_RENEWS); /* the lease is shorter than it was thought to be */
     }
     if (mono_ms() >= l->deadline_ms) {
         /* The answer itself came too late to act on; the next one decides, and tells this picture again. */
@@ -191,92 +156,16 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
             log_warn("lease", "lease.renew", "error", err->text, NULL);
         }
     }
-    answered(l);
+    lease_answered(l);
 }
 
 /* Registering ------------------------------------------------------------------------------------------ */
 
-static void give_up(struct lease *l, const struct err *why)
+void lease_give_up(struct lease *l, const struct err *why)
 {
     uv_timer_stop(&l->timer);
     l->leaving = true;
     l->options.on_refused(l->options.ctx, why);
-}
-
-static void refused(struct lease *l, const struct registry_holder *holder)
-{
-    struct err err = {0};
-
-    err_set(&err, ERR_REFUSED,
-            "node id %s is held by a live process on host %.*s, pid %.*s; stop that one or choose "
-            "another --node-id",
-            l->options.node, (int)holder->host.len, holder->host.ptr, (int)holder->pid.len,
-            holder->pid.ptr);
-    give_up(l, &err);
-}
-
-static void on_killed(void *ctx, const struct err *err)
-{
-    struct lease *l = ctx;
-
-    if (l->closing > 0) {
-        return;
-    }
-    if (err != NULL) {
-        l->takeover = 0;
-    }
-    l->again = true;
-    answered(l);
-}
-
-static void on_alive(void *ctx, bool yes, const struct err *err)
-{
-    struct lease *l = ctx;
-
-    if (l->closing > 0) {
-        return;
-    }
-    if (err != NULL || yes) {
-        l->takeover = 0;
-    }
-    l->again = l->takeover != 0;
-    answered(l);
-}
-
-/* Another process holds the node id: is it gone, does it fall behind, or is it simply alive? */
-static void held(struct lease *l, const struct registry_holder *holder)
-{
-    int64_t behind =
-        (int64_t)holder->lease_ms * (RENEWS - 2) / RENEWS - (int64_t)holder->lease_ms / 24;
-    uint64_t now = mono_ms();
-
-    if (l->held_since_ms == 0) {
-        l->held_since_ms = now;
-        log_info("lease", "lease.held", "node", l->options.node, "host", log_slice(holder->host),
-                 "pid", log_slice(holder->pid), NULL);
-    }
-    l->takeover = holder->link_id;
-    if (!slice_is(holder->run_id, l->greeting.run_id)) {
-        /* Another server's client: gone for certain, and its id may be somebody else's here. The holder has
-         * the lease to come back in. */
-        l->takeover = holder->remaining_ms < 0 ? holder->link_id : 0;
-        l->again = l->takeover != 0;
-        answered(l);
-        return;
-    }
-    if (holder->remaining_ms < behind) {
-        if (registry_kill_link(l->registry, holder->link_id, on_killed, l) == 0) {
-            return;
-        }
-    } else if (now - l->held_since_ms > holder->lease_ms) {
-        l->asking = false;
-        refused(l, holder);
-        return;
-    } else if (registry_link_alive(l->registry, holder->link_id, on_alive, l) == 0) {
-        return;
-    }
-    l->takeover = 0;
-    answered(l);
 }
 
 static void on_registered(void *ctx, const struct registry_picture *picture,
@@ -292,15 +181,15 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
                  l->incarnation, NULL);
         l->waiting_said = false;
         current(l, picture);
-        answered(l);
+        lease_answered(l);
     } else if (holder != NULL) {
-        held(l, holder);
+        lease_held(l, holder);
     } else {
         if (err->code == ERR_REPLY && !l->waiting_said) {
             log_warn("lease", "lease.register", "error", err->text, NULL);
             l->waiting_said = true;
         }
-        answered(l);
+        lease_answered(l);
     }
 }
 
@@ -331,20 +220,20 @@ static void on_checked(void *ctx, const struct err *err)
     if (err != NULL) {
         if (err->code == ERR_REFUSED && l->former_link == 0) {
             /* A Redis that cannot serve, found at the start: waiting does not mend it. */
-            give_up(l, err);
+            lease_give_up(l, err);
             return;
         }
         if (err->code != ERR_DOWN && err->code != ERR_TIMEOUT && !l->waiting_said) {
             log_warn("lease", "lease.waiting", "reason", err->text, NULL);
             l->waiting_said = true;
         }
-        answered(l);
+        lease_answered(l);
         return;
     }
     fill_node(l, &node);
     l->sent_ms = mono_ms();
     if (registry_register(l->registry, &node, on_registered, l) != 0) {
-        answered(l);
+        lease_answered(l);
     }
 }
 
@@ -444,7 +333,7 @@ struct lease *lease_create(const struct lease_options *options)
     l->seen_rev = -1;
     uv_timer_init(options->loop, &l->timer);
     l->timer.data = l;
-    tick_at(l, l->lease_ms / RENEWS);
+    tick_at(l, l->lease_ms / LEASE_RENEWS);
     link.on_up = on_up;
     link.on_down = on_down;
     link.ctx = l;

@@ -1,0 +1,52 @@
+/* What the files of the lease share: lease.c (registering, renewing, the deadline) and lease_takeover.c. */
+#ifndef SHOAL_NODE_LEASE_IMPL_H
+#define SHOAL_NODE_LEASE_IMPL_H
+
+#include "node/lease.h"
+
+#include "shared/trouble.h"
+
+#define LEASE_RENEWS 6 /* in a lease */
+
+struct lease {
+    struct lease_options options;
+    struct link *link;
+    struct registry *registry;
+    uv_timer_t timer;
+    char host[256];
+    char pid[16];
+    char incarnation[INCARNATION_CHARS];
+    struct registry_greeting greeting; /* of the link that is up */
+    bool greeted;
+    bool attached;        /* on_current was told of this link */
+    uint64_t former_link; /* the last link that was registered */
+    char former_run[41];
+    bool registered;
+    bool fenced;
+    bool asking;    /* a question is under way on this link */
+    bool again;     /* another one was wanted meanwhile */
+    bool fence_due; /* the deadline has passed, the timer will say so */
+    bool leaving;
+    bool waiting_said;      /* "waiting for a coordinator" was logged */
+    struct trouble trouble; /* with renewing */
+    uint64_t lease_ms;
+    uint64_t sent_ms;
+    uint64_t deadline_ms;
+    uint64_t tick_due_ms;
+    int64_t seen_rev;
+    uint64_t held_since_ms; /* the node id is another's since; 0: is not */
+    uint64_t takeover;      /* the holder's link, gone or killed */
+    unsigned closing;       /* handles to go */
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+/* In lease.c: the question under way has its answer; go on. */
+void lease_answered(struct lease *l);
+/* Nothing more is tried: `why` it is refused. */
+void lease_give_up(struct lease *l, const struct err *why);
+
+/* In lease_takeover.c: registering was answered with a process that holds the node id. */
+void lease_held(struct lease *l, const struct registry_holder *holder);
+
+#endif

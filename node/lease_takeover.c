@@ -1,0 +1,79 @@
+/* Lease, another's node id: is the process that holds it gone, does it fall behind, or is it simply alive? */
+#include "node/lease_impl.h"
+
+#include "shared/log.h"
+
+static void refused(struct lease *l, const struct registry_holder *holder)
+{
+    struct err err = {0};
+
+    err_set(&err, ERR_REFUSED,
+            "node id %s is held by a live process on host %.*s, pid %.*s; stop that one or choose "
+            "another --node-id",
+            l->options.node, (int)holder->host.len, holder->host.ptr, (int)holder->pid.len,
+            holder->pid.ptr);
+    lease_give_up(l, &err);
+}
+
+static void on_killed(void *ctx, const struct err *err)
+{
+    struct lease *l = ctx;
+
+    if (l->closing > 0) {
+        return;
+    }
+    if (err != NULL) {
+        l->takeover = 0;
+    }
+    l->again = true;
+    lease_answered(l);
+}
+
+static void on_alive(void *ctx, bool yes, const struct err *err)
+{
+    struct lease *l = ctx;
+
+    if (l->closing > 0) {
+        return;
+    }
+    if (err != NULL || yes) {
+        l->takeover = 0;
+    }
+    l->again = l->takeover != 0;
+    lease_answered(l);
+}
+
+void lease_held(struct lease *l, const struct registry_holder *holder)
+{
+    int64_t behind = (int64_t)holder->lease_ms * (LEASE_RENEWS - 2) / LEASE_RENEWS -
+                     (int64_t)holder->lease_ms / 24;
+    uint64_t now = mono_ms();
+
+    if (l->held_since_ms == 0) {
+        l->held_since_ms = now;
+        log_info("lease", "lease.held", "node", l->options.node, "host", log_slice(holder->host),
+                 "pid", log_slice(holder->pid), NULL);
+    }
+    l->takeover = holder->link_id;
+    if (!slice_is(holder->run_id, l->greeting.run_id)) {
+        /* Another server's client: gone for certain, and its id may be somebody else's here. The holder has
+         * the lease to come back in. */
+        l->takeover = holder->remaining_ms < 0 ? holder->link_id : 0;
+        l->again = l->takeover != 0;
+        lease_answered(l);
+        return;
+    }
+    if (holder->remaining_ms < behind) {
+        if (registry_kill_link(l->registry, holder->link_id, on_killed, l) == 0) {
+            return;
+        }
+    } else if (now - l->held_since_ms > holder->lease_ms) {
+        l->asking = false;
+        refused(l, holder);
+        return;
+    } else if (registry_link_alive(l->registry, holder->link_id, on_alive, l) == 0) {
+        return;
+    }
+    l->takeover = 0;
+    lease_answered(l);
+}
