@@ -4,12 +4,13 @@
  * `sent` ones, then those that wait; the last may be open. Three counters mark the borders. */
 #include "node/fanout.h"
 
+#include "node/drops.h"
+#include "node/publish.h"
 #include "shared/log.h"
 #include "shared/trouble.h"
 
 #include <string.h>
 #include <utlist.h>
-#include <uthash.h>
 
 #define BLOCK_LINES       64
 #define BLOCK_BYTES       ((size_t)256 * 1024)
@@ -20,7 +21,6 @@
 #define SPARE_BLOCKS      16
 
 static const char MULTI[] = "*1\r\n$5\r\nMULTI\r\n";
-static const char PUBLISH[] = "*3\r\n$7\r\nPUBLISH\r\n$";
 
 enum block_state { BLOCK_WAITING, BLOCK_SENT, BLOCK_ANSWERED };
 
@@ -38,20 +38,9 @@ struct block {
     size_t cap;
 };
 
-/* A channel some of whose lines did not fit. */
-struct dropping {
-    UT_hash_handle hh;
-    uint64_t from_ms;
-    uint64_t to_ms;
-    uint64_t lines;
-    size_t len;
-    char channel[];
-};
-
 struct fanout {
     struct fanout_options options;
-    char *topic_prefix;
-    size_t topic_prefix_len;
+    struct slice topic_prefix; /* owned */
     char *seq_key;
     uv_check_t turn_end; /* runs after I/O: what came in one loop turn leaves together */
     uv_idle_t awake;     /* keeps the loop from blocking while something is to be flushed */
@@ -68,9 +57,8 @@ struct fanout {
     size_t unanswered; /* bytes sent */
     size_t kept;       /* bytes answered */
     uint64_t published;
-    uint64_t dropped;
     uint64_t taken;
-    struct dropping *dropping;
+    struct drops drops;
     struct trouble trouble; /* with writing seq */
 };
 
@@ -112,8 +100,7 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
     struct fanout *f = xcalloc(1, sizeof(*f));
 
     f->options = *options;
-    f->topic_prefix = xstrdup(options->topic_prefix);
-    f->topic_prefix_len = strlen(f->topic_prefix);
+    f->topic_prefix = slice_of(xstrdup(options->topic_prefix));
     f->seq_key = xstrdup(options->seq_key);
     uv_check_init(loop, &f->turn_end);
     f->turn_end.data = f;
@@ -170,7 +157,7 @@ static void on_awake_closed(uv_handle_t *handle)
 {
     struct fanout *f = handle->data;
 
-    free(f->topic_prefix);
+    free((char *)f->topic_prefix.ptr);
     free(f->seq_key);
     free(f);
 }
@@ -202,50 +189,15 @@ void fanout_destroy(struct fanout *f)
         DL_DELETE(f->spare, b);
         block_free(b);
     }
-    struct dropping *d;
-    struct dropping *dtmp;
-    HASH_ITER(hh, f->dropping, d, dtmp)
-    {
-        HASH_DEL(f->dropping, d);
-        free(d);
-    }
+    drops_finish(&f->drops);
     uv_close((uv_handle_t *)&f->turn_end, on_turn_end_closed);
 }
 
 /* Gaps --------------------------------------------------------------------------------------- */
 
-/* A line that was read at `read_ms` or later is dropped. */
-static void drop_line(struct fanout *f, struct slice channel, uint64_t read_ms)
-{
-    struct dropping *d;
-
-    HASH_FIND(hh, f->dropping, channel.ptr, channel.len, d);
-    if (d == NULL) {
-        d = xcalloc(1, sizeof(*d) + channel.len);
-        memcpy(d->channel, channel.ptr, channel.len);
-        d->len = channel.len;
-        d->from_ms = read_ms;
-        HASH_ADD_KEYPTR(hh, f->dropping, d->channel, d->len, d);
-    }
-    d->from_ms = read_ms < d->from_ms ? read_ms : d->from_ms;
-    d->to_ms = wall_ms();
-    d->to_ms = d->to_ms < d->from_ms ? d->from_ms : d->to_ms; /* the host's clock may go back */
-    d->lines++;
-    f->dropped++;
-}
-
 static void tell_gaps(struct fanout *f, const char *reason)
 {
-    struct dropping *d;
-    struct dropping *tmp;
-
-    HASH_ITER(hh, f->dropping, d, tmp)
-    {
-        HASH_DEL(f->dropping, d);
-        f->options.on_gap(f->options.ctx, (struct slice){d->channel, d->len}, d->from_ms, d->to_ms,
-                          d->lines, reason);
-        free(d);
-    }
+    drops_tell(&f->drops, reason, f->options.on_gap, f->options.ctx);
 }
 
 static bool room_again(const struct fanout *f)
@@ -257,40 +209,13 @@ static bool room_again(const struct fanout *f)
  * ones until there is room again. */
 static bool must_drop(struct fanout *f, struct slice channel, size_t bytes)
 {
-    if (f->dropping != NULL && room_again(f)) {
+    if (drops_any(&f->drops) && room_again(f)) {
         tell_gaps(f, "buffer_full");
     }
-    if (f->held + bytes > f->options.buffer_bytes) {
-        return true;
-    }
-    if (f->dropping == NULL) {
-        return false;
-    }
-    struct dropping *d;
-    HASH_FIND(hh, f->dropping, channel.ptr, channel.len, d);
-    return d != NULL;
+    return f->held + bytes > f->options.buffer_bytes || drops_has(&f->drops, channel);
 }
 
 /* Lines in -------------------------------------------------------------------------------------- */
-
-static char *put_bytes(char *p, const char *data, size_t len)
-{
-    memcpy(p, data, len);
-    return p + len;
-}
-
-static char *put_number(char *p, size_t n)
-{
-    char digits[24];
-    size_t at = sizeof(digits);
-
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    p = put_bytes(p, digits + at, sizeof(digits) - at);
-    return put_bytes(p, "\r\n", 2);
-}
 
 static void block_reserve(struct block *b, size_t more)
 {
@@ -305,12 +230,11 @@ static void block_reserve(struct block *b, size_t more)
 
 void fanout_line(struct fanout *f, struct slice channel, struct slice line)
 {
-    size_t topic_len = f->topic_prefix_len + channel.len;
-    size_t most = sizeof(PUBLISH) + topic_len + line.len + 64;
+    size_t most = publish_most(f->topic_prefix, channel, line);
 
     f->taken++;
     if (must_drop(f, channel, most)) {
-        drop_line(f, channel, wall_ms());
+        drops_add(&f->drops, channel, wall_ms());
         return;
     }
     struct block *b = f->blocks != NULL ? f->blocks->prev : NULL; /* the last */
@@ -319,16 +243,7 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
         b = block_take(f);
     }
     block_reserve(b, most);
-    char *start = b->data + b->len;
-    char *p = put_bytes(start, PUBLISH, sizeof(PUBLISH) - 1);
-    p = put_number(p, topic_len);
-    p = put_bytes(p, f->topic_prefix, f->topic_prefix_len);
-    p = put_bytes(p, channel.ptr, channel.len);
-    p = put_bytes(p, "\r\n$", 3);
-    p = put_number(p, line.len);
-    p = put_bytes(p, line.ptr, line.len);
-    p = put_bytes(p, "\r\n", 2);
-    size_t bytes = (size_t)(p - start);
+    size_t bytes = publish_put(b->data + b->len, f->topic_prefix, channel, line);
     b->len += bytes;
     b->lines++;
     b->last_seq = ++f->seq;
@@ -423,7 +338,7 @@ static void on_transaction(void *ctx, const struct redisReply *reply, const stru
     mark_answered(f, b);
     look_at_seq(f, reply);
     forget_old(f);
-    if (f->dropping != NULL && room_again(f)) {
+    if (drops_any(&f->drops) && room_again(f)) {
         tell_gaps(f, "buffer_full"); /* a quiet channel has no next line to tell it with */
     }
     flush(f);
@@ -537,18 +452,9 @@ void fanout_drop(struct fanout *f, const char *reason)
     fanout_detach(f);
     DL_FOREACH_SAFE(f->blocks, b, tmp)
     {
-        /* The channels are in the PUBLISH commands, behind the topic prefix. */
-        const char *p = b->data;
-        const char *end = b->data + b->len;
-        while (b->state != BLOCK_ANSWERED && p < end) {
-            p += sizeof(PUBLISH) - 1;
-            size_t topic_len = strtoul(p, NULL, 10);
-            p = strchr(p, '\n') + 1;
-            drop_line(f, (struct slice){p + f->topic_prefix_len, topic_len - f->topic_prefix_len},
-                      b->taken_ms);
-            p += topic_len + 3;
-            size_t line_len = strtoul(p, NULL, 10);
-            p = strchr(p, '\n') + 1 + line_len + 2;
+        struct slice rest = {b->data, b->state == BLOCK_ANSWERED ? 0 : b->len};
+        while (rest.len > 0) {
+            drops_add(&f->drops, publish_take(&rest, f->topic_prefix), b->taken_ms);
         }
         block_give(f, b);
     }
@@ -565,6 +471,8 @@ bool fanout_is_drained(const struct fanout *f)
 
 void fanout_stats(const struct fanout *f, struct fanout_stats *out)
 {
-    *out = (struct fanout_stats){
-        .lines = f->taken, .published = f->published, .dropped = f->dropped, .held_bytes = f->held};
+    *out = (struct fanout_stats){.lines = f->taken,
+                                 .published = f->published,
+                                 .dropped = f->drops.lines,
+                                 .held_bytes = f->held};
 }

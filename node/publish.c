@@ -1,0 +1,68 @@
+/* Publish: RESP by hand. */
+#include "node/publish.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char PUBLISH[] = "*3\r\n$7\r\nPUBLISH\r\n$";
+
+size_t publish_most(struct slice topic_prefix, struct slice channel, struct slice line)
+{
+    return sizeof(PUBLISH) + topic_prefix.len + channel.len + line.len + 64;
+}
+
+static char *put_bytes(char *p, const char *data, size_t len)
+{
+    memcpy(p, data, len);
+    return p + len;
+}
+
+static char *put_number(char *p, size_t n)
+{
+    char digits[24];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    p = put_bytes(p, digits + at, sizeof(digits) - at);
+    return put_bytes(p, "\r\n", 2);
+}
+
+size_t publish_put(char *out, struct slice topic_prefix, struct slice channel, struct slice line)
+{
+    char *p = put_bytes(out, PUBLISH, sizeof(PUBLISH) - 1);
+
+    p = put_number(p, topic_prefix.len + channel.len);
+    p = put_bytes(p, topic_prefix.ptr, topic_prefix.len);
+    p = put_bytes(p, channel.ptr, channel.len);
+    p = put_bytes(p, "\r\n$", 3);
+    p = put_number(p, line.len);
+    p = put_bytes(p, line.ptr, line.len);
+    p = put_bytes(p, "\r\n", 2);
+    return (size_t)(p - out);
+}
+
+/* Take a bulk string off, whose length comes first. */
+static struct slice take_bulk(const char **p)
+{
+    char *end;
+    size_t len = strtoul(*p, &end, 10);
+    struct slice bulk = {end + 2, len};
+
+    *p = bulk.ptr + len + 2;
+    return bulk;
+}
+
+struct slice publish_take(struct slice *commands, struct slice topic_prefix)
+{
+    const char *p = commands->ptr + sizeof(PUBLISH) - 1;
+    struct slice topic = take_bulk(&p);
+
+    p++; /* the line's '$' */
+    (void)take_bulk(&p);
+    commands->len -= (size_t)(p - commands->ptr);
+    commands->ptr = p;
+    return (struct slice){topic.ptr + topic_prefix.len, topic.len - topic_prefix.len};
+}

@@ -1,0 +1,83 @@
+/* Drops: counted by channel, told once. */
+#include "node/drops.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+struct told {
+    unsigned calls;
+    char text[256]; /* "channel lines reason|..." */
+    uint64_t from_ms;
+    uint64_t to_ms;
+};
+
+static void tell(void *ctx, struct slice channel, uint64_t from_ms, uint64_t to_ms, uint64_t lines,
+                 const char *reason)
+{
+    struct told *told = ctx;
+    size_t at = strlen(told->text);
+
+    snprintf(told->text + at, sizeof(told->text) - at, "%.*s %u %s|", (int)channel.len, channel.ptr,
+             (unsigned)lines, reason);
+    told->calls++;
+    told->from_ms = from_ms;
+    told->to_ms = to_ms;
+}
+
+static void lines_are_counted_by_channel_and_told_once(void **state)
+{
+    struct drops d = {0};
+    struct told told = {0};
+
+    (void)state;
+    assert_false(drops_any(&d));
+    assert_false(drops_has(&d, SLICE("a")));
+    drops_add(&d, SLICE("a"), 1);
+    drops_add(&d, SLICE("b"), 1);
+    drops_add(&d, SLICE("a"), 1);
+    assert_true(drops_has(&d, SLICE("a")));
+    assert_false(drops_has(&d, SLICE("ab")));
+    drops_tell(&d, "why", tell, &told);
+    assert_string_equal(told.text, "a 2 why|b 1 why|");
+
+    assert_false(drops_any(&d));
+    drops_tell(&d, "why", tell, &told);
+    assert_int_equal(told.calls, 2);
+    assert_int_equal(d.lines, 3);
+}
+
+static void a_gap_begins_with_the_earliest_and_ends_now_or_later(void **state)
+{
+    struct drops d = {0};
+    struct told told = {0};
+    uint64_t now = wall_ms();
+
+    (void)state;
+    drops_add(&d, SLICE("a"), 2000);
+    drops_add(&d, SLICE("a"), 1000);
+    drops_tell(&d, "", tell, &told);
+    assert_int_equal(told.from_ms, 1000);
+    assert_in_range(told.to_ms, now, now + 60000);
+
+    /* The host's clock has gone back since the line was read. */
+    drops_add(&d, SLICE("a"), now + 3600000);
+    drops_tell(&d, "", tell, &told);
+    assert_int_equal(told.to_ms, now + 3600000);
+    drops_add(&d, SLICE("a"), 1);
+    drops_finish(&d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_are_counted_by_channel_and_told_once),
+        cmocka_unit_test(a_gap_begins_with_the_earliest_and_ends_now_or_later),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
