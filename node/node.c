@@ -4,23 +4,12 @@
  * sender agree with it. Room lines go from the holder to the fan-out, which writes to the lease's link. Fenced
  * and lost come from the lease and are passed on to all three. Leaving: shards close, the fan-out drains, the
  * registry is told, the links close, in that order. */
-#include "node/node.h"
+#include "node/node_impl.h"
 
-#include "node/connection.h"
-#include "node/fanout.h"
-#include "node/holder.h"
-#include "node/lease.h"
-#include "node/sender.h"
 #include "shared/log.h"
-#include "shared/startup.h"
-#include "shared/trouble.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-#define OUTBOX_BLOCK_MS 5000
-#define DRAIN_LOOK_MS   20
 
 static const struct {
     const char *name;
@@ -36,54 +25,18 @@ static const struct {
     [NODE_GONE] = {"gone", 0},
 };
 
-struct node {
-    uv_loop_t *loop;
-    struct node_options options;
-    enum node_state state;
-    struct tokens *tokens;
-    struct connections *pool;
-    struct fanout *fanout;
-    struct holder *holder;
-    struct sender *sender;
-    struct lease *lease;
-    struct subscriber *subscriber;
-    struct link *control;
-    struct registry *control_registry;
-    struct link *outbox;
-    struct registry *outbox_registry;
-    char outbox_after[48];
-    char names[4][128]; /* of the links, for CLIENT LIST */
-    char inbox_topic[160];
-    char topic_prefix[80];
-    char seq_key[160];
-    uv_timer_t timer; /* resume delay, drain */
-    struct startup startup;
-    struct trouble trouble; /* with the fan-out link */
-    struct trouble outbox_trouble;
-    uint64_t resume_ms; /* held lines flow from then on; 0: they flow */
-    bool was_away;      /* the link to Redis was lost since lines last flowed */
-    uint64_t drain_until_ms;
-    bool leaving;    /* the registry is being told */
-    bool users_due;  /* the users this node has tokens for changed: the registry is to be told */
-    bool users_told; /* in a report that is under way */
-    struct err why;
-    unsigned closing;
-};
-
 const char *node_state_name(enum node_state state)
 {
     return states[state].name;
 }
 
-static void node_move(struct node *n, enum node_state to)
+void node_move(struct node *n, enum node_state to)
 {
     BUG_ON((states[n->state].next & 1u << to) == 0);
     log_info("node", "node.state", "node", n->options.id, "from", node_state_name(n->state), "to",
              node_state_name(to), NULL);
     n->state = to;
 }
-
-static void node_close(struct node *n, const struct err *why);
 
 /* What the rooms ask ------------------------------------------------------------------------------------ */
 
@@ -188,7 +141,7 @@ static void reconcile(struct node *n, const struct registry_picture *picture)
 
 static void on_timer(uv_timer_t *timer);
 
-static void timer_at(struct node *n, uint64_t wait_ms)
+void node_timer_at(struct node *n, uint64_t wait_ms)
 {
     uv_update_time(n->loop);
     uv_timer_start(&n->timer, on_timer, wait_ms, 0);
@@ -212,7 +165,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
         if (n->was_away && n->state == NODE_ACTIVE) {
             n->resume_ms = mono_ms() + picture->resume_delay_ms;
             fanout_hold(n->fanout, true);
-            timer_at(n, picture->resume_delay_ms);
+            node_timer_at(n, picture->resume_delay_ms);
         }
         n->was_away = false;
         fanout_attach(n->fanout, lease_link(n->lease), picture->seq);
@@ -319,51 +272,11 @@ static void on_control_down(void *ctx, const struct err *why)
     log_debug("node", "redis.down", "link", "control", "error", why->text, NULL);
 }
 
-static void outbox_read(struct node *n);
-
-static void on_outbox(void *ctx, const struct registry_entry *entries, size_t count,
-                      const struct err *err)
+static void on_entry(void *ctx, const struct registry_entry *entry)
 {
     struct node *n = ctx;
 
-    if (n->closing > 0) {
-        return;
-    }
-    if (err != NULL) {
-        if (err->code == ERR_REPLY) {
-            if (trouble_is_news(&n->outbox_trouble, err, mono_ms())) {
-                log_warn("node", "outbox.read", "error", err->text, NULL);
-            }
-            link_reset(n->outbox, err->text);
-        }
-        return; /* on_up begins anew */
-    }
-    trouble_over(&n->outbox_trouble);
-    for (size_t i = 0; i < count; i++) {
-        sender_on_entry(n->sender, &entries[i]);
-    }
-    if (count > 0) {
-        snprintf(n->outbox_after, sizeof(n->outbox_after), "%.*s", (int)entries[count - 1].id.len,
-                 entries[count - 1].id.ptr);
-    }
-    outbox_read(n);
-}
-
-static void outbox_read(struct node *n)
-{
-    if (registry_read_stream(n->outbox_registry, "outbox", n->outbox_after, OUTBOX_BLOCK_MS,
-                             on_outbox, n) != 0) {
-        log_debug("node", "outbox.down", NULL);
-    }
-}
-
-static void on_outbox_up(void *ctx)
-{
-    struct node *n = ctx;
-
-    /* From the beginning: what is known already is not queued twice. */
-    snprintf(n->outbox_after, sizeof(n->outbox_after), "0-0");
-    outbox_read(n);
+    sender_on_entry(n->sender, entry);
 }
 
 static void on_message(void *ctx, struct slice topic, struct slice payload)
@@ -377,71 +290,16 @@ static void on_message(void *ctx, struct slice topic, struct slice payload)
     }
 }
 
-/* Leaving ---------------------------------------------------------------------------------------------------- */
-
-static void on_left(void *ctx, const struct err *err)
-{
-    struct node *n = ctx;
-
-    if (n->closing == 0) {
-        if (err != NULL && err->code != ERR_LOST) {
-            log_warn("node", "node.leave", "error", err->text, NULL);
-        }
-        node_close(n, NULL);
-    }
-}
-
-/* One look at a time: shards closed and sends answered, then everything said, then leave. */
-static void drain_look(struct node *n)
-{
-    bool late = mono_ms() >= n->drain_until_ms;
-    bool drained =
-        holder_is_closed(n->holder) && sender_is_drained(n->sender) && fanout_is_drained(n->fanout);
-
-    if (n->leaving && !late) {
-        timer_at(n, DRAIN_LOOK_MS);
-    } else if (n->leaving) {
-        on_left(n, NULL);
-    } else if (drained || late) {
-        if (!drained) {
-            log_warn("node", "node.drain", "reason", "took longer than --drain-timeout", NULL);
-        }
-        n->leaving = true;
-        n->drain_until_ms = mono_ms() + lease_ms(n->lease);
-        timer_at(n, DRAIN_LOOK_MS);
-        lease_leave(n->lease, on_left, n);
-    } else {
-        timer_at(n, DRAIN_LOOK_MS);
-    }
-}
-
 static void on_timer(uv_timer_t *timer)
 {
     struct node *n = timer->data;
 
     if (n->state == NODE_DRAINING) {
-        drain_look(n);
+        node_look_at_drain(n);
     } else if (n->resume_ms != 0) {
         n->resume_ms = 0;
         fanout_hold(n->fanout, !lease_holds(n->lease));
     }
-}
-
-void node_stop(struct node *n, int times)
-{
-    if (n->closing > 0) {
-        return;
-    }
-    if (times > 1 || (n->state != NODE_ACTIVE && n->state != NODE_FENCED)) {
-        node_close(n, NULL);
-        return;
-    }
-    node_move(n, NODE_DRAINING);
-    n->drain_until_ms = mono_ms() + n->options.drain_ms;
-    n->resume_ms = 0;
-    fanout_hold(n->fanout, !lease_holds(n->lease));
-    holder_drain(n->holder);
-    timer_at(n, DRAIN_LOOK_MS);
 }
 
 int node_reload(struct node *n, const struct node_options *fresh, struct err *err)
@@ -476,57 +334,6 @@ int node_reload(struct node *n, const struct node_options *fresh, struct err *er
 
 /* Life -------------------------------------------------------------------------------------------------------- */
 
-static void part_gone(struct node *n)
-{
-    if (--n->closing > 0) {
-        return;
-    }
-    /* No link is left whose callbacks could reach them. */
-    holder_destroy(n->holder);
-    sender_destroy(n->sender);
-    fanout_destroy(n->fanout);
-    connections_destroy(n->pool);
-    n->options.on_gone(n->options.ctx, &n->why);
-}
-
-static void on_part_closed(void *ctx)
-{
-    part_gone(ctx);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    part_gone(handle->data);
-}
-
-static void on_links_closed(void *ctx)
-{
-    struct node *n = ctx;
-
-    n->lease = NULL;
-    part_gone(n);
-}
-
-static void node_close(struct node *n, const struct err *why)
-{
-    if (n->closing > 0) {
-        return;
-    }
-    n->why = why != NULL ? *why : (struct err){0};
-    node_move(n, NODE_GONE);
-    n->closing = 5;
-    fanout_detach(n->fanout);
-    /* The subscriber stays in memory until its callback; the sender lets go of it here. */
-    sender_reset(n->sender);
-    holder_drop(n->holder);
-    uv_close((uv_handle_t *)&n->timer, on_timer_closed);
-    startup_close(&n->startup);
-    link_close(n->control, on_part_closed, n);
-    link_close(n->outbox, on_part_closed, n);
-    subscriber_close(n->subscriber, on_part_closed, n);
-    lease_close(n->lease, on_links_closed, n);
-}
-
 static struct link_options link_options_of(struct node *n, unsigned i, const char *name)
 {
     snprintf(n->names[i], sizeof(n->names[i]), "shoal-node:%s:%s", n->options.id, name);
@@ -560,12 +367,9 @@ static void begin_links(struct node *n)
 
     control.on_up = on_control_up;
     control.on_down = on_control_down;
-    outbox.on_up = on_outbox_up;
-    outbox.on_down = on_control_down;
     n->control = link_create(n->loop, &control);
     n->control_registry = registry_create(n->control, n->options.cluster);
-    n->outbox = link_create(n->loop, &outbox);
-    n->outbox_registry = registry_create(n->outbox, n->options.cluster);
+    n->outbox = outbox_create(n->loop, &outbox, n->options.cluster, on_entry, n);
     n->subscriber = subscriber_create(n->loop, &topics);
     subscriber_add(n->subscriber, slice_of(n->inbox_topic));
     n->lease = lease_create(&lease);
@@ -641,7 +445,6 @@ void node_free(struct node *n)
     }
     connections_free(n->pool);
     registry_destroy(n->control_registry);
-    registry_destroy(n->outbox_registry);
     tokens_destroy(n->tokens);
     free(n);
 }

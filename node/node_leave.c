@@ -1,0 +1,111 @@
+/* Node, leaving: in order, or at once. Shards close, what was read is said, the registry is told, the links
+ * close; then nothing of it is left but memory. */
+#include "node/node_impl.h"
+
+#include "shared/log.h"
+
+#define DRAIN_LOOK_MS 20
+
+static void on_left(void *ctx, const struct err *err)
+{
+    struct node *n = ctx;
+
+    if (n->closing == 0) {
+        if (err != NULL && err->code != ERR_LOST) {
+            log_warn("node", "node.leave", "error", err->text, NULL);
+        }
+        node_close(n, NULL);
+    }
+}
+
+/* One look at a time: shards closed and sends answered, then everything said, then leave. */
+void node_look_at_drain(struct node *n)
+{
+    bool late = mono_ms() >= n->drain_until_ms;
+    bool drained =
+        holder_is_closed(n->holder) && sender_is_drained(n->sender) && fanout_is_drained(n->fanout);
+
+    if (n->leaving && !late) {
+        node_timer_at(n, DRAIN_LOOK_MS);
+    } else if (n->leaving) {
+        on_left(n, NULL);
+    } else if (drained || late) {
+        if (!drained) {
+            log_warn("node", "node.drain", "reason", "took longer than --drain-timeout", NULL);
+        }
+        n->leaving = true;
+        n->drain_until_ms = mono_ms() + lease_ms(n->lease);
+        node_timer_at(n, DRAIN_LOOK_MS);
+        lease_leave(n->lease, on_left, n);
+    } else {
+        node_timer_at(n, DRAIN_LOOK_MS);
+    }
+}
+
+void node_stop(struct node *n, int times)
+{
+    if (n->closing > 0) {
+        return;
+    }
+    if (times > 1 || (n->state != NODE_ACTIVE && n->state != NODE_FENCED)) {
+        node_close(n, NULL);
+        return;
+    }
+    node_move(n, NODE_DRAINING);
+    n->drain_until_ms = mono_ms() + n->options.drain_ms;
+    n->resume_ms = 0;
+    fanout_hold(n->fanout, !lease_holds(n->lease));
+    holder_drain(n->holder);
+    node_timer_at(n, DRAIN_LOOK_MS);
+}
+
+static void part_gone(struct node *n)
+{
+    if (--n->closing > 0) {
+        return;
+    }
+    /* No link is left whose callbacks could reach them. */
+    holder_destroy(n->holder);
+    sender_destroy(n->sender);
+    fanout_destroy(n->fanout);
+    connections_destroy(n->pool);
+    n->options.on_gone(n->options.ctx, &n->why);
+}
+
+static void on_part_closed(void *ctx)
+{
+    part_gone(ctx);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    part_gone(handle->data);
+}
+
+static void on_links_closed(void *ctx)
+{
+    struct node *n = ctx;
+
+    n->lease = NULL;
+    part_gone(n);
+}
+
+void node_close(struct node *n, const struct err *why)
+{
+    if (n->closing > 0) {
+        return;
+    }
+    n->why = why != NULL ? *why : (struct err){0};
+    node_move(n, NODE_GONE);
+    n->closing = 5;
+    fanout_detach(n->fanout);
+    /* The subscriber stays in memory until its callback; the sender lets go of it here. */
+    sender_reset(n->sender);
+    holder_drop(n->holder);
+    uv_close((uv_handle_t *)&n->timer, on_timer_closed);
+    startup_close(&n->startup);
+    link_close(n->control, on_part_closed, n);
+    outbox_close(n->outbox, on_part_closed, n);
+    subscriber_close(n->subscriber, on_part_closed, n);
+    lease_close(n->lease, on_links_closed, n);
+}
