@@ -7,66 +7,20 @@
  * idle handle also keeps the loop from sleeping, whoever wrote and when). With TLS, `wire` collects
  * what OpenSSL made of it. What the socket does not take moves to `leaving`, which stays put until
  * libuv has written it. */
-#include "shared/redis/conn.h"
-
-#include "shared/buf.h"
-#include "shared/redis/tls.h"
+#include "shared/redis/conn_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CONN_ADDRESSES  8            /* of a name; more are not tried */
-#define CONN_READ_BYTES (64 * 1024)  /* one read */
 #define CONN_PLAIN      (16 * 1024)  /* a TLS record */
 #define CONN_PARTS      512          /* parts tried at once */
 #define CONN_KEEP_BYTES (256 * 1024) /* an empty buffer larger than this gives its memory back */
 #define CONN_KEEPALIVE  15           /* seconds */
 
-enum conn_phase {
-    CONN_WAITING,
-    CONN_RESOLVING,
-    CONN_CONNECTING,
-    CONN_TLS,
-    CONN_OPEN,
-    CONN_CLOSING,
-};
-
-struct conn {
-    struct conn_options o; /* url is not used after conn_open */
-    uv_loop_t *loop;
-    enum conn_phase phase;
-    bool failed;      /* on_fail was called */
-    bool tcp_open;    /* tcp is initialised and not being closed */
-    bool writing;     /* leaving belongs to libuv */
-    unsigned handles; /* handles and the lookup that are not done yet */
-    uint64_t deadline;
-    char host[256];
-    char where[320];
-    uint16_t port;
-    bool use_tls;
-    struct err last; /* why the newest address failed */
-    uv_timer_t timer;
-    uv_idle_t idle;
-    uv_tcp_t tcp;
-    uv_getaddrinfo_t lookup;
-    uv_connect_t connect;
-    uv_write_t write;
-    struct sockaddr_storage address[CONN_ADDRESSES];
-    size_t naddresses;
-    size_t next_address;
-    struct tls *tls;
-    struct buf out;
-    struct buf wire;
-    struct buf leaving;
-    char in[CONN_READ_BYTES];
-};
-
-static void connect_next(struct conn *conn);
 static void conn_flush(struct conn *conn);
-static void on_timer(uv_timer_t *timer);
 
-static void conn_released(struct conn *conn)
+void conn_released(struct conn *conn)
 {
     BUG_ON(conn->handles == 0);
     conn->handles--;
@@ -107,7 +61,7 @@ void conn_close(struct conn *conn)
 }
 
 /* Report once; the owner closes. */
-static void conn_fail(struct conn *conn, const struct err *why)
+void conn_fail(struct conn *conn, const struct err *why)
 {
     if (conn->phase == CONN_CLOSING || conn->failed) {
         return;
@@ -295,28 +249,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
     }
 }
 
-static void on_address_closed(uv_handle_t *handle)
-{
-    struct conn *conn = handle->data;
-    bool go_on = conn->phase != CONN_CLOSING;
-
-    conn_released(conn); /* the timer still holds conn if go_on */
-    if (go_on) {
-        connect_next(conn);
-    }
-}
-
-/* This address is of no use: take the next once the socket is closed. */
-static void address_failed(struct conn *conn, int status)
-{
-    err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: %s", conn->where,
-            uv_strerror(status));
-    uv_timer_stop(&conn->timer);
-    conn->tcp_open = false;
-    uv_close((uv_handle_t *)&conn->tcp, on_address_closed);
-}
-
-static void on_connected(uv_connect_t *request, int status)
+void conn_on_connected(uv_connect_t *request, int status)
 {
     struct conn *conn = request->data;
     struct err err;
@@ -325,7 +258,7 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     if (status < 0) {
-        address_failed(conn, status);
+        conn_address_failed(conn, status);
         return;
     }
     uv_timer_stop(&conn->timer);
@@ -347,107 +280,6 @@ static void on_connected(uv_connect_t *request, int status)
         return;
     }
     tls_progress(conn);
-}
-
-static void connect_next(struct conn *conn)
-{
-    uint64_t now = uv_now(conn->loop);
-    uint64_t left = conn->deadline > now ? conn->deadline - now : 1;
-    const struct sockaddr *address;
-    int rc;
-
-    if (conn->next_address == conn->naddresses) {
-        conn_fail(conn, &conn->last);
-        return;
-    }
-    address = (const struct sockaddr *)&conn->address[conn->next_address];
-    left /= conn->naddresses - conn->next_address;
-    conn->next_address++;
-    conn->phase = CONN_CONNECTING;
-    BUG_ON(uv_tcp_init(conn->loop, &conn->tcp) != 0);
-    conn->tcp.data = conn;
-    conn->tcp_open = true;
-    conn->handles++;
-    conn->connect.data = conn;
-    rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, on_connected);
-    if (rc != 0) {
-        address_failed(conn, rc);
-    } else if (conn->next_address < conn->naddresses) {
-        /* The last address may use what is left; the owner's deadline ends it. */
-        uv_timer_start(&conn->timer, on_timer, left, 0);
-    }
-}
-
-static void add_address(struct conn *conn, const struct sockaddr *address, size_t len)
-{
-    if (conn->naddresses < CONN_ADDRESSES && len <= sizeof(conn->address[0])) {
-        memcpy(&conn->address[conn->naddresses], address, len);
-        conn->naddresses++;
-    }
-}
-
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
-{
-    struct conn *conn = request->data;
-
-    if (conn->phase == CONN_CLOSING) {
-        uv_freeaddrinfo(found);
-        conn_released(conn);
-        return;
-    }
-    conn->handles--; /* the timer still holds conn */
-    if (status != 0) {
-        err_set(&conn->last, ERR_UNREACHABLE,
-                "%s cannot be reached: the name does not resolve (%s); check the host in redis_url",
-                conn->where, uv_strerror(status));
-    }
-    for (struct addrinfo *a = found; status == 0 && a != NULL; a = a->ai_next) {
-        add_address(conn, a->ai_addr, a->ai_addrlen);
-    }
-    uv_freeaddrinfo(found);
-    connect_next(conn);
-}
-
-static void conn_start(struct conn *conn)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    char port[8];
-    int rc;
-
-    if (uv_ip4_addr(conn->host, conn->port, &v4) == 0) {
-        add_address(conn, (const struct sockaddr *)&v4, sizeof(v4));
-        connect_next(conn);
-        return;
-    }
-    if (uv_ip6_addr(conn->host, conn->port, &v6) == 0) {
-        add_address(conn, (const struct sockaddr *)&v6, sizeof(v6));
-        connect_next(conn);
-        return;
-    }
-    snprintf(port, sizeof(port), "%u", (unsigned)conn->port);
-    conn->lookup.data = conn;
-    rc = uv_getaddrinfo(conn->loop, &conn->lookup, on_resolved, conn->host, port, &hints);
-    if (rc != 0) {
-        err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: the name cannot be used (%s)",
-                conn->where, uv_strerror(rc));
-        conn_fail(conn, &conn->last);
-        return;
-    }
-    conn->phase = CONN_RESOLVING;
-    conn->handles++;
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct conn *conn = timer->data;
-
-    if (conn->phase == CONN_WAITING) {
-        conn_start(conn);
-    } else if (conn->phase == CONN_CONNECTING && conn->tcp_open) {
-        address_failed(conn, UV_ETIMEDOUT);
-    }
 }
 
 struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
@@ -473,7 +305,7 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
     conn->timer.data = conn;
     conn->idle.data = conn;
     conn->handles = 2;
-    uv_timer_start(&conn->timer, on_timer, 0, 0);
+    uv_timer_start(&conn->timer, conn_on_timer, 0, 0);
     return conn;
 }
 

@@ -12,20 +12,14 @@
  * Deadlines: one timer, lazily armed: it fires at the deadline of what was the oldest command and is
  * set anew if that was answered. When a deadline has passed, the loop gets one more look at the
  * socket first: after a pause of this process, the answers may be lying there. */
-#include "shared/redis/link.h"
+#include "shared/redis/link_impl.h"
 
-#include "shared/backoff.h"
 #include "shared/buf.h"
-#include "shared/redis/conn.h"
 #include "shared/redis/greeting.h"
-#include "shared/redis/pending.h"
-#include "shared/redis/reply_reader.h"
 
 #include <openssl/crypto.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define LINK_CONNECT_MS     3000
 #define LINK_REPLY_MS       3000
@@ -33,9 +27,6 @@
 #define LINK_BACKOFF_CAP_MS 2000
 #define LINK_STABLE_MS      1000 /* up for this long: the next failure waits the least again */
 #define LINK_SECOND_LOOK_MS 20
-#define LINK_UNSENT_MAX     ((size_t)256 * 1024 * 1024)
-
-enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_CLOSED };
 
 #define BIT(state) (1u << (state))
 static const struct {
@@ -47,32 +38,6 @@ static const struct {
     [LINK_GREETING] = {"greeting", BIT(LINK_UP) | BIT(LINK_WAITING) | BIT(LINK_CLOSED)},
     [LINK_UP] = {"up", BIT(LINK_WAITING) | BIT(LINK_CLOSED)},
     [LINK_CLOSED] = {"closed", 0},
-};
-
-struct link {
-    struct link_options o;
-    char *tls_ca;
-    char *name;
-    uv_loop_t *loop;
-    enum link_state state;
-    uv_timer_t timer;
-    uv_idle_t settle;  /* carries out a link_reset made outside callbacks */
-    unsigned handles;  /* timer, settle, conn: the memory goes with the last */
-    struct conn *conn; /* also while it closes */
-    bool wait_over;    /* the backoff has passed, conn has not closed yet */
-    struct pending_ring pending;
-    struct reply_reader *reader;
-    unsigned greetings; /* replies still to come */
-    struct backoff backoff;
-    uint64_t since;    /* uv_now when it went up */
-    uint64_t due;      /* when the timer fires, while up and armed */
-    bool second_look;  /* a deadline has passed, one more look at the socket is under way */
-    unsigned depth;    /* callbacks on the stack */
-    bool close_wanted; /* link_close was called */
-    bool reset_wanted; /* link_reset was called */
-    char reset_why[256];
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
 };
 
 static void link_connect(struct link *link);
@@ -222,8 +187,7 @@ static void watch_deadline(struct link *link, uint64_t deadline)
     uv_timer_start(&link->timer, on_timer, deadline > now ? deadline - now : 0, 0);
 }
 
-static void expect_reply(struct link *link, size_t replies, uint64_t block_ms, link_reply_cb cb,
-                         void *ctx)
+void link_expect(struct link *link, size_t replies, uint64_t block_ms, link_reply_cb cb, void *ctx)
 {
     const struct pending command = {.cb = cb, .ctx = ctx, .replies = replies};
 
@@ -497,114 +461,4 @@ void link_reset(struct link *link, const char *why)
     link->reset_wanted = true;
     snprintf(link->reset_why, sizeof(link->reset_why), "%s", why);
     uv_idle_start(&link->settle, on_settle);
-}
-
-/* Send what hiredis formatted, and free it. */
-static int send_formatted(struct link *link, char *text, long long len)
-{
-    bool taken;
-
-    BUG_ON(len < 0);
-    taken = conn_write(link->conn, text, (size_t)len);
-    redisFreeCommand(text);
-    return taken ? 0 : -ERR_FULL;
-}
-
-static int send_argv(struct link *link, int argc, const char **argv, const size_t *argvlen)
-{
-    char *text = NULL;
-    size_t total = 0;
-    long long len;
-
-    if (!link_is_up(link)) {
-        return -ERR_DOWN;
-    }
-    for (int i = 0; i < argc; i++) {
-        total += argvlen != NULL ? argvlen[i] : strlen(argv[i]);
-    }
-    if (total > LINK_UNSENT_MAX) {
-        return -ERR_FULL; /* hiredis 0.14 counts in int */
-    }
-    len = redisFormatCommandArgv(&text, argc, argv, argvlen);
-    return send_formatted(link, text, len);
-}
-
-int link_command_blocking(struct link *link, uint64_t block_ms, int argc, const char **argv,
-                          const size_t *argvlen, link_reply_cb cb, void *ctx)
-{
-    int rc;
-
-    BUG_ON(link->o.raw_pushes);
-    rc = send_argv(link, argc, argv, argvlen);
-    if (rc == 0) {
-        expect_reply(link, 1, block_ms, cb, ctx);
-    }
-    return rc;
-}
-
-int link_command_argv(struct link *link, int argc, const char **argv, const size_t *argvlen,
-                      link_reply_cb cb, void *ctx)
-{
-    return link_command_blocking(link, 0, argc, argv, argvlen, cb, ctx);
-}
-
-int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...)
-{
-    char *text = NULL;
-    long long len;
-    va_list args;
-    int rc;
-
-    BUG_ON(link->o.raw_pushes);
-    if (!link_is_up(link)) {
-        return -ERR_DOWN;
-    }
-    va_start(args, fmt);
-    len = redisvFormatCommand(&text, fmt, args);
-    va_end(args);
-    rc = send_formatted(link, text, len);
-    if (rc == 0) {
-        expect_reply(link, 1, 0, cb, ctx);
-    }
-    return rc;
-}
-
-int link_send_raw(struct link *link, const struct slice *parts, size_t nparts, size_t replies,
-                  link_reply_cb cb, void *ctx)
-{
-    BUG_ON(link->o.raw_pushes || replies == 0);
-    if (!link_is_up(link)) {
-        return -ERR_DOWN;
-    }
-    if (!conn_writev(link->conn, parts, nparts)) {
-        return -ERR_FULL;
-    }
-    expect_reply(link, replies, 0, cb, ctx);
-    return 0;
-}
-
-int link_send_push(struct link *link, int argc, const char **argv, const size_t *argvlen)
-{
-    BUG_ON(!link->o.raw_pushes);
-    return send_argv(link, argc, argv, argvlen);
-}
-
-size_t link_unsent_bytes(const struct link *link)
-{
-    return link->state == LINK_UP ? conn_unsent(link->conn) : 0;
-}
-
-struct slice reply_slice(const struct redisReply *reply)
-{
-    if (reply == NULL || (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS &&
-                          reply->type != REDIS_REPLY_ERROR)) {
-        return (struct slice){"", 0};
-    }
-    return (struct slice){reply->str, reply->len};
-}
-
-bool reply_is_error(const struct redisReply *reply, const char *prefix)
-{
-    return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
-           strncmp(reply->str, prefix, strlen(prefix)) == 0;
 }

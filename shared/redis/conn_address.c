@@ -1,0 +1,128 @@
+/* Conn, addresses: from the name in the URL to a socket that connects, one address after the other. */
+#include "shared/redis/conn_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void connect_next(struct conn *conn);
+
+static void on_address_closed(uv_handle_t *handle)
+{
+    struct conn *conn = handle->data;
+    bool go_on = conn->phase != CONN_CLOSING;
+
+    conn_released(conn); /* the timer still holds conn if go_on */
+    if (go_on) {
+        connect_next(conn);
+    }
+}
+
+void conn_address_failed(struct conn *conn, int status)
+{
+    err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: %s", conn->where,
+            uv_strerror(status));
+    uv_timer_stop(&conn->timer);
+    conn->tcp_open = false;
+    uv_close((uv_handle_t *)&conn->tcp, on_address_closed);
+}
+
+static void connect_next(struct conn *conn)
+{
+    uint64_t now = uv_now(conn->loop);
+    uint64_t left = conn->deadline > now ? conn->deadline - now : 1;
+    const struct sockaddr *address;
+    int rc;
+
+    if (conn->next_address == conn->naddresses) {
+        conn_fail(conn, &conn->last);
+        return;
+    }
+    address = (const struct sockaddr *)&conn->address[conn->next_address];
+    left /= conn->naddresses - conn->next_address;
+    conn->next_address++;
+    conn->phase = CONN_CONNECTING;
+    BUG_ON(uv_tcp_init(conn->loop, &conn->tcp) != 0);
+    conn->tcp.data = conn;
+    conn->tcp_open = true;
+    conn->handles++;
+    conn->connect.data = conn;
+    rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, conn_on_connected);
+    if (rc != 0) {
+        conn_address_failed(conn, rc);
+    } else if (conn->next_address < conn->naddresses) {
+        /* The last address may use what is left; the owner's deadline ends it. */
+        uv_timer_start(&conn->timer, conn_on_timer, left, 0);
+    }
+}
+
+static void add_address(struct conn *conn, const struct sockaddr *address, size_t len)
+{
+    if (conn->naddresses < CONN_ADDRESSES && len <= sizeof(conn->address[0])) {
+        memcpy(&conn->address[conn->naddresses], address, len);
+        conn->naddresses++;
+    }
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
+    struct conn *conn = request->data;
+
+    if (conn->phase == CONN_CLOSING) {
+        uv_freeaddrinfo(found);
+        conn_released(conn);
+        return;
+    }
+    conn->handles--; /* the timer still holds conn */
+    if (status != 0) {
+        err_set(&conn->last, ERR_UNREACHABLE,
+                "%s cannot be reached: the name does not resolve (%s); check the host in redis_url",
+                conn->where, uv_strerror(status));
+    }
+    for (struct addrinfo *a = found; status == 0 && a != NULL; a = a->ai_next) {
+        add_address(conn, a->ai_addr, a->ai_addrlen);
+    }
+    uv_freeaddrinfo(found);
+    connect_next(conn);
+}
+
+static void conn_start(struct conn *conn)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    char port[8];
+    int rc;
+
+    if (uv_ip4_addr(conn->host, conn->port, &v4) == 0) {
+        add_address(conn, (const struct sockaddr *)&v4, sizeof(v4));
+        connect_next(conn);
+        return;
+    }
+    if (uv_ip6_addr(conn->host, conn->port, &v6) == 0) {
+        add_address(conn, (const struct sockaddr *)&v6, sizeof(v6));
+        connect_next(conn);
+        return;
+    }
+    snprintf(port, sizeof(port), "%u", (unsigned)conn->port);
+    conn->lookup.data = conn;
+    rc = uv_getaddrinfo(conn->loop, &conn->lookup, on_resolved, conn->host, port, &hints);
+    if (rc != 0) {
+        err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: the name cannot be used (%s)",
+                conn->where, uv_strerror(rc));
+        conn_fail(conn, &conn->last);
+        return;
+    }
+    conn->phase = CONN_RESOLVING;
+    conn->handles++;
+}
+
+void conn_on_timer(uv_timer_t *timer)
+{
+    struct conn *conn = timer->data;
+
+    if (conn->phase == CONN_WAITING) {
+        conn_start(conn);
+    } else if (conn->phase == CONN_CONNECTING && conn->tcp_open) {
+        conn_address_failed(conn, UV_ETIMEDOUT);
+    }
+}

@@ -1,0 +1,64 @@
+/* What the files of a conn share: conn.c (bytes in and out, TLS, its life) and conn_address.c. */
+#ifndef SHOAL_REDIS_CONN_IMPL_H
+#define SHOAL_REDIS_CONN_IMPL_H
+
+#include "shared/redis/conn.h"
+
+#include "shared/buf.h"
+#include "shared/redis/tls.h"
+
+#define CONN_ADDRESSES  8           /* of a name; more are not tried */
+#define CONN_READ_BYTES (64 * 1024) /* one read */
+
+enum conn_phase {
+    CONN_WAITING,
+    CONN_RESOLVING,
+    CONN_CONNECTING,
+    CONN_TLS,
+    CONN_OPEN,
+    CONN_CLOSING,
+};
+
+struct conn {
+    struct conn_options o; /* url is not used after conn_open */
+    uv_loop_t *loop;
+    enum conn_phase phase;
+    bool failed;      /* on_fail was called */
+    bool tcp_open;    /* tcp is initialised and not being closed */
+    bool writing;     /* leaving belongs to libuv */
+    unsigned handles; /* handles and the lookup that are not done yet */
+    uint64_t deadline;
+    char host[256];
+    char where[320];
+    uint16_t port;
+    bool use_tls;
+    struct err last; /* why the newest address failed */
+    uv_timer_t timer;
+    uv_idle_t idle;
+    uv_tcp_t tcp;
+    uv_getaddrinfo_t lookup;
+    uv_connect_t connect;
+    uv_write_t write;
+    struct sockaddr_storage address[CONN_ADDRESSES];
+    size_t naddresses;
+    size_t next_address;
+    struct tls *tls;
+    struct buf out;
+    struct buf wire;
+    struct buf leaving;
+    char in[CONN_READ_BYTES];
+};
+
+/* In conn.c: one of the handles is done; the memory goes with the last. */
+void conn_released(struct conn *conn);
+/* Report once; the owner closes. */
+void conn_fail(struct conn *conn, const struct err *why);
+/* The answer to uv_tcp_connect. */
+void conn_on_connected(uv_connect_t *request, int status);
+
+/* In conn_address.c: begins the work, and ends the patience with an address. */
+void conn_on_timer(uv_timer_t *timer);
+/* This address is of no use: take the next once the socket is closed. */
+void conn_address_failed(struct conn *conn, int status);
+
+#endif

@@ -1,0 +1,115 @@
+/* Link, commands: what is sent, in the form in which Redis reads it. */
+#include "shared/redis/link_impl.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* Send what hiredis formatted, and free it. */
+static int send_formatted(struct link *link, char *text, long long len)
+{
+    bool taken;
+
+    BUG_ON(len < 0);
+    taken = conn_write(link->conn, text, (size_t)len);
+    redisFreeCommand(text);
+    return taken ? 0 : -ERR_FULL;
+}
+
+static int send_argv(struct link *link, int argc, const char **argv, const size_t *argvlen)
+{
+    char *text = NULL;
+    size_t total = 0;
+    long long len;
+
+    if (!link_is_up(link)) {
+        return -ERR_DOWN;
+    }
+    for (int i = 0; i < argc; i++) {
+        total += argvlen != NULL ? argvlen[i] : strlen(argv[i]);
+    }
+    if (total > LINK_UNSENT_MAX) {
+        return -ERR_FULL; /* hiredis 0.14 counts in int */
+    }
+    len = redisFormatCommandArgv(&text, argc, argv, argvlen);
+    return send_formatted(link, text, len);
+}
+
+int link_command_blocking(struct link *link, uint64_t block_ms, int argc, const char **argv,
+                          const size_t *argvlen, link_reply_cb cb, void *ctx)
+{
+    int rc;
+
+    BUG_ON(link->o.raw_pushes);
+    rc = send_argv(link, argc, argv, argvlen);
+    if (rc == 0) {
+        link_expect(link, 1, block_ms, cb, ctx);
+    }
+    return rc;
+}
+
+int link_command_argv(struct link *link, int argc, const char **argv, const size_t *argvlen,
+                      link_reply_cb cb, void *ctx)
+{
+    return link_command_blocking(link, 0, argc, argv, argvlen, cb, ctx);
+}
+
+int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...)
+{
+    char *text = NULL;
+    long long len;
+    va_list args;
+    int rc;
+
+    BUG_ON(link->o.raw_pushes);
+    if (!link_is_up(link)) {
+        return -ERR_DOWN;
+    }
+    va_start(args, fmt);
+    len = redisvFormatCommand(&text, fmt, args);
+    va_end(args);
+    rc = send_formatted(link, text, len);
+    if (rc == 0) {
+        link_expect(link, 1, 0, cb, ctx);
+    }
+    return rc;
+}
+
+int link_send_raw(struct link *link, const struct slice *parts, size_t nparts, size_t replies,
+                  link_reply_cb cb, void *ctx)
+{
+    BUG_ON(link->o.raw_pushes || replies == 0);
+    if (!link_is_up(link)) {
+        return -ERR_DOWN;
+    }
+    if (!conn_writev(link->conn, parts, nparts)) {
+        return -ERR_FULL;
+    }
+    link_expect(link, replies, 0, cb, ctx);
+    return 0;
+}
+
+int link_send_push(struct link *link, int argc, const char **argv, const size_t *argvlen)
+{
+    BUG_ON(!link->o.raw_pushes);
+    return send_argv(link, argc, argv, argvlen);
+}
+
+size_t link_unsent_bytes(const struct link *link)
+{
+    return link->state == LINK_UP ? conn_unsent(link->conn) : 0;
+}
+
+struct slice reply_slice(const struct redisReply *reply)
+{
+    if (reply == NULL || (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS &&
+                          reply->type != REDIS_REPLY_ERROR)) {
+        return (struct slice){"", 0};
+    }
+    return (struct slice){reply->str, reply->len};
+}
+
+bool reply_is_error(const struct redisReply *reply, const char *prefix)
+{
+    return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+           strncmp(reply->str, prefix, strlen(prefix)) == 0;
+}

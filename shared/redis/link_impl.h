@@ -1,0 +1,45 @@
+/* What the files of the link share: link.c (its life, replies, deadlines) and link_command.c. */
+#ifndef SHOAL_REDIS_LINK_IMPL_H
+#define SHOAL_REDIS_LINK_IMPL_H
+
+#include "shared/redis/link.h"
+
+#include "shared/backoff.h"
+#include "shared/redis/conn.h"
+#include "shared/redis/pending.h"
+#include "shared/redis/reply_reader.h"
+
+#define LINK_UNSENT_MAX ((size_t)256 * 1024 * 1024)
+
+enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_CLOSED };
+
+struct link {
+    struct link_options o;
+    char *tls_ca;
+    char *name;
+    uv_loop_t *loop;
+    enum link_state state;
+    uv_timer_t timer;
+    uv_idle_t settle;  /* carries out a link_reset made outside callbacks */
+    unsigned handles;  /* timer, settle, conn: the memory goes with the last */
+    struct conn *conn; /* also while it closes */
+    bool wait_over;    /* the backoff has passed, conn has not closed yet */
+    struct pending_ring pending;
+    struct reply_reader *reader;
+    unsigned greetings; /* replies still to come */
+    struct backoff backoff;
+    uint64_t since;    /* uv_now when it went up */
+    uint64_t due;      /* when the timer fires, while up and armed */
+    bool second_look;  /* a deadline has passed, one more look at the socket is under way */
+    unsigned depth;    /* callbacks on the stack */
+    bool close_wanted; /* link_close was called */
+    bool reset_wanted; /* link_reset was called */
+    char reset_why[256];
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+/* In link.c: a command was sent that `replies` replies answer; the last is cb's. */
+void link_expect(struct link *link, size_t replies, uint64_t block_ms, link_reply_cb cb, void *ctx);
+
+#endif
