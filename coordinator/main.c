@@ -71,9 +71,10 @@ static const struct options_program program = {
     .name = PROGRAM,
     .purpose = "Decides which shard of a Shoal cluster holds which channel.",
     .usage = "",
-    .epilogue =
-        "Start two or more on different hosts: one leads, the others take over when it dies.\n"
-        "Signals: SIGTERM stops it; SIGHUP reads the configuration again.",
+    .epilogue = "Signals:\n"
+                "  SIGTERM   Stop, and let another one lead. So does SIGINT.\n"
+                "  SIGHUP    Read the configuration again.\n"
+                "\n" OPTIONS_EXIT_STATUS,
     .specs = specs,
     .shares_file = true,
 };

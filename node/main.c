@@ -63,9 +63,10 @@ static const struct options_program program = {
     .name = "shoal-node",
     .purpose = "Hosts Twitch chat connections and fans their lines out through Redis.",
     .usage = "",
-    .epilogue = "Signals: SIGTERM leaves in order, a second one at once; SIGHUP reads the\n"
-                "configuration, tokens and TLS CA files again.\n"
-                "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 Redis out of reach.\n",
+    .epilogue = "Signals:\n"
+                "  SIGTERM   Leave in order; a second one: at once. So does SIGINT.\n"
+                "  SIGHUP    Read the configuration, tokens and TLS CA files again.\n"
+                "\n" OPTIONS_EXIT_STATUS,
     .specs = specs,
     .shares_file = true,
 };

@@ -51,12 +51,21 @@ struct option_spec {
     int (*check)(const char *value, struct err *err);
 };
 
+/* For the epilogue of those programs that keep to them (err_exit_code). A heading that is followed by an
+ * indented line becomes a section of the man page. */
+#define OPTIONS_EXIT_STATUS                                                                        \
+    "Exit status:\n"                                                                               \
+    "  0         Done.\n"                                                                          \
+    "  1         Refused or failed.\n"                                                             \
+    "  2         Wrong usage or configuration.\n"                                                  \
+    "  3         Redis is out of reach.\n"
+
 struct options_program {
     const char *name;    /* "shoal-node" */
     const char *purpose; /* one sentence */
     const char
         *usage; /* what follows the options in the usage line, e.g. "COMMAND [ARG...]" or "" */
-    const char *epilogue;            /* more text for --help, or NULL */
+    const char *epilogue;            /* more lines for --help, or NULL */
     const struct option_spec *specs; /* closed by an entry without name */
     bool shares_file;                /* its keys must be in options_keys.c: a bug otherwise */
     bool takes_arguments;            /* false: any non-option argument is an error */
@@ -96,6 +105,9 @@ const char *options_at(const struct options *o, const char *name, size_t i);
 /* Arguments that are no options, in order. */
 size_t options_argc(const struct options *o);
 const char *options_arg(const struct options *o, size_t i);
+
+/* An item and its text as --help prints an option and its help: for epilogues. */
+void options_print_item(FILE *to, const char *head, const char *text);
 
 /* What all programs share: --redis-url, --redis-tls-ca, --cluster (and for daemons --log-level,
  * --log-format): put these in the table with OPTIONS_COMMON / OPTIONS_DAEMON. */

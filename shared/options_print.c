@@ -4,23 +4,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELP_INDENT  8
+#define HELP_COLUMN  28 /* where the texts begin: from 20 on, help2man knows them as such */
 #define HELP_COLUMNS 80
 
-/* Print words of `text` with an indent, broken at blanks. */
-static void print_wrapped(FILE *to, const char *text)
+/* A word, or the whole of "[default: x]". */
+static size_t word_length(const char *text)
 {
-    size_t column = 0;
+    size_t len = strcspn(text, *text == '[' ? "]" : " ");
+    return text[len] == ']' ? len + 1 : len;
+}
+
+void options_print_item(FILE *to, const char *head, const char *text)
+{
+    size_t column = strlen(head) + 2;
+    fprintf(to, "  %s", head);
+    if (column + 2 > HELP_COLUMN) {
+        fputc('\n', to);
+        column = 0;
+    }
+    fprintf(to, "%*s", (int)(HELP_COLUMN - column), "");
+    column = HELP_COLUMN;
     while (*text) {
-        size_t word = strcspn(text, " ");
-        if (column > 0 && column + 1 + word > HELP_COLUMNS) {
-            fputc('\n', to);
-            column = 0;
-        }
-        if (column == 0) {
-            fprintf(to, "%*s", HELP_INDENT, "");
-            column = HELP_INDENT;
-        } else {
+        size_t word = word_length(text);
+        if (column > HELP_COLUMN && column + 1 + word > HELP_COLUMNS) {
+            fprintf(to, "\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+        } else if (column > HELP_COLUMN) {
             fputc(' ', to);
             column++;
         }
@@ -34,8 +43,9 @@ static void print_wrapped(FILE *to, const char *text)
 
 static void print_option(FILE *to, const char *name, const char *metavar, const char *help)
 {
-    fprintf(to, "  --%s%s%s\n", name, metavar ? " " : "", metavar ? metavar : "");
-    print_wrapped(to, help);
+    char *head = xasprintf("--%s%s%s", name, metavar ? " " : "", metavar ? metavar : "");
+    options_print_item(to, head, help);
+    free(head);
 }
 
 /* The help of an option with what its other fields tell; the caller frees it. */
@@ -66,13 +76,15 @@ void options_print_help(const struct options_program *program, FILE *to)
                  "Print the configuration in force, secrets masked, and exit.");
     print_option(to, "version", NULL, "Print the version and exit.");
     print_option(to, "help", NULL, "Print this help and exit.");
-    fputs("\nAn option --some-name may also be given as environment variable SHOAL_SOME_NAME\n"
-          "or as `some_name = value` in the file. The command line wins over the\n"
-          "environment, the environment over the file.\n",
-          to);
     if (program->epilogue) {
-        fprintf(to, "\n%s\n", program->epilogue);
+        fprintf(to, "\n%s", program->epilogue);
     }
+    fputs("\nEnvironment:\n"
+          "An option --some-name may also be given as environment variable SHOAL_SOME_NAME\n"
+          "or as `some_name = value` in the file. The command line wins over the\n"
+          "environment, the environment over the file. A TIME is 500ms, 10s, 5m or 1h, and\n"
+          "a plain number counts seconds; BYTES may end in k, m or g.\n",
+          to);
 }
 
 /* One line stays one line, whatever a flag was given. */

@@ -48,20 +48,25 @@ static const struct option_spec specs[] = {
 
 static const char *const own_options[] = {"no-wait", "reply-to", "ttl", "command", "raw"};
 
-static char *command_list(void)
+/* More text for --help; the caller frees it. */
+static char *epilogue_make(void)
 {
-    size_t size = 4096;
-    char *text = xcalloc(1, size);
-    size_t len = (size_t)snprintf(text, size, "Commands:\n");
+    char *text = NULL;
+    size_t len;
+    FILE *to = open_memstream(&text, &len);
 
+    BUG_ON(!to);
+    fputs("Commands:\n", to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        char usage[80];
-        snprintf(usage, sizeof(usage), "%s %s", commands[i].name, commands[i].args);
-        len += (size_t)snprintf(text + len, size - len, "  %-50s %s\n", usage, commands[i].help);
-        BUG_ON(len >= size);
+        const struct ctl_command *command = &commands[i];
+        char *usage =
+            xasprintf("%s%s%s", command->name, command->args[0] ? " " : "", command->args);
+        options_print_item(to, usage, command->help);
+        free(usage);
     }
-    snprintf(text + len, size - len,
-             "\nExit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 Redis out of reach.\n");
+    fputs("\n" OPTIONS_EXIT_STATUS, to);
+    int failed = fclose(to);
+    BUG_ON(failed);
     return text;
 }
 
@@ -192,7 +197,7 @@ static int run_command(const struct options *o)
 
 int main(int argc, char **argv)
 {
-    char *epilogue = command_list();
+    char *epilogue = epilogue_make();
     struct options_program program = {
         .name = "shoalctl",
         .purpose = "Looks at a cluster of Twitch chat shards and asks things of it.",

@@ -84,6 +84,20 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def run(argv, env=None, timeout=20):
+    """Run a program to its end, in an environment without SHOAL_*; it must not hang."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
+    return subprocess.run(
+        [str(a) for a in argv],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**clean, **(env or {})},
+        timeout=timeout,
+        check=False,
+    )
+
+
 class Process:
     """One program, its log, and the only two ways it may end: stopped by us, or a failure."""
 

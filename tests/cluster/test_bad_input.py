@@ -17,24 +17,10 @@ import uuid
 import pytest
 
 from certificates import Certificates
-from shoal import COORDINATOR, CTL, NODE, ROOT, TOKEN, USER, wait_until
+from shoal import COORDINATOR, CTL, NODE, ROOT, TOKEN, USER, run, wait_until
 
 SECRET = "hunter2hunter2"
 PROGRAMS = {"node": [NODE], "coordinator": [COORDINATOR], "ctl": [CTL, "status"]}
-
-
-def run(argv, env=None, timeout=20):
-    """Run a program to its end; it must not hang."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_") or k == "SHOAL_BIN_DIR"}
-    return subprocess.run(
-        [str(a) for a in argv],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**clean, **(env or {})},
-        timeout=timeout,
-        check=False,
-    )
 
 
 def complaint(done, code):

@@ -44,7 +44,7 @@ static const struct options_program tool_program = {
     .name = "shoaltool",
     .purpose = "Tests with arguments.",
     .usage = "COMMAND [ARG...]",
-    .epilogue = "The end.",
+    .epilogue = "The end.\n",
     .specs = specs,
     .takes_arguments = true,
 };
@@ -444,9 +444,9 @@ static void help_and_version_win_over_a_wrong_configuration(void **state)
     setenv("SHOAL_CAPACITY", "many", 1);
     char *text = printed(&tool_program, "x --help --no-such");
     assert_non_null(strstr(text, "Usage: shoaltool [OPTION...] COMMAND [ARG...]\n"));
-    assert_non_null(strstr(text, "  --capacity N\n        How many. [default: 10]\n"));
-    assert_non_null(strstr(text, "  --json\n"));
-    assert_non_null(strstr(text, "  --config FILE\n"));
+    assert_non_null(strstr(text, "\n  --capacity N              How many. [default: 10]\n"));
+    assert_non_null(strstr(text, "\n  --json                    JSON.\n"));
+    assert_non_null(strstr(text, "\n  --config FILE "));
     assert_non_null(strstr(text, "The end.\n"));
     for (char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         assert_true(strcspn(line, "\n") <= 80);

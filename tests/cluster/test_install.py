@@ -1,0 +1,50 @@
+"""What `cmake --install` puts on a machine, and that it works there."""
+
+import os
+import re
+
+import pytest
+
+from shoal import BIN, run
+
+PROGRAMS = ("shoal-node", "shoal-coordinator", "shoalctl")
+PAGES = ("man8/shoal-node.8", "man8/shoal-coordinator.8", "man1/shoalctl.1")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The directory that stands for the prefix."""
+    root = tmp_path_factory.mktemp("install")
+    done = run(["cmake", "--install", BIN, "--prefix", "/usr"], {"DESTDIR": str(root)}, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return root / "usr"
+
+
+def test_programs_man_pages_and_documents_are_installed_and_nothing_else(installed):
+    found = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
+    assert found == {f"bin/{name}" for name in PROGRAMS} | {f"share/man/{page}" for page in PAGES} | {
+        f"share/doc/shoal/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")
+    }
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_installed_program_says_its_version_and_checks_its_configuration(installed, name):
+    program = installed / "bin" / name
+    version = run([program, "--version"])
+    assert (version.returncode, version.stderr) == (0, "")
+    assert version.stdout.split()[0] == name
+    check = run([program, "--config=", "--check"])
+    assert (check.returncode, check.stdout, check.stderr) == (0, f"{name}: the configuration is valid\n", "")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_man_page_has_what_help_says_and_what_it_does_not(installed, page):
+    name = os.path.basename(page).rsplit(".", 1)[0]
+    text = (installed / "share/man" / page).read_text().replace("\\-", "-")
+    headings = set(re.findall(r'^\.SH "?([A-Z ]+)"?$', text, re.MULTILINE))
+    own = "COMMANDS" if name == "shoalctl" else "SIGNALS"
+    assert headings == {"NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", own, "EXIT STATUS", "ENVIRONMENT", "FILES",
+                        "EXAMPLES", "SEE ALSO"}
+    described = re.findall(r"^\.TP\n\\fB(--[a-z-]+)", text, re.MULTILINE)
+    help_text = run([installed / "bin" / name, "--help"]).stdout
+    assert described == re.findall(r"^  (--[a-z-]+)", help_text, re.MULTILINE)
