@@ -10,7 +10,8 @@ int cluster_setting_check(const char *text, struct err *err)
     size_t name = strspn(text, "abcdefghijklmnopqrstuvwxyz_");
     if (name == 0 || text[name] != '=' || text[name + 1] == '\0' || strlen(text) > MAX_LEN) {
         return err_set(err, ERR_USAGE,
-                       "\"%.60s\" is not of the form key=value, as in channels_per_shard=25", text);
+                       "\"%.60s\" is not of the form NAME=VALUE, as in channels_per_shard=25",
+                       text);
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Cluster settings given with --set: `key=value` pairs for a cluster that is created.
+/* Cluster settings given with --set: `NAME=VALUE` pairs for a cluster that is created.
  *
  * Only their form is looked at here; which names and values there are is known by the step that takes
  * them. What is given twice counts as given last. */
@@ -7,9 +7,9 @@
 
 #include "shared/err.h"
 
-/* "key=value": 0, or -ERR_USAGE. As an option check. */
+/* "NAME=VALUE": 0, or -ERR_USAGE. As an option check. */
 int cluster_setting_check(const char *text, struct err *err);
-/* Add a checked "key=value" to `pairs` (name, value, ...), which has room for two more; a name that is
+/* Add a checked "NAME=VALUE" to `pairs` (name, value, ...), which has room for two more; a name that is
  * there already gets the new value. Returns the number of slices. They point into `text`. */
 size_t cluster_setting_add(struct slice *pairs, size_t n, const char *text);
 

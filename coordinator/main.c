@@ -59,7 +59,7 @@ static const struct option_spec specs[] = {
     {"initial-channels", OPTION_STRING, 0, NULL, 0, 0, "LIST",
      "Channels to join that were never asked for here before: a,b,c, or @FILE.",
      initial_channels_check},
-    {"set", OPTION_STRING, OPTION_REPEAT, NULL, 0, 0, "KEY=VALUE",
+    {"set", OPTION_STRING, OPTION_REPEAT, NULL, 0, 0, "NAME=VALUE",
      "A setting of the cluster, for when it is created; later a difference is warned about.",
      cluster_setting_check},
     {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",

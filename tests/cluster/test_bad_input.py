@@ -107,7 +107,7 @@ WRONG = [
     (("coordinator",), ["--initial-channels", "alice,not-one"], ["--initial-channels", "not-one", "a-z"]),
     (("coordinator",), ["--initial-channels", "@{}/none"], ["--initial-channels", "none", "No such file"]),
     (("coordinator",), ["--initial-channels", "@{}/bad.channels"], ["bad.channels:2", "not-one"]),
-    (("coordinator",), ["--set", "channels_per_shard"], ["--set", "key=value"]),
+    (("coordinator",), ["--set", "channels_per_shard"], ["--set", "NAME=VALUE"]),
     (("ctl",), ["--timeout", "soon"], ["--timeout", "3s"]),
 ]
 
