@@ -464,6 +464,17 @@ void fanout_drop(struct fanout *f, const char *reason)
     tell_gaps(f, reason);
 }
 
+uint64_t fanout_waits_ms(const struct fanout *f)
+{
+    uint64_t now = wall_ms();
+    const struct block *b = f->blocks;
+
+    while (b != NULL && b->state == BLOCK_ANSWERED) {
+        b = b->next;
+    }
+    return b != NULL && now > b->taken_ms ? now - b->taken_ms : 0;
+}
+
 bool fanout_is_drained(const struct fanout *f)
 {
     return f->held == 0;

@@ -58,6 +58,8 @@ void fanout_detach(struct fanout *f);
 void fanout_hold(struct fanout *f, bool hold);
 /* Forget everything held: it is counted and told as gaps. */
 void fanout_drop(struct fanout *f, const char *reason);
+/* How long the oldest line that was taken and not answered waits; 0: none does. */
+uint64_t fanout_waits_ms(const struct fanout *f);
 /* Is everything taken answered? */
 bool fanout_is_drained(const struct fanout *f);
 void fanout_stats(const struct fanout *f, struct fanout_stats *out);

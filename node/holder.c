@@ -244,11 +244,9 @@ static void core_renew(struct held *held)
     core_begin(held);
 }
 
-/* `fresh`: the shard was placed here just now. */
-static void held_want(struct held *held, const struct registry_shard *shard, bool fresh)
+static void held_want(struct held *held, const struct registry_shard *shard)
 {
     uint64_t now = mono_ms();
-    bool again = fresh && held->epoch > 1;
 
     free(held->wants);
     free(held->names);
@@ -261,10 +259,11 @@ static void held_want(struct held *held, const struct registry_shard *shard, boo
             memcpy(held->names[i], name.ptr, name.len);
         }
         held->wants[i].name = slice_of(held->names[i]);
-        /* Placed a second time: somebody read these channels before this node did. What is added later
-         * is new. */
-        held->wants[i].rejoin = again;
-        held->wants[i].lost_at_ms = again ? now : 0;
+        /* Somebody read it before this node did. (This host may be up for a shorter time than that:
+         * differences of these times are right all the same.) */
+        held->wants[i].rejoin = shard->unread_ms[i] > 0;
+        held->wants[i].lost_at_ms =
+            shard->unread_ms[i] > 0 ? now - (uint64_t)shard->unread_ms[i] : 0;
     }
 }
 
@@ -277,8 +276,9 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
         held = NULL;
     }
     if (held != NULL) {
-        held_want(held, shard, false);
+        held_want(held, shard);
         shard_set_channels(held->core, held->wants, held->nwants, mono_ms());
+        holder_compare(held, shard);
         holder_arm(held);
         return;
     }
@@ -292,7 +292,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
     uv_timer_init(h->options.loop, &held->timer);
     held->timer.data = held;
     h->open_timers++;
-    held_want(held, shard, true);
+    held_want(held, shard);
     HASH_ADD_KEYPTR(hh, h->shards, held->id, strlen(held->id), held);
     log_info("holder", "shard.held", "shard", held->id, "epoch", log_u64(held->epoch), "channels",
              log_u64(held->nwants), NULL);

@@ -43,7 +43,8 @@ struct held {
     struct written *written;
     bool dirty; /* state, rates or error are to be reported */
     struct dirty_channel *dirty_channels;
-    uint64_t rated_ms; /* when the rates were taken */
+    uint64_t silent_at_ms; /* nothing was read since, as reported; 0: something was, lately */
+    uint64_t rated_ms;     /* when the rates were taken */
     uint64_t rated_lines;
     uint64_t rated_bytes;
     uint64_t lines_s;
@@ -94,6 +95,8 @@ void holder_forget_sends(struct held *held);
 /* In holder_report.c: something changed. */
 void holder_mark_shard(struct held *held);
 void holder_mark_channel(struct held *held, const char *channel);
+/* Report again what the registry holds otherwise than Twitch has confirmed it here. */
+void holder_compare(struct held *held, const struct registry_shard *shard);
 /* Forget what is to be reported of a shard that is held no more. */
 void holder_unmark(struct held *held);
 void holder_free_gaps(struct holder *h);

@@ -11,6 +11,7 @@
 #define MAX_SHARDS   500
 #define MAX_GAPS     1000
 #define RATE_MS      5000
+#define SILENT_MS    1000 /* the steps know it, too: 04_placement.lua */
 
 void holder_mark_shard(struct held *held)
 {
@@ -29,6 +30,25 @@ void holder_mark_channel(struct held *held, const char *channel)
         HASH_ADD_STR(held->dirty_channels, name, d);
     }
     holder_mark_shard(held); /* its count of joined channels changes with it */
+}
+
+void holder_compare(struct held *held, const struct registry_shard *shard)
+{
+    size_t differ = 0;
+
+    for (size_t i = 0; i < shard->nchannels; i++) {
+        const struct shard_channel *channel = shard_channel(held->core, shard->channels[i]);
+        bool joined = channel != NULL && channel->state == SHARD_CHANNEL_JOINED;
+
+        if (channel != NULL && joined != (shard->unread_ms[i] == 0)) {
+            holder_mark_channel(held, channel->name);
+            differ++;
+        }
+    }
+    if (differ > 0) {
+        log_info("holder", "channels.told_again", "shard", held->id, "count", log_u64(differ),
+                 NULL);
+    }
 }
 
 void holder_unmark(struct held *held)
@@ -99,8 +119,23 @@ static void rate(struct held *held)
     held->rated_bytes = stats->bytes;
 }
 
+/* A connection on which nothing comes may be dead: should this node die before it has found out, what was
+ * missed is told from the last line on. */
+static void look_silent(struct held *held)
+{
+    uint64_t read_ms = shard_last_line_ms(held->core);
+    bool silent = shard_channel_count(held->core, SHARD_CHANNEL_JOINED) > 0 &&
+                  mono_ms() - read_ms >= SILENT_MS;
+    uint64_t silent_at_ms = silent ? read_ms : 0;
+
+    held->dirty = held->dirty || silent_at_ms != held->silent_at_ms;
+    held->silent_at_ms = silent_at_ms;
+}
+
 static void report_shard(struct held *held, struct json *out)
 {
+    int64_t silent_ms = held->silent_at_ms == 0 ? 0 : (int64_t)(mono_ms() - held->silent_at_ms);
+
     json_object_begin(out, held->id);
     json_number(out, "epoch", (int64_t)held->epoch);
     json_string(out, "state", shard_state_name(shard_state(held->core)));
@@ -108,6 +143,7 @@ static void report_shard(struct held *held, struct json *out)
     json_number(out, "lines_s", (int64_t)held->lines_s);
     json_number(out, "bytes_s", (int64_t)held->bytes_s);
     json_number(out, "lag_ms", (int64_t)shard_stats(held->core)->lag_ms);
+    json_number(out, "silent_ms", silent_ms);
     json_string(out, "error", shard_last_error(held->core));
     json_object_end(out);
 }
@@ -143,6 +179,9 @@ static void report_channel(struct held *held, const struct shard_channel *channe
     json_number(out, "since", (int64_t)(wall - (mono - channel->since_ms)));
     json_number(out, "next_try",
                 channel->next_try_ms > mono ? (int64_t)(wall + (channel->next_try_ms - mono)) : 0);
+    if (channel->lost_at_ms != 0) {
+        json_number(out, "unread_ms", (int64_t)(mono - channel->lost_at_ms));
+    }
     /* Whether we are moderator is known once Twitch has said so: with the join. */
     if (channel->state == SHARD_CHANNEL_JOINED) {
         json_number(out, "moderator", channel->moderator ? 1 : 0);
@@ -243,6 +282,7 @@ bool holder_report(struct holder *h, struct json *out)
     HASH_ITER(hh, h->shards, held, tmp)
     {
         rate(held);
+        look_silent(held);
     }
     if (!holder_has_report(h)) {
         return false;

@@ -232,6 +232,7 @@ static void on_checked(void *ctx, const struct err *err)
     }
     fill_node(l, &node);
     l->sent_ms = mono_ms();
+    l->whole_at_ms = l->sent_ms;
     if (registry_register(l->registry, &node, on_registered, l) != 0) {
         lease_answered(l);
     }
@@ -252,7 +253,9 @@ static int renew(struct lease *l)
     }
     fill_node(l, &node);
     l->sent_ms = mono_ms();
-    int rc = registry_renew(l->registry, &node, l->attached ? l->seen_rev : -1, buf_slice(&report),
+    bool whole = !l->attached || l->sent_ms - l->whole_at_ms >= l->options.whole_ms;
+    l->whole_at_ms = whole ? l->sent_ms : l->whole_at_ms;
+    int rc = registry_renew(l->registry, &node, whole ? -1 : l->seen_rev, buf_slice(&report),
                             on_renewed, l);
     if (rc != 0) {
         l->options.on_report_lost(l->options.ctx);

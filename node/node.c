@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COMPARE_MS 60000 /* everything the registry holds for this node with everything here */
+
 static const struct {
     const char *name;
     unsigned next; /* states it may go to */
@@ -95,6 +97,11 @@ static void report(void *ctx, struct buf *out)
     json_init(&j, out);
     json_object_begin(&j, NULL);
     bool any = holder_report(n->holder, &j);
+    uint64_t waits_ms = fanout_waits_ms(n->fanout);
+    if (waits_ms > 0) {
+        json_number(&j, "waits_ms", (int64_t)waits_ms);
+        any = true;
+    }
     if (n->state == NODE_DRAINING || n->users_due) {
         json_object_begin(&j, "node");
         if (n->state == NODE_DRAINING) {
@@ -354,6 +361,7 @@ static void begin_links(struct node *n)
         .node = n->options.id,
         .capacity = n->options.capacity,
         .users = tokens_users(n->tokens),
+        .whole_ms = COMPARE_MS,
         .report = report,
         .on_current = on_current,
         .on_report_arrived = on_report_arrived,

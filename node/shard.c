@@ -479,6 +479,11 @@ uint64_t shard_since_ms(const struct shard *s)
     return s->since_ms;
 }
 
+uint64_t shard_last_line_ms(const struct shard *s)
+{
+    return s->last_line_ms;
+}
+
 bool shard_can_send(const struct shard *s)
 {
     return shard_may_write(s) && s->nsends < SHARD_MAX_SENDS;

@@ -226,6 +226,8 @@ uint64_t shard_deadline(const struct shard *s);
 const char *shard_id(const struct shard *s);
 enum shard_state shard_state(const struct shard *s);
 uint64_t shard_since_ms(const struct shard *s);
+/* When its last line was read, or where it has read none yet, when it was connected. */
+uint64_t shard_last_line_ms(const struct shard *s);
 /* May shard_send be called: ready, not fenced, not about to be closed? */
 bool shard_can_send(const struct shard *s);
 /* The last failure, one line; empty: none since it was last ready. */

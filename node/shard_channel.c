@@ -47,14 +47,6 @@ struct shard_entry *shard_find(const struct shard *s, struct slice name)
     return e;
 }
 
-/* The channels of a closed shard are nobody's any more: nothing is said about them. */
-static void report(struct shard *s, const struct shard_entry *e)
-{
-    if (s->state != SHARD_CLOSED) {
-        s->port->channel_changed(s->ctx, &e->pub);
-    }
-}
-
 /* What belongs to one state only is cleared here, on the way into the next. */
 static void enter_state(struct shard *s, struct shard_entry *e, enum shard_channel_state to,
                         uint64_t now_ms)
@@ -81,7 +73,7 @@ void shard_channel_move(struct shard *s, struct shard_entry *e, enum shard_chann
     BUG_ON((states[e->pub.state].next & BIT(to)) == 0);
     s->counts[e->pub.state]--;
     enter_state(s, e, to, now_ms);
-    report(s, e);
+    s->port->channel_changed(s->ctx, &e->pub);
     if (to == SHARD_CHANNEL_GONE) {
         s->counts[to]--;
         HASH_DEL(s->channels, e);
@@ -176,7 +168,7 @@ static void add_channel(struct shard *s, const struct shard_want *want, uint64_t
     e->mark = s->mark;
     enter_state(s, e, SHARD_CHANNEL_QUEUED, now_ms);
     HASH_ADD(hh, s->channels, pub.name, want->name.len, e);
-    report(s, e);
+    s->port->channel_changed(s->ctx, &e->pub);
 }
 
 static void want_channel(struct shard *s, const struct shard_want *want, uint64_t now_ms)

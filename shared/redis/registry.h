@@ -86,6 +86,9 @@ struct registry_shard {
     struct slice sender; /* `served` only: the shard, on this node, that sends for it */
     size_t nchannels;
     const struct slice *channels;
+    /* Held only, for each channel: how many ms ago it was read last; 0: it is read, as this node reported;
+     * -1: it was never read since it is wanted. */
+    const int64_t *unread_ms;
 };
 
 /* What a node should hold and serve. */
@@ -127,9 +130,12 @@ MUST_USE int registry_register(struct registry *r, const struct registry_node *n
 typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *picture,
                                   const struct err *err);
 /* Renew with the rev seen last (-1: tell everything) and a report of what changed at this node, JSON
- * or empty: {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","error"}},
- * "channels":{NAME:{"shard","state","reason","next_try","since","moderator","room"}},
- * "gaps":[{"channel","from","to","lines","reason"}],"node":{FIELD:VALUE}}; all members optional. */
+ * or empty: {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","error","silent_ms"}},
+ * "channels":{NAME:{"shard","state","reason","next_try","since","moderator","room","unread_ms"}},
+ * "gaps":[{"channel","from","to","lines","reason"}],"node":{FIELD:VALUE},"waits_ms"}; all members optional.
+ * unread_ms: how long ago a channel that was read and is not any more was read last. silent_ms: how
+ * long nothing at all was read on the connection, 0: not for long. waits_ms: how long the oldest line that is
+ * not fanned out yet has waited. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
 /* Leave in order; calls again by itself until all shards are placed elsewhere. */

@@ -234,7 +234,30 @@ int reply_word(const struct redisReply *reply, struct slice *word, struct slice 
     return r.bad || word->len == 0 ? broken(err, "a step") : 0;
 }
 
-/* {{shard, epoch, rev, user, channel...}...} or, for `served`, {{shard, sender, channel...}...} */
+/* All that is left: channels, each with a number behind it where it is not read. */
+static void reader_channels(struct reader *r, struct reply_memory *memory,
+                            struct registry_shard *out)
+{
+    size_t left = reader_left(r);
+    struct slice *names = memory_take(memory, left, sizeof(*names));
+    int64_t *unread = memory_take(memory, left, sizeof(*unread));
+    size_t n = 0;
+
+    while (reader_left(r) > 0) {
+        if (r->array->element[r->at]->type != REDIS_REPLY_INTEGER) {
+            names[n++] = reader_slice(r);
+        } else if (n > 0) {
+            unread[n - 1] = reader_i64(r);
+        } else {
+            r->bad = true;
+        }
+    }
+    out->nchannels = n;
+    out->channels = names;
+    out->unread_ms = unread;
+}
+
+/* {{shard, epoch, rev, user, channel, [unread,]...}...} or, for `served`, {{shard, sender, channel...}...} */
 static const struct registry_shard *reader_shards(struct reader *r, bool served,
                                                   struct reply_memory *memory, size_t *n)
 {
@@ -251,7 +274,7 @@ static const struct registry_shard *reader_shards(struct reader *r, bool served,
             out[i].rev = reader_u64(&entry);
             out[i].user = reader_slice(&entry);
         }
-        out[i].channels = reader_rest(&entry, memory, &out[i].nchannels);
+        reader_channels(&entry, memory, &out[i]);
         list.bad = list.bad || entry.bad || out[i].id.len == 0;
         if (list.bad) {
             break;

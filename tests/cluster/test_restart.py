@@ -130,8 +130,8 @@ def test_a_node_killed_for_good_leaves_its_channels_to_the_others(bare):
     wait_until(lambda: lost <= set(gaps(bare, killed_at)), 10, "what was missed is told")
     for gap in gaps(bare, killed_at).values():
         assert gap["channel"] in lost, "no gap where nothing was missed"
-        assert 0 < gap["from"] < gap["to"]
-        assert abs(gap["from"] - killed_at) < SHORT + 500
+        # Nobody knows which of the last lines was fanned out, up to the renewal before the last, less a second.
+        assert killed_at - SHORT / 2 - 1000 - 200 < gap["from"] <= killed_at < gap["to"]
     told = [m for m in chat.on(bare.topic("events")) if b'"gap"' in m]
     assert len(told) >= len(lost), "gaps are published as well"
 
@@ -225,6 +225,54 @@ def test_a_node_restarted_within_its_lease_keeps_its_shards(bare):
     assert time.monotonic() - began < LONG / 4000, "a dead holder is not waited for"
     bare.chat_flows(chat, *NAMES)
     assert placed(bare) == was
+
+
+def test_what_was_missed_is_told_once_whoever_reads_the_channels_in_the_end(bare):
+    chat = begin(bare, nodes=("n1",), lease_ms=SHORT)
+    assert not gaps(bare), "nothing was missed yet"
+    killed_at = redis_ms(bare)
+    bare.processes["n1"].restart()  # within its lease
+    bare.chat_flows(chat, *NAMES)
+    wait_until(lambda: set(gaps(bare)) == set(NAMES), 10, "a gap for each channel is told")
+    assert all(g["from"] <= killed_at < g["to"] for g in gaps(bare).values())
+
+    bare.sim.control("outage on")
+    killed_at = redis_ms(bare)
+    bare.processes["n1"].kill()
+    bare.start_node("n2")
+    wait_until(lambda: bare.nodes() == ["n2"], 10, "n2 has the shards and cannot connect")
+    bare.request("join", channels="frank")
+    bare.processes["n2"].kill()
+    bare.start_node("n3")
+    wait_until(lambda: bare.nodes() == ["n3"], 10, "n3 has them")
+    bare.sim.control("outage off")
+    bare.chat_flows(chat, *NAMES, "frank", timeout=30)
+    wait_until(lambda: set(gaps(bare, killed_at)) == set(NAMES), 10, "and none for one never read before")
+    assert all(g["from"] <= killed_at < g["to"] for g in gaps(bare, killed_at).values())
+    assert len(bare.events("gap")) == 2 * len(NAMES)
+
+
+def test_of_a_connection_that_was_dead_before_its_node_all_is_told_that_was_missed(bare):
+    chat = begin(bare, nodes=("n1",), names=("alice",), lease_ms=SHORT)
+    dead_at = redis_ms(bare)
+    bare.sim.control("half-open all")
+    shard = bare.channels()["alice"]
+    wait_until(lambda: bare.shards()[shard].get("silent"), 10, "the silence is reported")
+    bare.processes["n1"].restart()
+    bare.sim.control("disconnect all how=reset")  # frees what the simulator still has of it
+    bare.chat_flows(chat, "alice")
+    gap = wait_until(lambda: gaps(bare).get("alice"), 10, "the gap is told")
+    assert gap["from"] <= dead_at
+
+
+def test_a_channel_parted_and_joined_again_at_once_is_known_to_be_joined(bare):
+    begin(bare, nodes=("n1",), names=("alice",), lease_ms=3000)
+    bare.processes["n1"].pause()
+    parted, joined = bare.ask("part", channels="alice"), bare.ask("join", channels="alice")
+    assert bare.answer(parted)["ok"] and bare.answer(joined)["ok"]
+    assert not bare.joined("alice")
+    bare.processes["n1"].resume()
+    wait_until(lambda: bare.joined("alice"), 5, "what Twitch confirmed is reported again")
 
 
 # Standing still -----------------------------------------------------------------------------------------

@@ -56,8 +56,15 @@ for shard, count in pairs(load) do
     for _, channel in ipairs(redis.call('SMEMBERS', k('shard', shard, 'channels'))) do
         check(channels[channel] == shard, channel, 'is in', shard, 'but assigned to', channels[channel])
         assigned = assigned + 1
-        check(channel == s.user or redis.call('SISMEMBER', k('rooms', s.user), channel) == 1, channel,
+        -- Twitch does not count the rooms of a moderator.
+        local counts = channel ~= s.user and redis.call('HGET', k('channel', channel), 'moderator') ~= '1'
+        check(not counts or redis.call('SISMEMBER', k('rooms', s.user), channel) == 1, channel,
             'is not a room of', s.user)
+    end
+    for channel, since in pairs(map(redis.call('HGETALL', k('shard', shard, 'read')))) do
+        check(channels[channel] == shard, channel, 'is read by', shard, 'but assigned to', channels[channel])
+        check(since == '' or tonumber(since), channel, 'is unread since', since)
+        check(since ~= '' or s.node ~= '', channel, 'is read, but', shard, 'is on no node')
     end
     users[s.user] = (users[s.user] or 0) + 1
     check((s.node == '') == (homeless[shard] == true), shard, 'on', s.node, 'homeless', homeless[shard])
@@ -112,7 +119,7 @@ for node in pairs(nodes) do
     check(redis.call('ZCARD', k('node', node, 'serves')) == (serves_of[node] or 0), node, 'serves others than',
         serves_of[node] or 0)
     check(tonumber(n.shards) == held, node, 'counts', n.shards, 'holds', held)
-    if n.state ~= 'leaving' and n.incarnation then
+    if n.state ~= 'leaving' and n.state ~= 'draining' and n.incarnation then
         check(tonumber(free[node]) == tonumber(n.capacity) - held, node, 'free', free[node], 'capacity',
             n.capacity, 'held', held)
         check(tonumber(free[node]) >= 0, node, 'holds more than it can')

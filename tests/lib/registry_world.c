@@ -269,9 +269,34 @@ static struct registry_node node_of(const struct world_node *n, uint64_t takeove
     };
 }
 
+static void tell_unread(struct world *w, const struct registry_picture *p)
+{
+    char *words[64];
+    size_t n = 0;
+    size_t len = 0;
+    w->unread[0] = '\0';
+    for (size_t i = 0; i < p->nheld_changed; i++) {
+        const struct registry_shard *s = &p->held_changed[i];
+        for (size_t c = 0; c < s->nchannels && n < ARRAY_LEN(words); c++) {
+            long long ms = (long long)s->unread_ms[c];
+            words[n++] = xasprintf("%.*s:%lld", (int)s->channels[c].len, s->channels[c].ptr,
+                                   ms > 0 ? (ms + 500) / 1000 : ms);
+        }
+    }
+    qsort(words, n, sizeof(words[0]), by_text);
+    for (size_t i = 0; i < n; i++) {
+        if (len < sizeof(w->unread)) {
+            len += (size_t)snprintf(w->unread + len, sizeof(w->unread) - len, "%s%s",
+                                    i > 0 ? " " : "", words[i]);
+        }
+        free(words[i]);
+    }
+}
+
 static void on_picture(struct world *w, const struct registry_picture *picture)
 {
     w->picture = *picture;
+    tell_unread(w, picture);
     view_update(w->asking, picture);
 }
 

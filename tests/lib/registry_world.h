@@ -38,6 +38,8 @@ struct world {
     char expired[64]; /* the first of the expired nodes */
     char idle[64];    /* the first of the idle shards */
     struct registry_picture picture;
+    /* Of the shards that changed: "a:0 b:-1 c:5", for how many seconds (rounded) a channel is unread. */
+    char unread[256];
     bool held_by_other;
     char holder[128]; /* "host pid link" */
     uint64_t holder_link;

@@ -29,7 +29,8 @@ struct holder {
     unsigned left;
     uint64_t seq;
     struct err why;
-    bool rush; /* renew soon whenever a report was lost, as a node does */
+    uint64_t whole_ms; /* 0: a minute */
+    bool rush;         /* renew soon whenever a report was lost, as a node does */
     bool closed;
 };
 
@@ -182,6 +183,7 @@ static void open_lease(struct holder *h)
         .node = "n1",
         .capacity = 10,
         .users = "",
+        .whole_ms = h->whole_ms > 0 ? h->whole_ms : 60000,
         .report = report,
         .on_current = on_current,
         .on_report_arrived = on_report_arrived,
@@ -235,6 +237,16 @@ static void a_lease_is_registered_and_renewed_again_and_again(void **state)
     assert_int_equal(a.fenced, 0);
     assert_int_equal(a.changed, 1);
     assert_in_range(a.arrived, a.reports - 1, a.reports);
+}
+
+static void the_whole_picture_is_asked_for_again_and_again(void **state)
+{
+    (void)state;
+    a.whole_ms = 300;
+    open_current(&a);
+    test_loop_run_for(&w.probe.t, 1500);
+    assert_in_range(a.changed, 3, 6); /* the registry has not changed */
+    assert_int_equal(a.new_links, 1);
 }
 
 static void a_renewal_can_be_had_sooner(void **state)
@@ -470,6 +482,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
     const struct CMUnitTest tests[] = {
         TEST(a_lease_is_registered_and_renewed_again_and_again),
+        TEST(the_whole_picture_is_asked_for_again_and_again),
         TEST(a_renewal_can_be_had_sooner),
         TEST(a_redis_that_refuses_is_not_asked_in_a_rush),
         TEST(a_killed_link_is_taken_anew_and_says_so),

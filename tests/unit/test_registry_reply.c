@@ -116,6 +116,8 @@ static const struct {
 } good[] = {
     {"picture", "( 'current 3000 4 0 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 'a 'b ) ) ( 's2 ) ( ( 's2 "
                 "'s1 'c ) ) )"},
+    {"picture",
+     "( 'current 3000 4 0 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 'a 1500 'b 'c -1 ) ) ( ) ( ) )"},
     {"picture", "( 'current '3000 4 0 1 nil 1 2 ( ) ( ) ( ) ( ) )"},
     {"holder", "( 'held 'host '12 '7 -40 3000 'run )"},
     {"lead", "( 'standby 'c1 100 )"},
@@ -157,6 +159,7 @@ static void broken_answers_are_errors(void **state)
         {"picture", "( 'current 3000 4 0 0 ' 1 2 ( ) ( 's1 ) ( ) ( ) )"},
         {"picture", "( 'current 3000 4 0 0 ' 1 2 ( ) ( ( ) ) ( ) ( ) )"},
         {"picture", "( 'current 3000 4 0 0 ' 1 2 ( ) ( ( 's1 '1 ) ) ( ) ( ) )"},
+        {"picture", "( 'current 3000 4 0 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 1500 'a ) ) ( ) ( ) )"},
         {"picture", "( 'current 3000 4 0 0 ' 1 2 ( 1 ) ( ) ( ) ( ) )"},
         {"picture", "( 'held 3000 4 0 0 ' 1 2 ( ) ( ) ( ) ( ) )"},
         {"holder", "( 'held 'host )"},

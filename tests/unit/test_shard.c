@@ -1315,13 +1315,15 @@ static void draining_waits_for_answers_and_then_closes(void **state)
     expect_log(r, "line a still read\n");
     line(r, "@mod=0 :tmi.twitch.tv USERSTATE #a");
     (void)shard_tick(r->s, r->now);
-    expect_log(r, "sent 1 #a held\ndraining>closed\nclose drained\n");
+    /* Whose channel it was wants to know from when on it is not read. */
+    expect_log(r, "sent 1 #a held\ndraining>closed\nclose drained\n#a queued\n");
+    assert_int_equal(shard_channel(r->s, SLICE("a"))->lost_at_ms, r->now);
     assert_int_equal(shard_deadline(r->s), UINT64_MAX);
     shard_on_disconnected(r->s, "late", r->now);
     line(r, ":x!x@x PRIVMSG #a :late");
     want(r, "b");
     pass(r, 100000);
-    expect_log(r, "");
+    expect_log(r, "#b queued\n#a gone\n");
     rig_destroy(r);
 }
 

@@ -18,6 +18,7 @@
 --   node:<node>:serves   zset  shards whose sends this node serves -> the same
 --   node:<node>:claims   hash  outbox entry this node has claimed -> its channel and id
 --   shard:<shard>:serves set   shards whose sender this shard is
+--   shard:<shard>:read   hash  channel -> '' while it is read, else since when it is not; absent: never was
 --   free                 zset  node -> shards it can still take
 --   homeless             set   shards that no node holds
 --   waiting              set   wanted channels without a shard
@@ -27,7 +28,7 @@
 --   claims               hash  channel -> the claimed outbox entry, one at a time
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
-local REVISION = 10  -- grows with every change here: a program loads its library over an older one
+local REVISION = 11  -- grows with every change here: a program loads its library over an older one
 local REPLY_SECONDS = 3600
 local RESULT_SECONDS = 86400
 local LOG_ENTRIES = 10000
@@ -37,6 +38,7 @@ local SHARDS_PER_PICTURE = 250 -- a node is told of more in several answers
 local CLAIM_AHEAD_MS = 2000    -- a send is claimed when its slot is no further away than this
 local CLAIM_MOST_MS = 60000    -- a claim whose claimer says nothing for so long is given up
 local MAX_ID = 128
+local SILENT_MS = 1000 -- a node reports a connection on which nothing was read for so long
 
 local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been reached.'
 local ERR_NO_ROOM = 'No node has room for another shard.'

@@ -89,6 +89,25 @@ local function serves_moved(c, shard, old, new)
     end
 end
 
+-- Whoever read the channels of a shard is gone. What came after `until_ms` may be missing, and what came
+-- after the last line that was read at all.
+local function stop_reading(c, shard, until_ms)
+    local silent = tonumber(call('HGET', key(c, 'shard', shard), 'silent') or '')
+    until_ms = math.min(until_ms - SILENT_MS, silent or until_ms)
+    local rk = key(c, 'shard', shard, 'read')
+    local read = call('HGETALL', rk)
+    for i = 1, #read, 2 do
+        if read[i + 1] == '' or tonumber(read[i + 1]) > until_ms then
+            call('HSET', rk, read[i], until_ms)
+        end
+    end
+end
+
+-- Up to when all that a node had read was fanned out, for certain.
+local function read_until(c, node)
+    return tonumber(call('HGET', key(c, 'node', node), 'read_until') or c.now)
+end
+
 local function unplace(c, shard)
     local sk = key(c, 'shard', shard)
     local node = call('HGET', sk, 'node')
@@ -101,7 +120,7 @@ local function unplace(c, shard)
         end
         serves_moved(c, shard, node, nil)
     end
-    call('HSET', sk, 'node', '', 'state', 'idle', 'joined', 0)
+    call('HSET', sk, 'node', '', 'state', 'idle', 'joined', 0, 'silent', '')
 end
 
 -- Place a shard that no node holds on `node`, or on the best; the node, or nil where none has room.
@@ -199,7 +218,8 @@ local function remove_shard(c, shard)
         call('SREM', key(c, 'shard', fields[2], 'serves'), shard)
     end
     unplace(c, shard)
-    call('DEL', sk, key(c, 'shard', shard, 'channels'), key(c, 'shard', shard, 'serves'))
+    call('DEL', sk, key(c, 'shard', shard, 'channels'), key(c, 'shard', shard, 'serves'),
+        key(c, 'shard', shard, 'read'))
     call('ZREM', key(c, 'load'), shard)
     call('ZREM', key(c, 'open', fields[1]), shard)
     call('ZREM', key(c, 'idle'), shard)

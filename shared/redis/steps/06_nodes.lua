@@ -1,8 +1,9 @@
 -- Nodes: registering, renewing, leaving, and what a node is told.
 
 -- Fills `held` or `serves` of a picture: ids of all shards, and those that changed since rev `seen` as
--- entry() describes them. The rev the node knows everything up to: `rev`, or less where it is a lot.
-local function picture_shards(c, list, seen, rev, ids, changed, entry)
+-- entry() describes them, followed by their channels; behind a channel for which unread() has one, a number.
+-- The rev the node knows everything up to: `rev`, or less where it is a lot.
+local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
     for i, shard in ipairs(call('ZRANGE', list, 0, -1)) do
         ids[i] = shard
     end
@@ -11,8 +12,10 @@ local function picture_shards(c, list, seen, rev, ids, changed, entry)
     for i = 1, #since, 2 do
         local shard = since[i]
         local told = entry(shard)
+        local number = unread and unread(shard)
         for _, channel in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'channels'))) do
             told[#told + 1] = channel
+            told[#told + 1] = number and number(channel)
         end
         changed[#changed + 1] = told
     end
@@ -22,9 +25,26 @@ local function picture_shards(c, list, seen, rev, ids, changed, entry)
     return rev
 end
 
+-- For how many ms a channel of the shard has not been read, -1 where it never was, nil while it is: as a
+-- function of the channel.
+local function unread_of(c, shard)
+    local since = {}
+    local read = call('HGETALL', key(c, 'shard', shard, 'read'))
+    for i = 1, #read, 2 do
+        since[read[i]] = read[i + 1]
+    end
+    return function(channel)
+        if since[channel] == '' then
+            return nil
+        end
+        return since[channel] and math.max(1, c.now - tonumber(since[channel])) or -1
+    end
+end
+
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
 -- "current", lease, rev, seq, stopped, default sender, failed_retry_ms, resume_delay_ms,
--- {held ids}, {{shard, epoch, rev, user, channel...}...}, {served ids}, {{shard, sender, channel...}...}
+-- {held ids}, {{shard, epoch, rev, user, channel, [unread,]...}...},
+-- {served ids}, {{shard, sender, channel...}...}
 -- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
 -- one told, and the node is hinted to ask for the rest.
 local function picture(c, node, seen)
@@ -44,6 +64,8 @@ local function picture(c, node, seen)
     local held = picture_shards(c, nk .. ':shards', seen, rev, answer[9], answer[10], function(shard)
         local fields = call('HMGET', key(c, 'shard', shard), 'epoch', 'rev', 'user')
         return {shard, fields[1] or 0, fields[2] or 0, fields[3] or ''}
+    end, function(shard)
+        return unread_of(c, shard)
     end)
     local served = picture_shards(c, nk .. ':serves', seen, rev, answer[11], answer[12],
         function(shard)
@@ -87,9 +109,12 @@ local function register(keys, a)
     local held = call('ZRANGE', nk .. ':shards', 0, -1)
     call('HSET', nk, 'shards', #held)
     call('ZADD', key(c, 'free'), capacity - #held, node)
+    local until_ms = read_until(c, node)
     for _, shard in ipairs(held) do
-        call('HSET', key(c, 'shard', shard), 'state', 'idle', 'joined', 0)
+        stop_reading(c, shard, until_ms)
+        call('HSET', key(c, 'shard', shard), 'state', 'idle', 'joined', 0, 'silent', '')
     end
+    call('HSET', nk, 'renewed', c.now, 'read_until', c.now)
     event(c, 'node.up', {'node', node, 'host', a[5], 'pid', a[6]})
     place_homeless(c)
     shards_changed(c)
@@ -104,7 +129,7 @@ local CHANNEL_REPORT = {'state', 'reason', 'next_try', 'since', 'moderator', 'ro
 -- Fields of a node's hash that only steps write.
 local NODE_OWN = {
     incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
-    since = true,
+    since = true, renewed = true, read_until = true,
 }
 
 -- A value of a report as Redis keeps it; nil for what is none (null, tables).
@@ -137,6 +162,8 @@ local function report_shard(c, node, shard, fields)
         return
     end
     keep_fields(sk, fields, SHARD_REPORT)
+    local silent = tonumber(reported(fields.silent_ms)) or 0
+    call('HSET', sk, 'silent', silent > 0 and c.now - silent or '')
     if type(fields.state) == 'string' and fields.state ~= now[3] then
         if fields.state == 'ready' or now[3] == 'ready' then
             shards_changed(c)
@@ -151,14 +178,21 @@ local function report_channel(c, channel, fields)
         return
     end
     local ck = key(c, 'channel', channel)
+    local before = call('HGET', ck, 'state')
     keep_fields(ck, fields, CHANNEL_REPORT)
+    local unread = tonumber(reported(fields.unread_ms))
+    if fields.state == 'joined' then
+        call('HSET', key(c, 'shard', fields.shard, 'read'), channel, '')
+    elseif unread then
+        call('HSET', key(c, 'shard', fields.shard, 'read'), channel, c.now - unread)
+    end
     local moderator = reported(fields.moderator)
     if moderator ~= nil then
         local user = call('HGET', key(c, 'shard', fields.shard), 'user') or ''
         local counts = tostring(moderator) ~= '1' and channel ~= user
         call(counts and 'SADD' or 'SREM', key(c, 'rooms', user), channel)
     end
-    if fields.state == 'failed' then
+    if fields.state == 'failed' and before ~= 'failed' then
         event(c, 'channel.failed', {'channel', channel, 'shard', fields.shard,
             'reason', reported(fields.reason) or ''})
     end
@@ -189,7 +223,12 @@ local function renew(keys, a)
     local lease = limit(c, 'lease_ms')
     watch_clock(c, lease)
     call('ZADD', key(c, 'nodes'), c.now + lease, node)
-    call('HSET', key(c, 'node', node), 'link', link, 'run_id', a[4])
+    -- What was read before the last renewal was carried out, by a node that still answers for it, is not
+    -- missing: but for what still waited there to be fanned out.
+    local nk = key(c, 'node', node)
+    local waits = report and tonumber(reported(report.waits_ms)) or 0
+    local renewed = tonumber(call('HGET', nk, 'renewed') or c.now)
+    call('HSET', nk, 'link', link, 'run_id', a[4], 'renewed', c.now, 'read_until', renewed - waits)
     if report then
         for shard, fields in pairs(members(report, 'shards')) do
             if type(fields) == 'table' then
@@ -209,7 +248,7 @@ local function renew(keys, a)
         local told = members(report, 'node')
         for name, value in pairs(told) do
             if reported(value) ~= nil and not NODE_OWN[name] then
-                call('HSET', key(c, 'node', node), name, reported(value))
+                call('HSET', nk, name, reported(value))
             end
         end
         if told.state == 'draining' then
@@ -227,7 +266,9 @@ end
 -- A node's shards go to others, a portion a call; true when none is left.
 local function evacuate(c, node)
     local shards = call('ZRANGE', key(c, 'node', node, 'shards'), 0, SHARDS_PER_EXPIRE - 1)
+    local until_ms = read_until(c, node)
     for _, shard in ipairs(shards) do
+        stop_reading(c, shard, until_ms)
         unplace(c, shard)
         place(c, shard)
     end

@@ -317,6 +317,7 @@ local function part(c, names, refused)
     for shard, channels in pairs(by_shard) do
         local sk = key(c, 'shard', shard)
         call('SREM', sk .. ':channels', unpack(channels))
+        call('HDEL', sk .. ':read', unpack(channels))
         call('SREM', key(c, 'rooms', call('HGET', sk, 'user')), unpack(channels))
         changes[shard] = -#channels
     end

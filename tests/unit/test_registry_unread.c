@@ -1,0 +1,196 @@
+/* Registry: since when a channel is not read, whoever dies meanwhile, against a real Redis. */
+#include "shared/redis/registry.h"
+
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define CHANNEL(name, rest) "\"" name "\":{\"shard\":\"main-shard\"," rest "}"
+#define JOINED(name)        CHANNEL(name, "\"state\":\"joined\"")
+#define QUEUED(name, ms)    CHANNEL(name, "\"state\":\"queued\",\"unread_ms\":" ms)
+#define REPORT(channels)    "{\"channels\":{" channels "}}"
+
+static struct private_redis *redis;
+static struct world w;
+static struct registry_leader me;
+static struct world_node n1;
+
+static int start_redis(void **state)
+{
+    (void)state;
+    redis = private_redis_start(NULL);
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    private_redis_stop(redis);
+    return 0;
+}
+
+/* A leader, and a node with a shard that holds a, b and c. */
+static int begin(void **state)
+{
+    (void)state;
+    world_begin(&w, redis, &me, &n1, 10);
+    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_assign(&w, &me, "", "", "join", "a,b,c");
+    return 0;
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
+    world_finish(&w);
+    return 0;
+}
+
+/* What the node is told when it asks for everything. */
+static const char *unread(struct world_node *n)
+{
+    n->seen = -1;
+    assert_string_equal(world_renew(&w, n, ""), "current");
+    return w.unread;
+}
+
+static void report(struct world_node *n, const char *text)
+{
+    assert_string_equal(world_renew(&w, n, text), "current");
+}
+
+/* Beside the times below, a second: so long may a connection be silent before that is reported. */
+
+/* As if the node had renewed so many ms ago, and so many before that. */
+static void renewed_ago(const struct world_node *n, unsigned ms)
+{
+    char argument[100];
+
+    snprintf(argument, sizeof(argument), "%s %u", n->name, ms);
+    world_eval(&w,
+               "local node, ms = string.match(ARGV[1], '(%S+) (%d+)') "
+               "local time = redis.call('TIME') "
+               "local at = time[1] * 1000 + math.floor(time[2] / 1000) - ms "
+               "redis.call('HSET', KEYS[1] .. ':node:' .. node, 'renewed', at, 'read_until', at) "
+               "return ''",
+               argument);
+}
+
+/* Another process takes over the node id. */
+static void take_over(struct world_node *n)
+{
+    struct world_node newcomer;
+
+    world_node(&newcomer, n->name, n->link_id + 1, 10, "anonymous");
+    assert_string_equal(world_register(&w, &newcomer, n->link_id), "current");
+    *n = newcomer;
+}
+
+static void a_channel_is_read_from_its_join_until_its_node_says_otherwise(void **state)
+{
+    (void)state;
+    assert_string_equal(unread(&n1), "a:-1 b:-1 c:-1");
+    report(&n1, REPORT(JOINED("a") "," JOINED("b")));
+    assert_string_equal(unread(&n1), "a:0 b:0 c:-1");
+    report(&n1, REPORT(QUEUED("b", "20000")));
+    assert_string_equal(unread(&n1), "a:0 b:20 c:-1");
+    report(&n1, REPORT(JOINED("b")));
+    assert_string_equal(unread(&n1), "a:0 b:0 c:-1");
+}
+
+static void when_a_node_dies_its_last_renewals_say_up_to_when_it_read(void **state)
+{
+    struct world_node n2;
+
+    (void)state;
+    report(&n1, REPORT(JOINED("a") "," QUEUED("b", "20000")));
+    renewed_ago(&n1, 5000);
+    world_node(&n2, "n2", 2001, 5, "anonymous");
+    world_register(&w, &n2, 0);
+    world_end_lease(&w, &n1);
+    assert_string_equal(world_expire(&w, &me, "n1", n1.link_id), "expired");
+    assert_string_equal(unread(&n2), "a:6 b:20 c:-1");
+}
+
+static void whoever_takes_over_a_node_id_is_told_what_was_missed(void **state)
+{
+    (void)state;
+    report(&n1, REPORT(JOINED("a")));
+    renewed_ago(&n1, 5000);
+    take_over(&n1);
+    assert_string_equal(unread(&n1), "a:6 b:-1 c:-1");
+    /* It dies before it has joined anything: nothing was read since. */
+    take_over(&n1);
+    assert_string_equal(unread(&n1), "a:6 b:-1 c:-1");
+}
+
+static void a_node_that_leaves_tells_it_as_well(void **state)
+{
+    struct world_node n2;
+
+    (void)state;
+    world_node(&n2, "n2", 2001, 5, "anonymous");
+    world_register(&w, &n2, 0);
+    report(&n1, REPORT(JOINED("a")));
+    renewed_ago(&n1, 3000);
+    assert_string_equal(world_leave(&w, &n1), "done");
+    assert_string_equal(unread(&n2), "a:4 b:-1 c:-1");
+}
+
+static void what_waits_to_be_fanned_out_is_not_read_yet(void **state)
+{
+    (void)state;
+    report(&n1, REPORT(JOINED("a") "," QUEUED("b", "1000")));
+    renewed_ago(&n1, 3000);
+    report(&n1, "{\"waits_ms\":4000}");
+    take_over(&n1);
+    /* Nobody knows whether what was read of b before it was lost is among what waited. */
+    assert_string_equal(unread(&n1), "a:8 b:8 c:-1");
+}
+
+static void of_a_silent_connection_nothing_is_known_since_its_last_line(void **state)
+{
+    (void)state;
+    report(&n1, REPORT(JOINED("a")));
+    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":30000}}}");
+    take_over(&n1);
+    assert_string_equal(unread(&n1), "a:30 b:-1 c:-1");
+
+    report(&n1, REPORT(JOINED("a")));
+    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":30000}}}");
+    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":0}}}");
+    take_over(&n1);
+    assert_string_equal(unread(&n1), "a:1 b:-1 c:-1");
+}
+
+static void what_was_parted_was_never_read(void **state)
+{
+    (void)state;
+    report(&n1, REPORT(JOINED("a") "," QUEUED("b", "1000")));
+    world_release(&w, &me, "", "", "part", "a,b");
+    world_assign(&w, &me, "", "", "join", "a,b");
+    assert_string_equal(unread(&n1), "a:-1 b:-1 c:-1");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+    const struct CMUnitTest tests[] = {
+        TEST(a_channel_is_read_from_its_join_until_its_node_says_otherwise),
+        TEST(when_a_node_dies_its_last_renewals_say_up_to_when_it_read),
+        TEST(whoever_takes_over_a_node_id_is_told_what_was_missed),
+        TEST(a_node_that_leaves_tells_it_as_well),
+        TEST(what_waits_to_be_fanned_out_is_not_read_yet),
+        TEST(of_a_silent_connection_nothing_is_known_since_its_last_line),
+        TEST(what_was_parted_was_never_read),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
