@@ -1,28 +1,38 @@
 """deploy/quickstart: what a newcomer runs first."""
 
 import os
+import shlex
+import signal
 import subprocess
+from urllib.parse import quote
 
 import pytest
 
-from shoal import ROOT
+from shoal import ROOT, run, wait_until
 
 pytestmark = pytest.mark.limit(400)  # it may have to build
 
 
-def quickstart(tmp_path, *args):
-    home = tmp_path / "tmp"
-    home.mkdir(exist_ok=True)
+QUICKSTART = ROOT / "deploy" / "quickstart"
+
+
+def environment(tmp_path):
+    (tmp_path / "tmp").mkdir(exist_ok=True)
+    return {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+
+
+def quickstart(tmp_path, *args, within=()):
     done = subprocess.run(
-        [ROOT / "deploy" / "quickstart", *args],
-        env={**os.environ, "TMPDIR": str(home)},
+        [*within, QUICKSTART, *args],
+        cwd=tmp_path,
+        env=environment(tmp_path),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=380,
         check=False,
     )
-    assert list(home.iterdir()) == [], "it leaves files behind"
+    nothing_is_left(tmp_path)
     return done
 
 
@@ -40,25 +50,80 @@ def processes_of(tmp_path):
     return found
 
 
+def nothing_is_left(tmp_path):
+    assert list((tmp_path / "tmp").iterdir()) == [], "it leaves files behind"
+    assert processes_of(tmp_path) == []
+
+
 def test_the_quickstart_shows_chat_and_a_confirmed_send_and_leaves_nothing(tmp_path):
     done = quickstart(tmp_path, "--seconds", "4")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "60 of 60 channels" in done.stdout
     assert '"status":"sent"' in done.stdout
     assert "\x1b" not in done.stdout and "\r" not in done.stdout
-    assert processes_of(tmp_path) == []
 
 
 def test_the_quickstart_in_a_given_redis_removes_its_keys(bare, tmp_path):
-    bare.start_redis()
+    password = "p/w\\n %41"
+    server = bare.start_redis(password=password)
     bare.redis.set("other", "1")
-    done = quickstart(
-        tmp_path, "--redis-url", bare.redis_url, "--seconds", "3", "--channels", "a,b", "--nodes", "1"
-    )
+    (tmp_path / "names").write_text("a\nb\n")
+    url = f"redis://:{quote(password, safe='')}@127.0.0.1:{server.port}"
+    done = quickstart(tmp_path, "--redis-url", url, "--seconds", "3", "--channels", "@names", "--nodes", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 of 2 channels" in done.stdout
+    assert "2 of 2 channels" in done.stdout and "1 node\n" in done.stdout
     assert bare.redis.keys("*") == ["other"]
-    assert processes_of(tmp_path) == []
+    assert quote(password, safe="") not in done.stdout and password not in done.stdout
+
+
+def test_what_the_quickstart_invites_to_try_works_and_ctrl_c_ends_it(tmp_path):
+    out = tmp_path / "out"
+    with open(out, "wb") as to:
+        program = subprocess.Popen(
+            [QUICKSTART], env=environment(tmp_path), stdin=subprocess.DEVNULL, stdout=to, stderr=to
+        )
+    try:
+        wait_until(lambda: "hello number 1" in out.read_text() or program.poll() is not None, 300, "chat")
+        tried = out.read_text().split("Try it in another terminal\n")[1].split("\n\n")[0].splitlines()
+        assert len(tried) == 10
+        for line in tried:
+            words = shlex.split(line.split("        ")[0])
+            if "SUBSCRIBE" not in line:
+                done = run(words)
+                assert (done.returncode, done.stderr) == (0, ""), line
+                assert "PUBLISH" not in line or done.stdout == "1\n"
+            if "HGETALL" in line:
+                wait_until(lambda words=words: "sent" in run(words).stdout.split(), 10, line)
+        # It has killed a node and the leader; it goes on, and tells what happens.
+        for word in ('"event":"leader.elected"', '"event":"node.expired","node":"n1"', '"event":"shard.placed"'):
+            wait_until(lambda word=word: word in out.read_text(), 20, word)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(20) == 130, out.read_text()
+    finally:
+        if program.poll() is None:
+            program.terminate()
+            program.wait(20)
+    nothing_is_left(tmp_path)
+
+
+def one_line(done):
+    """What it ends with: exit code 1 and a reason, without logs."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_redis_out_of_reach_is_told_in_one_line(tmp_path):
+    said = one_line(quickstart(tmp_path, "--redis-url", "redis://127.0.0.1:1"))
+    assert said.startswith("quickstart: Redis at redis://127.0.0.1:1 ") and "refused" in said
+
+
+def test_twitch_out_of_reach_is_told_in_one_line(tmp_path):
+    alone = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$0" "$@"']
+    if run([*alone, "true"]).returncode != 0:
+        pytest.skip("a network of its own needs user namespaces and ip")
+    said = one_line(quickstart(tmp_path, "--twitch", "--channels", "a,b", within=alone))
+    assert said.startswith("quickstart: Twitch is out of reach: resolve irc-ws.chat.twitch.tv")
 
 
 @pytest.mark.parametrize(
