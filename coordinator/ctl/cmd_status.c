@@ -146,7 +146,7 @@ static int gather_rest(struct ctl *c, struct status *s)
     }
     int code = ctl_answer(c, &b);
     if (code == CTL_DONE) {
-        uint64_t now_ms = reply_u64(b.question[0].reply->element[0]) * 1000;
+        uint64_t now_ms = ctl_time_ms(b.question[0].reply);
         take_leader(s, b.question[1].reply, now_ms);
         s->waiting = reply_u64(b.question[2].reply);
         s->homeless = reply_u64(b.question[3].reply);

@@ -231,6 +231,18 @@ int ctl_answer(struct ctl *c, struct ctl_batch *b)
     return batch_refused(b);
 }
 
+uint64_t ctl_time_ms(const struct redisReply *time)
+{
+    uint64_t seconds = 0;
+    uint64_t us = 0;
+
+    if (!slice_to_u64(reply_slice(time->element[0]), &seconds) ||
+        !slice_to_u64(reply_slice(time->element[1]), &us)) {
+        return 0;
+    }
+    return seconds * 1000 + us / 1000;
+}
+
 void ctl_batch_finish(struct ctl_batch *b)
 {
     BUG_ON(b->unanswered > 0);

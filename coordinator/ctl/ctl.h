@@ -84,6 +84,8 @@ void ctl_ask_argv(struct ctl_batch *b, int argc, const char **argv);
 /* Send what was added and wait for all answers: CTL_DONE, or the exit code after the reason has been
  * printed. An error reply of Redis is such a failure. */
 MUST_USE int ctl_answer(struct ctl *c, struct ctl_batch *b);
+/* The answer to TIME: milliseconds of Redis's clock. */
+uint64_t ctl_time_ms(const struct redisReply *time);
 /* Forget questions and answers; the batch may be used again. */
 void ctl_batch_finish(struct ctl_batch *b);
 

@@ -66,11 +66,9 @@ static void explain_silence(struct ctl *c)
     ctl_ask(&b, "TIME");
     if (ctl_answer(c, &b) == CTL_DONE) {
         struct redisReply *leader = b.question[0].reply;
-        struct redisReply *now = b.question[1].reply;
         uint64_t deadline = 0;
-        uint64_t seconds = 0;
         if (!slice_to_u64(reply_slice(leader->element[0]), &deadline) ||
-            !slice_to_u64(reply_slice(now->element[0]), &seconds) || deadline < seconds * 1000) {
+            deadline < ctl_time_ms(b.question[1].reply)) {
             (void)ctl_fail(0,
                            "no coordinator leads cluster \"%s\"; the request stays in Redis and "
                            "is carried out when one does",

@@ -75,12 +75,11 @@ static void add_hash(cJSON *record, const struct redisReply *hash)
 static int read_now(struct ctl *c, struct names *names)
 {
     struct ctl_batch b = {0};
-    uint64_t seconds = 0;
 
     ctl_ask(&b, "TIME");
     int code = ctl_answer(c, &b);
-    if (code == CTL_DONE && slice_to_u64(reply_slice(b.question[0].reply->element[0]), &seconds)) {
-        names->now_ms = seconds * 1000;
+    if (code == CTL_DONE) {
+        names->now_ms = ctl_time_ms(b.question[0].reply);
     }
     ctl_batch_finish(&b);
     return code;

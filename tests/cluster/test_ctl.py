@@ -164,6 +164,13 @@ def test_status_shows_loads_and_warns_of_a_limit_below_use(running):
     assert [s["state"] for s in running.ctl_json("shards")] == ["ready"]
 
 
+def test_times_are_told_to_the_millisecond(running):
+    lease_ms = int(running.redis.hget(running.key("config"), "lease_ms"))
+    wait_until(lambda: running.redis.time()[1] > 700000, 10, "most of a second is over")
+    [node] = running.ctl_json("nodes")
+    assert 0 < node["lease_ms"] <= lease_ms
+
+
 def test_a_request_made_while_nobody_leads_is_carried_out_later(running):
     running.processes["c1"].kill()
     wait_until(lambda: running.redis.exists(running.key("leader")), 5)
