@@ -26,6 +26,11 @@ def table(first_heading):
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in found[1].splitlines()]
 
 
+def words(cell):
+    """Those in backticks."""
+    return re.findall("`(.*?)`", cell)
+
+
 def code(language):
     """The one block of that language."""
     (block,) = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -34,7 +39,7 @@ def code(language):
 
 def commands(program):
     """The indented lines that begin with that program."""
-    return re.findall(rf"^    ({program} .*)$", README, re.MULTILINE)
+    return re.findall(rf"^    ({program}(?: .*)?)$", README, re.MULTILINE)
 
 
 # Tables ------------------------------------------------------------------------------------------------
@@ -89,6 +94,15 @@ def test_the_table_of_settings_is_what_the_registry_says(cluster):
     assert told == {name: default for name, _, default, _ in settings}
 
 
+def test_every_event_there_is_has_its_row():
+    told = {name for row in table("event") for name in words(row[0])}
+    steps = "".join(path.read_text() for path in (ROOT / "shared/redis/steps").glob("*.lua"))
+    named = set(re.findall(r"(?:event\(c|forget_node\(c, node), '([a-z.]+)'(?! \.\.)", steps))
+    begun = tuple(re.findall(r"event\(c, '([a-z]+\.)' \.\.", steps))
+    assert len(named) > 10 and len(begun) == 2
+    assert named <= told and all(name in named or name.startswith(begun) for name in told)
+
+
 # Commands ----------------------------------------------------------------------------------------------
 
 
@@ -126,42 +140,64 @@ def redis_commands():
 
 def test_each_redis_command_is_one_and_does_what_is_said(forsen):
     for number, line in enumerate(redis_commands()):
-        words = shlex.split(line)
-        argv = ["redis-cli", "-u", forsen.redis_url, *words]
-        if "SUBSCRIBE" in words[0]:
+        command = shlex.split(line)
+        argv = ["redis-cli", "-u", forsen.redis_url, *command]
+        if "SUBSCRIBE" in command[0]:
             chat = forsen._start(f"chat{number}", argv)
             chat_is_shown(forsen, "forsen", chat)
-        elif words[0] == "PUBLISH":
+        elif command[0] == "PUBLISH":
             assert run(argv).stdout == "1\n", line
-        elif words[0] == "GET":
+        elif command[0] == "GET":
             answer = json.loads(wait_until(lambda: run(argv).stdout.strip(), 10, line))
             assert answer == json.loads(re.search(r'^    (\{"id":"join-1".*?\})\n\n', README, re.M | re.S)[1])
-        elif words[0] == "ZRANGE":
+        elif command[0] == "ZRANGE":
             assert run(argv).stdout == "initial-shard-1\n1\n"
         else:
-            assert words[0] == "XADD" and re.match(r"\d+-\d+\n$", run(argv).stdout), line
-            if "shoal:{main}:outbox" in words:
-                result = forsen.result(words[words.index("id") + 1])
+            assert command[0] == "XADD" and re.match(r"\d+-\d+\n$", run(argv).stdout), line
+            if "shoal:{main}:outbox" in command:
+                result = forsen.result(command[command.index("id") + 1])
                 assert result["status"] == "sent", result
+
+
+def test_keys_and_events_are_as_their_tables_say(forsen):
+    forsen.send("forsen", "hello")
+    names = {"<channel>": "forsen", "<shard>": "initial-shard-1", "<node>": "n1"}
+    wait_until(lambda: forsen.redis.hget(forsen.key("shard:initial-shard-1"), "joined") == "1", 10, "a report")
+    for key, kind, holds in table("key"):
+        for placeholder, name in names.items():
+            key = key.replace(placeholder, name)
+        (key,) = forsen.redis.keys(key.strip("`").replace("<id>", "*"))
+        assert forsen.redis.type(key) == kind, key
+        if kind == "hash" and "`" in holds:
+            assert set(words(holds)) <= set(forsen.redis.hgetall(key)), key
+
+    rows = {name: set(words(fields)) for names, fields, _ in table("event") for name in words(names)}
+    for event in forsen.events():
+        name = event["event"]
+        state = name.startswith("shard.") and name not in rows
+        assert set(event) == {"event", "at"} | rows["shard.<state>" if state else name], name
 
 
 def test_each_command_of_ours_is_one(forsen, tmp_path):
     (tmp_path / "more-channels.txt").write_text("forsen\n")
     forsen.ctl("config", "set", "channels_per_shard", "none")
+    file = tmp_path / "shoal.conf"
+    file.write_text(code("ini").replace("/etc/shoal/tokens", str(forsen.tokens)))
     programs = {program.name: program for program in (NODE, COORDINATOR, CTL)}
     lines = [line for name in programs for line in commands(name)]
     assert len(lines) >= 6
     for line in lines:
-        words = shlex.split(line.replace("/etc/shoal/tokens", str(forsen.tokens)))
-        argv = [programs[words[0]], *words[1:]]
-        if words[0] != CTL.name:
-            assert run(argv + ["--check"]).returncode == 0, line
+        command = shlex.split(line)
+        argv = [programs[command[0]], *command[1:]]
+        if command[0] != CTL.name:
+            done = run(argv + ["--config", file, "--check"])
+            assert done.returncode == 0, line + "\n" + done.stderr
             continue
         env = {"SHOAL_REDIS_URL": forsen.redis_url}
-        if words[1] == "tail":
+        if command[1] == "tail":
             tail = Process("tail", argv, tmp_path, env).start()
             forsen.processes["tail"] = tail
-            chat_is_shown(forsen, words[2], tail)
+            chat_is_shown(forsen, command[2], tail)
         else:
             done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, line + "\n" + done.stderr
