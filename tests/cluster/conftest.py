@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from shoal import Cluster, missing_programs, wait_until
+from simclient import Sim
 
 LIMIT_SECONDS = 120
 
@@ -61,3 +62,10 @@ def cluster(bare):
     bare.start_coordinator()
     wait_until(bare.leader, 10, "a coordinator leads")
     return bare
+
+
+@pytest.fixture
+def sim(request):
+    """A simulator of the test's own; sim_with gives it options."""
+    with Sim(*getattr(request, "param", ())) as s:
+        yield s

@@ -1,6 +1,6 @@
 """Helpers for tests with the Twitch simulator: its process, its control port, and a chat client.
 
-Nothing but the standard library. A client is a blocking socket with a small WebSocket on it, which
+A client is a blocking socket with a small WebSocket on it, which
 keeps frames visible: tests look at where lines were cut.
 """
 
@@ -17,6 +17,8 @@ import struct
 import subprocess
 import tempfile
 import time
+
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -348,3 +350,20 @@ class Chat:
 
     def __exit__(self, *what):
         self.close()
+
+
+def commands(lines):
+    return [line.command for line in lines]
+
+
+def only(lines, command):
+    return [line for line in lines if line.command == command]
+
+
+def notice_ids(lines):
+    return [line.tags.get("msg-id") for line in only(lines, "NOTICE")]
+
+
+def sim_with(*args):
+    """Decorates a test: options of its `sim`."""
+    return pytest.mark.parametrize("sim", [args], indirect=True, ids=["options"])
