@@ -18,8 +18,6 @@ import subprocess
 import tempfile
 import time
 
-import pytest
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -366,4 +364,6 @@ def notice_ids(lines):
 
 def sim_with(*args):
     """Decorates a test: options of its `sim`."""
+    import pytest  # pylint: disable=import-outside-toplevel  # benchmarks do without
+
     return pytest.mark.parametrize("sim", [args], indirect=True, ids=["options"])
