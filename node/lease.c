@@ -25,7 +25,7 @@ static void fence(struct lease *l, const char *why)
     if (l->registered && !l->fenced) {
         l->fenced = true;
         log_warn("lease", "lease.fenced", "why", why, NULL);
-        l->options.on_fenced(l->options.ctx);
+        l->options.on_fenced(l->options.ctx, why);
     }
 }
 
@@ -129,7 +129,7 @@ static void lost(struct lease *l, const char *why)
     l->registered = false;
     l->fenced = false;
     l->attached = false;
-    l->options.on_lost(l->options.ctx);
+    l->options.on_lost(l->options.ctx, why);
     random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
     l->seen_rev = -1;
     l->again = true;

@@ -37,8 +37,9 @@ struct lease_options {
     void (*on_report_arrived)(void *ctx);
     /* A renewal failed: what it reported must be told again. */
     void (*on_report_lost)(void *ctx);
-    void (*on_fenced)(void *ctx); /* from the loop, never from within lease_holds */
-    void (*on_lost)(void *ctx);
+    void (*on_fenced)(void *ctx,
+                      const char *why); /* from the loop, never from within lease_holds */
+    void (*on_lost)(void *ctx, const char *why);
     void (*on_link_down)(void *ctx, const struct err *why);
     /* The node id is another process's: nothing more is tried. */
     void (*on_refused)(void *ctx, const struct err *why);

@@ -89,6 +89,49 @@ static int write_send(void *ctx, struct slice shard, const struct registry_send 
     return holder_send(n->holder, shard, send, entry, err);
 }
 
+/* What became of this node itself. */
+static bool report_node(struct node *n, struct json *j)
+{
+    struct news *all[] = {&n->users, &n->fenced, &n->lost};
+    bool any = n->state == NODE_DRAINING;
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        all[i]->told = all[i]->due;
+        any = any || all[i]->due;
+    }
+    if (!any) {
+        return false;
+    }
+    json_object_begin(j, "node");
+    if (n->state == NODE_DRAINING) {
+        json_string(j, "state", node_state_name(n->state));
+    }
+    if (n->users.due) {
+        json_string(j, "users", tokens_users(n->tokens));
+    }
+    if (n->fenced.due) {
+        json_string(j, "fenced", n->fenced.why);
+    }
+    if (n->lost.due) {
+        json_string(j, "lost", n->lost.why);
+    }
+    json_object_end(j);
+    return true;
+}
+
+static void news_set(struct news *news, const char *why)
+{
+    news->due = true;
+    news->told = false;
+    snprintf(news->why, sizeof(news->why), "%s", why);
+}
+
+static void news_arrived(struct news *news)
+{
+    news->due = news->due && !news->told;
+    news->told = false;
+}
+
 static void report(void *ctx, struct buf *out)
 {
     struct node *n = ctx;
@@ -102,18 +145,7 @@ static void report(void *ctx, struct buf *out)
         json_number(&j, "waits_ms", (int64_t)waits_ms);
         any = true;
     }
-    if (n->state == NODE_DRAINING || n->users_due) {
-        json_object_begin(&j, "node");
-        if (n->state == NODE_DRAINING) {
-            json_string(&j, "state", node_state_name(n->state));
-        }
-        if (n->users_due) {
-            json_string(&j, "users", tokens_users(n->tokens));
-            n->users_told = true;
-        }
-        json_object_end(&j);
-        any = true;
-    }
+    any = report_node(n, &j) || any;
     json_object_end(&j);
     if (!any) {
         buf_clear(out);
@@ -194,7 +226,9 @@ static void on_report_arrived(void *ctx)
     struct node *n = ctx;
 
     holder_report_arrived(n->holder);
-    n->users_due = n->users_due && !n->users_told;
+    news_arrived(&n->users);
+    news_arrived(&n->fenced);
+    news_arrived(&n->lost);
 }
 
 static void on_report_lost(void *ctx)
@@ -204,10 +238,11 @@ static void on_report_lost(void *ctx)
     holder_report_all(n->holder);
 }
 
-static void on_fenced(void *ctx)
+static void on_fenced(void *ctx, const char *why)
 {
     struct node *n = ctx;
 
+    news_set(&n->fenced, why);
     if (n->state == NODE_ACTIVE) {
         node_move(n, NODE_FENCED);
     }
@@ -215,16 +250,17 @@ static void on_fenced(void *ctx)
     holder_set_fenced(n->holder, true);
 }
 
-static void on_lost(void *ctx)
+static void on_lost(void *ctx, const char *why)
 {
     struct node *n = ctx;
-    struct err why = {0};
+    struct err err = {0};
 
     if (n->state == NODE_DRAINING) {
-        err_set(&why, ERR_LOST, "the lease was lost while leaving");
-        node_close(n, &why);
+        err_set(&err, ERR_LOST, "the lease was lost while leaving");
+        node_close(n, &err);
         return;
     }
+    news_set(&n->lost, why);
     if (n->state != NODE_STARTING) { /* registered, but answered too late to become active */
         node_move(n, NODE_LOST);
     }
@@ -331,8 +367,7 @@ int node_reload(struct node *n, const struct node_options *fresh, struct err *er
     lease_set_users(n->lease, tokens_users(tokens));
     tokens_destroy(n->tokens);
     n->tokens = tokens;
-    n->users_due = true;
-    n->users_told = false;
+    news_set(&n->users, "");
     lease_renew_soon(n->lease);
     holder_on_tokens(n->holder);
     log_info("node", "tokens.reloaded", "users", tokens_users(tokens), NULL);

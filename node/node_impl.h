@@ -13,6 +13,13 @@
 #include "shared/startup.h"
 #include "shared/trouble.h"
 
+/* Something to tell the registry, once. */
+struct news {
+    bool due;
+    bool told; /* in a report that is under way */
+    char why[200];
+};
+
 struct node {
     uv_loop_t *loop;
     struct node_options options;
@@ -37,9 +44,10 @@ struct node {
     uint64_t resume_ms;     /* held lines flow from then on; 0: they flow */
     bool was_away;          /* the link to Redis was lost since lines last flowed */
     uint64_t drain_until_ms;
-    bool leaving;    /* the registry is being told */
-    bool users_due;  /* the users this node has tokens for changed: the registry is to be told */
-    bool users_told; /* in a report that is under way */
+    bool leaving;       /* the registry is being told */
+    struct news users;  /* those this node has tokens for changed */
+    struct news fenced; /* this node was */
+    struct news lost;   /* it was, under its last incarnation */
     struct err why;
     unsigned closing;
 };

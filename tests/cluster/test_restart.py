@@ -296,6 +296,9 @@ def test_a_node_that_stood_still_past_its_lease_is_lost_and_says_no_line_twice(b
 
     wait_until(lambda: bare.incarnation("n1") not in (None, incarnation), 10, "n1 is registered anew")
     assert "lease.lost" in bare.processes["n1"].text()
+    told = wait_until(lambda: bare.events("node.lost"), 5, "the loss is told")
+    assert [e["node"] for e in told] == ["n1"] and "not held by this process" in told[0]["why"]
+    assert bare.events("node.fenced")[-1]["why"] == "the process or its machine stood still"
     for name in held:
         control(f"wait members={name}:1")
     bare.chat_flows(chat, *NAMES)
@@ -324,6 +327,8 @@ def test_a_node_that_stood_still_for_half_a_lease_goes_on_and_loses_nothing(bare
         assert generated == sorted(generated, key=lambda i: i[24:]), f"out of order on {topic}"
     assert placed(bare) == was
     assert bare.incarnation("n1") == incarnation
+    assert [e["node"] for e in bare.events("node.fenced")] == ["n1"]
+    assert not bare.events("node.lost")
 
 
 def test_a_leader_that_stood_still_past_its_lease_acts_no_more(bare):

@@ -134,18 +134,20 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     h->seq = picture->seq;
 }
 
-static void on_fenced(void *ctx)
+static void on_fenced(void *ctx, const char *why)
 {
     struct holder *h = ctx;
 
+    assert_true(strlen(why) > 0);
     assert_false(lease_holds(h->lease));
     h->fenced++;
 }
 
-static void on_lost(void *ctx)
+static void on_lost(void *ctx, const char *why)
 {
     struct holder *h = ctx;
 
+    assert_true(strlen(why) > 0);
     assert_false(lease_holds(h->lease));
     h->lost++;
 }

@@ -251,6 +251,12 @@ local function renew(keys, a)
                 call('HSET', nk, name, reported(value))
             end
         end
+        if reported(told.fenced) then
+            event(c, 'node.fenced', {'node', node, 'why', reported(told.fenced)})
+        end
+        if reported(told.lost) then
+            event(c, 'node.lost', {'node', node, 'why', reported(told.lost)})
+        end
         if told.state == 'draining' then
             call('ZREM', key(c, 'free'), node) -- nothing new is placed there
         end
