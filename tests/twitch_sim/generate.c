@@ -59,12 +59,15 @@ static void finish(struct generator *g)
     room_flush_record(g->sim);
 }
 
-/* The line with the time as its first tag; lines without tags stay as they are. */
+/* The line with the time as its first tag. Lines without tags stay as they are, and a ROOMSTATE: how many
+ * tags it has tells whether something changed. */
 static struct slice stamp_line(struct sim *s, struct slice line)
 {
+    struct irc_line parsed;
     struct timespec now;
 
-    if (line.ptr[0] != '@') {
+    if (line.ptr[0] != '@' || irc_parse(line, &parsed, NULL) != 0 ||
+        slice_is(parsed.command, "ROOMSTATE")) {
         return line;
     }
     clock_gettime(CLOCK_REALTIME, &now);

@@ -1,0 +1,209 @@
+#!/usr/bin/python3
+"""A cluster of real processes while things die, and a checker of what Shoal promises.
+
+    tests/run chaos [--minutes N] [--seed S] [--release]
+
+A plan is drawn from the seed (plan.py): what dies or stands still (faults.py), what applications ask for
+(apps.py). While it is carried out, the registry is looked at in atomic steps (watch.py). Then everything is
+mended, all that is wanted must be read again in time, and what was heard is held against what the simulator
+said (checker.py). A run that fails shows its timeline and names the directory where its logs are kept.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE.parent / "cluster"))
+
+import plan  # noqa: E402
+from apps import Apps  # noqa: E402
+from chat import PATIENT_REDIS  # noqa: E402  (of tests/cluster, as the next ones)
+from checker import Checker  # noqa: E402
+from faults import CAPACITY, Faults  # noqa: E402
+from shoal import TOKEN, USER, Cluster, missing_programs, wait_until  # noqa: E402
+from timeline import Timeline  # noqa: E402
+from watch import Watch  # noqa: E402
+
+LINES_PER_SECOND = 120
+SLOW_S = 20  # what two busy cores and the sanitizers may add to a bound
+
+
+class Run:
+    def __init__(self, seed, seconds, directory):
+        self.seed = seed
+        self.actions = plan.make(seed, seconds)
+        self.timeline = Timeline()
+        self.cluster = Cluster(directory)
+        self.record = directory / "record"
+        self.rest = ""
+        self.figures = ""
+
+    def carry_out(self):
+        """Everything; what is wrong is in the timeline."""
+        try:
+            self._start()
+            try:
+                self._act()
+                self._come_to_rest()
+            finally:
+                self.apps.close()
+                self.watch.close()
+                self.faults.close()
+            self.figures = f"{self.checker.at_end(self.record)}; {self.rest}"
+        except AssertionError as error:
+            self.timeline.complain("the run did not come to its end", str(error))
+        finally:
+            for complaint in self.cluster.close():
+                self.timeline.complain("the cluster's own checks", complaint)
+
+    def _start(self):
+        cluster = self.cluster
+        cluster.start_redis(*PATIENT_REDIS)
+        cluster.start_sim(*plan.SIM_ARGS, "--record", self.record)
+        cluster.sim.control(f"user {USER} token={TOKEN} mod={','.join(plan.MODERATED)}")
+        for name in plan.COORDINATORS:
+            cluster.start_coordinator(name, ["--id", name], **plan.SETTINGS)
+        wait_until(cluster.leader, 20, "a coordinator leads")
+        for name in plan.NODES:
+            cluster.start_node(name, capacity=CAPACITY)
+        wait_until(lambda: len(cluster.nodes()) == len(plan.NODES), 20, "all nodes are there")
+        self.watch = Watch(cluster, self.timeline)
+        topics = [cluster.topic(t) for t in ("chat:*", "sent:*", "replies", "events")]
+        self.subscriber = cluster.subscribe(*topics, self.watch.mark_topic)
+        self.apps = Apps(cluster, self.timeline, self.seed)
+        self.faults = Faults(cluster, self.timeline)
+        self.checker = Checker(cluster, self.timeline, self.subscriber, self.watch, self.apps)
+        self.watch.start()
+        for at in (0, 10):
+            self.apps.join(list(plan.CHANNELS[at : at + 10]))
+        wait_until(lambda: cluster.joined(), 30, "the first channels are joined")
+        cluster.sim.control(f"generate rate={LINES_PER_SECOND} stamp=1")
+
+    def _act(self):
+        began = time.monotonic()
+        for action in self.actions:
+            while (wait := began + action.at - time.monotonic()) > 0:
+                time.sleep(min(wait, max(self.faults.go_on(), 0), 0.1))
+                self._look()
+                assert not self.timeline.complaints, "stopped early: what comes later would bury it"
+            actor = self.faults if hasattr(self.faults, action.what) else self.apps
+            actor.begin(action)
+
+    def _look(self):
+        self.checker.catch_up()
+        for process in self.cluster.processes.values():
+            if not process.is_running() and not process.expected_to_end:
+                process.expected_to_end = True  # told once
+                self.timeline.complain(
+                    "a process ended by itself", f"{process.name}, exit code {process.popen.returncode}"
+                )
+
+    # The end --------------------------------------------------------------------------------------------
+
+    def _come_to_rest(self):
+        self.timeline.note("plan", "the faults come to their ends")
+        self.faults.finish()
+        for name, value in plan.ROOMY.items():
+            self.apps.configure(name, value)
+        bound = self._bound()
+        self.timeline.note("plan", f"all is mended: everything is to be well within {bound:.1f} s")
+        began = time.monotonic()
+        while any((missing := self._not_well()).values()):
+            assert time.monotonic() - began < bound, f"not well within {bound:.1f} s: {missing}"
+            time.sleep(0.1)
+        self.rest = f"at rest after {time.monotonic() - began:.1f} of {bound:.1f} s"
+        self.timeline.note("plan", self.rest)
+        self._say_last_lines()
+
+    def _bound(self):
+        """Leases, what the budgets of logins and joins impose, and how long shards that failed again and
+        again hold back."""
+        s = plan.SETTINGS
+        rooms = len(self.cluster.channels())
+        failures = {}
+        for event in self.cluster.events("shard.backoff"):
+            if event["at"] / 1000 > time.time() - 120:
+                failures[event["shard"]] = failures.get(event["shard"], 0) + 1
+        back_off = min(60, 2 ** max(failures.values(), default=0))
+        longest_lease = max(plan.CHANGES["lease_ms"]) / 1000
+        joins = (rooms / min(plan.CHANGES["join_limit"]) + 1) * s["join_window_ms"] / 1000
+        # A join that nobody answered is tried again after 10 s, a send waits for its answer as long.
+        return 2 * longest_lease + 2 * s["login_window_ms"] / 1000 + joins + back_off + 25 + SLOW_S
+
+    def _not_well(self):
+        """What is asked for is answered; each wanted channel, and no other, is joined once. Else: what not."""
+        self._look()
+        assert not self.timeline.complaints, "stopped early: all will not be well"
+        cluster = self.cluster
+        channels = cluster.channels()
+        states = {channel: cluster.channel(channel).get("state") for channel in channels}
+        rooms = self._rooms_at_twitch()
+        return {
+            "requests without a reply": self.checker.requests.unanswered(self.apps.requests),
+            "sends without a result": self.checker.sends.unfinished(self.apps.sends),
+            "entries in the outbox": cluster.redis.xlen(cluster.key("outbox")),
+            "channels not joined": {c: state for c, state in states.items() if state != "joined"},
+            "rooms at Twitch": [] if rooms == sorted(channels) else rooms,
+        }
+
+    def _rooms_at_twitch(self):
+        connections = self.cluster.sim.control("connections")["connections"]
+        return sorted(room for connection in connections for room in connection["rooms"])
+
+    def _say_last_lines(self):
+        """Nothing can come any more when these have come."""
+        cluster = self.cluster
+        cluster.sim.control("stop")
+        last = {}
+        for channel in cluster.channels():
+            last[channel] = f":last!last@last PRIVMSG #{channel} :the last line"
+            cluster.sim.control(f"inject {channel} line={last[channel]}")
+        cluster.sim.control("flush")
+
+        def heard():
+            topics = {topic for topic, line in list(self.subscriber.messages) if line.endswith(b":the last line")}
+            return {cluster.topic(f"chat:{channel}") for channel in last} <= topics
+
+        wait_until(heard, 30, "the last line of every channel is heard")
+        self.watch.look()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="The promises, while things die.")
+    parser.add_argument("--minutes", type=float, default=1)
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args()
+    absent = missing_programs()
+    if absent:
+        print(f"not built or not installed: {', '.join(absent)}", file=sys.stderr)
+        return 2
+    seed = options.seed if options.seed is not None else random.randrange(1_000_000)
+    print(f"chaos: seed {seed}, {options.minutes:g} minutes", flush=True)
+    kept = ROOT / "build" / "chaos"
+    kept.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=kept))
+    run = Run(seed, options.minutes * 60, directory)
+    try:
+        run.carry_out()
+    finally:
+        (directory / "timeline.txt").write_text(run.timeline.text() + "\n")
+    if not run.timeline.complaints:
+        print(f"chaos: {run.figures}")
+        shutil.rmtree(directory)
+        return 0
+    print(run.timeline.around_first_complaint())
+    print(run.timeline.complaints_text())
+    print(f"logs, record and timeline are in {directory}")
+    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Checks of chat: what Twitch said is heard once, in order, byte for byte; what is missing lies in a gap that
+was told (promises 1, 4, 6 and 8)."""
+
+import itertools
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass
+
+import plan
+
+STAMP = re.compile(rb"[@;]sim-us=(\d+)")
+ECHO = re.compile(rb"^@(?:[^ ]*;)?shoal-echo=1[; ]")
+
+# A line takes a moment from Twitch to the node, on two busy cores and with `lag`, and it is the node that says
+# when a gap began: the times of lines and gaps are compared with so much patience.
+PATIENCE_S = 1.0
+
+
+def text_of(line):
+    return line.split(b" :", 2)[-1].decode(errors="replace")
+
+
+@dataclass
+class Gap:
+    begin: float
+    end: float
+    reason: str
+
+    def covers(self, at):
+        return self.begin - PATIENCE_S <= at <= self.end + PATIENCE_S
+
+
+class Reading:
+    """When a channel must have been read: from its first being joined until somebody asks to part it. And
+    every new join in such a time is one gap."""
+
+    def __init__(self, complain, requests):
+        self.periods = defaultdict(list)  # channel -> [begin, end]
+        self._complain = complain
+        self._requests = requests  # grows while the run goes on
+        self._known = 0
+        self._parts = {}  # those without a reply yet
+        self._open = {}  # channel -> its period
+        self._joined_at = {}
+        self._rejoined = []
+
+    def _take_requests(self):
+        for id, request in itertools.islice(self._requests.items(), self._known, None):
+            if request.op == "part":
+                self._parts[id] = request
+        self._known = len(self._requests)
+
+    def on_reply(self, reply, _wall):
+        self._take_requests()
+        request = self._parts.pop(reply["id"], None)
+        for channel in request.channels if request else ():
+            period = self._open.pop(channel, None)
+            if period:
+                period[1] = request.asked
+
+    def on_look(self, look, wall):
+        self._take_requests()
+        leaving = {c for r in self._parts.values() if r.asked <= wall for c in r.channels}
+        for channel, (state, since_ms) in look.states.items():
+            since = since_ms / 1000
+            if state != "joined":
+                continue
+            if channel in self._open:
+                if since - self._joined_at[channel] > 0.05:
+                    self._rejoined.append((channel, since))
+                    self._joined_at[channel] = since
+            elif channel in look.channels and channel not in leaving:
+                self._open[channel] = [since, float("inf")]
+                self.periods[channel].append(self._open[channel])
+                self._joined_at[channel] = since
+
+    def must_be_heard(self, channel, at, heard_at):
+        """Was the channel wanted when the line was said, and read again after it? What is parted before it is
+        read again has no gap: nobody misses it any more."""
+        return any(
+            begin + PATIENCE_S < at < end
+            and (end == float("inf") or any(at < later < end for later in heard_at[channel]))
+            for begin, end in self.periods[channel]
+        )
+
+    def at_end(self, gaps):
+        for channel, since in self._rejoined:
+            if not any(abs(gap.end - since) < 0.1 for gap in gaps.of[channel]):
+                self._complain("a channel was joined again and no gap was told", f"#{channel}", since)
+
+
+class Gaps:
+    def __init__(self, complain):
+        self.of = defaultdict(list)  # channel -> gaps
+        self._complain = complain
+
+    def on_event(self, event, wall):
+        if event["event"] != "gap":
+            return
+        if not (event["channel"] in plan.CHANNELS and 0 < event["from"] <= event["to"] <= event["at"] + 1000):
+            self._complain("a gap makes no sense", event, wall)
+            return
+        gap = Gap(event["from"] / 1000, event["to"] / 1000, event["reason"])
+        self.of[event["channel"]].append(gap)
+
+    def cover(self, channel, at):
+        return any(gap.covers(at) for gap in self.of[channel])
+
+    def at_end(self, heard_at):
+        """A gap is no excuse: but for its edges, nothing was heard in it. (Of a node that died its last two
+        renewals tell up to when all was well, and a second is taken off.)"""
+        before = max(plan.CHANGES["lease_ms"]) / 1000 / 3 + 1 + PATIENCE_S
+        for channel, gaps in self.of.items():
+            times = sorted(heard_at[channel])
+            for gap in gaps:
+                inside = bisect_left(times, gap.end - PATIENCE_S) - bisect_left(times, gap.begin + before)
+                if inside > 0:
+                    self._complain("lines were heard in a gap", f"#{channel}: {inside} in {gap}", gap.begin)
+
+
+class Lines:
+    def __init__(self, complain):
+        self._complain = complain
+        self._heard = defaultdict(list)  # channel -> (line, wall)
+        self.heard_at = defaultdict(list)  # channel -> when what was heard had been said
+        self.own = defaultdict(int)  # text of a message of ours -> how often it was heard
+
+    def on_chat(self, channel, line, wall):
+        self._heard[channel].append((line, wall))
+
+    def at_end(self, record, reading, gaps, said):
+        """said: texts of our own messages that Twitch took."""
+        sent = self._read(record)
+        for channel in plan.CHANNELS:
+            for line, at in self._compare(channel, sent[channel], said):
+                own = self.own[text_of(line)] > 0  # said by the holder's own connection: an echo stands for it
+                if not own and self.is_missed(channel, at, reading, gaps):
+                    self._complain("a line is lost outside of every gap", f"#{channel}: {line.decode()}", at)
+        for channel in set(self._heard) - set(plan.CHANNELS):
+            self._complain("a channel nobody asked for was fanned out", f"{channel}: {self._heard[channel][0]}")
+        gaps.at_end(self.heard_at)
+        return sum(map(len, sent.values())), sum(map(len, self._heard.values()))
+
+    def is_missed(self, channel, at, reading, gaps):
+        """Something said at that time was not heard: should it have been?"""
+        return reading.must_be_heard(channel, at, self.heard_at) and not gaps.cover(channel, at)
+
+    @staticmethod
+    def _read(record):
+        """channel -> [(line, when it was sent)]. The record is in the order of time."""
+        sent = defaultdict(list)
+        at = 0.0
+        with open(record, "rb") as lines:
+            for entry in lines:
+                channel, line = entry.rstrip(b"\n").split(b"\t", 1)
+                stamp = STAMP.search(line)
+                at = int(stamp.group(1)) / 1e6 if stamp else at
+                sent[channel.decode()].append((line, at))
+        return sent
+
+    def _compare(self, channel, sent, said):
+        """What was sent and not heard; complains about what was heard and should not have been."""
+        places = defaultdict(list)
+        for index, (line, _) in enumerate(sent):
+            places[line].append(index)
+        heard = set()
+        last = -1
+        for line, wall in self._heard[channel]:
+            if b"!shoalbot@" in line:
+                self.own[text_of(line)] += 1
+            if ECHO.match(line):
+                if text_of(line) not in said:
+                    self._complain("an echo of what was not said", f"#{channel}: {line!r}", wall)
+                continue
+            if line not in places:
+                self._complain("a line was heard and never sent", f"#{channel}: {line!r}", wall)
+                continue
+            # A line without a stamp may have been sent several times.
+            index = next((i for i in places[line] if i > last), None)
+            if index is None:
+                how = "out of order" if places[line] else "twice"
+                self._complain(f"a line was heard {how}", f"#{channel}: {line!r}", wall)
+                continue
+            places[line].remove(index)
+            last = index
+            heard.add(index)
+            self.heard_at[channel].append(sent[index][1])
+        return [entry for index, entry in enumerate(sent) if index not in heard]

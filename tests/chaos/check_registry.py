@@ -1,0 +1,98 @@
+"""Checks of what the registry holds and answers: wanted channels, limits of shards, requests."""
+
+import json
+from collections import Counter
+
+import plan
+
+
+class Wanted:
+    """What replies promised is what the registry wants, at every look (promise 4)."""
+
+    def __init__(self, complain):
+        self.channels = set()
+        self._complain = complain
+
+    def on_reply(self, reply, _wall):
+        if reply["op"] == "join":
+            self.channels |= set(reply.get("assigned", ())) | set(reply.get("waiting", ()))
+        elif reply["op"] == "part":
+            self.channels -= set(reply.get("parted", ()))
+
+    def on_look(self, look, wall):
+        if set(look.channels) != self.channels:
+            self._complain(
+                "the registry wants other channels than the replies said",
+                f"not: {sorted(self.channels - set(look.channels))}, "
+                f"too many: {sorted(set(look.channels) - self.channels)}",
+                wall,
+            )
+            self.channels = set(look.channels)
+
+
+class Shards:
+    """Nothing grows above a limit in force, and the emptiest shard is filled first (promises 2 and 3)."""
+
+    LIMITS = ("channels_per_shard", "max_shard_count", "room_limit")
+
+    def __init__(self, complain):
+        self._complain = complain
+        self._force = {name: plan.SETTINGS[name] for name in self.LIMITS}
+        self._highest = dict(self._force)  # since the last look
+        self._before = None
+
+    def on_event(self, event, _wall):
+        if event["event"] == "config.set" and event["name"] in self.LIMITS:
+            value = int(event["value"])
+            self._force[event["name"]] = value
+            self._highest[event["name"]] = max(value, self._highest[event["name"]])
+
+    def on_look(self, look, wall):
+        before = self._before.load if self._before else {}
+        self._grown("shards", len(look.load), len(before), "max_shard_count", wall)
+        for shard, count in look.load.items():
+            self._grown(f"channels of {shard}", count, before.get(shard, 0), "channels_per_shard", wall)
+        # Rooms where the account is moderator do not count.
+        rooms = sum(look.load.values()) - len(plan.MODERATED)
+        self._grown("rooms", rooms, sum(before.values()) - len(plan.MODERATED), "room_limit", wall)
+        self._filled_evenly(look.load, before, wall)
+        self._before = look
+        self._highest = dict(self._force)
+
+    def _grown(self, what, now, before, limit, wall):
+        if now > max(before, self._highest[limit]):
+            self._complain(
+                f"{limit} was exceeded", f"{what}: {now}, the setting was {self._highest[limit]} at most", wall
+            )
+
+    def _filled_evenly(self, load, before, wall):
+        if load.keys() != before.keys() or any(load[s] < before[s] for s in load):
+            return
+        least = min(load.values(), default=0)
+        for shard, count in load.items():
+            if count > before[shard] and count - 1 > least:
+                self._complain("a shard took a channel while another had fewer", f"{shard}: {load}", wall)
+
+
+class Requests:
+    """Each request has one reply (promise 4: none is lost with a coordinator)."""
+
+    def __init__(self, complain):
+        self._complain = complain
+        self._replies = Counter()
+
+    def on_reply(self, reply, wall):
+        self._replies[reply["id"]] += 1
+        if self._replies[reply["id"]] > 1:
+            self._complain("a request has two replies", reply["id"], wall)
+
+    def unanswered(self, asked):
+        return sorted(set(asked) - set(self._replies))
+
+    def at_end(self, cluster, asked):
+        for id in asked:
+            if not self._replies[id]:
+                self._complain("a request has no reply", f"{id}, {asked[id]}", asked[id].asked)
+            stored = cluster.redis.get(cluster.key(f"reply:{id}"))
+            if stored is None or json.loads(stored)["id"] != id:
+                self._complain("a reply is not kept", f"{id}: {stored}")

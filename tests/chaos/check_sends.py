@@ -1,0 +1,67 @@
+"""Checks of sends: each is said at most once and has one result, which is true (promises 7 and 8)."""
+
+from collections import Counter, defaultdict
+
+
+class Sends:
+    def __init__(self, complain):
+        self._complain = complain
+        self._results = defaultdict(list)  # id -> results as published
+
+    def on_result(self, result, _wall):
+        self._results[result["id"]].append(result)
+
+    def unfinished(self, sends):
+        return [id for id, s in sends.items() if s.way == "outbox" and not self._results[id]]
+
+    def at_end(self, cluster, sends, received, is_missed, own_heard):
+        """received: channel -> what Twitch got. is_missed(channel, at): should what was said then be heard?
+        own_heard: text -> how often it was fanned out."""
+        self.statuses = Counter()
+        got = defaultdict(list)
+        for channel, messages in received.items():
+            for message in messages:
+                got[(channel, message["text"])].append(message)
+        for id, send in sends.items():
+            self._judge(cluster, id, send, got.pop((send.channel, send.text), []))
+            heard = own_heard[send.text]
+            if heard > 1:
+                self._complain("a message of ours was fanned out twice", f"{id}: {heard} times")
+        for (channel, text), messages in got.items():
+            self._complain("a message was said that nobody sent", f"#{channel}: {text}", messages[0]["at_ms"] / 1000)
+        for channel, messages in received.items():
+            for message in messages:
+                at = message["at_ms"] / 1000
+                lost = message["outcome"] == "said" and not own_heard[message["text"]]
+                if lost and is_missed(channel, at):
+                    self._complain("a message of ours was not fanned out", f"#{channel}: {message['text']}", at)
+
+    def _judge(self, cluster, id, send, messages):
+        results = self._results[id]
+        who = f"{id} by {send.way} to #{send.channel}"
+        said = [m for m in messages if m["outcome"] == "said"]
+        if len(messages) > 1:
+            self._complain("a send was written twice", f"{who}: {messages}", messages[1]["at_ms"] / 1000)
+        if len(results) > 1:
+            self._complain("a send has two results", f"{who}: {results}")
+        if not results:
+            # What was published on a topic may be lost with the node that heard it; it is not said then.
+            if send.way == "outbox" or messages:
+                self._complain("a send has no result", f"{who}; Twitch got {messages}", send.asked)
+            return
+        result = results[0]
+        self.statuses[result["status"]] += 1
+        kept = cluster.redis.hget(cluster.key(f"result:{id}"), "status")
+        if kept != result["status"]:
+            self._complain("another result is kept than was published", f"{who}: {result}, {kept}")
+        wrong = {
+            "sent": len(said) != 1,
+            "expired": bool(messages),
+            "rejected": bool(said),
+            "unknown": False,
+        }.get(result["status"], True)
+        if wrong:
+            self._complain("a result is not true", f"{who}: {result}, but Twitch got {messages}", send.asked)
+        late = [m for m in messages if m["at_ms"] > result["at"] + 1000]
+        if late:
+            self._complain("a send was written after its result", f"{who}: {result}, {late}", late[0]["at_ms"] / 1000)

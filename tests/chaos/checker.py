@@ -1,0 +1,108 @@
+"""The checker: everything that was heard, in the order in which Redis did it, against what the simulator and the
+applications know. Promises by their numbers in the design: 1 to 8 and 10 (9 needs a Redis that fails)."""
+
+import json
+import time
+from pathlib import Path
+
+import plan
+from check_lines import Gaps, Lines, Reading
+from check_registry import Requests, Shards, Wanted
+from check_sends import Sends
+from shoal import TOKEN
+
+
+class Checker:
+    def __init__(self, cluster, timeline, subscriber, watch, apps):
+        self._cluster = cluster
+        self._timeline = timeline
+        self._subscriber = subscriber
+        self._watch = watch
+        self._apps = apps
+        self._seen = 0
+        complain = timeline.complain
+        self.wanted = Wanted(complain)
+        self.shards = Shards(complain)
+        self.requests = Requests(complain)
+        self.reading = Reading(complain, apps.requests)
+        self.gaps = Gaps(complain)
+        self.lines = Lines(complain)
+        self.sends = Sends(complain)
+
+    def catch_up(self):
+        """Take in what was heard since."""
+        messages = self._subscriber.messages
+        clock = time.time() - time.monotonic()
+        while self._seen < len(messages):
+            topic, payload = messages[self._seen]
+            if topic == self._watch.mark_topic and int(payload) >= len(self._watch.looks):
+                return  # heard before the look itself has its answer
+            self._take(topic, payload, self._subscriber.times[self._seen] + clock)
+            self._seen += 1
+
+    def _take(self, topic, payload, wall):
+        rest = topic.removeprefix(self._cluster.topic(""))
+        if rest.startswith("chat:"):
+            self.lines.on_chat(rest[5:], payload, wall)
+        elif rest.startswith("sent:"):
+            self.sends.on_result(json.loads(payload), wall)
+        elif rest == "replies":
+            reply = json.loads(payload)
+            for check in (self.wanted, self.requests, self.reading):
+                check.on_reply(reply, wall)
+        elif rest == "events":
+            event = json.loads(payload)
+            self._timeline.note("cluster", payload.decode(), wall)
+            for check in (self.shards, self.gaps):
+                check.on_event(event, wall)
+        elif topic == self._watch.mark_topic:
+            look = self._watch.looks[int(payload)]
+            for check in (self.wanted, self.shards, self.reading):
+                check.on_look(look, wall)
+
+    def at_end(self, record):
+        """Everything is quiet: judge the whole. Returns a line of figures."""
+        self.catch_up()
+        self._cluster.sim.control("flush")
+        received = {c: self._cluster.sim.control(f"received {c}")["messages"] for c in plan.CHANNELS}
+        said = {m["text"] for messages in received.values() for m in messages if m["outcome"] == "said"}
+        sent, heard = self.lines.at_end(record, self.reading, self.gaps, said)
+        self.reading.at_end(self.gaps)
+        self.requests.at_end(self._cluster, self._apps.requests)
+        self.sends.at_end(
+            self._cluster, self._apps.sends, received,
+            lambda channel, at: self.lines.is_missed(channel, at, self.reading, self.gaps), self.lines.own,
+        )  # fmt: skip
+        self._look_for_tokens()
+        statuses = ", ".join(f"{n} {status}" for status, n in sorted(self.sends.statuses.items()))
+        gaps = sum(map(len, self.gaps.of.values()))
+        return (
+            f"{sent} lines sent, {heard} heard, {gaps} gaps, {len(self._apps.requests)} requests, "
+            f"{len(self._apps.sends)} sends ({statuses}), {len(self._watch.looks)} looks"
+        )
+
+    # Promise 10 ---------------------------------------------------------------------------------------------
+
+    def _look_for_tokens(self):
+        secret = TOKEN.encode()
+        for path in self._cluster.directory.glob("*.log"):
+            if secret in path.read_bytes():
+                self._timeline.complain("a token is seen", path.name)
+        if any(secret in payload for _, payload in self._subscriber.messages):
+            self._timeline.complain("a token is seen", "on a topic")
+        for name, process in self._cluster.processes.items():
+            for listing in ("cmdline", "environ"):
+                if process.is_running() and secret in Path(f"/proc/{process.pid}/{listing}").read_bytes():
+                    self._timeline.complain("a token is seen", f"{listing} of {name}")
+        client = self._cluster.redis
+        read = {
+            "hash": client.hgetall,
+            "set": client.smembers,
+            "stream": client.xrange,
+            "string": client.get,
+            "zset": lambda key: client.zrange(key, 0, -1),
+        }
+        for key in client.scan_iter(count=1000):
+            kind = client.type(key)
+            if kind in read and TOKEN in str(read[kind](key)):
+                self._timeline.complain("a token is seen", f"key {key}")

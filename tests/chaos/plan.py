@@ -1,0 +1,191 @@
+"""The plan of a run: what is done when, all of it drawn from one seed before anything starts.
+
+A plan is a list of actions in the order of their times. What an action means is in faults.py (what dies or
+stands still) and apps.py (what applications ask for): `what` is the name of a function there, `args` are its
+arguments. A new kind of fault, a move or a partition say, is a function there and a line in a table here.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+NODES = ("n1", "n2", "n3")
+COORDINATORS = ("c1", "c2")
+CHANNELS = tuple(f"room{i}" for i in range(30))
+MODERATED = CHANNELS[:2]  # the account is moderator there
+
+LEASE_MS = 1500
+
+# What the simulator enforces; the cluster is told the same numbers, and windows that are wider by what a
+# slot may be late (0.5 s) and by what two busy cores may be late.
+SIM_ARGS = (
+    "--join-limit", 10, "--join-window", "2s", "--login-limit", 8, "--login-window", "2s",
+    "--message-limit", 10, "--message-limit-moderator", 15, "--message-window", "3s",
+    "--channel-interval", "300ms", "--room-limit", 100,
+    "--ping-interval", "10s", "--ping-timeout", "5s", "--reconnect-grace", "2s",
+)  # fmt: skip
+SETTINGS = {
+    "channels_per_shard": 5, "max_shard_count": 5, "initial_shard_count": 2, "room_limit": 40,
+    "join_limit": 10, "join_window_ms": 3500, "login_limit": 8, "login_window_ms": 3500,
+    "message_limit": 10, "message_mod_limit": 15, "message_window_ms": 4500, "channel_message_ms": 1500,
+    "lease_ms": LEASE_MS, "failed_retry_ms": 2000, "idle_shard_ms": 3000, "send_ttl_ms": 15000,
+}  # fmt: skip
+# What they may become while the cluster runs; all of it within what the simulator enforces.
+CHANGES = {
+    "channels_per_shard": (3, 4, 5, 7),
+    "max_shard_count": (4, 5, 6),
+    "room_limit": (12, 25, 40),
+    "join_limit": (6, 10),
+    "message_limit": (5, 10),
+    "lease_ms": (1000, 1500, 3000),
+    "idle_shard_ms": (1000, 3000),
+    "resume_delay_ms": (100, 500),
+}
+# In force while the run is judged: everybody who waits finds a place.
+ROOMY = {"channels_per_shard": 10, "max_shard_count": 6, "room_limit": 40, "lease_ms": LEASE_MS, "join_limit": 10}
+
+
+@dataclass(frozen=True)
+class Action:
+    at: float  # seconds since the beginning
+    what: str
+    args: dict = field(default_factory=dict)
+
+    def __str__(self):
+        return f"{self.what}({', '.join(f'{k}={v}' for k, v in self.args.items())})"
+
+
+# Faults: how often, compared with the others, and with which arguments --------------------------------------
+
+def kill_node(rng):
+    # Back within its lease, or after it.
+    return {"victim": rng.choice(NODES), "down_s": rng.choice((0, 0.3, 1, 4))}
+
+
+def stop_node(rng):
+    return {"victim": rng.choice(NODES)}
+
+
+def kill_coordinator(rng):
+    return {"victim": rng.choice(("leader", "leader", "standby")), "down_s": rng.choice((0, 0.5, 3))}
+
+
+def pause_node(rng):
+    # Shorter and longer than the lease.
+    return {"victim": rng.choice(NODES), "for_s": rng.choice((0.3, 0.7, 1.2, 2.5, 5))}
+
+
+def pause_coordinator(rng):
+    return {"victim": "leader", "for_s": rng.choice((0.5, 1.2, 2.5, 5))}
+
+
+def all_nodes(rng):
+    return {"down_s": rng.choice((0, 1, 4))}
+
+
+def both_coordinators(rng):
+    return {"down_s": rng.choice((0.5, 3, 6))}
+
+
+def stopped(rng):
+    return {"for_s": rng.choice((0.3, 2))}
+
+
+def twin(rng):
+    return {"victim": rng.choice(NODES)}
+
+
+def disconnect(rng):
+    return {"whom": rng.choice(("all", "random=1", "random=3")), "how": rng.choice(("close", "reset"))}
+
+
+def reconnect(rng):
+    return {"whom": rng.choice(("all", "random=2")), "ms": rng.choice((100, 1500))}
+
+
+def half_open(_rng):
+    return {}
+
+
+def outage(rng):
+    return {"for_s": rng.choice((0.5, 2, 4))}
+
+
+def lag(rng):
+    return {"whom": rng.choice(("all", "random=2")), "ms": rng.choice((50, 300)), "for_s": rng.choice((1, 4))}
+
+
+def garbage(rng):
+    kind = rng.choice(("utf8", "binary", "nul", "cr", "opcode", "bytes"))
+    return {"whom": rng.choice(("random=1", "random=3")), "kind": kind}
+
+
+def closed_room(rng):
+    state = rng.choice(("suspended", "banned", "missing"))
+    return {"channel": rng.choice(CHANNELS), "state": state, "for_s": rng.choice((2, 6))}
+
+
+FAULTS = {
+    kill_node: 6, pause_node: 6, kill_coordinator: 3, pause_coordinator: 3, disconnect: 3, stop_node: 2,
+    reconnect: 2, lag: 2, garbage: 2, closed_room: 2, all_nodes: 1, both_coordinators: 1, twin: 1,
+    half_open: 1, outage: 1, stopped: 1,
+}  # fmt: skip
+
+
+# What applications ask for -----------------------------------------------------------------------------------
+
+def join(rng):
+    return {"channels": rng.sample(CHANNELS, rng.choice((1, 1, 2, 5)))}
+
+
+def part(rng):
+    return {"channels": rng.sample(CHANNELS, rng.choice((1, 1, 2)))}
+
+
+def part_and_join(rng):
+    return {"channels": rng.sample(CHANNELS, 1)}
+
+
+def send_by_outbox(rng):
+    return {"channel": rng.choice(CHANNELS), "ttl_ms": rng.choice((2000, 8000, 15000))}
+
+
+def send_by_topic(rng):
+    return {"channel": rng.choice(CHANNELS)}
+
+
+def send_burst(rng):
+    return {"channels": [rng.choice(CHANNELS) for _ in range(8)], "ttl_ms": 15000}
+
+
+def configure(rng):
+    name = rng.choice(sorted(CHANGES))
+    return {"name": name, "value": rng.choice(CHANGES[name])}
+
+
+def configure_by_ctl(rng):
+    return configure(rng)
+
+
+APPS = {
+    send_by_topic: 10, send_by_outbox: 10, join: 6, part: 4, part_and_join: 1, configure: 2, send_burst: 1,
+    configure_by_ctl: 1,
+}  # fmt: skip
+
+
+def draw(rng, table, seconds, mean_s):
+    """Actions of a table, at random times, `mean_s` apart on the average."""
+    at = 0.0
+    while True:
+        at += rng.expovariate(1 / mean_s)
+        if at >= seconds:
+            return
+        kind = rng.choices(list(table), weights=list(table.values()))[0]
+        yield Action(round(at, 3), kind.__name__, kind(rng))
+
+
+def make(seed, seconds):
+    """The actions of a run. Faults and applications have a generator of random numbers each: a change of
+    the one table leaves the other half of the plan as it was."""
+    faults = draw(random.Random(f"{seed} faults"), FAULTS, seconds, 2.5)
+    apps = draw(random.Random(f"{seed} apps"), APPS, seconds, 0.4)
+    return sorted([*faults, *apps], key=lambda action: action.at)

@@ -1,0 +1,51 @@
+"""What was done when, and what was seen: one list, written beside the logs and shown where a run fails."""
+
+import threading
+import time
+
+SHOWN = 3  # complaints of a kind
+
+
+class Timeline:
+    """Lines of a run. `at` is seconds since it began, by the wall clock, as all times of a run are."""
+
+    def __init__(self):
+        self.began = time.time()
+        self.complaints = {}  # what was broken -> [(at, detail)]
+        self._entries = []
+        self._lock = threading.Lock()
+
+    def note(self, who, what, wall=None):
+        """who: plan, fault, app, cluster or checker."""
+        at = (wall or time.time()) - self.began
+        with self._lock:
+            self._entries.append((at, who, what))
+
+    def complain(self, broken, detail="", wall=None):
+        """A promise was broken: the same words for the same promise, and what exactly, which is kept where it
+        is the first of its kind or one of the next few."""
+        at = (wall or time.time()) - self.began
+        with self._lock:
+            of_this_kind = self.complaints.setdefault(broken, [])
+            of_this_kind.append((at, detail))
+        if len(of_this_kind) <= SHOWN:
+            self.note("checker", f"BROKEN: {broken}: {detail}", wall)
+
+    def complaints_text(self):
+        lines = []
+        for broken, details in self.complaints.items():
+            lines.append(f"broken {len(details)} times: {broken}")
+            lines += [f"{at:9.3f}  {detail}" for at, detail in sorted(details)[:SHOWN]]
+        return "\n".join(lines)
+
+    def text(self, since=0.0, until=float("inf")):
+        with self._lock:
+            entries = sorted(self._entries, key=lambda entry: entry[0])
+        return "\n".join(
+            f"{at:9.3f}  {who:8} {what}" for at, who, what in entries if since <= at <= until
+        )
+
+    def around_first_complaint(self, before=15.0, after=3.0):
+        """The part that tells the story, for people who have not opened the file yet."""
+        first = min(at for details in self.complaints.values() for at, _ in details)
+        return self.text(first - before, first + after)

@@ -1,0 +1,89 @@
+"""The watch: looks at the registry in one atomic step, again and again, and at what must hold at any moment.
+
+Each look is one transaction, which also publishes its number on a topic of its own: who hears that topic over
+the same connection as chat, replies and events knows where among them the look was taken.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+import plan
+from simclient import Control
+
+EVERY_S = 0.15
+INVARIANTS = (Path(__file__).resolve().parents[1] / "lib" / "registry_invariants.lua").read_text()
+
+
+@dataclass
+class Look:
+    """What the registry held at one moment."""
+
+    load: dict  # shard -> channels assigned
+    config: dict
+    channels: dict  # wanted channel -> shard or ""
+    states: dict  # channel -> (state, since), as its node reported
+    nodes: list
+
+
+class Watch(threading.Thread):
+    def __init__(self, cluster, timeline):
+        super().__init__(daemon=True)
+        self.looks = []
+        self.mark_topic = cluster.topic("chaos:look")
+        self._cluster = cluster
+        self._timeline = timeline
+        self._redis = redis.Redis(
+            port=cluster.redis_process.port, decode_responses=True, socket_timeout=10
+        )
+        self._invariants = self._redis.script_load(INVARIANTS)
+        self._sim = Control(cluster.sim.control.sock.getpeername()[1])
+        self._stopping = threading.Event()
+
+    def run(self):
+        number = 0
+        while not self._stopping.wait(EVERY_S):
+            try:
+                self.look()
+                number += 1
+                if number % 7 == 0:
+                    self._look_at_twitch()
+            except Exception as error:  # pylint: disable=broad-except
+                self._timeline.complain("the registry cannot be looked at", repr(error))
+                return
+
+    def close(self):
+        self._stopping.set()
+        self.join(15)
+        self._sim.close()
+        self._redis.close()
+
+    def look(self):
+        key = self._cluster.key
+        highest = [max(plan.SETTINGS[n], plan.ROOMY[n], *plan.CHANGES[n]) for n in
+                   ("channels_per_shard", "max_shard_count")]  # fmt: skip
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.evalsha(self._invariants, 1, key("")[:-1], *highest)
+            pipe.zrange(key("load"), 0, -1, withscores=True)
+            pipe.hgetall(key("config"))
+            pipe.hgetall(key("channels"))
+            pipe.zrange(key("nodes"), 0, -1)
+            for channel in plan.CHANNELS:
+                pipe.hmget(key(f"channel:{channel}"), "state", "since")
+            pipe.publish(self.mark_topic, len(self.looks))
+            broken, load, config, channels, nodes, *states = pipe.execute()
+        states = {c: (state, int(since or 0)) for c, (state, since) in zip(plan.CHANNELS, states)}
+        self.looks.append(
+            Look({s: int(n) for s, n in load}, config, channels, states, nodes)
+        )
+        if broken:
+            self._timeline.complain("the registry contradicts itself", broken)
+        return self.looks[-1]
+
+    def _look_at_twitch(self):
+        violations = self._sim("stats channels=0")["violations"]
+        for name, count in violations.items():
+            if count:
+                self._timeline.complain("a limit of Twitch was exceeded", f"{name}: {count}")

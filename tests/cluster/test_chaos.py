@@ -1,0 +1,214 @@
+"""The checker of the chaos runs sees what it is there to see, and nothing else."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
+
+import plan  # noqa: E402  (of tests/chaos, as the next ones)
+from apps import Request, Send  # noqa: E402
+from check_lines import Gaps, Lines, Reading  # noqa: E402
+from check_registry import Requests, Shards, Wanted  # noqa: E402
+from check_sends import Sends  # noqa: E402
+from watch import Look  # noqa: E402
+
+T = 1_700_000_000  # when a channel was joined, s
+
+
+class Complaints(list):
+    def __call__(self, broken, detail="", wall=None):
+        self.append(broken)
+
+
+@pytest.fixture
+def complaints():
+    return Complaints()
+
+
+def line(at, text, channel="room0"):
+    return f"@sim-us={int(at * 1e6)};id=1 :x!x@x PRIVMSG #{channel} :{text}".encode()
+
+
+def look(channels=(), load=None, states=None):
+    return Look(load or {}, {}, dict.fromkeys(channels, "s1"), states or {}, [])
+
+
+def gap(begin, end, channel="room0"):
+    return {"event": "gap", "channel": channel, "from": int(begin * 1000), "to": int(end * 1000),
+            "at": int(end * 1000), "reason": "not_joined"}  # fmt: skip
+
+
+# Chat ----------------------------------------------------------------------------------------------------
+
+
+SAID = [(T + 10 + i, f"line {i}") for i in range(10)]
+
+
+def heard(complaints, tmp_path, indices, gaps=(), extra=()):
+    """Ten lines were said in a channel that is joined; these were heard. What is wrong with that?"""
+    record = tmp_path / "record"
+    record.write_bytes(b"".join(b"room0\t" + line(*said) + b"\n" for said in SAID))
+    reading, told, lines = Reading(complaints, {}), Gaps(complaints), Lines(complaints)
+    reading.on_look(look(["room0"], states={"room0": ("joined", T * 1000)}), T)
+    for event in gaps:
+        told.on_event(event, T)
+    for payload in [line(*SAID[i]) for i in indices] + list(extra):
+        lines.on_chat("room0", payload, T)
+    lines.at_end(record, reading, told, said=set())
+    reading.at_end(told)
+    return complaints
+
+
+@pytest.mark.parametrize(
+    ("indices", "broken"),
+    [
+        (range(10), []),
+        ([0, 1, 1, *range(2, 10)], ["a line was heard twice"]),
+        ([0, 2, 1, *range(3, 10)], ["a line was heard out of order", "a line is lost outside of every gap"]),
+        ([0, 1, *range(5, 10)], ["a line is lost outside of every gap"] * 3),
+    ],
+)
+def test_lines_are_heard_once_and_in_order(complaints, tmp_path, indices, broken):
+    assert heard(complaints, tmp_path, indices) == broken
+
+
+def test_what_was_never_said_is_not_heard(complaints, tmp_path):
+    echo = b"@a=b;shoal-echo=1 :shoalbot!shoalbot@shoalbot PRIVMSG #room0 :mine"
+    assert heard(complaints, tmp_path, range(10), extra=[line(T, "invented"), echo]) == [
+        "a line was heard and never sent", "an echo of what was not said",
+    ]  # fmt: skip
+
+
+def test_a_gap_covers_what_was_lost_in_it_and_nothing_else(complaints, tmp_path):
+    missing = [0, 1, 2, 8, 9]
+    assert heard(complaints, tmp_path, missing, [gap(T + 12.5, T + 17.5)]) == []
+    assert heard(complaints, tmp_path, missing, [gap(T + 15.5, T + 17.5)]) == [
+        "a line is lost outside of every gap"
+    ] * 2
+
+
+def test_a_gap_in_which_lines_were_heard_is_not_true(complaints, tmp_path):
+    assert heard(complaints, tmp_path, range(10), [gap(T + 10, T + 20)]) == ["lines were heard in a gap"]
+    assert heard(complaints, tmp_path, range(10), [gap(T + 20, T + 10)])[1:] == ["a gap makes no sense"]
+
+
+def test_a_new_join_is_a_gap_but_not_after_a_part(complaints):
+    requests = {}
+    reading, told = Reading(complaints, requests), Gaps(complaints)
+
+    def joined(since, wall):
+        reading.on_look(look(["room0"], states={"room0": ("joined", since * 1000)}), wall)
+
+    joined(T, T + 1)
+    requests["part"] = Request("part", ["room0"], T + 2)
+    reading.on_reply({"id": "part"}, T + 3)
+    joined(T + 4, T + 5)
+    reading.at_end(told)
+    assert complaints == []
+    assert reading.periods["room0"] == [[T, T + 2], [T + 4, float("inf")]]
+
+    joined(T + 8, T + 9)
+    reading.at_end(told)
+    assert complaints == ["a channel was joined again and no gap was told"]
+
+
+# The registry ----------------------------------------------------------------------------------------------
+
+
+def test_the_registry_wants_what_the_replies_said(complaints):
+    wanted = Wanted(complaints)
+    wanted.on_reply({"op": "join", "assigned": {"a": "s1"}, "waiting": {"b": "No node is up."}}, T)
+    wanted.on_look(look(["a", "b"]), T)
+    wanted.on_reply({"op": "part", "parted": ["a"]}, T)
+    wanted.on_look(look(["b"]), T)
+    assert complaints == []
+    wanted.on_look(look(["a", "b"]), T)
+    wanted.on_look(look([]), T)
+    assert complaints == ["the registry wants other channels than the replies said"] * 2
+
+
+def test_nothing_grows_above_a_limit_in_force(complaints):
+    shards = Shards(complaints)
+    most, per_shard = plan.SETTINGS["max_shard_count"], plan.SETTINGS["channels_per_shard"]
+    full = {f"s{i}": per_shard for i in range(most)}
+    shards.on_look(look(load=full), T)
+    shards.on_event({"event": "config.set", "name": "channels_per_shard", "value": "1"}, T)
+    shards.on_look(look(load=full), T)
+    shards.on_look(look(load=full), T)
+    assert complaints == [], "what was there before may stay"
+    shards.on_look(look(load={**full, "one more": 1}), T)
+    shards.on_look(look(load={**full, "s0": per_shard + 1}), T)
+    assert complaints == ["max_shard_count was exceeded", "channels_per_shard was exceeded"]
+
+
+def test_the_emptiest_shard_is_filled_first(complaints):
+    shards = Shards(complaints)
+    for load in ({"a": 1, "b": 1}, {"a": 2, "b": 1}, {"a": 2, "b": 3}):
+        shards.on_look(look(load=load), T)
+    assert complaints == []
+    shards.on_look(look(load={"a": 2, "b": 4}), T)
+    assert complaints == ["a shard took a channel while another had fewer"]
+
+
+def kept(**values):
+    """A cluster in whose Redis these keys are kept."""
+    client = SimpleNamespace(get=values.get, hget=lambda key, _field: values.get(key))
+    return SimpleNamespace(redis=client, key=lambda rest: rest)
+
+
+def test_each_request_has_one_reply(complaints):
+    requests = Requests(complaints)
+    for id in ("a", "b", "b"):
+        requests.on_reply({"id": id}, T)
+    replies = {f"reply:{id}": json.dumps({"id": id}) for id in "ab"}
+    asked = {id: Request("join", [], T) for id in "abc"}
+    requests.at_end(kept(**replies), asked)
+    assert complaints == ["a request has two replies", "a request has no reply", "a reply is not kept"]
+
+
+# Sends -----------------------------------------------------------------------------------------------------
+
+
+def judged(complaints, way, results, messages):
+    sends = Sends(complaints)
+    for status in results:
+        sends.on_result({"id": "send-0", "status": status, "at": T * 1000}, T)
+    received = {"room0": [{"text": "hello", "outcome": o, "at_ms": at * 1000} for o, at in messages]}
+    cluster = kept(**({"result:send-0": results[0]} if results else {}))
+    asked = {"send-0": Send("room0", "hello", way, asked=T)}
+    sends.at_end(cluster, asked, received, lambda channel, at: True, {"hello": 1})
+    return complaints
+
+
+@pytest.mark.parametrize(
+    ("way", "results", "messages", "broken"),
+    [
+        ("outbox", ["sent"], [("said", T)], []),
+        ("outbox", ["unknown"], [], []),
+        ("outbox", ["expired"], [], []),
+        ("topic", [], [], []),
+        ("topic", [], [("said", T)], ["a send has no result"]),
+        ("outbox", [], [], ["a send has no result"]),
+        ("outbox", ["sent"], [], ["a result is not true"]),
+        ("outbox", ["expired"], [("said", T)], ["a result is not true"]),
+        ("outbox", ["sent", "sent"], [("said", T)], ["a send has two results"]),
+        ("outbox", ["sent"], [("said", T)] * 2, ["a send was written twice", "a result is not true"]),
+        ("outbox", ["unknown"], [("said", T + 5)], ["a send was written after its result"]),
+    ],
+)
+def test_a_send_is_said_once_at_most_and_its_result_is_true(complaints, way, results, messages, broken):
+    assert judged(complaints, way, results, messages) == broken
+
+
+# The plan --------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_draws_the_same_plan_each_time():
+    assert plan.make(7, 60) == plan.make(7, 60) != plan.make(8, 60)
+    actions = plan.make(7, 60)
+    assert len(actions) > 100
+    assert [a.at for a in actions] == sorted(a.at for a in actions)
