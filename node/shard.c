@@ -297,6 +297,21 @@ static void ping_tick(struct shard *s, uint64_t now_ms)
     }
 }
 
+static void authenticating_tick(struct shard *s, uint64_t now_ms)
+{
+    uint64_t from_ms = s->login_at_ms > s->since_ms ? s->login_at_ms : s->since_ms;
+    uint64_t most_ms = s->login_due ? s->timings.draw_answer_ms : s->timings.auth_ms;
+
+    if (shard_overdue(s, from_ms + most_ms, now_ms)) {
+        shard_fail(s,
+                   s->login_due ? "no lease or no slot to log in with" : "no answer to the login",
+                   now_ms);
+    } else if (s->login_due && !s->fenced && shard_login_slot(s, now_ms)) {
+        write_login(s, now_ms);
+        shard_wake(s, now_ms + s->timings.auth_ms);
+    }
+}
+
 /* Deadlines of the connection itself. */
 static void life_tick(struct shard *s, uint64_t now_ms)
 {
@@ -307,12 +322,7 @@ static void life_tick(struct shard *s, uint64_t now_ms)
         }
         break;
     case SHARD_AUTHENTICATING:
-        if (shard_overdue(s, s->since_ms + s->timings.auth_ms, now_ms)) {
-            shard_fail(s, s->login_due ? "no lease to log in with" : "no answer to the login",
-                       now_ms);
-        } else if (s->login_due && !s->fenced) {
-            write_login(s, now_ms);
-        }
+        authenticating_tick(s, now_ms);
         break;
     case SHARD_READY:
         if (s->reconnect_ms != 0 && now_ms >= s->reconnect_ms) {

@@ -91,6 +91,7 @@ static void login_tick(struct shard *s, uint64_t now_ms)
     }
     if (shard_slots_usable(s, SHARD_DRAW_LOGIN, now_ms) > 0) {
         shard_slots_use(s, SHARD_DRAW_LOGIN, 1, now_ms);
+        s->login_at_ms = now_ms;
         s->connected = true;
         s->stats.connects++;
         shard_move(s, SHARD_CONNECTING, now_ms);
@@ -98,6 +99,22 @@ static void login_tick(struct shard *s, uint64_t now_ms)
         return;
     }
     draw(s, SHARD_DRAW_LOGIN, 1, now_ms);
+}
+
+/* Where the connection was held up, others may have been as well, and would all log in at once: what was
+ * drawn before it was begun is over then. */
+bool shard_login_slot(struct shard *s, uint64_t now_ms)
+{
+    if (now_ms - s->login_at_ms <= s->timings.slot_ms) {
+        return true;
+    }
+    if (shard_slots_usable(s, SHARD_DRAW_LOGIN, now_ms) > 0) {
+        shard_slots_use(s, SHARD_DRAW_LOGIN, 1, now_ms);
+        s->login_at_ms = now_ms;
+        return true;
+    }
+    draw(s, SHARD_DRAW_LOGIN, 1, now_ms);
+    return false;
 }
 
 void shard_budget_tick(struct shard *s, uint64_t now_ms)

@@ -71,6 +71,7 @@ struct shard {
     bool fenced;          /* write PING and PONG only */
     bool connected;       /* a connection exists, opening or open */
     bool login_due;       /* authenticating: the login is not written yet */
+    uint64_t login_at_ms; /* the slot of this login was used */
     uint64_t deadline_ms; /* when the next tick is due */
     uint64_t grace_ms;    /* the tick was late: nothing times out before this */
 
@@ -128,6 +129,8 @@ void shard_on_pong(struct shard *s, struct slice token, uint64_t now_ms);
 void shard_budget_tick(struct shard *s, uint64_t now_ms);
 /* Drops slots whose time is over; how many may be used now. Wakes for the next. */
 size_t shard_slots_usable(struct shard *s, enum shard_draw_kind kind, uint64_t now_ms);
+/* A slot to log in with now, on the connection that is open; draws another where need be. */
+bool shard_login_slot(struct shard *s, uint64_t now_ms);
 /* Uses up `n` of them (n <= shard_slots_usable). */
 void shard_slots_use(struct shard *s, enum shard_draw_kind kind, size_t n, uint64_t now_ms);
 

@@ -162,6 +162,30 @@ def test_joins_and_logins_of_all_nodes_together_keep_twitchs_windows(bare):
     assert {shard["node"] for shard in bare.shards().values()} == {"n1", "n2", "n3"}
 
 
+def test_logins_that_a_slow_twitch_holds_up_keep_its_window(bare):
+    names = [f"room{i}" for i in range(8)]
+    bare.start_redis()
+    bare.start_sim("--limits-off")
+    bare.start_coordinator(channels_per_shard=1, login_limit=3, login_window_ms=1600)
+    wait_until(bare.leader, 10, "a coordinator leads")
+    bare.start_node("n1")
+    wait_until(bare.nodes, 10, "a node is there")
+    bare.join(*names)
+    bare.sim.control("limit login-limit=3 login-window=1s")
+    logins = bare.sim.control("stats channels=0")["logins"]["ok"]
+
+    # The network takes the connections, and nobody speaks: for longer than three windows.
+    bare.sim.control("disconnect all how=reset")
+    bare.sim.pause()
+    wait_until(lambda: all(s["state"] == "connecting" for s in bare.shards().values()), 20, "all connect")
+    bare.sim.resume()
+    bare.sim.control(f"wait logins={logins + len(bare.shards())} ms=30000")
+
+    stats = bare.sim.control("stats channels=0")
+    assert not any(stats["violations"].values()), stats["violations"]
+    wait_until(lambda: bare.joined(*names), 10, "all are joined again")
+
+
 def test_the_room_limit_names_user_count_and_limit(cluster):
     cluster.request("set", name="room_limit", value="3")
     cluster.start_node("n1")

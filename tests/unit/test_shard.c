@@ -146,6 +146,36 @@ static void a_shard_connects_when_its_login_slot_is_due_and_logs_in_at_once(void
     rig_destroy(r);
 }
 
+static void a_connection_that_took_long_draws_anew_to_log_in(void **state)
+{
+    struct rig *r = rig_create();
+
+    (void)state;
+    shard_start(r->s, r->now);
+    rig_grant_at(r, SHARD_DRAW_LOGIN, 1, r->now);
+    rig_clear(r);
+    rig_pass(r, 501);
+    shard_on_connected(r->s, r->now);
+    rig_expect_log(r, "connecting>authenticating\ndraw login 1\n");
+    rig_grant_at(r, SHARD_DRAW_LOGIN, 1, r->now + 15000);
+    rig_pass(r, 14999);
+    rig_expect_log(r, "");
+    rig_pass(r, 1);
+    rig_expect_log(r, "login\n");
+    rig_pass(r, 9999); /* the answer is waited for from then on */
+    rig_expect_log(r, "");
+    rig_pass(r, 1);
+    rig_expect(r, "authenticating>backoff\nclose no answer to the login\n");
+
+    rig_grant_at(r, SHARD_DRAW_LOGIN, 1, r->now);
+    rig_pass(r, 501);
+    shard_on_connected(r->s, r->now);
+    rig_clear(r);
+    rig_pass(r, 30000);
+    rig_expect(r, "authenticating>backoff\nclose no lease or no slot to log in with\n");
+    rig_destroy(r);
+}
+
 static void a_slot_not_used_in_time_is_lost_and_drawn_anew(void **state)
 {
     struct rig *r = rig_create();
@@ -671,6 +701,7 @@ int main(void)
         cmocka_unit_test(every_move_of_a_shard_is_legal_or_a_bug),
         cmocka_unit_test(every_move_of_a_channel_is_legal_or_a_bug),
         cmocka_unit_test(a_shard_connects_when_its_login_slot_is_due_and_logs_in_at_once),
+        cmocka_unit_test(a_connection_that_took_long_draws_anew_to_log_in),
         cmocka_unit_test(a_slot_not_used_in_time_is_lost_and_drawn_anew),
         cmocka_unit_test(a_draw_that_gives_nothing_is_repeated_after_a_second),
         cmocka_unit_test(no_connection_or_no_answer_to_the_login_ends_in_backoff),
