@@ -50,9 +50,16 @@ void lease_held(struct lease *l, const struct registry_holder *holder)
     uint64_t now = mono_ms();
 
     if (l->held_since_ms == 0) {
-        l->held_since_ms = now;
         log_info("lease", "lease.held", "node", l->options.node, "host", log_slice(holder->host),
                  "pid", log_slice(holder->pid), NULL);
+    }
+    /* What remains says how late the holder is only under the lease it renewed with: where the setting has
+     * changed meanwhile, watching begins anew. */
+    bool steady = l->held_since_ms != 0 && l->held_lease_ms == holder->lease_ms &&
+                  holder->remaining_ms <= (int64_t)holder->lease_ms;
+    if (!steady) {
+        l->held_since_ms = now;
+        l->held_lease_ms = holder->lease_ms;
     }
     l->takeover = holder->link_id;
     if (!slice_is(holder->run_id, l->greeting.run_id)) {
@@ -63,7 +70,7 @@ void lease_held(struct lease *l, const struct registry_holder *holder)
         lease_answered(l);
         return;
     }
-    if (holder->remaining_ms < behind) {
+    if (steady && holder->remaining_ms < behind) {
         if (registry_kill_link(l->registry, holder->link_id, on_killed, l) == 0) {
             return;
         }

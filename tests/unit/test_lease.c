@@ -456,6 +456,28 @@ static void a_process_that_misses_two_renewals_is_cut_off_and_taken_over(void **
     link_close(link, NULL, NULL);
 }
 
+static void a_shorter_lease_makes_no_process_that_stands_still_look_alive(void **state)
+{
+    struct world_node other;
+    struct link_options options = {.url = &w.probe.url};
+    uint64_t id = 0;
+
+    (void)state;
+    set("lease_ms,2400");
+    struct link *link = link_create(&w.probe.t.uv, &options);
+    wait_until(&w.probe.t, link_is_up(link));
+    assert_int_equal(link_command(link, on_id, &id, "CLIENT ID"), 0);
+    wait_until(&w.probe.t, id != 0);
+    registered_by_another(&other, id);
+    open_lease(&a);
+    test_loop_run_for(&w.probe.t, 100);
+    set("lease_ms,600");
+    wait_until(&w.probe.t, a.currents > 0 || a.refused > 0);
+    assert_int_equal(a.refused, 0);
+    assert_string_equal(world_renew(&w, &other, ""), "LOST");
+    link_close(link, NULL, NULL);
+}
+
 static void a_live_process_keeps_its_node_id_and_is_named_to_the_other(void **state)
 {
     char pid[32];
@@ -497,6 +519,7 @@ int main(void)
         TEST(an_emptied_redis_is_waited_for_and_registered_at),
         TEST(the_node_id_of_a_dead_process_is_taken_over_at_once),
         TEST(a_process_that_misses_two_renewals_is_cut_off_and_taken_over),
+        TEST(a_shorter_lease_makes_no_process_that_stands_still_look_alive),
         TEST(a_live_process_keeps_its_node_id_and_is_named_to_the_other),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
