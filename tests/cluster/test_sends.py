@@ -136,6 +136,7 @@ def test_a_channel_nobody_joined_is_sent_to_through_the_outbox(bare):
 
     assert result["status"] == "sent"
     assert [m["text"] for m in senders.received("stranger")] == ["hello"]
+    wait_until(lambda: senders.results("stranger"), 5, "the result is published")
     assert statuses(senders.results("stranger")) == ["sent"]
 
 
