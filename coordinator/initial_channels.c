@@ -1,6 +1,8 @@
 /* Initial channels: read, split, checked, each kept once. */
 #include "coordinator/initial_channels.h"
 
+#include "coordinator/command_output.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +10,7 @@
 #include <string.h>
 
 #define FILE_MAX_BYTES ((size_t)16 << 20)
-#define NAME_MAX_LEN   25 /* of a Twitch login */
+#define COMMAND_MS     60000
 
 static bool is_separator(char c)
 {
@@ -69,6 +71,23 @@ static int read_file(const char *path, char **out, struct err *err)
     return 0;
 }
 
+static int run_command(const char *command, char **out, struct err *err)
+{
+    size_t len;
+    char *text;
+    int failed = command_output(command, FILE_MAX_BYTES, COMMAND_MS, &text, &len, err);
+
+    if (!failed && memchr(text, '\0', len)) {
+        failed = err_set(err, ERR_USAGE, "\"%.200s\" prints a NUL byte; does it print channels?",
+                         command);
+        free(text);
+    }
+    if (!failed) {
+        *out = text;
+    }
+    return failed;
+}
+
 /* Comments become spaces, so that the rest can be split like a command line. */
 static void blank_comments(char *text)
 {
@@ -86,22 +105,38 @@ static void blank_comments(char *text)
     }
 }
 
-static bool normalise(char *text, struct slice *name)
+bool channel_name_copy(struct slice text, char *out)
 {
-    if (name->ptr[0] == '#') {
-        name->ptr++;
-        name->len--;
+    if (text.len > 0 && text.ptr[0] == '#') {
+        text.ptr++;
+        text.len--;
     }
-    if (name->len < 1 || name->len > NAME_MAX_LEN) {
+    if (text.len < 1 || text.len >= CHANNEL_NAME_CHARS) {
         return false;
     }
-    char *p = text + (name->ptr - text);
-    for (size_t i = 0; i < name->len; i++) {
-        p[i] = (char)tolower((unsigned char)p[i]);
-        if (!(p[i] >= 'a' && p[i] <= 'z') && !(p[i] >= '0' && p[i] <= '9') && p[i] != '_') {
+    for (size_t i = 0; i < text.len; i++) {
+        char c = (char)tolower((unsigned char)text.ptr[i]);
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '_') {
             return false;
         }
+        out[i] = c;
     }
+    out[text.len] = '\0';
+    return true;
+}
+
+/* The name in its place in the text becomes the login. */
+static bool normalise(char *text, struct slice *name)
+{
+    char login[CHANNEL_NAME_CHARS];
+
+    if (!channel_name_copy(*name, login)) {
+        return false;
+    }
+    size_t len = strlen(login);
+    name->ptr += name->len - len;
+    name->len = len;
+    memcpy(text + (name->ptr - text), login, len);
     return true;
 }
 
@@ -141,12 +176,12 @@ static size_t keep_once(struct slice *names, size_t n)
 static int bad_name(const char *value, const char *text, struct slice name, struct err *err)
 {
     char where[300] = "";
-    if (value[0] == '@') {
+    if (value[0] == '@' || value[0] == '!') {
         unsigned line = 1;
         for (const char *p = text; p < name.ptr; p++) {
             line += *p == '\n';
         }
-        snprintf(where, sizeof(where), "%s:%u: ", value + 1, line);
+        snprintf(where, sizeof(where), "%.270s:%u: ", value + (value[0] == '@'), line);
     }
     return err_set(err, ERR_USAGE, "%s\"%.*s\" is not a channel name: 1 to 25 of a-z, 0-9 and _",
                    where, (int)(name.len > 60 ? 60 : name.len), name.ptr);
@@ -159,8 +194,9 @@ int initial_channels_parse(const char *value, struct initial_channels *out, stru
         return 0;
     }
     char *text = NULL;
-    if (value[0] == '@') {
-        int failed = read_file(value + 1, &text, err);
+    if (value[0] == '@' || value[0] == '!') {
+        int failed =
+            value[0] == '@' ? read_file(value + 1, &text, err) : run_command(value + 1, &text, err);
         if (failed) {
             return failed;
         }
@@ -196,6 +232,10 @@ void initial_channels_finish(struct initial_channels *c)
 int initial_channels_check(const char *value, struct err *err)
 {
     struct initial_channels c;
+
+    if (value[0] == '!') {
+        return value[1] ? 0 : err_set(err, ERR_USAGE, "there is no command after \"!\"");
+    }
     int failed = initial_channels_parse(value, &c, err);
     if (!failed) {
         initial_channels_finish(&c);

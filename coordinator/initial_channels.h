@@ -1,12 +1,18 @@
-/* Initial channels: what --initial-channels says: `a,b,c`, or `@FILE` with one or several a line.
+/* Initial channels: what --initial-channels says: `a,b,c`, `@FILE` with one or several a line, or `!COMMAND`, a
+ * program that prints them the same way (TwitchIO takes a callable).
  *
- * Names are separated by commas and spaces; in a file a `#` that begins a line or follows a space opens a
+ * Names are separated by commas and spaces; in a file, or what a program prints, a `#` that begins a line or follows a space opens a
  * comment up to the end of the line. Names are lower-cased, on the command line a leading `#` is taken
  * off, and what comes twice is kept once, in the order of first mention. */
 #ifndef SHOAL_COORDINATOR_INITIAL_CHANNELS_H
 #define SHOAL_COORDINATOR_INITIAL_CHANNELS_H
 
 #include "shared/err.h"
+
+#define CHANNEL_NAME_CHARS 26 /* of a Twitch login, and the NUL */
+
+/* A channel as people write it (`#Forsen`) as its login in `out` (CHANNEL_NAME_CHARS); false: it is none. */
+bool channel_name_copy(struct slice text, char *out);
 
 struct initial_channels {
     size_t n;
@@ -15,14 +21,14 @@ struct initial_channels {
 };
 
 /* Parse the option's value; NULL or empty gives none. -ERR_USAGE with the name (and FILE:LINE) that is no
- * channel, -ERR_IO where the file cannot be read. initial_channels_finish it on success. */
+ * channel, -ERR_IO where the file cannot be read, or the program fails. initial_channels_finish it on success. */
 MUST_USE int initial_channels_parse(const char *value, struct initial_channels *out,
                                     struct err *err);
 void initial_channels_finish(struct initial_channels *c);
 /* Split text at commas, spaces, tabs and line ends; at most `max` names into `out`, which point into the
  * text. Returns how many were found, `max` where there are more. */
 size_t channel_names_split(struct slice text, struct slice *out, size_t max);
-/* The same as an option check. */
+/* The same as an option check, but that no program is run. */
 int initial_channels_check(const char *value, struct err *err);
 
 #endif

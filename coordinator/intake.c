@@ -5,6 +5,7 @@
  * reading began anew is known by its generation, and its entries are not used. */
 #include "coordinator/intake.h"
 
+#include "coordinator/assignment.h"
 #include "coordinator/request.h"
 #include "shared/log.h"
 
@@ -25,6 +26,9 @@ struct intake {
     bool active;
     bool closing;
     bool reading;
+    bool pumping;     /* pump is under way */
+    bool deciding;    /* the shard manager was asked about the join that comes next */
+    bool is_set_up;   /* before that, joins wait */
     bool anew;        /* a step failed: read from the beginning once nothing is under way ... */
     uint64_t anew_ms; /* ... and not before */
     unsigned generation;
@@ -62,6 +66,18 @@ static void read_anew(struct intake *i, uint64_t delay_ms)
     i->anew_ms = mono_ms() + delay_ms;
 }
 
+/* The step changed what the shard manager looks at. */
+static void tell_view(const struct intake *i, const struct request *r, struct slice reply)
+{
+    struct cluster_view *view = manager_view(i->options.manager);
+
+    if (r->step == REQUEST_RELEASE) {
+        cluster_view_on_reply(view, reply);
+    } else if (r->step == REQUEST_CONFIGURE) {
+        cluster_view_refresh(view);
+    }
+}
+
 static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
     struct errand *errand = ctx;
@@ -73,7 +89,11 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
     if (err) {
         leader_step_failed(i->options.leader, "request", err);
         read_anew(i, err->code == ERR_REPLY ? READ_AGAIN_MS : 0);
+        if (err->code == ERR_CANCELED) {
+            forget_pending(i); /* it comes again, before them */
+        }
     } else {
+        tell_view(i, r, rest);
         log_debug("intake", "request.done", "id", log_slice(r->id), "op", log_slice(r->op), "word",
                   log_slice(word), "reply", log_slice(rest), NULL);
     }
@@ -81,20 +101,51 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
     pump(i);
 }
 
+static void on_sent(void *ctx)
+{
+    struct errand *errand = ctx;
+    struct intake *i = errand->intake;
+
+    i->deciding = false;
+    pump(i);
+}
+
+static void begin_join(struct intake *i, struct request *r, struct errand *errand)
+{
+    const struct assignment_request join = {
+        .manager = i->options.manager,
+        .request = {.entry = r->entry, .id = r->id},
+        .mode = "join",
+        .channels = r->args,
+        .n = r->nargs,
+        .not_yet = i->is_set_up ? NULL : "The cluster is being set up.",
+        .on_sent = on_sent,
+        .cb = on_step,
+        .ctx = errand,
+    };
+    i->deciding = true;
+    assignment_begin(&join);
+}
+
 /* Send the first of the pending; false where the link is down. */
 static bool send_first(struct intake *i)
 {
     struct request *r = i->pending;
     struct errand *errand = xmalloc(sizeof(*errand));
-    *errand = (struct errand){i, r};
     struct leader *leader = i->options.leader;
-    if (request_send(r, leader_registry(leader), leader_identity(leader), on_step, errand) != 0) {
+
+    *errand = (struct errand){i, r};
+    if (r->step != REQUEST_ASSIGN &&
+        request_send(r, leader_registry(leader), leader_identity(leader), on_step, errand) != 0) {
         free(errand);
         return false;
     }
     LL_DELETE(i->pending, r);
     i->nunder_way++;
     i->nnames += r->nargs;
+    if (r->step == REQUEST_ASSIGN) {
+        begin_join(i, r, errand);
+    }
     return true;
 }
 
@@ -134,19 +185,25 @@ static void read_more(struct intake *i)
         registry_read_stream(i->reader, "requests", i->after, BLOCK_MS, on_entries, i) == 0;
 }
 
-static void pump(struct intake *i)
+static void send_pending(struct intake *i)
 {
-    if (!i->active || i->closing || !leader_may_act(i->options.leader)) {
-        return;
-    }
-    while (i->pending && i->nunder_way < MAX_UNDER_WAY &&
+    i->pumping = true;
+    while (i->pending && !i->deciding && i->nunder_way < MAX_UNDER_WAY &&
            (i->nunder_way == 0 || i->nnames + i->pending->nargs <= MAX_NAMES)) {
         if (!send_first(i)) {
             forget_pending(i);
             read_anew(i, 0);
-            return;
         }
     }
+    i->pumping = false;
+}
+
+static void pump(struct intake *i)
+{
+    if (!i->active || i->closing || i->pumping || !leader_may_act(i->options.leader)) {
+        return;
+    }
+    send_pending(i);
     if (!i->pending && !i->reading && link_is_up(i->link)) {
         read_more(i);
     }
@@ -194,8 +251,14 @@ void intake_begin(struct intake *i)
 void intake_end(struct intake *i)
 {
     i->active = false;
+    i->is_set_up = false;
     i->generation++;
     forget_pending(i);
+}
+
+void intake_set_up(struct intake *i, bool done)
+{
+    i->is_set_up = done;
 }
 
 void intake_go_on(struct intake *i)

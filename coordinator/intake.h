@@ -8,11 +8,12 @@
  * is in the stream is never dropped, whatever dies.
  * Failure modes: a link goes down (pending is forgotten, read again); Redis refuses a step (tried again in a
  * second; the entries behind it go on); deposed (everything stops, the successor reads it).
- * Owns a link of its own, which blocks in XREAD; borrows the leader. Loop thread only. */
+ * A join first asks the shard manager (assignment.h); what was asked for after it waits until its step is sent.
+ * Owns a link of its own, which blocks in XREAD; borrows leader and manager. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_INTAKE_H
 #define SHOAL_COORDINATOR_INTAKE_H
 
-#include "coordinator/leader.h"
+#include "coordinator/manager.h"
 
 struct intake;
 
@@ -23,6 +24,7 @@ struct intake_options {
     const char *cluster; /* borrowed */
     const char *id;      /* borrowed */
     struct leader *leader;
+    struct shard_manager *manager;
 };
 
 struct intake *intake_create(const struct intake_options *options);
@@ -30,6 +32,8 @@ struct intake *intake_create(const struct intake_options *options);
 void intake_begin(struct intake *i);
 /* Leads no more. */
 void intake_end(struct intake *i);
+/* Is the cluster set up? Before that, joins wait. */
+void intake_set_up(struct intake *i, bool done);
 /* The lease was renewed: go on with what had to wait. */
 void intake_go_on(struct intake *i);
 /* Close; on_closed from the loop when all is gone. The leader must be stopped before, so that no step is

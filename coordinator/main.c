@@ -3,9 +3,12 @@
  * This file reads the options, wires the rooms together and ends them in order: the leader's link first
  * (every step under way calls back then), the rooms that used it after. */
 #include "coordinator/cluster_settings.h"
+#include "coordinator/cluster_view.h"
 #include "coordinator/initial_channels.h"
 #include "coordinator/intake.h"
 #include "coordinator/leader.h"
+#include "coordinator/manager_load.h"
+#include "coordinator/manager_run.h"
 #include "coordinator/sender_sync.h"
 #include "coordinator/setup.h"
 #include "coordinator/sweep.h"
@@ -28,11 +31,16 @@ struct coordinator {
     struct url url;
     char id[129];
     struct initial_channels channels;
-    struct slice *settings;
-    size_t nsettings;
+    struct cluster_settings settings;
+    const struct shard_manager_ops *ops;
     struct startup startup;
     struct trouble trouble; /* with Redis */
     struct leader *leader;
+    struct cluster_view *view;
+    struct shard_manager *manager;
+    struct manager_run *run;
+    bool begun; /* leads, and the view is whole */
+    bool setup_done;
     struct intake *intake;
     struct setup *setup;
     struct sweep *sweep;
@@ -57,10 +65,17 @@ static const struct option_spec specs[] = {
     {"id", OPTION_STRING, 0, NULL, 0, 0, "NAME",
      "This coordinator's name in logs and events; default: host name and process id.", check_id},
     {"initial-channels", OPTION_STRING, 0, NULL, 0, 0, "LIST",
-     "Channels to join that were never asked for here before: a,b,c, or @FILE.",
+     "Channels to join that were never asked for here before: a,b,c, @FILE, or !COMMAND, which "
+     "prints them.",
      initial_channels_check},
+    {"shard-manager", OPTION_STRING, 0, "distributed", 0, 0, "NAME",
+     "Who decides which shard takes a channel: distributed, default, or FILE.so.",
+     manager_load_check},
+    {"manager-timeout", OPTION_DURATION, 0, "10s", 10, 3600000, "TIME",
+     "How long the shard manager may take for one answer.", NULL},
     {"set", OPTION_STRING, OPTION_REPEAT, NULL, 0, 0, "NAME=VALUE",
-     "A setting of the cluster, for when it is created; later a difference is warned about.",
+     "A setting of the cluster, for when it is created; later a difference is warned about. "
+     "manager.KEY=VALUE goes to the shard manager.",
      cluster_setting_check},
     {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",
      "Give up when Redis was never reached for so long after the start.", NULL},
@@ -84,11 +99,14 @@ static const struct options_program program = {
 static void on_leader_closed(void *ctx)
 {
     struct coordinator *c = ctx;
-    c->leader = NULL;
+    manager_close(c->manager, NULL, NULL); /* what waits for it ends */
     intake_close(c->intake, NULL, NULL);
     setup_close(c->setup, NULL, NULL);
     sweep_close(c->sweep, NULL, NULL);
     sender_sync_destroy(c->senders);
+    manager_run_destroy(c->run);
+    cluster_view_destroy(c->view);
+    c->leader = NULL;
     startup_close(&c->startup);
     loop_close_signals(&c->loop);
 }
@@ -167,17 +185,47 @@ static void on_failed(void *ctx, const struct err *why)
 static void on_won(void *ctx)
 {
     struct coordinator *c = ctx;
-    intake_begin(c->intake);
+    c->begun = false;
+    cluster_view_begin(c->view);
     setup_begin(c->setup);
-    sender_sync_begin(c->senders);
+    manager_run_begin(c->run);
+}
+
+static void on_view(void *ctx)
+{
+    struct coordinator *c = ctx;
+    if (!c->begun) {
+        c->begun = true;
+        intake_begin(c->intake);
+        leader_ask_now(c->leader); /* the others go by facts */
+    }
+    manager_on_view(c->manager);
+    if (c->setup_done) { /* while a cluster is set up its shards change all the time */
+        sender_sync_on_view(c->senders);
+    }
+}
+
+static void set_up(struct coordinator *c, bool done)
+{
+    c->setup_done = done;
+    intake_set_up(c->intake, done);
+}
+
+static void on_set_up(void *ctx)
+{
+    struct coordinator *c = ctx;
+    set_up(c, true);
+    leader_ask_now(c->leader); /* shards are started, and channels that wait are assigned */
 }
 
 static void on_facts(void *ctx, const struct registry_lead *facts)
 {
     struct coordinator *c = ctx;
+    set_up(c, facts->setup_done);
+    cluster_view_on_facts(c->view, facts);
     sweep_on_facts(c->sweep, facts);
     setup_on_facts(c->setup, facts);
-    sender_sync_on_facts(c->senders, facts);
+    manager_run_on_facts(c->run, facts);
     intake_go_on(c->intake);
 }
 
@@ -186,6 +234,7 @@ static void on_out(void *ctx)
     struct coordinator *c = ctx;
     intake_end(c->intake);
     sweep_end(c->sweep);
+    manager_out(c->manager);
 }
 
 /* Beginning --------------------------------------------------------------------------------------- */
@@ -198,10 +247,15 @@ static int read_options(struct coordinator *c, struct err *err)
     if (!failed) {
         failed = initial_channels_parse(options_string(o, "initial-channels"), &c->channels, err);
     }
-    size_t n = options_count(o, "set");
-    c->settings = xcalloc(2 * n + 2, sizeof(*c->settings));
-    for (size_t i = 0; i < n; i++) {
-        c->nsettings = cluster_setting_add(c->settings, c->nsettings, options_at(o, "set", i));
+    if (!failed) {
+        c->ops = manager_load(options_string(o, "shard-manager"), err);
+        failed = c->ops ? 0 : -ERR_USAGE;
+    }
+    if (!failed) {
+        cluster_settings_begin(&c->settings, c->ops->settings, options_count(o, "set"));
+        for (size_t i = 0; i < options_count(o, "set"); i++) {
+            cluster_settings_add(&c->settings, options_at(o, "set", i));
+        }
     }
     const char *id = options_string(o, "id");
     if (id) {
@@ -214,13 +268,12 @@ static int read_options(struct coordinator *c, struct err *err)
     return failed;
 }
 
-static void start(struct coordinator *c)
+static int start(struct coordinator *c, struct err *err)
 {
     const struct options *o = c->options;
     uv_loop_t *loop = &c->loop.uv;
     const char *cluster = options_string(o, "cluster");
     const char *tls_ca = options_string(o, "redis-tls-ca");
-    startup_begin(&c->startup, loop, (uint64_t)options_int(o, "connect-timeout"), on_give_up, c);
     c->leader = leader_create(&(struct leader_options){.loop = loop,
                                                        .url = &c->url,
                                                        .tls_ca = tls_ca,
@@ -232,21 +285,47 @@ static void start(struct coordinator *c)
                                                        .on_facts = on_facts,
                                                        .on_out = on_out,
                                                        .ctx = c});
+    c->view = cluster_view_create(
+        &(struct cluster_view_options){.leader = c->leader, .on_fresh = on_view, .ctx = c});
+    c->manager = manager_create(
+        &(struct shard_manager_create_options){
+            .loop = loop,
+            .leader = c->leader,
+            .view = c->view,
+            .cluster = cluster,
+            .ops = c->ops,
+            .kwargs = c->settings.kwargs,
+            .nkwargs = c->settings.nkwargs,
+            .channels = options_string(o, "initial-channels") ? &c->channels : NULL,
+            .timeout_ms = (uint64_t)options_int(o, "manager-timeout")},
+        err);
+    if (!c->manager) {
+        leader_stop(c->leader, NULL, NULL);
+        cluster_view_destroy(c->view);
+        loop_close_signals(&c->loop);
+        return -(int)err->code;
+    }
+    startup_begin(&c->startup, loop, (uint64_t)options_int(o, "connect-timeout"), on_give_up, c);
+    c->run = manager_run_create(c->manager);
     c->intake = intake_create(&(struct intake_options){.loop = loop,
                                                        .url = &c->url,
                                                        .tls_ca = tls_ca,
                                                        .cluster = cluster,
                                                        .id = c->id,
-                                                       .leader = c->leader});
+                                                       .leader = c->leader,
+                                                       .manager = c->manager});
     c->setup = setup_create(&(struct setup_options){.loop = loop,
                                                     .leader = c->leader,
+                                                    .manager = c->manager,
                                                     .channels = &c->channels,
-                                                    .settings = c->settings,
-                                                    .nsettings = c->nsettings,
+                                                    .settings = c->settings.pairs,
+                                                    .nsettings = c->settings.n,
                                                     .on_refused = on_setting_refused,
+                                                    .on_done = on_set_up,
                                                     .ctx = c});
-    c->sweep = sweep_create(loop, c->leader);
-    c->senders = sender_sync_create(c->leader);
+    c->sweep = sweep_create(loop, c->leader, c->manager);
+    c->senders = sender_sync_create(c->leader, c->manager);
+    return 0;
 }
 
 static int run(struct coordinator *c)
@@ -261,7 +340,10 @@ static int run(struct coordinator *c)
     log_info("coordinator", "coordinator.started", "id", c->id, "version", SHOAL_VERSION, "cluster",
              options_string(c->options, "cluster"), "redis", where, NULL);
     loop_init(&c->loop, on_stop, on_reload, c);
-    start(c);
+    if (start(c, &err) != 0) {
+        fprintf(stderr, "%s: %s\n", PROGRAM, err.text);
+        c->exit_code = err_exit_code(err.code);
+    }
     loop_run(&c->loop);
     loop_finish(&c->loop);
     log_info("coordinator", "coordinator.stopped", "id", c->id, NULL);
@@ -282,7 +364,7 @@ int main(int argc, char **argv)
     }
     int code = run(&c);
     initial_channels_finish(&c.channels);
-    free(c.settings);
+    cluster_settings_finish(&c.settings);
     options_destroy(c.options);
     return code;
 }

@@ -86,13 +86,10 @@ int request_send(const struct request *r, struct registry *registry,
                  const struct registry_leader *me, registry_word_cb cb, void *ctx)
 {
     struct registry_request request = {.entry = r->entry, .id = r->id};
-    switch (r->step) {
-    case REQUEST_ASSIGN:
-        return registry_assign(registry, me, &request, "join", r->args, r->nargs, cb, ctx);
-    case REQUEST_RELEASE:
+
+    BUG_ON(r->step == REQUEST_ASSIGN);
+    if (r->step == REQUEST_RELEASE) {
         return registry_release(registry, me, &request, "part", r->args, r->nargs, cb, ctx);
-    case REQUEST_CONFIGURE:
-        break;
     }
     return registry_configure(registry, me, &request, r->op, r->args, r->nargs, cb, ctx);
 }

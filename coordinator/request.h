@@ -24,7 +24,7 @@ struct request {
 /* A copy of what matters in the entry. */
 struct request *request_create(const struct registry_entry *entry);
 void request_destroy(struct request *r);
-/* Send its step. As registry_assign. */
+/* Send its step, which is not REQUEST_ASSIGN: that is assignment.h's. As registry_assign. */
 MUST_USE int request_send(const struct request *r, struct registry *registry,
                           const struct registry_leader *me, registry_word_cb cb, void *ctx);
 

@@ -1,28 +1,26 @@
 /* Setup: one step after another; each answer leads to the next part.
  *
- * An answer that failed ends the turn: the part is tried again with the next facts. Which user the
- * cluster reads as is looked up in setup_user.c. */
+ * An answer that failed ends the turn: the part is tried again with the next facts. A part that depends on what an
+ * earlier one wrote waits until the view shows it. */
 #include "coordinator/setup.h"
 
-#include "coordinator/setup_user.h"
+#include "coordinator/assignment.h"
 #include "shared/log.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STILL_MS      500 /* the number of nodes must not change for so long */
-#define POLL_MS       100
-#define MAX_UNDER_WAY 64
-#define DEFAULT_COUNT 1 /* of initial shards, as in shoal.lua */
+#define STILL_MS 500 /* the number of nodes must not change for so long */
+#define POLL_MS  100
+#define RETRY_MS 5000 /* of a setup that was given up */
 
 enum part {
     PART_SETTINGS,
     PART_NODES,
     PART_USER,
-    PART_SHARDS,
+    PART_MANAGER,
     PART_CHANNELS,
     PART_MARK,
     PART_DONE
@@ -31,20 +29,17 @@ enum part {
 struct setup {
     struct setup_options options;
     enum part part;
-    bool busy;    /* an answer is awaited */
-    bool is_done; /* the cluster is set up, as last heard */
-    bool has_user;
+    bool busy;      /* an answer is awaited */
+    bool is_done;   /* the cluster is set up, as last heard */
+    uint64_t round; /* of the view that shows what was written */
     uint64_t nodes;
     uint64_t still_since_ms;
-    /* PART_SHARDS */
-    char user[64];
-    uint64_t nshards;
-    uint64_t next_shard;
-    size_t under_way;
-    bool shards_failed;  /* Redis: tried again */
-    bool shards_refused; /* the limits: no more of them */
+    char user[64];          /* chosen here */
+    bool user_awaited;      /* no node knows it, which was said */
+    uint64_t not_before_ms; /* PART_MANAGER */
+    struct err failure;
     size_t next_channel; /* PART_CHANNELS */
-    uv_timer_t timer;    /* PART_NODES: polls */
+    uv_timer_t timer;    /* polls */
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
@@ -59,6 +54,11 @@ static struct registry *steps(const struct setup *s)
 static const struct registry_leader *me(const struct setup *s)
 {
     return leader_identity(s->options.leader);
+}
+
+static struct cluster_view *view(const struct setup *s)
+{
+    return manager_view(s->options.manager);
 }
 
 /* The answer of a step came: true if it is to be used. */
@@ -97,7 +97,12 @@ static bool reply_refused(struct slice reply, char *out, size_t size)
 static void warn_different(const struct setup *s, struct slice reply)
 {
     cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
-    const cJSON *each;
+    const cJSON *each = cJSON_GetObjectItemCaseSensitive(json, "manager");
+    if (cJSON_IsString(each)) {
+        log_warn("setup", "manager.different", "cluster", each->valuestring, "given",
+                 manager_name(s->options.manager), "mend",
+                 "start all coordinators with the shard manager that set the cluster up", NULL);
+    }
     cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(json, "different"))
     {
         for (size_t i = 0; i + 1 < s->options.nsettings; i += 2) {
@@ -132,17 +137,21 @@ static void on_settings(void *ctx, struct slice word, struct slice reply, const 
     } else {
         warn_different(s, reply);
     }
+    s->round = cluster_view_refresh(view(s));
     move_on(s, s->is_done ? PART_CHANNELS : PART_NODES);
 }
 
 static void do_settings(struct setup *s)
 {
-    if (s->options.nsettings == 0) {
-        move_on(s, s->is_done ? PART_CHANNELS : PART_NODES);
-        return;
+    struct slice *args = xcalloc(s->options.nsettings + 1, sizeof(*args));
+
+    args[0] = slice_of(manager_name(s->options.manager));
+    if (s->options.nsettings > 0) {
+        memcpy(args + 1, s->options.settings, s->options.nsettings * sizeof(*args));
     }
     s->busy = registry_configure(steps(s), me(s), &(struct registry_request){0}, SLICE("create"),
-                                 s->options.settings, s->options.nsettings, on_settings, s) == 0;
+                                 args, s->options.nsettings + 1, on_settings, s) == 0;
+    free(args);
 }
 
 /* Nodes and user ------------------------------------------------------------------------------------ */
@@ -153,13 +162,19 @@ static void on_poll(uv_timer_t *timer)
     leader_ask_now(s->options.leader);
 }
 
+static void look_again(struct setup *s)
+{
+    uv_timer_start(&s->timer, on_poll, POLL_MS, 0);
+}
+
 static void do_nodes(struct setup *s)
 {
     if (s->nodes == 0 || mono_ms() - s->still_since_ms < STILL_MS) {
-        uv_timer_start(&s->timer, on_poll, POLL_MS, 0);
+        look_again(s);
         return;
     }
-    log_info("setup", "setup.begun", "nodes", log_u64(s->nodes), NULL);
+    log_info("setup", "setup.begun", "nodes", log_u64(s->nodes), "manager",
+             manager_name(s->options.manager), NULL);
     move_on(s, PART_USER);
 }
 
@@ -176,108 +191,105 @@ static void on_user_set(void *ctx, struct slice word, struct slice reply, const 
         return;
     }
     log_info("setup", "user.chosen", "user", s->user, NULL);
-    s->has_user = true;
-    move_on(s, s->is_done ? PART_DONE : PART_SHARDS);
+    s->round = cluster_view_refresh(view(s));
 }
 
-static void on_user_found(void *ctx, const char *user, const struct err *err)
+static void choose_user(struct setup *s)
 {
-    struct setup *s = ctx;
-    if (!answered(s, "user", err) || !leader_may_act(s->options.leader)) {
-        return;
-    }
-    snprintf(s->user, sizeof(s->user), "%s", user);
+    cluster_view_first_user(view(s), s->user, sizeof(s->user));
     const struct slice args[] = {SLICE("user"), slice_of(s->user)};
     s->busy = registry_configure(steps(s), me(s), &(struct registry_request){0}, SLICE("set"), args,
                                  ARRAY_LEN(args), on_user_set, s) == 0;
 }
 
+/* Goes on when somebody can log in as the user. */
 static void do_user(struct setup *s)
 {
-    if (s->has_user) {
-        move_on(s, s->is_done ? PART_DONE : PART_SHARDS);
-        return;
-    }
-    s->busy = setup_user_find(steps(s), on_user_found, s) == 0;
-}
+    const char *user = cluster_view_setting(view(s), "user");
 
-/* Initial shards -------------------------------------------------------------------------------------- */
-
-static void add_shards(struct setup *s);
-
-static void on_shard(void *ctx, struct slice word, struct slice rest, const struct err *err)
-{
-    struct setup *s = ctx;
-    s->under_way--;
-    if (err) {
-        s->shards_failed = true;
-        leader_step_failed(s->options.leader, "add_shard", err);
-    } else if (slice_is(word, "refused") && !s->shards_refused) {
-        s->shards_refused = true;
-        log_warn("setup", "shard.refused", "why", log_slice(rest), "wanted", log_u64(s->nshards),
-                 NULL);
-    }
-    add_shards(s);
-}
-
-static void add_shards(struct setup *s)
-{
-    while (!s->shards_failed && !s->shards_refused && s->next_shard <= s->nshards &&
-           s->under_way < MAX_UNDER_WAY && leader_may_act(s->options.leader)) {
-        char id[64];
-        snprintf(id, sizeof(id), "initial-shard-%" PRIu64, s->next_shard);
-        if (registry_add_shard(steps(s), me(s), id, slice_of(s->user), false, on_shard, s) != 0) {
-            s->shards_failed = true;
-            break;
+    if (!user || !user[0]) {
+        choose_user(s);
+    } else if (s->is_done) {
+        move_on(s, PART_DONE);
+    } else if (cluster_view_knows_user(view(s), user)) {
+        move_on(s, PART_MANAGER);
+    } else {
+        if (!s->user_awaited) {
+            s->user_awaited = true;
+            log_warn("setup", "user.unknown", "user", user, "mend",
+                     "no node has a token for it: give one to a node, or choose another with --set "
+                     "user=LOGIN",
+                     NULL);
         }
-        s->next_shard++;
-        s->under_way++;
+        look_again(s);
     }
-    if (s->under_way > 0) {
-        return;
-    }
+}
+
+/* The shard manager's setup --------------------------------------------------------------------------- */
+
+static void give_up(struct setup *s)
+{
+    struct err why = s->failure;
+
     s->busy = false;
-    if (s->shards_refused || s->next_shard > s->nshards) {
-        if (!s->shards_failed) {
-            move_on(s, PART_CHANNELS);
-        }
+    s->options.on_refused(s->options.ctx, &why);
+}
+
+static void on_abandoned(void *ctx, struct slice word, struct slice reply, const struct err *err)
+{
+    (void)word;
+    (void)reply;
+    struct setup *s = ctx;
+    if (err) {
+        leader_step_failed(s->options.leader, "configure", err);
+    }
+    give_up(s);
+}
+
+/* A cluster that is not set up keeps no settings of the attempt. */
+static void abandon(struct setup *s)
+{
+    struct slice *names = xcalloc(s->options.nsettings / 2 + 1, sizeof(*names));
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->options.nsettings; i += 2) {
+        names[n++] = s->options.settings[i];
+    }
+    if (s->user[0]) {
+        names[n++] = SLICE("user"); /* it was chosen here */
+    }
+    int failed = registry_configure(steps(s), me(s), &(struct registry_request){0},
+                                    SLICE("abandon"), names, n, on_abandoned, s);
+    free(names);
+    if (failed) {
+        give_up(s);
     }
 }
 
-static void on_config(void *ctx, const struct redisReply *reply, const struct err *err)
+static void on_manager(void *ctx, const struct manager_answer *answer)
 {
     struct setup *s = ctx;
-    if (!answered(s, "config", err)) {
-        return;
+
+    if (answer->kind == MANAGER_DONE) {
+        s->busy = false;
+        move_on(s, PART_CHANNELS);
+    } else if (answer->kind == MANAGER_FAILED) {
+        cluster_error(shard_manager_client(s->options.manager), "setup", NULL, answer->text);
+        err_set(&s->failure, ERR_REFUSED, "the %s shard manager cannot set the cluster up: %s",
+                manager_name(s->options.manager), answer->text);
+        abandon(s); /* busy until it is over */
+    } else {
+        s->busy = false; /* given up, and told: tried again a while later */
+        s->not_before_ms = mono_ms() + RETRY_MS;
     }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) {
-        log_warn("setup", "step.failed", "step", "config", "error",
-                 reply->str ? reply->str : "not a list", NULL);
-        return;
-    }
-    struct slice user = reply_slice(reply->element[0]);
-    snprintf(s->user, sizeof(s->user), "%.*s", (int)user.len, user.ptr ? user.ptr : "");
-    if (!slice_to_u64(reply_slice(reply->element[1]), &s->nshards)) {
-        s->nshards = DEFAULT_COUNT;
-    }
-    if (!s->user[0]) {
-        s->has_user = false;
-        s->part = PART_USER;
-        return;
-    }
-    s->next_shard = 1;
-    s->shards_failed = false;
-    s->shards_refused = false;
-    s->busy = true;
-    add_shards(s);
 }
 
-static void do_shards(struct setup *s)
+static void do_manager(struct setup *s)
 {
-    char key[256];
-    s->busy =
-        link_command(registry_link(steps(s)), on_config, s, "HMGET %s user initial_shard_count",
-                     registry_key(steps(s), key, sizeof(key), "config")) == 0;
+    if (mono_ms() >= s->not_before_ms) {
+        s->busy = true;
+        manager_ask(s->options.manager, MANAGER_SETUP, NULL, false, on_manager, s);
+    }
 }
 
 /* Initial channels ------------------------------------------------------------------------------------ */
@@ -314,8 +326,16 @@ static void do_channels(struct setup *s)
         move_on(s, PART_MARK);
         return;
     }
-    s->busy = registry_assign(steps(s), me(s), &(struct registry_request){0}, "initial",
-                              all->names + s->next_channel, portion(s), on_channels, s) == 0;
+    const struct assignment_request initial = {
+        .manager = s->options.manager,
+        .mode = "initial",
+        .channels = all->names + s->next_channel,
+        .n = portion(s),
+        .cb = on_channels,
+        .ctx = s,
+    };
+    s->busy = true;
+    assignment_begin(&initial);
 }
 
 static void on_marked(void *ctx, struct slice word, struct slice reply, const struct err *err)
@@ -327,6 +347,7 @@ static void on_marked(void *ctx, struct slice word, struct slice reply, const st
         s->is_done = true;
         log_info("setup", "setup.done", NULL);
         move_on(s, PART_DONE);
+        s->options.on_done(s->options.ctx);
     }
 }
 
@@ -346,9 +367,10 @@ static void advance(struct setup *s)
 {
     static void (*const parts[])(struct setup *s) = {
         [PART_SETTINGS] = do_settings, [PART_NODES] = do_nodes,       [PART_USER] = do_user,
-        [PART_SHARDS] = do_shards,     [PART_CHANNELS] = do_channels, [PART_MARK] = do_mark,
+        [PART_MANAGER] = do_manager,   [PART_CHANNELS] = do_channels, [PART_MARK] = do_mark,
     };
-    if (!s->busy && s->part != PART_DONE && leader_may_act(s->options.leader)) {
+    if (!s->busy && s->part != PART_DONE && leader_may_act(s->options.leader) &&
+        cluster_view_is_whole(view(s)) && cluster_view_round(view(s)) >= s->round) {
         parts[s->part](s);
     }
 }
@@ -373,7 +395,6 @@ void setup_begin(struct setup *s)
 void setup_on_facts(struct setup *s, const struct registry_lead *facts)
 {
     s->is_done = facts->setup_done;
-    s->has_user = facts->user.len > 0;
     if (facts->nodes != s->nodes || s->still_since_ms == 0) {
         s->nodes = facts->nodes;
         s->still_since_ms = mono_ms();
@@ -382,7 +403,7 @@ void setup_on_facts(struct setup *s, const struct registry_lead *facts)
         if (!s->is_done) {
             s->part = PART_SETTINGS; /* Redis lost it all */
             s->next_channel = 0;
-        } else if (!s->has_user && s->nodes > 0) {
+        } else if (facts->user.len == 0 && s->nodes > 0) {
             s->part = PART_USER; /* somebody unset it */
         }
     }

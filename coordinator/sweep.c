@@ -2,6 +2,7 @@
  * comes with the next facts, which are asked for at once when it got somewhere. */
 #include "coordinator/sweep.h"
 
+#include "coordinator/assignment.h"
 #include "coordinator/outbox_sweep.h"
 #include "shared/log.h"
 
@@ -12,6 +13,7 @@
 #define DEADLINE_SLACK_MS 5    /* the step compares with Redis's clock, which is not ours */
 #define WAITING_RETRY_MS  1000 /* something may have changed that the facts do not tell */
 #define PLACE_RETRY_MS    1000
+#define WAITING_AT_ONCE   500 /* channels a step */
 
 /* A node on its way out. */
 struct burial {
@@ -31,6 +33,7 @@ struct chore {
 
 struct sweep {
     struct leader *leader;
+    struct shard_manager *manager;
     struct outbox_sweep *outbox;
     uv_timer_t deadline;
     struct burial *burials; /* under way */
@@ -197,12 +200,38 @@ static void on_assigned(void *ctx, struct slice word, struct slice reply, const 
     }
 }
 
+static void on_waiting(void *ctx, const struct redisReply *reply, const struct err *err)
+{
+    struct sweep *s = ctx;
+    struct assignment_request waiting = {
+        .manager = s->manager, .mode = "waiting", .cb = on_assigned, .ctx = s};
+
+    if (err || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
+        !leader_may_act(s->leader)) {
+        s->waiting.busy = false;
+        if (err) {
+            leader_step_failed(s->leader, "waiting", err);
+        }
+        return;
+    }
+    struct slice *names = xcalloc(reply->elements, sizeof(*names));
+    for (size_t i = 0; i < reply->elements; i++) {
+        names[i] = reply_slice(reply->element[i]);
+    }
+    waiting.channels = names;
+    waiting.n = reply->elements;
+    assignment_begin(&waiting);
+    free(names);
+}
+
 static void assign_waiting(struct sweep *s)
 {
-    if (leader_may_act(s->leader)) {
-        s->waiting.busy = registry_assign(steps(s), me(s), &(struct registry_request){0}, "waiting",
-                                          NULL, 0, on_assigned, s) == 0;
-    }
+    char key[256];
+
+    s->waiting.busy =
+        leader_may_act(s->leader) &&
+        link_command(registry_link(steps(s)), on_waiting, s, "SRANDMEMBER %s %d",
+                     registry_key(steps(s), key, sizeof(key), "waiting"), WAITING_AT_ONCE) == 0;
 }
 
 /* Idle shards --------------------------------------------------------------------------------------- */
@@ -229,10 +258,11 @@ static void close_idle(struct sweep *s, const struct registry_lead *facts)
 
 /* Outside ------------------------------------------------------------------------------------------- */
 
-struct sweep *sweep_create(uv_loop_t *loop, struct leader *leader)
+struct sweep *sweep_create(uv_loop_t *loop, struct leader *leader, struct shard_manager *manager)
 {
     struct sweep *s = xcalloc(1, sizeof(*s));
     s->leader = leader;
+    s->manager = manager;
     s->outbox = outbox_sweep_create(leader);
     uv_timer_init(loop, &s->deadline);
     s->deadline.data = s;
@@ -245,7 +275,8 @@ void sweep_on_facts(struct sweep *s, const struct registry_lead *facts)
         bury(s, &facts->expired[i]);
     }
     place_homeless(s, facts);
-    if (facts->waiting > 0 && facts->nodes > 0 && facts->user.len > 0 &&
+    if (facts->waiting > 0 && facts->nodes > 0 && facts->setup_done &&
+        cluster_view_is_whole(manager_view(s->manager)) &&
         chore_due(&s->waiting, facts, WAITING_RETRY_MS)) {
         assign_waiting(s);
     }

@@ -122,6 +122,7 @@ static void port_state_changed(void *ctx, enum shard_state from, enum shard_stat
     log_write(to == SHARD_BACKOFF ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "shard", "shard.state",
               "shard", held->id, "from", shard_state_name(from), "to", shard_state_name(to),
               "error", error, NULL);
+    held->login_refused = held->login_refused && to != SHARD_READY;
     holder_mark_shard(held);
 }
 
@@ -151,6 +152,7 @@ static void port_login_refused(void *ctx, struct slice text)
 {
     struct held *held = ctx;
 
+    held->login_refused = true;
     log_error("shard", "shard.login_refused", "shard", held->id, "user", held->user, "twitch",
               log_slice(text), "mend", "put a valid token into the tokens file and send SIGHUP",
               NULL);
@@ -181,8 +183,10 @@ static void core_begin(struct held *held)
     held->core = shard_create(held->id, held->user, &timings, &port, held);
     shard_set_fenced(held->core, h->fenced, now);
     shard_set_channels(held->core, held->wants, held->nwants, now);
-    if (!h->stopped) {
+    if (held->started) {
         shard_start(held->core, now);
+    } else {
+        shard_close(held->core, "not started", now);
     }
     holder_arm(held);
 }
@@ -267,6 +271,23 @@ static void held_want(struct held *held, const struct registry_shard *shard)
     }
 }
 
+static void held_start_or_stop(struct held *held, bool started)
+{
+    if (!started) {
+        holder_mark_shard(held); /* whoever stopped it waits for the word that it is closed */
+    }
+    if (held->started == started) {
+        return;
+    }
+    held->started = started;
+    if (started) {
+        core_renew(held);
+    } else {
+        shard_stop(held->core, mono_ms());
+    }
+    holder_mark_shard(held);
+}
+
 void holder_hold(struct holder *h, const struct registry_shard *shard)
 {
     struct held *held = holder_find(h, shard->id);
@@ -279,6 +300,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
         held_want(held, shard);
         shard_set_channels(held->core, held->wants, held->nwants, mono_ms());
         holder_compare(held, shard);
+        held_start_or_stop(held, shard->started);
         holder_arm(held);
         return;
     }
@@ -287,6 +309,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
     held->id = xstrndup(shard->id.ptr, shard->id.len);
     held->user = xstrndup(shard->user.ptr, shard->user.len);
     held->epoch = shard->epoch;
+    held->started = shard->started;
     held->serial = ++h->serials;
     held->armed_ms = UINT64_MAX;
     uv_timer_init(h->options.loop, &held->timer);
@@ -350,27 +373,6 @@ void holder_destroy(struct holder *h)
     }
 }
 
-void holder_set_stopped(struct holder *h, bool stopped)
-{
-    struct held *held;
-    struct held *tmp;
-
-    if (h->stopped == stopped) {
-        return;
-    }
-    h->stopped = stopped;
-    HASH_ITER(hh, h->shards, held, tmp)
-    {
-        if (stopped) {
-            shard_stop(held->core, mono_ms());
-            holder_arm(held);
-        } else {
-            core_renew(held);
-        }
-        holder_mark_shard(held);
-    }
-}
-
 void holder_set_fenced(struct holder *h, bool fenced)
 {
     struct held *held;
@@ -428,6 +430,7 @@ void holder_on_tokens(struct holder *h)
 
     HASH_ITER(hh, h->shards, held, tmp)
     {
+        held->login_refused = false;
         shard_on_token(held->core, mono_ms());
         holder_arm(held);
     }

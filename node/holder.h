@@ -43,10 +43,9 @@ void holder_destroy(struct holder *h);
 
 /* Hold exactly these shards: others are closed. */
 void holder_keep(struct holder *h, const struct slice *ids, size_t n);
-/* Hold this shard with these channels; begins, or changes its channels. */
+/* Hold this shard with these channels; begins it, changes its channels, or connects or closes it as it is
+ * started or stopped. */
 void holder_hold(struct holder *h, const struct registry_shard *shard);
-/* The cluster is stopped: connections close, placements stay. */
-void holder_set_stopped(struct holder *h, bool stopped);
 /* Past the own deadline: write nothing but PING and PONG, keep everything. */
 void holder_set_fenced(struct holder *h, bool fenced);
 /* How long a failed channel waits before it is joined again; for shards created from now on. */

@@ -35,8 +35,10 @@ struct held {
     char *id;
     char *user;
     uint64_t epoch;
-    uint64_t mark;   /* of the last holder_keep that named it */
-    uint64_t serial; /* tells this held from an earlier one of the same id */
+    bool started;       /* it is to be connected */
+    bool login_refused; /* Twitch does not take the token, as far as is known */
+    uint64_t mark;      /* of the last holder_keep that named it */
+    uint64_t serial;    /* tells this held from an earlier one of the same id */
     struct shard_want *wants;
     char (*names)[IRC_CHANNEL_CHARS];
     size_t nwants;
@@ -67,7 +69,6 @@ struct holder {
     unsigned ngaps;
     unsigned gaps_sent;       /* the first of them, in a report that is under way */
     uint64_t gaps_unreported; /* more than fit */
-    bool stopped;
     bool fenced;
     uint64_t failed_retry_ms;
     uint64_t serials;

@@ -169,7 +169,6 @@ static void reconcile_shards(struct node *n, const struct registry_picture *pict
 static void reconcile(struct node *n, const struct registry_picture *picture)
 {
     holder_set_failed_retry(n->holder, picture->failed_retry_ms);
-    holder_set_stopped(n->holder, picture->stopped);
     if (picture->changed) {
         reconcile_shards(n, picture);
     }

@@ -22,6 +22,8 @@ static const char *const shared_keys[] = {
     "id",
     "connect_timeout",
     "initial_channels",
+    "shard_manager",
+    "manager_timeout",
     "set",
     "json",
     "timeout",

@@ -29,6 +29,11 @@ struct link *registry_link(const struct registry *r)
     return r->link;
 }
 
+const char *registry_tag(const struct registry *r)
+{
+    return r->tag;
+}
+
 const char *registry_key(const struct registry *r, char *out, size_t size, const char *rest)
 {
     snprintf(out, size, "%s:%s", r->tag, rest);
@@ -254,14 +259,27 @@ int registry_expire(struct registry *r, const struct registry_leader *me, struct
 }
 
 int registry_add_shard(struct registry *r, const struct registry_leader *me, const char *shard,
-                       struct slice user, bool closes_idle, registry_word_cb cb, void *ctx)
+                       struct slice user, const struct slice *channels, size_t n,
+                       registry_word_cb cb, void *ctx)
 {
     struct args a = {0};
     leader_args(&a, r, me, "shoal1_add_shard");
     args_text(&a, shard);
     args_slice(&a, user);
-    args_text(&a, closes_idle ? "1" : "0");
+    for (size_t i = 0; i < n; i++) {
+        args_slice(&a, channels[i]);
+    }
     return send_word(r, &a, cb, ctx);
+}
+
+static void request_args(struct args *a, const struct registry *r, const struct registry_leader *me,
+                         const char *step, const struct registry_request *request,
+                         struct slice mode)
+{
+    leader_args(a, r, me, step);
+    args_slice(a, request->entry);
+    args_slice(a, request->id);
+    args_slice(a, mode);
 }
 
 static int send_request(struct registry *r, const struct registry_leader *me, const char *step,
@@ -269,10 +287,7 @@ static int send_request(struct registry *r, const struct registry_leader *me, co
                         const struct slice *names, size_t n, registry_word_cb cb, void *ctx)
 {
     struct args a = {0};
-    leader_args(&a, r, me, step);
-    args_slice(&a, request->entry);
-    args_slice(&a, request->id);
-    args_slice(&a, mode);
+    request_args(&a, r, me, step, request, mode);
     for (size_t i = 0; i < n; i++) {
         args_slice(&a, names[i]);
     }
@@ -281,9 +296,21 @@ static int send_request(struct registry *r, const struct registry_leader *me, co
 
 int registry_assign(struct registry *r, const struct registry_leader *me,
                     const struct registry_request *request, const char *mode,
-                    const struct slice *channels, size_t n, registry_word_cb cb, void *ctx)
+                    const struct registry_wish *wishes, size_t n, registry_word_cb cb, void *ctx)
 {
-    return send_request(r, me, "shoal1_assign", request, slice_of(mode), channels, n, cb, ctx);
+    struct args a = {0};
+    request_args(&a, r, me, "shoal1_assign", request, slice_of(mode));
+    /* Those that may go to the same place are one group. */
+    for (size_t from = 0, to; from < n; from = to) {
+        for (to = from + 1; to < n && slice_eq(wishes[to].where, wishes[from].where); to++) {
+        }
+        args_slice(&a, wishes[from].where);
+        args_number(&a, (int64_t)(to - from));
+        for (size_t i = from; i < to; i++) {
+            args_slice(&a, wishes[i].channel);
+        }
+    }
+    return send_word(r, &a, cb, ctx);
 }
 
 int registry_release(struct registry *r, const struct registry_leader *me,

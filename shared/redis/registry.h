@@ -25,6 +25,8 @@ struct registry;
 struct registry *registry_create(struct link *link, const char *cluster);
 void registry_destroy(struct registry *r);
 struct link *registry_link(const struct registry *r);
+/* "shoal:{main}": KEYS[1] of the functions. */
+const char *registry_tag(const struct registry *r);
 
 /* Names ------------------------------------------------------------------------------------------ */
 
@@ -83,6 +85,7 @@ struct registry_shard {
     uint64_t epoch;
     uint64_t rev;
     struct slice user;
+    bool started;        /* held only: it is to be connected */
     struct slice sender; /* `served` only: the shard, on this node, that sends for it */
     size_t nchannels;
     const struct slice *channels;
@@ -96,7 +99,6 @@ struct registry_picture {
     uint64_t lease_ms;
     uint64_t rev;
     uint64_t seq;                /* how far this node's fan-out has come */
-    bool stopped;                /* the cluster is stopped: keep everything, connect nothing */
     struct slice default_sender; /* the shard that sends to channels nobody joined; may be empty */
     uint64_t failed_retry_ms;
     uint64_t resume_delay_ms;
@@ -174,6 +176,7 @@ struct registry_lead {
     uint64_t waiting;  /* wanted channels without a shard */
     uint64_t homeless; /* shards without a node */
     bool setup_done;
+    bool stopped;      /* the cluster was asked to stop, and not to start since */
     struct slice user; /* empty: not chosen yet */
     size_t nexpired;
     const struct registry_expired *expired;
@@ -195,10 +198,10 @@ typedef void (*registry_word_cb)(void *ctx, struct slice word, struct slice rest
  * node only places homeless shards. */
 MUST_USE int registry_expire(struct registry *r, const struct registry_leader *me,
                              struct slice node, uint64_t link_id, registry_word_cb cb, void *ctx);
-/* "added" NODE, "exists", "refused" WHY. */
+/* "added", "exists", "refused" WHY: a shard that is not started, with those channels; all or nothing. */
 MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader *me,
-                                const char *shard, struct slice user, bool closes_idle,
-                                registry_word_cb cb, void *ctx);
+                                const char *shard, struct slice user, const struct slice *channels,
+                                size_t n, registry_word_cb cb, void *ctx);
 
 /* A request's entry in the stream and its id; both empty for what the leader does by itself. A request whose
  * id is empty or too long is answered under its entry. */
@@ -206,18 +209,28 @@ struct registry_request {
     struct slice entry;
     struct slice id;
 };
+/* A channel of an assign, and where it may go: "" to the least-loaded open shard of the cluster's user, or a
+ * new one; "@USER" the same of that user; "=SHARD" to that shard; "!WHY" nowhere; "?WHY" nowhere yet, though
+ * it is wanted; "-" where it is already. */
+struct registry_wish {
+    struct slice channel;
+    struct slice where;
+};
 /* "done" REPLY (JSON), "again" REPLY (it was answered before), "gone" (the entry is). `mode` "join",
- * "initial" or "waiting". Channels as users write them; the step normalises and validates. */
+ * "initial" or "waiting" (those that do not wait are passed over). Channels as users write them; the step
+ * normalises and validates. */
 MUST_USE int registry_assign(struct registry *r, const struct registry_leader *me,
                              const struct registry_request *request, const char *mode,
-                             const struct slice *channels, size_t n, registry_word_cb cb,
+                             const struct registry_wish *wishes, size_t n, registry_word_cb cb,
                              void *ctx);
-/* The same; `mode` "part" (channels) or "idle" (shards). */
+/* The same; `mode` "part" (channels), "remove" (a shard, and channels of it) or "idle" (shards). */
 MUST_USE int registry_release(struct registry *r, const struct registry_leader *me,
                               const struct registry_request *request, const char *mode,
                               const struct slice *names, size_t n, registry_word_cb cb, void *ctx);
-/* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" NAME VALUE ...,
- * "senders" SHARD SENDER ... (a SENDER of another user is passed over; at most 200 pairs a call); any other op is refused as unknown. */
+/* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" MANAGER NAME VALUE ...,
+ * "abandon" NAME ..., "senders" SHARD SENDER ... (a SENDER of another user is passed over; at most 200 pairs a
+ * call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ... (an event); any other op is refused as
+ * unknown. */
 MUST_USE int registry_configure(struct registry *r, const struct registry_leader *me,
                                 const struct registry_request *request, struct slice op,
                                 const struct slice *args, size_t n, registry_word_cb cb, void *ctx);

@@ -257,7 +257,7 @@ static void reader_channels(struct reader *r, struct reply_memory *memory,
     out->unread_ms = unread;
 }
 
-/* {{shard, epoch, rev, user, channel, [unread,]...}...} or, for `served`, {{shard, sender, channel...}...} */
+/* {{shard, epoch, rev, user, started, channel, [unread,]...}...} or, for `served`, {{shard, sender, channel...}...} */
 static const struct registry_shard *reader_shards(struct reader *r, bool served,
                                                   struct reply_memory *memory, size_t *n)
 {
@@ -273,6 +273,7 @@ static const struct registry_shard *reader_shards(struct reader *r, bool served,
             out[i].epoch = reader_u64(&entry);
             out[i].rev = reader_u64(&entry);
             out[i].user = reader_slice(&entry);
+            out[i].started = reader_i64(&entry) != 0;
         }
         reader_channels(&entry, memory, &out[i]);
         list.bad = list.bad || entry.bad || out[i].id.len == 0;
@@ -296,7 +297,6 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->lease_ms = reader_u64(&r);
     out->rev = reader_u64(&r);
     out->seq = reader_u64(&r);
-    out->stopped = reader_i64(&r) != 0;
     out->default_sender = reader_slice(&r);
     out->failed_retry_ms = reader_u64(&r);
     out->resume_delay_ms = reader_u64(&r);
@@ -370,6 +370,7 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     out->waiting = reader_u64(&r);
     out->homeless = reader_u64(&r);
     out->setup_done = reader_i64(&r) != 0;
+    out->stopped = reader_i64(&r) != 0;
     out->user = reader_slice(&r);
     reader_expired(&r, out, memory);
     out->idle = reader_slices(&r, memory, &out->nidle);

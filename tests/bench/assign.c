@@ -76,8 +76,8 @@ static double noops(unsigned calls)
     double start = now_s();
     for (unsigned done = 0; done < calls; done += PIPELINE) {
         for (unsigned i = 0; i < PIPELINE; i++) {
-            const char *argv[] = {"FCALL", "bench_noop", "1", "shoal:{t}", "inc",
-                                  "1",     "",           "",  "join",      "channel1"};
+            const char *argv[] = {"FCALL", "bench_noop", "1",    "shoal:{t}", "inc", "1",
+                                  "",      "",           "join", "",          "1",   "channel1"};
             redisAppendCommandArgv(redis, ARRAY_LEN(argv), argv, NULL);
         }
         take_replies(PIPELINE);
@@ -89,14 +89,16 @@ static double noops(unsigned calls)
 static double assigns(unsigned channels, unsigned each)
 {
     static char names[1000][24];
-    static const char *argv[1010];
+    static const char *argv[1020];
     double start = now_s();
     unsigned done = 0;
     while (done < channels) {
         unsigned calls = 0;
         for (; calls < PIPELINE && done < channels; calls++) {
+            char size[24];
             const char *head[] = {"FCALL", "shoal1_assign", "1", "shoal:{t}", "inc", "1", "",
-                                  "",      "join"};
+                                  "",      "join",          "",  size};
+            snprintf(size, sizeof(size), "%u", each);
             memcpy(argv, head, sizeof(head));
             for (unsigned i = 0; i < each; i++) {
                 snprintf(names[i], sizeof(names[i]), "channel%u", next_channel++);
@@ -131,7 +133,7 @@ static void begin(unsigned shards)
         fcall(text);
     }
     for (unsigned i = 1; i <= shards; i++) {
-        snprintf(text, sizeof(text), "shoal1_add_shard inc 1 initial-shard-%u anonymous 0", i);
+        snprintf(text, sizeof(text), "shoal1_add_shard inc 1 initial-shard-%u anonymous", i);
         fcall(text);
     }
 }

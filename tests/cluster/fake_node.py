@@ -15,7 +15,7 @@ class FakeNode:
         self.capacity = capacity
         self.users = users
         self.incarnation = uuid.uuid4().hex
-        self.held = {}  # shard -> epoch
+        self.held = {}  # shard -> epoch, is it to be connected
         self.error = None
         self._seen = -1
         self._redis = cluster.redis
@@ -38,13 +38,16 @@ class FakeNode:
         return self.client.execute_command("FCALL", f"shoal1_{step}", 1, self.tag, *who, *args)
 
     def _renew(self):
-        shards = {s: {"epoch": int(e), "state": "ready"} for s, e in self.held.items()}
+        shards = {
+            s: {"epoch": int(e), "state": "ready" if started else "closed"}
+            for s, (e, started) in self.held.items()
+        }
         report = json.dumps({"shards": shards}) if shards else ""
         picture = self._call("renew", self._seen, report)
         if picture[2] != self._seen:
             self._seen = picture[2]
-            self.held.update({entry[0]: entry[1] for entry in picture[9]})
-            self.held = {s: e for s, e in self.held.items() if s in picture[8]}
+            self.held.update({entry[0]: (entry[1], entry[4]) for entry in picture[8]})
+            self.held = {s: e for s, e in self.held.items() if s in picture[7]}
 
     def _run(self):
         while not self._stopping:

@@ -447,7 +447,8 @@ class Cluster:
             argv += ["--http-listen", "127.0.0.1:0"]
         argv += self._redis_options()
         for key, value in {**SETTINGS, **settings}.items():
-            argv += ["--set", f"{key}={value}"]
+            if value is not None:  # None: as the cluster has it by itself
+                argv += ["--set", f"{key}={value}"]
         return self._start(name, argv + list(args), {"SHOAL_REDIS_URL": self.redis_url, **(env or {})})
 
     _helps = {}
@@ -462,6 +463,8 @@ class Cluster:
 
     def ctl(self, *args, check=True, input=None, timeout=60):
         """shoalctl; stdout and stderr are text. check: it must exit 0."""
+        if "join" in args:
+            self.settle()
         done = subprocess.run(
             [CTL, "--cluster", self.name, *self._redis_options(), *map(str, args)],
             env={**os.environ, "SHOAL_REDIS_URL": self.redis_url},
@@ -497,6 +500,8 @@ class Cluster:
 
     def ask(self, op, **fields):
         """Leave a request in the stream; the id under which it will be answered."""
+        if op == "join":
+            self.settle()
         id = uuid.uuid4().hex
         self.redis.xadd(self.key("requests"), {"id": id, "op": op, "by": "test", **fields})
         return id
@@ -573,6 +578,14 @@ class Cluster:
 
     def nodes(self):
         return self.redis.zrange(self.key("nodes"), 0, -1)
+
+    def is_set_up(self):
+        return self.redis.hget(self.key("config"), "setup") == "done"
+
+    def settle(self):
+        """A cluster that has nodes is about to be set up, unless it is: joins made before would wait for it."""
+        if self.redis and self.leader() and self.nodes():
+            wait_until(self.is_set_up, 10, "the cluster is set up")
 
     def leader(self):
         return self.redis.hget(self.key("leader"), "id")

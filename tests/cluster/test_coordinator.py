@@ -293,6 +293,8 @@ def test_a_send_that_no_node_serves_expires(cluster):
 
 def test_a_shard_is_sent_for_by_another_that_is_ready(cluster):
     lead(cluster, initial_shard_count=3)
+    ask(cluster, op="join", channels="a b c", id="r1")
+    assert len(set(reply(cluster, "r1")["assigned"].values())) == 3
 
     def senders():
         return {name: fields["sender"] for name, fields in cluster.shards().items()}

@@ -172,6 +172,7 @@ def test_times_are_told_to_the_millisecond(running):
 
 
 def test_a_request_made_while_nobody_leads_is_carried_out_later(running):
+    running.settle()
     running.processes["c1"].kill()
     wait_until(lambda: running.redis.exists(running.key("leader")), 5)
     began = time.monotonic()

@@ -9,6 +9,7 @@ from shoal import BIN, run
 
 PROGRAMS = ("shoal-node", "shoal-coordinator", "shoalctl")
 PAGES = ("man8/shoal-node.8", "man8/shoal-coordinator.8", "man1/shoalctl.1")
+FOR_MANAGERS = ("include/shoal/shard_manager.h", "share/pkgconfig/shoal.pc", "share/man/man3/shoal-shard-manager.3")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def test_programs_man_pages_and_documents_are_installed_and_nothing_else(install
     found = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert found == {f"bin/{name}" for name in PROGRAMS} | {f"share/man/{page}" for page in PAGES} | {
         f"share/doc/shoal/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")
-    }
+    } | set(FOR_MANAGERS)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

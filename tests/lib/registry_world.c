@@ -296,6 +296,9 @@ static void tell_unread(struct world *w, const struct registry_picture *p)
 static void on_picture(struct world *w, const struct registry_picture *picture)
 {
     w->picture = *picture;
+    if (picture->nheld_changed > 0) {
+        w->started = picture->held_changed[picture->nheld_changed - 1].started;
+    }
     tell_unread(w, picture);
     view_update(w->asking, picture);
 }
@@ -418,13 +421,6 @@ const char *world_expire(struct world *w, const struct registry_leader *me, cons
     return w->word;
 }
 
-const char *world_add_shard(struct world *w, const struct registry_leader *me, const char *shard,
-                            const char *user, bool closes_idle)
-{
-    STEP(w, registry_add_shard(w->r, me, shard, slice_of(user), closes_idle, on_word, w));
-    return w->word;
-}
-
 void world_begin(struct world *w, struct private_redis *redis, struct registry_leader *me,
                  struct world_node *n, uint64_t capacity)
 {
@@ -455,16 +451,51 @@ static size_t split(char *text, struct slice *out, size_t most)
     return n;
 }
 
-const char *world_assign(struct world *w, const struct registry_leader *me, const char *entry,
-                         const char *id, const char *mode, const char *channels)
+const char *world_add_shard(struct world *w, const struct registry_leader *me, const char *shard,
+                            const char *user, const char *channels)
 {
     static struct slice names[2000];
     char *text = xstrdup(channels);
-    struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, names, ARRAY_LEN(names));
-    STEP(w, registry_assign(w->r, me, &request, mode, names, n, on_word, w));
+    STEP(w, registry_add_shard(w->r, me, shard, slice_of(user), names, n, on_word, w));
     free(text);
     return w->word;
+}
+
+static void assign(struct world *w, const struct registry_leader *me,
+                   const struct registry_request *request, const char *mode,
+                   const struct registry_wish *wishes, size_t n)
+{
+    STEP(w, registry_assign(w->r, me, request, mode, wishes, n, on_word, w));
+}
+
+const char *world_assign_wishes(struct world *w, const struct registry_leader *me, const char *mode,
+                                const struct registry_wish *wishes, size_t n)
+{
+    assign(w, me, &(struct registry_request){0}, mode, wishes, n);
+    return w->word;
+}
+
+const char *world_assign_to(struct world *w, const struct registry_leader *me, const char *entry,
+                            const char *id, const char *mode, const char *where,
+                            const char *channels)
+{
+    static struct slice names[2000];
+    static struct registry_wish wishes[2000];
+    char *text = xstrdup(channels);
+    size_t n = split(text, names, ARRAY_LEN(names));
+    for (size_t i = 0; i < n; i++) {
+        wishes[i] = (struct registry_wish){names[i], slice_of(where)};
+    }
+    assign(w, me, &(struct registry_request){slice_of(entry), slice_of(id)}, mode, wishes, n);
+    free(text);
+    return w->word;
+}
+
+const char *world_assign(struct world *w, const struct registry_leader *me, const char *entry,
+                         const char *id, const char *mode, const char *channels)
+{
+    return world_assign_to(w, me, entry, id, mode, "", channels);
 }
 
 const char *world_release(struct world *w, const struct registry_leader *me, const char *entry,

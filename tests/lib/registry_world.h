@@ -38,6 +38,7 @@ struct world {
     char expired[64]; /* the first of the expired nodes */
     char idle[64];    /* the first of the idle shards */
     struct registry_picture picture;
+    bool started; /* the last of the shards that changed in it */
     /* Of the shards that changed: "a:0 b:-1 c:5", for how many seconds (rounded) a channel is unread. */
     char unread[256];
     bool held_by_other;
@@ -80,11 +81,16 @@ const char *world_renew(struct world *w, struct world_node *n, const char *repor
 const char *world_leave(struct world *w, struct world_node *n);
 const char *world_expire(struct world *w, const struct registry_leader *me, const char *node,
                          uint64_t link_id);
+/* Names between commas; `where` as registry_wish has it, for all of them. */
 const char *world_add_shard(struct world *w, const struct registry_leader *me, const char *shard,
-                            const char *user, bool closes_idle);
-/* Names between commas. */
+                            const char *user, const char *channels);
+const char *world_assign_to(struct world *w, const struct registry_leader *me, const char *entry,
+                            const char *id, const char *mode, const char *where,
+                            const char *channels);
 const char *world_assign(struct world *w, const struct registry_leader *me, const char *entry,
                          const char *id, const char *mode, const char *channels);
+const char *world_assign_wishes(struct world *w, const struct registry_leader *me, const char *mode,
+                                const struct registry_wish *wishes, size_t n);
 const char *world_release(struct world *w, const struct registry_leader *me, const char *entry,
                           const char *id, const char *mode, const char *names);
 const char *world_configure(struct world *w, const struct registry_leader *me, const char *entry,

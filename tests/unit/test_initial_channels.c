@@ -2,6 +2,7 @@
 #include "coordinator/initial_channels.h"
 
 #include "coordinator/cluster_settings.h"
+#include "coordinator/command_output.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -155,14 +156,97 @@ static void settings_need_a_key_and_a_value(void **state)
 static void a_setting_given_twice_counts_as_given_last(void **state)
 {
     (void)state;
-    struct slice pairs[6];
-    size_t n = cluster_setting_add(pairs, 0, "a=1");
-    n = cluster_setting_add(pairs, n, "b=2");
-    n = cluster_setting_add(pairs, n, "a=3");
-    assert_int_equal(n, 4);
-    assert_true(slice_is(pairs[0], "a"));
-    assert_true(slice_is(pairs[1], "3"));
-    assert_true(slice_is(pairs[3], "2"));
+    static const struct shard_manager_option own[] = {{"b", "0"}, {"c", "4"}, {0}};
+    struct cluster_settings s = {0};
+    cluster_settings_begin(&s, own, 3);
+    cluster_settings_add(&s, "a=1");
+    cluster_settings_add(&s, "b=2");
+    cluster_settings_add(&s, "a=3");
+    assert_int_equal(s.n, 6);
+    assert_true(slice_is(s.pairs[0], "b") && slice_is(s.pairs[1], "2"));
+    assert_true(slice_is(s.pairs[2], "c") && slice_is(s.pairs[3], "4"));
+    assert_true(slice_is(s.pairs[4], "a") && slice_is(s.pairs[5], "3"));
+    cluster_settings_finish(&s);
+}
+
+static void what_is_a_managers_is_kept_as_it_is_and_in_order(void **state)
+{
+    (void)state;
+    struct cluster_settings s = {0};
+    struct err err;
+    assert_int_equal(cluster_setting_check("manager.Bob-1=x=y z", &err), 0);
+    assert_int_equal(cluster_setting_check("manager.empty=", &err), 0);
+    assert_int_equal(cluster_setting_check("manager.=x", &err), -ERR_USAGE);
+    assert_int_equal(cluster_setting_check("manager.key", &err), -ERR_USAGE);
+    cluster_settings_begin(&s, NULL, 3);
+    cluster_settings_add(&s, "manager.Bob-1=x=y z");
+    cluster_settings_add(&s, "manager.empty=");
+    cluster_settings_add(&s, "manager.Bob-1=again");
+    assert_int_equal(s.n, 0);
+    assert_int_equal(s.nkwargs, 3);
+    assert_string_equal(s.kwargs[0].key, "Bob-1");
+    assert_string_equal(s.kwargs[0].value, "x=y z");
+    assert_string_equal(s.kwargs[1].value, "");
+    const struct shard_manager_options options = {s.nkwargs, s.kwargs};
+    assert_string_equal(shard_manager_option(&options, "Bob-1"), "again");
+    assert_null(shard_manager_option(&options, "bob-1"));
+    cluster_settings_finish(&s);
+}
+
+static void parse_command(const char *command, int expected, const char *words)
+{
+    struct initial_channels c;
+    struct err err = {0};
+    int rc = initial_channels_parse(command, &c, &err);
+
+    assert_int_equal(rc, expected);
+    if (rc != 0) {
+        assert_non_null(strstr(err.text, words));
+        return;
+    }
+    assert_int_equal(c.n, 2);
+    assert_true(slice_is(c.names[0], "forsen") && slice_is(c.names[1], "xqc"));
+    initial_channels_finish(&c);
+}
+
+static void a_program_prints_them_one_a_line(void **state)
+{
+    (void)state;
+    setenv("SHOAL_REDIS_URL", "redis://:secret@nowhere", 1);
+    parse_command("!printf 'Forsen\nxqc # a comment\n\nforsen\n'", 0, "");
+    parse_command("!echo forsen; echo ${SHOAL_REDIS_URL-xqc}", 0, ""); /* no secret of ours */
+    unsetenv("SHOAL_REDIS_URL");
+}
+
+static void a_program_that_fails_is_named_with_how_it_ended(void **state)
+{
+    (void)state;
+    parse_command("!echo forsen; exit 3", -ERR_IO, "ended with exit code 3");
+    parse_command("!kill -9 $$", -ERR_IO, "ended by signal 9");
+    parse_command("!no-such-program-of-shoal 2>/dev/null", -ERR_IO, "exit code 127");
+    parse_command("!echo forsen; echo not-one", -ERR_USAGE,
+                  ":2: \"not-one\" is not a channel name");
+    parse_command("!printf 'a\\000b'", -ERR_USAGE, "NUL");
+}
+
+static void a_program_that_does_not_end_is_killed_with_what_it_started(void **state)
+{
+    (void)state;
+    struct err err;
+    char *out;
+    size_t len;
+    assert_int_equal(command_output("sleep 100 & sleep 100", 100, 50, &out, &len, &err), -ERR_IO);
+    assert_non_null(strstr(err.text, "has not ended after"));
+    assert_int_equal(command_output("yes", 100000, 60000, &out, &len, &err), -ERR_IO);
+    assert_non_null(strstr(err.text, "more than 100000 bytes"));
+}
+
+static void an_option_check_runs_no_program(void **state)
+{
+    (void)state;
+    struct err err;
+    assert_int_equal(initial_channels_check("!exit 1", &err), 0);
+    assert_int_equal(initial_channels_check("!", &err), -ERR_USAGE);
 }
 
 int main(void)
@@ -177,6 +261,11 @@ int main(void)
         cmocka_unit_test(splitting_stops_at_the_most_that_was_asked_for),
         cmocka_unit_test(settings_need_a_key_and_a_value),
         cmocka_unit_test(a_setting_given_twice_counts_as_given_last),
+        cmocka_unit_test(what_is_a_managers_is_kept_as_it_is_and_in_order),
+        cmocka_unit_test(a_program_prints_them_one_a_line),
+        cmocka_unit_test(a_program_that_fails_is_named_with_how_it_ended),
+        cmocka_unit_test(a_program_that_does_not_end_is_killed_with_what_it_started),
+        cmocka_unit_test(an_option_check_runs_no_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,7 +205,7 @@ static void a_deposed_leader_is_refused(void **state)
     assert_string_equal(world_release(&w, &me, "", "", "part", "foo"), "LOST");
     assert_string_equal(world_configure(&w, &me, "", "", "stop", ""), "LOST");
     assert_string_equal(world_expire(&w, &me, "n1", 1001), "LOST");
-    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", false), "LOST");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", ""), "LOST");
     assert_string_equal(world_lead(&w, &me), "standby");
     assert_string_equal(world_ask(&w, "HLEN shoal:{t}:channels"), "0");
 }
@@ -213,7 +213,7 @@ static void a_deposed_leader_is_refused(void **state)
 static void the_leader_is_told_what_there_is_to_do(void **state)
 {
     (void)state;
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     set("max_shard_count,1");
     set("channels_per_shard,1");
     world_assign(&w, &me, "", "", "initial", "foo,bar");
@@ -253,7 +253,7 @@ static void a_newcomer_takes_over_where_the_link_is_gone(void **state)
     (void)state;
     struct world_node second;
     world_node(&second, "n1", 1002, 5, "anonymous");
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_assign(&w, &me, "", "", "join", "foo");
 
     assert_string_equal(world_register(&w, &second, 1001), "current");
@@ -268,7 +268,7 @@ static void an_expired_node_gives_its_shards_to_the_freest_live_node(void **stat
     (void)state;
     struct world_node n2;
     struct world_node n3;
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_assign(&w, &me, "", "", "join", "foo,bar");
     world_node(&n2, "n2", 1002, 3, "anonymous");
     world_node(&n3, "n3", 1003, 7, "anonymous");
@@ -295,11 +295,11 @@ static void a_shard_goes_only_to_a_node_that_can_log_in_as_its_user(void **state
     world_node(&n2, "n2", 1002, 3, "alice,bob");
     world_register(&w, &n2, 0);
 
-    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bob", false), "added");
-    assert_string_equal(w.rest, "n2");
-    assert_string_equal(world_add_shard(&w, &me, "initial-shard-1", "carol", false), "refused");
-    assert_string_equal(w.rest, "No node has room for another shard.");
-    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bob", false), "exists");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bob", ""), "added");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard node"), "n2");
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-1", "carol", ""), "refused");
+    assert_string_equal(w.rest, "No node has a token for user carol.");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bob", ""), "exists");
 }
 
 static void a_node_with_a_new_token_gets_the_shards_that_wait_for_it(void **state)
@@ -308,7 +308,7 @@ static void a_node_with_a_new_token_gets_the_shards_that_wait_for_it(void **stat
     struct world_node n2;
     world_node(&n2, "n2", 1002, 3, "bot");
     world_register(&w, &n2, 0);
-    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bot", false), "added");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bot", ""), "added");
     world_leave(&w, &n2);
     assert_string_equal(world_ask(&w, "SCARD shoal:{t}:homeless"), "1");
     world_renew(&w, &n1, "{\"node\":{\"users\":\"bot\"}}");
@@ -320,16 +320,17 @@ static void a_node_that_drains_gets_no_more_shards(void **state)
 {
     (void)state;
     world_renew(&w, &n1, "{\"node\":{\"state\":\"draining\"}}");
-    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", false), "refused");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", ""), "added");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:homeless"), "1");
     assert_string_equal(world_register(&w, &n1, 0), "current");
-    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", false), "added");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:homeless"), "0");
 }
 
 static void shards_without_a_node_are_placed_when_one_registers(void **state)
 {
     (void)state;
     struct world_node n2;
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_end_lease(&w, &n1);
     assert_string_equal(world_expire(&w, &me, "n1", 1001), "expired");
     world_lead(&w, &me);
@@ -393,7 +394,7 @@ static void a_node_that_leaves_gives_its_shards_away(void **state)
     for (int i = 1; i <= 120; i++) { /* more than one portion */
         char shard[32];
         snprintf(shard, sizeof(shard), "initial-shard-%d", i);
-        assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", false), "added");
+        assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", ""), "added");
     }
     struct world_node n3;
     world_node(&n3, "n3", 1003, 200, "anonymous");
@@ -410,7 +411,7 @@ static void a_node_that_leaves_gives_its_shards_away(void **state)
 static void a_report_is_kept_and_a_stale_one_is_not(void **state)
 {
     (void)state;
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_assign(&w, &me, "", "", "join", "foo");
     assert_string_equal(
         world_renew(&w, &n1,
@@ -472,7 +473,7 @@ static void a_node_with_many_shards_is_told_of_them_in_several_answers(void **st
     for (int i = 1; i <= 300; i++) {
         char shard[32];
         snprintf(shard, sizeof(shard), "initial-shard-%d", i);
-        world_add_shard(&w, &me, shard, "anonymous", false);
+        world_add_shard(&w, &me, shard, "anonymous", "");
     }
     /* As a node that knows nothing asks, and asks again with the rev it was given. */
     size_t told = 0;
@@ -493,13 +494,27 @@ static void a_node_with_many_shards_is_told_of_them_in_several_answers(void **st
 static void a_start_and_a_stop_reach_the_node(void **state)
 {
     (void)state;
-    assert_false(w.picture.stopped);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
+    world_renew(&w, &n1, "");
+    assert_false(w.started);
+    world_configure(&w, &me, "", "", "shard_start", "main-shard");
+    world_renew(&w, &n1, "");
+    assert_true(w.started);
+    world_configure(&w, &me, "", "", "shard_start", "main-shard");
+    assert_non_null(strstr(w.rest, "Perhaps it has already been started?"));
+    world_configure(&w, &me, "", "", "shard_stop", "main-shard");
+    world_renew(&w, &n1, "");
+    assert_false(w.started);
+    world_configure(&w, &me, "", "", "shard_stop", "main-shard");
+    assert_non_null(strstr(w.rest, "has not been started."));
+    world_configure(&w, &me, "", "", "shard_start", "nosuch");
+    assert_non_null(strstr(w.rest, "Shard nosuch does not exist."));
     world_configure(&w, &me, "", "", "stop", "");
-    world_renew(&w, &n1, "");
-    assert_true(w.picture.stopped);
+    assert_true(world_lead(&w, &me) && w.lead.stopped);
+    world_configure(&w, &me, "", "", "shard_start", "main-shard");
+    assert_non_null(strstr(w.rest, "the cluster is stopped"));
     world_configure(&w, &me, "", "", "start", "");
-    world_renew(&w, &n1, "");
-    assert_false(w.picture.stopped);
+    assert_true(world_lead(&w, &me) && !w.lead.stopped);
 }
 
 static void senders_are_served_where_the_sending_shard_is(void **state)
@@ -507,11 +522,11 @@ static void senders_are_served_where_the_sending_shard_is(void **state)
     (void)state;
     struct world_node n2;
     char view[4096];
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_node(&n2, "n2", 1002, 20, "anonymous,bob");
     world_register(&w, &n2, 0);
-    world_add_shard(&w, &me, "initial-shard-1", "anonymous", false);
-    world_add_shard(&w, &me, "initial-shard-2", "bob", false);
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", "");
+    world_add_shard(&w, &me, "initial-shard-2", "bob", "");
     world_assign(&w, &me, "", "", "join", "foo,bar");
 
     world_configure(&w, &me, "", "", "senders",

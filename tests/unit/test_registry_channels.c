@@ -106,7 +106,7 @@ static void a_full_shard_refuses_the_26th_channel(void **state)
 {
     (void)state;
     set("max_shard_count,1");
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     join_many("c", 25);
     assert_non_null(strstr(w.rest, "\"ok\":true"));
 
@@ -122,7 +122,7 @@ static void a_full_shard_refuses_the_26th_channel(void **state)
 static void a_full_shard_makes_the_next_one_open(void **state)
 {
     (void)state;
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     join_many("c", 26);
     assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "2");
     assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:load extended-shard-1"), "1");
@@ -134,9 +134,9 @@ static void the_sixth_shard_is_refused(void **state)
     for (int i = 1; i <= 5; i++) {
         char shard[32];
         snprintf(shard, sizeof(shard), "initial-shard-%d", i);
-        assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", false), "added");
+        assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", ""), "added");
     }
-    assert_string_equal(world_add_shard(&w, &me, "initial-shard-6", "anonymous", false), "refused");
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-6", "anonymous", ""), "refused");
     assert_string_equal(w.rest, "All shards are full, and the shard count limit has been reached.");
     set("room_limit,off");
     join_many("c", 126);
@@ -148,9 +148,9 @@ static void the_sixth_shard_is_refused(void **state)
 static void the_least_loaded_shard_takes_the_channel(void **state)
 {
     (void)state;
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     join("a,b,c");
-    world_add_shard(&w, &me, "initial-shard-1", "anonymous", false);
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", "");
 
     join("d");
     assert_string_equal(shard_of("d"), "initial-shard-1");
@@ -260,8 +260,10 @@ static void without_any_node_a_join_waits(void **state)
 
     world_node(&n1, "n1", 1002, 5, "anonymous");
     world_register(&w, &n1, 0);
-    world_assign(&w, &me, "", "", "waiting", "");
+    world_assign(&w, &me, "", "", "waiting",
+                 "foo,bar"); /* bar does not wait: it is no wish of anybody */
 
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channels bar"), "0");
     assert_string_equal(shard_of("foo"), "extended-shard-1");
     assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "0");
     assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channel:foo reason"), "0");
@@ -274,15 +276,15 @@ static void waiting_channels_are_assigned_when_room_appears(void **state)
     set("channels_per_shard,2");
     world_assign(&w, &me, "", "", "initial", "a,b,c,d");
     assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "2");
-    world_assign(&w, &me, "", "", "waiting", "");
+    world_assign(&w, &me, "", "", "waiting", "a,b,c,d");
     assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "2");
     world_release(&w, &me, "", "", "part", "a");
 
-    world_assign(&w, &me, "", "", "waiting", "");
+    world_assign(&w, &me, "", "", "waiting", "a,b,c,d");
 
     assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "1");
     set("channels_per_shard,none");
-    world_assign(&w, &me, "", "", "waiting", "");
+    world_assign(&w, &me, "", "", "waiting", "a,b,c,d");
     assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "0");
 }
 
@@ -315,7 +317,7 @@ static void idle_extended_shards_close_and_others_stay(void **state)
     (void)state;
     set("idle_shard_ms,0");
     set("channels_per_shard,1");
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     join("a,b");
     world_release(&w, &me, "", "", "part", "a,b");
     test_loop_run_for(&w.probe.t, 2);
@@ -349,11 +351,14 @@ static void a_shard_in_use_again_does_not_close(void **state)
 static void no_number_of_an_extended_shard_is_used_twice(void **state)
 {
     (void)state;
-    world_add_shard(&w, &me, "extended-shard-3", "anonymous", true);
-    world_release(&w, &me, "", "", "idle", "extended-shard-3");
-    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "0");
+    set("channels_per_shard,1");
+    world_add_shard(&w, &me, "extended-shard-3", "anonymous", "z");
     join("a");
     assert_string_equal(shard_of("a"), "extended-shard-4");
+    world_release(&w, &me, "", "", "part", "a");
+    world_release(&w, &me, "", "", "idle", "extended-shard-4");
+    join("a");
+    assert_string_equal(shard_of("a"), "extended-shard-5");
 }
 
 /* Requests ---------------------------------------------------------------------------------------- */
@@ -457,14 +462,147 @@ static void an_unset_setting_has_its_default_again(void **state)
 static void settings_of_a_cluster_that_is_set_up_are_only_compared(void **state)
 {
     (void)state;
-    world_configure(&w, &me, "", "", "create", "channels_per_shard,7,lease_ms,3000");
+    world_configure(&w, &me, "", "", "create", "one,channels_per_shard,7,lease_ms,3000");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:config channels_per_shard"), "7");
     world_configure(&w, &me, "", "", "setup", "");
-    world_configure(&w, &me, "", "", "create", "channels_per_shard,8,room_limit,100,lease_ms,5000");
+    world_configure(&w, &me, "", "", "create",
+                    "two,channels_per_shard,8,room_limit,100,lease_ms,5000");
     assert_non_null(strstr(w.rest, "\"channels_per_shard\":\"7\""));
     assert_non_null(strstr(w.rest, "\"lease_ms\":\"3000\""));
     assert_null(strstr(w.rest, "room_limit"));
+    assert_non_null(strstr(w.rest, "\"manager\":\"one\""));
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:config channels_per_shard"), "7");
+}
+
+static void a_setup_that_failed_leaves_no_settings(void **state)
+{
+    (void)state;
+    set("send_ttl_ms,5000");
+    world_configure(&w, &me, "", "", "create", "one,channels_per_shard,7,lease_ms,5000");
+    world_configure(&w, &me, "", "", "abandon", "channels_per_shard,lease_ms");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:config channels_per_shard"), "0");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:config lease_ms"), "0");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:config manager"), "0");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:config send_ttl_ms"), "5000");
+
+    world_configure(&w, &me, "", "", "create", "one,channels_per_shard,7");
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
+    world_configure(&w, &me, "", "", "abandon", "channels_per_shard");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:config channels_per_shard"), "7");
+}
+
+/* What shard managers decide -------------------------------------------------------------------------- */
+
+static void a_named_shard_takes_the_channel_though_others_have_fewer(void **state)
+{
+    (void)state;
+    world_add_shard(&w, &me, "main-shard", "anonymous", "a,b,c");
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", "");
+    world_assign_to(&w, &me, "", "", "join", "=main-shard", "d");
+    assert_string_equal(shard_of("d"), "main-shard");
+    world_assign_to(&w, &me, "", "", "join", "=nosuch", "e");
+    assert_non_null(strstr(w.rest, "\"e\":\"Shard nosuch does not exist.\""));
+    world_assign_to(&w, &me, "", "", "join", "=x:channels", "e");
+    assert_non_null(strstr(w.rest, "does not exist."));
+    world_assign_to(&w, &me, "", "", "join", "=initial-shard-1", "d");
+    assert_string_equal(shard_of("d"), "main-shard"); /* it has one already */
+    assert_string_equal(world_broken(&w, 25, 5), "");
+}
+
+static void a_named_shard_refuses_the_26th_channel_and_rooms_above_the_limit(void **state)
+{
+    (void)state;
+    set("channels_per_shard,2");
+    world_add_shard(&w, &me, "main-shard", "anonymous", "a");
+    world_assign_to(&w, &me, "", "", "join", "=main-shard", "b,c");
+    assert_non_null(strstr(w.rest, "\"c\":\"Shard main-shard is full: it has 2 of 2 channels.\""));
+    set("channels_per_shard,none");
+    set("room_limit,3");
+    world_assign_to(&w, &me, "", "", "join", "=main-shard", "d,e");
+    assert_non_null(strstr(w.rest, "\"e\":\"The room limit of user anonymous"));
+    assert_string_equal(world_broken(&w, 3, 5), "");
+}
+
+static void the_least_loaded_is_counted_with_what_named_shards_take_in_the_same_step(void **state)
+{
+    (void)state;
+    const struct registry_wish wishes[] = {
+        {SLICE("x"), SLICE("")},
+        {SLICE("a"), SLICE("=main-shard")},
+        {SLICE("b"), SLICE("=main-shard")},
+        {SLICE("y"), SLICE("")},
+    };
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", "");
+    world_assign_wishes(&w, &me, "join", wishes, ARRAY_LEN(wishes));
+    assert_string_equal(shard_of("x"), "initial-shard-1");
+    assert_string_equal(shard_of("y"), "initial-shard-1");
+    assert_string_equal(world_broken(&w, 25, 5), "");
+}
+
+static void a_managers_refusal_is_told_and_a_later_is_kept_as_wanted(void **state)
+{
+    (void)state;
+    world_assign_to(&w, &me, "", "", "join", "!not today", "a");
+    assert_non_null(strstr(w.rest, "\"refused\":{\"a\":\"not today\"}"));
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channels a"), "0");
+    world_assign_to(&w, &me, "", "", "join", "?soon", "b");
+    assert_non_null(strstr(w.rest, "\"waiting\":{\"b\":\"soon\"}"));
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:b reason"), "soon");
+    world_assign_to(&w, &me, "", "", "initial", "!not today", "c");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:c reason"), "not today");
+    static const char last[] =
+        "return redis.call('XREVRANGE', ARGV[1], '+', '-', 'COUNT', 1)[1][2][2]";
+    assert_non_null(strstr(world_eval(&w, last, "shoal:{t}:log"), "\"where\":\"assign_shard\""));
+    world_assign_to(&w, &me, "", "", "initial", "-", "d");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channels d"), "0");
+    assert_string_equal(world_ask(&w, "SISMEMBER shoal:{t}:initial d"), "1");
+}
+
+static void a_shard_is_added_with_its_channels_or_not_at_all(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *shard;
+        const char *user;
+        const char *channels;
+        const char *why;
+    } bad[] = {
+        {"Main", "anonymous", "", "Not a shard id"},
+        {"x", "nobody", "", "No node has a token for user nobody."},
+        {"x", "anonymous", "a,b c", "Not a channel name"},
+        {"x", "anonymous", "a,b,c,d", "channels_per_shard is 3"},
+        {"x", "anonymous", "a,taken", "Channel taken is on shard main-shard already."},
+        {"x", "anonymous", "a,b,c", "above the room limit of user anonymous: it is in 1 of 3"},
+    };
+    set("channels_per_shard,3");
+    set("room_limit,3");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", "taken"), "added");
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        assert_string_equal(world_add_shard(&w, &me, bad[i].shard, bad[i].user, bad[i].channels),
+                            "refused");
+        assert_non_null(strstr(w.rest, bad[i].why));
+    }
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", "z"), "exists");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:load"), "1");
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:channels"), "1");
+    assert_string_equal(world_add_shard(&w, &me, "x", "anonymous", "A,#b,a"), "added");
+    assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:load x"), "2");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:x run"), "new");
+    assert_string_equal(world_broken(&w, 3, 5), "");
+}
+
+static void channels_leave_the_shard_they_are_on_and_no_other(void **state)
+{
+    (void)state;
+    world_add_shard(&w, &me, "main-shard", "anonymous", "a,b");
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", "c");
+    world_release(&w, &me, "", "", "remove", "main-shard,a,c,nosuch");
+    assert_non_null(strstr(w.rest, "\"parted\":[\"a\"]"));
+    assert_non_null(strstr(w.rest, "\"c\":\"The channel is not on shard main-shard.\""));
+    assert_non_null(strstr(w.rest, "\"nosuch\":\"The channel is not joined.\""));
+    assert_string_equal(shard_of("c"), "initial-shard-1");
+    assert_string_equal(world_broken(&w, 25, 5), "");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
@@ -498,6 +636,13 @@ int main(void)
         TEST(a_setting_out_of_range_is_refused_with_the_range),
         TEST(an_unset_setting_has_its_default_again),
         TEST(settings_of_a_cluster_that_is_set_up_are_only_compared),
+        TEST(a_setup_that_failed_leaves_no_settings),
+        TEST(a_named_shard_takes_the_channel_though_others_have_fewer),
+        TEST(a_named_shard_refuses_the_26th_channel_and_rooms_above_the_limit),
+        TEST(the_least_loaded_is_counted_with_what_named_shards_take_in_the_same_step),
+        TEST(a_managers_refusal_is_told_and_a_later_is_kept_as_wanted),
+        TEST(a_shard_is_added_with_its_channels_or_not_at_all),
+        TEST(channels_leave_the_shard_they_are_on_and_no_other),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -206,11 +206,13 @@ static void step_settings(void)
 static void step_request(void)
 {
     static const char *const modes[] = {"join", "join", "join", "initial", "waiting"};
+    static const char *const wheres[] = {"@bot", "@carol", "!no", "?later", "-", NULL};
     bool right;
     struct registry_leader *me = some_leader(&right);
     const char *mode = modes[pick(5)];
+    const char *where;
     char text[256];
-    switch (pick(8)) {
+    switch (pick(11)) {
     case 0:
         expect(right, world_release(&w, me, "", "", "part", some_channels(40)));
         break;
@@ -228,7 +230,22 @@ static void step_request(void)
         break;
     case 4:
         expect(right, world_add_shard(&w, me, pick(2) == 0 ? "main-shard" : "initial-shard-2",
-                                      pick(5) == 0 ? "carol" : "bot", pick(2) == 0));
+                                      pick(5) == 0 ? "carol" : "bot",
+                                      pick(2) == 0 ? "" : some_channels(3)));
+        break;
+    case 5:
+        snprintf(text, sizeof(text), "%s,%s", some_shard(), some_channels(5));
+        expect(right, world_release(&w, me, "", "", "remove", text));
+        break;
+    case 6:
+        snprintf(text, sizeof(text), "=%s", some_shard());
+        where = wheres[pick(6)];
+        expect(right,
+               world_assign_to(&w, me, "", "", mode, where ? where : text, some_channels(10)));
+        break;
+    case 7:
+        expect(right, world_configure(&w, me, "", "", pick(2) == 0 ? "shard_start" : "shard_stop",
+                                      some_shard()));
         break;
     default:
         expect(right, world_assign(&w, me, "", "", mode, some_channels(30)));

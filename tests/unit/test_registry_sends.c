@@ -61,7 +61,7 @@ static int begin_sending(void **state)
     set("user,bot");
     world_node(&n1, "n1", 1002, 10, "bot");
     world_register(&w, &n1, 1001);
-    world_add_shard(&w, &me, "main-shard", "bot", false);
+    world_add_shard(&w, &me, "main-shard", "bot", "");
     world_assign(&w, &me, "", "", "join", "foo");
     return 0;
 }
@@ -308,9 +308,22 @@ static void a_send_that_can_never_be_said_is_rejected_with_the_reason(void **sta
         assert_string_equal(result("s", "status"), "rejected");
         assert_string_equal(result("s", "reason"), cases[i].reason);
     }
-    set("user,anonymous");
-    assert_string_equal(world_claim(&w, &n1, outbox("channel foo text x id t")), "done");
+    assert_string_equal(world_add_shard(&w, &me, "reads-only", "anonymous", "quiet"), "added");
+    assert_string_equal(world_claim(&w, &n1, outbox("channel quiet text x id t")), "done");
     assert_string_equal(result("t", "reason"), "anonymous");
+}
+
+static void a_send_may_name_the_user_that_sends_to_its_channel(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    world_node(&n2, "n2", 1002, 5, "carol");
+    world_register(&w, &n2, 0);
+    assert_string_equal(world_add_shard(&w, &me, "of-carol", "carol", "hers"), "added");
+    assert_string_equal(world_claim(&w, &n2, outbox("channel hers text x user carol")), "claimed");
+    assert_string_equal(w.claim_shard, "of-carol");
+    assert_string_equal(world_claim(&w, &n2, outbox("channel hers text x user bot id t")), "done");
+    assert_string_equal(result("t", "reason"), "unknown_user");
 }
 
 /* The first byte is what is looked at, the rest of it and the next character what follows. */
@@ -376,7 +389,7 @@ static void a_send_is_claimed_where_its_sender_is(void **state)
     world_register(&w, &n2, 0);
     const char *entry = outbox("channel foo text hello");
     assert_string_equal(world_claim(&w, &n2, entry), "elsewhere");
-    world_add_shard(&w, &me, "initial-shard-1", "bot", false);
+    world_add_shard(&w, &me, "initial-shard-1", "bot", "");
     world_configure(&w, &me, "", "", "senders", "main-shard,initial-shard-1");
     assert_string_equal(world_claim(&w, &n1, entry), "elsewhere");
     assert_string_equal(world_claim(&w, &n2, entry), "claimed");
@@ -519,6 +532,7 @@ int main(void)
         SENDING(a_claim_nobody_finishes_is_given_up),
         SENDING(a_send_too_old_expires),
         SENDING(a_send_that_can_never_be_said_is_rejected_with_the_reason),
+        SENDING(a_send_may_name_the_user_that_sends_to_its_channel),
         SENDING(a_text_is_utf8_or_refused),
         SENDING(an_id_that_cannot_be_used_is_refused_under_the_entry),
         SENDING(json_is_utf8_whatever_is_told),

@@ -41,7 +41,7 @@ static int begin(void **state)
 {
     (void)state;
     world_begin(&w, redis, &me, &n1, 10);
-    world_add_shard(&w, &me, "main-shard", "anonymous", false);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_assign(&w, &me, "", "", "join", "a,b,c");
     return 0;
 }

@@ -2,7 +2,7 @@
 #include "coordinator/request.h"
 
 #include "coordinator/outbox_sweep.h"
-#include "coordinator/setup_user.h"
+#include "coordinator/cluster_view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -139,17 +139,16 @@ static void the_next_entry_id_counts_up(void **state)
     assert_false(outbox_next_id(SLICE(""), out, sizeof(out)));
 }
 
-static void the_first_user_of_a_node_is_found(void **state)
+static void a_user_is_found_among_others_and_no_part_of_a_name(void **state)
 {
     (void)state;
-    char out[16];
-    assert_true(setup_user_first(SLICE("bob,eve"), out, sizeof(out)));
-    assert_string_equal(out, "bob");
-    assert_true(setup_user_first(SLICE(",eve"), out, sizeof(out)));
-    assert_string_equal(out, "eve");
-    assert_false(setup_user_first(SLICE(""), out, sizeof(out)));
-    assert_false(setup_user_first((struct slice){0}, out, sizeof(out)));
-    assert_false(setup_user_first(SLICE("a_name_that_is_too_long"), out, sizeof(out)));
+    assert_true(users_have("bob", "bob"));
+    assert_true(users_have("alice,bob", "bob"));
+    assert_true(users_have("alice,bob,eve", "bob"));
+    assert_false(users_have("alice,bobby", "bob"));
+    assert_false(users_have("bob", "bobby"));
+    assert_false(users_have("", "bob"));
+    assert_false(users_have(",", "bob"));
 }
 
 int main(void)
@@ -164,7 +163,7 @@ int main(void)
         cmocka_unit_test(long_texts_are_cut_but_stay_too_long_for_the_step),
         cmocka_unit_test(sends_are_looked_at_when_over_their_own_ttl_or_a_second_old),
         cmocka_unit_test(the_next_entry_id_counts_up),
-        cmocka_unit_test(the_first_user_of_a_node_is_found),
+        cmocka_unit_test(a_user_is_found_among_others_and_no_part_of_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -123,7 +123,7 @@ static int begin(void **state)
     set("user,bot");
     world_node(&n1, "n1", 1002, 10, "bot");
     world_register(&w, &n1, 1001);
-    world_add_shard(&w, &me, "main-shard", "bot", false);
+    world_add_shard(&w, &me, "main-shard", "bot", "");
     world_assign(&w, &me, "", "", "join", "foo");
 
     struct link_options link = {.url = &w.probe.url, .name = "test:control"};

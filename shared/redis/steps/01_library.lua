@@ -28,7 +28,7 @@
 --   claims               hash  channel -> the claimed outbox entry, one at a time
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
-local REVISION = 12  -- grows with every change here: a program loads its library over an older one
+local REVISION = 13  -- grows with every change here: a program loads its library over an older one
 local REPLY_SECONDS = 3600
 local RESULT_SECONDS = 86400
 local LOG_ENTRIES = 10000
@@ -42,6 +42,7 @@ local SILENT_MS = 1000 -- a node reports a connection on which nothing was read 
 
 local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been reached.'
 local ERR_NO_ROOM = 'No node has room for another shard.'
+local ERR_NO_NODE = 'No node is up.'
 local ERR_NOT_A_CHANNEL = 'Not a channel name: 1 to 25 of a-z, 0-9 and _.'
 
 -- redis.call, which does not exist yet while the library is being loaded: set when a step begins.

@@ -13,6 +13,7 @@ end
 -- index that depends on one, and makes the nodes look that hold the shards or send for them.
 local function count_channels(c, changes)
     local loads, opens, idle, busy, touched = {}, {}, {}, {}, {}
+    local first = false
     for shard, change in pairs(changes) do
         local sk = c.tag .. ':shard:' .. shard
         local s = call('HMGET', sk, 'channels', 'rev', 'node', 'sender', 'user', 'closes_idle')
@@ -29,6 +30,9 @@ local function count_channels(c, changes)
             idle[#idle + 1], idle[#idle + 2] = c.stamp, shard
         elseif s[6] == '1' and count == change then
             busy[#busy + 1] = shard
+        end
+        if count == change and change > 0 then
+            first = true
         end
         if s[3] ~= '' then
             touched_add(touched, s[3], 'shards', shard)
@@ -53,7 +57,18 @@ local function count_channels(c, changes)
     if #busy > 0 then
         call('ZREM', key(c, 'idle'), unpack(busy))
     end
+    if first then
+        shards_changed(c) -- who sends for a shard is chosen when it has channels
+    end
     touch_all(c, touched)
+end
+
+-- Can the node, which must be alive, log in as `user`?
+local function node_knows(c, node, user)
+    local deadline = tonumber(call('ZSCORE', key(c, 'nodes'), node) or 0)
+    local users = call('HGET', key(c, 'node', node), 'users') or ''
+    return deadline > c.now and
+        (user == 'anonymous' or string.find(',' .. users .. ',', ',' .. user .. ',', 1, true) ~= nil)
 end
 
 -- The live node with the most free capacity that can log in as `user`.
@@ -62,11 +77,7 @@ local function choose_node(c, user)
     while not c.no_node[user] do
         local nodes = call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', from, 16)
         for _, node in ipairs(nodes) do
-            local deadline = tonumber(call('ZSCORE', key(c, 'nodes'), node) or 0)
-            local users = call('HGET', key(c, 'node', node), 'users') or ''
-            local knows = user == 'anonymous' or
-                string.find(',' .. users .. ',', ',' .. user .. ',', 1, true)
-            if deadline > c.now and knows then
+            if node_knows(c, node, user) then
                 return node
             end
         end
@@ -180,15 +191,17 @@ local function set_sender(c, shard, sender)
     end
 end
 
--- Creates a shard on `node`. The caller has checked the limits.
-local function create_shard(c, shard, user, node, closes_idle)
+-- Creates a shard on `node` (nil: on the best, or on none yet). The caller has checked the limits. `run` is
+-- 'started' (it connects at once) or 'new' (not before it is started).
+local function create_shard(c, shard, user, node, closes_idle, run)
     local clock = key(c, 'clock')
     local n = tonumber(string.match(shard, '^extended%-shard%-(%d+)$') or 0)
     if n > tonumber(call('HGET', clock, 'extended') or 0) then
         call('HSET', clock, 'extended', n) -- no number is used twice
     end
     call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0,
-        'joined', 0, 'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'since', c.now)
+        'joined', 0, 'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'run', run,
+        'since', c.now)
     call('ZADD', key(c, 'load'), 0, shard)
     call('ZADD', key(c, 'open', user), 0, shard)
     if closes_idle == 1 then

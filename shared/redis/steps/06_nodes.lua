@@ -42,8 +42,8 @@ local function unread_of(c, shard)
 end
 
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
--- "current", lease, rev, seq, stopped, default sender, failed_retry_ms, resume_delay_ms,
--- {held ids}, {{shard, epoch, rev, user, channel, [unread,]...}...},
+-- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms,
+-- {held ids}, {{shard, epoch, rev, user, started (0/1), channel, [unread,]...}...},
 -- {served ids}, {{shard, sender, channel...}...}
 -- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
 -- one told, and the node is hinted to ask for the rest.
@@ -54,20 +54,19 @@ local function picture(c, node, seen)
     local answer = {
         'current', limit(c, 'lease_ms'), rev,
         tonumber(call('HGET', key(c, 'fan', node), 'seq') or 0),
-        settings(c).stopped == '1' and 1 or 0,
         call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user) or '',
         limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), {}, {}, {}, {},
     }
     if rev == seen then
         return answer
     end
-    local held = picture_shards(c, nk .. ':shards', seen, rev, answer[9], answer[10], function(shard)
-        local fields = call('HMGET', key(c, 'shard', shard), 'epoch', 'rev', 'user')
-        return {shard, fields[1] or 0, fields[2] or 0, fields[3] or ''}
+    local held = picture_shards(c, nk .. ':shards', seen, rev, answer[8], answer[9], function(shard)
+        local fields = call('HMGET', key(c, 'shard', shard), 'epoch', 'rev', 'user', 'run')
+        return {shard, fields[1] or 0, fields[2] or 0, fields[3] or '', fields[4] == 'started' and 1 or 0}
     end, function(shard)
         return unread_of(c, shard)
     end)
-    local served = picture_shards(c, nk .. ':serves', seen, rev, answer[11], answer[12],
+    local served = picture_shards(c, nk .. ':serves', seen, rev, answer[10], answer[11],
         function(shard)
             return {shard, call('HGET', key(c, 'shard', shard), 'sender') or shard}
         end)
@@ -123,7 +122,7 @@ local function register(keys, a)
     return answer
 end
 
-local SHARD_REPORT = {'state', 'joined', 'lines_s', 'bytes_s', 'lag_ms', 'error'}
+local SHARD_REPORT = {'state', 'joined', 'lines_s', 'bytes_s', 'lag_ms', 'login_refused', 'error'}
 local CHANNEL_REPORT = {'state', 'reason', 'next_try', 'since', 'moderator', 'room'}
 
 -- Fields of a node's hash that only steps write.
@@ -157,15 +156,18 @@ end
 
 local function report_shard(c, node, shard, fields)
     local sk = key(c, 'shard', shard)
-    local now = call('HMGET', sk, 'node', 'epoch', 'state')
+    local now = call('HMGET', sk, 'node', 'epoch', 'state', 'login_refused')
     if now[1] ~= node or tonumber(now[2]) ~= tonumber(reported(fields.epoch)) then
         return
     end
     keep_fields(sk, fields, SHARD_REPORT)
+    if tostring(reported(fields.login_refused) or 0) ~= (now[4] or '0') then
+        shards_changed(c) -- shard managers ask whose token can be used
+    end
     local silent = tonumber(reported(fields.silent_ms)) or 0
     call('HSET', sk, 'silent', silent > 0 and c.now - silent or '')
     if type(fields.state) == 'string' and fields.state ~= now[3] then
-        if fields.state == 'ready' or now[3] == 'ready' then
+        if fields.state == 'ready' or now[3] == 'ready' or fields.state == 'closed' then
             shards_changed(c)
         end
         event(c, 'shard.' .. fields.state, {'shard', shard, 'node', node,
@@ -262,6 +264,7 @@ local function renew(keys, a)
         end
         if told.users then
             place_homeless(c) -- it may log in as more users now
+            shards_changed(c)
         end
     end
     local answer = picture(c, node, seen)

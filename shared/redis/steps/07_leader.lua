@@ -2,7 +2,8 @@
 
 -- lead: coordinator incarnation link run_id host pid resign(0 or 1)
 -- "standby", leader's id, remaining ms | "resigned" | "leading", token, lease, shards_rev,
--- ms to the next deadline of a node (-1: none), nodes, waiting, homeless, setup done (0/1), user,
+-- ms to the next deadline of a node (-1: none), nodes, waiting, homeless, setup done (0/1),
+-- stopped (0/1), user,
 -- {node, link, run_id of each expired}, {idle shards that may close}
 local function lead(keys, a)
     local c, failed = context(keys)
@@ -57,7 +58,8 @@ local function lead(keys, a)
         'leading', call('HGET', lk, 'token'), lease,
         tonumber(call('HGET', key(c, 'clock'), 'shards') or 0), next_deadline,
         call('ZCARD', nodes), call('SCARD', key(c, 'waiting')), call('SCARD', key(c, 'homeless')),
-        settings(c).setup == 'done' and 1 or 0, setting(c, 'user'),
+        settings(c).setup == 'done' and 1 or 0, settings(c).stopped == '1' and 1 or 0,
+        setting(c, 'user'),
         expired, idle,
     }
 end

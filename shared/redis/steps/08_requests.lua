@@ -48,8 +48,8 @@ local function request_end(c, entry, id, op, reply)
     return {'done', text}
 end
 
--- The open shards of a user that `n` channels may go to, the least loaded first: a queue for each number
--- of channels. Counts in here run ahead of Redis's until the step writes them.
+-- The open shards of a user that channels may go to, the least loaded first: a queue for each number of
+-- channels. Counts in here run ahead of Redis's until the step writes them.
 local function pool_add(pool, shard, count)
     local queue = pool.queues[count]
     if not queue then
@@ -60,15 +60,6 @@ local function pool_add(pool, shard, count)
     queue[queue.last] = shard
     pool.size = pool.size + 1
     pool.least = math.min(pool.least, count)
-end
-
-local function pool_open(c, user, n)
-    local pool = {queues = {}, size = 0, least = math.huge}
-    local found = call('ZRANGE', key(c, 'open', user), 0, n - 1, 'WITHSCORES')
-    for i = 1, #found, 2 do
-        pool_add(pool, found[i], tonumber(found[i + 1]))
-    end
-    return pool
 end
 
 -- The least-loaded shard and how many channels it has, or nil.
@@ -92,70 +83,138 @@ local function pool_take(pool)
     pool_add(pool, shard, count + 1)
 end
 
--- What an assign step is about to do: channels by shard, channels that wait, and what limits it.
-local function plan_create(c, user, n)
+-- What an assign step is about to do: channels by shard, channels that wait, and what limits it. `n`: how many
+-- channels at most.
+local function plan_create(c, n)
     local plan = {
-        user = user, by_shard = {}, waiting = {}, waited = {}, room_count = 0,
-        room_limit = limit(c, 'room_limit'), per_shard = limit(c, 'channels_per_shard'),
-        max_shards = limit(c, 'max_shard_count'),
+        n = n, user = setting(c, 'user'), users = {}, named = {}, nnamed = 0, by_shard = {}, user_of = {},
+        waiting = {}, waited = {}, room_limit = limit(c, 'room_limit'),
+        per_shard = limit(c, 'channels_per_shard'), max_shards = limit(c, 'max_shard_count'),
     }
-    if call('ZCARD', key(c, 'nodes')) == 0 or user == '' then
-        plan.no_node = 'No node is up.'
-        return plan
+    if call('ZCARD', key(c, 'nodes')) == 0 or plan.user == '' then
+        plan.no_node = ERR_NO_NODE
     end
-    if plan.room_limit ~= math.huge then
-        plan.room_count = call('SCARD', key(c, 'rooms', user))
-    end
-    plan.pool = pool_open(c, user, n)
     return plan
 end
 
+-- A user, and in how many rooms it is as far as that is limited.
+local function plan_user(c, plan, name)
+    local user = plan.users[name]
+    if not user then
+        user = {name = name, rooms = 0}
+        if plan.room_limit ~= math.huge then
+            user.rooms = call('SCARD', key(c, 'rooms', name))
+        end
+        plan.users[name] = user
+    end
+    return user
+end
+
+local function room_refused(plan, user, channel)
+    if channel ~= user.name and user.rooms >= plan.room_limit then
+        return string.format('The room limit of user %s has been reached: it is in %d of %d rooms.',
+            user.name, user.rooms, plan.room_limit)
+    end
+    return nil
+end
+
+-- The pool of a user: enough shards for all channels, and as many as may be behind those that were named.
+local function plan_pool(c, plan, user)
+    if not user.pool then
+        local pool = {queues = {}, size = 0, least = math.huge}
+        local found = call('ZRANGE', key(c, 'open', user.name), 0, plan.n + plan.nnamed - 1, 'WITHSCORES')
+        for i = 1, #found, 2 do
+            local named = plan.named[found[i]]
+            pool_add(pool, found[i], named and named.count or tonumber(found[i + 1]))
+        end
+        user.pool = pool
+    end
+    return user.pool
+end
+
 -- The least-loaded open shard of the user, or a new one, or nil and why not.
-local function plan_shard(c, plan)
-    local shard, count = pool_peek(plan.pool)
+local function plan_least_loaded(c, plan, user)
+    local pool = plan_pool(c, plan, user)
+    local shard, count = pool_peek(pool)
     if count < plan.per_shard then
+        pool_take(pool)
         return shard
     end
-    if plan.full then
-        return nil, plan.full
+    if user.full then
+        return nil, user.full
     end
     if call('ZCARD', key(c, 'load')) >= plan.max_shards then
-        plan.full = ERR_SHARDS_FULL
-        return nil, plan.full
+        user.full = ERR_SHARDS_FULL
+        return nil, user.full
     end
-    local node = choose_node(c, plan.user)
+    local node = choose_node(c, user.name)
     if not node then
-        plan.full = ERR_NO_ROOM
-        return nil, plan.full
+        user.full = ERR_NO_ROOM
+        return nil, user.full
     end
     shard = 'extended-shard-' .. (tonumber(call('HGET', key(c, 'clock'), 'extended') or 0) + 1)
-    create_shard(c, shard, plan.user, node, 1)
-    pool_add(plan.pool, shard, 0)
+    create_shard(c, shard, user.name, node, 1, settings(c).stopped == '1' and 'new' or 'started')
+    pool_add(pool, shard, 0)
+    pool_take(pool)
     return shard
 end
 
--- One channel that has no shard: the shard it gets, or nil and why none.
-local function plan_channel(c, plan, channel)
+-- A shard the shard manager named, as far as this step has come with it, or nil: there is none.
+local function plan_named(c, plan, shard)
+    local named = plan.named[shard]
+    if named == nil then
+        local fields = {}
+        if string.match(shard, '^[a-z0-9_-]+$') then
+            fields = call('HMGET', key(c, 'shard', shard), 'user', 'channels')
+        end
+        named = fields[1] and {user = fields[1], count = tonumber(fields[2])} or false
+        plan.named[shard] = named
+        plan.nnamed = plan.nnamed + 1
+    end
+    return named or nil
+end
+
+-- One channel that has no shard: the shard it gets, or nil and why none. `where` as assign takes it.
+local function plan_channel(c, plan, channel, where)
     if plan.no_node then
         return nil, plan.no_node
     end
-    local counts = channel ~= plan.user
-    if counts and plan.room_count >= plan.room_limit then
-        return nil, string.format(
-            'The room limit of user %s has been reached: it is in %d of %d rooms.',
-            plan.user, plan.room_count, plan.room_limit)
+    local kind, what = string.sub(where, 1, 1), string.sub(where, 2)
+    local shard, why, user
+    if kind == '=' then
+        local named = plan_named(c, plan, what)
+        if not named then
+            return nil, 'Shard ' .. shown(what) .. ' does not exist.'
+        end
+        user = plan_user(c, plan, named.user)
+        why = room_refused(plan, user, channel)
+        if not why and named.count >= plan.per_shard then
+            why = string.format('Shard %s is full: it has %d of %d channels.', what, named.count, plan.per_shard)
+        end
+        if why then
+            return nil, why
+        end
+        named.count = named.count + 1
+        shard = what
+    elseif kind == '' or kind == '@' then
+        user = plan_user(c, plan, kind == '' and plan.user or what)
+        why = room_refused(plan, user, channel)
+        if not why then
+            shard, why = plan_least_loaded(c, plan, user)
+        end
+        if why then
+            return nil, why
+        end
+    else
+        return nil, what
     end
-    local shard, why = plan_shard(c, plan)
-    if not shard then
-        return nil, why
-    end
-    pool_take(plan.pool)
-    if counts then
-        plan.room_count = plan.room_count + 1
+    if channel ~= user.name then
+        user.rooms = user.rooms + 1
     end
     local channels = plan.by_shard[shard] or {}
     channels[#channels + 1] = channel
     plan.by_shard[shard] = channels
+    plan.user_of[shard] = user.name
     return shard
 end
 
@@ -163,12 +222,14 @@ end
 local function plan_apply(c, plan)
     local pairs_of, rooms, changes, placed = {}, {}, {}, {}
     for shard, channels in pairs(plan.by_shard) do
+        local user = plan.user_of[shard]
         call('SADD', c.tag .. ':shard:' .. shard .. ':channels', unpack(channels))
         changes[shard] = #channels
         for _, channel in ipairs(channels) do
             pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = channel, shard
-            if channel ~= plan.user then
-                rooms[#rooms + 1] = channel
+            if channel ~= user then
+                rooms[user] = rooms[user] or {}
+                table.insert(rooms[user], channel)
             end
             local ck = c.tag .. ':channel:' .. channel
             call('HSET', ck, 'state', 'assigned', 'since', c.stamp)
@@ -190,8 +251,8 @@ local function plan_apply(c, plan)
     if #pairs_of > 0 then
         call('HSET', key(c, 'channels'), unpack(pairs_of))
     end
-    if #rooms > 0 then
-        call('SADD', key(c, 'rooms', plan.user), unpack(rooms))
+    for user, channels in pairs(rooms) do
+        call('SADD', key(c, 'rooms', user), unpack(channels))
     end
     if #placed > 0 then
         call('SREM', key(c, 'waiting'), unpack(placed))
@@ -233,9 +294,39 @@ local function never_initial(c, names)
     return fresh
 end
 
--- assign: incarnation token entry id mode channel...
--- mode "join"; "initial" (only those never seen as initial before, and a refused one stays wanted);
--- "waiting" (no channels given: up to 500 of those that wait). "done", reply | "gone" | "again", reply.
+-- The channels of an assign step, each once, in the order of their groups: names, and where each may go.
+-- Texts that are no channels go to `refused`. nil: the arguments are none.
+local function assign_groups(a, refused)
+    local names, wheres, total, at = {}, {}, 0, 6
+    while at <= #a do
+        local where, n = a[at], tonumber(a[at + 1] or '')
+        if not n or n < 0 or n ~= math.floor(n) or at + 1 + n > #a then
+            return nil
+        end
+        total = total + n
+        if total <= MAX_CHANNELS_PER_REQUEST then
+            for _, channel in ipairs(channel_names({unpack(a, at + 2, at + 1 + n)}, refused)) do
+                if not wheres[channel] then
+                    wheres[channel] = where
+                    names[#names + 1] = channel
+                end
+            end
+        end
+        at = at + 2 + n
+    end
+    return names, wheres, total
+end
+
+-- How a channel that found no shard goes on: it is kept as wanted, or it is refused.
+local function kept(plan, mode, channel, where)
+    return mode ~= 'join' or plan.no_node or plan.waited[channel] or string.sub(where, 1, 1) == '?'
+end
+
+-- assign: incarnation token entry id mode {where n channel*n}...
+-- mode "join"; "initial" (only those never seen as initial before, and a refused one stays wanted); "waiting"
+-- (only those that wait). where: "" the least-loaded open shard of the cluster's user, or a new one; "@USER" the
+-- same of that user; "=SHARD" that one; "!WHY" nowhere; "?WHY" nowhere yet, but it is wanted; "-" where it is.
+-- "done", reply | "gone" | "again", reply.
 local function assign(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -246,39 +337,51 @@ local function assign(keys, a)
         return deposed
     end
     local entry, id, mode = a[3], request_id(a[3], a[4]), a[5]
+    local assigned, refused, waiting = {}, {}, {}
+    local names, wheres, total = assign_groups(a, refused)
+    if not names then
+        return badarg('assign: incarnation token entry id mode {where n channel*n}...')
+    end
     local before = request_begin(c, entry, id, a[4])
     if before then
         return before == 'gone' and {'gone'} or {'again', before}
     end
-    local texts = {unpack(a, 6)}
-    if mode == 'waiting' then
-        texts = call('SRANDMEMBER', key(c, 'waiting'), 500)
-        table.sort(texts)
-    elseif #texts == 0 or #texts > MAX_CHANNELS_PER_REQUEST then
+    if total == 0 or total > MAX_CHANNELS_PER_REQUEST then
         return request_end(c, entry, id, 'join', {ok = false,
             error = 'A join names 1 to ' .. MAX_CHANNELS_PER_REQUEST .. ' channels.'})
     end
-    local assigned, refused, waiting = {}, {}, {}
-    local names = channel_names(texts, refused)
     if mode == 'initial' then
         names = never_initial(c, names)
     end
     if #names > 0 then
-        local plan = plan_create(c, setting(c, 'user'), #names)
+        local plan = plan_create(c, #names)
         local now = call('HMGET', key(c, 'channels'), unpack(names))
-        for i, channel in ipairs(names) do
-            local shard, why = now[i], nil
-            plan.waited[channel] = shard == ''
-            if not shard or shard == '' then
-                shard, why = plan_channel(c, plan, channel)
+        local found, why = {}, {}
+        -- Named shards first: what they take is known when the least loaded is looked for.
+        for pass = 1, 2 do
+            for i, channel in ipairs(names) do
+                local where = wheres[channel]
+                plan.waited[channel] = now[i] == ''
+                if (string.sub(where, 1, 1) == '=') == (pass == 1) then
+                    if now[i] and now[i] ~= '' then
+                        found[channel] = now[i]
+                    elseif where ~= '-' and (now[i] or mode ~= 'waiting') then
+                        found[channel], why[channel] = plan_channel(c, plan, channel, where)
+                    end
+                end
             end
-            if shard then
-                assigned[channel] = shard
-            elseif plan.no_node or plan.waited[channel] or mode ~= 'join' then
-                plan.waiting[channel] = why
-                waiting[channel] = why
-            else
-                refused[channel] = why
+        end
+        for _, channel in ipairs(names) do
+            if found[channel] then
+                assigned[channel] = found[channel]
+            elseif why[channel] and kept(plan, mode, channel, wheres[channel]) then
+                plan.waiting[channel] = why[channel]
+                waiting[channel] = why[channel]
+                if mode == 'initial' and not plan.no_node and string.sub(wheres[channel], 1, 1) ~= '?' then
+                    event(c, 'error', {'where', 'assign_shard', 'channel', channel, 'error', why[channel]})
+                end
+            elseif why[channel] then
+                refused[channel] = why[channel]
             end
         end
         plan_apply(c, plan)
@@ -290,14 +393,16 @@ local function assign(keys, a)
     return request_end(c, entry, id, 'join', reply)
 end
 
--- The channels are wanted no more. Those that were not are refused.
-local function part(c, names, refused)
+-- The channels are wanted no more. Those that were not are refused, and those that are not on `only`, if given.
+local function part(c, names, refused, only)
     local by_shard, parted = {}, {}
     local now = call('HMGET', key(c, 'channels'), unpack(names))
     for i, channel in ipairs(names) do
         local shard = now[i]
         if not shard then
             refused[channel] = 'The channel is not joined.'
+        elseif only and shard ~= only then
+            refused[channel] = 'The channel is not on shard ' .. shown(only) .. '.'
         else
             parted[#parted + 1] = channel
             call('DEL', key(c, 'channel', channel))
@@ -325,8 +430,8 @@ local function part(c, names, refused)
     return parted
 end
 
--- release: incarnation token entry id mode name... ; mode "part" (channels) or "idle" (shards that
--- close when idle, if they still are).
+-- release: incarnation token entry id mode name... ; mode "part" (channels), "remove" (a shard, and channels of
+-- it: others are refused) or "idle" (shards that close when idle, if they still are).
 local function release(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -349,13 +454,15 @@ local function release(keys, a)
         end
         return request_end(c, entry, id, 'idle', {ok = true})
     end
-    if #a < 6 or #a - 5 > MAX_CHANNELS_PER_REQUEST then
+    local shard = mode == 'remove' and (a[6] or '')
+    local first = shard and 7 or 6
+    if #a < first or #a - first >= MAX_CHANNELS_PER_REQUEST then
         return request_end(c, entry, id, 'part', {ok = false,
             error = 'A part names 1 to ' .. MAX_CHANNELS_PER_REQUEST .. ' channels.'})
     end
     local refused = {}
-    local names = channel_names({unpack(a, 6)}, refused)
-    local parted = #names > 0 and part(c, names, refused) or {}
+    local names = channel_names({unpack(a, first)}, refused)
+    local parted = #names > 0 and part(c, names, refused, shard) or {}
     local reply = {ok = next(refused) == nil, refused = refused}
     if #parted > 0 then
         reply.parted = parted

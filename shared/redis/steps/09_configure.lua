@@ -1,7 +1,30 @@
--- Configure: settings, start and stop, and shards that managers open by themselves.
+-- Configure: settings, start and stop, and shards that shard managers open.
 
--- add_shard: incarnation token shard user closes_idle(0/1)
--- "added", node | "exists" | "refused", why
+-- Why the channels cannot be a new shard's, or nil.
+local function shard_channels_refused(c, shard, user, names)
+    local per_shard, room_limit = limit(c, 'channels_per_shard'), limit(c, 'room_limit')
+    if #names > per_shard then
+        return string.format('Shard %s cannot have %d channels: channels_per_shard is %d.', shard, #names,
+            per_shard)
+    end
+    local now = call('HMGET', key(c, 'channels'), unpack(names))
+    local rooms = 0
+    for i, channel in ipairs(names) do
+        if now[i] and now[i] ~= '' then
+            return string.format('Channel %s is on shard %s already.', channel, now[i])
+        end
+        rooms = rooms + (channel ~= user and 1 or 0)
+    end
+    local taken = room_limit ~= math.huge and call('SCARD', key(c, 'rooms', user)) or 0
+    if taken + rooms > room_limit then
+        return string.format('%d channels more are above the room limit of user %s: it is in %d of %d rooms.',
+            rooms, user, taken, room_limit)
+    end
+    return nil
+end
+
+-- add_shard: incarnation token shard user channel... The shard is not started; where no node has room, none
+-- holds it yet. All or nothing: "added" | "exists" | "refused", why
 local function add_shard(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -12,23 +35,73 @@ local function add_shard(keys, a)
         return deposed
     end
     local shard, user = a[3], a[4]
-    if #a ~= 5 or not string.match(shard, '^[a-z0-9_-]+$') or #shard > 64 or
-        not channel_name(user) or (a[5] ~= '0' and a[5] ~= '1') then
-        return badarg('add_shard: incarnation token shard user closes_idle')
+    if #a < 4 or #a > 4 + MAX_CHANNELS_PER_REQUEST then
+        return badarg('add_shard: incarnation token shard user channel...')
+    end
+    if not string.match(shard, '^[a-z0-9_-]+$') or #shard > 64 then
+        return {'refused', 'Not a shard id: ' .. shown(shard) .. '; it is 1 to 64 of a-z, 0-9, _ and -.'}
     end
     if call('ZSCORE', key(c, 'load'), shard) then
         return {'exists'}
     end
+    local known = false
+    for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
+        known = known or node_knows(c, node, user)
+    end
+    if not channel_name(user) or not known then
+        return {'refused', 'No node has a token for user ' .. shown(user) .. '.'}
+    end
     if call('ZCARD', key(c, 'load')) >= limit(c, 'max_shard_count') then
         return {'refused', ERR_SHARDS_FULL}
     end
-    local node = choose_node(c, user)
-    if not node then
-        return {'refused', ERR_NO_ROOM}
+    local refused = {}
+    local names = channel_names({unpack(a, 5)}, refused)
+    local text, why = next(refused)
+    if text then
+        return {'refused', text .. ': ' .. why}
     end
-    create_shard(c, shard, user, node, tonumber(a[5]))
+    why = #names > 0 and shard_channels_refused(c, shard, user, names)
+    if why then
+        return {'refused', why}
+    end
+    create_shard(c, shard, user, nil, 0, 'new')
+    if #names > 0 then
+        local plan = plan_create(c, #names)
+        local now = call('HMGET', key(c, 'channels'), unpack(names))
+        for i, channel in ipairs(names) do
+            plan.waited[channel] = now[i] == ''
+        end
+        plan.by_shard[shard], plan.user_of[shard] = names, user
+        plan_apply(c, plan)
+    end
     hint(c)
-    return {'added', node}
+    return {'added'}
+end
+
+-- shard_start and shard_stop: its node connects it, or closes it. nil, or why not.
+local function shard_run(c, shard, start)
+    local sk = key(c, 'shard', shard)
+    local run = call('ZSCORE', key(c, 'load'), shard) and call('HGET', sk, 'run')
+    if not run then
+        return 'Shard ' .. shown(shard) .. ' does not exist.'
+    elseif start and run == 'started' then
+        return 'Shard ' .. shard .. ' cannot be started. Perhaps it has already been started?'
+    elseif start and settings(c).stopped == '1' then
+        return 'Shard ' .. shard .. ' cannot be started: the cluster is stopped.'
+    elseif not start and run ~= 'started' then
+        return 'Shard ' .. shard .. ' has not been started.'
+    end
+    call('HSET', sk, 'run', start and 'started' or 'stopped')
+    if start then
+        call('HSET', sk, 'state', 'idle') -- closed is what its node says when it is
+    end
+    call('HINCRBY', sk, 'rev', 1)
+    local node = call('HGET', sk, 'node')
+    if node ~= '' then
+        touch(c, node, 'shards', shard)
+    end
+    shards_changed(c)
+    return nil
 end
 
 local function unknown_op(op)
@@ -36,12 +109,15 @@ local function unknown_op(op)
 end
 
 -- What the leader does by itself, and no request may ask for.
-local LEADERS_OPS = {create = true, setup = true, senders = true}
+local LEADERS_OPS = {create = true, abandon = true, setup = true, senders = true, shard_start = true,
+    shard_stop = true, error = true}
 
 -- configure: incarnation token entry id op arg...
 -- op "set" name value | "unset" name | "start" | "stop" | "setup" (it is done) |
--- "create" name value ... (settings of a cluster that has none of them yet) |
+-- "create" manager name value ... (a cluster that is not set up takes this manager and those settings) |
+-- "abandon" name ... (setting it up failed: as if they had never been created, unless it has shards) |
 -- "senders" shard sender ... (a shard "@USER": for channels nobody joined) |
+-- "shard_start" shard | "shard_stop" shard | "error" name value ... (an event) |
 -- anything else: refused with that as the unknown op.
 local function configure(keys, a)
     local c, failed = context(keys)
@@ -78,13 +154,18 @@ local function configure(keys, a)
         end
     elseif op == 'create' then
         local different = {}
-        for i = 6, #a - 1, 2 do
+        for i = 7, #a - 1, 2 do
             local why = setting_refused(a[i], a[i + 1])
             if why then
                 return request_end(c, entry, id, op, {ok = false, error = why})
             end
         end
-        for i = 6, #a - 1, 2 do
+        if settings(c).setup ~= 'done' then
+            call('HSET', config, 'manager', a[6])
+        elseif settings(c).manager ~= a[6] then
+            reply.manager = settings(c).manager or ''
+        end
+        for i = 7, #a - 1, 2 do
             local now = call('HGET', config, a[i])
             if not now and settings(c).setup ~= 'done' then
                 call('HSET', config, a[i], a[i + 1])
@@ -93,12 +174,21 @@ local function configure(keys, a)
             end
         end
         reply.different = different
+    elseif op == 'abandon' then
+        if settings(c).setup ~= 'done' and call('ZCARD', key(c, 'load')) == 0 then
+            call('HDEL', config, 'manager', unpack(a, 6))
+        end
     elseif op == 'start' or op == 'stop' then
+        -- The shard manager starts or stops the shards; no shard starts while the cluster is stopped.
         call('HSET', config, 'stopped', op == 'stop' and '1' or '0')
         event(c, 'cluster.' .. op, {})
-        for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
-            c.dirty[node] = true
+    elseif op == 'shard_start' or op == 'shard_stop' then
+        local why = shard_run(c, a[6] or '', op == 'shard_start')
+        if why then
+            reply = {ok = false, error = why}
         end
+    elseif op == 'error' then
+        event(c, 'error', {unpack(a, 6)})
     elseif op == 'setup' then
         call('HSET', config, 'setup', 'done')
         event(c, 'cluster.setup', {})

@@ -41,8 +41,8 @@ local function send_accept(keys, a)
     return {'accepted', call('XADD', key(c, 'outbox'), '*', unpack(fields))}
 end
 
--- What is wrong with an entry that can never be said, or nil: reason, text.
-local function send_refused(c, send)
+-- What is wrong with an entry that can never be said as `user`, or nil: reason, text.
+local function send_refused(send, user)
     if send.id_refused then
         return 'bad_request', 'id: has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not.'
     end
@@ -66,12 +66,11 @@ local function send_refused(c, send)
         return 'bad_request', 'ttl_ms: takes a number of milliseconds up to ' ..
             SETTINGS.send_ttl_ms.max .. '.'
     end
-    local user = setting(c, 'user')
     if send.user and user ~= '' and send.user ~= user then
-        return 'unknown_user', 'The cluster sends as ' .. user .. '.'
+        return 'unknown_user', 'What goes to this channel is sent as ' .. user .. '.'
     end
     if user == 'anonymous' then
-        return 'anonymous', 'The cluster reads anonymously; sending needs a user with a token.'
+        return 'anonymous', 'The channel is read anonymously; sending needs a user with a token.'
     end
     return nil
 end
@@ -128,7 +127,9 @@ local function send_claim(keys, a)
         publish_result(c, result.channel or '', result)
         return {'done', known}
     end
-    local reason, text = send_refused(c, send)
+    local sender = sender_of(c, channel)
+    local fields = sender and call('HMGET', key(c, 'shard', sender), 'node', 'user') or {}
+    local reason, text = send_refused(send, fields[2] or setting(c, 'user'))
     if reason then
         finish_send(c, entry, send, 'rejected', reason, text)
         return {'done', 'rejected'}
@@ -141,8 +142,6 @@ local function send_claim(keys, a)
     if claimed then
         return {'busy'}
     end
-    local sender = sender_of(c, channel)
-    local fields = sender and call('HMGET', key(c, 'shard', sender), 'node', 'user') or {}
     if not sender or fields[1] ~= node or node == '' then
         return {'elsewhere'}
     end
