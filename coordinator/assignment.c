@@ -69,19 +69,15 @@ static void decided(struct assignment *a)
     if (--a->undecided > 0) {
         return;
     }
-    bool sent = !a->out && leader_may_act(manager_leader(a->r.manager)) && send_step(a) == 0;
-    void (*on_sent)(void *ctx) = a->r.on_sent;
-    void *ctx = a->r.ctx;
-    if (!sent) {
-        struct err err;
-        err_set(&err, ERR_CANCELED, "it was not sent");
-        if (on_sent) {
-            on_sent(ctx);
+    if (!a->out && leader_may_act(manager_leader(a->r.manager)) && send_step(a) == 0) {
+        if (a->r.on_sent) {
+            a->r.on_sent(a->r.ctx);
         }
-        answer(a, (struct slice){0}, (struct slice){0}, &err);
-    } else if (on_sent) {
-        on_sent(ctx);
+        return;
     }
+    struct err err;
+    err_set(&err, ERR_CANCELED, "it was not sent");
+    answer(a, (struct slice){0}, (struct slice){0}, &err);
 }
 
 static void on_place(void *ctx, const struct manager_answer *given)

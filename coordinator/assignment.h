@@ -17,9 +17,9 @@ struct assignment_request {
     size_t n;
     /* NULL: ask the manager. Else none can take them yet, for this reason, and they are kept as wanted. */
     const char *not_yet;
-    void (*on_sent)(void *ctx); /* the step is under way, or there will be none; may be NULL */
-    registry_word_cb
-        cb; /* exactly once, after on_sent: the step's answer; ERR_CANCELED: there was none */
+    void (*on_sent)(void *ctx); /* the step is under way; may be NULL */
+    /* Exactly once: the step's answer, after on_sent; or ERR_CANCELED without it, none was sent. */
+    registry_word_cb cb;
     void *ctx;
 };
 

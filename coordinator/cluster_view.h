@@ -18,8 +18,6 @@
 
 struct cluster_view;
 
-enum shard_run { SHARD_NEW, SHARD_STARTED, SHARD_STOPPED };
-
 /* A shard as shard managers see it. Owned by the view; gone when a round does not find it any more. */
 struct shard {
     UT_hash_handle hh;

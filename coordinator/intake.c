@@ -90,6 +90,7 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
         leader_step_failed(i->options.leader, "request", err);
         read_anew(i, err->code == ERR_REPLY ? READ_AGAIN_MS : 0);
         if (err->code == ERR_CANCELED) {
+            i->deciding = false;
             forget_pending(i); /* it comes again, before them */
         }
     } else {

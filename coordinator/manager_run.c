@@ -65,7 +65,11 @@ void manager_run_on_facts(struct manager_run *r, const struct registry_lead *fac
 {
     enum manager_op wanted = facts->stopped ? MANAGER_STOP : MANAGER_START;
 
-    if (!facts->setup_done || !cluster_view_is_whole(manager_view(r->manager)) ||
+    if (!facts->setup_done) {
+        r->asked = MANAGER_OPS; /* a cluster that lost its state begins anew */
+        return;
+    }
+    if (!cluster_view_is_whole(manager_view(r->manager)) ||
         (r->asked == wanted && (!r->failed || mono_ms() < r->retry_ms))) {
         return;
     }

@@ -279,8 +279,10 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
                 manager_name(s->options.manager), answer->text);
         abandon(s); /* busy until it is over */
     } else {
-        s->busy = false; /* given up, and told: tried again a while later */
-        s->not_before_ms = mono_ms() + RETRY_MS;
+        s->busy = false;
+        if (answer->kind == MANAGER_LATE) { /* told; tried again a while later */
+            s->not_before_ms = mono_ms() + RETRY_MS;
+        }
     }
 }
 

@@ -183,10 +183,10 @@ static void core_begin(struct held *held)
     held->core = shard_create(held->id, held->user, &timings, &port, held);
     shard_set_fenced(held->core, h->fenced, now);
     shard_set_channels(held->core, held->wants, held->nwants, now);
-    if (held->started) {
+    if (held->run == SHARD_STARTED) {
         shard_start(held->core, now);
-    } else {
-        shard_close(held->core, "not started", now);
+    } else if (held->run == SHARD_STOPPED) {
+        shard_close(held->core, "stopped", now);
     }
     holder_arm(held);
 }
@@ -271,21 +271,19 @@ static void held_want(struct held *held, const struct registry_shard *shard)
     }
 }
 
-static void held_start_or_stop(struct held *held, bool started)
+static void held_run(struct held *held, enum shard_run run)
 {
-    if (!started) {
-        holder_mark_shard(held); /* whoever stopped it waits for the word that it is closed */
-    }
-    if (held->started == started) {
-        return;
-    }
-    held->started = started;
-    if (started) {
+    enum shard_run before = held->run;
+
+    held->run = run;
+    if (run == SHARD_STARTED && before != run) {
         core_renew(held);
-    } else {
+    } else if (run == SHARD_STOPPED && before != run) {
         shard_stop(held->core, mono_ms());
     }
-    holder_mark_shard(held);
+    if (run == SHARD_STOPPED || before != run) {
+        holder_mark_shard(held); /* whoever stopped it waits for the word that it is closed */
+    }
 }
 
 void holder_hold(struct holder *h, const struct registry_shard *shard)
@@ -300,7 +298,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
         held_want(held, shard);
         shard_set_channels(held->core, held->wants, held->nwants, mono_ms());
         holder_compare(held, shard);
-        held_start_or_stop(held, shard->started);
+        held_run(held, shard->run);
         holder_arm(held);
         return;
     }
@@ -309,7 +307,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
     held->id = xstrndup(shard->id.ptr, shard->id.len);
     held->user = xstrndup(shard->user.ptr, shard->user.len);
     held->epoch = shard->epoch;
-    held->started = shard->started;
+    held->run = shard->run;
     held->serial = ++h->serials;
     held->armed_ms = UINT64_MAX;
     uv_timer_init(h->options.loop, &held->timer);

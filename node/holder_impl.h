@@ -35,7 +35,7 @@ struct held {
     char *id;
     char *user;
     uint64_t epoch;
-    bool started;       /* it is to be connected */
+    enum shard_run run; /* what is asked of it */
     bool login_refused; /* Twitch does not take the token, as far as is known */
     uint64_t mark;      /* of the last holder_keep that named it */
     uint64_t serial;    /* tells this held from an earlier one of the same id */

@@ -15,10 +15,12 @@ static int count_open(struct ctl *c, size_t *open)
     *open = 0;
     cJSON_ArrayForEach(shard, shards)
     {
-        const char *state = view_text(shard, "state");
-        /* A shard without a node has no connection, whatever was last said about it. */
-        *open += view_text(shard, "node")[0] && strcmp(state, "closed") != 0 &&
-                 strcmp(state, "idle") != 0;
+        /* The shard manager asks each to stop, its node says when it is closed. A shard without a node has no
+         * connection, whatever was last said about it. */
+        bool asked = strcmp(view_text(shard, "run"), "started") != 0;
+        bool closed =
+            !view_text(shard, "node")[0] || strcmp(view_text(shard, "state"), "closed") == 0;
+        *open += !asked || (!closed && strcmp(view_text(shard, "run"), "stopped") == 0);
     }
     cJSON_Delete(shards);
     return code;

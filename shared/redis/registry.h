@@ -79,13 +79,16 @@ struct registry_node {
     uint64_t takeover; /* the holder's link, which is known to be gone or killed; 0: none */
 };
 
+/* What is asked of a shard: nothing yet, to be connected, or to be closed and to say so. */
+enum shard_run { SHARD_NEW, SHARD_STARTED, SHARD_STOPPED };
+
 /* A shard as the registry has it, with its channels. */
 struct registry_shard {
     struct slice id;
     uint64_t epoch;
     uint64_t rev;
     struct slice user;
-    bool started;        /* held only: it is to be connected */
+    enum shard_run run;  /* held only */
     struct slice sender; /* `served` only: the shard, on this node, that sends for it */
     size_t nchannels;
     const struct slice *channels;

@@ -257,7 +257,7 @@ static void reader_channels(struct reader *r, struct reply_memory *memory,
     out->unread_ms = unread;
 }
 
-/* {{shard, epoch, rev, user, started, channel, [unread,]...}...} or, for `served`, {{shard, sender, channel...}...} */
+/* {{shard, epoch, rev, user, run, channel, [unread,]...}...} or, for `served`, {{shard, sender, channel...}...} */
 static const struct registry_shard *reader_shards(struct reader *r, bool served,
                                                   struct reply_memory *memory, size_t *n)
 {
@@ -273,7 +273,8 @@ static const struct registry_shard *reader_shards(struct reader *r, bool served,
             out[i].epoch = reader_u64(&entry);
             out[i].rev = reader_u64(&entry);
             out[i].user = reader_slice(&entry);
-            out[i].started = reader_i64(&entry) != 0;
+            uint64_t run = reader_u64(&entry);
+            out[i].run = run == 1 ? SHARD_STARTED : run == 2 ? SHARD_STOPPED : SHARD_NEW;
         }
         reader_channels(&entry, memory, &out[i]);
         list.bad = list.bad || entry.bad || out[i].id.len == 0;

@@ -15,7 +15,7 @@ class FakeNode:
         self.capacity = capacity
         self.users = users
         self.incarnation = uuid.uuid4().hex
-        self.held = {}  # shard -> epoch, is it to be connected
+        self.held = {}  # shard -> epoch, what is asked of it
         self.error = None
         self._seen = -1
         self._redis = cluster.redis
@@ -39,8 +39,8 @@ class FakeNode:
 
     def _renew(self):
         shards = {
-            s: {"epoch": int(e), "state": "ready" if started else "closed"}
-            for s, (e, started) in self.held.items()
+            s: {"epoch": int(epoch), "state": ("idle", "ready", "closed")[run]}
+            for s, (epoch, run) in self.held.items()
         }
         report = json.dumps({"shards": shards}) if shards else ""
         picture = self._call("renew", self._seen, report)

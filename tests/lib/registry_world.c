@@ -297,7 +297,7 @@ static void on_picture(struct world *w, const struct registry_picture *picture)
 {
     w->picture = *picture;
     if (picture->nheld_changed > 0) {
-        w->started = picture->held_changed[picture->nheld_changed - 1].started;
+        w->run = picture->held_changed[picture->nheld_changed - 1].run;
     }
     tell_unread(w, picture);
     view_update(w->asking, picture);

@@ -38,7 +38,7 @@ struct world {
     char expired[64]; /* the first of the expired nodes */
     char idle[64];    /* the first of the idle shards */
     struct registry_picture picture;
-    bool started; /* the last of the shards that changed in it */
+    enum shard_run run; /* the last of the shards that changed in it */
     /* Of the shards that changed: "a:0 b:-1 c:5", for how many seconds (rounded) a channel is unread. */
     char unread[256];
     bool held_by_other;

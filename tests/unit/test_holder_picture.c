@@ -80,7 +80,8 @@ static int finish(void **state)
 }
 
 /* The picture has this shard with these channels (between spaces), all of them not read for `unread_ms`. */
-static void hold(const char *id, uint64_t epoch, const char *names, int64_t unread_ms)
+static void hold_to(const char *id, uint64_t epoch, const char *names, int64_t unread_ms,
+                    enum shard_run run)
 {
     static struct slice channels[1000];
     static int64_t unread[1000];
@@ -94,11 +95,17 @@ static void hold(const char *id, uint64_t epoch, const char *names, int64_t unre
     struct registry_shard shard = {.id = slice_of(id),
                                    .epoch = epoch,
                                    .user = SLICE("anonymous"),
+                                   .run = run,
                                    .nchannels = n,
                                    .channels = channels,
                                    .unread_ms = unread};
     holder_hold(h, &shard);
     free(copy);
+}
+
+static void hold(const char *id, uint64_t epoch, const char *names, int64_t unread_ms)
+{
+    hold_to(id, epoch, names, unread_ms, SHARD_STARTED);
 }
 
 static void keep(const char *id)
@@ -178,6 +185,25 @@ static void what_changed_is_told_once(void **state)
     holder_report_all(h);
     assert_true(take());
     assert_int_equal(times("\"shard\":\"a\",\"state\":\"queued\""), 2);
+}
+
+static void a_shard_connects_when_it_is_started_and_says_when_it_is_closed(void **state)
+{
+    (void)state;
+    hold_to("a", 1, "foo", -1, SHARD_NEW);
+    assert_true(take() && tells("\"state\":\"idle\""));
+    hold_to("a", 1, "foo", -1, SHARD_STARTED); /* it waits for a slot to log in */
+    assert_true(take() && !tells("\"state\":\"closed\""));
+    hold_to("a", 1, "foo", -1, SHARD_STOPPED);
+    assert_true(take() && tells("\"state\":\"closed\""));
+    assert_false(take());
+    /* It is closed already, and whoever asked this time waits for the word all the same. */
+    hold_to("a", 1, "foo", -1, SHARD_STOPPED);
+    assert_true(take() && tells("\"state\":\"closed\""));
+    hold_to("a", 1, "foo", -1, SHARD_STARTED);
+    assert_true(take() && !tells("\"state\":\"closed\""));
+    hold_to("b", 1, "", -1, SHARD_STOPPED);
+    assert_true(take() && tells("\"b\":{\"epoch\":1,\"state\":\"closed\""));
 }
 
 static void channels_follow_the_picture(void **state)
@@ -331,6 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_a_picture_does_not_name_is_let_go),
         T(what_changed_is_told_once),
+        T(a_shard_connects_when_it_is_started_and_says_when_it_is_closed),
         T(channels_follow_the_picture),
         T(what_the_registry_takes_for_read_and_is_not_is_told_again),
         T(since_when_a_channel_is_not_read_comes_from_the_picture),

@@ -496,15 +496,15 @@ static void a_start_and_a_stop_reach_the_node(void **state)
     (void)state;
     world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_renew(&w, &n1, "");
-    assert_false(w.started);
+    assert_int_equal(w.run, SHARD_NEW);
     world_configure(&w, &me, "", "", "shard_start", "main-shard");
     world_renew(&w, &n1, "");
-    assert_true(w.started);
+    assert_int_equal(w.run, SHARD_STARTED);
     world_configure(&w, &me, "", "", "shard_start", "main-shard");
     assert_non_null(strstr(w.rest, "Perhaps it has already been started?"));
     world_configure(&w, &me, "", "", "shard_stop", "main-shard");
     world_renew(&w, &n1, "");
-    assert_false(w.started);
+    assert_int_equal(w.run, SHARD_STOPPED);
     world_configure(&w, &me, "", "", "shard_stop", "main-shard");
     assert_non_null(strstr(w.rest, "has not been started."));
     world_configure(&w, &me, "", "", "shard_start", "nosuch");

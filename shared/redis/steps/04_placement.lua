@@ -71,6 +71,20 @@ local function node_knows(c, node, user)
         (user == 'anonymous' or string.find(',' .. users .. ',', ',' .. user .. ',', 1, true) ~= nil)
 end
 
+-- Can any node log in as `user`?
+local function user_known(c, user)
+    for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
+        if node_knows(c, node, user) then
+            return true
+        end
+    end
+    return false
+end
+
+local function no_token(user)
+    return 'No node has a token for user ' .. shown(user) .. '.'
+end
+
 -- The live node with the most free capacity that can log in as `user`.
 local function choose_node(c, user)
     local from = 0

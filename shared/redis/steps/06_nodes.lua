@@ -41,9 +41,12 @@ local function unread_of(c, shard)
     end
 end
 
+-- What is asked of a shard, as a node is told it.
+local RUN = {new = 0, started = 1, stopped = 2}
+
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
 -- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms,
--- {held ids}, {{shard, epoch, rev, user, started (0/1), channel, [unread,]...}...},
+-- {held ids}, {{shard, epoch, rev, user, run, channel, [unread,]...}...},
 -- {served ids}, {{shard, sender, channel...}...}
 -- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
 -- one told, and the node is hinted to ask for the rest.
@@ -62,7 +65,7 @@ local function picture(c, node, seen)
     end
     local held = picture_shards(c, nk .. ':shards', seen, rev, answer[8], answer[9], function(shard)
         local fields = call('HMGET', key(c, 'shard', shard), 'epoch', 'rev', 'user', 'run')
-        return {shard, fields[1] or 0, fields[2] or 0, fields[3] or '', fields[4] == 'started' and 1 or 0}
+        return {shard, fields[1] or 0, fields[2] or 0, fields[3] or '', RUN[fields[4]] or 0}
     end, function(shard)
         return unread_of(c, shard)
     end)

@@ -149,7 +149,7 @@ local function plan_least_loaded(c, plan, user)
     end
     local node = choose_node(c, user.name)
     if not node then
-        user.full = ERR_NO_ROOM
+        user.full = user_known(c, user.name) and ERR_NO_ROOM or no_token(user.name)
         return nil, user.full
     end
     shard = 'extended-shard-' .. (tonumber(call('HGET', key(c, 'clock'), 'extended') or 0) + 1)

@@ -44,12 +44,8 @@ local function add_shard(keys, a)
     if call('ZSCORE', key(c, 'load'), shard) then
         return {'exists'}
     end
-    local known = false
-    for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
-        known = known or node_knows(c, node, user)
-    end
-    if not channel_name(user) or not known then
-        return {'refused', 'No node has a token for user ' .. shown(user) .. '.'}
+    if not channel_name(user) or not user_known(c, user) then
+        return {'refused', no_token(user)}
     end
     if call('ZCARD', key(c, 'load')) >= limit(c, 'max_shard_count') then
         return {'refused', ERR_SHARDS_FULL}
