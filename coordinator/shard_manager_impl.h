@@ -1,5 +1,5 @@
-/* Shard manager, what the files of its base share: shard_manager.c has the calls of the table and the attributes,
- * shard_manager_shards.c what changes shards. */
+/* Shard manager, what the files of its base share: shard_manager.c has the attributes and the life,
+ * shard_manager_call.c the calls of the table, shard_manager_shards.c what changes shards. */
 #ifndef SHOAL_COORDINATOR_SHARD_MANAGER_IMPL_H
 #define SHOAL_COORDINATOR_SHARD_MANAGER_IMPL_H
 
@@ -72,6 +72,11 @@ struct shard_manager {
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
+
+#define MANAGER_OUT_TEXT "This coordinator does not lead any more."
+
+/* In shard_manager_call.c: every call under way is answered with MANAGER_OUT. */
+void calls_out(struct shard_manager *m);
 
 struct errand *errand_create(struct shard_manager *m);
 /* Calls back in the next turn of the loop, with `error` unless that is NULL. It must be in no list. */
