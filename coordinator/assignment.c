@@ -37,15 +37,23 @@ static void answer(struct assignment *a, struct slice word, struct slice rest,
     assignment_free(a);
 }
 
+/* Does the reply tell where channels are now? Not so that of a request that was refused as a whole, or is gone. */
+static bool names_channels(struct slice reply)
+{
+    static const char assigned[] = "\"assigned\":";
+    return reply.len > 0 && memmem(reply.ptr, reply.len, assigned, sizeof(assigned) - 1);
+}
+
 static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
     struct assignment *a = ctx;
     struct cluster_view *view = manager_view(a->r.manager);
 
-    if (err) {
-        cluster_view_doubt(view); /* what was put there ahead may be wrong */
-    } else {
+    if (!err) {
         cluster_view_on_reply(view, rest);
+    }
+    if (err || !names_channels(rest)) {
+        cluster_view_doubt(view); /* what was put there ahead is wrong */
     }
     answer(a, word, rest, err);
 }

@@ -173,7 +173,7 @@ void cluster_view_begin(struct cluster_view *v)
     v->whole = false;
     v->wanted = true;
     v->not_before_ms = 0;
-    v->failed = true; /* what a round under way has read is from before */
+    v->stale = true;
 }
 
 void cluster_view_doubt(struct cluster_view *v)
@@ -195,7 +195,7 @@ void cluster_view_on_facts(struct cluster_view *v, const struct registry_lead *f
 uint64_t cluster_view_refresh(struct cluster_view *v)
 {
     v->wanted = true;
-    v->failed = true; /* a round under way may have read what was before */
+    v->stale = true;
     v->not_before_ms = 0;
     leader_ask_now(v->options.leader);
     return v->rounds + 1;

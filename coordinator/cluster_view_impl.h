@@ -30,7 +30,8 @@ struct cluster_view {
     bool whole;
     bool wanted; /* a round, whatever the facts say */
     bool busy;   /* in a round */
-    bool failed; /* that is good for nothing */
+    bool failed; /* that is good for nothing: an answer was none */
+    bool stale;  /* the same: it may have read what was before */
     enum phase phase;
     size_t pending;     /* questions under way */
     uint64_t seen_rev;  /* shards_rev that was read */
@@ -40,8 +41,8 @@ struct cluster_view {
     /* This round: */
     char **ids;
     size_t nids;
-    size_t *stale; /* indices of ids whose channels are to be read */
-    size_t nstale;
+    size_t *changed; /* indices of ids whose channels are to be read */
+    size_t nchanged;
     size_t asked; /* in this phase: shards, and ... */
     size_t answered;
     size_t nodes_answered;

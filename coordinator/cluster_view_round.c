@@ -51,21 +51,25 @@ static void forget_round(struct cluster_view *v)
         free(v->ids[i]);
     }
     free(v->ids);
-    free(v->stale);
+    free(v->changed);
     v->ids = NULL;
-    v->stale = NULL;
-    v->nids = v->nstale = v->asked = v->answered = 0;
+    v->changed = NULL;
+    v->nids = v->nchanged = v->asked = v->answered = 0;
 }
 
 static void end_round(struct cluster_view *v)
 {
     uint64_t now = mono_ms();
-    bool good = !v->failed && leader_may_act(v->options.leader);
+    bool good = !v->failed && !v->stale && leader_may_act(v->options.leader);
 
     v->busy = false;
     forget_round(v);
     if (!good) {
         v->wanted = true;
+        if (v->stale) {
+            leader_ask_now(
+                v->options.leader); /* the next facts begin the round that was asked for */
+        }
         return;
     }
     v->not_before_ms = now + (now - v->begun_ms) * REST_FACTOR;
@@ -111,7 +115,7 @@ static void ask(struct cluster_view *v, link_reply_cb cb, const char *command, c
 static void on_channels(void *ctx, const struct redisReply *reply, const struct err *err)
 {
     struct cluster_view *v = ctx;
-    struct shard *s = cluster_view_shard(v, v->ids[v->stale[v->answered++]]);
+    struct shard *s = cluster_view_shard(v, v->ids[v->changed[v->answered++]]);
 
     if (is_array(v, reply, err) && s) {
         view_shard_empty(v, s);
@@ -166,7 +170,7 @@ static void on_fields(void *ctx, const struct redisReply *reply, const struct er
     if (is_array(v, reply, err) && reply->elements == FIELD_COUNT &&
         reply->element[0]->type == REDIS_REPLY_STRING &&
         take_fields(view_shard_found(v, v->ids[i]), reply->element)) {
-        v->stale[v->nstale++] = i;
+        v->changed[v->nchanged++] = i;
     }
     go_on(v);
 }
@@ -186,7 +190,7 @@ static void forget_the_gone(struct cluster_view *v)
 
 static void ask_shards(struct cluster_view *v)
 {
-    size_t total = v->phase == PHASE_FIELDS ? v->nids : v->nstale;
+    size_t total = v->phase == PHASE_FIELDS ? v->nids : v->nchanged;
     char rest[128];
 
     for (size_t n = 0; n < CHUNK && v->asked < total && !v->failed; n++, v->asked++) {
@@ -194,7 +198,7 @@ static void ask_shards(struct cluster_view *v)
             snprintf(rest, sizeof(rest), "shard:%.64s", v->ids[v->asked]);
             ask(v, on_fields, "HMGET", rest, FIELDS);
         } else {
-            snprintf(rest, sizeof(rest), "shard:%.64s:channels", v->ids[v->stale[v->asked]]);
+            snprintf(rest, sizeof(rest), "shard:%.64s:channels", v->ids[v->changed[v->asked]]);
             ask(v, on_channels, "SMEMBERS", rest, "");
         }
     }
@@ -213,8 +217,10 @@ static void next_phase(struct cluster_view *v)
 static void go_on(struct cluster_view *v)
 {
     while (v->busy && v->pending == 0) {
-        size_t total = v->phase == PHASE_NAMES ? 0 : v->phase == PHASE_FIELDS ? v->nids : v->nstale;
-        if (v->failed || !leader_may_act(v->options.leader) ||
+        size_t total = v->phase == PHASE_NAMES    ? 0
+                       : v->phase == PHASE_FIELDS ? v->nids
+                                                  : v->nchanged;
+        if (v->failed || v->stale || !leader_may_act(v->options.leader) ||
             (v->phase == PHASE_CHANNELS && v->asked == total)) {
             end_round(v);
         } else if (v->asked == total) {
@@ -262,7 +268,7 @@ static void on_ids(void *ctx, const struct redisReply *reply, const struct err *
     if (is_array(v, reply, err)) {
         v->nids = reply->elements;
         v->ids = xcalloc(v->nids + 1, sizeof(*v->ids));
-        v->stale = xcalloc(v->nids + 1, sizeof(*v->stale));
+        v->changed = xcalloc(v->nids + 1, sizeof(*v->changed));
         for (size_t i = 0; i < v->nids; i++) {
             v->ids[i] = text_of(reply->element[i]);
         }
@@ -315,6 +321,7 @@ void view_round_begin(struct cluster_view *v, uint64_t rev)
 {
     v->busy = true;
     v->failed = false;
+    v->stale = false;
     v->wanted = false;
     v->phase = PHASE_NAMES;
     v->round_rev = rev;

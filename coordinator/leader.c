@@ -292,13 +292,12 @@ static void handle_closed(struct leader *l)
     if (--l->open > 0) {
         return;
     }
-    void (*on_closed)(void *ctx) = l->on_closed;
-    void *ctx = l->closed_ctx;
+    /* The other rooms end in it, and may still ask whether it leads. */
+    if (l->on_closed) {
+        l->on_closed(l->closed_ctx);
+    }
     registry_destroy(l->registry);
     free(l);
-    if (on_closed) {
-        on_closed(ctx);
-    }
 }
 
 static void on_timer_closed(uv_handle_t *handle)

@@ -30,8 +30,9 @@ struct leader_options {
 
 /* Start connecting. */
 struct leader *leader_create(const struct leader_options *options);
-/* Resign if it leads (waiting a second for the answer at most), close, then on_closed from the loop. A second
- * call, with the same arguments, does not wait. No callback of the options after the first. */
+/* Resign if it leads (waiting a second for the answer at most), close, then on_closed from the loop; it is valid
+ * until that returns. A second call, with the same arguments, does not wait. No callback of the options after the
+ * first. */
 void leader_stop(struct leader *l, void (*on_closed)(void *ctx), void *ctx);
 
 /* The registry that steps go through; valid until on_closed. */

@@ -62,8 +62,8 @@ const struct shard_manager_ops *manager_load(const char *name, struct err *err)
     free(path);
     if (!object) {
         const char *why = dlerror();
-        err_set(err, ERR_USAGE, "cannot load %.100s: %.300s", name,
-                why ? why : "no reason is given");
+        err_set(err, ERR_USAGE, "cannot load a shard manager: %.400s",
+                why ? why : "no reason is given"); /* it names the file */
         return NULL;
     }
     const struct shard_manager_ops *ops = dlsym(object, SYMBOL);

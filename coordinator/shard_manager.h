@@ -162,8 +162,8 @@ void shard_start(struct shard *s, bool wait, shard_cb cb, void *ctx);
 /* Disconnect it; calls back when the connection is closed. Its channels stay on it. Stopping one that was not
  * started is an error. */
 void shard_stop(struct shard *s, shard_cb cb, void *ctx);
-/* Channels that nobody else has come to it, and are wanted from now on, or leave it and are not. The error names
- * those that were refused; the others are done. */
+/* Channels that no other shard has come to it, and are wanted from now on, or leave it and are not. The error names
+ * those that were refused, and those that wait since no node is up; the others are done. */
 void shard_add_channels(struct shard *s, const char *const *channel_names, size_t n, shard_cb cb,
                         void *ctx);
 void shard_remove_channels(struct shard *s, const char *const *channel_names, size_t n, shard_cb cb,

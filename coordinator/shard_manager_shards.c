@@ -163,10 +163,12 @@ static void on_run(void *ctx, struct slice word, struct slice reply, const struc
     if (stepped(e, "shard", err)) {
         cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
         struct shard *s = cluster_view_shard(e->manager->options.view, step->id);
-        if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok"))) {
+        bool done = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok"));
+        bool is_so = !e->shard && s && s->run == step->to; /* to all it is no error */
+        if (!done && !is_so) {
             const char *why = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
             note_error(e, why ? why : "refused");
-        } else if (s) {
+        } else if (done && s) {
             s->run = step->to;
             s->ready = s->ready && step->to == SHARD_STARTED;
             s->connected = true; /* until its node says that it is closed */
@@ -287,25 +289,61 @@ void errands_look(struct shard_manager *m)
 
 /* Channels --------------------------------------------------------------------------------------------- */
 
-/* "x: why; y: why" of those in a reply's map, or of as many as fit. */
-static void note_refused(struct errand *e, const cJSON *map)
-{
+/* "x: why y: why" of channels that were refused; how many more there are where they do not fit. */
+struct refusals {
     char text[1000];
-    size_t len = 0;
+    size_t len;
+    size_t left_out;
+};
+
+static void refusals_add(struct refusals *r, const char *channel, const char *why)
+{
+    size_t room = sizeof(r->text) - r->len;
+    int more = snprintf(r->text + r->len, room, "%s%s: %s", r->len ? " " : "", channel, why);
+
+    if (more < 0 || (size_t)more >= room) {
+        r->text[r->len] = '\0';
+        r->left_out++;
+    } else {
+        r->len += (size_t)more;
+    }
+}
+
+/* Those in a reply's map of channel -> why. */
+static void refusals_add_map(struct refusals *r, const cJSON *map)
+{
     const cJSON *each;
 
     cJSON_ArrayForEach(each, map)
     {
-        int more = snprintf(text + len, sizeof(text) - len, "%s%s: %s", len ? " " : "",
-                            each->string, cJSON_IsString(each) ? each->valuestring : "refused");
-        if (more < 0 || (size_t)more >= sizeof(text) - len) {
-            text[len] = '\0';
-            break;
-        }
-        len += (size_t)more;
+        refusals_add(r, each->string, cJSON_IsString(each) ? each->valuestring : "refused");
     }
-    if (len > 0) {
+}
+
+/* A channel that is on another shard stays there: to whoever wants it on this one that is a refusal. */
+static void refusals_add_elsewhere(struct refusals *r, const cJSON *assigned, const char *shard)
+{
+    const cJSON *each;
+
+    cJSON_ArrayForEach(each, assigned)
+    {
+        const char *on = cJSON_GetStringValue(each);
+        if (on && strcmp(on, shard) != 0) {
+            char why[128];
+            snprintf(why, sizeof(why), "It is on shard %.64s already.", on);
+            refusals_add(r, each->string, why);
+        }
+    }
+}
+
+static void note_refusals(struct errand *e, const struct refusals *r)
+{
+    if (r->left_out > 0) {
+        char *text = xasprintf("%s And %zu more.", r->text, r->left_out);
         note_error(e, text);
+        free(text);
+    } else if (r->len > 0) {
+        note_error(e, r->text);
     }
 }
 
@@ -317,12 +355,16 @@ static void on_channels(void *ctx, struct slice word, struct slice reply, const 
     if (stepped(e, "channels", err)) {
         cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
         const cJSON *error = cJSON_GetObjectItemCaseSensitive(json, "error");
+        struct refusals refused = {0};
         cluster_view_on_reply(e->manager->options.view, reply);
         if (cJSON_IsString(error)) {
             note_error(e, error->valuestring);
         }
-        note_refused(e, cJSON_GetObjectItemCaseSensitive(json, "refused"));
-        note_refused(e, cJSON_GetObjectItemCaseSensitive(json, "waiting"));
+        refusals_add_map(&refused, cJSON_GetObjectItemCaseSensitive(json, "refused"));
+        refusals_add_map(&refused, cJSON_GetObjectItemCaseSensitive(json, "waiting"));
+        refusals_add_elsewhere(&refused, cJSON_GetObjectItemCaseSensitive(json, "assigned"),
+                               e->shard);
+        note_refusals(e, &refused);
         cJSON_Delete(json);
     }
     settle(e);
@@ -334,6 +376,7 @@ void shard_add_channels(struct shard *s, const char *const *channel_names, size_
     struct shard_manager *m = s->manager;
     struct errand *e = errand_of(m, cb, ctx);
 
+    e->shard = xstrdup(s->id);
     if (!leader_may_act(m->options.leader)) {
         errand_due(e, NOT_LEADING);
         return;
@@ -358,6 +401,7 @@ void shard_remove_channels(struct shard *s, const char *const *channel_names, si
     struct shard_manager *m = s->manager;
     struct errand *e = errand_of(m, cb, ctx);
 
+    e->shard = xstrdup(s->id);
     if (!leader_may_act(m->options.leader)) {
         errand_due(e, NOT_LEADING);
         return;

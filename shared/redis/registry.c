@@ -299,18 +299,23 @@ int registry_assign(struct registry *r, const struct registry_leader *me,
                     const struct registry_wish *wishes, size_t n, registry_word_cb cb, void *ctx)
 {
     struct args a = {0};
+    char(*counts)[24] =
+        xcalloc(n + 1, sizeof(*counts)); /* one a group, which args_number has no room for */
     request_args(&a, r, me, "shoal1_assign", request, slice_of(mode));
     /* Those that may go to the same place are one group. */
     for (size_t from = 0, to; from < n; from = to) {
         for (to = from + 1; to < n && slice_eq(wishes[to].where, wishes[from].where); to++) {
         }
         args_slice(&a, wishes[from].where);
-        args_number(&a, (int64_t)(to - from));
+        snprintf(counts[from], sizeof(*counts), "%zu", to - from);
+        args_text(&a, counts[from]);
         for (size_t i = from; i < to; i++) {
             args_slice(&a, wishes[i].channel);
         }
     }
-    return send_word(r, &a, cb, ctx);
+    int failed = send_word(r, &a, cb, ctx); /* which has copied them */
+    free(counts);
+    return failed;
 }
 
 int registry_release(struct registry *r, const struct registry_leader *me,

@@ -68,7 +68,8 @@ local function node_knows(c, node, user)
     local deadline = tonumber(call('ZSCORE', key(c, 'nodes'), node) or 0)
     local users = call('HGET', key(c, 'node', node), 'users') or ''
     return deadline > c.now and
-        (user == 'anonymous' or string.find(',' .. users .. ',', ',' .. user .. ',', 1, true) ~= nil)
+        (user == 'anonymous' or (not string.find(user, ',', 1, true) and
+            string.find(',' .. users .. ',', ',' .. user .. ',', 1, true) ~= nil))
 end
 
 -- Can any node log in as `user`?

@@ -206,7 +206,7 @@ local function plan_channel(c, plan, channel, where)
             return nil, why
         end
     else
-        return nil, what
+        return nil, kind == '-' and 'The shard manager assigned it to no shard.' or what
     end
     if channel ~= user.name then
         user.rooms = user.rooms + 1
@@ -325,7 +325,8 @@ end
 -- assign: incarnation token entry id mode {where n channel*n}...
 -- mode "join"; "initial" (only those never seen as initial before, and a refused one stays wanted); "waiting"
 -- (only those that wait). where: "" the least-loaded open shard of the cluster's user, or a new one; "@USER" the
--- same of that user; "=SHARD" that one; "!WHY" nowhere; "?WHY" nowhere yet, but it is wanted; "-" where it is.
+-- same of that user; "=SHARD" that one; "!WHY" nowhere; "?WHY" nowhere yet, but it is wanted; "-" where it is
+-- already.
 -- "done", reply | "gone" | "again", reply.
 local function assign(keys, a)
     local c, failed = context(keys)
@@ -365,7 +366,7 @@ local function assign(keys, a)
                 if (string.sub(where, 1, 1) == '=') == (pass == 1) then
                     if now[i] and now[i] ~= '' then
                         found[channel] = now[i]
-                    elseif where ~= '-' and (now[i] or mode ~= 'waiting') then
+                    elseif now[i] or mode ~= 'waiting' then
                         found[channel], why[channel] = plan_channel(c, plan, channel, where)
                     end
                 end
