@@ -103,6 +103,15 @@ def test_every_event_there_is_has_its_row():
     assert named <= told and all(name in named or name.startswith(begun) for name in told)
 
 
+def test_every_row_of_the_tables_of_shard_managers_has_its_test():
+    rows = [words(row[-1]) for row in table("TwitchIO")]
+    tests = "".join(path.read_text() for path in (ROOT / "tests/cluster").glob("test_shard_manager*.py"))
+    names = [name for (name,) in rows]
+    assert len(names) == len(set(names)) >= 38
+    missing = [name for name in names if f"def test_{name}(" not in tests]
+    assert not missing
+
+
 # Commands ----------------------------------------------------------------------------------------------
 
 
