@@ -1,6 +1,7 @@
 """deploy/quickstart: what a newcomer runs first."""
 
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -104,6 +105,54 @@ def test_what_the_quickstart_invites_to_try_works_and_ctrl_c_ends_it(tmp_path):
             program.terminate()
             program.wait(20)
     nothing_is_left(tmp_path)
+
+
+def reads_until(fd, word):
+    said = b""
+    while word not in said:
+        said += os.read(fd, 4096)
+
+
+def pipe_ends(argv, **how):
+    """`quickstart | head`: whoever reads it ends, and the next word finds nobody."""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, **how) as program:
+        reads_until(program.stdout.fileno(), b"joined")
+    return program
+
+
+def pipe_ends_with_ctrl_c(argv, **how):
+    """`quickstart | tee`: Ctrl-C reaches both."""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, **how) as program:
+        reads_until(program.stdout.fileno(), b"Chat, as it arrives")
+        program.send_signal(signal.SIGSTOP)
+        program.stdout.close()
+        program.send_signal(signal.SIGINT)
+        program.send_signal(signal.SIGCONT)
+    return program
+
+
+def terminal_closes(argv, **how):
+    terminal, end = pty.openpty()
+    how["stderr"] = end
+    with subprocess.Popen(["setsid", "--ctty", *argv], **{**how, "stdin": end, "stdout": end}) as program:
+        os.close(end)
+        reads_until(terminal, b"Chat, as it arrives")
+        os.close(terminal)
+    return program
+
+
+@pytest.mark.parametrize("goes_away", [pipe_ends, pipe_ends_with_ctrl_c, terminal_closes])
+def test_the_quickstart_leaves_nothing_when_its_output_goes_away(bare, tmp_path, goes_away):
+    bare.start_redis()
+    argv = [QUICKSTART, "--redis-url", bare.redis_url, "--nodes", "1", "--channels", "a,b"]
+    with open(tmp_path / "errors", "wb") as errors:
+        program = goes_away(
+            argv, env=environment(tmp_path), stdin=subprocess.DEVNULL, stderr=errors
+        )
+    assert program.returncode != 0
+    nothing_is_left(tmp_path)
+    assert bare.redis.keys("*") == []
+    assert bare.redis.execute_command("FUNCTION", "LIST") == []
 
 
 def one_line(done):
