@@ -19,7 +19,7 @@ struct written {
     UT_hash_handle hh;
     uint64_t id;
     char entry[48];
-    char *text; /* as the registry has it */
+    struct buf heard; /* its text, as others read it */
 };
 
 struct held {

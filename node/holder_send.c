@@ -7,6 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+static void forget(struct held *held, struct written *w)
+{
+    HASH_DEL(held->written, w);
+    buf_finish(&w->heard);
+    free(w);
+}
+
 bool holder_can_send(const struct holder *h, struct slice shard)
 {
     const struct held *held = holder_find(h, shard);
@@ -30,14 +37,13 @@ int holder_send(struct holder *h, struct slice shard, const struct registry_send
         struct written *w = xcalloc(1, sizeof(*w));
         w->id = ++h->send_ids;
         snprintf(w->entry, sizeof(w->entry), "%s", entry);
-        w->text = xstrndup(send->text.ptr, send->text.len);
+        buf_init(&w->heard, IRC_MAX_SENT_BYTES);
+        irc_write_heard(&w->heard, send->text, send->as_command);
         HASH_ADD(hh, held->written, id, sizeof(w->id), w);
         rc = shard_send(held->core, w->id, send->channel, buf_slice(&line), slice_of(entry),
                         mono_ms(), err);
         if (rc != 0) {
-            HASH_DEL(held->written, w);
-            free(w->text);
-            free(w);
+            forget(held, w);
         }
         holder_arm(held);
     }
@@ -47,7 +53,7 @@ int holder_send(struct holder *h, struct slice shard, const struct registry_send
 
 /* The holder hears no message that its own connection sent: it is made from Twitch's answer. */
 static void fan_out_echo(struct held *held, const struct shard_send_result *result,
-                         const char *text)
+                         struct slice heard)
 {
     struct buf line;
     struct slice tags = result->userstate->tags;
@@ -59,7 +65,7 @@ static void fan_out_echo(struct held *held, const struct shard_send_result *resu
                held->user, held->user, held->user);
     buf_append_slice(&line, result->channel);
     buf_append_str(&line, " :");
-    buf_append_str(&line, text);
+    buf_append_slice(&line, heard);
     if (!line.overflow) {
         fanout_line(held->holder->options.fanout, result->channel, buf_slice(&line));
     }
@@ -76,16 +82,14 @@ void holder_on_send_result(void *ctx, const struct shard_send_result *result)
     if (w == NULL) {
         return;
     }
-    HASH_DEL(held->written, w);
     if (result->status == SHARD_SENT && result->held && result->userstate != NULL) {
-        fan_out_echo(held, result, w->text);
+        fan_out_echo(held, result, buf_slice(&w->heard));
     }
     enum send_status status = result->status == SHARD_SENT       ? SEND_SENT
                               : result->status == SHARD_REJECTED ? SEND_REJECTED
                                                                  : SEND_UNKNOWN;
     h->options.on_send_result(h->options.ctx, w->entry, status, result->reason, result->text);
-    free(w->text);
-    free(w);
+    forget(held, w);
 }
 
 void holder_forget_sends(struct held *held)
@@ -95,8 +99,6 @@ void holder_forget_sends(struct held *held)
 
     HASH_ITER(hh, held->written, w, tmp)
     {
-        HASH_DEL(held->written, w);
-        free(w->text);
-        free(w);
+        forget(held, w);
     }
 }

@@ -242,16 +242,29 @@ static bool utf8_count(struct slice text, size_t *chars)
     return true;
 }
 
-/* Checks the text; `*quoted`: Twitch would take it for a command, and it must not be one. */
+static size_t count_blanks(struct slice text)
+{
+    size_t n = 0;
+
+    while (n < text.len && text.ptr[n] == ' ') {
+        n++;
+    }
+    return n;
+}
+
+/* Would Twitch take it for a command, and it must not be one? */
+static bool is_quoted(struct slice text, bool as_command)
+{
+    size_t blank = count_blanks(text);
+
+    return !as_command && blank < text.len && (text.ptr[blank] == '/' || text.ptr[blank] == '.');
+}
+
 static int check_text(struct slice text, bool as_command, bool *quoted, struct err *err)
 {
-    size_t blank = 0;
     size_t chars;
 
-    while (blank < text.len && text.ptr[blank] == ' ') {
-        blank++;
-    }
-    if (blank == text.len) {
+    if (count_blanks(text) == text.len) {
         return err_set(err, ERR_PROTOCOL, "the text is empty");
     }
     if (!is_one_line(text)) {
@@ -260,7 +273,7 @@ static int check_text(struct slice text, bool as_command, bool *quoted, struct e
     if (!utf8_count(text, &chars)) {
         return err_set(err, ERR_PROTOCOL, "the text is not UTF-8");
     }
-    *quoted = !as_command && (text.ptr[blank] == '/' || text.ptr[blank] == '.');
+    *quoted = is_quoted(text, as_command);
     if (chars + (*quoted ? 1 : 0) > IRC_MAX_TEXT_CHARS) {
         return err_set(err, ERR_PROTOCOL, "the text has %zu characters, more than %d",
                        chars + (*quoted ? 1 : 0), IRC_MAX_TEXT_CHARS);
@@ -313,6 +326,21 @@ int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text, 
     }
     line_add(&line, text);
     return line_finish(&line, out, "PRIVMSG", err);
+}
+
+void irc_write_heard(struct buf *out, struct slice text, bool as_command)
+{
+    if (as_command && text.len > 4 &&
+        (memcmp(text.ptr, "/me ", 4) == 0 || memcmp(text.ptr, ".me ", 4) == 0)) {
+        buf_append_str(out, "\001ACTION ");
+        buf_append(out, text.ptr + 4, text.len - 4);
+        buf_append_char(out, '\001');
+        return;
+    }
+    if (is_quoted(text, as_command)) {
+        buf_append_str(out, ZERO_WIDTH_SPACE);
+    }
+    buf_append_slice(out, text);
 }
 
 static int write_token(struct buf *out, struct slice command, struct slice token, const char *what,

@@ -152,6 +152,21 @@ def test_with_one_shard_the_own_message_is_heard_once_as_an_echo(bare):
     assert lines[0].startswith(b"@") and b"display-name=Shoalbot" in lines[0]
 
 
+@pytest.mark.parametrize("shards", [1, 2])
+def test_an_action_and_a_quoted_slash_are_heard_alike_from_twitch_and_as_an_echo(bare, shards):
+    senders = Senders(bare, "alice", max_shard_count=shards, initial_shard_count=shards)
+    if shards > 1:
+        holder = bare.channels()["alice"]
+        wait_until(lambda: bare.shards()[holder].get("sender") not in (None, "", holder), 10, "another one sends")
+
+    for id, fields in {"1": {"text": "/me dances", "command": True}, "2": {"text": "/me dances"}}.items():
+        wait_until(lambda id=id, fields=fields: senders.say("alice", {"id": id, **fields}) == 1, 5, "a node takes it")
+    senders.after("alice")
+
+    assert senders.heard_but_last("alice") == ["\x01ACTION dances\x01", "\u200b/me dances"]
+    assert all((b"shoal-echo=1" in line) == (shards == 1) for line in senders.chat.on(bare.topic("chat:alice")))
+
+
 def test_with_several_shards_another_one_sends_and_the_holder_hears_it_once(bare):
     names = [f"room{i}" for i in range(6)]
     senders = Senders(bare, *names, nodes=2, channels_per_shard=2)

@@ -149,6 +149,35 @@ static void a_message_carries_its_tags_and_a_command_is_quoted(void **state)
     buf_finish(&out);
 }
 
+static void what_others_read_is_an_action_or_quoted_as_it_was_written(void **state)
+{
+    static const struct {
+        const char *text;
+        bool as_command;
+        const char *heard;
+    } cases[] = {
+        {"hello", false, "hello"},
+        {"hello", true, "hello"},
+        {"/me dances", true, "\001ACTION dances\001"},
+        {".me dances", true, "\001ACTION dances\001"},
+        {"/me dances", false, "\xe2\x80\x8b/me dances"},
+        {"/ban ronni", false, "\xe2\x80\x8b/ban ronni"},
+        {"  .ban ronni", false, "\xe2\x80\x8b  .ban ronni"},
+        {"/me ", true, "/me "},
+        {"/mean", true, "/mean"},
+        {"\001ACTION dances\001", false, "\001ACTION dances\001"},
+    };
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 8192);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        irc_write_heard(&out, slice_of(cases[i].text), cases[i].as_command);
+        assert_written(&out, cases[i].heard);
+    }
+    buf_finish(&out);
+}
+
 static void nothing_can_be_injected_into_a_message(void **state)
 {
     const struct {
@@ -325,6 +354,7 @@ int main(void)
         cmocka_unit_test(one_join_carries_as_many_channels_as_fit),
         cmocka_unit_test(a_part_names_one_channel),
         cmocka_unit_test(a_message_carries_its_tags_and_a_command_is_quoted),
+        cmocka_unit_test(what_others_read_is_an_action_or_quoted_as_it_was_written),
         cmocka_unit_test(nothing_can_be_injected_into_a_message),
         cmocka_unit_test(every_byte_value_in_every_place_keeps_one_line_one_line),
         cmocka_unit_test(a_message_has_at_most_500_characters_however_many_bytes),
