@@ -268,6 +268,10 @@ static int on_receive(struct connection *c, const char *bytes, size_t len)
     if (last && !c->newlines && c->state == CONNECTION_OPEN) {
         irc_splitter_end_message(&c->splitter, on_split_line, c);
     }
+    while (c->state == CONNECTION_OPEN && c->long_lines_told < c->splitter.too_long) {
+        c->long_lines_told++;
+        c->callbacks.on_long_line(c->ctx);
+    }
     return 0;
 }
 

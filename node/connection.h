@@ -29,6 +29,8 @@ struct connection_callbacks {
     void (*on_open)(void *ctx);
     /* One line, no CR LF, valid during the call. connection_close may be called from within. */
     void (*on_line)(void *ctx, struct slice line);
+    /* A line of over IRC_MAX_LINE_BYTES came and was skipped; told after the lines that came with it. */
+    void (*on_long_line)(void *ctx);
     /* The connection is gone, `why` in words ("connect: connection refused"). */
     void (*on_closed)(void *ctx, const char *why);
     /* Asked when what was queued (keepalives aside) is about to be written: false throws it away. Changes

@@ -48,6 +48,7 @@ struct connection {
     char why[256];   /* what is known about a failure */
 
     struct irc_splitter splitter;
+    uint64_t long_lines_told;
     struct buf queue;
     struct buf keepalives;   /* go before the queue */
     struct connection *prev; /* utlist */

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define BAD_LINE_SHOWN    100 /* bytes */
+#define BAD_LINES_TOLD_MS 10000
+
 struct held *holder_find(const struct holder *h, struct slice id)
 {
     struct held *held;
@@ -148,6 +151,31 @@ static void port_gap(void *ctx, const struct shard_channel *channel, uint64_t fr
                wall - (mono - to_ms), 0, "not_joined");
 }
 
+/* Junk may come in floods: one warning a shard in a while, and the number of the others with the next.
+ * Whoever sends junk may send back what it got: a token is not shown. */
+static void port_bad_line(void *ctx, struct slice line, const char *why)
+{
+    struct held *held = ctx;
+    struct tokens *tokens = *held->holder->options.tokens;
+    struct slice token = tokens == NULL ? SLICE("") : tokens_get(tokens, slice_of(held->user));
+    uint64_t now = mono_ms();
+    struct slice shown = {line.ptr, line.len < BAD_LINE_SHOWN ? line.len : BAD_LINE_SHOWN};
+
+    held->dirty = true; /* the count is reported */
+    if (held->bad_told_ms != 0 && now - held->bad_told_ms < BAD_LINES_TOLD_MS) {
+        held->bad_untold++;
+        return;
+    }
+    if (token.len > 0 && line.len > 0 && memmem(line.ptr, line.len, token.ptr, token.len) != NULL) {
+        shown = SLICE("(it holds the token)");
+    }
+    log_warn("shard", "shard.bad_line", "shard", held->id, "why", why, "bytes",
+             line.len > 0 ? log_u64(line.len) : "", "line", log_slice(shown), "others",
+             log_u64(held->bad_untold), NULL);
+    held->bad_told_ms = now;
+    held->bad_untold = 0;
+}
+
 static void port_login_refused(void *ctx, struct slice text)
 {
     struct held *held = ctx;
@@ -173,6 +201,7 @@ static void core_begin(struct held *held)
         .channel_changed = port_channel_changed,
         .gap = port_gap,
         .send_result = holder_on_send_result,
+        .bad_line = port_bad_line,
         .login_refused = port_login_refused,
     };
     struct holder *h = held->holder;

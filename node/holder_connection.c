@@ -22,6 +22,14 @@ static void on_line(void *ctx, struct slice line)
     holder_arm(held);
 }
 
+static void on_long_line(void *ctx)
+{
+    struct held *held = ctx;
+
+    shard_on_long_line(held->core, mono_ms());
+    holder_arm(held);
+}
+
 static void on_closed(void *ctx, const char *why)
 {
     struct held *held = ctx;
@@ -41,7 +49,8 @@ static bool may_write(void *ctx)
 
 void holder_connect(void *ctx)
 {
-    static const struct connection_callbacks callbacks = {on_open, on_line, on_closed, may_write};
+    static const struct connection_callbacks callbacks = {on_open, on_line, on_long_line, on_closed,
+                                                          may_write};
     struct held *held = ctx;
     struct err err = {0};
 

@@ -45,6 +45,8 @@ struct held {
     struct written *written;
     bool dirty; /* state, rates or error are to be reported */
     struct dirty_channel *dirty_channels;
+    uint64_t bad_told_ms;  /* when it was logged that Twitch sent what is no line */
+    uint64_t bad_untold;   /* such lines since then */
     uint64_t silent_at_ms; /* nothing was read since, as reported; 0: something was, lately */
     uint64_t rated_ms;     /* when the rates were taken */
     uint64_t rated_lines;

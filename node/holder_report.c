@@ -144,6 +144,7 @@ static void report_shard(struct held *held, struct json *out)
     json_number(out, "bytes_s", (int64_t)held->bytes_s);
     json_number(out, "lag_ms", (int64_t)shard_stats(held->core)->lag_ms);
     json_number(out, "silent_ms", silent_ms);
+    json_number(out, "bad_lines", (int64_t)shard_stats(held->core)->bad_lines);
     json_number(out, "login_refused", held->login_refused ? 1 : 0);
     json_string(out, "error", shard_last_error(held->core));
     json_object_end(out);

@@ -462,6 +462,20 @@ void shard_on_line(struct shard *s, struct slice line, uint64_t now_ms)
     s->busy = false;
 }
 
+void shard_on_long_line(struct shard *s, uint64_t now_ms)
+{
+    char why[64];
+
+    enter(s);
+    if (s->connected) {
+        s->last_line_ms = now_ms;
+        s->stats.lines++;
+        (void)snprintf(why, sizeof(why), "longer than %d bytes", IRC_MAX_LINE_BYTES);
+        shard_bad_line(s, SLICE(""), why);
+    }
+    s->busy = false;
+}
+
 uint64_t shard_tick(struct shard *s, uint64_t now_ms)
 {
     enter(s);

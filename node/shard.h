@@ -138,6 +138,9 @@ struct shard_port {
     void (*gap)(void *ctx, const struct shard_channel *channel, uint64_t from_ms, uint64_t to_ms);
     /* Exactly once for each accepted shard_send, unless the shard is destroyed before. */
     void (*send_result)(void *ctx, const struct shard_send_result *result);
+    /* What came is no line: `line` as it came (empty where it was too long to be kept), and why. Counted
+     * in the stats before. */
+    void (*bad_line)(void *ctx, struct slice line, const char *why);
     /* Twitch refused the login; the token should be looked at. See shard_on_token. */
     void (*login_refused)(void *ctx, struct slice text);
 };
@@ -173,7 +176,7 @@ struct shard_stats {
     uint64_t lines;      /* read, all kinds */
     uint64_t bytes;      /* of them */
     uint64_t room_lines; /* handed out */
-    uint64_t bad_lines;  /* that did not parse */
+    uint64_t bad_lines;  /* that were too long or did not parse */
     uint64_t connects;   /* tried */
     uint64_t slots_lost; /* granted, not used in time */
     uint64_t lag_ms;     /* of the newest PING; 0: not measured yet */
@@ -211,8 +214,10 @@ MUST_USE int shard_send(struct shard *s, uint64_t send_id, struct slice channel,
 void shard_on_connected(struct shard *s, uint64_t now_ms);
 /* The connection could not be opened, or is lost. */
 void shard_on_disconnected(struct shard *s, const char *why, uint64_t now_ms);
-/* One line without CR LF. Takes anything; what is no line is counted and skipped. */
+/* One line without CR LF. Takes anything; what is no line is counted, told (bad_line) and skipped. */
 void shard_on_line(struct shard *s, struct slice line, uint64_t now_ms);
+/* A line longer than IRC_MAX_LINE_BYTES, of which nothing was kept. */
+void shard_on_long_line(struct shard *s, uint64_t now_ms);
 /* The answer to a draw: `n` times at which a slot may be used, maybe fewer than asked, maybe none
  * (then it is drawn anew after draw_retry_ms). */
 void shard_on_grant(struct shard *s, enum shard_draw_kind kind, const uint64_t *at_ms, size_t n,

@@ -1,6 +1,6 @@
 /* Shard: lines in. Each is parsed once; a room line goes out to its channel, a connection line to
- * the one that waits for it. Whatever the other side sends, the worst is a line that is counted and
- * skipped. */
+ * the one that waits for it. Whatever the other side sends, the worst is a line that is counted, told
+ * and skipped. */
 #include "node/shard_private.h"
 
 #include "shared/irc/room_line.h"
@@ -268,14 +268,21 @@ static void room_line(struct shard *s, const struct irc_line *line, uint64_t now
     s->port->room_line(s->ctx, &e->pub, line);
 }
 
+void shard_bad_line(struct shard *s, struct slice raw, const char *why)
+{
+    s->stats.bad_lines++;
+    s->port->bad_line(s->ctx, raw, why);
+}
+
 void shard_line(struct shard *s, struct slice raw, uint64_t now_ms)
 {
     struct irc_line line;
+    struct err err = {0};
 
     s->stats.lines++;
     s->stats.bytes += raw.len;
-    if (irc_parse(raw, &line, NULL) != 0) {
-        s->stats.bad_lines++;
+    if (irc_parse(raw, &line, &err) != 0) {
+        shard_bad_line(s, raw, err.text);
         return;
     }
     if (irc_classify(&line, slice_of(s->self)) == IRC_ROOM_LINE) {

@@ -153,6 +153,8 @@ void shard_channels_free(struct shard *s);
 
 /* shard_line.c */
 void shard_line(struct shard *s, struct slice raw, uint64_t now_ms);
+/* Count and tell what is no line. */
+void shard_bad_line(struct shard *s, struct slice raw, const char *why);
 
 /* shard_send.c */
 /* A USERSTATE was read; `e` may be NULL. */

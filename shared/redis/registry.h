@@ -135,7 +135,8 @@ MUST_USE int registry_register(struct registry *r, const struct registry_node *n
 typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *picture,
                                   const struct err *err);
 /* Renew with the rev seen last (-1: tell everything) and a report of what changed at this node, JSON
- * or empty: {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","error","silent_ms"}},
+ * or empty: {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","bad_lines","login_refused",
+ * "error","silent_ms"}},
  * "channels":{NAME:{"shard","state","reason","next_try","since","moderator","room","unread_ms"}},
  * "gaps":[{"channel","from","to","lines","reason"}],"node":{FIELD:VALUE},"waits_ms"}; all members optional.
  * unread_ms: how long ago a channel that was read and is not any more was read last. silent_ms: how

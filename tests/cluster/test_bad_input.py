@@ -368,6 +368,34 @@ def test_garbage_from_twitch_costs_a_connection_at_most(cluster):
     assert all(b"\0" not in payload and b"\n" not in payload for _, payload in chat.messages)
 
 
+def test_what_is_no_line_is_told_once_and_counted(cluster):
+    node = cluster.start_node("n1")
+    cluster.join("alice")
+    shard = cluster.channels()["alice"]
+
+    def bad_lines():
+        return int(cluster.shards()[shard].get("bad_lines", 0))
+
+    cluster.sim.control(f"raw all line=:a-bell-\x07-{'x' * 300}")
+    wait_until(lambda: bad_lines() == 1, 10, "it is counted")
+    for _ in range(30):
+        cluster.sim.control("raw all line=:nothing")
+    cluster.sim.control("longline all bytes=100000")
+    wait_until(lambda: bad_lines() == 32, 10, "all are counted")
+    assert cluster.ctl_json("shards")[0]["bad_lines"] == 32
+    (told,) = [line for line in node.text().splitlines() if "shard.bad_line" in line]
+    assert " warn shard " in told and f"shard={shard}" in told and "without a command" in told
+    assert "a-bell-\\x07-xx" in told and "bytes=310" in told
+
+
+def test_a_token_that_is_sent_back_is_not_told(cluster):
+    node = cluster.start_node("n1")
+    cluster.join("alice")
+    cluster.sim.control(f"raw all line=:{TOKEN}")
+    wait_until(lambda: "shard.bad_line" in node.text(), 10, "it is told")
+    assert TOKEN not in node.text()
+
+
 def test_a_refused_login_is_not_tried_again_at_once_and_a_new_token_mends_it(cluster):
     node = cluster.start_node("n1")
     cluster.join("alice")

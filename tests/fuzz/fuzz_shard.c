@@ -98,6 +98,12 @@ static void on_send_result(void *ctx, const struct shard_send_result *result)
     w->results++;
 }
 
+static void on_bad_line(void *ctx, struct slice line, const char *why)
+{
+    (void)ctx;
+    BUG_ON(line.len > IRC_MAX_LINE_BYTES || why[0] == '\0');
+}
+
 static void on_login_refused(void *ctx, struct slice text)
 {
     (void)ctx;
@@ -115,6 +121,7 @@ static const struct shard_port port = {
     .channel_changed = on_channel_changed,
     .gap = on_gap,
     .send_result = on_send_result,
+    .bad_line = on_bad_line,
     .login_refused = on_login_refused,
 };
 

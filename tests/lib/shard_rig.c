@@ -115,6 +115,11 @@ static void on_send_result(void *ctx, const struct shard_send_result *result)
     }
 }
 
+static void on_bad_line(void *ctx, struct slice line, const char *why)
+{
+    note(ctx, "bad %zu: %s", line.len, why);
+}
+
 static void on_login_refused(void *ctx, struct slice text)
 {
     note(ctx, "refused %.*s", (int)text.len, text.ptr);
@@ -131,6 +136,7 @@ static const struct shard_port port = {
     .channel_changed = on_channel_changed,
     .gap = on_gap,
     .send_result = on_send_result,
+    .bad_line = on_bad_line,
     .login_refused = on_login_refused,
 };
 

@@ -245,6 +245,11 @@ static void client_line(void *ctx, struct slice line)
     }
 }
 
+static void client_long_line(void *ctx)
+{
+    note(ctx, "long", SLICE("line"));
+}
+
 static void client_closed(void *ctx, const char *why);
 
 static bool client_may_write(void *ctx)
@@ -254,8 +259,8 @@ static bool client_may_write(void *ctx)
     return !r->fenced;
 }
 
-const struct connection_callbacks wire_callbacks = {client_opened, client_line, client_closed,
-                                                    client_may_write};
+const struct connection_callbacks wire_callbacks = {client_opened, client_line, client_long_line,
+                                                    client_closed, client_may_write};
 
 static void client_closed(void *ctx, const char *why)
 {

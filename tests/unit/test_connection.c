@@ -86,6 +86,28 @@ static void a_line_of_many_frames_comes_whole(void **state)
     wire_destroy(r);
 }
 
+static void a_line_too_long_is_told_once_and_the_next_one_comes(void **state)
+{
+    static char text[4000];
+    struct piece pieces[32];
+    struct wire *r = wire_create(NULL, 0);
+
+    (void)state;
+    memset(text, 'x', sizeof(text) - 1);
+    for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+        pieces[i] = (struct piece){text, i == 0, false};
+    }
+    pieces[31] = (struct piece){"\r\na\r\nb\r\nc\r\n", false, true};
+    wire_start_server(r);
+    r->say = pieces;
+    r->say_n = ARRAY_LEN(pieces);
+    wire_open(r, "ws", "127.0.0.1", r->port);
+    wire_run_until(r, has_three_lines);
+    wire_nap(r, 20);
+    assert_string_equal(r->log, "open|long line|line a|line b|line c|");
+    wire_destroy(r);
+}
+
 static void what_is_written_arrives_in_order(void **state)
 {
     struct wire *r = wire_create(NULL, 0);
@@ -411,6 +433,7 @@ int main(void)
         cmocka_unit_test(lines_come_out_however_they_are_framed),
         cmocka_unit_test(a_peer_that_ends_no_line_means_each_message_to_be_one),
         cmocka_unit_test(a_line_of_many_frames_comes_whole),
+        cmocka_unit_test(a_line_too_long_is_told_once_and_the_next_one_comes),
         cmocka_unit_test(what_is_written_arrives_in_order),
         cmocka_unit_test(a_queue_is_bounded_and_can_be_thrown_away),
         cmocka_unit_test(what_was_queued_before_a_fence_never_leaves_but_keepalives_do),

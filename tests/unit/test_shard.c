@@ -615,6 +615,27 @@ static void hostile_lines_do_no_harm(void **state)
     rig_destroy(r);
 }
 
+static void what_is_no_line_is_counted_and_told_with_the_reason(void **state)
+{
+    struct rig *r = rig_ready("a");
+
+    (void)state;
+    rig_clear(r);
+    rig_line(r, ":prefix-only");
+    rig_line(r, "PRIVMSG #a :a\rb");
+    shard_on_long_line(r->s, r->now);
+    rig_expect_log(r, "bad 12: a line without a command\n"
+                      "bad 15: NUL, CR or LF inside a line\n"
+                      "bad 0: longer than 65536 bytes\n");
+    assert_int_equal(shard_stats(r->s)->bad_lines, 3);
+    assert_int_equal(shard_last_line_ms(r->s), r->now);
+    shard_on_disconnected(r->s, "gone", r->now);
+    rig_clear(r);
+    shard_on_long_line(r->s, r->now); /* nothing of a connection that is gone */
+    rig_expect_log(r, "");
+    rig_destroy(r);
+}
+
 /* Anything in any order: the counts stay true, and time never stands still. */
 static void a_random_life_keeps_its_books(void **state)
 {
@@ -720,6 +741,7 @@ int main(void)
         cmocka_unit_test(an_anonymous_login_learns_its_name),
         cmocka_unit_test(refused_capabilities_are_a_failure),
         cmocka_unit_test(hostile_lines_do_no_harm),
+        cmocka_unit_test(what_is_no_line_is_counted_and_told_with_the_reason),
         cmocka_unit_test(a_random_life_keeps_its_books),
     };
 

@@ -125,7 +125,9 @@ local function register(keys, a)
     return answer
 end
 
-local SHARD_REPORT = {'state', 'joined', 'lines_s', 'bytes_s', 'lag_ms', 'login_refused', 'error'}
+local SHARD_REPORT = {
+    'state', 'joined', 'lines_s', 'bytes_s', 'lag_ms', 'bad_lines', 'login_refused', 'error',
+}
 local CHANNEL_REPORT = {'state', 'reason', 'next_try', 'since', 'moderator', 'room'}
 
 -- Fields of a node's hash that only steps write.
