@@ -64,6 +64,12 @@ def test_the_quickstart_shows_chat_and_a_confirmed_send_and_leaves_nothing(tmp_p
     assert "\x1b" not in done.stdout and "\r" not in done.stdout
 
 
+def test_one_second_is_enough_for_chat_and_a_confirmed_send(tmp_path):
+    done = quickstart(tmp_path, "--seconds", "1", "--nodes", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sends confirmed: 1 of 1" in done.stdout
+
+
 def test_the_quickstart_in_a_given_redis_removes_its_keys(bare, tmp_path):
     password = "p/w\\n %41"
     server = bare.start_redis(password=password)
