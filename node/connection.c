@@ -138,6 +138,7 @@ static bool begin_attempt(struct connection *c, const struct addrinfo *address)
     struct lws_client_connect_info info = {0};
     char ip[64];
 
+    c->asked = false;
     if (uv_ip_name(address->ai_addr, ip, sizeof(ip)) != 0) {
         return false;
     }
@@ -165,7 +166,9 @@ static void attempt(struct connection *c)
 
     if (c->tried == c->naddresses || now >= c->deadline_ms) {
         (void)snprintf(why, sizeof(why), "connect to %s: %s", c->url.host,
-                       c->why[0] == '\0' ? "refused" : c->why);
+                       c->why[0] != '\0' ? c->why
+                       : c->asked        ? "the WebSocket upgrade failed: no answer"
+                                         : "refused");
         end(c, why);
         return;
     }
@@ -358,7 +361,9 @@ static void set_why(struct connection *c, const char *text, size_t len)
     socklen_t size = sizeof(error);
     int number;
 
-    (void)snprintf(c->why, sizeof(c->why), "%.*s", (int)(len > 200 ? 200 : len), text);
+    (void)snprintf(c->why, sizeof(c->why), "%s%.*s",
+                   c->asked ? "the WebSocket upgrade failed: " : "", (int)(len > 200 ? 200 : len),
+                   text);
     if (sscanf(c->why, "conn fail: %d", &number) == 1) {
         error = number;
     } else if (getsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
@@ -455,6 +460,9 @@ int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void 
         }
         lws_close_reason(wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
         return -1;
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+        c->asked = true;
+        return 0;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         return on_open(c);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:

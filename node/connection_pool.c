@@ -52,6 +52,8 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
                    LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     info.foreign_loops = loops;
     info.user = pool;
+    info.timeout_secs = (unsigned)(pool->connect_ms / 1000) + 5; /* ours comes first */
+    info.connect_timeout_secs = info.timeout_secs;
     info.pt_serv_buf_size = READ_BYTES;
     pool->lws = lws_create_context(&info);
     if (pool->lws == NULL) {
@@ -63,7 +65,6 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
     }
     info.vhost_name = "chat";
     info.protocols = protocols;
-    info.timeout_secs = (unsigned)(pool->connect_ms / 1000) + 5; /* ours comes first */
     info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS; /* connections_on_tls gives the trust */
     pool->vhost = lws_create_vhost(pool->lws, &info);
     if (pool->vhost == NULL || pool->tls == NULL) {

@@ -44,6 +44,7 @@ struct connection {
     bool closing;    /* the wsi goes by itself */
     struct lws *wsi; /* NULL: none */
     bool try_next;   /* the attempt is over */
+    bool asked;      /* the upgrade, on this attempt: TCP and TLS are there */
     bool newlines;   /* the peer ends its lines */
     char why[256];   /* what is known about a failure */
 

@@ -239,6 +239,7 @@ static void a_peer_that_is_no_websocket_server_is_one_on_closed(void **state)
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
         "SSH-2.0-OpenSSH_9.2\r\n",
         "\r\n\r\n",
+        "",
         WRONG_UPGRADE,
     };
 
@@ -250,7 +251,8 @@ static void a_peer_that_is_no_websocket_server_is_one_on_closed(void **state)
         wire_open(r, "ws", "127.0.0.1", r->tcp_port);
         wire_run_until(r, wire_is_closed);
         assert_null(strstr(r->log, "open|"));
-        assert_non_null(strstr(r->log, "closed connect to 127.0.0.1: "));
+        assert_non_null(
+            strstr(r->log, "closed connect to 127.0.0.1: the WebSocket upgrade failed: "));
         wire_nap(r, 20);
         assert_null(strstr(strstr(r->log, "closed") + 1, "closed"));
         wire_destroy(r);
