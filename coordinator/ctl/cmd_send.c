@@ -18,7 +18,13 @@ static int look_for_result(struct ctl *c, const char *id, char **found)
     int code = ctl_answer(c, &b);
     const struct redisReply *hash = b.n > 0 ? b.question[0].reply : NULL;
     for (size_t i = 0; code == CTL_DONE && i + 1 < hash->elements; i += 2) {
-        cJSON_AddStringToObject(object, hash->element[i]->str, hash->element[i + 1]->str);
+        const char *field = hash->element[i]->str;
+        const char *value = hash->element[i + 1]->str;
+        if (strcmp(field, "at") == 0) {
+            cJSON_AddNumberToObject(object, field, strtod(value, NULL));
+        } else {
+            cJSON_AddStringToObject(object, field, value);
+        }
     }
     const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "status"));
     if (status && strcmp(status, "claimed") != 0) {

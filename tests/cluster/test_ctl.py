@@ -86,6 +86,27 @@ def test_send_ends_well_only_when_twitch_has_said_it(running):
     assert running.sim.control.received("alice", "said") == ["hello there", "again"]
 
 
+def test_a_result_that_is_found_and_not_heard_is_the_same(bare):
+    bare.start_redis()
+    bare.start_sim("--verified")
+    bare.start_coordinator(channel_message_ms=1500)
+    bare.start_node("n1")
+    wait_until(bare.nodes, 10, "the node is registered")
+    bare.join("alice")
+    heard = bare.subscribe("shoal:main:sent:alice")
+    bare.ctl("send", "alice", "one")
+    argv = [CTL, "--redis-url", bare.redis_url, "--json", "send", "alice", "two"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
+        wait_until(lambda: bare.redis.xlen(bare.key("outbox")) == 1, 10, "it waits for its turn")
+        while program.poll() is None:
+            for client in bare.redis.client_list():
+                if client["name"] == "shoalctl:sub":
+                    bare.redis.client_kill_filter(_id=client["id"])
+        [line] = program.stdout.read().splitlines()
+    assert program.returncode == 0
+    assert json.loads(line) == json.loads(heard.on("shoal:main:sent:alice")[1])
+
+
 def test_a_rejected_send_fails_with_the_reason_of_twitch(running):
     running.sim.control(f"ban alice user={USER}")
     done = running.ctl("send", "alice", "hello", check=False)

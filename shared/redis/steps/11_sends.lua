@@ -123,6 +123,7 @@ local function send_claim(keys, a)
         for i = 1, #all, 2 do
             result[all[i]] = all[i + 1]
         end
+        result.at = tonumber(result.at) -- as it was told the first time
         call('XDEL', key(c, 'outbox'), entry)
         publish_result(c, result.channel or '', result)
         return {'done', known}
