@@ -9,6 +9,8 @@
 #include "shared/log.h"
 #include "shared/trouble.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 

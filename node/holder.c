@@ -8,6 +8,7 @@
 #include "shared/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BAD_LINE_SHOWN    100 /* bytes */

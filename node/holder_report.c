@@ -4,6 +4,7 @@
 #include "shared/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 

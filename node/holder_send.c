@@ -5,6 +5,7 @@
 #include "shared/irc/write.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void forget(struct held *held, struct written *w)

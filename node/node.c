@@ -9,6 +9,7 @@
 #include "shared/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COMPARE_MS 60000 /* everything the registry holds for this node with everything here */

@@ -8,6 +8,7 @@
 #include "shared/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LANE_SENDS      200 /* known of a channel; the outbox keeps the others */

@@ -2,6 +2,7 @@
 #include "node/sender_impl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SLOT_LATE_MS 500 /* a slot is used within this time or lost */

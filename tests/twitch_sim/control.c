@@ -5,6 +5,7 @@
 
 #include "tests/twitch_sim/commands.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>

@@ -4,6 +4,7 @@
 #include "tests/lib/link_probe.h"
 #include "tests/lib/private_redis.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
