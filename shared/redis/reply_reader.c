@@ -1,5 +1,6 @@
-/* Reply reader: hiredis believes any array size a server announces and collects a string of any size;
- * its createArray is wrapped here to count elements, and bytes are counted between whole replies.
+/* Reply reader: hiredis believes any array size a server announces and collects a string of any size, and
+ * from 1.0 on it nests arrays without end (and frees them by recursion); its createArray is wrapped here to
+ * count elements and depth, and bytes are counted between whole replies.
  *
  * What is skipped is parsed, and bounded, just the same; only its objects are all one that is never freed. */
 #include "shared/redis/reply_reader.h"
@@ -13,7 +14,21 @@ struct reply_reader {
     redisReplyObjectFunctions hiredis; /* hiredis's own */
     size_t bytes;                      /* fed since the last whole reply */
     size_t elements;                   /* announced by the reply being read */
+    bool too_deep;                     /* it has more arrays in arrays than it may */
 };
+
+/* False: the reply is more than it may be, and its array is not made; hiredis turns that into an error. */
+static bool is_within_bounds(struct reply_reader *r, const redisReadTask *task, size_t elements)
+{
+    unsigned depth = 1;
+
+    while ((task = task->parent) != NULL) {
+        depth++;
+    }
+    r->elements += elements;
+    r->too_deep = depth > REPLY_DEPTH_MAX;
+    return r->elements <= REPLY_ELEMENTS_MAX && !r->too_deep;
+}
 
 #if HIREDIS_MAJOR >= 1
 static void *create_array(const redisReadTask *task, size_t elements)
@@ -23,11 +38,8 @@ static void *create_array(const redisReadTask *task, int elements)
 {
     struct reply_reader *r = task->privdata;
 
-    r->elements += (size_t)elements;
-    if (r->elements > REPLY_ELEMENTS_MAX) {
-        return NULL; /* hiredis turns this into an error */
-    }
-    return r->hiredis.createArray(task, elements);
+    return is_within_bounds(r, task, (size_t)elements) ? r->hiredis.createArray(task, elements)
+                                                       : NULL;
 }
 
 static redisReply nothing = {.type = REDIS_REPLY_NIL};
@@ -48,8 +60,7 @@ static void *skip_array(const redisReadTask *task, int elements)
 {
     struct reply_reader *r = task->privdata;
 
-    r->elements += (size_t)elements;
-    return r->elements > REPLY_ELEMENTS_MAX ? NULL : &nothing;
+    return is_within_bounds(r, task, (size_t)elements) ? &nothing : NULL;
 }
 
 static void *skip_integer(const redisReadTask *task, long long value)
@@ -121,6 +132,10 @@ static int reader_broken(const struct reply_reader *r, struct err *err)
     if (r->elements > REPLY_ELEMENTS_MAX) {
         return err_set(err, ERR_PROTOCOL, "sent a reply of more than %zu elements",
                        REPLY_ELEMENTS_MAX);
+    }
+    if (r->too_deep) {
+        return err_set(err, ERR_PROTOCOL, "sent a reply of arrays more than %u deep",
+                       REPLY_DEPTH_MAX);
     }
     return err_set(err, ERR_PROTOCOL, "does not speak Redis's protocol (%s)", r->reader->errstr);
 }

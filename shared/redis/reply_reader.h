@@ -1,7 +1,7 @@
 /* Reply reader: hiredis's parser with bounds, for a server that is not to be trusted.
  *
- * A reply may have REPLY_BYTES_MAX bytes and announce REPLY_ELEMENTS_MAX array elements; more is a
- * protocol error. Owns what it was fed; gives the replies. */
+ * A reply may have REPLY_BYTES_MAX bytes, announce REPLY_ELEMENTS_MAX array elements, and have arrays in
+ * arrays REPLY_DEPTH_MAX deep; more is a protocol error. Owns what it was fed; gives the replies. */
 #ifndef SHOAL_REDIS_REPLY_READER_H
 #define SHOAL_REDIS_REPLY_READER_H
 
@@ -11,6 +11,7 @@
 
 #define REPLY_BYTES_MAX    ((size_t)512 * 1024 * 1024)
 #define REPLY_ELEMENTS_MAX ((size_t)8 * 1024 * 1024)
+#define REPLY_DEPTH_MAX    7u /* hiredis 0.14 can no more than 8; entries read in EXEC are 5 deep */
 
 struct reply_reader;
 

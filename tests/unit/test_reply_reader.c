@@ -110,6 +110,37 @@ static void skipped_replies_are_bounded_and_checked_like_others(void **state)
     }
 }
 
+static void arrays_are_nested_as_deep_as_they_may_and_no_deeper(void **state)
+{
+    struct err err;
+
+    (void)state;
+    for (unsigned depth = REPLY_DEPTH_MAX; depth <= REPLY_DEPTH_MAX + 1; depth++) {
+        for (int skip = 0; skip <= 1; skip++) {
+            struct reply_reader *r = reply_reader_create();
+            struct redisReply *reply = NULL;
+            bool done = false;
+            int rc;
+
+            for (unsigned i = 0; i < depth; i++) {
+                assert_int_equal(reply_reader_feed(r, "*1\r\n", 4, NULL), 0);
+            }
+            assert_int_equal(reply_reader_feed(r, ":1\r\n", 4, NULL), 0);
+            rc = skip ? reply_reader_skip(r, &done, &err) : reply_reader_next(r, &reply, &err);
+
+            if (depth <= REPLY_DEPTH_MAX) {
+                assert_int_equal(rc, 0);
+                assert_true(skip ? done : reply != NULL);
+            } else {
+                assert_int_equal(rc, -ERR_PROTOCOL);
+                assert_string_equal(err.text, "sent a reply of arrays more than 7 deep");
+            }
+            freeReplyObject(reply);
+            reply_reader_destroy(r);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +148,7 @@ int main(void)
         cmocka_unit_test(a_reply_that_was_begun_may_still_be_skipped),
         cmocka_unit_test(a_reader_may_go_in_the_middle_of_a_skipped_reply),
         cmocka_unit_test(skipped_replies_are_bounded_and_checked_like_others),
+        cmocka_unit_test(arrays_are_nested_as_deep_as_they_may_and_no_deeper),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
