@@ -200,6 +200,8 @@ class Subscriber:
         self.times = []  # time.monotonic() of each
         self._url = urlsplit(url)
         self._tls = ssl.create_default_context(cafile=ca) if self._url.scheme == "rediss" else None
+        if self._tls:
+            self._tls.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
         self._plain = [t for t in topics if "*" not in t]
         self._patterns = [t for t in topics if "*" in t]
         self._topics = {}  # bytes -> text
@@ -208,13 +210,16 @@ class Subscriber:
         self._failure = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        wait_until(lambda: self._confirmed >= len(topics), 10, f"subscribed to {topics}")
+        wait_until(lambda: self._failure or self._confirmed >= len(topics), 10, f"subscribed to {topics}")
+        assert self._failure is None, f"the subscriber failed: {self._failure!r}"
 
     def _run(self):
         try:
             while not self._stopping:
                 try:
                     self._listen()
+                except ssl.SSLCertVerificationError:
+                    raise  # it is an OSError, and trying again does not mend it
                 except OSError:
                     time.sleep(0.005)  # Redis is away
         except Exception as e:  # pylint: disable=broad-except
