@@ -93,7 +93,7 @@ static int start_vhost(struct sim *s, const struct server_options *o, bool tls,
 {
     struct lws_context_creation_info info = {0};
     const char *where = tls ? o->tls_listen : o->listen;
-    char host[64];
+    char *host = tls ? s->wss_host : s->ws_host;
     int rc = server_parse_listen(where, host, &info.port, err);
 
     if (rc != 0) {
@@ -102,7 +102,7 @@ static int start_vhost(struct sim *s, const struct server_options *o, bool tls,
     if (tls && (!o->tls_cert || !o->tls_key)) {
         return err_set(err, ERR_USAGE, "--tls-listen needs --tls-cert and --tls-key");
     }
-    info.iface = host;
+    info.iface = host; /* borrowed until the context is gone */
     info.protocols = PROTOCOLS;
     info.retry_and_idle_policy = &PATIENCE;
     info.vhost_name = tls ? "wss" : "ws";

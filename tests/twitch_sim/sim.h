@@ -61,6 +61,8 @@ struct sim {
     struct lws_context *lws;
     struct lws_vhost *ws;
     struct lws_vhost *wss;
+    char ws_host[64]; /* the vhosts' addresses: libwebsockets looks at them until it is gone */
+    char wss_host[64];
     struct sim_settings settings;
     struct sim_counters count;
     struct rng rng;
