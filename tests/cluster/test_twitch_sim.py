@@ -465,6 +465,7 @@ def test_bad_commands_get_an_error_and_do_no_harm(sim):
     "args, message",
     [
         (["--listen", "0.0.0.0:0"], "127.0.0.0/8"),
+        (["--listen", "127.nowhere:0"], "127.0.0.0/8"),
         (["--listen", "nonsense"], "nonsense"),
         (["--join-limit", "many"], "join-limit"),
         (["--users", "/nonexistent/file"], "/nonexistent/file"),

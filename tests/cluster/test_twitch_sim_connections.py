@@ -1,10 +1,12 @@
 """Connections to the Twitch simulator: frames, signs of life, and the faults that tests ask it for."""
 
+import subprocess
 import time
 
 import pytest
 
-from simclient import Chat, Closed, WebSocket, sim_with
+from certificates import Certificates
+from simclient import Chat, Closed, Sim, WebSocket, sim_with
 
 
 @sim_with("--ping-interval", "150ms", "--ping-timeout", "250ms")
@@ -210,3 +212,16 @@ def test_an_injected_room_line_goes_to_members_only(sim):
     assert sim.control("inject nobody line=:x PRIVMSG #nobody :x")["heard"] == 0
     channels = sim.control.stats()["channels"]
     assert channels["a"]["sent"] == 1 and channels["nobody"]["sent"] == 0
+
+
+def test_it_listens_on_the_addresses_it_was_given_and_on_no_other(tmp_path):
+    tls = Certificates(tmp_path / "tls")
+    options = ("--tls-listen", "127.0.0.3:0", "--tls-cert", tls.cert, "--tls-key", tls.key)
+    with Sim("--listen", "127.0.0.2:0", *options) as sim:
+        sockets = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
+        listening = [line.split()[3] for line in sockets.splitlines() if f"pid={sim.process.pid}," in line]
+        assert sorted(listening) == [
+            f"127.0.0.1:{sim.control_port}",
+            f"127.0.0.2:{sim.ws}",
+            f"127.0.0.3:{sim.wss}",
+        ]

@@ -9,6 +9,7 @@
 
 #include "shared/log.h"
 
+#include <arpa/inet.h>
 #include <libwebsockets.h>
 #include <string.h>
 
@@ -73,6 +74,7 @@ static void on_lws_log(int level, const char *line)
 int server_parse_listen(const char *text, char host[64], int *port, struct err *err)
 {
     const char *colon = strrchr(text, ':');
+    struct in_addr address;
     uint64_t n;
 
     if (!colon || (size_t)(colon - text) >= 64 || !slice_to_u64(slice_of(colon + 1), &n) ||
@@ -81,7 +83,7 @@ int server_parse_listen(const char *text, char host[64], int *port, struct err *
     }
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = '\0';
-    if (strncmp(host, "127.", 4) != 0) {
+    if (inet_pton(AF_INET, host, &address) != 1 || ntohl(address.s_addr) >> 24 != IN_LOOPBACKNET) {
         return err_set(err, ERR_USAGE, "%s: the simulator listens on 127.0.0.0/8 only", text);
     }
     *port = (int)n;
@@ -103,11 +105,13 @@ static int start_vhost(struct sim *s, const struct server_options *o, bool tls,
         return err_set(err, ERR_USAGE, "--tls-listen needs --tls-cert and --tls-key");
     }
     info.iface = host; /* borrowed until the context is gone */
+    /* With IPv6 it would bind to :: and not to the address. */
+    info.options = LWS_SERVER_OPTION_DISABLE_IPV6;
     info.protocols = PROTOCOLS;
     info.retry_and_idle_policy = &PATIENCE;
     info.vhost_name = tls ? "wss" : "ws";
     if (tls) {
-        info.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.ssl_cert_filepath = o->tls_cert;
         info.ssl_private_key_filepath = o->tls_key;
         info.alpn = "http/1.1";
