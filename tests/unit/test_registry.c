@@ -352,6 +352,21 @@ static void a_renewed_lease_is_not_expired(void **state)
     assert_string_equal(world_expire(&w, &me, "n1", 1001), "renewed");
 }
 
+static void a_link_that_was_given_up_is_not_the_registered_one_again(void **state)
+{
+    (void)state;
+    struct world_node late = n1;
+    n1.link_id = 1002; /* it has connected anew */
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+    assert_string_equal(world_renew(&w, &late, ""), "ERROR");
+    assert_non_null(strstr(w.err.text, "OVERTAKEN"));
+    assert_string_equal(world_register(&w, &late, 0), "ERROR");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:node:n1 link"), "1002");
+    /* Another server counts anew. */
+    world_ask(&w, "HSET shoal:{t}:node:n1 run_id another");
+    assert_string_equal(world_renew(&w, &late, ""), "current");
+}
+
 static void a_node_with_another_link_by_now_is_not_expired(void **state)
 {
     (void)state;
@@ -566,6 +581,7 @@ int main(void)
         TEST(a_node_that_drains_gets_no_more_shards),
         TEST(shards_without_a_node_are_placed_when_one_registers),
         TEST(a_renewed_lease_is_not_expired),
+        TEST(a_link_that_was_given_up_is_not_the_registered_one_again),
         TEST(a_node_with_another_link_by_now_is_not_expired),
         TEST(after_a_pause_nothing_expires_for_two_leases),
         TEST(after_the_clock_went_back_nothing_expires),

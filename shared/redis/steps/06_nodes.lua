@@ -80,6 +80,16 @@ local function picture(c, node, seen)
     return answer
 end
 
+-- A link that its process gave up for a later one (ids grow while a server runs) may still be executed, and after
+-- that one: it must not be the registered link again, or whoever fences the node would kill the wrong one.
+local function overtaken(c, node, link, run_id)
+    local now = call('HMGET', key(c, 'node', node), 'link', 'run_id')
+    if now[2] == run_id and (tonumber(now[1]) or 0) > (tonumber(link) or 0) then
+        return redis.error_reply('OVERTAKEN node ' .. shown(node) .. ' has renewed on a later link')
+    end
+    return nil
+end
+
 -- register: node incarnation link run_id host pid version capacity users takeover_link
 local function register(keys, a)
     local c, failed = context(keys)
@@ -103,6 +113,11 @@ local function register(keys, a)
                 holder[5]}
         end
         unknown_claims(c, node)
+    elseif holder[1] then
+        local late = overtaken(c, node, link, run_id)
+        if late then
+            return late
+        end
     end
     call('ZADD', key(c, 'nodes'), c.now + lease, node)
     call('HSET', nk, 'incarnation', incarnation, 'link', link, 'run_id', run_id, 'host', a[5],
@@ -215,9 +230,9 @@ local function renew(keys, a)
     if #a ~= 6 or not seen then
         return badarg('renew: node incarnation link run_id seen_rev report')
     end
-    local lost = node_check(c, node, a[2])
-    if lost then
-        return lost
+    local refused = node_check(c, node, a[2]) or overtaken(c, node, link, a[4])
+    if refused then
+        return refused
     end
     local report
     if a[6] ~= '' then
