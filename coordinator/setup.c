@@ -14,7 +14,7 @@
 
 #define STILL_MS 500 /* the number of nodes must not change for so long */
 #define POLL_MS  100
-#define RETRY_MS 5000 /* of a setup that was given up */
+#define RETRY_MS 2000 /* of a setup that was given up */
 
 enum part {
     PART_SETTINGS,
@@ -273,14 +273,16 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
     if (answer->kind == MANAGER_DONE) {
         s->busy = false;
         move_on(s, PART_CHANNELS);
-    } else if (answer->kind == MANAGER_FAILED) {
+    } else if (answer->kind == MANAGER_FAILED && !manager_step_failed(s->options.manager)) {
         cluster_error(shard_manager_client(s->options.manager), "setup", NULL, answer->text);
         err_set(&s->failure, ERR_REFUSED, "the %s shard manager cannot set the cluster up: %s",
                 manager_name(s->options.manager), answer->text);
         abandon(s); /* busy until it is over */
     } else {
         s->busy = false;
-        if (answer->kind == MANAGER_LATE) { /* told; tried again a while later */
+        if (answer->kind != MANAGER_OUT) { /* it took too long, or Redis failed it */
+            log_warn("setup", "setup.again", "in_ms", log_i64(RETRY_MS), "error", answer->text,
+                     NULL);
             s->not_before_ms = mono_ms() + RETRY_MS;
         }
     }

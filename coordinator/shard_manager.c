@@ -270,6 +270,11 @@ struct shard_manager *manager_create(const struct shard_manager_create_options *
     return m;
 }
 
+bool manager_step_failed(const struct shard_manager *m)
+{
+    return m->step_failed;
+}
+
 void manager_on_view(struct shard_manager *m)
 {
     errands_look(m);

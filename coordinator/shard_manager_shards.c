@@ -110,6 +110,7 @@ static bool stepped(struct errand *e, const char *step, const struct err *err)
     e->manager->steps--;
     if (err) {
         leader_step_failed(e->manager->options.leader, step, err);
+        e->manager->step_failed = true;
         note_error(e, err->text);
         return false;
     }
@@ -119,6 +120,7 @@ static bool stepped(struct errand *e, const char *step, const struct err *err)
 static void step_begin(struct errand *e, int failed)
 {
     if (failed) {
+        e->manager->step_failed = true;
         note_error(e, LINK_DOWN);
     } else {
         e->pending++;
@@ -134,6 +136,13 @@ static struct registry *steps(const struct shard_manager *m)
 static const struct registry_leader *me(const struct shard_manager *m)
 {
     return leader_identity(m->options.leader);
+}
+
+/* Nobody may ask for anything while another one leads, or Redis is away. */
+static void refuse(struct errand *e)
+{
+    e->manager->step_failed = true;
+    errand_due(e, NOT_LEADING);
 }
 
 static struct errand *errand_of(struct shard_manager *m, shard_cb cb, void *ctx)
@@ -206,7 +215,7 @@ static void run_one(struct shard *s, enum shard_run to, enum errand_wait wait, s
     e->shard = xstrdup(s->id);
     e->wait = wait;
     if (!leader_may_act(s->manager->options.leader)) {
-        errand_due(e, NOT_LEADING);
+        refuse(e);
         return;
     }
     run_step(e, s->id, to);
@@ -244,7 +253,7 @@ static void ask_for_all(struct shard_manager *m, enum shard_run to, enum errand_
     e->all = to;
     e->wait = wait;
     if (!leader_may_act(m->options.leader)) {
-        errand_due(e, NOT_LEADING);
+        refuse(e);
         return;
     }
     e->round = cluster_view_refresh(m->options.view);
@@ -378,7 +387,7 @@ void shard_add_channels(struct shard *s, const char *const *channel_names, size_
 
     e->shard = xstrdup(s->id);
     if (!leader_may_act(m->options.leader)) {
-        errand_due(e, NOT_LEADING);
+        refuse(e);
         return;
     }
     char *where = xasprintf("=%s", s->id);
@@ -403,7 +412,7 @@ void shard_remove_channels(struct shard *s, const char *const *channel_names, si
 
     e->shard = xstrdup(s->id);
     if (!leader_may_act(m->options.leader)) {
-        errand_due(e, NOT_LEADING);
+        refuse(e);
         return;
     }
     struct slice *names = xcalloc(n + 1, sizeof(*names));
@@ -457,7 +466,7 @@ void shard_manager_add_shard(struct shard_manager *m, const char *shard_id,
     e->shard = xstrdup(shard_id);
     e->login = xstrdup(authorized_user ? authorized_user : own ? own : "");
     if (!leader_may_act(m->options.leader)) {
-        errand_due(e, NOT_LEADING);
+        refuse(e);
         return;
     }
     if (n > REGISTRY_MAX_CHANNELS) {

@@ -147,6 +147,22 @@ def test_setup_goes_on_where_a_leader_died_in_the_middle(seen):
     node.die()
 
 
+def test_setup_outlives_a_link_that_breaks_in_the_middle(seen):
+    """What Redis does is no failure of the manager: the coordinator tries again, and does not end."""
+    process = seen.begin(*names(51), shards=1000, max_shard_count=1000)
+    lead = wait_until(
+        lambda: [c["id"] for c in seen.redis.client_list() if c["name"] == "shoal-coordinator:c1:lead"], 10, "its link"
+    )
+    while not seen.redis.zcard(seen.key("load")):
+        assert process.is_running()
+    seen.redis.client_kill_filter(_id=lead[0])
+    assert seen.redis.zcard(seen.key("load")) < 1000
+
+    wait_until(seen.is_set_up, 30, "the cluster is set up")
+    assert process.is_running()
+    assert sorted(loads(seen).values(), reverse=True) == [1] * 51 + [0] * 949
+
+
 def test_distributed_assign_shard(distributed):
     cluster = distributed(channels_per_shard=2, max_shard_count=3, initial_shard_count=2)
 
