@@ -28,6 +28,9 @@ static void on_timer(uv_timer_t *timer)
     if (now >= s->rescan_due_ms) {
         sender_rescan(s);
     }
+    if (now >= s->topics_due_ms) {
+        topics_look(s);
+    }
     HASH_ITER(hh, s->lanes, lane, tmp)
     {
         if (lane->due_ms <= now) {
@@ -41,7 +44,7 @@ static void on_timer(uv_timer_t *timer)
 void sender_arm(struct sender *s)
 {
     uint64_t now = mono_ms();
-    uint64_t due = s->rescan_due_ms;
+    uint64_t due = s->rescan_due_ms < s->topics_due_ms ? s->rescan_due_ms : s->topics_due_ms;
     struct lane *lane;
     struct lane *tmp;
 
@@ -216,17 +219,9 @@ void sender_rescan(struct sender *s)
 
 /* What is served --------------------------------------------------------------------------------------- */
 
-static void topic_of(struct sender *s, const char *channel, char *out, size_t size)
-{
-    snprintf(out, size, "%s%s", s->topic_prefix, channel);
-}
-
 static void lane_unserve(struct sender *s, struct lane *lane)
 {
-    char topic[128];
-
-    topic_of(s, lane->channel, topic, sizeof(topic));
-    subscriber_remove(s->options.subscriber, slice_of(topic));
+    topics_forget(s, lane);
     lane->served->lanes--;
     lane->served = NULL;
     lane_free_if_idle(s, lane);
@@ -234,11 +229,8 @@ static void lane_unserve(struct sender *s, struct lane *lane)
 
 static void lane_serve(struct sender *s, struct lane *lane, struct served *served)
 {
-    char topic[128];
-
     if (lane->served == NULL) {
-        topic_of(s, lane->channel, topic, sizeof(topic));
-        subscriber_add(s->options.subscriber, slice_of(topic));
+        topics_want(s, lane);
     } else {
         lane->served->lanes--;
     }
@@ -355,6 +347,7 @@ struct sender *sender_create(uv_loop_t *loop, const struct sender_options *optio
     s->topic_prefix_len = (size_t)snprintf(s->topic_prefix, sizeof(s->topic_prefix),
                                            "shoal:%s:send:", options->cluster);
     s->rescan_due_ms = mono_ms() + RESCAN_EVERY_MS;
+    s->topics_due_ms = UINT64_MAX;
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
     sender_arm(s);

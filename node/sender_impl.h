@@ -1,5 +1,5 @@
-/* What the two halves of the sender share: sender.c (what comes in, what is served) and sender_lane.c (what is
- * done with it). */
+/* What the files of the sender share: sender.c (what comes in, what is served), sender_topics.c (when it listens)
+ * and sender_lane.c (what is done with what came). */
 #ifndef SHOAL_NODE_SENDER_IMPL_H
 #define SHOAL_NODE_SENDER_IMPL_H
 
@@ -50,6 +50,8 @@ struct lane {
     char channel[IRC_CHANNEL_CHARS];
     struct served *served; /* the shard whose channel it is; NULL: it is not served here */
     uint64_t mark;         /* of the last sender_serve that named it */
+    bool listens;          /* to its topic */
+    uint64_t listen_by_ms; /* served: listens from then on, whoever else does */
     enum lane_state state;
     uint64_t due_ms;  /* mono; UINT64_MAX: waits for an answer */
     uint64_t slot_ms; /* of the claimed head */
@@ -74,6 +76,8 @@ struct sender {
     bool scanning;
     bool rescan_again;
     uint64_t rescan_due_ms;
+    bool asking_topics;
+    uint64_t topics_due_ms; /* served lanes do not listen yet: look then */
     bool closing;
 };
 
@@ -98,6 +102,11 @@ void lane_result(struct sender *s, struct lane *lane, const char *status, struct
  * afterwards. */
 void lane_forget(struct sender *s, struct lane *lane);
 void lane_free_if_idle(struct sender *s, struct lane *lane);
+
+/* In sender_topics.c: the lane is served from now on, or no more; and listen to those that nobody else does. */
+void topics_want(struct sender *s, struct lane *lane);
+void topics_forget(struct sender *s, struct lane *lane);
+void topics_look(struct sender *s);
 
 /* In sender.c: fire when the next lane is due. */
 void sender_arm(struct sender *s);

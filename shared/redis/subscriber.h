@@ -26,7 +26,8 @@ struct subscriber_options {
 struct subscriber *subscriber_create(uv_loop_t *loop, const struct subscriber_options *options);
 /* As link_close. */
 void subscriber_close(struct subscriber *s, void (*on_closed)(void *ctx), void *ctx);
-/* Want a topic or stop wanting it; idempotent, not counted. */
+/* Want a topic or stop wanting it; idempotent, not counted. What was published before Redis has seen the removal is
+ * still handed on: its publisher was told that somebody hears it. */
 void subscriber_add(struct subscriber *s, struct slice topic);
 void subscriber_remove(struct subscriber *s, struct slice topic);
 void subscriber_add_pattern(struct subscriber *s, struct slice pattern);
