@@ -1,6 +1,8 @@
 /* Ctl: the link, questions and answers, and waiting for a message that may get lost. */
 #include "coordinator/ctl/ctl.h"
 
+#include "shared/redis/registry_reply.h"
+
 #include <cjson/cJSON.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -198,14 +200,12 @@ static int batch_refused(const struct ctl_batch *b)
 {
     for (size_t i = 0; i < b->n; i++) {
         const struct redisReply *reply = b->question[i].reply;
-        if (reply_is_error(reply, "ERR Function not found")) {
+        if (reply_is_no_function(reply)) {
             return ctl_fail(CTL_FAILED,
                             "no coordinator has set up this Redis yet: start a shoal-coordinator");
         }
-        if (reply_is_error(reply, "ERR unknown command `FCALL")) {
-            return ctl_fail(CTL_FAILED,
-                            "this Redis has no functions; Shoal needs Redis 7 or newer, "
-                            "or Valkey");
+        if (reply_is_no_functions(reply)) {
+            return ctl_fail(CTL_FAILED, "%s", REPLY_NO_FUNCTIONS);
         }
         if (reply->type == REDIS_REPLY_ERROR) {
             return ctl_fail(CTL_FAILED, "Redis refused: %.*s", (int)reply->len, reply->str);

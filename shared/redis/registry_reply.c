@@ -146,7 +146,15 @@ bool reply_is_no_function(const struct redisReply *reply)
 
 bool reply_is_no_functions(const struct redisReply *reply)
 {
-    return error_contains(reply, "unknown command");
+    /* Redis 6 quotes with a backtick. The command comes first, what it was given behind it. */
+    static const char *const names[] = {"'FCALL", "`FCALL", "'FUNCTION", "`FUNCTION"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (error_contains(reply, "unknown command ") && error_contains(reply, names[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int reply_check(const struct redisReply *reply, struct err *err)

@@ -70,7 +70,10 @@ static void on_loaded(struct call *call, const struct redisReply *reply, const s
 {
     struct err space;
     err = call_error(reply, err, &space);
-    if (err == &space) {
+    if (err != NULL && reply_is_no_functions(reply)) {
+        err_set(&space, ERR_REFUSED, "%s", REPLY_NO_FUNCTIONS);
+        err = &space;
+    } else if (err == &space) {
         err_wrap(&space, "loading Shoal's functions into Redis");
     }
     call->cb.done(call->ctx, err);
@@ -89,8 +92,7 @@ static const struct err *version_error(const struct redisReply *reply, const str
 {
     err = call_error(reply, err, space);
     if (err != NULL && reply_is_no_functions(reply)) {
-        err_set(space, ERR_REFUSED,
-                "this Redis has no functions; Shoal needs Redis 7 or newer, or Valkey");
+        err_set(space, ERR_REFUSED, "%s", REPLY_NO_FUNCTIONS);
     }
     return err;
 }

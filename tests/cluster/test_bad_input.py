@@ -255,6 +255,21 @@ def test_a_redis_without_functions_is_refused_with_what_is_needed(program):
 
 
 @pytest.mark.parametrize("program", ALL)
+def test_a_redis_whose_functions_are_hidden_is_refused_with_what_is_needed(program, bare):
+    hidden = sum((["--rename-command", name, ""] for name in ("FCALL", "FCALL_RO", "FUNCTION")), [])
+    url = bare.start_redis(*hidden).url
+    said = complaint(run(PROGRAMS[program] + ["--redis-url", url]), 1)
+    assert "functions" in said and "Redis 7" in said
+
+
+@pytest.mark.parametrize("program", ["coordinator", "ctl"])
+def test_a_redis_of_which_no_function_can_be_loaded_is_refused(program, bare):
+    url = bare.start_redis("--rename-command", "FUNCTION", "").url
+    said = complaint(run(PROGRAMS[program] + ["--redis-url", url]), 1)
+    assert ("Redis 7" if program == "coordinator" else "no coordinator has set up") in said
+
+
+@pytest.mark.parametrize("program", ALL)
 def test_a_redis_that_is_not_there_ends_it_in_time(program):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: nobody else gets the port

@@ -217,10 +217,21 @@ static void errors_are_told_apart(void **state)
         assert_int_equal(reply_check(r, &err), -(int)cases[i].code);
         freeReplyObject(r);
     }
-    redisReply *r = reply_of("!ERR_unknown_command_'FCALL',_with_args");
-    assert_true(reply_is_no_functions(r));
-    assert_false(reply_is_no_function(r));
-    freeReplyObject(r);
+    static const struct {
+        const char *text;
+        bool no_functions;
+    } unknown[] = {
+        {"!ERR_unknown_command_'FCALL',_with_args", true},
+        {"!ERR_unknown_command_`FCALL_RO`,_with_args", true},
+        {"!ERR_unknown_command_'FUNCTION',_with_args", true},
+        {"!ERR_unknown_command_'XADD',_with_args", false},
+        {"!ERR_Function_not_found", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(unknown); i++) {
+        redisReply *r = reply_of(unknown[i].text);
+        assert_int_equal(reply_is_no_functions(r), unknown[i].no_functions);
+        freeReplyObject(r);
+    }
 }
 
 static void every_decoder_survives_every_others_answer(void **state)
