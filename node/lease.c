@@ -210,6 +210,13 @@ static void fill_node(const struct lease *l, struct registry_node *n)
     };
 }
 
+/* Redis does not let us do what we have to: with the link, the reason is told. */
+static void refuse_link(struct lease *l, const struct err *why)
+{
+    l->unfit = *why;
+    link_reset(l->link, why->text);
+}
+
 static void on_checked(void *ctx, const struct err *err)
 {
     struct lease *l = ctx;
@@ -224,6 +231,14 @@ static void on_checked(void *ctx, const struct err *err)
             lease_give_up(l, err);
             return;
         }
+        if (err->code == ERR_REPLY && l->former_link == 0 &&
+            strncmp(err->text, "NOPERM ", 7) == 0) {
+            refuse_link(l, err);
+            return;
+        }
+        if (err->code == ERR_ABSENT || err->code == ERR_REPLY) {
+            l->options.on_usable(l->options.ctx);
+        }
         if (err->code != ERR_DOWN && err->code != ERR_TIMEOUT && !l->waiting_said) {
             log_warn("lease", "lease.waiting", "reason", err->text, NULL);
             l->waiting_said = true;
@@ -231,6 +246,7 @@ static void on_checked(void *ctx, const struct err *err)
         lease_answered(l);
         return;
     }
+    l->options.on_usable(l->options.ctx);
     fill_node(l, &node);
     l->sent_ms = mono_ms();
     l->whole_at_ms = l->sent_ms;
@@ -288,7 +304,7 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
     }
     if (err != NULL) {
         if (err->code == ERR_REPLY) {
-            link_reset(l->link, err->text);
+            refuse_link(l, err);
         }
         return;
     }
@@ -319,7 +335,8 @@ static void on_down(void *ctx, const struct err *why)
     l->attached = false;
     l->asking = false;
     l->again = false;
-    l->options.on_link_down(l->options.ctx, why);
+    l->options.on_link_down(l->options.ctx, l->unfit.code == ERR_OK ? why : &l->unfit);
+    l->unfit = (struct err){0};
 }
 
 struct lease *lease_create(const struct lease_options *options)

@@ -41,6 +41,8 @@ struct lease_options {
                       const char *why); /* from the loop, never from within lease_holds */
     void (*on_lost)(void *ctx, const char *why);
     void (*on_link_down)(void *ctx, const struct err *why);
+    /* Redis serves: it was greeted, and answers calls of its functions, be it that they are not there yet. */
+    void (*on_usable)(void *ctx);
     /* The node id is another process's: nothing more is tried. */
     void (*on_refused)(void *ctx, const struct err *why);
     void *ctx;

@@ -17,6 +17,7 @@ struct lease {
     char pid[16];
     char incarnation[INCARNATION_CHARS];
     struct registry_greeting greeting; /* of the link that is up */
+    struct err unfit; /* why the link is about to be given up: Redis does not let us */
     bool greeted;
     bool attached;        /* on_current was told of this link */
     uint64_t former_link; /* the last link that was registered */

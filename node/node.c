@@ -289,6 +289,13 @@ static void on_link_down(void *ctx, const struct err *why)
     }
 }
 
+static void on_usable(void *ctx)
+{
+    struct node *n = ctx;
+
+    startup_succeeded(&n->startup);
+}
+
 static void on_give_up(void *ctx, const struct err *why)
 {
     node_close(ctx, why);
@@ -305,7 +312,6 @@ static void on_control_up(void *ctx)
 {
     struct node *n = ctx;
 
-    startup_succeeded(&n->startup);
     sender_rescan(n->sender);
 }
 
@@ -404,6 +410,7 @@ static void begin_links(struct node *n)
         .on_fenced = on_fenced,
         .on_lost = on_lost,
         .on_link_down = on_link_down,
+        .on_usable = on_usable,
         .on_refused = on_refused,
         .ctx = n,
     };

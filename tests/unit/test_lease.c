@@ -160,6 +160,11 @@ static void on_link_down(void *ctx, const struct err *why)
     h->why = *why;
 }
 
+static void on_usable(void *ctx)
+{
+    (void)ctx;
+}
+
 static void on_refused(void *ctx, const struct err *why)
 {
     struct holder *h = ctx;
@@ -193,6 +198,7 @@ static void open_lease(struct holder *h)
         .on_fenced = on_fenced,
         .on_lost = on_lost,
         .on_link_down = on_link_down,
+        .on_usable = on_usable,
         .on_refused = on_refused,
         .ctx = h,
     };
