@@ -183,9 +183,30 @@ def test_twitch_out_of_reach_is_told_in_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     "args",
-    [["--nodes", "none"], ["--twitch"], ["--redis-url", "localhost"], ["--channels", "@/no/file"], ["x"]],
+    [["--nodes", "none"], ["--twitch"], ["--redis-url", "localhost"], ["--channels", "@/no/file"],
+     ["--channels", ","], ["--channels", "!echo a"], ["x"]],
 )
 def test_wrong_usage_is_told_before_anything_is_started(tmp_path, args):
     done = quickstart(tmp_path, *args)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("quickstart: ")
+
+
+def test_a_name_that_is_no_channel_is_told_before_anything_is_started(tmp_path):
+    names = tmp_path / "names"
+    names.write_text("alice\nnot-one\n")
+    for given, told in (("alice,not-one", '"not-one" is not a channel name'), (f"@{names}", f'{names}:2: "not-one"')):
+        done = quickstart(tmp_path, "--channels", given)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.stderr.startswith(f"quickstart: --channels: {told}") and done.stderr.count("\n") == 1
+        assert "redis" not in done.stdout
+
+
+def test_a_build_that_is_another_users_is_told_in_one_line_with_the_mend():
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    if os.geteuid() != 0 or run([*nobody, "test", "-x", QUICKSTART]).returncode != 0:
+        pytest.skip("needs root, and a tree that others can read")
+    done = run([*nobody, QUICKSTART, "--seconds", "1"], {"TMPDIR": "/tmp"})
+    said = one_line(done)
+    assert said.startswith("quickstart: ") and "cannot be written" in said and f"{ROOT}/build" in said
+    assert "chown" in said
