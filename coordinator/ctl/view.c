@@ -41,9 +41,9 @@ static void names_finish(struct names *names)
 static bool is_number_field(const char *field)
 {
     static const char *const fields[] = {
-        "since",    "next_try", "moderator",   "epoch",         "rev",      "channels",
-        "joined",   "lines_s",  "bytes_s",     "lag_ms",        "pid",      "shards",
-        "capacity", "link",     "closes_idle", "login_refused", "bad_lines"};
+        "since",       "next_try",      "moderator", "epoch",   "rev",       "channels", "joined",
+        "lines_s",     "bytes_s",       "lag_ms",    "pid",     "shards",    "capacity", "link",
+        "closes_idle", "login_refused", "bad_lines", "renewed", "read_until"};
 
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
         if (strcmp(field, fields[i]) == 0) {

@@ -189,6 +189,7 @@ def test_times_are_told_to_the_millisecond(running):
     lease_ms = int(running.redis.hget(running.key("config"), "lease_ms"))
     wait_until(lambda: running.redis.time()[1] > 700000, 10, "most of a second is over")
     [node] = running.ctl_json("nodes")
+    assert all(isinstance(node[field], int) for field in ("since", "renewed", "read_until")), node
     assert 0 < node["lease_ms"] <= lease_ms
 
 
