@@ -209,6 +209,7 @@ static void core_begin(struct held *held)
     struct shard_timings timings = shard_timings_default();
     uint64_t now = mono_ms();
 
+    held->rated_ms = 0; /* its stats begin anew */
     timings.failed_retry_ms = h->failed_retry_ms;
     held->core = shard_create(held->id, held->user, &timings, &port, held);
     shard_set_fenced(held->core, h->fenced, now);

@@ -193,6 +193,25 @@ def test_times_are_told_to_the_millisecond(running):
     assert 0 < node["lease_ms"] <= lease_ms
 
 
+def test_rates_are_those_of_the_connection_that_is_there_now(running):
+    running.ctl("join", "alice")
+    wait_until(lambda: running.joined("alice"), 10, "alice is joined")
+    shard = running.channels()["alice"]
+
+    def rate():
+        running.inject("alice", "something")
+        return int(running.shards()[shard].get("lines_s", 0))
+
+    wait_until(rate, 15, "a rate is told")
+    running.ctl("stop")
+    running.ctl("start")
+    wait_until(lambda: running.joined("alice"), 10, "it is joined again")
+    began = time.monotonic()
+    rates = set()
+    wait_until(lambda: rates.add(rate()) or time.monotonic() > began + 7, 10, "a new rate is told")
+    assert max(rates) < 1000, rates
+
+
 def test_a_request_made_while_nobody_leads_is_carried_out_later(running):
     running.settle()
     running.processes["c1"].kill()
