@@ -4,6 +4,7 @@
  * (every step under way calls back then), the rooms that used it after. */
 #include "coordinator/cluster_settings.h"
 #include "coordinator/cluster_view.h"
+#include "coordinator/compare.h"
 #include "coordinator/initial_channels.h"
 #include "coordinator/intake.h"
 #include "coordinator/leader.h"
@@ -44,6 +45,7 @@ struct coordinator {
     struct intake *intake;
     struct setup *setup;
     struct sweep *sweep;
+    struct compare *compare;
     struct sender_sync *senders;
     bool stopping;
     int exit_code;
@@ -104,6 +106,7 @@ static void on_leader_closed(void *ctx)
     setup_close(c->setup, NULL, NULL);
     sweep_close(c->sweep, NULL, NULL);
     sender_sync_destroy(c->senders);
+    compare_destroy(c->compare);
     manager_run_destroy(c->run);
     cluster_view_destroy(c->view);
     c->leader = NULL;
@@ -187,6 +190,7 @@ static void on_won(void *ctx)
     struct coordinator *c = ctx;
     c->begun = false;
     cluster_view_begin(c->view);
+    compare_begin(c->compare);
     setup_begin(c->setup);
     manager_run_begin(c->run);
 }
@@ -226,6 +230,7 @@ static void on_facts(void *ctx, const struct registry_lead *facts)
     sweep_on_facts(c->sweep, facts);
     setup_on_facts(c->setup, facts);
     manager_run_on_facts(c->run, facts);
+    compare_on_facts(c->compare, facts);
     intake_go_on(c->intake);
 }
 
@@ -325,6 +330,7 @@ static int start(struct coordinator *c, struct err *err)
                                                     .ctx = c});
     c->sweep = sweep_create(loop, c->leader, c->manager);
     c->senders = sender_sync_create(c->leader, c->manager);
+    c->compare = compare_create(c->leader, c->view);
     return 0;
 }
 

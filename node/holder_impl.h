@@ -48,6 +48,8 @@ struct held {
     uint64_t bad_told_ms;  /* when it was logged that Twitch sent what is no line */
     uint64_t bad_untold;   /* such lines since then */
     uint64_t silent_at_ms; /* nothing was read since, as reported; 0: something was, lately */
+    uint64_t active_at_ms; /* which channels had lines up to then was reported */
+    bool active;           /* some had lines since, and it is time to report which */
     uint64_t rated_ms;     /* when the rates were taken */
     uint64_t rated_lines;
     uint64_t rated_bytes;

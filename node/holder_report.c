@@ -11,8 +11,10 @@
 #define MAX_CHANNELS 500 /* in one report */
 #define MAX_SHARDS   500
 #define MAX_GAPS     1000
+#define MAX_ACTIVE   1000
 #define RATE_MS      5000
-#define SILENT_MS    1000 /* the steps know it, too: 04_placement.lua */
+#define ACTIVE_MS    10000 /* so often it is told which channels had lines */
+#define SILENT_MS    1000  /* the steps know it, too: 04_placement.lua */
 
 void holder_mark_shard(struct held *held)
 {
@@ -131,6 +133,54 @@ static void look_silent(struct held *held)
 
     held->dirty = held->dirty || silent_at_ms != held->silent_at_ms;
     held->silent_at_ms = silent_at_ms;
+}
+
+struct active_names {
+    struct held *held;
+    struct json *out; /* NULL: only look whether there are any */
+    size_t left;
+    bool any;
+};
+
+static void name_active(void *ctx, const struct shard_channel *channel)
+{
+    struct active_names *names = ctx;
+
+    if (channel->last_active_ms > names->held->active_at_ms && names->left > 0) {
+        names->any = true;
+        if (names->out != NULL) {
+            json_string(names->out, NULL, channel->name);
+            names->left--;
+        }
+    }
+}
+
+/* Whoever reads the channels should this node die joins first those where something goes on. */
+static void look_active(struct held *held)
+{
+    struct active_names names = {.held = held, .left = 1};
+
+    if (!held->active && mono_ms() - held->active_at_ms >= ACTIVE_MS) {
+        shard_each_channel(held->core, name_active, &names);
+        held->active = names.any;
+    }
+}
+
+static void report_active(struct holder *h, struct json *out)
+{
+    struct active_names names = {.out = out, .left = MAX_ACTIVE};
+
+    json_array_begin(out, "active");
+    for (struct held *held = h->shards; held != NULL; held = held->hh.next) {
+        /* Of a shard for whose channels there is not enough room, some go untold: it is a matter of order alone. */
+        if (held->active && names.left > 0) {
+            names.held = held;
+            shard_each_channel(held->core, name_active, &names);
+            held->active = false;
+            held->active_at_ms = mono_ms();
+        }
+    }
+    json_array_end(out);
 }
 
 static void report_shard(struct held *held, struct json *out)
@@ -269,7 +319,7 @@ bool holder_has_report(const struct holder *h)
     }
     HASH_ITER(hh, h->shards, held, tmp)
     {
-        if (held->dirty || held->dirty_channels != NULL) {
+        if (held->dirty || held->dirty_channels != NULL || held->active) {
             return true;
         }
     }
@@ -286,6 +336,7 @@ bool holder_report(struct holder *h, struct json *out)
     {
         rate(held);
         look_silent(held);
+        look_active(held);
     }
     if (!holder_has_report(h)) {
         return false;
@@ -303,6 +354,7 @@ bool holder_report(struct holder *h, struct json *out)
     json_object_begin(out, "channels");
     report_channels(h, out);
     json_object_end(out);
+    report_active(h, out);
     report_gaps(h, out);
     return true;
 }

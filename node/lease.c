@@ -105,6 +105,7 @@ static void current(struct lease *l, const struct registry_picture *picture)
     l->former_link = l->greeting.link_id;
     memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
     l->lease_ms = picture->lease_ms;
+    l->compare_ms = picture->compare_ms;
     l->deadline_ms = l->sent_ms + l->lease_ms * 9 / 10;
     if (l->tick_due_ms > mono_ms() + l->lease_ms / LEASE_RENEWS && !l->leaving) {
         tick_at(l, l->lease_ms / LEASE_RENEWS); /* the lease is shorter than it was thought to be */
@@ -270,7 +271,7 @@ static int renew(struct lease *l)
     }
     fill_node(l, &node);
     l->sent_ms = mono_ms();
-    bool whole = !l->attached || l->sent_ms - l->whole_at_ms >= l->options.whole_ms;
+    bool whole = !l->attached || l->sent_ms - l->whole_at_ms >= l->compare_ms;
     l->whole_at_ms = whole ? l->sent_ms : l->whole_at_ms;
     int rc = registry_renew(l->registry, &node, whole ? -1 : l->seen_rev, buf_slice(&report),
                             on_renewed, l);

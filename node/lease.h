@@ -5,7 +5,7 @@
  * Registering: a node id that another live process holds is refused, with its host and pid; it is taken over
  * where the holder's link is gone, or where it misses two renewals (its link is killed first). Renewing: every
  * sixth of the lease, and sooner on lease_renew_soon. Each answer carries the registry's picture, as far as it
- * changed; every whole_ms all of it, so that no difference stays for ever.
+ * changed; every compare_ms all of it, so that no difference stays for ever.
  *
  * Failure modes: the link fails: the lease runs on, the deadline decides; no answer before the own deadline, or
  * the loop was late by a third of a lease: on_fenced, once, until the next answer; Redis says LOST: on_lost, a new
@@ -27,7 +27,6 @@ struct lease_options {
     const char *node;
     uint64_t capacity;
     const char *users; /* "a,b" */
-    uint64_t whole_ms; /* so often the whole picture is asked for, whether it changed or not */
     /* Append the report of the next renewal (JSON object), or nothing. */
     void (*report)(void *ctx, struct buf *out);
     /* Registered or renewed. `new_link`: the first time on this connection: fan-out may flow on it from

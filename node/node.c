@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMPARE_MS 60000 /* everything the registry holds for this node with everything here */
-
 static const struct {
     const char *name;
     unsigned next; /* states it may go to */
@@ -402,7 +400,6 @@ static void begin_links(struct node *n)
         .node = n->options.id,
         .capacity = n->options.capacity,
         .users = tokens_users(n->tokens),
-        .whole_ms = COMPARE_MS,
         .report = report,
         .on_current = on_current,
         .on_report_arrived = on_report_arrived,

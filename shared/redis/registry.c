@@ -258,6 +258,15 @@ int registry_expire(struct registry *r, const struct registry_leader *me, struct
     return send_word(r, &a, cb, ctx);
 }
 
+int registry_compare(struct registry *r, const struct registry_leader *me, struct slice cursor,
+                     registry_word_cb cb, void *ctx)
+{
+    struct args a = {0};
+    leader_args(&a, r, me, "shoal1_compare");
+    args_slice(&a, cursor);
+    return send_word(r, &a, cb, ctx);
+}
+
 int registry_add_shard(struct registry *r, const struct registry_leader *me, const char *shard,
                        struct slice user, const struct slice *channels, size_t n,
                        registry_word_cb cb, void *ctx)

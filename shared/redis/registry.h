@@ -105,6 +105,7 @@ struct registry_picture {
     struct slice default_sender; /* the shard that sends to channels nobody joined; may be empty */
     uint64_t failed_retry_ms;
     uint64_t resume_delay_ms;
+    uint64_t compare_ms; /* so often everything is asked for, whether it changed or not */
     /* Where more than some hundred shards changed, rev is that of the last one told: `held` and
      * `served` are whole, details of the others come with the next answer. */
     bool changed; /* the fields below are filled: rev differs from the one asked with */
@@ -138,7 +139,8 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * or empty: {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","bad_lines","login_refused",
  * "error","silent_ms"}},
  * "channels":{NAME:{"shard","state","reason","next_try","since","moderator","room","unread_ms"}},
- * "gaps":[{"channel","from","to","lines","reason"}],"node":{FIELD:VALUE},"waits_ms"}; all members optional.
+ * "active":[NAME,...],"gaps":[{"channel","from","to","lines","reason"}],"node":{FIELD:VALUE},"waits_ms"}; all
+ * members optional. active: at most 1,000 channels that had lines since this was last told.
  * unread_ms: how long ago a channel that was read and is not any more was read last. silent_ms: how
  * long nothing at all was read on the connection, 0: not for long. waits_ms: how long the oldest line that is
  * not fanned out yet has waited. */
@@ -202,6 +204,11 @@ typedef void (*registry_word_cb)(void *ctx, struct slice word, struct slice rest
  * node only places homeless shards. */
 MUST_USE int registry_expire(struct registry *r, const struct registry_leader *me,
                              struct slice node, uint64_t link_id, registry_word_cb cb, void *ctx);
+#define REGISTRY_COMPARE_FROM "1 0"
+/* One portion of comparing all that the registry holds with itself, and putting right what differs: "more"
+ * "REPAIRS CURSOR" (call again with that cursor) or "done" "REPAIRS". `cursor`: REGISTRY_COMPARE_FROM at first. */
+MUST_USE int registry_compare(struct registry *r, const struct registry_leader *me,
+                              struct slice cursor, registry_word_cb cb, void *ctx);
 /* "added", "exists", "refused" WHY: a shard that is not started, with those channels; all or nothing. */
 MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader *me,
                                 const char *shard, struct slice user, const struct slice *channels,

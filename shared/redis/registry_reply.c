@@ -313,6 +313,7 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->held_changed = reader_shards(&r, false, memory, &out->nheld_changed);
     out->served = reader_slices(&r, memory, &out->nserved);
     out->served_changed = reader_shards(&r, true, memory, &out->nserved_changed);
+    out->compare_ms = reader_u64(&r);
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
     if (r.bad || !current || out->lease_ms == 0) {
         return broken(err, "register or renew");

@@ -41,7 +41,9 @@ class Shards:
         self._highest = dict(self._force)  # since the last look
         self._before = None
 
-    def on_event(self, event, _wall):
+    def on_event(self, event, wall):
+        if event["event"] == "registry.repaired":
+            self._complain("the registry had to be repaired", str(event), wall)
         if event["event"] == "config.set" and event["name"] in self.LIMITS:
             value = int(event["value"])
             self._force[event["name"]] = value

@@ -28,6 +28,7 @@ SETTINGS = {
     "join_limit": 10, "join_window_ms": 3500, "login_limit": 8, "login_window_ms": 3500,
     "message_limit": 10, "message_mod_limit": 15, "message_window_ms": 4500, "channel_message_ms": 1500,
     "lease_ms": LEASE_MS, "failed_retry_ms": 2000, "idle_shard_ms": 3000, "send_ttl_ms": 15000,
+    "compare_ms": 1000,
 }  # fmt: skip
 # What they may become while the cluster runs; all of it within what the simulator enforces.
 CHANGES = {

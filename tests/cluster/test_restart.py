@@ -136,6 +136,42 @@ def test_a_node_killed_for_good_leaves_its_channels_to_the_others(bare):
     assert len(told) >= len(lost), "gaps are published as well"
 
 
+def test_channels_with_lines_lately_are_joined_first_by_whoever_takes_over(bare):
+    names = [f"room{i}" for i in range(8)]
+    chat = begin(bare, nodes=("n1",), names=names[:1], lease_ms=SHORT, channels_per_shard=8)
+    bare.join(*names)
+    for name in names[4:7]:
+        bare.chat_flows(chat, name)
+    wait_until(lambda: bare.redis.zscore(bare.key("active"), "room6"), 15, "what had lines is reported")
+    lively = set(bare.redis.zrange(bare.key("active"), 0, -1))
+    assert {"room4", "room5", "room6"} <= lively < set(names)
+    bare.request("set", name="join_window_ms", value=1500)
+    bare.request("set", name="join_limit", value=len(lively))
+    bare.processes["n1"].kill()
+    bare.start_node("n2")
+    wait_until(lambda: bare.nodes() == ["n2"], 10, "n1 is expired")
+    wait_until(lambda: bare.joined(*lively), 10, "they are joined")
+    assert not any(bare.joined(name) for name in set(names) - lively)
+    wait_until(lambda: bare.joined(*names), 20, "and then the others")
+
+
+def test_what_is_removed_from_the_registry_by_hand_is_put_right_while_chat_flows(bare):
+    chat = begin(bare, nodes=("n1",), compare_ms=500)
+    before = picture(bare)
+    assert not bare.events("registry.repaired")
+    shard = bare.channels()["erin"]
+    assert shard != bare.channels()["alice"]
+    bare.redis.hdel(bare.key("channels"), "alice")
+    bare.redis.delete(bare.key(f"shard:{shard}:channels"), bare.key("load"))
+    wait_until(lambda: picture(bare) == before, 10, "all is as it was")
+    assert bare.redis.smembers(bare.key(f"shard:{shard}:channels")) == {"erin"}
+    repaired = bare.events("registry.repaired")
+    assert {"alice"} <= {event.get("channel") for event in repaired} and all(e["what"] for e in repaired)
+    wait_until(lambda: "registry.repaired" in bare.processes["c1"].text(), 10, "the coordinator says so")
+    bare.chat_flows(chat, *NAMES)
+    assert_no_line_doubled(chat)
+
+
 def test_when_all_nodes_are_gone_new_ones_read_the_channels_again(bare):
     chat = begin(bare, lease_ms=SHORT)
     before = picture(bare)

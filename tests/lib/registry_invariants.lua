@@ -90,6 +90,15 @@ for user, n in pairs(users) do
     check(redis.call('ZCARD', k('open', user)) == n, 'open of', user, 'has others than', n)
     check(load[redis.call('HGET', k('senders'), user)], 'the default sender of', user, 'is no shard')
 end
+for user in pairs(map(redis.call('HGETALL', k('senders')))) do
+    for _, channel in ipairs(redis.call('SMEMBERS', k('rooms', user))) do
+        check(channels[channel] and redis.call('HGET', k('shard', channels[channel]), 'user') == user, channel,
+            'is a room of', user, 'and on no shard of it')
+    end
+end
+for channel in pairs(map(redis.call('ZRANGE', k('active'), 0, -1, 'WITHSCORES'))) do
+    check(channels[channel], channel, 'is active and not wanted')
+end
 local in_sets, wanted = 0, 0
 for channel, shard in pairs(channels) do
     wanted = wanted + 1

@@ -274,13 +274,16 @@ static void tell_unread(struct world *w, const struct registry_picture *p)
     char *words[64];
     size_t n = 0;
     size_t len = 0;
-    w->unread[0] = '\0';
+    w->unread[0] = w->order[0] = '\0';
     for (size_t i = 0; i < p->nheld_changed; i++) {
         const struct registry_shard *s = &p->held_changed[i];
         for (size_t c = 0; c < s->nchannels && n < ARRAY_LEN(words); c++) {
             long long ms = (long long)s->unread_ms[c];
             words[n++] = xasprintf("%.*s:%lld", (int)s->channels[c].len, s->channels[c].ptr,
                                    ms > 0 ? (ms + 500) / 1000 : ms);
+            size_t at = strlen(w->order);
+            snprintf(w->order + at, sizeof(w->order) - at, "%s%.*s", at > 0 ? " " : "",
+                     (int)s->channels[c].len, s->channels[c].ptr);
         }
     }
     qsort(words, n, sizeof(words[0]), by_text);
@@ -419,6 +422,23 @@ const char *world_expire(struct world *w, const struct registry_leader *me, cons
 {
     STEP(w, registry_expire(w->r, me, slice_of(node), link_id, on_word, w));
     return w->word;
+}
+
+unsigned world_compare(struct world *w, const struct registry_leader *me)
+{
+    char cursor[64] = REGISTRY_COMPARE_FROM;
+    unsigned repairs = 0;
+    unsigned more = 0;
+    int read = 0;
+
+    do {
+        STEP(w, registry_compare(w->r, me, slice_of(cursor), on_word, w));
+        assert_true(strcmp(w->word, "more") == 0 || strcmp(w->word, "done") == 0);
+        assert_int_equal(sscanf(w->rest, "%u%n", &more, &read), 1);
+        repairs += more;
+        snprintf(cursor, sizeof(cursor), "%.60s", w->rest + read + (w->rest[read] == ' '));
+    } while (strcmp(w->word, "more") == 0);
+    return repairs;
 }
 
 void world_begin(struct world *w, struct private_redis *redis, struct registry_leader *me,

@@ -41,6 +41,7 @@ struct world {
     enum shard_run run; /* the last of the shards that changed in it */
     /* Of the shards that changed: "a:0 b:-1 c:5", for how many seconds (rounded) a channel is unread. */
     char unread[256];
+    char order[256]; /* the same channels as they came: "c a b" */
     bool held_by_other;
     char holder[128]; /* "host pid link" */
     uint64_t holder_link;
@@ -81,6 +82,8 @@ const char *world_renew(struct world *w, struct world_node *n, const char *repor
 const char *world_leave(struct world *w, struct world_node *n);
 const char *world_expire(struct world *w, const struct registry_leader *me, const char *node,
                          uint64_t link_id);
+/* All portions of one comparison; how much was put right. */
+unsigned world_compare(struct world *w, const struct registry_leader *me);
 /* Names between commas; `where` as registry_wish has it, for all of them. */
 const char *world_add_shard(struct world *w, const struct registry_leader *me, const char *shard,
                             const char *user, const char *channels);

@@ -304,6 +304,10 @@ static void check_all(unsigned step)
     if (broken[0] != '\0') {
         fail_msg("after step %u: %s", step, broken);
     }
+    if (run.leader >= 0 && world_compare(&w, &run.coordinators[run.leader]) != 0) {
+        fail_msg("after step %u: there was something to put right: %s", step,
+                 world_ask(&w, "XREVRANGE shoal:{t}:log + - COUNT 1"));
+    }
     for (int i = 0; i < NODES; i++) {
         if (run.alive[i]) {
             assert_string_equal(world_renew(&w, &run.nodes[i], ""), "current");

@@ -16,6 +16,7 @@
 #define JOINED(name)        CHANNEL(name, "\"state\":\"joined\"")
 #define QUEUED(name, ms)    CHANNEL(name, "\"state\":\"queued\",\"unread_ms\":" ms)
 #define REPORT(channels)    "{\"channels\":{" channels "}}"
+#define JOINED_ABC          "\"channels\":{" JOINED("a") "," JOINED("b") "," JOINED("c") "}"
 
 static struct private_redis *redis;
 static struct world w;
@@ -106,6 +107,24 @@ static void a_channel_is_read_from_its_join_until_its_node_says_otherwise(void *
     assert_string_equal(unread(&n1), "a:0 b:0 c:-1");
 }
 
+static void whoever_reads_them_next_is_told_first_of_those_with_lines_lately(void **state)
+{
+    struct world_node n2;
+
+    (void)state;
+    report(&n1, "{\"active\":[\"c\",\"never-wanted\"]," JOINED_ABC "}");
+    test_loop_run_for(&w.probe.t, 3);
+    report(&n1, "{\"active\":[\"b\"]}");
+    world_node(&n2, "n2", 2001, 5, "anonymous");
+    world_register(&w, &n2, 0);
+    world_end_lease(&w, &n1);
+    assert_string_equal(world_expire(&w, &me, "n1", n1.link_id), "expired");
+    unread(&n2);
+    assert_string_equal(w.order, "b c a");
+    world_release(&w, &me, "", "", "part", "b");
+    assert_string_equal(world_ask(&w, "ZSCORE shoal:{t}:active b"), "");
+}
+
 static void when_a_node_dies_its_last_renewals_say_up_to_when_it_read(void **state)
 {
     struct world_node n2;
@@ -185,6 +204,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
     const struct CMUnitTest tests[] = {
         TEST(a_channel_is_read_from_its_join_until_its_node_says_otherwise),
+        TEST(whoever_reads_them_next_is_told_first_of_those_with_lines_lately),
         TEST(when_a_node_dies_its_last_renewals_say_up_to_when_it_read),
         TEST(whoever_takes_over_a_node_id_is_told_what_was_missed),
         TEST(a_node_that_leaves_tells_it_as_well),

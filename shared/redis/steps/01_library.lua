@@ -22,13 +22,14 @@
 --   free                 zset  node -> shards it can still take
 --   homeless             set   shards that no node holds
 --   waiting              set   wanted channels without a shard
+--   active               zset  wanted channel -> when its last line came, to ten seconds: of those that had any
 --   idle                 zset  shards that close when idle, without channels -> since when
 --   initial              set   channels that were ever asked for as initial channels
 --   senders              hash  user -> the shard that says what goes to channels nobody joined
 --   claims               hash  channel -> the claimed outbox entry, one at a time
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
-local REVISION = 16  -- grows with every change here: a program loads its library over an older one
+local REVISION = 17  -- grows with every change here: a program loads its library over an older one
 local REPLY_SECONDS = 3600
 local RESULT_SECONDS = 86400
 local LOG_ENTRIES = 10000

@@ -19,6 +19,7 @@ local SETTINGS = {
     resume_delay_ms = {default = '1000', min = 0, max = 60000},
     failed_retry_ms = {default = '3600000', min = 1000, max = 86400000},
     idle_shard_ms = {default = '60000', min = 0, max = 86400000},
+    compare_ms = {default = '60000', min = 500, max = 86400000},
     user = {default = '', login = true},
 }
 

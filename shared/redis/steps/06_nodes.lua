@@ -1,7 +1,27 @@
 -- Nodes: registering, renewing, leaving, and what a node is told.
 
+-- Of the channels, those first that had lines lately. Where lists are long, each thousand by itself.
+local function active_first(c, channels)
+    local ordered = {}
+    for from = 1, #channels, 1000 do
+        local some = {unpack(channels, from, math.min(from + 999, #channels))}
+        local at = {}
+        for i, when in ipairs(call('ZMSCORE', key(c, 'active'), unpack(some))) do
+            at[some[i]] = tonumber(when or 0)
+        end
+        table.sort(some, function(a, b)
+            return at[a] > at[b] or (at[a] == at[b] and a < b)
+        end)
+        for _, channel in ipairs(some) do
+            ordered[#ordered + 1] = channel
+        end
+    end
+    return ordered
+end
+
 -- Fills `held` or `serves` of a picture: ids of all shards, and those that changed since rev `seen` as
--- entry() describes them, followed by their channels; behind a channel for which unread() has one, a number.
+-- entry() describes them, followed by their channels; behind a channel for which unread() has one, a number,
+-- and where there are such, in the order in which they should be joined.
 -- The rev the node knows everything up to: `rev`, or less where it is a lot.
 local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
     for i, shard in ipairs(call('ZRANGE', list, 0, -1)) do
@@ -12,8 +32,12 @@ local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
     for i = 1, #since, 2 do
         local shard = since[i]
         local told = entry(shard)
-        local number = unread and unread(shard)
-        for _, channel in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'channels'))) do
+        local number, some = nil, false
+        if unread then
+            number, some = unread(shard)
+        end
+        local channels = call('SMEMBERS', key(c, 'shard', shard, 'channels'))
+        for _, channel in ipairs(some and active_first(c, channels) or channels) do
             told[#told + 1] = channel
             told[#told + 1] = number and number(channel)
         end
@@ -26,19 +50,20 @@ local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
 end
 
 -- For how many ms a channel of the shard has not been read, -1 where it never was, nil while it is: as a
--- function of the channel.
+-- function of the channel. And: is there one that was read before, and is not now?
 local function unread_of(c, shard)
-    local since = {}
+    local since, some = {}, false
     local read = call('HGETALL', key(c, 'shard', shard, 'read'))
     for i = 1, #read, 2 do
         since[read[i]] = read[i + 1]
+        some = some or read[i + 1] ~= ''
     end
     return function(channel)
         if since[channel] == '' then
             return nil
         end
         return since[channel] and math.max(1, c.now - tonumber(since[channel])) or -1
-    end
+    end, some
 end
 
 -- What is asked of a shard, as a node is told it.
@@ -47,7 +72,7 @@ local RUN = {new = 0, started = 1, stopped = 2}
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
 -- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms,
 -- {held ids}, {{shard, epoch, rev, user, run, channel, [unread,]...}...},
--- {served ids}, {{shard, sender, channel...}...}
+-- {served ids}, {{shard, sender, channel...}...}, compare_ms
 -- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
 -- one told, and the node is hinted to ask for the rest.
 local function picture(c, node, seen)
@@ -58,7 +83,7 @@ local function picture(c, node, seen)
         'current', limit(c, 'lease_ms'), rev,
         tonumber(call('HGET', key(c, 'fan', node), 'seq') or 0),
         call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user) or '',
-        limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), {}, {}, {}, {},
+        limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), {}, {}, {}, {}, limit(c, 'compare_ms'),
     }
     if rev == seen then
         return answer
@@ -220,6 +245,27 @@ local function report_channel(c, channel, fields)
     end
 end
 
+-- These had lines since the last report. One that was parted meanwhile is forgotten.
+local function note_active(c, names)
+    local wanted, scored = {}, {}
+    for _, name in ipairs(names) do
+        if type(name) == 'string' and #wanted < 1000 then
+            wanted[#wanted + 1] = name
+        end
+    end
+    if #wanted == 0 then
+        return
+    end
+    for i, shard in ipairs(call('HMGET', key(c, 'channels'), unpack(wanted))) do
+        if shard then
+            scored[#scored + 1], scored[#scored + 2] = c.stamp, wanted[i]
+        end
+    end
+    if #scored > 0 then
+        call('ZADD', key(c, 'active'), unpack(scored))
+    end
+end
+
 -- renew: node incarnation link run_id seen_rev report(JSON, may be empty)
 local function renew(keys, a)
     local c, failed = context(keys)
@@ -262,6 +308,7 @@ local function renew(keys, a)
                 report_channel(c, channel, fields)
             end
         end
+        note_active(c, members(report, 'active'))
         for _, gap in ipairs(members(report, 'gaps')) do
             event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', reported(gap.from) or 0,
                 'to', reported(gap.to) or 0, 'lines', reported(gap.lines) or 0,

@@ -418,6 +418,7 @@ local function part(c, names, refused, only)
     end
     if #parted > 0 then
         call('HDEL', key(c, 'channels'), unpack(parted))
+        call('ZREM', key(c, 'active'), unpack(parted))
     end
     local changes = {}
     for shard, channels in pairs(by_shard) do

@@ -1,0 +1,410 @@
+-- Compare: what the registry says in one place with what it says in the other, a portion a call; what differs is
+-- put right and told.
+--
+-- Steps keep all of this by themselves: what differs was written by somebody else, or by a mistake of ours. What
+-- is wanted stays wanted: a channel that one of two places knows is kept, and where both do, `channels` decides.
+
+local COMPARE_CHANNELS = 250 -- a call
+local COMPARE_SHARDS = 20
+local COMPARE_TOLD = 20      -- events of a call; the others are counted
+
+local function repaired(c, kind, name, what)
+    c.repairs = (c.repairs or 0) + 1
+    if c.repairs <= COMPARE_TOLD then
+        event(c, 'registry.repaired', {kind, shown(name), 'what', what})
+    end
+end
+
+-- A wanted channel that no shard holds (any more).
+local function make_wait(c, channel, why)
+    call('HSET', key(c, 'channels'), channel, '')
+    call('SADD', key(c, 'waiting'), channel)
+    call('HSET', key(c, 'channel', channel), 'state', 'waiting', 'reason', why, 'since', c.stamp)
+end
+
+-- The channel is one of the shard's in every place but the shard's counts.
+local function make_assigned(c, channel, shard, user)
+    call('HSET', key(c, 'channels'), channel, shard)
+    call('SADD', key(c, 'shard', shard, 'channels'), channel)
+    call('SREM', key(c, 'waiting'), channel)
+    call('HSET', key(c, 'channel', channel), 'state', 'assigned', 'since', c.stamp)
+    if channel ~= user then
+        call('SADD', key(c, 'rooms', user), channel)
+    end
+end
+
+local function is_shard(c, shard)
+    return shard and shard ~= '' and call('ZSCORE', key(c, 'load'), shard)
+end
+
+-- Of the shard's set: what `channels` knows otherwise. True if the set, or what is wanted, changed.
+local function compare_members(c, shard, user)
+    local sk = key(c, 'shard', shard)
+    local all = call('SMEMBERS', sk .. ':channels')
+    local changed = false
+    for from = 1, #all, 1000 do
+        local some = {unpack(all, from, math.min(from + 999, #all))}
+        local in_room = user and call('SMISMEMBER', key(c, 'rooms', user), unpack(some))
+        for i, now in ipairs(call('HMGET', key(c, 'channels'), unpack(some))) do
+            local channel = some[i]
+            if not user then
+                if not now or now == shard then
+                    make_wait(c, channel, 'Its shard is gone.')
+                    repaired(c, 'channel', channel, 'its shard ' .. shard .. ' is gone: it waits for another')
+                end
+            elseif not now and channel_name(channel) == channel then
+                make_assigned(c, channel, shard, user)
+                repaired(c, 'channel', channel, 'was not wanted, though shard ' .. shard .. ' has it: it is again')
+                changed = true
+            elseif now ~= shard then
+                call('SREM', sk .. ':channels', channel)
+                call('HDEL', sk .. ':read', channel)
+                repaired(c, 'channel', channel, 'was also one of shard ' .. shard .. ': it is not any more')
+                changed = true
+            elseif in_room[i] == 0 and channel ~= user and
+                call('HGET', key(c, 'channel', channel), 'moderator') ~= '1' then
+                call('SADD', key(c, 'rooms', user), channel)
+                repaired(c, 'channel', channel, 'was not counted among the rooms of ' .. user)
+            end
+        end
+    end
+    return changed
+end
+
+-- Counts, and the indices that depend on them.
+local function compare_counts(c, shard, user, s, changed)
+    local sk = key(c, 'shard', shard)
+    local count = call('SCARD', sk .. ':channels')
+    local open = key(c, 'open', user)
+    local idle = s.closes_idle == '1' and count == 0
+    local is_idle = call('ZSCORE', key(c, 'idle'), shard) and true or false
+    if not changed and tonumber(s.channels) == count and tonumber(s.rev) and tonumber(s.epoch) and
+        tonumber(call('ZSCORE', key(c, 'load'), shard)) == count and
+        tonumber(call('ZSCORE', open, shard) or -1) == count and is_idle == idle then
+        return
+    end
+    call('HSET', sk, 'channels', count, 'rev', (tonumber(s.rev) or 0) + 1, 'epoch', tonumber(s.epoch) or 0)
+    call('ZADD', key(c, 'load'), count, shard)
+    call('ZADD', open, count, shard)
+    if idle and not is_idle then
+        call('ZADD', key(c, 'idle'), c.now, shard)
+    elseif not idle then
+        call('ZREM', key(c, 'idle'), shard)
+    end
+    if s.node and s.node ~= '' then
+        touch(c, s.node, 'shards', shard)
+    end
+    shards_changed(c)
+    if not changed then
+        repaired(c, 'shard', shard, 'its counts were wrong: it has ' .. count .. ' channels')
+    end
+end
+
+local function compare_placement(c, shard, s)
+    local sk = key(c, 'shard', shard)
+    local node = s.node or ''
+    if node ~= '' and not call('ZSCORE', key(c, 'nodes'), node) then
+        stop_reading(c, shard, read_until(c, node))
+        call('HSET', sk, 'node', '', 'state', 'idle', 'joined', 0, 'silent', '')
+        place(c, shard)
+        repaired(c, 'shard', shard, 'was on ' .. shown(node) .. ', which is no node: it is placed anew')
+        shards_changed(c)
+    elseif node ~= '' then
+        local known = call('ZSCORE', key(c, 'node', node, 'shards'), shard)
+        local homeless = call('SREM', key(c, 'homeless'), shard) == 1
+        if not known then
+            touch(c, node, 'shards', shard)
+        end
+        if not known or homeless then
+            repaired(c, 'shard', shard, 'node ' .. node .. ' did not know that it holds it')
+        end
+    elseif call('SADD', key(c, 'homeless'), shard) == 1 then
+        call('HSET', sk, 'node', '')
+        repaired(c, 'shard', shard, 'was on no node, and was not to be placed')
+    end
+end
+
+local function compare_sender(c, shard, user, s)
+    local sender = s.sender
+    if not is_shard(c, sender) then
+        call('HSET', key(c, 'shard', shard), 'sender', '')
+        set_sender(c, shard, shard)
+        repaired(c, 'shard', shard, 'its sender was no shard: it sends for itself')
+    else
+        local node = call('HGET', key(c, 'shard', sender), 'node')
+        local knows = not node or node == '' or call('ZSCORE', key(c, 'node', node, 'serves'), shard)
+        if call('SADD', key(c, 'shard', sender, 'serves'), shard) == 1 or not knows then
+            if node and node ~= '' then
+                touch(c, node, 'serves', shard)
+            end
+            repaired(c, 'shard', shard, 'its sender ' .. sender .. ' did not know that it is')
+        end
+    end
+    if not is_shard(c, call('HGET', key(c, 'senders'), user)) then
+        call('HSET', key(c, 'senders'), user, shard)
+        repaired(c, 'shard', shard, 'user ' .. shown(user) .. ' had no default sender: it is')
+    end
+end
+
+-- Nothing is left of the shard but its name: those for which it sent send for themselves.
+local function forget_shard(c, shard)
+    local sk = key(c, 'shard', shard)
+    call('ZREM', key(c, 'load'), shard)
+    call('ZREM', key(c, 'idle'), shard)
+    call('SREM', key(c, 'homeless'), shard)
+    for _, served in ipairs(call('SMEMBERS', sk .. ':serves')) do
+        if served ~= shard and is_shard(c, served) then
+            set_sender(c, served, served)
+        end
+    end
+    local senders = call('HGETALL', key(c, 'senders'))
+    for i = 1, #senders, 2 do
+        local open = key(c, 'open', senders[i])
+        call('ZREM', open, shard)
+        if senders[i + 1] == shard then
+            local other = call('ZRANGE', open, 0, 0)[1]
+            if other then
+                call('HSET', key(c, 'senders'), senders[i], other)
+            else
+                call('HDEL', key(c, 'senders'), senders[i])
+            end
+        end
+    end
+    call('DEL', sk, sk .. ':channels', sk .. ':serves', sk .. ':read')
+    repaired(c, 'shard', shard, 'nothing was known of it but its name: it is gone')
+    shards_changed(c)
+end
+
+local function compare_shard(c, shard)
+    local sk = key(c, 'shard', shard)
+    local s, fields = {}, {'user', 'node', 'sender', 'channels', 'rev', 'epoch', 'closes_idle'}
+    for i, value in ipairs(call('HMGET', sk, unpack(fields))) do
+        s[fields[i]] = value
+    end
+    local changed = compare_members(c, shard, s.user)
+    if not s.user then
+        forget_shard(c, shard)
+        return
+    end
+    compare_counts(c, shard, s.user, s, changed)
+    compare_placement(c, shard, s)
+    compare_sender(c, shard, s.user, s)
+end
+
+-- The user of what should be a shard, or nil. One that is not among the shards, though all is known of it, is again.
+local function known_shard(c, shard)
+    local user = call('HGET', key(c, 'shard', shard), 'user')
+    if user and not is_shard(c, shard) then
+        call('ZADD', key(c, 'load'), call('SCARD', key(c, 'shard', shard, 'channels')), shard)
+        repaired(c, 'shard', shard, 'was not among the shards: it is again')
+        compare_shard(c, shard)
+    end
+    return user
+end
+
+-- Channels that should be on a shard. Those that its set does not have are put there.
+local function compare_assigned(c, shard, channels, waiting)
+    local user = known_shard(c, shard)
+    local has = user and call('SMISMEMBER', key(c, 'shard', shard, 'channels'), unpack(channels))
+    local changed = false
+    for i, channel in ipairs(channels) do
+        if not user then
+            make_wait(c, channel, 'Its shard is gone.')
+            repaired(c, 'channel', channel, 'its shard ' .. shown(shard) .. ' is gone: it waits for another')
+        elseif has[i] == 0 then
+            make_assigned(c, channel, shard, user)
+            repaired(c, 'channel', channel, 'shard ' .. shard .. ' did not know that it has it')
+            changed = true
+        elseif waiting[channel] then
+            call('SREM', key(c, 'waiting'), channel)
+            repaired(c, 'channel', channel, 'waited, though it is on shard ' .. shard)
+        end
+    end
+    return changed
+end
+
+local function compare_channels(c, cursor)
+    local found = call('HSCAN', key(c, 'channels'), cursor, 'COUNT', COMPARE_CHANNELS)
+    local names, shards, by_shard, waiting = {}, {}, {}, {}
+    for i = 1, #found[2], 2 do
+        local channel, shard = found[2][i], found[2][i + 1]
+        if channel_name(channel) ~= channel then
+            call('HDEL', key(c, 'channels'), channel)
+            repaired(c, 'channel', channel, 'is not the name of a channel: forgotten')
+        elseif not shards[channel] then -- HSCAN may tell one twice
+            names[#names + 1] = channel
+            shards[channel] = shard
+            by_shard[shard] = by_shard[shard] or {}
+            table.insert(by_shard[shard], channel)
+        end
+    end
+    if #names > 0 then
+        for i, waits in ipairs(call('SMISMEMBER', key(c, 'waiting'), unpack(names))) do
+            waiting[names[i]] = waits == 1
+        end
+    end
+    for shard, channels in pairs(by_shard) do
+        if shard ~= '' and compare_assigned(c, shard, channels, waiting) then
+            compare_shard(c, shard)
+        end
+    end
+    for _, channel in ipairs(names) do
+        if shards[channel] == '' and not waiting[channel] then
+            make_wait(c, channel, 'It had no shard.')
+            repaired(c, 'channel', channel, 'had no shard, and did not wait for one')
+        elseif call('EXISTS', key(c, 'channel', channel)) == 0 then
+            call('HSET', key(c, 'channel', channel), 'since', c.stamp,
+                'state', shards[channel] == '' and 'waiting' or 'assigned')
+            repaired(c, 'channel', channel, 'had no state')
+        end
+    end
+    return found[1]
+end
+
+local function compare_shards(c, cursor)
+    local found = call('ZSCAN', key(c, 'load'), cursor, 'COUNT', COMPARE_SHARDS)
+    for i = 1, #found[2], 2 do
+        compare_shard(c, found[2][i])
+    end
+    return found[1]
+end
+
+-- What the node is told to hold or to serve, and is not its affair (any more).
+local function compare_list(c, node, role, node_of)
+    for _, shard in ipairs(call('ZRANGE', key(c, 'node', node, role), 0, -1)) do
+        if node_of(shard) ~= node then
+            untouch(c, node, role, shard)
+            repaired(c, 'node', node, role .. ' ' .. shown(shard) .. ', which is not its affair')
+        end
+    end
+end
+
+local function compare_node(c, node)
+    local nk = key(c, 'node', node)
+    compare_list(c, node, 'shards', function(shard)
+        return known_shard(c, shard) and call('HGET', key(c, 'shard', shard), 'node')
+    end)
+    compare_list(c, node, 'serves', function(shard)
+        local sender = call('HGET', key(c, 'shard', shard), 'sender')
+        return sender and call('HGET', key(c, 'shard', sender), 'node')
+    end)
+    local n = call('HMGET', nk, 'shards', 'capacity', 'state', 'incarnation')
+    local held = call('ZCARD', nk .. ':shards')
+    local right = tonumber(n[1]) == held
+    if not right then
+        call('HSET', nk, 'shards', held)
+    end
+    if n[4] and n[2] and n[3] ~= 'leaving' and n[3] ~= 'draining' then
+        local free = tonumber(n[2]) - held
+        right = right and tonumber(call('ZSCORE', key(c, 'free'), node) or -1) == free
+        if not right then
+            call('ZADD', key(c, 'free'), free, node)
+        end
+    end
+    if not right then
+        repaired(c, 'node', node, 'its counts were wrong: it holds ' .. held .. ' shards')
+    end
+end
+
+-- One node a call: the cursor is how many there were before it.
+local function compare_nodes(c, cursor)
+    local node = call('ZRANGE', key(c, 'nodes'), cursor, cursor)[1]
+    if not node then
+        return '0'
+    end
+    compare_node(c, node)
+    return string.format('%d', cursor + 1)
+end
+
+local function compare_waiting(c, cursor)
+    local found = call('SSCAN', key(c, 'waiting'), cursor, 'COUNT', COMPARE_CHANNELS)
+    if #found[2] > 0 then
+        for i, shard in ipairs(call('HMGET', key(c, 'channels'), unpack(found[2]))) do
+            if shard ~= '' then
+                call('SREM', key(c, 'waiting'), found[2][i])
+                if not shard and channel_name(found[2][i]) == found[2][i] then
+                    make_wait(c, found[2][i], 'It had no shard.')
+                end
+                repaired(c, 'channel', found[2][i], shard and 'waited, though it is on shard ' .. shard or
+                    'waited and was not wanted: it is again')
+            end
+        end
+    end
+    return found[1]
+end
+
+-- One user a call, as with nodes. Rooms where the user is moderator are none of those that count.
+local function compare_rooms(c, cursor)
+    local users = call('HKEYS', key(c, 'senders'))
+    table.sort(users)
+    local user = users[cursor + 1]
+    if not user or limit(c, 'room_limit') == math.huge then
+        return '0'
+    end
+    local rooms = call('SMEMBERS', key(c, 'rooms', user))
+    for from = 1, #rooms, 1000 do
+        local some = {unpack(rooms, from, math.min(from + 999, #rooms))}
+        for i, shard in ipairs(call('HMGET', key(c, 'channels'), unpack(some))) do
+            if not shard or shard == '' or call('HGET', key(c, 'shard', shard), 'user') ~= user then
+                call('SREM', key(c, 'rooms', user), some[i])
+                repaired(c, 'channel', some[i], 'was counted among the rooms of ' .. user)
+            end
+        end
+    end
+    return string.format('%d', cursor + 1)
+end
+
+-- Shards and nodes that are none (any more), in the indices `assign` and `place` go by.
+local function compare_indices(c)
+    local indices = {idle = 'load', free = 'nodes'}
+    for _, user in ipairs(call('HKEYS', key(c, 'senders'))) do
+        indices['open:' .. user] = 'load'
+    end
+    for index, of in pairs(indices) do
+        for _, member in ipairs(call('ZRANGE', key(c, index), 0, -1)) do
+            if not call('ZSCORE', key(c, of), member) then
+                call('ZREM', key(c, index), member)
+                repaired(c, of == 'load' and 'shard' or 'node', member, 'was in ' .. index .. ', and is none')
+            end
+        end
+    end
+    for _, shard in ipairs(call('SMEMBERS', key(c, 'homeless'))) do
+        if not is_shard(c, shard) then
+            call('SREM', key(c, 'homeless'), shard)
+            repaired(c, 'shard', shard, 'was in homeless, and is none')
+        end
+    end
+    return '0'
+end
+
+-- In this order: what an earlier one puts right, a later one finds right.
+local COMPARISONS = {
+    compare_channels, compare_shards, compare_waiting, compare_nodes, compare_rooms, compare_indices,
+}
+
+-- compare: incarnation token cursor ("1 0" is the beginning)
+-- "more", "REPAIRS CURSOR" (call again with that cursor) | "done", "REPAIRS"
+local function compare(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local deposed = leader_check(c, a[1], a[2])
+    if deposed then
+        return deposed
+    end
+    local phase, cursor = string.match(a[3] or '', '^(%d) (%d+)$')
+    phase = tonumber(phase)
+    if not phase or not COMPARISONS[phase] then
+        return badarg('compare: incarnation token cursor')
+    end
+    cursor = COMPARISONS[phase](c, cursor)
+    if cursor == '0' then
+        phase = phase + 1
+    end
+    hint(c)
+    if not COMPARISONS[phase] then
+        return {'done', tostring(c.repairs or 0)}
+    end
+    return {'more', string.format('%d %d %s', c.repairs or 0, phase, cursor)}
+end

@@ -1,0 +1,206 @@
+/* Registry: what is damaged from outside is put right and told, and nothing that is wanted is lost by it. */
+#include "shared/redis/registry.h"
+
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct private_redis *redis;
+static struct world w;
+static struct registry_leader me;
+static struct world_node n1;
+static struct world_node n2;
+
+static int start_redis(void **state)
+{
+    (void)state;
+    redis = private_redis_start(NULL);
+    return 0;
+}
+
+static int stop_redis(void **state)
+{
+    (void)state;
+    private_redis_stop(redis);
+    return 0;
+}
+
+static void configure(const char *op, const char *args)
+{
+    assert_string_equal(world_configure(&w, &me, "", "", op, args), "done");
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+}
+
+/* Two nodes with two shards each, one of them without channels; a, b and c are on main-shard, d on
+ * extended-shard-1; w waits. */
+static int begin(void **state)
+{
+    (void)state;
+    world_begin(&w, redis, &me, &n1, 10);
+    world_node(&n2, "n2", 1002, 10, "anonymous");
+    assert_string_equal(world_register(&w, &n2, 0), "current");
+    configure("set", "channels_per_shard,3");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", "a,b,c"), "added");
+    world_assign(&w, &me, "", "", "join", "d");
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", "");
+    world_add_shard(&w, &me, "initial-shard-2", "anonymous", "");
+    world_assign_to(&w, &me, "", "", "join", "?later", "w");
+    configure("senders", "main-shard,initial-shard-1");
+    assert_string_equal(world_broken(&w, 3, 5), "");
+    assert_int_equal(world_compare(&w, &me), 0);
+    return 0;
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    world_finish(&w);
+    return 0;
+}
+
+/* In the words of redis-cli: what somebody may have done. */
+static const char *const damages[] = {
+    "HDEL shoal:{t}:channels a",
+    "DEL shoal:{t}:channels",
+    "HSET shoal:{t}:channels a \"\"",
+    "HSET shoal:{t}:channels a extended-shard-1",
+    "HSET shoal:{t}:channels a nosuch",
+    "HSET shoal:{t}:channels w main-shard",
+    "HSET shoal:{t}:channels d main-shard",
+    "HSET shoal:{t}:channels NoChannel main-shard",
+    "HSET shoal:{t}:channels added \"\"",
+    "HSET shoal:{t}:channels added extended-shard-1",
+    "SREM shoal:{t}:shard:main-shard:channels b",
+    "DEL shoal:{t}:shard:main-shard:channels",
+    "SADD shoal:{t}:shard:initial-shard-1:channels a",
+    "SADD shoal:{t}:shard:initial-shard-1:channels added",
+    "DEL shoal:{t}:channel:a",
+    "DEL shoal:{t}:channel:w",
+    "DEL shoal:{t}:waiting",
+    "SADD shoal:{t}:waiting a",
+    "SADD shoal:{t}:waiting added",
+    "DEL shoal:{t}:load",
+    "ZREM shoal:{t}:load main-shard",
+    "ZADD shoal:{t}:load 0 main-shard",
+    "ZADD shoal:{t}:load 0 nosuch",
+    "DEL shoal:{t}:open:anonymous",
+    "ZADD shoal:{t}:open:anonymous 0 nosuch",
+    "ZADD shoal:{t}:open:anonymous 9 main-shard",
+    "HSET shoal:{t}:shard:main-shard channels 7",
+    "DEL shoal:{t}:shard:main-shard",
+    "DEL shoal:{t}:shard:initial-shard-1",
+    "HSET shoal:{t}:shard:main-shard node nosuch",
+    "HSET shoal:{t}:shard:main-shard node \"\"",
+    "HSET shoal:{t}:shard:main-shard sender nosuch",
+    "HDEL shoal:{t}:shard:main-shard sender",
+    "DEL shoal:{t}:shard:initial-shard-1:serves",
+    "DEL shoal:{t}:senders",
+    "HSET shoal:{t}:senders anonymous nosuch",
+    "ZADD shoal:{t}:idle 1 main-shard",
+    "ZADD shoal:{t}:idle 1 nosuch",
+    "SADD shoal:{t}:homeless main-shard",
+    "SADD shoal:{t}:homeless nosuch",
+    "DEL shoal:{t}:node:n1:shards",
+    "DEL shoal:{t}:node:n1:serves",
+    "DEL shoal:{t}:node:n2:serves",
+    "ZADD shoal:{t}:node:n1:shards 1 nosuch",
+    "ZADD shoal:{t}:node:n2:serves 1 nosuch",
+    "HSET shoal:{t}:node:n1 shards 9",
+    "DEL shoal:{t}:free",
+    "ZADD shoal:{t}:free 5 nosuch",
+    "ZADD shoal:{t}:free 5 n1",
+    "SREM shoal:{t}:rooms:anonymous a",
+    "SADD shoal:{t}:rooms:anonymous x y z",
+};
+
+static void assert_wanted(const char *channel)
+{
+    if (strcmp(world_ask(&w, "HEXISTS shoal:{t}:channels %s", channel), "1") != 0) {
+        fail_msg("%s is wanted no more", channel);
+    }
+}
+
+static void assert_views(struct world_node *n)
+{
+    char view[4096];
+
+    assert_string_equal(world_renew(&w, n, ""), "current");
+    assert_string_equal(world_node_view(n, view, sizeof(view)), world_raw_view(&w, n));
+}
+
+static void whatever_is_damaged_from_outside_is_put_right_and_told(void **state)
+{
+    static const char *const wanted[] = {"a", "b", "c", "d", "w"};
+
+    for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+        begin(state);
+        print_message("%s\n", damages[i]);
+        world_eval(&w,
+                   "local words = {} "
+                   "for word in string.gmatch(ARGV[1], '%S+') do "
+                   "words[#words + 1] = word == '\"\"' and '' or word end "
+                   "redis.call(unpack(words)) return ''",
+                   damages[i]);
+        if (world_broken(&w, 3, 5)[0] == '\0') {
+            fail_msg("nothing is damaged by it");
+        }
+        assert_int_not_equal(world_compare(&w, &me), 0);
+        /* A channel that somebody put on a full shard makes one more there. */
+        assert_string_equal(world_broken(&w, 4, 5), "");
+        assert_int_equal(world_compare(&w, &me), 0);
+        assert_non_null(strstr(world_eval(&w,
+                                          "local text = '' for _, entry in ipairs(redis.call("
+                                          "'XRANGE', KEYS[1] .. ':log', '-', '+')) do "
+                                          "text = text .. entry[2][2] end return text",
+                                          ""),
+                               "registry.repaired"));
+        for (size_t k = 0; k < ARRAY_LEN(wanted); k++) {
+            assert_wanted(wanted[k]);
+        }
+        assert_views(&n1);
+        assert_views(&n2);
+        finish(state);
+    }
+}
+
+static void many_differences_are_counted_and_the_first_of_them_told(void **state)
+{
+    (void)state;
+    world_eval(
+        &w,
+        "for i = 1, 2000 do redis.call('HSET', KEYS[1] .. ':channels', 'x' .. i, 'nosuch') end "
+        "return ''",
+        "");
+    assert_int_equal(world_compare(&w, &me), 2000);
+    assert_string_equal(world_broken(&w, 3, 5), "");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:waiting"), "2001");
+    assert_true(strtoul(world_ask(&w, "XLEN shoal:{t}:log"), NULL, 10) < 500);
+}
+
+static void only_the_leader_compares(void **state)
+{
+    (void)state;
+    world_ask(&w, "HDEL shoal:{t}:channels a");
+    assert_string_equal(world_ask(&w, "FCALL shoal1_compare 1 shoal:{t} x 1 1"),
+                        "DEPOSED another coordinator leads");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channels a"), "0");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whatever_is_damaged_from_outside_is_put_right_and_told),
+        TEST(many_differences_are_counted_and_the_first_of_them_told),
+        TEST(only_the_leader_compares),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
