@@ -1,4 +1,4 @@
-"""A node by itself: memory, what it costs while nothing happens, and how soon its shards live elsewhere."""
+"""A node by itself: memory, and what it costs while nothing happens."""
 
 import resource
 import socket
@@ -86,60 +86,6 @@ class Memory:
             Row("memory: idle node, MiB", f"{m['idle']:.1f}", "", "< 12", m["idle"] < 12),
             Row("memory: a channel, KiB", f"{m['channel']:.2f}", "", "< 1", m["channel"] < 1),
             Row("memory: a TLS shard, KiB", f"{m['shard']:.1f}", "", "< 64", m["shard"] < 64),
-        ]
-
-
-class Death:
-    """kill -9 of a node, until all of its shards are placed on live ones"""
-
-    NAME = "death"
-
-    def __init__(self, world):
-        self.world = world
-        self.n = 20 if world.small else 200
-        self.lease_ms = 1000 if world.small else 3000
-        world.begin(channels_per_shard=5, max_shard_count=1000, lease_ms=self.lease_ms)
-        self.victim = world.start_node("n1")
-        world.join(names(self.n))
-        self.count = 1
-
-    def once(self):
-        """All shards sit on one node; a second one starts, the first is killed."""
-        cluster, dead = self.world.cluster, self.victim.name
-        self.count += 1
-        heir = self.world.start_node(f"n{self.count}")
-        on_dead = [s for s, shard in cluster.shards().items() if shard["node"] == dead]
-        assert len(on_dead) >= self.n // 5, f"{len(on_dead)} shards on {dead}"
-        time.sleep(0.1 * self.count % 0.5)  # not always at the same point of a lease
-        self.victim.kill()
-        killed = time.monotonic()
-
-        def placed():
-            pipe = cluster.redis.pipeline(transaction=False)
-            for shard in on_dead:
-                pipe.hget(cluster.key(f"shard:{shard}"), "node")
-            return all(node == heir.name for node in pipe.execute())
-
-        while not placed():
-            assert time.monotonic() - killed < 60, "shards of the dead node are not placed again"
-            time.sleep(0.005)
-        took = (time.monotonic() - killed) * 1000
-        cluster.sim.control(f"wait joined={self.n} ms=60000")
-        joined = (time.monotonic() - killed) * 1000
-        self.victim = heir
-        return {"placed": took, "joined": joined}
-
-    def rows(self, m):
-        most = self.lease_ms + 200
-        return [
-            Row(
-                "dead node: its shards placed again, ms",
-                f"{m['placed']:.0f}",
-                f"{self.lease_ms} (lease)",
-                f"<= {most}",
-                m["placed"] <= most,
-            ),
-            Row("dead node: its channels joined again, ms", f"{m['joined']:.0f}"),
         ]
 
 
