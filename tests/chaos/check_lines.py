@@ -133,9 +133,9 @@ class Lines:
         """said: texts of our own messages that Twitch took."""
         sent = self._read(record)
         for channel in plan.CHANNELS:
-            for line, at in self._compare(channel, sent[channel], said):
+            for line, at, until in self._compare(channel, sent[channel], said):
                 own = self.own[text_of(line)] > 0  # said by the holder's own connection: an echo stands for it
-                if not own and self.is_missed(channel, at, reading, gaps):
+                if not own and all(self.is_missed(channel, t, reading, gaps) for t in (at, until)):
                     self._complain("a line is lost outside of every gap", f"#{channel}: {line.decode()}", at)
         for channel in set(self._heard) - set(plan.CHANNELS):
             self._complain("a channel nobody asked for was fanned out", f"{channel}: {self._heard[channel][0]}")
@@ -148,21 +148,29 @@ class Lines:
 
     @staticmethod
     def _read(record):
-        """channel -> [(line, when it was sent)]. The record is in the order of time."""
+        """channel -> [[line, sent not before, not after]]. The record is in the order of time: of a line without
+        a stamp those around it tell when that was, to a second or to many."""
         sent = defaultdict(list)
         at = 0.0
+        unstamped = []
         with open(record, "rb") as lines:
             for entry in lines:
                 channel, line = entry.rstrip(b"\n").split(b"\t", 1)
                 stamp = STAMP.search(line)
-                at = int(stamp.group(1)) / 1e6 if stamp else at
-                sent[channel.decode()].append((line, at))
+                if stamp:
+                    at = int(stamp.group(1)) / 1e6
+                    for earlier in unstamped:
+                        earlier[2] = at
+                    unstamped.clear()
+                sent[channel.decode()].append([line, at, at])
+                if not stamp:
+                    unstamped.append(sent[channel.decode()][-1])
         return sent
 
     def _compare(self, channel, sent, said):
         """What was sent and not heard; complains about what was heard and should not have been."""
         places = defaultdict(list)
-        for index, (line, _) in enumerate(sent):
+        for index, (line, _, _) in enumerate(sent):
             places[line].append(index)
         heard = set()
         last = -1
@@ -185,5 +193,6 @@ class Lines:
             places[line].remove(index)
             last = index
             heard.add(index)
-            self.heard_at[channel].append(sent[index][1])
+            if sent[index][1] == sent[index][2]:
+                self.heard_at[channel].append(sent[index][1])
         return [entry for index, entry in enumerate(sent) if index not in heard]

@@ -7,7 +7,7 @@ test_crash_points.py and, with 500 joins in a Release build, by `tests/run figur
 import json
 from pathlib import Path
 
-from proxy import Proxy
+from proxy import Proxy, Trap
 from shoal import wait_until
 
 INVARIANTS = (Path(__file__).resolve().parents[1] / "lib" / "registry_invariants.lua").read_text()
@@ -35,9 +35,9 @@ class Crashes:
         self.proxies = {}
         self.replies = cluster.subscribe(cluster.topic("replies"))
         for name in ("c1", "c2"):
-            self.proxies[name] = Proxy(cluster.redis_process.port)
-            cluster.start_coordinator(
-                name, ["--id", name, *args], env={"SHOAL_REDIS_URL": self.proxies[name].url},
+            self.proxies[name] = proxy = Proxy(cluster.redis_process.port)
+            proxy.program = cluster.start_coordinator(
+                name, ["--id", name, *args], env={"SHOAL_REDIS_URL": proxy.url},
                 channels_per_shard=PER_SHARD, max_shard_count="none", lease_ms=lease_ms, idle_shard_ms=3600000,
             )  # fmt: skip
             wait_until(cluster.leader, 10, "a coordinator leads")
@@ -68,10 +68,11 @@ class Crashes:
         """The leader dies at that point; the other one goes on, and it is started again."""
         cluster = self.cluster
         wait_until(lambda: cluster.processes[cluster.leader()].is_running(), 20, "a coordinator leads")
-        leader = cluster.leader()
-        proxy, process = self.proxies[leader], cluster.processes[leader]
         self._join(joins // 2)
-        proxy.arm(step, when, process.kill)
+        trap = Trap(step, when)
+        for name, proxy in self.proxies.items():
+            # To lead is what a standby tries as well.
+            proxy.trap = trap if step != "lead" or name == cluster.leader() else None
         if step == "release":
             channel = next(c for c in self.asked.values() if c not in self.parted)
             self.parted.add(channel)
@@ -81,12 +82,12 @@ class Crashes:
             self._another_node()  # who has room for what the first one had
             victim.pause()  # its link stays: it has to be killed
         self._join(joins - joins // 2)
-        assert proxy.fired.wait(30), f"the leader never came to {step}: {sorted(set(proxy.seen))}"
-        wait_until(lambda: cluster.leader() not in (None, leader), 30, "the other one leads")
+        assert trap.sprung.wait(30), f"no leader came to {step}: {[sorted(p.seen) for p in self.proxies.values()]}"
+        wait_until(lambda: cluster.leader() not in (None, trap.victim.name), 30, "the other one leads")
         if step in ("client kill", "expire"):
             wait_until(lambda: victim.name not in cluster.nodes(), 30, "the dead node is expired")
             victim.kill()
-        process.start()
+        trap.victim.start()
 
     def run(self, points=POINTS):
         each, more = divmod(self.joins, len(points))

@@ -1,8 +1,9 @@
 """Between a program and its Redis: sees each command before Redis does, and each answer before the program does.
 
     proxy = Proxy(cluster.redis_process.port)
-    cluster.start_coordinator("c1", env={"SHOAL_REDIS_URL": proxy.url})
-    proxy.arm("assign", "before", process.kill)   # ... Redis gets the next assign, or "after" it carried it out
+    proxy.program = cluster.start_coordinator("c1", env={"SHOAL_REDIS_URL": proxy.url})
+    proxy.trap = Trap("assign", "before")         # kill -9 before Redis gets it, or "after" it carried it out
+    proxy.trap.sprung.wait(10)
     proxy.cut() ... proxy.heal()                  # nothing passes, and nobody is told; then all that waited does
 
 Commands are named as the steps they are ("assign", "configure setup"), others by their words ("client kill").
@@ -39,12 +40,33 @@ def value_end(data, at):
     return rest if rest <= len(data) else None
 
 
+class Trap:
+    """The program that asks for such a command next is killed, once: at whichever of its proxies that is."""
+
+    def __init__(self, command, when):
+        assert when in ("before", "after")
+        self.command, self.when = command, when
+        self.sprung = threading.Event()
+        self.victim = None  # the program that was killed
+        self._lock = threading.Lock()
+        self._taken = False
+
+    def is_for(self, command):
+        with self._lock:
+            self._taken, mine = self._taken or command == self.command, not self._taken
+            return mine and command == self.command
+
+    def spring(self, program):
+        self.victim = program
+        program.kill()
+        self.sprung.set()
+
+
 class Proxy:
     def __init__(self, redis_port):
-        self.seen = []  # names of commands, in order
-        self.fired = threading.Event()  # what was armed has happened
-        self._armed = None  # (command, "before" or "after", action)
-        self._lock = threading.Lock()
+        self.program = None  # who speaks through it
+        self.seen = set()  # names of commands
+        self.trap = None
         self._passing = threading.Event()
         self._passing.set()
         self._redis_port = redis_port
@@ -53,12 +75,6 @@ class Proxy:
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
-
-    def arm(self, command, when, action):
-        assert when in ("before", "after")
-        with self._lock:
-            self.fired.clear()
-            self._armed = (command, when, action)
 
     def cut(self):
         self._passing.clear()
@@ -94,7 +110,7 @@ class Proxy:
     def _pass(self, program, server):
         asked, answered = bytearray(), bytearray()
         sent = got = 0  # commands, and answers to them
-        fatal = None  # the answer that is not to arrive
+        trap = fatal = None  # the answer that is not to arrive
         while not self._closing:
             if not self._passing.wait(0.1):
                 continue
@@ -106,12 +122,14 @@ class Proxy:
                     asked += data
                     while fatal is None and (command := resp_array(bytes(asked), 0))[0]:
                         words, end = command
-                        when = self._due(name_of(words))
-                        if when == "before":
-                            self._fire()
-                            return
                         sent += 1
-                        if when == "after":
+                        name = name_of(words)
+                        self.seen.add(name)
+                        if self.trap and self.trap.is_for(name):
+                            trap = self.trap
+                            if trap.when == "before":
+                                trap.spring(self.program)
+                                return
                             fatal = sent
                         server.sendall(asked[:end])
                         del asked[:end]
@@ -120,21 +138,7 @@ class Proxy:
                     while (end := value_end(answered, 0)) is not None:
                         got += 1
                         if got == fatal:
-                            self._fire()
+                            trap.spring(self.program)
                             return
                         program.sendall(answered[:end])
                         del answered[:end]
-
-    def _due(self, name):
-        """Is this the command that was armed? Only one is."""
-        with self._lock:
-            self.seen.append(name)
-            if self._armed and self._armed[0] == name:
-                _, when, self._action = self._armed
-                self._armed = None
-                return when
-        return None
-
-    def _fire(self):
-        self._action()
-        self.fired.set()

@@ -7,7 +7,7 @@ import pytest
 
 from crash_points import INVARIANTS, Crashes, registry_is_exact
 from fake_node import FakeNode
-from proxy import Proxy
+from proxy import Proxy, Trap
 from shoal import wait_until
 
 
@@ -15,7 +15,7 @@ from shoal import wait_until
 def test_each_request_is_answered_once_at_whatever_point_the_leader_dies(bare):
     bare.start_redis()
     bare.start_sim("--verified", "--limits-off")
-    crashes = Crashes(bare, joins=500, lease_ms=800)
+    crashes = Crashes(bare, joins=500, lease_ms=1000)
     try:
         crashes.run()
     finally:
@@ -31,19 +31,20 @@ SETUP = ("function load", "configure create", "configure set", "add_shard", "ass
 def test_setup_is_finished_once_at_whatever_point_the_leader_dies(bare, step, when):
     bare.start_redis()
     proxy = Proxy(bare.redis_process.port)
+    proxy.trap = trap = Trap(step, when)
     args = ["--initial-channels", "a,b,c"]
     given = {"lease_ms": 500, "initial_shard_count": 2, "user": None}
     begun = bare.start_coordinator("c1", ["--id", "c1", *args], {"SHOAL_REDIS_URL": proxy.url}, **given)
-    proxy.arm(step, when, begun.kill)
+    proxy.program = begun
     if step != "function load":
         wait_until(lambda: bare.redis.function_list(), 10, "the library is there")
     else:
-        assert proxy.fired.wait(10)
+        assert trap.sprung.wait(10)
         bare.start_coordinator("c2", ["--id", "c2", *args], **given)
         wait_until(lambda: bare.redis.function_list(), 10, "the library is there")
     node = FakeNode(bare, "n1", users="bob")
     try:
-        assert proxy.fired.wait(10), f"the leader never came to {step}: {sorted(set(proxy.seen))}"
+        assert trap.sprung.wait(10), f"the leader never came to {step}: {sorted(set(proxy.seen))}"
         if "c2" not in bare.processes:
             bare.start_coordinator("c2", ["--id", "c2", *args], **given)
         wait_until(lambda: bare.leader() == "c2", 10, "c2 leads")
