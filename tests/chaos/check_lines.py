@@ -107,16 +107,24 @@ class Gaps:
     def cover(self, channel, at):
         return any(gap.covers(at) for gap in self.of[channel])
 
-    def at_end(self, heard_at):
+    def at_end(self, heard_at, deaths):
         """A gap is no excuse: but for its edges, nothing was heard in it. (Of a node that died its last two
-        renewals tell up to when all was well, and a second is taken off.)"""
-        before = max(plan.CHANGES["lease_ms"]) / 1000 / 3 + 1 + PATIENCE_S
+        renewals tell up to when all was well, and a second is taken off. And what it had joined again just before
+        its death nobody knows of.) deaths: when nodes were killed or stood still, in order."""
+        renewal = max(plan.CHANGES["lease_ms"]) / 1000 / 6
+        before = 2 * renewal + 1 + PATIENCE_S
+
+        def unreported(at):
+            death = bisect_left(deaths, at)
+            return death < len(deaths) and deaths[death] <= at + renewal + PATIENCE_S
+
         for channel, gaps in self.of.items():
             times = sorted(heard_at[channel])
             for gap in gaps:
-                inside = bisect_left(times, gap.end - PATIENCE_S) - bisect_left(times, gap.begin + before)
-                if inside > 0:
-                    self._complain("lines were heard in a gap", f"#{channel}: {inside} in {gap}", gap.begin)
+                first, end = bisect_left(times, gap.begin + before), bisect_left(times, gap.end - PATIENCE_S)
+                inside = [at for at in times[first:end] if not unreported(at)]
+                if inside:
+                    self._complain("lines were heard in a gap", f"#{channel}: at {inside[:3]} in {gap}", gap.begin)
 
 
 class Lines:
@@ -129,7 +137,7 @@ class Lines:
     def on_chat(self, channel, line, wall):
         self._heard[channel].append((line, wall))
 
-    def at_end(self, record, reading, gaps, said):
+    def at_end(self, record, reading, gaps, said, deaths):
         """said: texts of our own messages that Twitch took."""
         sent = self._read(record)
         for channel in plan.CHANNELS:
@@ -139,7 +147,7 @@ class Lines:
                     self._complain("a line is lost outside of every gap", f"#{channel}: {line.decode()}", at)
         for channel in set(self._heard) - set(plan.CHANNELS):
             self._complain("a channel nobody asked for was fanned out", f"{channel}: {self._heard[channel][0]}")
-        gaps.at_end(self.heard_at)
+        gaps.at_end(self.heard_at, deaths)
         return sum(map(len, sent.values())), sum(map(len, self._heard.values()))
 
     def is_missed(self, channel, at, reading, gaps):

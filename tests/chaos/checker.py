@@ -66,7 +66,9 @@ class Checker:
         self._cluster.sim.control("flush")
         received = {c: self._cluster.sim.control(f"received {c}")["messages"] for c in plan.CHANNELS}
         said = {m["text"] for messages in received.values() for m in messages if m["outcome"] == "said"}
-        sent, heard = self.lines.at_end(record, self.reading, self.gaps, said)
+        beginnings = [f"{how} {node}" for how in ("killed", "SIGSTOP") for node in plan.NODES]
+        deaths = sorted(self._timeline.when("fault", *beginnings))
+        sent, heard = self.lines.at_end(record, self.reading, self.gaps, said, deaths)
         self.reading.at_end(self.gaps)
         self.requests.at_end(self._cluster, self._apps.requests)
         self.sends.at_end(

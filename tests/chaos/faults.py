@@ -132,6 +132,7 @@ class Faults:
         of the two must give in."""
         with self._hands_on(victim) as (first,):
             first.pause()
+            self._note(f"SIGSTOP {victim}, and a twin is started")
             second = self._cluster.start_node(f"{victim}-twin", capacity=CAPACITY, node_id=victim)
             yield 4
             first.expected_to_end = second.expected_to_end = True

@@ -21,6 +21,11 @@ class Timeline:
         with self._lock:
             self._entries.append((at, who, what))
 
+    def when(self, who, *beginnings):
+        """Wall times of the entries of somebody that begin with one of those words."""
+        with self._lock:
+            return [at + self.began for at, by, what in self._entries if by == who and what.startswith(beginnings)]
+
     def complain(self, broken, detail="", wall=None):
         """A promise was broken: the same words for the same promise, and what exactly, which is kept where it
         is the first of its kind or one of the next few."""
