@@ -21,7 +21,7 @@
 extern const unsigned char shoal_lua[];
 extern const size_t shoal_lua_len;
 
-static redisContext *redis;
+static redisContext *connection;
 static unsigned next_channel;
 
 static double now_s(void)
@@ -35,8 +35,9 @@ static void take_replies(unsigned n)
 {
     while (n-- > 0) {
         redisReply *reply = NULL;
-        if (redisGetReply(redis, (void **)&reply) != REDIS_OK || reply->type == REDIS_REPLY_ERROR) {
-            fprintf(stderr, "bench_assign: %s\n", reply != NULL ? reply->str : redis->errstr);
+        if (redisGetReply(connection, (void **)&reply) != REDIS_OK ||
+            reply->type == REDIS_REPLY_ERROR) {
+            fprintf(stderr, "bench_assign: %s\n", reply != NULL ? reply->str : connection->errstr);
             exit(1);
         }
         freeReplyObject(reply);
@@ -45,7 +46,7 @@ static void take_replies(unsigned n)
 
 static void ask(int argc, const char **argv, const size_t *len)
 {
-    redisAppendCommandArgv(redis, argc, argv, len);
+    redisAppendCommandArgv(connection, argc, argv, len);
     take_replies(1);
 }
 
@@ -78,7 +79,7 @@ static double noops(unsigned calls)
         for (unsigned i = 0; i < PIPELINE; i++) {
             const char *argv[] = {"FCALL", "bench_noop", "1",    "shoal:{t}", "inc", "1",
                                   "",      "",           "join", "",          "1",   "channel1"};
-            redisAppendCommandArgv(redis, ARRAY_LEN(argv), argv, NULL);
+            redisAppendCommandArgv(connection, ARRAY_LEN(argv), argv, NULL);
         }
         take_replies(PIPELINE);
     }
@@ -104,7 +105,7 @@ static double assigns(unsigned channels, unsigned each)
                 snprintf(names[i], sizeof(names[i]), "channel%u", next_channel++);
                 argv[ARRAY_LEN(head) + i] = names[i];
             }
-            redisAppendCommandArgv(redis, (int)(ARRAY_LEN(head) + each), argv, NULL);
+            redisAppendCommandArgv(connection, (int)(ARRAY_LEN(head) + each), argv, NULL);
             done += each;
         }
         take_replies(calls);
@@ -173,11 +174,11 @@ int main(int argc, char **argv)
     int divisor = argc > 1 ? atoi(argv[1]) : 1;
     struct private_redis *server = private_redis_start(NULL);
 
-    redis = redisConnect("127.0.0.1", private_redis_port(server));
+    connection = redisConnect("127.0.0.1", private_redis_port(server));
     load((const char *)shoal_lua, shoal_lua_len);
     load(noop, sizeof(noop) - 1);
     measure(divisor > 0 ? (unsigned)divisor : 1);
-    redisFree(redis);
+    redisFree(connection);
     private_redis_stop(server);
     return 0;
 }

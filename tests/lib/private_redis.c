@@ -230,6 +230,22 @@ void private_redis_resume(struct private_redis *r)
     kill(r->pid, SIGCONT);
 }
 
+struct private_redis *redis;
+
+int start_redis(void **state)
+{
+    (void)state;
+    redis = private_redis_start(NULL);
+    return 0;
+}
+
+int stop_redis(void **state)
+{
+    (void)state;
+    private_redis_stop(redis);
+    return 0;
+}
+
 uint16_t private_redis_port(const struct private_redis *r)
 {
     return r->port;

@@ -28,6 +28,10 @@ void private_redis_restart(struct private_redis *r);
 /* SIGSTOP and SIGCONT. */
 void private_redis_pause(struct private_redis *r);
 void private_redis_resume(struct private_redis *r);
+/* The one that all tests of a program share, and the group's setup and teardown that start and stop it (cmocka). */
+extern struct private_redis *redis;
+int start_redis(void **state);
+int stop_redis(void **state);
 uint16_t private_redis_port(const struct private_redis *r);
 pid_t private_redis_pid(const struct private_redis *r);
 /* Its directory; removed with the plain files in it by private_redis_stop. */

@@ -104,7 +104,7 @@ static void on_greeting(void *ctx, const struct registry_greeting *g, const stru
     answer(w, "greeted", err);
 }
 
-void world_start(struct world *w, struct private_redis *redis)
+void world_start(struct world *w)
 {
     memset(w, 0, sizeof(*w));
     link_probe_up(&w->probe, private_redis_port(redis));
@@ -441,10 +441,10 @@ unsigned world_compare(struct world *w, const struct registry_leader *me)
     return repairs;
 }
 
-void world_begin(struct world *w, struct private_redis *redis, struct registry_leader *me,
-                 struct world_node *n, uint64_t capacity)
+void world_begin(struct world *w, struct registry_leader *me, struct world_node *n,
+                 uint64_t capacity)
 {
-    world_start(w, redis);
+    world_start(w);
     world_leader(me, "c1");
     assert_string_equal(world_lead(w, me), "leading");
     assert_string_equal(world_configure(w, me, "", "", "set", "user,anonymous"), "done");

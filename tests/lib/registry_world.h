@@ -54,12 +54,12 @@ struct world {
     struct world_node *asking; /* whose view a picture updates */
 };
 
-/* On the running Redis; load the library, empty everything. Finish closes the link. */
-void world_start(struct world *w, struct private_redis *redis);
+/* On the running Redis (start_redis); load the library, empty everything. Finish closes the link. */
+void world_start(struct world *w);
 void world_finish(struct world *w);
 /* Start with a leader, the user "anonymous" and one live node. */
-void world_begin(struct world *w, struct private_redis *redis, struct registry_leader *me,
-                 struct world_node *n, uint64_t capacity);
+void world_begin(struct world *w, struct registry_leader *me, struct world_node *n,
+                 uint64_t capacity);
 /* Do as if the lease of the node had ended. */
 void world_end_lease(struct world *w, const struct world_node *n);
 /* Any command of words between spaces, printf'd; its text (integers too), in w->rest. */

@@ -14,8 +14,6 @@
 
 #define SEQ_KEY "shoal:{main}:fan:n1"
 
-static struct private_redis *redis;
-
 struct fixture {
     struct test_loop t;
     struct url url;
@@ -35,20 +33,6 @@ struct fixture {
     char gap_reason[64];
     unsigned closed;
 };
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
 
 static bool may_send(void *ctx)
 {

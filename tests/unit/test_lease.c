@@ -33,25 +33,10 @@ struct holder {
     bool closed;
 };
 
-static struct private_redis *redis;
 static struct world w;
 static struct registry_leader me;
 static struct holder a;
 static struct holder b;
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
 
 static void set(const char *setting_and_value)
 {
@@ -65,7 +50,7 @@ static int begin(void **state)
     (void)state;
     memset(&a, 0, sizeof(a));
     memset(&b, 0, sizeof(b));
-    world_start(&w, redis);
+    world_start(&w);
     world_leader(&me, "c1");
     assert_string_equal(world_lead(&w, &me), "leading");
     set("lease_ms,600");

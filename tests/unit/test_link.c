@@ -11,22 +11,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct private_redis *redis;
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
-
 struct in_order {
     unsigned next;
 };

@@ -12,22 +12,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct private_redis *redis;
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
-
 static void send_pings(struct link_probe *p, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {

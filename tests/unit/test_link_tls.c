@@ -12,7 +12,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct private_redis *redis;
 static struct private_redis_options options;
 static char *dir;
 static char *paths[4]; /* ca, key, cert, other CA */
@@ -27,7 +26,7 @@ static void run(const char *command)
     free(line);
 }
 
-static int start_redis(void **state)
+static int start_tls_redis(void **state)
 {
     static const char *const names[] = {"ca.pem", "server.key", "server.pem", "other.pem"};
 
@@ -50,7 +49,7 @@ static int start_redis(void **state)
     return 0;
 }
 
-static int stop_redis(void **state)
+static int stop_tls_redis(void **state)
 {
     (void)state;
     private_redis_stop(redis);
@@ -206,5 +205,5 @@ int main(void)
         cmocka_unit_test(a_tls_server_killed_and_restarted_is_found_again),
     };
 
-    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+    return cmocka_run_group_tests(tests, start_tls_redis, stop_tls_redis);
 }

@@ -12,30 +12,15 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct private_redis *redis;
 static struct world w;
 static struct registry_leader me;
 static struct world_node n1;
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
 
 /* A leader and the node n1 with room for ten shards. */
 static int begin(void **state)
 {
     (void)state;
-    world_begin(&w, redis, &me, &n1, 10);
+    world_begin(&w, &me, &n1, 10);
     return 0;
 }
 

@@ -12,25 +12,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct private_redis *redis;
 static struct world w;
 static struct registry_leader me;
 static struct world_node n1;
 static struct world_node n2;
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
 
 static void configure(const char *op, const char *args)
 {
@@ -43,7 +28,7 @@ static void configure(const char *op, const char *args)
 static int begin(void **state)
 {
     (void)state;
-    world_begin(&w, redis, &me, &n1, 10);
+    world_begin(&w, &me, &n1, 10);
     world_node(&n2, "n2", 1002, 10, "anonymous");
     assert_string_equal(world_register(&w, &n2, 0), "current");
     configure("set", "channels_per_shard,3");

@@ -18,7 +18,6 @@
 #define CHANNELS     120
 #define SENDS        400
 
-static struct private_redis *redis;
 static struct world w;
 
 static struct run {
@@ -348,7 +347,7 @@ static void begin(uint64_t seed, bool limits_change)
     run.next_link = 1000;
     run.most = 6;
     run.most_shards = 8;
-    world_start(&w, redis);
+    world_start(&w);
     for (int i = 0; i < COORDINATORS; i++) {
         static const char *const ids[] = {"c0", "c1", "c2"};
         world_leader(&run.coordinators[i], ids[i]);
@@ -424,20 +423,6 @@ static void no_random_steps_break_an_invariant_while_limits_change(void **state)
 {
     (void)state;
     random_steps(seed_of_run(), true, 3000);
-}
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
 }
 
 int main(void)

@@ -18,30 +18,15 @@
 #define REPORT(channels)    "{\"channels\":{" channels "}}"
 #define JOINED_ABC          "\"channels\":{" JOINED("a") "," JOINED("b") "," JOINED("c") "}"
 
-static struct private_redis *redis;
 static struct world w;
 static struct registry_leader me;
 static struct world_node n1;
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
 
 /* A leader, and a node with a shard that holds a, b and c. */
 static int begin(void **state)
 {
     (void)state;
-    world_begin(&w, redis, &me, &n1, 10);
+    world_begin(&w, &me, &n1, 10);
     world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_assign(&w, &me, "", "", "join", "a,b,c");
     return 0;

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct private_redis *redis;
 static struct world w;
 static struct registry_leader me;
 static struct world_node n1;
@@ -35,20 +34,6 @@ static struct {
     unsigned closed;
     bool count_up; /* texts are numbers that count up; they are answered at once */
 } rig;
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
 
 static void set(const char *setting_and_value)
 {
@@ -119,7 +104,7 @@ static int begin(void **state)
     memset(&rig, 0, sizeof(rig));
     rig.may_act = true;
     rig.can_send = true;
-    world_begin(&w, redis, &me, &n1, 10);
+    world_begin(&w, &me, &n1, 10);
     set("user,bot");
     world_node(&n1, "n1", 1002, 10, "bot");
     world_register(&w, &n1, 1001);

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct private_redis *redis;
-
 /* A subscriber that counts, and a link to publish on (its probe owns the loop). */
 struct fixture {
     struct link_probe p;
@@ -30,20 +28,6 @@ struct fixture {
     void (*at_ready)(struct fixture *f);
     void (*at_down)(struct fixture *f);
 };
-
-static int start_redis(void **state)
-{
-    (void)state;
-    redis = private_redis_start(NULL);
-    return 0;
-}
-
-static int stop_redis(void **state)
-{
-    (void)state;
-    private_redis_stop(redis);
-    return 0;
-}
 
 static void on_message(void *ctx, struct slice topic, struct slice payload)
 {
