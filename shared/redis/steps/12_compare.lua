@@ -4,9 +4,9 @@
 -- Steps keep all of this by themselves: what differs was written by somebody else, or by a mistake of ours. What
 -- is wanted stays wanted: a channel that one of two places knows is kept, and where both do, `channels` decides.
 
-local COMPARE_CHANNELS = 250 -- a call
-local COMPARE_SHARDS = 20
-local COMPARE_TOLD = 20      -- events of a call; the others are counted
+local COMPARE_CHANNELS = 100 -- a call: some ms of Redis
+local COMPARE_SHARDS = 10
+local COMPARE_TOLD = 20 -- events of a call; the others are counted
 
 local function repaired(c, kind, name, what)
     c.repairs = (c.repairs or 0) + 1
@@ -361,10 +361,14 @@ local function compare_indices(c)
         indices['open:' .. user] = 'load'
     end
     for index, of in pairs(indices) do
-        for _, member in ipairs(call('ZRANGE', key(c, index), 0, -1)) do
-            if not call('ZSCORE', key(c, of), member) then
-                call('ZREM', key(c, index), member)
-                repaired(c, of == 'load' and 'shard' or 'node', member, 'was in ' .. index .. ', and is none')
+        local all = call('ZRANGE', key(c, index), 0, -1)
+        for from = 1, #all, 1000 do
+            local some = {unpack(all, from, math.min(from + 999, #all))}
+            for i, score in ipairs(call('ZMSCORE', key(c, of), unpack(some))) do
+                if not score then
+                    call('ZREM', key(c, index), some[i])
+                    repaired(c, of == 'load' and 'shard' or 'node', some[i], 'was in ' .. index .. ', and is none')
+                end
             end
         end
     end
