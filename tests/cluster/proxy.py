@@ -31,7 +31,8 @@ def value_end(data, at):
         return None
     kind, rest = data[at : at + 1], end + 2
     if kind == b"$":
-        rest += max(int(data[at + 1 : end]), -2) + 2
+        length = int(data[at + 1 : end])
+        rest += length + 2 if length >= 0 else 0
     elif kind == b"*":
         for _ in range(int(data[at + 1 : end])):
             rest = value_end(data, rest)
