@@ -48,17 +48,18 @@ def gap(begin, end, channel="room0"):
 SAID = [(T + 10 + i, f"line {i}") for i in range(10)]
 
 
-def heard(complaints, tmp_path, indices, gaps=(), extra=()):
+def heard(complaints, tmp_path, indices, gaps=(), extra=(), said=SAID, deaths=()):
     """Ten lines were said in a channel that is joined; these were heard. What is wrong with that?"""
     record = tmp_path / "record"
-    record.write_bytes(b"".join(b"room0\t" + line(*said) + b"\n" for said in SAID))
+    said = [line(*each) if isinstance(each, tuple) else each for each in said]
+    record.write_bytes(b"".join(b"room0\t" + each + b"\n" for each in said))
     reading, told, lines = Reading(complaints, {}), Gaps(complaints), Lines(complaints)
     reading.on_look(look(["room0"], states={"room0": ("joined", T * 1000)}), T)
     for event in gaps:
         told.on_event(event, T)
-    for payload in [line(*SAID[i]) for i in indices] + list(extra):
+    for payload in [said[i] for i in indices] + list(extra):
         lines.on_chat("room0", payload, T)
-    lines.at_end(record, reading, told, said=set())
+    lines.at_end(record, reading, told, set(), deaths)
     reading.at_end(told)
     return complaints
 
@@ -94,6 +95,20 @@ def test_a_gap_covers_what_was_lost_in_it_and_nothing_else(complaints, tmp_path)
 def test_a_gap_in_which_lines_were_heard_is_not_true(complaints, tmp_path):
     assert heard(complaints, tmp_path, range(10), [gap(T + 10, T + 20)]) == ["lines were heard in a gap"]
     assert heard(complaints, tmp_path, range(10), [gap(T + 20, T + 10)])[1:] == ["a gap makes no sense"]
+
+
+def test_what_a_node_read_just_before_its_death_may_lie_in_a_gap(complaints, tmp_path):
+    long = [gap(T + 5, T + 25)]
+    assert heard(complaints, tmp_path, [3, 9], long, deaths=[T + 13.5, T + 19.1]) == []
+    assert heard(complaints, tmp_path, [3, 9], long, deaths=[T + 13.5, T + 23]) == ["lines were heard in a gap"]
+
+
+def test_a_line_without_a_stamp_is_as_old_as_the_next_one(complaints, tmp_path):
+    plain = b":tmi.twitch.tv ROOMSTATE #room0"
+    said = [*SAID[:5], plain, (T + 40, "much later"), (T + 41, "and later"), (T + 43, "the end")]
+    long = [gap(T + 14.5, T + 40)]
+    assert heard(complaints, tmp_path, range(9), long, said=said) == []
+    assert heard(complaints, tmp_path, [*range(5), 6, 7, 8], long, said=said) == []
 
 
 def test_a_new_join_is_a_gap_but_not_after_a_part(complaints):
