@@ -104,6 +104,15 @@ inline renew(link)
     fi
 }
 
+/* A link that was given up is closed when what was in its socket is executed. */
+inline close_if_done(link)
+{
+    if
+    :: empty(socket[link]) && current[NODE_OF(link)] != link -> alive[link] = false
+    :: nempty(socket[link]) || current[NODE_OF(link)] == link
+    fi
+}
+
 /* One command of a client, whose turn it is whenever Redis likes. */
 inline execute(link)
 {
@@ -124,6 +133,7 @@ inline execute(link)
             renew(link)
         :: else
         fi;
+        close_if_done(link);
         what = 0
     }
 }
@@ -191,13 +201,15 @@ proctype node(byte me; byte last)
     :: d_step { /* the link breaks, or seems to: what is in the socket may still be executed */
             LINK < last ->
             former = (FORGETFUL_NODE -> LINK : former);
+            before = LINK;
             LINK++;
+            close_if_done(before);
             alive[LINK] = true;
             answer[me] = 0;
             attached = false;
             holds = false;
             if
-            :: former != 0 && KILLS_FORMER -> write(KILL, former)
+            :: KILLS_FORMER && alive[former] -> /* if it is gone, that does nothing */ write(KILL, former)
             :: else
             fi;
             write((known -> RENEW : REGISTER), 0);
