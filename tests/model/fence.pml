@@ -1,9 +1,9 @@
 /* Fence: nothing of a node is fanned out any more once its shard was taken from it (design: Fan-out, Link, Fence,
  * Lease, Expiry; promises 1 and 8), for every interleaving of
  *
- *   two nodes, which write lines into a link to Redis, renew their lease on it, and connect anew (node 0, twice); one
- *   shard; two coordinators, of which one or the other leads; Redis, which executes what is in the sockets of its
- *   clients at any time, and is restarted at any time.
+ *   two nodes, which write lines into a link to Redis, renew their lease on it, and connect anew (node 0 twice, node 1
+ *   once); one shard; two coordinators, of which one or the other leads; Redis, which executes what is in the sockets
+ *   of its clients at any time, and is restarted at any time.
  *
  * There is no clock: a lease may run out, the lead change and grace end at any moment, as often as you like, and
  * whoever does not move stands still, for as long as you like, with full sockets: that is a pause. So nothing here
@@ -26,7 +26,7 @@
  * given up makes it the registered one again). */
 
 #define LINES  3 /* in sockets at a time */
-#define LINKS  4 /* connections to Redis: 1 to 3 of node 0, one after the other, 4 of node 1; 0 is none */
+#define LINKS  5 /* connections to Redis: 1 to 3 of node 0, one after the other, 4 and 5 of node 1; 0 is none */
 #define NODE_OF(link) (link / 4)
 #define NOBODY 2
 
@@ -36,6 +36,7 @@
 #define DROPPED 3 /* a coordinator kills a link with lines in its socket */
 #define STALE   4 /* a node writes lines of a shard of which it does not know that it lost it */
 #define RESTART 5 /* a node is expired after Redis was restarted */
+#define RETURN  6 /* node 1 fans out, after Redis was restarted */
 
 #ifdef REACH
 #define NOTE(happened) happened = true
@@ -124,6 +125,7 @@ inline execute(link)
         :: what == PUBLISH ->
             assert(owner == who); /* the promise */
             NEVER(TAKEN, who == 1);
+            NEVER(RETURN, who == 1 && restarted);
             NEVER(BACK, who == 0 && expired);
             lines--
         :: what == RENEW && !OVERTAKEN(link) -> renew(link)
@@ -145,12 +147,14 @@ active proctype redis()
     :: execute(2)
     :: execute(3)
     :: execute(4)
+    :: execute(5)
     :: d_step { /* kill -9, and back with what it had written to disk */
-            true ->
+            current[0] != 0 -> /* not before it all begins */
             cut(1);
             cut(2);
             cut(3);
             cut(4);
+            cut(5);
             grace = true;
             NOTE(restarted)
         }
@@ -304,7 +308,7 @@ init {
         current[0] = 1;
         current[1] = 4;
         run node(0, 3);
-        run node(1, 4);
+        run node(1, 5);
         run coordinator(0);
         run coordinator(1)
     }
