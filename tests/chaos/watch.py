@@ -6,15 +6,14 @@ the same connection as chat, replies and events knows where among them the look 
 
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 
 import plan
+from shoal import INVARIANTS
 from simclient import Control
 
 EVERY_S = 0.15
-INVARIANTS = (Path(__file__).resolve().parents[1] / "lib" / "registry_invariants.lua").read_text()
 
 
 @dataclass

@@ -5,12 +5,9 @@ test_crash_points.py and, with 500 joins in a Release build, by `tests/run figur
 """
 
 import json
-from pathlib import Path
 
 from proxy import Proxy, Trap
-from shoal import wait_until
-
-INVARIANTS = (Path(__file__).resolve().parents[1] / "lib" / "registry_invariants.lua").read_text()
+from shoal import INVARIANTS, wait_until
 
 # What a leader does for requests, dead nodes and senders.
 STEPS = ("xread", "lead", "assign", "release", "configure senders", "client kill", "expire")
@@ -18,8 +15,8 @@ POINTS = [(step, when) for step in STEPS for when in ("before", "after")]
 PER_SHARD = 10
 
 
-def registry_is_exact(cluster, shards=1000):
-    broken = cluster.redis.eval(INVARIANTS, 1, cluster.key("")[:-1], PER_SHARD, shards)
+def registry_is_exact(cluster, per_shard=PER_SHARD, shards=1000):
+    broken = cluster.redis.eval(INVARIANTS, 1, cluster.key("")[:-1], per_shard, shards)
     assert not broken, broken
 
 

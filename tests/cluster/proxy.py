@@ -4,7 +4,7 @@
     proxy.program = cluster.start_coordinator("c1", env={"SHOAL_REDIS_URL": proxy.url})
     proxy.trap = Trap("assign", "before")         # kill -9 before Redis gets it, or "after" it carried it out
     proxy.trap.sprung.wait(10)
-    proxy.cut() ... proxy.heal()                  # nothing passes, and nobody is told; then all that waited does
+    proxy.cut(but="xread") ... proxy.heal()       # nothing passes (but on links that read), and nobody is told
 
 Commands are named as the steps they are ("assign", "configure setup"), others by their words ("client kill").
 """
@@ -68,6 +68,7 @@ class Proxy:
         self.program = None  # who speaks through it
         self.seen = set()  # names of commands
         self.trap = None
+        self._but = None
         self._passing = threading.Event()
         self._passing.set()
         self._redis_port = redis_port
@@ -77,7 +78,8 @@ class Proxy:
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
-    def cut(self):
+    def cut(self, but=None):
+        self._but = but
         self._passing.clear()
 
     def heal(self):
@@ -112,8 +114,9 @@ class Proxy:
         asked, answered = bytearray(), bytearray()
         sent = got = 0  # commands, and answers to them
         trap = fatal = None  # the answer that is not to arrive
+        asked_here = set()
         while not self._closing:
-            if not self._passing.wait(0.1):
+            if self._but not in asked_here and not self._passing.wait(0.1):
                 continue
             for sock in select.select((program, server), (), (), 0.1)[0]:
                 data = sock.recv(1 << 16)
@@ -126,6 +129,7 @@ class Proxy:
                         sent += 1
                         name = name_of(words)
                         self.seen.add(name)
+                        asked_here.add(name)
                         if self.trap and self.trap.is_for(name):
                             trap = self.trap
                             if trap.when == "before":

@@ -39,6 +39,8 @@ COORDINATOR = BIN / "coordinator" / "shoal-coordinator"
 CTL = BIN / "coordinator" / "shoalctl"
 SIM = BIN / "tests" / "twitch-sim"
 
+INVARIANTS = (ROOT / "tests" / "lib" / "registry_invariants.lua").read_text()
+
 USER = "shoalbot"
 TOKEN = "simtoken"
 
