@@ -29,7 +29,7 @@
 --   claims               hash  channel -> the claimed outbox entry, one at a time
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
-local REVISION = 17  -- grows with every change here: a program loads its library over an older one
+local REVISION = 18  -- grows with every change here: a program loads its library over an older one
 local REPLY_SECONDS = 3600
 local RESULT_SECONDS = 86400
 local LOG_ENTRIES = 10000
