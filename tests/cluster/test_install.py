@@ -1,11 +1,12 @@
 """What `cmake --install` puts on a machine, and that it works there."""
 
+import json
 import os
 import re
 
 import pytest
 
-from shoal import BIN, run
+from shoal import BIN, ROOT, run
 
 PROGRAMS = ("shoal-node", "shoal-coordinator", "shoalctl")
 PAGES = ("man8/shoal-node.8", "man8/shoal-coordinator.8", "man1/shoalctl.1")
@@ -36,6 +37,27 @@ def test_an_installed_program_says_its_version_and_checks_its_configuration(inst
     assert version.stdout.split()[0] == name
     check = run([program, "--config=", "--check"])
     assert (check.returncode, check.stdout, check.stderr) == (0, f"{name}: the configuration is valid\n", "")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_installed_program_is_position_independent_and_its_tables_are_read_only(installed, name):
+    program = installed / "bin" / name
+    header = run(["readelf", "--wide", "--file-header", "--program-headers", program]).stdout
+    dynamic = run(["readelf", "--wide", "--dynamic", program]).stdout
+    symbols = run(["readelf", "--wide", "--dyn-syms", program]).stdout
+    assert re.search(r"Type:\s+DYN", header) and "GNU_RELRO" in header
+    assert re.search(r"GNU_STACK(\s+0x\w+){5}\s+RW ", header)
+    assert re.search(r"FLAGS_1.*\bNOW\b.*\bPIE\b", dynamic)
+    assert "__stack_chk_fail" in symbols
+
+
+def test_a_release_build_checks_the_bounds_of_what_it_copies(tmp_path):
+    done = run(["cmake", "-S", ROOT, "-B", tmp_path, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"], timeout=60)
+    assert done.returncode == 0, done.stderr
+    commands = [entry["command"] for entry in json.loads((tmp_path / "compile_commands.json").read_text())]
+    assert commands
+    for flag in ("-D_FORTIFY_SOURCE=3", "-fstack-protector-strong", "-fstack-clash-protection", "-O"):
+        assert [command for command in commands if flag not in command] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

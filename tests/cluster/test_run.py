@@ -12,7 +12,7 @@ def test_all_that_a_failed_part_said_is_kept(tmp_path):
         "binaryDir": "${sourceDir}/build/asan"}]}"""
     (tmp_path / "CMakePresets.json").write_text(presets)
     says = "".join(f"message(STATUS step-{i}-error)\n" for i in range(500))
-    (tmp_path / "CMakeLists.txt").write_text(f"cmake_minimum_required(VERSION 3.25)\n{says}message(FATAL_ERROR no)\n")
+    (tmp_path / "CMakeLists.txt").write_text(f"cmake_minimum_required(VERSION 3.25)\nproject(x NONE)\n{says}message(FATAL_ERROR no)\n")
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "failed-before.log").touch()
 
