@@ -20,7 +20,8 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-#define CLOSE_MS 1000 /* for the close frame to get out */
+#define CLOSE_MS            1000 /* for the close frame to get out */
+#define SWITCHING_PROTOCOLS 101
 
 static void attempt(struct connection *c);
 
@@ -165,7 +166,7 @@ static void attempt(struct connection *c)
     uint64_t now = mono_ms();
     char why[sizeof(c->why) + 300];
 
-    if (c->tried == c->naddresses || now >= c->deadline_ms) {
+    if (c->answered || c->tried == c->naddresses || now >= c->deadline_ms) {
         (void)snprintf(why, sizeof(why), "connect to %s: %s", c->url.host,
                        c->why[0] != '\0' ? c->why
                        : c->asked        ? "the WebSocket upgrade failed: no answer"
@@ -358,10 +359,17 @@ static int on_writable(struct connection *c)
 /* Why an attempt failed: the socket knows better than libwebsockets, if it was its fault. */
 static void set_why(struct connection *c, const char *text, size_t len)
 {
+    unsigned status = c->asked ? lws_http_client_http_response(c->wsi) : 0;
     int error = 0;
     socklen_t size = sizeof(error);
     int number;
 
+    if (status != 0 && status != SWITCHING_PROTOCOLS) {
+        (void)snprintf(c->why, sizeof(c->why), "the WebSocket upgrade failed: HTTP status %u",
+                       status);
+        c->answered = true;
+        return;
+    }
     (void)snprintf(c->why, sizeof(c->why), "%s%.*s",
                    c->asked ? "the WebSocket upgrade failed: " : "", (int)(len > 200 ? 200 : len),
                    text);
@@ -464,6 +472,8 @@ int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void 
     case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
         c->asked = true;
         return 0;
+    case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
+        return -1; /* libwebsockets would follow it, and resolve the name on the loop */
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         return on_open(c);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:

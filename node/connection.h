@@ -5,7 +5,8 @@
  * (libwebsockets itself would block), the address goes to libwebsockets with the name for TLS, the
  * upgrade is answered: on_open; frames are cut into lines: on_line; on_closed ends it. What can
  * fail before on_open (no such name, refused, TLS, upgrade refused, or all of it together not done
- * within connect_ms) is one on_closed with a text for people.
+ * within connect_ms) is one on_closed with a text for people. An upgrade that is answered with
+ * another HTTP status than 101 is refused; redirects are never followed.
  *
  * Exactly one on_closed for each connection_open, never from within connection_open; after it, or
  * after connection_close (which makes no callback), the handle is gone. TLS is verified, always.

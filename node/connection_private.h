@@ -45,6 +45,7 @@ struct connection {
     struct lws *wsi; /* NULL: none */
     bool try_next;   /* the attempt is over */
     bool asked;      /* the upgrade, on this attempt: TCP and TLS are there */
+    bool answered;   /* the upgrade, with another status: no other address is asked */
     bool newlines;   /* the peer ends its lines */
     char why[256];   /* what is known about a failure */
 

@@ -198,6 +198,7 @@ static void on_tcp_connection(uv_stream_t *stream, int status)
     assert_int_equal(status, 0);
     assert_int_equal(uv_tcp_init(&r->loop, client), 0);
     client->data = r;
+    r->tcp_accepted++;
     assert_int_equal(uv_accept(stream, (uv_stream_t *)client), 0);
     uv_read_start((uv_stream_t *)client, on_tcp_alloc, on_tcp_read);
 }

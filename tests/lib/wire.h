@@ -32,6 +32,7 @@ struct wire {
     const char *tcp_says;   /* to whatever it reads, and then hangs up */
     const char *tcp_frames; /* after the upgrade */
     int tcp_port;
+    int tcp_accepted; /* connections to it */
 
     struct connections *pool;
     struct connection *c;

@@ -249,6 +249,20 @@ static int do_outage(struct sim *s, const struct command *cmd, struct json *out,
     return 0;
 }
 
+static int do_upgrade(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
+{
+    const char *location = command_value(cmd, "location");
+    uint64_t status = command_number(cmd, "status", 0);
+
+    (void)out;
+    if (!command_has(cmd, "ok") && (status < 200 || status > 599)) {
+        return err_set(err, ERR_USAGE, "upgrade: ok, or status=200 to 599 [location=URL]");
+    }
+    s->refusal = (unsigned)status;
+    (void)snprintf(s->location, sizeof(s->location), "%s", location ? location : "");
+    return 0;
+}
+
 static int do_inject(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
 {
     const char *text = command_value(cmd, "line");
@@ -330,6 +344,7 @@ static const struct {
     {"disconnect", NULL, target_disconnect},
     {"reconnect", NULL, target_reconnect},
     {"outage", do_outage, NULL},
+    {"upgrade", do_upgrade, NULL},
     {"inject", do_inject, NULL},
     {"raw", NULL, target_raw},
     {"garbage", NULL, target_garbage},

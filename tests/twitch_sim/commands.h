@@ -24,6 +24,7 @@
  *   disconnect TARGET [how=close|reset]
  *   reconnect TARGET [ms=N]                RECONNECT, and the close N ms later
  *   outage on|off                          refuse new connections
+ *   upgrade status=N [location=URL]        answer upgrades so; `upgrade ok`: no more
  *   inject CHANNEL line=REST               a room line, as it is, to its members
  *   raw TARGET line=REST                   a line to connections
  *   garbage TARGET [kind=utf8|binary|opcode|bytes|nul|cr]   bytes no server should send

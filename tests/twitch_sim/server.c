@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <libwebsockets.h>
+#include <stdio.h>
 #include <string.h>
 
 struct per_session {
@@ -26,6 +27,24 @@ static int on_received(struct conn *c, struct lws *wsi, const void *in, size_t l
     return 0;
 }
 
+/* An HTTP answer instead of the upgrade, where the control port asked for one. -1: close. */
+static int refuse_upgrade(struct sim *s, struct lws *wsi)
+{
+    unsigned char out[LWS_PRE + 512];
+    int len;
+
+    if (s->refusal == 0) {
+        return s->outage ? -1 : 0;
+    }
+    s->count.upgrades_refused++;
+    len = snprintf((char *)out + LWS_PRE, sizeof(out) - LWS_PRE,
+                   "HTTP/1.1 %u Refused\r\n%s%s%sContent-Length: 0\r\n\r\n", s->refusal,
+                   s->location[0] != '\0' ? "Location: " : "", s->location,
+                   s->location[0] != '\0' ? "\r\n" : "");
+    (void)lws_write(wsi, out + LWS_PRE, (size_t)len, LWS_WRITE_HTTP_HEADERS);
+    return -1;
+}
+
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                     size_t len)
 {
@@ -35,7 +54,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     switch (reason) {
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         s = lws_context_user(lws_get_context(wsi));
-        return s->outage ? -1 : 0;
+        return refuse_upgrade(s, wsi);
     case LWS_CALLBACK_ESTABLISHED:
         s = lws_context_user(lws_get_context(wsi));
         p->conn = conn_create(s, wsi, lws_get_vhost(wsi) == s->wss);

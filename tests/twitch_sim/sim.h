@@ -52,6 +52,7 @@ struct sim_counters {
     uint64_t lines_sent; /* room lines, one a line */
     uint64_t lines_out;  /* one a line and connection, all lines */
     uint64_t bytes_out;
+    uint64_t upgrades_refused;
     uint64_t dropped_slow; /* connections closed because they did not read */
     uint64_t violations[VIOLATION_COUNT];
 };
@@ -74,8 +75,10 @@ struct sim {
     size_t joined_cap;
     struct conn *conns;
     size_t nconns;
-    size_t ncongested; /* connections over queue_bytes */
-    bool outage;       /* new connections are closed at once */
+    size_t ncongested;  /* connections over queue_bytes */
+    bool outage;        /* new connections are closed at once */
+    unsigned refusal;   /* the HTTP status that upgrades are answered with; 0: they succeed */
+    char location[300]; /* of such an answer; empty: none */
     bool stopping;
     struct buf line; /* scratch for one line */
     struct buf wire; /* scratch for frames */

@@ -133,6 +133,7 @@ static void write_connection_counts(struct sim *s, struct json *out)
     number(out, "queued_bytes", queued);
     number(out, "total", s->count.connections);
     number(out, "dropped_slow", s->count.dropped_slow);
+    number(out, "refused", s->count.upgrades_refused);
     json_object_end(out);
 }
 

@@ -13,10 +13,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define WRONG_UPGRADE                                                                              \
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"            \
-    "Sec-WebSocket-Accept: bm90IHRoaXMgb25lCg==\r\n\r\n"
-
 static bool has_three_lines(struct wire *r)
 {
     return r->lines >= 3;
@@ -232,33 +228,6 @@ static void a_peer_that_never_answers_is_given_up(void **state)
     wire_destroy(r);
 }
 
-static void a_peer_that_is_no_websocket_server_is_one_on_closed(void **state)
-{
-    static const char *const answers[] = {
-        "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
-        "SSH-2.0-OpenSSH_9.2\r\n",
-        "\r\n\r\n",
-        "",
-        WRONG_UPGRADE,
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-        struct wire *r = wire_create(NULL, 1000);
-
-        wire_start_tcp(r, answers[i]);
-        wire_open(r, "ws", "127.0.0.1", r->tcp_port);
-        wire_run_until(r, wire_is_closed);
-        assert_null(strstr(r->log, "open|"));
-        assert_non_null(
-            strstr(r->log, "closed connect to 127.0.0.1: the WebSocket upgrade failed: "));
-        wire_nap(r, 20);
-        assert_null(strstr(strstr(r->log, "closed") + 1, "closed"));
-        wire_destroy(r);
-    }
-}
-
 static void a_server_that_closes_is_one_on_closed_with_its_words(void **state)
 {
     static const char expected[] = "open|line PING :a|closed closed by the server: 4000 bye|";
@@ -442,7 +411,6 @@ int main(void)
         cmocka_unit_test(a_refused_port_is_one_on_closed),
         cmocka_unit_test(a_name_that_does_not_resolve_is_one_on_closed),
         cmocka_unit_test(a_peer_that_never_answers_is_given_up),
-        cmocka_unit_test(a_peer_that_is_no_websocket_server_is_one_on_closed),
         cmocka_unit_test(a_server_that_closes_is_one_on_closed_with_its_words),
         cmocka_unit_test(a_server_that_vanishes_is_one_on_closed),
         cmocka_unit_test(closing_from_within_a_line_ends_it_there),
