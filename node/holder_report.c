@@ -186,14 +186,16 @@ static void report_active(struct holder *h, struct json *out)
 static void report_shard(struct held *held, struct json *out)
 {
     int64_t silent_ms = held->silent_at_ms == 0 ? 0 : (int64_t)(mono_ms() - held->silent_at_ms);
+    bool ready = shard_state(held->core) == SHARD_READY;
 
     json_object_begin(out, held->id);
     json_number(out, "epoch", (int64_t)held->epoch);
     json_string(out, "state", shard_state_name(shard_state(held->core)));
     json_number(out, "joined", (int64_t)shard_channel_count(held->core, SHARD_CHANNEL_JOINED));
-    json_number(out, "lines_s", (int64_t)held->lines_s);
-    json_number(out, "bytes_s", (int64_t)held->bytes_s);
-    json_number(out, "lag_ms", (int64_t)shard_stats(held->core)->lag_ms);
+    /* Where nothing is read there is no rate, whatever it was a moment ago. */
+    json_number(out, "lines_s", ready ? (int64_t)held->lines_s : 0);
+    json_number(out, "bytes_s", ready ? (int64_t)held->bytes_s : 0);
+    json_number(out, "lag_ms", ready ? (int64_t)shard_stats(held->core)->lag_ms : 0);
     json_number(out, "silent_ms", silent_ms);
     json_number(out, "bad_lines", (int64_t)shard_stats(held->core)->bad_lines);
     json_number(out, "login_refused", held->login_refused ? 1 : 0);

@@ -1,20 +1,11 @@
 /* Err: one code and one line of text; words of the caller go before it on the way out. */
 #include "shared/err.h"
 
+#include "shared/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A text goes to terminals and logs and may hold what a peer sent: no control characters. */
-static void make_printable(char *text)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f) {
-            *text = '?';
-        }
-    }
-}
 
 int err_set(struct err *err, enum err_code code, const char *fmt, ...)
 {
@@ -25,7 +16,7 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
         va_start(args, fmt);
         vsnprintf(text, sizeof(text), fmt, args);
         va_end(args);
-        make_printable(text);
+        text_make_safe(text);
         err->code = code;
         memcpy(err->text, text, sizeof(text));
     }
@@ -46,7 +37,7 @@ int err_wrap(struct err *err, const char *fmt, ...)
     char text[2 * sizeof(err->text) + 2];
     snprintf(text, sizeof(text), "%s: %s", words, err->text);
     text[sizeof(err->text) - 1] = '\0';
-    make_printable(text);
+    text_make_safe(text);
     memcpy(err->text, text, sizeof(err->text));
     return -(int)err->code;
 }

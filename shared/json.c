@@ -1,6 +1,8 @@
 /* JSON writer: the one place that knows JSON's commas and escapes. */
 #include "shared/json.h"
 
+#include "shared/text.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,10 +13,10 @@ void json_init(struct json *j, struct buf *out)
     *j = (struct json){.out = out};
 }
 
-/* A byte that JSON does not take as it is. */
-static void put_escape(struct buf *out, unsigned char c)
+/* A character that is not put as it is: JSON would not take it, or a terminal would obey it. */
+static void put_escape(struct buf *out, const char *at, size_t len)
 {
-    switch (c) {
+    switch (*at) {
     case '"':
         buf_append_str(out, "\\\"");
         break;
@@ -31,7 +33,7 @@ static void put_escape(struct buf *out, unsigned char c)
         buf_append_str(out, "\\t");
         break;
     default:
-        buf_printf(out, "\\u%04x", c);
+        text_append_escape(out, at, len);
     }
 }
 
@@ -43,21 +45,14 @@ static void put_string(struct buf *out, struct slice s)
 
     buf_append_char(out, '"');
     while (i < s.len) {
-        size_t len = utf8_length(at + i, s.len - i);
-        unsigned char c = (unsigned char)at[i];
-        bool escape = len == 1 && (c < 0x20 || c == 0x7f || c == '"' || c == '\\');
-        if (len > 0 && !escape) {
-            i += len;
-            continue;
+        bool safe;
+        size_t len = text_char(at + i, s.len - i, &safe);
+        if (!safe || at[i] == '"' || at[i] == '\\') {
+            buf_append(out, at + plain, i - plain);
+            put_escape(out, at + i, len);
+            plain = i + len;
         }
-        buf_append(out, at + plain, i - plain);
-        if (escape) {
-            put_escape(out, c);
-        } else {
-            buf_append_str(out, "\xef\xbf\xbd"); /* U+FFFD */
-        }
-        i++;
-        plain = i;
+        i += len;
     }
     if (i > plain) {
         buf_append(out, at + plain, i - plain);

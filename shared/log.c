@@ -9,6 +9,7 @@
 
 #include "shared/json.h"
 #include "shared/log_sink.h"
+#include "shared/text.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -113,15 +114,12 @@ static void copy_masked(char *out, const char *value)
     out[len] = '\0';
 }
 
-/* May the character of `len` bytes at `at` stand in a logfmt value as it is? C1 controls drive
- * terminals as well as C0 ones do. */
-static bool is_plain(const char *at, size_t len)
+/* The bytes of the character at `at`, and whether it may stand in a logfmt value as it is. */
+static size_t value_char(const char *at, size_t left, bool *plain)
 {
-    unsigned char c = (unsigned char)at[0];
-    if (len == 2 && c == 0xc2 && (unsigned char)at[1] < 0xa0) {
-        return false;
-    }
-    return len > 1 || (len == 1 && c >= 0x20 && c != 0x7f && c != '"' && c != '\\');
+    size_t len = text_char(at, left, plain);
+    *plain = *plain && *at != '"' && *at != '\\';
+    return len;
 }
 
 static void put_escaped(struct buf *out, char c)
@@ -144,9 +142,9 @@ static void put_text_value(struct buf *out, const char *value)
     bool quote = *value == '\0' || strpbrk(value, " =\"\\") != NULL;
     size_t len = strlen(value);
     for (size_t i = 0; i < len && !quote;) {
-        size_t bytes = utf8_length(value + i, len - i);
-        quote = !is_plain(value + i, bytes);
-        i += bytes;
+        bool plain;
+        i += value_char(value + i, len - i, &plain);
+        quote = !plain;
     }
     if (!quote) {
         buf_append(out, value, len);
@@ -154,15 +152,12 @@ static void put_text_value(struct buf *out, const char *value)
     }
     buf_append_char(out, '"');
     for (size_t i = 0; i < len;) {
-        size_t bytes = utf8_length(value + i, len - i);
-        if (is_plain(value + i, bytes)) {
-            buf_append(out, value + i, bytes);
-        } else {
-            bytes = bytes > 0 ? bytes : 1;
-            for (size_t k = 0; k < bytes; k++) {
-                put_escaped(out, value[i + k]);
-            }
+        bool plain;
+        size_t bytes = value_char(value + i, len - i, &plain);
+        for (size_t k = 0; k < bytes && !plain; k++) {
+            put_escaped(out, value[i + k]);
         }
+        buf_append(out, value + i, plain ? bytes : 0);
         i += bytes;
     }
     buf_append_char(out, '"');

@@ -1,6 +1,8 @@
 /* Options for people: --help and --print-config. */
 #include "shared/options_impl.h"
 
+#include "shared/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,15 +89,6 @@ void options_print_help(const struct options_program *program, FILE *to)
           to);
 }
 
-/* One line stays one line, whatever a flag was given. */
-static void print_value(FILE *to, const char *text)
-{
-    fputc(' ', to);
-    for (; *text; text++) {
-        fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, to);
-    }
-}
-
 void options_print_config(const struct options *o, FILE *to)
 {
     for (size_t i = 0; i < o->spec_count; i++) {
@@ -111,7 +104,8 @@ void options_print_config(const struct options *o, FILE *to)
         for (size_t k = 0; k < value->count; k++) {
             char *text = spec->flags & OPTION_SECRET ? option_value_mask(value->texts[k])
                                                      : xstrdup(value->texts[k]);
-            print_value(to, text);
+            text_make_safe(text); /* one line stays one line, whatever a flag was given */
+            fprintf(to, " %s", text);
             free(text);
         }
         fputc('\n', to);

@@ -1,8 +1,8 @@
 /* Chat line: who said what, or what happened in the room. */
 #include "coordinator/ctl/chat_line.h"
 
-#include "coordinator/ctl/table.h"
 #include "shared/irc/parse.h"
+#include "shared/text.h"
 
 #include <string.h>
 #include <time.h>
@@ -18,7 +18,7 @@ static bool append_tag(struct buf *out, const struct irc_line *line, const char 
     if (!irc_tag(line, key, &value) || value.len == 0 || value.len > sizeof(text)) {
         return false;
     }
-    table_append_safe(out, (struct slice){text, irc_tag_unescape(value, text)});
+    text_append_safe(out, (struct slice){text, irc_tag_unescape(value, text)});
     return true;
 }
 
@@ -42,7 +42,7 @@ static void append_time(struct buf *out, const struct irc_line *line, uint64_t n
 static void append_who(struct buf *out, const struct irc_line *line)
 {
     if (!append_tag(out, line, "display-name")) {
-        table_append_safe(out, line->nick);
+        text_append_safe(out, line->nick);
     }
 }
 
@@ -62,7 +62,7 @@ static void append_message(struct buf *out, const struct irc_line *line, struct 
         append_who(out, line);
         buf_append_str(out, ": ");
     }
-    table_append_safe(out, text);
+    text_append_safe(out, text);
 }
 
 static void append_clearchat(struct buf *out, const struct irc_line *line, struct slice who)
@@ -72,11 +72,11 @@ static void append_clearchat(struct buf *out, const struct irc_line *line, struc
         return;
     }
     buf_append_str(out, "* ");
-    table_append_safe(out, who);
+    text_append_safe(out, who);
     struct slice seconds;
     if (irc_tag(line, "ban-duration", &seconds)) {
         buf_append_str(out, " was timed out for ");
-        table_append_safe(out, seconds);
+        text_append_safe(out, seconds);
         buf_append_str(out, " s");
     } else {
         buf_append_str(out, " was banned");
@@ -89,11 +89,11 @@ static void append_event(struct buf *out, const struct irc_line *line, struct sl
     if (slice_is(line->command, "CLEARMSG")) {
         buf_append_str(out, "a message was deleted:");
     } else if (!append_tag(out, line, "system-msg")) {
-        table_append_safe(out, line->command);
+        text_append_safe(out, line->command);
     }
     if (text.len > 0) {
         buf_append_char(out, ' ');
-        table_append_safe(out, text);
+        text_append_safe(out, text);
     }
 }
 
@@ -102,13 +102,13 @@ void chat_line_append(struct buf *out, struct slice raw, uint64_t now_ms)
     struct irc_line line;
 
     if (irc_parse(raw, &line, NULL) != 0) {
-        table_append_safe(out, raw);
+        text_append_safe(out, raw);
         return;
     }
     struct slice text = line.nparams > 1 ? line.params[line.nparams - 1] : (struct slice){"", 0};
     append_time(out, &line, now_ms);
     buf_append_str(out, " #");
-    table_append_safe(out, irc_channel(&line));
+    text_append_safe(out, irc_channel(&line));
     buf_append_char(out, ' ');
     if (slice_is(line.command, "PRIVMSG")) {
         append_message(out, &line, text);

@@ -36,7 +36,7 @@ static int get_one(struct ctl *c, const char *name)
     } else if (code == CTL_DONE && c->json) {
         table_json_line(setting);
     } else if (code == CTL_DONE) {
-        puts(view_text(setting, "value"));
+        ctl_say("%s", view_text(setting, "value"));
     }
     cJSON_Delete(settings);
     return code;

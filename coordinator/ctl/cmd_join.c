@@ -58,7 +58,7 @@ static void show(struct ctl *c, const char *channel, const char *state, const ch
     if (c->json) {
         table_json_line(record);
     } else if (strcmp(state, "refused") != 0) {
-        printf("%-25s  %s%s%s\n", channel, state, text ? "  " : "", text ? text : "");
+        ctl_say("%-25s  %s%s%s", channel, state, text ? "  " : "", text ? text : "");
     }
     cJSON_Delete(record);
 }
@@ -74,7 +74,7 @@ static void show_map(struct ctl *c, const cJSON *reply, const char *map, const c
     }
 }
 
-/* What became of each channel; CTL_FAILED if one was refused. */
+/* What became of each channel; CTL_FAILED if one was refused. The reply is one of a coordinator (request_make). */
 static int show_reply(struct ctl *c, const cJSON *reply)
 {
     const cJSON *item;
@@ -95,7 +95,7 @@ static int show_reply(struct ctl *c, const cJSON *reply)
     if (error) {
         (void)ctl_fail(CTL_FAILED, "%s", error);
     }
-    return error || refused->child ? CTL_FAILED : CTL_DONE;
+    return error || cJSON_GetArraySize(refused) > 0 ? CTL_FAILED : CTL_DONE;
 }
 
 /* Cut the first portion off the list; returns it, and moves *rest to what follows. */

@@ -16,18 +16,17 @@ static int look_for_result(struct ctl *c, const char *id, char **found)
 
     ctl_ask(&b, "HGETALL %s", ctl_key(c, "result:%s", id));
     int code = ctl_answer(c, &b);
-    const struct redisReply *hash = b.n > 0 ? b.question[0].reply : NULL;
-    for (size_t i = 0; code == CTL_DONE && i + 1 < hash->elements; i += 2) {
-        const char *field = hash->element[i]->str;
-        const char *value = hash->element[i + 1]->str;
-        if (strcmp(field, "at") == 0) {
-            cJSON_AddNumberToObject(object, field, strtod(value, NULL));
-        } else {
-            cJSON_AddStringToObject(object, field, value);
-        }
+    if (code == CTL_DONE) {
+        struct reader r = ctl_read(&b);
+        ctl_read_hash(&r, object);
+        code = r.bad ? ctl_strange("HGETALL") : code;
+    }
+    const char *at = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "at"));
+    if (at) {
+        cJSON_ReplaceItemInObjectCaseSensitive(object, "at", cJSON_CreateNumber(strtod(at, NULL)));
     }
     const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "status"));
-    if (status && strcmp(status, "claimed") != 0) {
+    if (code == CTL_DONE && status && strcmp(status, "claimed") != 0) {
         *found = cJSON_PrintUnformatted(object);
     }
     cJSON_Delete(object);

@@ -60,20 +60,10 @@ static void count_up(cJSON *counts, const char *name)
     }
 }
 
-static uint64_t reply_u64(const struct redisReply *reply)
-{
-    uint64_t n = 0;
-
-    if (reply->type == REDIS_REPLY_INTEGER) {
-        return reply->integer > 0 ? (uint64_t)reply->integer : 0;
-    }
-    return slice_to_u64(reply_slice(reply), &n) ? n : 0;
-}
-
 /* How many slots of a budget lie in the window that ends now (a slot may also be ahead). */
-static void add_budget(struct status *s, const char *name, const struct redisReply *slots,
-                       uint64_t now_ms)
+static void add_budget(struct status *s, const char *name, struct reader *r, uint64_t now_ms)
 {
+    struct reader slots = reader_of(reader_next(r));
     char field[48];
     uint64_t used = 0;
 
@@ -82,9 +72,10 @@ static void add_budget(struct status *s, const char *name, const struct redisRep
     snprintf(field, sizeof(field), "%.20s_window_ms",
              strcmp(name, "message_mod") == 0 ? "message" : name);
     uint64_t window = limit(s, field);
-    for (size_t i = 0; i < slots->elements; i++) {
-        used += reply_u64(slots->element[i]) + window > now_ms;
+    while (reader_left(&slots) > 0) {
+        used += reader_u64(&slots) + window > now_ms;
     }
+    r->bad = r->bad || slots.bad;
     cJSON *budget = cJSON_CreateObject();
     cJSON_AddStringToObject(budget, "budget", name);
     cJSON_AddNumberToObject(budget, "used", (double)used);
@@ -112,20 +103,25 @@ static void add_rooms(struct status *s, uint64_t used)
     cJSON_AddItemToArray(s->budgets, budget);
 }
 
-static void take_leader(struct status *s, const struct redisReply *leader, uint64_t now_ms)
+static void take_leader(struct status *s, struct reader *r, uint64_t now_ms)
 {
-    uint64_t deadline = reply_u64(leader->element[3]);
-    uint64_t since = reply_u64(leader->element[4]);
+    struct reader leader = reader_of(reader_next(r));
+    const char *id = reader_text(&leader);
+    const char *host = reader_text(&leader);
+    const char *pid = reader_text(&leader);
+    uint64_t deadline = 0;
+    uint64_t since = 0;
 
-    if (deadline <= now_ms) {
-        return;
+    /* Fields that are not there, or no numbers, are those of nobody. */
+    bool leads = slice_to_u64(reader_slice(&leader), &deadline) && deadline > now_ms;
+    bool known = slice_to_u64(reader_slice(&leader), &since) && since < now_ms;
+    r->bad = r->bad || leader.bad;
+    if (leads && !r->bad) {
+        cJSON_AddStringToObject(s->leader, "id", id);
+        cJSON_AddStringToObject(s->leader, "host", host);
+        cJSON_AddNumberToObject(s->leader, "pid", (double)strtoull(pid, NULL, 10));
+        cJSON_AddNumberToObject(s->leader, "leads_ms", known ? (double)(now_ms - since) : 0);
     }
-    cJSON_AddStringToObject(s->leader, "id", leader->element[0]->str);
-    cJSON_AddStringToObject(s->leader, "host",
-                            leader->element[1]->str ? leader->element[1]->str : "");
-    cJSON_AddNumberToObject(s->leader, "pid", (double)reply_u64(leader->element[2]));
-    cJSON_AddNumberToObject(s->leader, "leads_ms",
-                            since && now_ms > since ? (double)(now_ms - since) : 0);
 }
 
 static int gather_rest(struct ctl *c, struct status *s)
@@ -140,21 +136,23 @@ static int gather_rest(struct ctl *c, struct status *s)
     ctl_ask(&b, "SCARD %s", ctl_key(c, "waiting"));
     ctl_ask(&b, "SCARD %s", ctl_key(c, "homeless"));
     ctl_ask(&b, "HGET %s stopped", ctl_key(c, "config"));
-    ctl_ask(&b, "SCARD %s", ctl_key(c, "rooms:%s", user));
     for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
         ctl_ask(&b, "LRANGE %s 0 -1", ctl_key(c, "budget:%s:%s", user, budgets[i]));
     }
+    ctl_ask(&b, "SCARD %s", ctl_key(c, "rooms:%s", user));
     int code = ctl_answer(c, &b);
     if (code == CTL_DONE) {
-        uint64_t now_ms = ctl_time_ms(b.question[0].reply);
-        take_leader(s, b.question[1].reply, now_ms);
-        s->waiting = reply_u64(b.question[2].reply);
-        s->homeless = reply_u64(b.question[3].reply);
-        s->stopped = reply_u64(b.question[4].reply) == 1;
+        struct reader r = ctl_read(&b);
+        uint64_t now_ms = ctl_read_time(&r);
+        take_leader(s, &r, now_ms);
+        s->waiting = reader_u64(&r);
+        s->homeless = reader_u64(&r);
+        s->stopped = slice_is(reader_slice(&r), "1");
         for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
-            add_budget(s, budgets[i], b.question[6 + i].reply, now_ms);
+            add_budget(s, budgets[i], &r, now_ms);
         }
-        add_rooms(s, reply_u64(b.question[5].reply));
+        add_rooms(s, reader_u64(&r));
+        code = r.bad ? ctl_strange("TIME, HMGET, SCARD, HGET or LRANGE") : code;
     }
     ctl_batch_finish(&b);
     return code;
@@ -260,32 +258,50 @@ static int gather(struct ctl *c, struct status *s)
 
 /* Showing ---------------------------------------------------------------------------------------- */
 
+/* "3 of at most 5, 25 channels each", in words where there is no limit. */
+static void show_limits(const struct status *s)
+{
+    char most[64] = "";
+    char each[80] = "any number of channels in each";
+
+    if (limit(s, "max_shard_count") > 0) {
+        snprintf(most, sizeof(most), " of at most %.40s", setting(s, "max_shard_count"));
+    }
+    if (limit(s, "channels_per_shard") > 0) {
+        snprintf(each, sizeof(each), "at most %.40s channels in each",
+                 setting(s, "channels_per_shard"));
+    }
+    ctl_say("shards    %d%s, %s", cJSON_GetArraySize(s->shards), most, each);
+}
+
 static void show_head(struct ctl *c, const struct status *s)
 {
     char age[24];
     const cJSON *state;
+    struct buf states;
 
-    printf("cluster   %s%s\n", options_string(c->options, "cluster"),
-           s->stopped ? "  (stopped)" : "");
+    ctl_say("cluster   %s%s", options_string(c->options, "cluster"),
+            s->stopped ? "  (stopped)" : "");
     if (s->leader->child) {
         table_age(view_number(s->leader, "leads_ms"), age, sizeof(age));
-        printf("leader    %s on %s, pid %llu, for %s\n", view_text(s->leader, "id"),
-               view_text(s->leader, "host"), (unsigned long long)view_number(s->leader, "pid"),
-               age);
+        ctl_say("leader    %s on %s, pid %llu, for %s", view_text(s->leader, "id"),
+                view_text(s->leader, "host"), (unsigned long long)view_number(s->leader, "pid"),
+                age);
     } else {
-        printf("leader    none\n");
+        ctl_say("leader    none");
     }
-    printf("user      %s\n", setting(s, "user")[0] ? setting(s, "user") : "not chosen yet");
-    printf("shards    %d of at most %s, %s channels each\n", cJSON_GetArraySize(s->shards),
-           setting(s, "max_shard_count"), setting(s, "channels_per_shard"));
-    printf("channels  %d", cJSON_GetArraySize(s->channels));
+    ctl_say("user      %s", setting(s, "user")[0] ? setting(s, "user") : "not chosen yet");
+    show_limits(s);
+    buf_init(&states, 4096);
+    buf_printf(&states, "channels  %d", cJSON_GetArraySize(s->channels));
     const char *mark = ": ";
     cJSON_ArrayForEach(state, s->states)
     {
-        printf("%s%.0f %s", mark, state->valuedouble, state->string);
+        buf_printf(&states, "%s%.0f %s", mark, state->valuedouble, state->string);
         mark = ", ";
     }
-    putchar('\n');
+    ctl_say("%s", states.data);
+    buf_finish(&states);
 }
 
 static void show_shards(const struct status *s)
@@ -304,8 +320,8 @@ static void show_shards(const struct status *s)
         char of[48];
         uint64_t channels = view_number(shard, "channels");
         table_bar(channels, each, BAR_CHARS, bar);
-        snprintf(of, sizeof(of), "%llu/%s", (unsigned long long)channels,
-                 setting(s, "channels_per_shard"));
+        snprintf(of, sizeof(of), each > 0 ? "%llu/%llu" : "%llu", (unsigned long long)channels,
+                 (unsigned long long)each);
         cJSON_AddStringToObject(shard, "bar", bar);
         cJSON_AddStringToObject(shard, "of", of);
     }
@@ -351,11 +367,8 @@ static void show(struct ctl *c, const struct status *s)
     show_budgets(s);
     cJSON_ArrayForEach(text, s->warnings)
     {
-        struct buf line;
-        buf_init(&line, 4096);
-        table_append_safe(&line, slice_of(text->valuestring));
-        printf("%swarning   %s\n", text == s->warnings->child ? "\n" : "", line.data);
-        buf_finish(&line);
+        fputs(text == s->warnings->child ? "\n" : "", stdout);
+        ctl_say("warning   %s", text->valuestring);
     }
 }
 

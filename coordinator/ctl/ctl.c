@@ -2,8 +2,8 @@
 #include "coordinator/ctl/ctl.h"
 
 #include "shared/redis/registry_reply.h"
+#include "shared/text.h"
 
-#include <cjson/cJSON.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,17 +16,43 @@ const char *ctl_arg(const struct ctl *c, size_t i)
     return options_arg(c->options, i + 1);
 }
 
+/* One line, safe for a terminal. */
+static void print_line(FILE *to, const char *begin, const char *fmt, va_list args)
+    PRINTF_LIKE(3, 0);
+static void print_line(FILE *to, const char *begin, const char *fmt, va_list args)
+{
+    char *text = NULL;
+    int len = vasprintf(&text, fmt, args);
+
+    BUG_ON(len < 0);
+    text_make_safe(text);
+    fprintf(to, "%s%s\n", begin, text);
+    free(text);
+}
+
+void ctl_say(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    print_line(stdout, "", fmt, args);
+    va_end(args);
+}
+
 int ctl_fail(int code, const char *fmt, ...)
 {
     va_list args;
 
     fflush(stdout);
-    fputs("shoalctl: ", stderr);
     va_start(args, fmt);
-    vfprintf(stderr, fmt, args);
+    print_line(stderr, "shoalctl: ", fmt, args);
     va_end(args);
-    fputc('\n', stderr);
     return code;
+}
+
+int ctl_strange(const char *command)
+{
+    return ctl_fail(CTL_FAILED, "Redis's answer to %s is not what shoalctl expects", command);
 }
 
 int ctl_usage(const struct ctl_command *command)
@@ -228,19 +254,41 @@ int ctl_answer(struct ctl *c, struct ctl_batch *b)
         }
         ctl_turn(c);
     }
+    b->all = (struct redisReply){.type = REDIS_REPLY_ARRAY, .elements = b->n};
+    b->all.element = xcalloc(b->n + 1, sizeof(struct redisReply *));
+    for (size_t i = 0; i < b->n; i++) {
+        b->all.element[i] = b->question[i].reply;
+    }
     return batch_refused(b);
 }
 
-uint64_t ctl_time_ms(const struct redisReply *time)
+struct reader ctl_read(const struct ctl_batch *b)
 {
-    uint64_t seconds = 0;
-    uint64_t us = 0;
+    return reader_of(&b->all);
+}
 
-    if (!slice_to_u64(reply_slice(time->element[0]), &seconds) ||
-        !slice_to_u64(reply_slice(time->element[1]), &us)) {
-        return 0;
-    }
+uint64_t ctl_read_time(struct reader *r)
+{
+    struct reader time = reader_of(reader_next(r));
+    uint64_t seconds = reader_u64(&time);
+    uint64_t us = reader_u64(&time);
+
+    r->bad = r->bad || time.bad;
     return seconds * 1000 + us / 1000;
+}
+
+void ctl_read_hash(struct reader *r, cJSON *record)
+{
+    struct reader hash = reader_of(reader_next(r));
+
+    while (reader_left(&hash) > 0) {
+        const char *field = reader_text(&hash);
+        const char *value = reader_text(&hash);
+        if (!hash.bad && !cJSON_GetObjectItemCaseSensitive(record, field)) {
+            cJSON_AddStringToObject(record, field, value);
+        }
+    }
+    r->bad = r->bad || hash.bad;
 }
 
 void ctl_batch_finish(struct ctl_batch *b)
@@ -253,6 +301,7 @@ void ctl_batch_finish(struct ctl_batch *b)
         }
     }
     free(b->question);
+    free(b->all.element);
     *b = (struct ctl_batch){0};
 }
 

@@ -9,8 +9,11 @@
 
 #include "shared/loop.h"
 #include "shared/options.h"
+#include "shared/redis/reader.h"
 #include "shared/redis/registry.h"
 #include "shared/redis/subscriber.h"
+
+#include <cjson/cJSON.h>
 
 enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_OUT_OF_REACH = 3 };
 
@@ -46,7 +49,9 @@ struct ctl_command {
 
 /* The i-th argument after the command's name. */
 const char *ctl_arg(const struct ctl *c, size_t i);
-/* Print "shoalctl: TEXT" to standard error and return `code`. */
+/* Print one line to standard output, with nothing in it that a terminal would obey. */
+void ctl_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* Print "shoalctl: TEXT" to standard error, the same way, and return `code`. */
 int ctl_fail(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The usage of the command, to standard error; returns CTL_USAGE. */
 int ctl_usage(const struct ctl_command *command);
@@ -73,8 +78,9 @@ struct ctl_batch {
     struct ctl_question *question;
     size_t n;
     size_t cap;
-    size_t unanswered; /* calls back still to come */
-    bool failed;       /* one was not answered: ask again */
+    size_t unanswered;     /* calls back still to come */
+    bool failed;           /* one was not answered: ask again */
+    struct redisReply all; /* the answers, in order, as one array, for ctl_read; not their owner */
 };
 
 /* Add a command in hiredis's format (%s, %b). Never put anybody's text into `fmt`. */
@@ -84,8 +90,14 @@ void ctl_ask_argv(struct ctl_batch *b, int argc, const char **argv);
 /* Send what was added and wait for all answers: CTL_DONE, or the exit code after the reason has been
  * printed. An error reply of Redis is such a failure. */
 MUST_USE int ctl_answer(struct ctl *c, struct ctl_batch *b);
-/* The answer to TIME: milliseconds of Redis's clock. */
-uint64_t ctl_time_ms(const struct redisReply *time);
+/* The answers, in the order of the questions: what an element is, is for the reader to check (ctl_strange). */
+struct reader ctl_read(const struct ctl_batch *b);
+/* The next element, an answer to TIME: milliseconds of Redis's clock. */
+uint64_t ctl_read_time(struct reader *r);
+/* The next element, a hash (HGETALL): added to `record` as text, but for fields that it has already. */
+void ctl_read_hash(struct reader *r, cJSON *record);
+/* Say that what Redis answered to `command` is not what was expected; returns CTL_FAILED. */
+int ctl_strange(const char *command);
 /* Forget questions and answers; the batch may be used again. */
 void ctl_batch_finish(struct ctl_batch *b);
 

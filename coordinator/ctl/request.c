@@ -27,8 +27,11 @@ static int look_for_reply(struct ctl *c, const char *id, char **found)
 
     ctl_ask(&b, "GET %s", ctl_key(c, "reply:%s", id));
     int code = ctl_answer(c, &b);
-    if (code == CTL_DONE && b.question[0].reply->type == REDIS_REPLY_STRING) {
-        *found = xstrdup(b.question[0].reply->str);
+    if (code == CTL_DONE) {
+        struct reader r = ctl_read(&b);
+        const char *text = reader_text(&r);
+        *found = text[0] ? xstrdup(text) : NULL;
+        code = r.bad ? ctl_strange("GET") : code;
     }
     ctl_batch_finish(&b);
     return code;
@@ -53,6 +56,34 @@ static int add(struct ctl *c, const char *id, const char *op, const struct reque
     return code;
 }
 
+/* Is every item of the map or list, if there is one, a text? An empty one may be either: Lua knows no difference. */
+static bool texts_alone(const cJSON *reply, const char *field, bool map)
+{
+    const cJSON *all = cJSON_GetObjectItemCaseSensitive(reply, field);
+    const cJSON *item;
+
+    if (!all) {
+        return true;
+    }
+    cJSON_ArrayForEach(item, all)
+    {
+        if (!cJSON_IsString(item) || (map ? !cJSON_IsObject(all) : !cJSON_IsArray(all))) {
+            return false;
+        }
+    }
+    return cJSON_IsObject(all) || cJSON_IsArray(all);
+}
+
+bool request_reply_is_valid(const cJSON *reply)
+{
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(reply, "error");
+
+    return cJSON_IsObject(reply) && cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(reply, "ok")) &&
+           (!error || cJSON_IsString(error)) && texts_alone(reply, "assigned", true) &&
+           texts_alone(reply, "waiting", true) && texts_alone(reply, "refused", true) &&
+           texts_alone(reply, "parted", false);
+}
+
 /* Why there is no reply is worth a look: nobody may be leading. */
 static void explain_silence(struct ctl *c)
 {
@@ -62,13 +93,14 @@ static void explain_silence(struct ctl *c)
         return;
     }
     c->deadline_ms = mono_ms() + 1000;
-    ctl_ask(&b, "HMGET %s deadline id", ctl_key(c, "leader"));
     ctl_ask(&b, "TIME");
+    ctl_ask(&b, "HMGET %s deadline", ctl_key(c, "leader"));
     if (ctl_answer(c, &b) == CTL_DONE) {
-        struct redisReply *leader = b.question[0].reply;
+        struct reader r = ctl_read(&b);
+        uint64_t now_ms = ctl_read_time(&r);
+        struct reader leader = reader_of(reader_next(&r));
         uint64_t deadline = 0;
-        if (!slice_to_u64(reply_slice(leader->element[0]), &deadline) ||
-            deadline < ctl_time_ms(b.question[1].reply)) {
+        if (!slice_to_u64(reader_slice(&leader), &deadline) || deadline < now_ms) {
             (void)ctl_fail(0,
                            "no coordinator leads cluster \"%s\"; the request stays in Redis and "
                            "is carried out when one does",
@@ -105,9 +137,10 @@ int request_make(struct ctl *c, const char *op, const struct request_field *fiel
     }
     *reply = cJSON_Parse(text);
     free(text);
-    if (!cJSON_IsObject(*reply)) {
+    if (!request_reply_is_valid(*reply)) {
         cJSON_Delete(*reply);
-        return ctl_fail(CTL_FAILED, "the reply is not a JSON object");
+        *reply = NULL;
+        return ctl_fail(CTL_FAILED, "the reply is not what a coordinator says");
     }
     return CTL_DONE;
 }

@@ -24,6 +24,9 @@ MUST_USE int request_make(struct ctl *c, const char *op, const struct request_fi
  * with --json. */
 MUST_USE int request_simple(struct ctl *c, const char *op, const struct request_field *fields,
                             size_t nfields);
+/* Is it a reply as a coordinator makes them: "ok", texts in the maps and lists of channels, a text as "error"? What
+ * request_make gives is. */
+bool request_reply_is_valid(const cJSON *reply);
 /* "shoalctl:USER@HOST", for the field `by`; static. */
 const char *request_by(void);
 

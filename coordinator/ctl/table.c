@@ -1,39 +1,15 @@
 /* Table: widths first, then lines. */
 #include "coordinator/ctl/table.h"
 
+#include "shared/text.h"
+
+#include <locale.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #define MAX_COLUMNS 16
-
-/* One character: how many bytes, and may a terminal have it? */
-static size_t character(const char *text, size_t left, bool *safe)
-{
-    unsigned char first = (unsigned char)text[0];
-    size_t len = utf8_length(text, left);
-
-    if (len == 0) {
-        *safe = false;
-        return 1;
-    }
-    *safe = first >= 0x20 && first != 0x7f &&
-            !(len == 2 && first == 0xc2 && (unsigned char)text[1] < 0xa0);
-    return len;
-}
-
-void table_append_safe(struct buf *out, struct slice text)
-{
-    for (size_t i = 0; i < text.len;) {
-        bool safe = false;
-        size_t len = character(text.ptr + i, text.len - i, &safe);
-        if (safe) {
-            buf_append(out, text.ptr + i, len);
-        } else {
-            buf_append_char(out, '?');
-        }
-        i += len;
-    }
-}
 
 /* A field as safe text, in `out`. */
 static void field_text(const cJSON *record, const char *field, struct buf *out)
@@ -43,24 +19,35 @@ static void field_text(const cJSON *record, const char *field, struct buf *out)
     buf_clear(out);
     if (cJSON_IsNumber(value)) {
         double number = cJSON_GetNumberValue(value);
-        bool whole = number == (double)(int64_t)number;
-        buf_printf(out, whole ? "%.0f" : "%.1f", number);
+        buf_printf(out, floor(number) == number ? "%.0f" : "%.1f", number);
     } else if (cJSON_IsBool(value)) {
         buf_append_str(out, cJSON_IsTrue(value) ? "yes" : "no");
     } else if (cJSON_IsString(value)) {
-        table_append_safe(out, slice_of(value->valuestring));
+        text_append_safe(out, slice_of(value->valuestring));
     }
     if (out->len == 0) {
         buf_append_char(out, '-');
     }
 }
 
+/* Columns of a terminal: a Chinese character takes two, an accent that is put over the one before takes none. Asks for
+ * the locale of table_print. */
 static size_t width_of(struct slice text)
 {
     size_t width = 0;
 
-    for (size_t i = 0; i < text.len; i++) {
-        width += ((unsigned char)text.ptr[i] & 0xc0) != 0x80;
+    for (size_t i = 0; i < text.len;) {
+        mbstate_t state = {0};
+        wchar_t character;
+        size_t len = mbrtowc(&character, text.ptr + i, text.len - i, &state);
+        if (len == 0 || len > text.len - i) {
+            len = 1; /* no character in this locale */
+            width += ((unsigned char)text.ptr[i] & 0xc0) != 0x80;
+        } else {
+            int columns = wcwidth(character);
+            width += columns > 0 ? (size_t)columns : 0;
+        }
+        i += len;
     }
     return width;
 }
@@ -85,6 +72,9 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
     size_t width[MAX_COLUMNS];
     const cJSON *record;
     struct buf text;
+    /* The widths of characters, whatever the user's locale is; without this one a character counts as one column. */
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    locale_t before = uselocale(utf8);
 
     BUG_ON(n > MAX_COLUMNS);
     buf_init(&text, 64 * 1024);
@@ -114,14 +104,22 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
         fputc('\n', out);
     }
     buf_finish(&text);
+    uselocale(before);
+    if (utf8) {
+        freelocale(utf8);
+    }
 }
 
 void table_json_line(const cJSON *record)
 {
-    char *text = cJSON_PrintUnformatted(record);
+    char *text = cJSON_PrintUnformatted(record); /* escapes C0 alone */
+    struct buf line;
 
     BUG_ON(!text);
-    puts(text);
+    buf_init(&line, 6 * strlen(text) + 1);
+    text_append_json(&line, slice_of(text));
+    puts(line.data);
+    buf_finish(&line);
     free(text);
 }
 

@@ -16,12 +16,10 @@ struct table_column {
     bool right;        /* aligned to the right: numbers */
 };
 
-/* Append `text` with every control character (C0, DEL, C1) and every byte that is not UTF-8 as '?'. */
-void table_append_safe(struct buf *out, struct slice text);
 /* Print an array of records; the title line too where `titles`. */
 void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records,
                  bool titles);
-/* Print one record, or each of an array, as a JSON line on standard output. */
+/* Print one record, or each of an array, as a JSON line on standard output; what a terminal would obey as \uXXXX. */
 void table_json_line(const cJSON *record);
 void table_json(const cJSON *records);
 /* "12s", "3m", "5h", "2d": the age of something, for people. */

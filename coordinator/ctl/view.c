@@ -1,6 +1,8 @@
 /* View: names first, then the hashes behind them, a portion at a time. */
 #include "coordinator/ctl/view.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,23 +55,29 @@ static bool is_number_field(const char *field)
     return false;
 }
 
-/* Put a hash into the record; a field of ours (a name) is not replaced by one of the hash. */
-static void add_hash(cJSON *record, const struct redisReply *hash)
+/* The hash that comes next, with numbers for what are numbers; a field of ours (a name) is not replaced by one of
+ * the hash. */
+static void add_hash(cJSON *record, struct reader *r)
 {
-    for (size_t i = 0; i + 1 < hash->elements; i += 2) {
-        const char *field = hash->element[i]->str;
-        const char *value = hash->element[i + 1]->str;
+    cJSON *hash = cJSON_CreateObject();
+    const cJSON *item;
+
+    ctl_read_hash(r, hash);
+    cJSON_ArrayForEach(item, hash)
+    {
         char *end = NULL;
-        double number = strtod(value, &end);
-        if (cJSON_HasObjectItem(record, field)) {
+        double number = strtod(item->valuestring, &end);
+        if (cJSON_GetObjectItemCaseSensitive(record, item->string)) {
             continue;
         }
-        if (is_number_field(field) && end != value && *end == '\0') {
-            cJSON_AddNumberToObject(record, field, number);
+        if (is_number_field(item->string) && end != item->valuestring && !*end &&
+            isfinite(number)) {
+            cJSON_AddNumberToObject(record, item->string, number);
         } else {
-            cJSON_AddStringToObject(record, field, value);
+            cJSON_AddStringToObject(record, item->string, item->valuestring);
         }
     }
+    cJSON_Delete(hash);
 }
 
 static int read_now(struct ctl *c, struct names *names)
@@ -79,7 +87,9 @@ static int read_now(struct ctl *c, struct names *names)
     ctl_ask(&b, "TIME");
     int code = ctl_answer(c, &b);
     if (code == CTL_DONE) {
-        names->now_ms = ctl_time_ms(b.question[0].reply);
+        struct reader r = ctl_read(&b);
+        names->now_ms = ctl_read_time(&r);
+        code = r.bad ? ctl_strange("TIME") : code;
     }
     ctl_batch_finish(&b);
     return code;
@@ -118,6 +128,21 @@ static void names_sort(struct names *names)
     free(pairs);
 }
 
+/* Name and value in turn. */
+static bool read_names(const struct redisReply *found, struct names *names)
+{
+    struct reader r = reader_of(found);
+
+    while (reader_left(&r) > 0) {
+        const char *name = reader_text(&r);
+        const char *value = reader_text(&r);
+        if (!r.bad) {
+            names_add(names, name, value);
+        }
+    }
+    return !r.bad;
+}
+
 /* Name -> value of a hash or (member -> score) of a zset. */
 static int scan(struct ctl *c, const char *command, const char *key, struct names *names)
 {
@@ -130,12 +155,10 @@ static int scan(struct ctl *c, const char *command, const char *key, struct name
         ctl_ask_argv(&b, ARRAY_LEN(argv), argv);
         code = ctl_answer(c, &b);
         if (code == CTL_DONE) {
-            const struct redisReply *reply = b.question[0].reply;
-            const struct redisReply *found = reply->element[1];
-            snprintf(cursor, sizeof(cursor), "%s", reply->element[0]->str);
-            for (size_t i = 0; i + 1 < found->elements; i += 2) {
-                names_add(names, found->element[i]->str, found->element[i + 1]->str);
-            }
+            struct reader all = ctl_read(&b);
+            struct reader r = reader_of(reader_next(&all));
+            snprintf(cursor, sizeof(cursor), "%" PRIu64, reader_u64(&r));
+            code = read_names(reader_next(&r), names) && !r.bad ? code : ctl_strange(command);
         }
         ctl_batch_finish(&b);
         if (strcmp(cursor, "0") == 0) {
@@ -146,30 +169,30 @@ static int scan(struct ctl *c, const char *command, const char *key, struct name
     return code;
 }
 
-/* Ask for the hash behind each name ("channel:NAME") and let `make` make a record of it. */
+/* Ask for the hash behind each name ("channel:NAME"), and where `extra` for the size of the zset of that name under it,
+ * and let `make` make a record of it. */
 static cJSON *records_of(struct ctl *c, struct names *names, const char *prefix, const char *extra,
-                         cJSON *(*make)(const struct names *names, size_t i,
-                                        const struct redisReply *hash,
-                                        const struct redisReply *more),
+                         cJSON *(*make)(const struct names *names, size_t i, struct reader *r),
                          int *code)
 {
     cJSON *records = cJSON_CreateArray();
-    size_t step = extra ? 2 : 1;
 
     for (size_t from = 0; from < names->n && *code == CTL_DONE; from += PORTION) {
         size_t to = from + PORTION < names->n ? from + PORTION : names->n;
         struct ctl_batch b = {0};
         for (size_t i = from; i < to; i++) {
-            ctl_ask(&b, "HGETALL %s", ctl_key(c, "%s:%s", prefix, names->name[i]));
             if (extra) {
                 ctl_ask(&b, "ZCARD %s", ctl_key(c, "%s:%s:%s", prefix, names->name[i], extra));
             }
+            ctl_ask(&b, "HGETALL %s", ctl_key(c, "%s:%s", prefix, names->name[i]));
         }
         *code = ctl_answer(c, &b);
-        for (size_t i = from; *code == CTL_DONE && i < to; i++) {
-            const struct ctl_question *q = &b.question[(i - from) * step];
-            cJSON *record = make(names, i, q[0].reply, extra ? q[1].reply : NULL);
-            cJSON_AddItemToArray(records, record);
+        if (*code == CTL_DONE) {
+            struct reader r = ctl_read(&b);
+            for (size_t i = from; i < to; i++) {
+                cJSON_AddItemToArray(records, make(names, i, &r));
+            }
+            *code = r.bad ? ctl_strange(extra ? "HGETALL or ZCARD" : "HGETALL") : *code;
         }
         ctl_batch_finish(&b);
     }
@@ -180,39 +203,45 @@ static cJSON *records_of(struct ctl *c, struct names *names, const char *prefix,
     return records;
 }
 
-static cJSON *make_channel(const struct names *names, size_t i, const struct redisReply *hash,
-                           const struct redisReply *more)
+static cJSON *make_channel(const struct names *names, size_t i, struct reader *r)
 {
     cJSON *record = cJSON_CreateObject();
 
-    (void)more;
     cJSON_AddStringToObject(record, "channel", names->name[i]);
     cJSON_AddStringToObject(record, "shard", names->value[i]);
-    add_hash(record, hash);
+    add_hash(record, r);
     return record;
 }
 
-static cJSON *make_shard(const struct names *names, size_t i, const struct redisReply *hash,
-                         const struct redisReply *more)
+static cJSON *make_shard(const struct names *names, size_t i, struct reader *r)
 {
     cJSON *record = cJSON_CreateObject();
 
-    (void)more;
     cJSON_AddStringToObject(record, "shard", names->name[i]);
-    add_hash(record, hash);
+    add_hash(record, r);
+    /* The last word of a node that died is not what is read now. */
+    if (strcmp(view_text(record, "state"), "ready") != 0) {
+        static const char *const rates[] = {"lines_s", "bytes_s", "lag_ms"};
+        for (size_t k = 0; k < ARRAY_LEN(rates); k++) {
+            cJSON *rate = cJSON_GetObjectItemCaseSensitive(record, rates[k]);
+            if (rate) {
+                cJSON_SetNumberValue(rate, 0);
+            }
+        }
+    }
     return record;
 }
 
-static cJSON *make_node(const struct names *names, size_t i, const struct redisReply *hash,
-                        const struct redisReply *more)
+static cJSON *make_node(const struct names *names, size_t i, struct reader *r)
 {
     cJSON *record = cJSON_CreateObject();
     double deadline = strtod(names->value[i], NULL);
 
     cJSON_AddStringToObject(record, "node", names->name[i]);
-    cJSON_AddNumberToObject(record, "shards", (double)more->integer);
-    cJSON_AddNumberToObject(record, "lease_ms", deadline - (double)names->now_ms);
-    add_hash(record, hash);
+    cJSON_AddNumberToObject(record, "shards", (double)reader_u64(r));
+    cJSON_AddNumberToObject(record, "lease_ms",
+                            isfinite(deadline) ? deadline - (double)names->now_ms : 0);
+    add_hash(record, r);
     /* Not for a page: they are keys to act as that node. */
     cJSON_DeleteItemFromObjectCaseSensitive(record, "incarnation");
     return record;
@@ -266,17 +295,25 @@ cJSON *view_settings(struct ctl *c, int *code)
     ctl_ask(&b, "FCALL_RO shoal1_settings 1 %s", ctl_tag(c));
     *code = ctl_answer(c, &b);
     if (*code == CTL_DONE) {
-        const struct redisReply *list = b.question[0].reply;
+        struct reader all = ctl_read(&b);
+        struct reader list = reader_of(reader_next(&all));
         records = cJSON_CreateArray();
-        for (size_t i = 0; i < list->elements; i++) {
+        while (reader_left(&list) > 0) {
+            struct reader one = reader_of(reader_next(&list));
             cJSON *record = cJSON_CreateObject();
-            for (size_t k = 0; k < ARRAY_LEN(fields) && k < list->element[i]->elements; k++) {
-                cJSON_AddStringToObject(record, fields[k], list->element[i]->element[k]->str);
+            for (size_t k = 0; k < ARRAY_LEN(fields); k++) {
+                cJSON_AddStringToObject(record, fields[k], reader_text(&one));
             }
             cJSON_AddItemToArray(records, record);
+            list.bad = list.bad || one.bad;
         }
+        *code = list.bad ? ctl_strange("shoal1_settings") : *code;
     }
     ctl_batch_finish(&b);
+    if (*code != CTL_DONE) {
+        cJSON_Delete(records);
+        records = NULL;
+    }
     return records;
 }
 
@@ -293,7 +330,7 @@ uint64_t view_number(const cJSON *record, const char *field)
     double number =
         cJSON_IsNumber(value) ? value->valuedouble : strtod(view_text(record, field), NULL);
 
-    return number > 0 ? (uint64_t)number : 0;
+    return number > 0 && number < 1e18 ? (uint64_t)number : 0; /* beyond, it is none of ours */
 }
 
 const cJSON *view_find(const cJSON *records, const char *field, const char *text)

@@ -1,11 +1,10 @@
 #include "shared/redis/registry_reply.h"
 
+#include "shared/redis/reader.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* How it works: a `struct reader` walks one array. Reading past its end or reading another type marks
- * it bad and gives zero or the empty slice, so a decoder reads everything and looks once at the end. */
 
 struct reply_block {
     struct reply_block *next;
@@ -30,80 +29,6 @@ void reply_memory_finish(struct reply_memory *memory)
         free(memory->blocks);
         memory->blocks = next;
     }
-}
-
-struct reader {
-    const struct redisReply *array;
-    size_t at;
-    bool bad;
-};
-
-static struct reader reader_of(const struct redisReply *reply)
-{
-    struct reader r = {.array = reply};
-    r.bad = reply == NULL || reply->type != REDIS_REPLY_ARRAY;
-    return r;
-}
-
-static size_t reader_left(const struct reader *r)
-{
-    return r->bad ? 0 : r->array->elements - r->at;
-}
-
-static const struct redisReply *reader_next(struct reader *r)
-{
-    if (reader_left(r) == 0) {
-        r->bad = true;
-        return NULL;
-    }
-    return r->array->element[r->at++];
-}
-
-static bool is_text(const struct redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS;
-}
-
-/* Text; a nil counts as the empty text (a field that is not set). */
-static struct slice reader_slice(struct reader *r)
-{
-    const struct redisReply *e = reader_next(r);
-    if (e == NULL || e->type == REDIS_REPLY_NIL) {
-        return (struct slice){0};
-    }
-    if (!is_text(e)) {
-        r->bad = true;
-        return (struct slice){0};
-    }
-    return (struct slice){e->str, (size_t)e->len};
-}
-
-static int64_t reader_i64(struct reader *r)
-{
-    const struct redisReply *e = reader_next(r);
-    if (e == NULL) {
-        return 0;
-    }
-    if (e->type == REDIS_REPLY_INTEGER) {
-        return e->integer;
-    }
-    uint64_t value = 0;
-    if (!is_text(e) || !slice_to_u64((struct slice){e->str, (size_t)e->len}, &value) ||
-        value > INT64_MAX) {
-        r->bad = true;
-        return 0;
-    }
-    return (int64_t)value;
-}
-
-static uint64_t reader_u64(struct reader *r)
-{
-    int64_t value = reader_i64(r);
-    if (value < 0) {
-        r->bad = true;
-        return 0;
-    }
-    return (uint64_t)value;
 }
 
 /* All that is left, as slices. */

@@ -1,0 +1,25 @@
+/* Text: what of a text may reach a terminal, whoever wrote it.
+ *
+ * A terminal obeys control characters: C0 (ESC begins its commands), DEL, and C1 (U+009B is ESC [ in one). It turns
+ * the order of a whole line round for the characters that override the direction of writing (U+202A to U+202E, U+2066 to
+ * U+2069), and some break the line at U+2028 and U+2029. None of these, and no byte that is not UTF-8, is *safe*.
+ * Whatever comes from Redis, Twitch, a file or an argument passes through here before it is shown or logged. */
+#ifndef SHOAL_TEXT_H
+#define SHOAL_TEXT_H
+
+#include "shared/buf.h"
+
+/* Bytes of the character that `at` begins with, of at most `left` (1 or more); 1, and not safe, for a byte that is not
+ * UTF-8. */
+size_t text_char(const char *at, size_t left, bool *safe);
+/* Append the text with a '?' for every character that is not safe. */
+void text_append_safe(struct buf *out, struct slice text);
+/* The same in place, for a NUL-terminated text: it never grows. */
+void text_make_safe(char *text);
+/* Append JSON that somebody else has written, with \uXXXX for every character that is not safe, and U+FFFD for a byte that
+ * is not UTF-8: the same JSON. */
+void text_append_json(struct buf *out, struct slice json);
+/* The escape of one character of `len` bytes that is not safe, as JSON has it. */
+void text_append_escape(struct buf *out, const char *at, size_t len);
+
+#endif

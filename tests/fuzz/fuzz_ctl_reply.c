@@ -1,0 +1,92 @@
+/* Fuzz: what a hostile Redis answers to shoalctl, as RESP and as the JSON of a reply, up to what is printed. */
+#include "coordinator/ctl/ctl.h"
+#include "coordinator/ctl/request.h"
+#include "coordinator/ctl/table.h"
+#include "shared/redis/reply_reader.h"
+#include "shared/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct table_column columns[] = {
+    {"A", "a", false}, {"AT", "at", true}, {"B", "b", false}};
+
+/* Nothing that a terminal obeys but the line ends of ours. */
+static void look_at_text(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        bool safe;
+        size_t bytes = text_char(text + i, len - i, &safe);
+        BUG_ON(!safe && text[i] != '\n');
+        i += bytes;
+    }
+}
+
+static void show(const cJSON *record)
+{
+    cJSON *records = cJSON_CreateArray();
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    BUG_ON(!out);
+    cJSON_AddItemReferenceToArray(records, (cJSON *)record);
+    table_print(out, columns, ARRAY_LEN(columns), records, true);
+    (void)fclose(out);
+    look_at_text(text, len);
+    free(text);
+    cJSON_Delete(records);
+}
+
+static void look_at_reply(struct redisReply *reply)
+{
+    struct redisReply *one[] = {reply};
+    struct ctl_batch b = {.all = {.type = REDIS_REPLY_ARRAY, .elements = 1, .element = one}};
+    cJSON *record = cJSON_CreateObject();
+    struct reader r = ctl_read(&b);
+
+    ctl_read_hash(&r, record);
+    show(record);
+    cJSON_Delete(record);
+    r = ctl_read(&b);
+    (void)ctl_read_time(&r);
+    r = ctl_read(&b);
+    BUG_ON(reader_u64(&r) > INT64_MAX);
+    r = reader_of(reply);
+    while (reader_left(&r) > 0) {
+        BUG_ON(strlen(reader_text(&r)) > 1 << 20);
+    }
+}
+
+static void look_at_json(const uint8_t *data, size_t size)
+{
+    cJSON *object = cJSON_ParseWithLength((const char *)data, size);
+    const cJSON *item;
+
+    if (object && request_reply_is_valid(object)) {
+        cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(object, "refused"))
+        {
+            BUG_ON(!item->string || !item->valuestring);
+        }
+        show(object);
+    }
+    cJSON_Delete(object);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct reply_reader *reader = reply_reader_create();
+    struct redisReply *reply = NULL;
+
+    if (reply_reader_feed(reader, (const char *)data, size, NULL) == 0) {
+        while (reply_reader_next(reader, &reply, NULL) == 0 && reply != NULL) {
+            look_at_reply(reply);
+            freeReplyObject(reply);
+        }
+    }
+    reply_reader_destroy(reader);
+    look_at_json(data, size);
+    return 0;
+}
