@@ -22,7 +22,7 @@ static struct drop *find(const struct drops *d, struct slice channel)
     return drop;
 }
 
-void drops_add(struct drops *d, struct slice channel, uint64_t read_ms)
+void drops_add(struct drops *d, struct slice channel, uint64_t from_ms, uint64_t to_ms)
 {
     struct drop *drop = find(d, channel);
 
@@ -30,13 +30,11 @@ void drops_add(struct drops *d, struct slice channel, uint64_t read_ms)
         drop = xcalloc(1, sizeof(*drop) + channel.len);
         memcpy(drop->channel, channel.ptr, channel.len);
         drop->len = channel.len;
-        drop->from_ms = read_ms;
+        drop->from_ms = from_ms;
         HASH_ADD_KEYPTR(hh, d->channels, drop->channel, drop->len, drop);
     }
-    drop->from_ms = read_ms < drop->from_ms ? read_ms : drop->from_ms;
-    drop->to_ms = wall_ms();
-    /* The host's clock may go back. */
-    drop->to_ms = drop->to_ms < drop->from_ms ? drop->from_ms : drop->to_ms;
+    drop->from_ms = from_ms < drop->from_ms ? from_ms : drop->from_ms;
+    drop->to_ms = to_ms > drop->to_ms ? to_ms : drop->to_ms;
     drop->lines++;
     d->lines++;
 }

@@ -13,12 +13,12 @@ struct drops {
     uint64_t lines;        /* ever */
 };
 
-/* Times are wall ms; `reason` as drops_tell was given it. */
+/* When the first and the last of them was read (mono ms); `reason` as drops_tell was given it. */
 typedef void (*drops_cb)(void *ctx, struct slice channel, uint64_t from_ms, uint64_t to_ms,
                          uint64_t lines, const char *reason);
 
-/* A line that was read at `read_ms` or later is dropped now. */
-void drops_add(struct drops *d, struct slice channel, uint64_t read_ms);
+/* A line is dropped that was read at from_ms or later, and at to_ms or before (mono ms). */
+void drops_add(struct drops *d, struct slice channel, uint64_t from_ms, uint64_t to_ms);
 /* Were lines dropped since the last drops_tell? */
 bool drops_any(const struct drops *d);
 /* Lines of this channel? */

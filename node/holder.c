@@ -145,11 +145,8 @@ static void port_gap(void *ctx, const struct shard_channel *channel, uint64_t fr
                      uint64_t to_ms)
 {
     struct held *held = ctx;
-    uint64_t wall = wall_ms();
-    uint64_t mono = mono_ms();
 
-    holder_gap(held->holder, slice_of(channel->name), wall - (mono - from_ms),
-               wall - (mono - to_ms), 0, "not_joined");
+    holder_gap(held->holder, slice_of(channel->name), from_ms, to_ms, 0, "not_joined");
 }
 
 /* Junk may come in floods: one warning a shard in a while, and the number of the others with the next.

@@ -77,7 +77,7 @@ void holder_report_arrived(struct holder *h);
 bool holder_has_report(const struct holder *h);
 /* The last report did not arrive, or the registry is another: report everything again. */
 void holder_report_all(struct holder *h);
-/* A gap found elsewhere (fan-out); times in wall ms. */
+/* A gap; times in mono ms. */
 void holder_gap(struct holder *h, struct slice channel, uint64_t from_ms, uint64_t to_ms,
                 uint64_t lines, const char *reason);
 

@@ -224,18 +224,17 @@ static void room_text(const struct shard_room *room, struct buf *out)
 
 static void report_channel(struct held *held, const struct shard_channel *channel, struct json *out)
 {
-    uint64_t wall = wall_ms();
-    uint64_t mono = mono_ms();
+    uint64_t now = mono_ms();
 
     json_object_begin(out, channel->name);
     json_string(out, "shard", held->id);
     json_string(out, "state", shard_channel_state_name(channel->state));
     json_string(out, "reason", channel->reason);
-    json_number(out, "since", (int64_t)(wall - (mono - channel->since_ms)));
-    json_number(out, "next_try",
-                channel->next_try_ms > mono ? (int64_t)(wall + (channel->next_try_ms - mono)) : 0);
+    json_number(out, "since_ms", (int64_t)(now - channel->since_ms));
+    json_number(out, "next_try_ms",
+                channel->next_try_ms > now ? (int64_t)(channel->next_try_ms - now) : 0);
     if (channel->lost_at_ms != 0) {
-        json_number(out, "unread_ms", (int64_t)(mono - channel->lost_at_ms));
+        json_number(out, "unread_ms", (int64_t)(now - channel->lost_at_ms));
     }
     /* Whether we are moderator is known once Twitch has said so: with the join. */
     if (channel->state == SHARD_CHANNEL_JOINED) {
@@ -280,6 +279,7 @@ static void report_channels(struct holder *h, struct json *out)
 static void report_gaps(struct holder *h, struct json *out)
 {
     struct gap *gap;
+    uint64_t now = mono_ms();
 
     json_array_begin(out, "gaps");
     h->gaps_sent = 0;
@@ -288,8 +288,8 @@ static void report_gaps(struct holder *h, struct json *out)
         h->gaps_sent++;
         json_object_begin(out, NULL);
         json_string(out, "channel", gap->channel);
-        json_number(out, "from", (int64_t)gap->from_ms);
-        json_number(out, "to", (int64_t)gap->to_ms);
+        json_number(out, "from_ms", (int64_t)(now - gap->from_ms));
+        json_number(out, "to_ms", (int64_t)(now - gap->to_ms));
         json_number(out, "lines", (int64_t)gap->lines);
         json_string(out, "reason", gap->reason);
         json_object_end(out);

@@ -138,13 +138,14 @@ static void report(void *ctx, struct buf *out)
 
     json_init(&j, out);
     json_object_begin(&j, NULL);
-    bool any = holder_report(n->holder, &j);
+    /* What is told becomes events: they wait for their subscribers, as chat does. */
+    bool any = n->resume_ms == 0 && holder_report(n->holder, &j);
     uint64_t waits_ms = fanout_waits_ms(n->fanout);
     if (waits_ms > 0) {
         json_number(&j, "waits_ms", (int64_t)waits_ms);
         any = true;
     }
-    any = report_node(n, &j) || any;
+    any = (n->resume_ms == 0 && report_node(n, &j)) || any;
     json_object_end(&j);
     if (!any) {
         buf_clear(out);
@@ -214,7 +215,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     if (n->state == NODE_ACTIVE) {
         reconcile(n, picture);
     }
-    if (holder_has_report(n->holder)) {
+    if (n->resume_ms == 0 && holder_has_report(n->holder)) {
         lease_renew_soon(n->lease);
     }
 }
@@ -346,6 +347,7 @@ static void on_timer(uv_timer_t *timer)
     } else if (n->resume_ms != 0) {
         n->resume_ms = 0;
         fanout_hold(n->fanout, !lease_holds(n->lease));
+        lease_renew_soon(n->lease);
     }
 }
 
@@ -425,7 +427,8 @@ static void begin_links(struct node *n)
 static void begin_rooms(struct node *n)
 {
     struct fanout_options fanout = {.topic_prefix = n->topic_prefix,
-                                    .seq_key = n->seq_key,
+                                    .tag = registry_tag(n->control_registry),
+                                    .node = n->options.id,
                                     .buffer_bytes = n->options.buffer_bytes,
                                     .may_send = may_act,
                                     .on_gap = on_gap,
@@ -476,7 +479,6 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     snprintf(n->inbox_topic, sizeof(n->inbox_topic), "shoal:%s:node:%s", options->cluster,
              options->id);
     snprintf(n->topic_prefix, sizeof(n->topic_prefix), "shoal:%s:chat:", options->cluster);
-    snprintf(n->seq_key, sizeof(n->seq_key), "shoal:{%s}:fan:%s", options->cluster, options->id);
     uv_timer_init(loop, &n->timer);
     n->timer.data = n;
     startup_begin(&n->startup, loop, options->connect_ms, on_give_up, n);

@@ -37,7 +37,6 @@ struct node {
     char names[4][128]; /* of the links, for CLIENT LIST */
     char inbox_topic[160];
     char topic_prefix[80];
-    char seq_key[160];
     uv_timer_t timer; /* resume delay, drain */
     struct startup startup;
     struct trouble trouble; /* with the fan-out link */

@@ -55,13 +55,16 @@ static struct slice take_bulk(const char **p)
     return bulk;
 }
 
-struct slice publish_take(struct slice *commands, struct slice topic_prefix)
+struct slice publish_take(struct slice *commands, struct slice topic_prefix, struct slice *line)
 {
     const char *p = commands->ptr + sizeof(PUBLISH) - 1;
     struct slice topic = take_bulk(&p);
 
     p++; /* the line's '$' */
-    (void)take_bulk(&p);
+    struct slice said = take_bulk(&p);
+    if (line != NULL) {
+        *line = said;
+    }
     commands->len -= (size_t)(p - commands->ptr);
     commands->ptr = p;
     return (struct slice){topic.ptr + topic_prefix.len, topic.len - topic_prefix.len};

@@ -273,7 +273,8 @@ static void a_lost_lease_lets_go_of_all_but_the_gaps(void **state)
     (void)state;
     hold("a", 1, "foo", -1);
     hold("b", 1, "bar", -1);
-    holder_gap(h, SLICE("baz"), 1000, 2000, 3, "buffer_full");
+    uint64_t now = mono_ms();
+    holder_gap(h, SLICE("baz"), now - 2000000, now - 1000000, 3, "buffer_full");
 
     holder_drop(h);
 
@@ -281,8 +282,9 @@ static void a_lost_lease_lets_go_of_all_but_the_gaps(void **state)
     assert_true(holder_is_closed(h));
     assert_true(take());
     assert_true(tells("\"shards\":{},\"channels\":{}"));
-    assert_true(tells("{\"channel\":\"baz\",\"from\":1000,\"to\":2000,\"lines\":3,"
-                      "\"reason\":\"buffer_full\"}"));
+    /* How long ago it was, whatever this host's clock says. */
+    assert_true(tells("{\"channel\":\"baz\",\"from_ms\":2000") && tells("\"to_ms\":1000"));
+    assert_true(tells("\"lines\":3,\"reason\":\"buffer_full\"}"));
 }
 
 static void a_gap_is_told_until_it_has_arrived(void **state)

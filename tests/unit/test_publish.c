@@ -44,7 +44,10 @@ static void channels_are_read_back_whatever_the_lines_hold(void **state)
     struct slice rest = {out, len};
     for (size_t i = 0; i < ARRAY_LEN(channels); i++) {
         for (size_t k = 0; k <= i; k++) {
-            assert_true(slice_is(publish_take(&rest, SLICE("p:")), channels[i]));
+            struct slice said;
+            assert_true(slice_is(publish_take(&rest, SLICE("p:"), &said), channels[i]));
+            assert_int_equal(said.len, k == 0 ? 0 : sizeof(line) / (k + 1));
+            assert_memory_equal(said.ptr, line, said.len);
         }
     }
     assert_int_equal(rest.len, 0);

@@ -168,7 +168,7 @@ end
 local SHARD_REPORT = {
     'state', 'joined', 'lines_s', 'bytes_s', 'lag_ms', 'bad_lines', 'login_refused', 'error',
 }
-local CHANNEL_REPORT = {'state', 'reason', 'next_try', 'since', 'moderator', 'room'}
+local CHANNEL_REPORT = {'state', 'reason', 'moderator', 'room'}
 
 -- Fields of a node's hash that only steps write.
 local NODE_OWN = {
@@ -184,6 +184,11 @@ local function reported(value)
         return value
     end
     return nil
+end
+
+-- When something was that is reported as so many ms ago.
+local function ago(c, ms)
+    return c.now - (tonumber(reported(ms)) or 0)
 end
 
 local function members(report, name)
@@ -227,6 +232,10 @@ local function report_channel(c, channel, fields)
     local ck = key(c, 'channel', channel)
     local before = call('HGET', ck, 'state')
     keep_fields(ck, fields, CHANNEL_REPORT)
+    if fields.since_ms then
+        local next_ms = tonumber(reported(fields.next_try_ms)) or 0
+        call('HSET', ck, 'since', ago(c, fields.since_ms), 'next_try', next_ms > 0 and c.now + next_ms or 0)
+    end
     local unread = tonumber(reported(fields.unread_ms))
     if fields.state == 'joined' then
         call('HSET', key(c, 'shard', fields.shard, 'read'), channel, '')
@@ -310,8 +319,8 @@ local function renew(keys, a)
         end
         note_active(c, members(report, 'active'))
         for _, gap in ipairs(members(report, 'gaps')) do
-            event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', reported(gap.from) or 0,
-                'to', reported(gap.to) or 0, 'lines', reported(gap.lines) or 0,
+            event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', ago(c, gap.from_ms),
+                'to', ago(c, gap.to_ms), 'lines', reported(gap.lines) or 0,
                 'reason', reported(gap.reason) or ''})
         end
         local told = members(report, 'node')

@@ -11,6 +11,7 @@ redis.register_function{function_name = 'shoal1_settings', callback = list_setti
 redis.register_function('shoal1_register', register)
 redis.register_function('shoal1_renew', renew)
 redis.register_function('shoal1_leave', leave)
+redis.register_function{function_name = 'shoal1_publish', callback = publish, flags = {'allow-oom'}}
 redis.register_function('shoal1_lead', lead)
 redis.register_function('shoal1_expire', expire)
 redis.register_function('shoal1_configure', configure)

@@ -1,0 +1,212 @@
+/* Fan-out, sending: from blocks to transactions on the fan-out link, and what their answers say.
+ *
+ * How blocks leave (fanout_way):
+ *
+ *   TRANSACTIONS --one is refused--> ANSWERS --nothing is under way--> CALLS --a while--> TRIAL
+ *        ^                              ^                                                  |  |
+ *        |                              +-----------------it is refused--------------------+  |
+ *        +--------------------------------it is carried out-----------------------------------+ */
+#include "node/fanout_impl.h"
+
+#include "node/publish.h"
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNANSWERED_BYTES ((size_t)1024 * 1024)
+#define CALL_WORDS       7    /* of a call, before its lines */
+#define CALLS_MS         2000 /* after a refused transaction, until the next one is tried */
+
+static const char MULTI[] = "*1\r\n$5\r\nMULTI\r\n";
+
+/* One transaction under way. */
+struct flight {
+    struct fanout *fanout;
+    struct block *block;
+    uint64_t generation;
+    bool call; /* not a transaction */
+};
+
+void fanout_mark_answered(struct fanout *f, struct block *b)
+{
+    if (b->sent) {
+        f->unanswered -= b->len;
+    }
+    if (f->first_unsent == b) {
+        f->first_unsent = b->next;
+    }
+    f->held -= b->len;
+    f->published += b->lines;
+    f->answered = b->last_seq;
+    f->used = b->last_seq > f->used ? b->last_seq : f->used;
+    fanout_give(f, b);
+}
+
+void fanout_number(struct fanout *f)
+{
+    struct block *b;
+
+    f->seq = f->used;
+    DL_FOREACH(f->blocks, b)
+    {
+        f->seq += b->lines;
+        b->last_seq = f->seq;
+    }
+}
+
+/* Surely not published. */
+static void mark_refused(struct fanout *f, struct block *b)
+{
+    f->unanswered -= b->len;
+    b->sent = false;
+    b->sealed = false;
+    f->way = WAY_ANSWERS;
+    f->first_unsent = f->blocks;
+    while (f->first_unsent->sent) {
+        f->first_unsent = f->first_unsent->next;
+    }
+}
+
+/* All of the transaction was, or nothing. */
+static bool carried_out(const struct redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0;
+}
+
+/* The lines were published; was seq written with them? If not, Redis cannot tell how far it came. */
+static void look_at_seq(struct fanout *f, const struct redisReply *reply)
+{
+    const struct redisReply *last = reply->element[reply->elements - 1];
+    struct err err = {0};
+
+    if (last->type != REDIS_REPLY_ERROR) {
+        trouble_over(&f->trouble);
+        return;
+    }
+    err_set(&err, ERR_REPLY, "%s", last->str);
+    if (trouble_is_news(&f->trouble, &err, mono_ms())) {
+        log_error("fanout", "fanout.seq", "key", f->seq_key, "error", err.text, "mend",
+                  "DEL the key; the node writes it again", NULL);
+    }
+}
+
+static void on_answer(void *ctx, const struct redisReply *reply, const struct err *err)
+{
+    struct flight flight = *(struct flight *)ctx;
+    struct fanout *f = flight.fanout;
+
+    free(ctx);
+    /* Errors of the link come with fanout_detach; only what Redis itself said is news here. The
+     * generation is looked at first: after a detach, block and fan-out may be gone. */
+    if (err != NULL || f->link == NULL || flight.generation != f->link_generation) {
+        return;
+    }
+    if (flight.call && reply->type == REDIS_REPLY_ERROR) {
+        link_reset(f->link, reply->str);
+        return;
+    }
+    if (!flight.call && !carried_out(reply)) {
+        mark_refused(f, flight.block);
+    } else {
+        fanout_mark_answered(f, flight.block);
+        if (!flight.call) {
+            look_at_seq(f, reply);
+            f->way = f->way == WAY_TRIAL ? WAY_TRANSACTIONS : f->way;
+        }
+    }
+    fanout_tell_dropped(f); /* a quiet channel has no next line to tell it with */
+    fanout_flush(f);
+}
+
+/* MULTI, the lines, seq, EXEC. */
+static int send_transaction(struct fanout *f, struct block *b, struct flight *flight)
+{
+    char tail[512];
+    char seq[24];
+    int seq_len = snprintf(seq, sizeof(seq), "%llu", (unsigned long long)b->last_seq);
+    int len = snprintf(tail, sizeof(tail),
+                       "*4\r\n$4\r\nHSET\r\n$%zu\r\n%s\r\n$3\r\nseq\r\n$%d\r\n%s\r\n"
+                       "*1\r\n$4\r\nEXEC\r\n",
+                       strlen(f->seq_key), f->seq_key, seq_len, seq);
+    struct slice parts[3] = {{MULTI, sizeof(MULTI) - 1}, {b->data, b->len}, {tail, (size_t)len}};
+
+    BUG_ON(len < 0 || (size_t)len >= sizeof(tail));
+    /* MULTI, a QUEUED for each command, and the EXEC. */
+    return link_send_raw(f->link, parts, ARRAY_LEN(parts), b->lines + 3u, on_answer, flight);
+}
+
+/* The same as one call. Behind another it is carried out only if that one was. */
+static int send_call(struct fanout *f, struct block *b, struct flight *flight)
+{
+    const char *argv[CALL_WORDS + 2 * BLOCK_LINES] = {"FCALL", "shoal1_publish", "1", f->tag,
+                                                      f->node};
+    size_t lens[ARRAY_LEN(argv)];
+    struct slice rest = {b->data, b->len};
+    char before[24] = "";
+    char seq[24];
+    int n = CALL_WORDS;
+
+    if (f->unanswered > 0) {
+        snprintf(before, sizeof(before), "%llu", (unsigned long long)b->prev->last_seq);
+    }
+    snprintf(seq, sizeof(seq), "%llu", (unsigned long long)b->last_seq);
+    argv[CALL_WORDS - 2] = before;
+    argv[CALL_WORDS - 1] = seq;
+    for (int i = 0; i < CALL_WORDS; i++) {
+        lens[i] = strlen(argv[i]);
+    }
+    while (rest.len > 0) {
+        struct slice line;
+        struct slice channel = publish_take(&rest, f->topic_prefix, &line);
+        argv[n] = channel.ptr;
+        lens[n++] = channel.len;
+        argv[n] = line.ptr;
+        lens[n++] = line.len;
+    }
+    return link_command_argv(f->link, n, argv, lens, on_answer, flight);
+}
+
+static bool send_block(struct fanout *f, struct block *b)
+{
+    struct flight *flight = xmalloc(sizeof(*flight));
+    bool call = f->way == WAY_CALLS;
+
+    *flight = (struct flight){f, b, f->link_generation, call};
+    int rc = call ? send_call(f, b, flight) : send_transaction(f, b, flight);
+    if (rc != 0) {
+        free(flight);
+        return false; /* down: fanout_detach follows and makes it wait again */
+    }
+    b->sent = true;
+    b->sealed = true;
+    f->unanswered += b->len;
+    f->first_unsent = b->next;
+    return true;
+}
+
+/* May another block leave now? */
+static bool way_is_open(struct fanout *f)
+{
+    if (f->way == WAY_ANSWERS && f->unanswered == 0) {
+        fanout_number(f);
+        f->way = WAY_CALLS;
+        f->calls_until_ms = mono_ms() + CALLS_MS;
+    } else if (f->way == WAY_CALLS && mono_ms() >= f->calls_until_ms) {
+        f->way = WAY_TRIAL;
+    }
+    if (f->way == WAY_ANSWERS || f->way == WAY_TRIAL) {
+        return f->way == WAY_TRIAL && f->unanswered == 0;
+    }
+    return f->unanswered == 0 || f->unanswered + f->first_unsent->len <= UNANSWERED_BYTES;
+}
+
+void fanout_flush(struct fanout *f)
+{
+    while (f->link != NULL && !f->hold && f->first_unsent != NULL && way_is_open(f)) {
+        if (!f->options.may_send(f->options.ctx) || !send_block(f, f->first_unsent)) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,25 @@
+-- Fan-out: what a transaction of a node does, as a function, for when Redis is full and takes no transactions.
+
+-- publish: node before seq channel line ... Publishes the lines (at most 64) and notes how far the node has come.
+-- `before`: only if it has come so far as yet, and an error else; empty: in any case.
+local function publish(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    if #a < 5 or #a % 2 == 0 then
+        return badarg('publish: node before seq channel line ...')
+    end
+    local fk = key(c, 'fan', a[1])
+    if call('TYPE', fk).ok ~= 'hash' then
+        call('DEL', fk) -- somebody put something else there
+    end
+    if a[2] ~= '' and call('HGET', fk, 'seq') ~= a[2] then
+        return redis.error_reply('BEHIND node ' .. shown(a[1]) .. ' has not come so far')
+    end
+    for i = 4, #a, 2 do
+        call('PUBLISH', c.topic .. 'chat:' .. a[i], a[i + 1])
+    end
+    call('HSET', fk, 'seq', a[3])
+    return redis.status_reply('OK')
+end
