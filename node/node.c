@@ -235,6 +235,9 @@ static void on_report_lost(void *ctx)
     struct node *n = ctx;
 
     holder_report_all(n->holder);
+    n->users.told = false;
+    n->fenced.told = false;
+    n->lost.told = false;
 }
 
 static void on_fenced(void *ctx, const char *why)

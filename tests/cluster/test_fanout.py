@@ -211,3 +211,32 @@ def test_a_redis_killed_and_restarted_costs_no_line(bare):
 
     assert rooms.finish() == 6_010
     assert not bare.events("gap")
+
+
+def test_gaps_are_told_when_subscribers_had_the_time_to_be_back(bare):
+    rooms = Rooms(bare, names(3), redis=("--appendonly", "yes"), resume_delay_ms=2000, lease_ms=20000)
+    events = bare.subscribe(bare.topic("events"))
+    bare.redis_process.kill()
+    bare.sim.control("disconnect all")
+    bare.restart_redis()
+    seconds, micros = bare.redis.time()
+    up_at = seconds * 1000 + micros // 1000
+
+    for _ in rooms.names:
+        events.wait_for(lambda topic, payload: b'"gap"' in payload)
+    gaps = bare.events("gap")
+    assert gaps and min(gap["at"] for gap in gaps) > up_at + 1800
+    assert max(gap["to"] for gap in gaps) < up_at + 1800, "they were over long before"
+
+
+def test_chat_flows_while_redis_is_full(bare):
+    rooms = Rooms(bare, names(10), nodes=2, channels_per_shard=5, lease_ms=20000)
+    rooms.flood(20_000, rate=4000)
+    for full in (True, False, True):
+        heard = len(rooms.chat.messages)
+        bare.redis.config_set("maxmemory", 1 if full else 0)
+        wait_until(lambda heard=heard: len(rooms.chat.messages) > heard + 4000, 10, "chat flows on")
+    bare.redis.config_set("maxmemory", 0)
+
+    assert rooms.finish() == 20_010
+    assert not bare.events("gap")
