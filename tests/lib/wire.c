@@ -20,6 +20,7 @@ static char dir[] = "/tmp/shoal-connection-XXXXXX";
 char wire_cert[64];
 char wire_key[64];
 char wire_other[64];
+char wire_cn_only[64];
 
 /* The server ---------------------------------------------------------------------------------- */
 
@@ -99,8 +100,12 @@ static void listen_on(struct wire *r, uv_loop_t *loop, bool tls)
     info.iface = "127.0.0.1";
     info.protocols = served_protocols;
     if (tls) {
-        info.ssl_cert_filepath = wire_cert;
+        info.ssl_cert_filepath = r->tls_cert != NULL ? r->tls_cert : wire_cert;
         info.ssl_private_key_filepath = wire_key;
+        if (r->tls_old) {
+            info.ssl_options_set = SSL_OP_NO_TLSv1_2 | SSL_OP_NO_TLSv1_3;
+            info.ssl_cipher_list = "DEFAULT@SECLEVEL=0";
+        }
     }
     vhost = lws_create_vhost(r->server, &info);
     assert_non_null(vhost);
@@ -387,14 +392,13 @@ bool wire_is_closed(struct wire *r)
 
 /* Certificates --------------------------------------------------------------------------------- */
 
-/* A self-signed certificate for localhost, and its key. */
-static void make_certificate(const char *cert, const char *key)
+/* A self-signed certificate for localhost; `names`: as alternative ones, NULL: none. */
+static void make_certificate(const char *cert, EVP_PKEY *pair, const char *names)
 {
-    EVP_PKEY *pair = EVP_EC_gen("P-256");
     X509 *x = X509_new();
     X509_NAME *name = X509_get_subject_name(x);
     X509_EXTENSION *san =
-        X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:localhost,DNS:nowhere");
+        names == NULL ? NULL : X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
     FILE *file;
 
     ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
@@ -405,28 +409,38 @@ static void make_certificate(const char *cert, const char *key)
                                0);
     X509_set_issuer_name(x, name);
     X509_set_pubkey(x, pair);
-    X509_add_ext(x, san, -1);
+    if (san != NULL) {
+        X509_add_ext(x, san, -1);
+    }
     assert_true(X509_sign(x, pair, EVP_sha256()) > 0);
     file = fopen(cert, "we");
     assert_true(file != NULL && PEM_write_X509(file, x) == 1);
     (void)fclose(file);
-    file = fopen(key, "we");
-    assert_true(file != NULL && PEM_write_PrivateKey(file, pair, NULL, NULL, 0, NULL, NULL) == 1);
-    (void)fclose(file);
     X509_EXTENSION_free(san);
     X509_free(x);
-    EVP_PKEY_free(pair);
 }
 
 int wire_set_up(void **state)
 {
+    static const char names[] = "DNS:localhost,DNS:nowhere";
+    EVP_PKEY *other = EVP_EC_gen("P-256");
+    EVP_PKEY *pair = EVP_EC_gen("P-256");
+    FILE *file;
+
     (void)state;
     assert_non_null(mkdtemp(dir));
     (void)snprintf(wire_cert, sizeof(wire_cert), "%s/cert.pem", dir);
     (void)snprintf(wire_key, sizeof(wire_key), "%s/key.pem", dir);
     (void)snprintf(wire_other, sizeof(wire_other), "%s/other.pem", dir);
-    make_certificate(wire_other, wire_key);
-    make_certificate(wire_cert, wire_key);
+    (void)snprintf(wire_cn_only, sizeof(wire_cn_only), "%s/cn-only.pem", dir);
+    make_certificate(wire_other, other, names);
+    make_certificate(wire_cert, pair, names);
+    make_certificate(wire_cn_only, pair, NULL);
+    file = fopen(wire_key, "we");
+    assert_true(file != NULL && PEM_write_PrivateKey(file, pair, NULL, NULL, 0, NULL, NULL) == 1);
+    (void)fclose(file);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(pair);
     return 0;
 }
 
@@ -436,6 +450,7 @@ int wire_tear_down(void **state)
     (void)unlink(wire_cert);
     (void)unlink(wire_key);
     (void)unlink(wire_other);
+    (void)unlink(wire_cn_only);
     (void)rmdir(dir);
     return 0;
 }

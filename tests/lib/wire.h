@@ -25,6 +25,8 @@ struct wire {
     const struct piece *say; /* by the server, once it is asked */
     size_t say_n;
     bool deaf;
+    const char *tls_cert; /* of the TLS server; NULL: wire_cert */
+    bool tls_old;         /* it speaks TLS 1.1 only */
     pid_t server_pid;
     int served; /* connections of the server */
 
@@ -45,10 +47,12 @@ struct wire {
     const char *url;
 };
 
-/* Of localhost, self-signed; the key of that; and of another. Made and removed by the group's fixtures. */
+/* Of localhost, self-signed; the key of that; another; and one that has the name in its CN only. Made and removed
+ * by the group's fixtures. */
 extern char wire_cert[64];
 extern char wire_key[64];
 extern char wire_other[64];
+extern char wire_cn_only[64];
 int wire_set_up(void **state);
 int wire_tear_down(void **state);
 

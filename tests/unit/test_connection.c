@@ -330,57 +330,6 @@ static void destroying_the_pool_takes_every_connection_along(void **state)
     wire_destroy(r);
 }
 
-static void tls_is_verified(void **state)
-{
-    static const struct {
-        bool trusted;
-        const char *host;
-        const char *why; /* NULL: opens */
-    } cases[] = {
-        {true, "localhost", NULL},
-        {true, "127.0.0.1", "TLS: the certificate is refused: IP address mismatch"},
-        {false, "localhost", "TLS: the certificate is refused: self-signed certificate"},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct wire *r = wire_create(cases[i].trusted ? wire_cert : wire_other, 3000);
-
-        wire_start_tls_server(r);
-        wire_open(r, "wss", cases[i].host, r->port);
-        wire_run_until(r, cases[i].why == NULL ? wire_is_open : wire_is_closed);
-        if (cases[i].why != NULL && strstr(r->log, cases[i].why) == NULL) {
-            fail_msg("not '%s': %s", cases[i].why, r->log);
-        }
-        wire_destroy(r);
-    }
-}
-
-static void trust_may_change_for_the_connections_to_come(void **state)
-{
-    struct wire *r = wire_create(wire_other, 3000);
-    struct err err = {0};
-
-    (void)state;
-    wire_start_tls_server(r);
-    assert_int_equal(connections_trust(r->pool, wire_cert, NULL), 0);
-    assert_int_equal(connections_trust(r->pool, "/nonexistent/ca.pem", &err), -ERR_USAGE);
-    assert_non_null(strstr(err.text, "/nonexistent/ca.pem"));
-    wire_open(r, "wss", "localhost", r->port);
-    wire_run_until(r, wire_is_open);
-
-    /* An open connection stays; the next one is refused. */
-    assert_int_equal(connections_trust(r->pool, wire_other, NULL), 0);
-    wire_nap(r, 20);
-    assert_false(wire_is_closed(r));
-    connection_close(r->c);
-    r->log[0] = '\0';
-    wire_open(r, "wss", "localhost", r->port);
-    wire_run_until(r, wire_is_closed);
-    assert_non_null(strstr(r->log, "certificate"));
-    wire_destroy(r);
-}
-
 static void wrong_settings_are_refused_with_a_reason(void **state)
 {
     struct wire *r = wire_create(NULL, 0);
@@ -416,8 +365,6 @@ int main(void)
         cmocka_unit_test(closing_from_within_a_line_ends_it_there),
         cmocka_unit_test(a_closed_connection_calls_nothing_back),
         cmocka_unit_test(destroying_the_pool_takes_every_connection_along),
-        cmocka_unit_test(tls_is_verified),
-        cmocka_unit_test(trust_may_change_for_the_connections_to_come),
         cmocka_unit_test(wrong_settings_are_refused_with_a_reason),
     };
 
