@@ -4,14 +4,11 @@
  *       resolving, connecting -> ended
  *
  * Happy path: uv_getaddrinfo; libwebsockets is given one address after the other until one answers
- * the upgrade (the first of them changes with each try, so that a dead one costs one try only);
- * frames arrive (RECEIVE), lines go out of them without a copy; what is written waits in `queue`
+ * the upgrade (connection_attempt.c); frames arrive (RECEIVE), lines go out of them without a copy; what is written waits in `queue`
  * until the socket takes it (WRITEABLE), at most 16 KiB a turn, so that little is beyond recall.
  *
- * Failures: libwebsockets 4.1.6 may refuse without any callback but WSI_DESTROY, or return NULL
- * with none at all; so an attempt is over when its wsi is gone, whatever was said before, and a
- * timer of our own bounds all attempts together. A connection that is ended lives on, deaf, until
- * its wsi, its timer and its look-up are gone; only then is it freed. */
+ * A connection that is ended lives on, deaf, until its wsi, its timer and its look-up are gone; only
+ * then is it freed. */
 #include "node/connection_private.h"
 
 #include <stdio.h>
@@ -20,22 +17,16 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-#define CLOSE_MS            1000 /* for the close frame to get out */
-#define SWITCHING_PROTOCOLS 101
-
-static void attempt(struct connection *c);
+#define CLOSE_MS 1000 /* for the close frame to get out */
 
 /* Life ---------------------------------------------------------------------------------------- */
 
-static void maybe_free(struct connection *c)
+void connection_maybe_free(struct connection *c)
 {
     if (c->state != CONNECTION_ENDED || c->looking_up || !c->timer_closed) {
         return;
     }
     DL_DELETE(c->pool->list, c);
-    if (c->addresses != NULL) {
-        uv_freeaddrinfo(c->addresses);
-    }
     explicit_bzero(&c->url, sizeof(c->url));
     irc_splitter_finish(&c->splitter);
     buf_finish(&c->queue);
@@ -48,7 +39,7 @@ static void on_timer_closed(uv_handle_t *handle)
     struct connection *c = handle->data;
 
     c->timer_closed = true;
-    maybe_free(c);
+    connection_maybe_free(c);
 }
 
 /* The wsi is gone, and the connection ended: the timer is the last to go. */
@@ -59,7 +50,7 @@ static void close_timer(struct connection *c)
     }
 }
 
-static void kill_wsi(struct connection *c)
+void connection_kill_wsi(struct connection *c)
 {
     lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
     lws_cancel_service(c->pool->lws); /* set outside its callbacks, it is seen when lws wakes */
@@ -75,8 +66,7 @@ static void discard(struct buf *queue)
 
 static void on_timer(uv_timer_t *timer);
 
-/* From here on nothing is told but on_closed, once, and not if the user has closed it. */
-static void end(struct connection *c, const char *why)
+void connection_end(struct connection *c, const char *why)
 {
     bool open = c->state == CONNECTION_OPEN;
 
@@ -98,7 +88,7 @@ static void end(struct connection *c, const char *why)
         lws_callback_on_writable(c->wsi);
         uv_timer_start(&c->timer, on_timer, CLOSE_MS, CLOSE_MS);
     } else {
-        kill_wsi(c);
+        connection_kill_wsi(c);
         uv_timer_start(&c->timer, on_timer, CLOSE_MS, CLOSE_MS);
     }
     if (!c->detached) {
@@ -109,111 +99,24 @@ static void end(struct connection *c, const char *why)
 static void on_timer(uv_timer_t *timer)
 {
     struct connection *c = timer->data;
-    char why[sizeof(c->url.host) + 100];
 
-    if (c->state == CONNECTION_ENDED) {
-        if (c->wsi != NULL) {
-            kill_wsi(c);
-        }
-    } else if (c->try_next) {
-        c->try_next = false;
-        attempt(c);
-    } else if (c->state != CONNECTION_OPEN) {
-        (void)snprintf(why, sizeof(why), "%s %s: no answer within %llu ms",
-                       c->state == CONNECTION_RESOLVING ? "resolve" : "connect to", c->url.host,
-                       (unsigned long long)c->pool->connect_ms);
-        end(c, why);
+    if (c->state != CONNECTION_ENDED) {
+        connection_on_attempt_timer(c);
+    } else if (c->wsi != NULL) {
+        connection_kill_wsi(c);
     }
 }
 
-/* Connecting ---------------------------------------------------------------------------------- */
-
-/* The wsi of an attempt is gone. What comes next is done from the loop, not from within lws. */
-static void attempt_over(struct connection *c)
+void connection_set_timer(struct connection *c, uint64_t ms)
 {
-    c->try_next = true;
-    uv_timer_start(&c->timer, on_timer, 0, 0);
-}
-
-static bool begin_attempt(struct connection *c, const struct addrinfo *address)
-{
-    struct lws_client_connect_info info = {0};
-    char ip[64];
-
-    c->asked = false;
-    if (uv_ip_name(address->ai_addr, ip, sizeof(ip)) != 0) {
-        return false;
-    }
-    info.context = c->pool->lws;
-    info.vhost = c->pool->vhost;
-    info.address = ip; /* so that lws need not resolve: it would block */
-    info.port = c->url.port;
-    info.path = c->url.path;
-    info.host = c->url.host; /* what TLS asks for and verifies */
-    info.origin = c->url.host;
-    info.ssl_connection = c->url.tls ? LCCSCF_USE_SSL : 0;
-    info.alpn = "http/1.1";
-    info.local_protocol_name = CONNECTION_PROTOCOL;
-    info.opaque_user_data = c;
-    info.pwsi = &c->wsi;
-    return lws_client_connect_via_info(&info) != NULL;
-}
-
-/* Try the next address, or give up. */
-static void attempt(struct connection *c)
-{
-    const struct addrinfo *address = c->addresses;
-    uint64_t now = mono_ms();
-    char why[sizeof(c->why) + 300];
-
-    if (c->answered || c->tried == c->naddresses || now >= c->deadline_ms) {
-        (void)snprintf(why, sizeof(why), "connect to %s: %s", c->url.host,
-                       c->why[0] != '\0' ? c->why
-                       : c->asked        ? "the WebSocket upgrade failed: no answer"
-                                         : "refused");
-        end(c, why);
-        return;
-    }
-    for (size_t i = (c->first_address + c->tried++) % c->naddresses; i > 0; i--) {
-        address = address->ai_next;
-    }
-    c->state = CONNECTION_CONNECTING;
-    uv_timer_start(&c->timer, on_timer, c->deadline_ms - now, 0);
-    if (!begin_attempt(c, address) && !c->try_next) {
-        c->wsi = NULL;
-        attempt_over(c);
-    }
-}
-
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *result)
-{
-    struct connection *c = request->data;
-    char why[sizeof(c->why) + 300];
-
-    c->looking_up = false;
-    c->addresses = result;
-    if (c->state == CONNECTION_ENDED) {
-        maybe_free(c);
-        return;
-    }
-    for (const struct addrinfo *a = result; a != NULL; a = a->ai_next) {
-        c->naddresses++;
-    }
-    if (status != 0 || c->naddresses == 0) {
-        (void)snprintf(why, sizeof(why), "resolve %s: %s", c->url.host,
-                       status == 0 ? "no address" : uv_strerror(status));
-        end(c, why);
-        return;
-    }
-    c->first_address = c->pool->opened++ % c->naddresses;
-    attempt(c);
+    uv_update_time(c->pool->loop);
+    uv_timer_start(&c->timer, on_timer, ms, 0);
 }
 
 struct connection *connection_open(struct connections *pool, const char *url,
                                    const struct connection_callbacks *callbacks, void *ctx,
                                    struct err *err)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     struct connection *c = xcalloc(1, sizeof(*c));
     int rc;
 
@@ -225,8 +128,7 @@ struct connection *connection_open(struct connections *pool, const char *url,
     c->callbacks = *callbacks;
     c->ctx = ctx;
     c->state = CONNECTION_RESOLVING;
-    c->lookup.data = c;
-    rc = uv_getaddrinfo(pool->loop, &c->lookup, on_resolved, c->url.host, NULL, &hints);
+    rc = connection_resolve(c);
     if (rc != 0) {
         (void)err_set(err, ERR_IO, "resolve %s: %s", c->url.host, uv_strerror(rc));
         free(c);
@@ -239,8 +141,7 @@ struct connection *connection_open(struct connections *pool, const char *url,
     buf_init(&c->keepalives, CONNECTION_KEEP_BYTES);
     BUG_ON(uv_timer_init(pool->loop, &c->timer) != 0);
     c->timer.data = c;
-    uv_update_time(pool->loop);
-    uv_timer_start(&c->timer, on_timer, pool->connect_ms, 0);
+    connection_set_timer(c, pool->connect_ms);
     DL_APPEND(pool->list, c);
     return c;
 }
@@ -249,7 +150,7 @@ void connection_close(struct connection *c)
 {
     if (c != NULL) {
         c->detached = true;
-        end(c, "");
+        connection_end(c, "");
     }
 }
 
@@ -356,37 +257,6 @@ static int on_writable(struct connection *c)
 
 /* libwebsockets ------------------------------------------------------------------------------- */
 
-/* Why an attempt failed: the socket knows better than libwebsockets, if it was its fault. */
-static void set_why(struct connection *c, const char *text, size_t len)
-{
-    unsigned status = c->asked ? lws_http_client_http_response(c->wsi) : 0;
-    int error = 0;
-    socklen_t size = sizeof(error);
-    int number;
-
-    if (status != 0 && status != SWITCHING_PROTOCOLS) {
-        (void)snprintf(c->why, sizeof(c->why), "the WebSocket upgrade failed: HTTP status %u",
-                       status);
-        c->answered = true;
-        return;
-    }
-    (void)snprintf(c->why, sizeof(c->why), "%s%.*s",
-                   c->asked ? "the WebSocket upgrade failed: " : "", (int)(len > 200 ? 200 : len),
-                   text);
-    if (sscanf(c->why, "conn fail: %d", &number) == 1) {
-        error = number;
-    } else if (getsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
-        error = 0;
-    }
-    if (error != 0) {
-        (void)snprintf(c->why, sizeof(c->why), "%s", strerror(error));
-    } else if (c->url.tls && lws_get_ssl(c->wsi) != NULL &&
-               SSL_get_verify_result(lws_get_ssl(c->wsi)) != X509_V_OK) {
-        (void)snprintf(c->why, sizeof(c->why), "TLS: the certificate is refused: %s",
-                       X509_verify_cert_error_string(SSL_get_verify_result(lws_get_ssl(c->wsi))));
-    }
-}
-
 /* The peer's close frame: two bytes of status, then a text. */
 static void set_peer_why(struct connection *c, const unsigned char *in, size_t len)
 {
@@ -398,46 +268,16 @@ static void set_peer_why(struct connection *c, const unsigned char *in, size_t l
                    len > 2 ? " " : "", (int)(len > 125 ? 123 : len - 2), (const char *)in + 2);
 }
 
-/* An attempt that failed may leave its wsi behind: libwebsockets frees it when the loop has let go
- * of the socket, and by then the connection may have another, or be gone. */
-static struct connection *owner_of(struct lws *wsi)
-{
-    struct connections *pool = lws_context_user(lws_get_context(wsi));
-    struct connection *c;
-
-    DL_FOREACH(pool->list, c)
-    {
-        if (c->wsi == wsi) {
-            return c;
-        }
-    }
-    return NULL;
-}
-
-static void on_wsi_gone(struct connection *c)
+void connection_on_wsi_gone(struct connection *c)
 {
     c->wsi = NULL;
     if (c->state == CONNECTION_ENDED) {
         close_timer(c);
     } else if (c->state == CONNECTION_OPEN) {
-        end(c, c->why[0] == '\0' ? "connection lost" : c->why);
+        connection_end(c, c->why[0] == '\0' ? "connection lost" : c->why);
     } else {
-        attempt_over(c);
+        connection_attempt_over(c);
     }
-}
-
-/* The two that may come for an attempt that is forgotten. */
-static int on_attempt_event(struct lws *wsi, enum lws_callback_reasons reason, const char *text,
-                            size_t len)
-{
-    struct connection *c = owner_of(wsi);
-
-    if (c != NULL && reason == LWS_CALLBACK_WSI_DESTROY) {
-        on_wsi_gone(c);
-    } else if (c != NULL && text != NULL) {
-        set_why(c, text, len);
-    }
-    return 0;
 }
 
 static int on_open(struct connection *c)
@@ -446,10 +286,27 @@ static int on_open(struct connection *c)
         return -1;
     }
     c->state = CONNECTION_OPEN;
+    addresses_worked(&c->addresses);
     c->why[0] = '\0';
     uv_timer_stop(&c->timer);
     c->callbacks.on_open(c->ctx);
     return 0;
+}
+
+/* Of a wsi that is nobody's: an attempt that was given up, or none of ours. */
+static int on_stray_event(struct lws *wsi, enum lws_callback_reasons reason, void *user)
+{
+    switch (reason) {
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS:
+        connections_on_tls(lws_context_user(lws_get_context(wsi)), user);
+        return 0;
+    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
+    case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
+    case LWS_CALLBACK_CLIENT_ESTABLISHED:
+        return -1;
+    default:
+        return 0;
+    }
 }
 
 int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -457,10 +314,10 @@ int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void 
 {
     struct connection *c = lws_get_opaque_user_data(wsi);
 
+    if (c == NULL) {
+        return on_stray_event(wsi, reason, user);
+    }
     switch (reason) {
-    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS:
-        connections_on_tls(lws_context_user(lws_get_context(wsi)), user);
-        return 0;
     case LWS_CALLBACK_CLIENT_RECEIVE:
         return c->state == CONNECTION_OPEN ? on_receive(c, in, len) : 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
@@ -481,11 +338,11 @@ int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void 
         return 0;
     case LWS_CALLBACK_CLIENT_CLOSED:
         c->closing = true;
-        end(c, c->why[0] == '\0' ? "connection lost" : c->why);
+        connection_end(c, c->why[0] == '\0' ? "connection lost" : c->why);
         return 0;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
     case LWS_CALLBACK_WSI_DESTROY:
-        return on_attempt_event(wsi, reason, in, len);
+        return connection_on_attempt_event(wsi, reason, in, len);
     default:
         return 0;
     }

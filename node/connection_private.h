@@ -1,10 +1,11 @@
-/* Connection, inside: what connection.c (one connection) and connection_pool.c (all of them, and
- * libwebsockets' context) share. Nobody else includes this. */
+/* Connection, inside: what connection.c (one connection), connection_attempt.c (how it is opened) and
+ * connection_pool.c (all of them, and libwebsockets' context) share. Nobody else includes this. */
 #ifndef SHOAL_NODE_CONNECTION_PRIVATE_H
 #define SHOAL_NODE_CONNECTION_PRIVATE_H
 
 #include "node/connection.h"
 
+#include "shared/addresses.h"
 #include "shared/buf.h"
 #include "shared/ca_store.h"
 #include "shared/irc/parse.h"
@@ -34,12 +35,9 @@ struct connection {
 
     uv_getaddrinfo_t lookup;
     bool looking_up;
-    struct addrinfo *addresses; /* owns */
-    size_t naddresses;
-    size_t first_address;
-    size_t tried;
+    struct addresses addresses;
 
-    uv_timer_t timer; /* the deadline; the next attempt; the end of a close */
+    uv_timer_t timer; /* the end of an attempt; the next one; the end of a close */
     bool timer_closed;
     bool closing;    /* the wsi goes by itself */
     struct lws *wsi; /* NULL: none */
@@ -64,12 +62,30 @@ struct connections {
     X509_STORE *store; /* until libwebsockets has made `tls` */
     SSL_CTX *tls;      /* (borrowed) what all TLS connections begin from */
     uint64_t connect_ms;
+    struct addresses_memory memory;
     size_t opened; /* counts: which address is tried first */
     struct connection *list;
     unsigned char scratch[LWS_PRE + CONNECTION_WRITE_BYTES];
 };
 
-/* libwebsockets has made its TLS context, which is not yet trusting anybody. */
+/* In connection.c. From here on nothing is told but on_closed, once, and not if the user has closed it. */
+void connection_end(struct connection *c, const char *why);
+/* Ended, and the last of what it waited for is gone? */
+void connection_maybe_free(struct connection *c);
+/* Its wsi goes by itself, soon. */
+void connection_kill_wsi(struct connection *c);
+void connection_on_wsi_gone(struct connection *c);
+void connection_set_timer(struct connection *c, uint64_t ms);
+
+/* In connection_attempt.c. Look the name up, and go on from there. 0, or libuv's error. */
+MUST_USE int connection_resolve(struct connection *c);
+void connection_attempt_over(struct connection *c);
+void connection_on_attempt_timer(struct connection *c);
+/* CONNECTION_ERROR or WSI_DESTROY. */
+int connection_on_attempt_event(struct lws *wsi, enum lws_callback_reasons reason, const char *text,
+                                size_t len);
+
+/* In connection_pool.c. libwebsockets has made its TLS context, which is not yet trusting anybody. */
 void connections_on_tls(struct connections *pool, SSL_CTX *tls);
 /* What libwebsockets calls for every event of every connection. */
 int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

@@ -98,6 +98,7 @@ static void listen_on(struct wire *r, uv_loop_t *loop, bool tls)
     assert_non_null(r->server);
     info.port = 0;
     info.iface = "127.0.0.1";
+    info.options |= LWS_SERVER_OPTION_DISABLE_IPV6; /* with it, it would be every address */
     info.protocols = served_protocols;
     if (tls) {
         info.ssl_cert_filepath = r->tls_cert != NULL ? r->tls_cert : wire_cert;
@@ -208,7 +209,7 @@ static void on_tcp_connection(uv_stream_t *stream, int status)
     uv_read_start((uv_stream_t *)client, on_tcp_alloc, on_tcp_read);
 }
 
-void wire_start_tcp(struct wire *r, const char *says)
+void wire_start_tcp_at(struct wire *r, const char *ip, int port, const char *says)
 {
     struct sockaddr_in address;
     int len = sizeof(address);
@@ -216,11 +217,16 @@ void wire_start_tcp(struct wire *r, const char *says)
     r->tcp_says = says;
     assert_int_equal(uv_tcp_init(&r->loop, &r->tcp), 0);
     r->tcp.data = r;
-    assert_int_equal(uv_ip4_addr("127.0.0.1", 0, &address), 0);
+    assert_int_equal(uv_ip4_addr(ip, port, &address), 0);
     assert_int_equal(uv_tcp_bind(&r->tcp, (struct sockaddr *)&address, 0), 0);
     assert_int_equal(uv_listen((uv_stream_t *)&r->tcp, 8, on_tcp_connection), 0);
     assert_int_equal(uv_tcp_getsockname(&r->tcp, (struct sockaddr *)&address, &len), 0);
     r->tcp_port = ntohs(address.sin_port);
+}
+
+void wire_start_tcp(struct wire *r, const char *says)
+{
+    wire_start_tcp_at(r, "127.0.0.1", 0, says);
 }
 
 /* The client ---------------------------------------------------------------------------------- */

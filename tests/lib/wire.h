@@ -67,6 +67,8 @@ void wire_start_server(struct wire *r);
 void wire_start_tls_server(struct wire *r);
 /* A TCP port that answers what it reads with `says` (NULL: not at all). */
 void wire_start_tcp(struct wire *r, const char *says);
+/* The same at this address and port. */
+void wire_start_tcp_at(struct wire *r, const char *ip, int port, const char *says);
 /* That port and its connections vanish. */
 void wire_stop_tcp(struct wire *r);
 void wire_open(struct wire *r, const char *scheme, const char *host, int port);
