@@ -2,7 +2,7 @@
  *
  * How it works: a timer of 0 ms starts the work, so that nothing calls back from inside conn_open. A
  * literal address is used as it is; a name goes through uv_getaddrinfo. Addresses are tried in turn,
- * each with its share of the time that is left, on a fresh uv_tcp (libuv cannot connect one twice).
+ * each on a fresh uv_tcp (libuv cannot connect one twice).
  * Writes: `out` collects plain bytes; the idle handle flushes it before the loop sleeps (an active
  * idle handle also keeps the loop from sleeping, whoever wrote and when). With TLS, `wire` collects
  * what OpenSSL made of it. What the socket does not take moves to `leaving`, which stays put until
@@ -50,6 +50,9 @@ void conn_close(struct conn *conn)
     }
     if (conn->phase == CONN_RESOLVING) {
         (void)uv_cancel((uv_req_t *)&conn->lookup); /* its callback comes either way */
+    }
+    if (!conn->heard) {
+        addresses_failed(&conn->addresses, uv_now(conn->loop));
     }
     conn->phase = CONN_CLOSING;
     if (conn->tcp_open) {
@@ -186,6 +189,15 @@ static void conn_opened(struct conn *conn)
     conn->o.on_open(conn->o.ctx);
 }
 
+static void deliver(struct conn *conn, const char *data, size_t len)
+{
+    if (!conn->heard) {
+        conn->heard = true;
+        addresses_worked(&conn->addresses);
+    }
+    conn->o.on_bytes(conn->o.ctx, data, len);
+}
+
 static void tls_progress(struct conn *conn)
 {
     char plain[CONN_PLAIN];
@@ -215,7 +227,7 @@ static void tls_progress(struct conn *conn)
         if (n == 0) {
             break;
         }
-        conn->o.on_bytes(conn->o.ctx, plain, (size_t)n);
+        deliver(conn, plain, (size_t)n);
     }
     if (conn->phase == CONN_OPEN && !conn->failed) {
         tls_take(conn->tls, &conn->wire); /* TLS 1.3 may answer a key update */
@@ -245,7 +257,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
         tls_receive(conn->tls, bytes->base, (size_t)n);
         tls_progress(conn);
     } else {
-        conn->o.on_bytes(conn->o.ctx, bytes->base, (size_t)n);
+        deliver(conn, bytes->base, (size_t)n);
     }
 }
 
@@ -298,6 +310,7 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
     conn->o.url = NULL;
     err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: the name has no address",
             conn->where);
+    addresses_init(&conn->addresses, options->memory, 0);
     buf_init(&conn->out, options->unsent_max);
     buf_init(&conn->wire, SIZE_MAX / 2);
     buf_init(&conn->leaving, options->unsent_max);

@@ -10,6 +10,7 @@
 #ifndef SHOAL_REDIS_CONN_H
 #define SHOAL_REDIS_CONN_H
 
+#include "shared/addresses.h"
 #include "shared/err.h"
 #include "shared/url.h"
 
@@ -18,10 +19,11 @@
 struct conn;
 
 struct conn_options {
-    const struct url *url; /* borrowed during conn_open */
-    const char *tls_ca;    /* borrowed during the life; NULL: the system's */
-    uint64_t connect_ms;   /* shared out among the addresses of the name */
-    size_t unsent_max;     /* bytes that may wait */
+    const struct url *url;           /* borrowed during conn_open */
+    const char *tls_ca;              /* borrowed during the life; NULL: the system's */
+    uint64_t connect_ms;             /* shared out among the addresses of the name */
+    struct addresses_memory *memory; /* which of them were of no use; borrowed during the life */
+    size_t unsent_max;               /* bytes that may wait */
     void (*on_open)(void *ctx);
     void (*on_bytes)(void *ctx, const char *data, size_t len); /* plain; valid during the call */
     void (*on_fail)(void *ctx, const struct err *why); /* once; then only conn_close is of use */

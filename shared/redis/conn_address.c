@@ -1,8 +1,8 @@
-/* Conn, addresses: from the name in the URL to a socket that connects, one address after the other. */
+/* Conn, addresses: from the name in the URL to a socket that connects, one address after the other
+ * (shared/addresses.h). One that connected and then said nothing counts as dead too. */
 #include "shared/redis/conn_impl.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static void connect_next(struct conn *conn);
 
@@ -22,6 +22,7 @@ void conn_address_failed(struct conn *conn, int status)
     err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: %s", conn->where,
             uv_strerror(status));
     uv_timer_stop(&conn->timer);
+    addresses_failed(&conn->addresses, uv_now(conn->loop));
     conn->tcp_open = false;
     uv_close((uv_handle_t *)&conn->tcp, on_address_closed);
 }
@@ -30,16 +31,14 @@ static void connect_next(struct conn *conn)
 {
     uint64_t now = uv_now(conn->loop);
     uint64_t left = conn->deadline > now ? conn->deadline - now : 1;
-    const struct sockaddr *address;
+    uint64_t patience = 0;
+    const struct sockaddr *address = addresses_next(&conn->addresses, now, left, &patience);
     int rc;
 
-    if (conn->next_address == conn->naddresses) {
+    if (address == NULL) {
         conn_fail(conn, &conn->last);
         return;
     }
-    address = (const struct sockaddr *)&conn->address[conn->next_address];
-    left /= conn->naddresses - conn->next_address;
-    conn->next_address++;
     conn->phase = CONN_CONNECTING;
     BUG_ON(uv_tcp_init(conn->loop, &conn->tcp) != 0);
     conn->tcp.data = conn;
@@ -49,17 +48,9 @@ static void connect_next(struct conn *conn)
     rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, conn_on_connected);
     if (rc != 0) {
         conn_address_failed(conn, rc);
-    } else if (conn->next_address < conn->naddresses) {
+    } else if (patience < left) {
         /* The last address may use what is left; the owner's deadline ends it. */
-        uv_timer_start(&conn->timer, conn_on_timer, left, 0);
-    }
-}
-
-static void add_address(struct conn *conn, const struct sockaddr *address, size_t len)
-{
-    if (conn->naddresses < CONN_ADDRESSES && len <= sizeof(conn->address[0])) {
-        memcpy(&conn->address[conn->naddresses], address, len);
-        conn->naddresses++;
+        uv_timer_start(&conn->timer, conn_on_timer, patience, 0);
     }
 }
 
@@ -78,9 +69,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
                 "%s cannot be reached: the name does not resolve (%s); check the host in redis_url",
                 conn->where, uv_strerror(status));
     }
-    for (struct addrinfo *a = found; status == 0 && a != NULL; a = a->ai_next) {
-        add_address(conn, a->ai_addr, a->ai_addrlen);
-    }
+    addresses_add_all(&conn->addresses, found);
     uv_freeaddrinfo(found);
     connect_next(conn);
 }
@@ -94,12 +83,12 @@ static void conn_start(struct conn *conn)
     int rc;
 
     if (uv_ip4_addr(conn->host, conn->port, &v4) == 0) {
-        add_address(conn, (const struct sockaddr *)&v4, sizeof(v4));
+        addresses_add(&conn->addresses, (const struct sockaddr *)&v4);
         connect_next(conn);
         return;
     }
     if (uv_ip6_addr(conn->host, conn->port, &v6) == 0) {
-        add_address(conn, (const struct sockaddr *)&v6, sizeof(v6));
+        addresses_add(&conn->addresses, (const struct sockaddr *)&v6);
         connect_next(conn);
         return;
     }

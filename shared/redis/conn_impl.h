@@ -7,7 +7,6 @@
 #include "shared/buf.h"
 #include "shared/redis/tls.h"
 
-#define CONN_ADDRESSES  8           /* of a name; more are not tried */
 #define CONN_READ_BYTES (64 * 1024) /* one read */
 
 enum conn_phase {
@@ -39,9 +38,8 @@ struct conn {
     uv_getaddrinfo_t lookup;
     uv_connect_t connect;
     uv_write_t write;
-    struct sockaddr_storage address[CONN_ADDRESSES];
-    size_t naddresses;
-    size_t next_address;
+    struct addresses addresses;
+    bool heard; /* something came from it: its address works */
     struct tls *tls;
     struct buf out;
     struct buf wire;

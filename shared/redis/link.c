@@ -398,6 +398,7 @@ static void link_connect(struct link *link)
         .url = link->o.url,
         .tls_ca = link->tls_ca,
         .connect_ms = link->o.connect_ms,
+        .memory = &link->addresses,
         .unsent_max = LINK_UNSENT_MAX,
         .on_open = on_conn_open,
         .on_bytes = on_conn_bytes,

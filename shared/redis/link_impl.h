@@ -23,7 +23,8 @@ struct link {
     uv_idle_t settle;  /* carries out a link_reset made outside callbacks */
     unsigned handles;  /* timer, settle, conn: the memory goes with the last */
     struct conn *conn; /* also while it closes */
-    bool wait_over;    /* the backoff has passed, conn has not closed yet */
+    struct addresses_memory addresses;
+    bool wait_over; /* the backoff has passed, conn has not closed yet */
     struct pending_ring pending;
     struct reply_reader *reader;
     unsigned greetings; /* replies still to come */
