@@ -401,12 +401,12 @@ void lease_set_users(struct lease *l, const char *users)
     l->options.users = users;
 }
 
-void lease_leave(struct lease *l, registry_done_cb cb, void *ctx)
+void lease_leave(struct lease *l, bool said, registry_done_cb cb, void *ctx)
 {
     l->leaving = true;
     uv_timer_stop(&l->timer);
     if (!l->registered ||
-        registry_leave(l->registry, l->options.node, l->incarnation, cb, ctx) != 0) {
+        registry_leave(l->registry, l->options.node, l->incarnation, said, cb, ctx) != 0) {
         struct err err = {0};
         err_set(&err, ERR_DOWN, "not registered, or Redis is out of reach");
         cb(ctx, &err);

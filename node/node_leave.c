@@ -18,12 +18,13 @@ static void on_left(void *ctx, const struct err *err)
     }
 }
 
-/* One look at a time: shards closed and sends answered, then everything said, then leave. */
+/* One look at a time: shards closed and sends answered, then everything said, and reported up to when each channel
+ * was read, then leave. */
 void node_look_at_drain(struct node *n)
 {
     bool late = mono_ms() >= n->drain_until_ms;
-    bool drained =
-        holder_is_closed(n->holder) && sender_is_drained(n->sender) && fanout_is_drained(n->fanout);
+    bool drained = holder_is_closed(n->holder) && sender_is_drained(n->sender) &&
+                   fanout_is_drained(n->fanout) && !holder_has_report(n->holder);
 
     if (n->leaving && !late) {
         node_timer_at(n, DRAIN_LOOK_MS);
@@ -36,7 +37,7 @@ void node_look_at_drain(struct node *n)
         n->leaving = true;
         n->drain_until_ms = mono_ms() + lease_ms(n->lease);
         node_timer_at(n, DRAIN_LOOK_MS);
-        lease_leave(n->lease, on_left, n);
+        lease_leave(n->lease, drained, on_left, n);
     } else {
         node_timer_at(n, DRAIN_LOOK_MS);
     }

@@ -224,8 +224,7 @@ static void warn_of_rest(struct status *s)
     }
     cJSON_ArrayForEach(node, s->nodes)
     {
-        const cJSON *lease = cJSON_GetObjectItemCaseSensitive(node, "lease_ms");
-        if (lease && lease->valuedouble < -1000) {
+        if (strcmp(view_text(node, "state"), "silent") == 0) {
             warn(s, "node %s has not renewed its lease", view_text(node, "node"));
         }
     }

@@ -244,6 +244,10 @@ static cJSON *make_node(const struct names *names, size_t i, struct reader *r)
     add_hash(record, r);
     /* Not for a page: they are keys to act as that node. */
     cJSON_DeleteItemFromObjectCaseSensitive(record, "incarnation");
+    /* Past its lease nobody knows how it is; it may be back at once. */
+    if (deadline < (double)names->now_ms) {
+        cJSON_ReplaceItemInObjectCaseSensitive(record, "state", cJSON_CreateString("silent"));
+    }
     return record;
 }
 

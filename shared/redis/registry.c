@@ -147,6 +147,7 @@ static void leave_args(struct args *a, const struct call *call)
     args_fcall(a, call->registry, "shoal1_leave");
     args_text(a, call->texts[0]);
     args_text(a, call->texts[1]);
+    args_number(a, call->said ? 1 : 0);
 }
 
 static void on_leave(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -169,13 +170,14 @@ static void on_leave(struct call *call, const struct redisReply *reply, const st
     call->cb.done(call->ctx, err);
 }
 
-int registry_leave(struct registry *r, const char *node, const char *incarnation,
+int registry_leave(struct registry *r, const char *node, const char *incarnation, bool said,
                    registry_done_cb cb, void *ctx)
 {
     struct call *call = call_create(r, on_leave, ctx);
     call->cb.done = cb;
     call->texts[0] = xstrdup(node);
     call->texts[1] = xstrdup(incarnation);
+    call->said = said;
     struct args a = {0};
     leave_args(&a, call);
     return call_send(call, &a);

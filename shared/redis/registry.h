@@ -147,9 +147,10 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * not fanned out yet has waited. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
-/* Leave in order; calls again by itself until all shards are placed elsewhere. */
+/* Leave in order; calls again by itself until all shards are placed elsewhere. `said`: everything that was read is
+ * fanned out, and it was reported up to when each channel was read. */
 MUST_USE int registry_leave(struct registry *r, const char *node, const char *incarnation,
-                            registry_done_cb cb, void *ctx);
+                            bool said, registry_done_cb cb, void *ctx);
 
 /* Leader ----------------------------------------------------------------------------------------- */
 
@@ -201,7 +202,7 @@ MUST_USE int registry_resign(struct registry *r, const struct registry_leader *m
 /* The first word of the answer and what follows it. */
 typedef void (*registry_word_cb)(void *ctx, struct slice word, struct slice rest,
                                  const struct err *err);
-/* "expired", "more", "renewed", "grace" or "link". The link must have been killed before. An empty
+/* "expired", "more", "renewed", "grace", "link", or "kept" (no live node could take any of it). The link must have been killed before. An empty
  * node only places homeless shards. */
 MUST_USE int registry_expire(struct registry *r, const struct registry_leader *me,
                              struct slice node, uint64_t link_id, registry_word_cb cb, void *ctx);

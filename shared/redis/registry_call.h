@@ -48,6 +48,7 @@ struct call {
     int64_t seen;                      /* renew: the rev asked with */
     bool xread;                        /* entries: of XREAD */
     char *texts[2];                    /* leave: node and incarnation; owned */
+    bool said;                         /* leave */
     struct registry_greeting greeting; /* greet: between its two commands */
     bool again;                        /* `answered` has sent a further command: keep the call */
 };

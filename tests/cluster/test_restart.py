@@ -183,7 +183,7 @@ def test_when_all_nodes_are_gone_new_ones_read_the_channels_again(bare):
     before = picture(bare)
     bare.processes["n1"].kill()
     bare.processes["n2"].kill()
-    wait_until(lambda: not bare.nodes(), 10, "both are expired")
+    wait_until(lambda: len(bare.events("node.silent") + bare.events("node.expired")) == 2, 10, "both are missed")
     assert picture(bare) == before, "wanted without a node as well"
 
     bare.start_node("n3")

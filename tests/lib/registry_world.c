@@ -351,7 +351,7 @@ const char *world_renew(struct world *w, struct world_node *n, const char *repor
 
 const char *world_leave(struct world *w, struct world_node *n)
 {
-    STEP(w, registry_leave(w->r, n->name, n->incarnation, on_done, w));
+    STEP(w, registry_leave(w->r, n->name, n->incarnation, true, on_done, w));
     return w->word;
 }
 

@@ -291,7 +291,7 @@ static void an_orderly_leave_is_told(void **state)
 {
     (void)state;
     open_current(&a);
-    lease_leave(a.lease, on_left, &a);
+    lease_leave(a.lease, true, on_left, &a);
     wait_until(&w.probe.t, a.left == 1);
     assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:nodes"), "0");
     unsigned before = a.reports;

@@ -198,6 +198,7 @@ static void a_deposed_leader_is_refused(void **state)
 static void the_leader_is_told_what_there_is_to_do(void **state)
 {
     (void)state;
+    struct world_node n2;
     world_add_shard(&w, &me, "main-shard", "anonymous", "");
     set("max_shard_count,1");
     set("channels_per_shard,1");
@@ -211,9 +212,14 @@ static void the_leader_is_told_what_there_is_to_do(void **state)
     assert_int_equal(w.lead.homeless, 0);
     assert_true(w.lead.setup_done);
     assert_in_range(w.lead.next_deadline_ms, 1, 3000);
+    world_node(&n2, "n2", 1002, 3, "anonymous");
+    world_register(&w, &n2, 0);
     world_end_lease(&w, &n1);
     world_lead(&w, &me);
     assert_string_equal(w.expired, "n1");
+    assert_int_equal(w.lead.nodes, 1);
+    world_end_lease(&w, &n2);
+    world_lead(&w, &me);
     assert_int_equal(w.lead.next_deadline_ms, -1);
 }
 
@@ -316,8 +322,7 @@ static void shards_without_a_node_are_placed_when_one_registers(void **state)
     (void)state;
     struct world_node n2;
     world_add_shard(&w, &me, "main-shard", "anonymous", "");
-    world_end_lease(&w, &n1);
-    assert_string_equal(world_expire(&w, &me, "n1", 1001), "expired");
+    assert_string_equal(world_leave(&w, &n1), "done");
     world_lead(&w, &me);
     assert_int_equal(w.lead.homeless, 1);
 

@@ -211,6 +211,9 @@ static void a_claim_of_a_lost_node_becomes_unknown(void **state)
     (void)state;
     const char *entry = outbox("channel #FOO text hello id s1");
     const char *next = outbox("channel foo text more id s2");
+    struct world_node n2;
+    world_node(&n2, "n2", 1003, 5, "bot");
+    world_register(&w, &n2, 0);
     assert_string_equal(world_claim(&w, &n1, entry), "claimed");
     world_end_lease(&w, &n1);
     assert_string_equal(world_expire(&w, &me, "n1", 1002), "expired");
@@ -218,9 +221,6 @@ static void a_claim_of_a_lost_node_becomes_unknown(void **state)
     assert_string_equal(result("s1", "status"), "unknown");
     assert_string_equal(result("s1", "reason"), "node_lost");
     assert_string_equal(world_done(&w, &n1, entry, "sent"), "LOST");
-    struct world_node n2;
-    world_node(&n2, "n2", 1003, 5, "bot");
-    world_register(&w, &n2, 0);
     set("channel_message_ms,off");
     assert_string_equal(world_claim(&w, &n2, next), "claimed"); /* the channel is free again */
     world_done(&w, &n2, next, "sent");

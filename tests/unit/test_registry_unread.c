@@ -149,6 +149,20 @@ static void a_node_that_leaves_tells_it_as_well(void **state)
     assert_string_equal(unread(&n2), "a:4 b:-1 c:-1");
 }
 
+static void what_a_node_that_leaves_has_told_of_a_channel_is_exact(void **state)
+{
+    struct world_node n2;
+
+    (void)state;
+    world_node(&n2, "n2", 2001, 5, "anonymous");
+    world_register(&w, &n2, 0);
+    report(&n1, REPORT(JOINED("a") "," JOINED("b")));
+    renewed_ago(&n1, 5000);
+    report(&n1, REPORT(QUEUED("a", "2000")));
+    assert_string_equal(world_leave(&w, &n1), "done");
+    assert_string_equal(unread(&n2), "a:2 b:6 c:-1");
+}
+
 static void what_waits_to_be_fanned_out_is_not_read_yet(void **state)
 {
     (void)state;
@@ -193,6 +207,7 @@ int main(void)
         TEST(when_a_node_dies_its_last_renewals_say_up_to_when_it_read),
         TEST(whoever_takes_over_a_node_id_is_told_what_was_missed),
         TEST(a_node_that_leaves_tells_it_as_well),
+        TEST(what_a_node_that_leaves_has_told_of_a_channel_is_exact),
         TEST(what_waits_to_be_fanned_out_is_not_read_yet),
         TEST(of_a_silent_connection_nothing_is_known_since_its_last_line),
         TEST(what_was_parted_was_never_read),

@@ -72,6 +72,14 @@ local function node_knows(c, node, user)
             string.find(',' .. users .. ',', ',' .. user .. ',', 1, true) ~= nil))
 end
 
+-- How many nodes are up. While Redis's clock is not trusted all of them are.
+local function nodes_up(c)
+    if c.now < grace_until(c) then
+        return call('ZCARD', key(c, 'nodes'))
+    end
+    return call('ZCOUNT', key(c, 'nodes'), '(' .. c.stamp, '+inf')
+end
+
 -- Can any node log in as `user`?
 local function user_known(c, user)
     for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
@@ -115,15 +123,32 @@ local function serves_moved(c, shard, old, new)
     end
 end
 
+-- Could any live node take a shard of those `node` holds? Where nothing is known of it, there is nothing to keep.
+local function could_take_any(c, node)
+    local nk = key(c, 'node', node)
+    local shards = call('ZRANGE', nk .. ':shards', 0, SHARDS_PER_EXPIRE - 1)
+    if #shards == 0 or call('HEXISTS', nk, 'incarnation') == 0 then
+        return true
+    end
+    for _, shard in ipairs(shards) do
+        local user = call('HGET', key(c, 'shard', shard), 'user')
+        if user and choose_node(c, user) then
+            return true
+        end
+    end
+    return false
+end
+
 -- Whoever read the channels of a shard is gone. What came after `until_ms` may be missing, and what came
--- after the last line that was read at all.
-local function stop_reading(c, shard, until_ms)
+-- after the last line that was read at all. `said`: all that was read was fanned out, so that what its node told
+-- of channels it did not read any more is exact.
+local function stop_reading(c, shard, until_ms, said)
     local silent = tonumber(call('HGET', key(c, 'shard', shard), 'silent') or '')
     until_ms = math.min(until_ms - SILENT_MS, silent or until_ms)
     local rk = key(c, 'shard', shard, 'read')
     local read = call('HGETALL', rk)
     for i = 1, #read, 2 do
-        if read[i + 1] == '' or tonumber(read[i + 1]) > until_ms then
+        if read[i + 1] == '' or (not said and tonumber(read[i + 1]) > until_ms) then
             call('HSET', rk, read[i], until_ms)
         end
     end

@@ -147,7 +147,7 @@ local function register(keys, a)
     call('ZADD', key(c, 'nodes'), c.now + lease, node)
     call('HSET', nk, 'incarnation', incarnation, 'link', link, 'run_id', run_id, 'host', a[5],
         'pid', a[6], 'version', a[7], 'capacity', capacity, 'users', a[9], 'state', 'active',
-        'since', c.now)
+        'since', c.now, 'silent', '')
     local held = call('ZRANGE', nk .. ':shards', 0, -1)
     call('HSET', nk, 'shards', #held)
     call('ZADD', key(c, 'free'), capacity - #held, node)
@@ -173,7 +173,7 @@ local CHANNEL_REPORT = {'state', 'reason', 'moderator', 'room'}
 -- Fields of a node's hash that only steps write.
 local NODE_OWN = {
     incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
-    since = true, renewed = true, read_until = true,
+    since = true, renewed = true, read_until = true, silent = true,
 }
 
 -- A value of a report as Redis keeps it; nil for what is none (null, tables).
@@ -305,7 +305,8 @@ local function renew(keys, a)
     local nk = key(c, 'node', node)
     local waits = report and tonumber(reported(report.waits_ms)) or 0
     local renewed = tonumber(call('HGET', nk, 'renewed') or c.now)
-    call('HSET', nk, 'link', link, 'run_id', a[4], 'renewed', c.now, 'read_until', renewed - waits)
+    call('HSET', nk, 'link', link, 'run_id', a[4], 'renewed', c.now, 'read_until', renewed - waits,
+        'silent', '')
     if report then
         for shard, fields in pairs(members(report, 'shards')) do
             if type(fields) == 'table' then
@@ -348,12 +349,12 @@ local function renew(keys, a)
     return answer
 end
 
--- A node's shards go to others, a portion a call; true when none is left.
-local function evacuate(c, node)
+-- A node's shards go to others, a portion a call; true when none is left. `said` as stop_reading() takes it.
+local function evacuate(c, node, said)
     local shards = call('ZRANGE', key(c, 'node', node, 'shards'), 0, SHARDS_PER_EXPIRE - 1)
     local until_ms = read_until(c, node)
     for _, shard in ipairs(shards) do
-        stop_reading(c, shard, until_ms)
+        stop_reading(c, shard, until_ms, said)
         unplace(c, shard)
         place(c, shard)
     end
@@ -368,7 +369,8 @@ local function forget_node(c, node, event_name)
     event(c, event_name, {'node', node})
 end
 
--- leave: node incarnation. Orderly: the shards are closed already. "gone" or "more" (call again).
+-- leave: node incarnation said(0 or 1: all it read is fanned out, and reported up to when it read). Orderly: the
+-- shards are closed already. "gone" or "more" (call again).
 local function leave(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -383,7 +385,7 @@ local function leave(keys, a)
     call('ZREM', key(c, 'free'), node)
     call('HSET', key(c, 'node', node), 'state', 'leaving')
     unknown_claims(c, node)
-    local done = evacuate(c, node)
+    local done = evacuate(c, node, a[3] == '1')
     if done then
         call('ZREM', key(c, 'nodes'), node)
         forget_node(c, node, 'node.left')

@@ -1,8 +1,11 @@
 -- Leader: who decides, and what only the leader may take away.
 
+local EXPIRED_AT_ONCE = 16   -- nodes that one answer names
+local OVERDUE_LOOKED_AT = 64 -- of those that are kept there may be many
+
 -- lead: coordinator incarnation link run_id host pid resign(0 or 1)
 -- "standby", leader's id, remaining ms | "resigned" | "leading", token, lease, shards_rev,
--- ms to the next deadline of a node (-1: none), nodes, waiting, homeless, setup done (0/1),
+-- ms to the next deadline of a node (-1: none), nodes that are up, waiting, homeless, setup done (0/1),
 -- stopped (0/1), user,
 -- {node, link, run_id of each expired}, {idle shards that may close}
 local function lead(keys, a)
@@ -41,11 +44,18 @@ local function lead(keys, a)
     local next_deadline = -1
     local grace = grace_until(c)
     if c.now >= grace then
-        for _, node in ipairs(call('ZRANGEBYSCORE', nodes, '-inf', c.now, 'LIMIT', 0, 16)) do
-            local fields = call('HMGET', key(c, 'node', node), 'link', 'run_id')
-            expired[#expired + 1] = node
-            expired[#expired + 1] = fields[1] or ''
-            expired[#expired + 1] = fields[2] or ''
+        for _, node in ipairs(call('ZRANGEBYSCORE', nodes, '-inf', c.now, 'LIMIT', 0, OVERDUE_LOOKED_AT)) do
+            local fields = call('HMGET', key(c, 'node', node), 'link', 'run_id', 'silent')
+            if #expired == 3 * EXPIRED_AT_ONCE then
+                break
+            elseif could_take_any(c, node) then
+                expired[#expired + 1] = node
+                expired[#expired + 1] = fields[1] or ''
+                expired[#expired + 1] = fields[2] or ''
+            elseif (fields[3] or '') == '' then
+                call('HSET', key(c, 'node', node), 'silent', '1')
+                event(c, 'node.silent', {'node', node})
+            end
         end
     end
     local first = call('ZRANGEBYSCORE', nodes, '(' .. c.now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
@@ -57,7 +67,7 @@ local function lead(keys, a)
     return {
         'leading', call('HGET', lk, 'token'), lease,
         tonumber(call('HGET', key(c, 'clock'), 'shards') or 0), next_deadline,
-        call('ZCARD', nodes), call('SCARD', key(c, 'waiting')), call('SCARD', key(c, 'homeless')),
+        nodes_up(c), call('SCARD', key(c, 'waiting')), call('SCARD', key(c, 'homeless')),
         settings(c).setup == 'done' and 1 or 0, settings(c).stopped == '1' and 1 or 0,
         setting(c, 'user'),
         expired, idle,
@@ -65,7 +75,8 @@ local function lead(keys, a)
 end
 
 -- expire: incarnation token node link. An empty node only places homeless shards.
--- "expired" | "more" (call again) | "renewed" | "grace" | "link" (the link is another by now)
+-- "expired" | "more" (call again) | "renewed" | "grace" | "link" (the link is another by now) |
+-- "kept" (no live node could take anything of it: it keeps what it holds, and what it has read)
 local function expire(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -86,6 +97,8 @@ local function expire(keys, a)
             return {'renewed'}
         elseif (call('HGET', key(c, 'node', node), 'link') or '') ~= a[4] then
             return {'link'}
+        elseif not could_take_any(c, node) then
+            return {'kept'}
         end
         -- From here on its renewals are refused, also between two portions of its shards.
         call('HDEL', key(c, 'node', node), 'incarnation')

@@ -91,7 +91,7 @@ local function plan_create(c, n)
         waiting = {}, waited = {}, room_limit = limit(c, 'room_limit'),
         per_shard = limit(c, 'channels_per_shard'), max_shards = limit(c, 'max_shard_count'),
     }
-    if call('ZCARD', key(c, 'nodes')) == 0 or plan.user == '' then
+    if nodes_up(c) == 0 or plan.user == '' then
         plan.no_node = ERR_NO_NODE
     end
     return plan
