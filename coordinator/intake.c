@@ -88,7 +88,7 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
     i->nnames -= r->nargs;
     if (err) {
         leader_step_failed(i->options.leader, "request", err);
-        read_anew(i, err->code == ERR_REPLY ? READ_AGAIN_MS : 0);
+        read_anew(i, err_is_silence(err) || err->code == ERR_LOST ? 0 : READ_AGAIN_MS);
         if (err->code == ERR_CANCELED) {
             i->deciding = false;
             forget_pending(i); /* it comes again, before them */
@@ -155,7 +155,7 @@ static void on_entries(void *ctx, const struct registry_entry *entries, size_t n
 {
     struct intake *i = ctx;
     i->reading = false;
-    if (err && err->code == ERR_REPLY) {
+    if (err && !err_is_silence(err)) {
         leader_step_failed(i->options.leader, "read_stream", err);
         read_anew(i, READ_AGAIN_MS);
         return; /* tried again at the next renewal */
@@ -231,6 +231,7 @@ struct intake *intake_create(const struct intake_options *options)
     char name[200];
     snprintf(name, sizeof(name), "shoal-coordinator:%.150s:requests", options->id);
     i->link = link_create(options->loop, &(struct link_options){.url = options->url,
+                                                                .group = options->group,
                                                                 .tls_ca = options->tls_ca,
                                                                 .name = name,
                                                                 .on_up = on_link_up,

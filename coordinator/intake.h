@@ -20,6 +20,7 @@ struct intake;
 struct intake_options {
     uv_loop_t *loop;
     const struct url *url;
+    struct link_group *group; /* of all links of this process; borrowed */
     const char *tls_ca;
     const char *cluster; /* borrowed */
     const char *id;      /* borrowed */

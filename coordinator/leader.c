@@ -6,6 +6,7 @@
 
 #include "coordinator/leadership.h"
 #include "shared/log.h"
+#include "shared/redis/link_group.h"
 #include "shared/trouble.h"
 
 #include <inttypes.h>
@@ -101,16 +102,7 @@ static void unprepare(struct leader *l, const struct err *err)
     l->prepared = false;
     l->told_ready = false;
     leadership_on_failure(&l->leadership, mono_ms(), RETRY_MS);
-    if (strstr(err->text, "READONLY")) {
-        link_reset(l->link, "Redis is a read-only replica; redis_url should name the primary");
-    } else {
-        l->options.on_failed(l->options.ctx, err);
-    }
-}
-
-static bool is_link_error(const struct err *err)
-{
-    return err->code == ERR_DOWN || err->code == ERR_TIMEOUT || err->code == ERR_CANCELED;
+    l->options.on_failed(l->options.ctx, err);
 }
 
 static void on_leading(struct leader *l, const struct registry_lead *facts)
@@ -160,7 +152,7 @@ static void on_lead(void *ctx, const struct registry_lead *facts, const struct e
     if (l->stopping) {
         return;
     }
-    if (err && is_link_error(err)) {
+    if (err && err_is_silence(err)) {
         leadership_on_failure(&l->leadership, mono_ms(), RETRY_MS);
     } else if (err) {
         unprepare(l, err);
@@ -196,7 +188,7 @@ static void on_loaded(void *ctx, const struct err *err)
         return;
     }
     if (err) {
-        if (!is_link_error(err)) {
+        if (!err_is_silence(err)) {
             unprepare(l, err);
         }
     } else {
@@ -214,11 +206,12 @@ static void on_greeting(void *ctx, const struct registry_greeting *g, const stru
         return;
     }
     if (err) {
-        if (!is_link_error(err)) {
+        if (!err_is_silence(err)) {
             unprepare(l, err);
         }
     } else {
         l->me.link_id = g->link_id;
+        link_group_server(l->options.group, l->link, g->run_id);
         snprintf(l->run_id, sizeof(l->run_id), "%s", g->run_id);
         l->preparing = registry_load(l->registry, on_loaded, l) == 0;
     }
@@ -276,6 +269,7 @@ struct leader *leader_create(const struct leader_options *options)
     char name[200];
     snprintf(name, sizeof(name), "shoal-coordinator:%.150s:lead", options->id);
     l->link = link_create(options->loop, &(struct link_options){.url = options->url,
+                                                                .group = options->group,
                                                                 .tls_ca = options->tls_ca,
                                                                 .name = name,
                                                                 .on_up = on_link_up,
@@ -379,7 +373,7 @@ void leader_ask_now(struct leader *l)
 
 void leader_step_failed(struct leader *l, const char *step, const struct err *err)
 {
-    if (l->stopping || is_link_error(err)) {
+    if (l->stopping || err_is_silence(err)) {
         return;
     }
     if (err->code == ERR_LOST) {
@@ -391,7 +385,7 @@ void leader_step_failed(struct leader *l, const char *step, const struct err *er
     }
     struct err told = *err;
     err_wrap(&told, "%s", step);
-    if (trouble_is_news(&l->trouble, &told, mono_ms())) {
+    if (err->code != ERR_UNABLE && trouble_is_news(&l->trouble, &told, mono_ms())) {
         log_warn("leader", "step.failed", "step", step, "error", err->text, NULL);
     }
 }

@@ -17,8 +17,9 @@ struct leader;
 struct leader_options {
     uv_loop_t *loop;
     const struct url *url;
-    const char *tls_ca;  /* or NULL */
-    const char *cluster; /* borrowed, as id is */
+    struct link_group *group; /* of all links of this process; borrowed */
+    const char *tls_ca;       /* or NULL */
+    const char *cluster;      /* borrowed, as id is */
     const char *id;
     void (*on_ready)(void *ctx);                         /* connected, and steps are done */
     void (*on_failed)(void *ctx, const struct err *why); /* it is not, or not any more */

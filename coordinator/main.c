@@ -16,6 +16,7 @@
 #include "shared/log.h"
 #include "shared/loop.h"
 #include "shared/options.h"
+#include "shared/redis/link_group.h"
 #include "shared/startup.h"
 #include "shared/trouble.h"
 
@@ -30,6 +31,7 @@ struct coordinator {
     struct loop loop;
     struct options *options;
     struct url url;
+    struct link_group group;
     char id[129];
     struct initial_channels channels;
     struct cluster_settings settings;
@@ -180,7 +182,7 @@ static void on_failed(void *ctx, const struct err *why)
     struct coordinator *c = ctx;
     if (!startup_is_over(&c->startup)) {
         startup_failed(&c->startup, why);
-    } else if (trouble_is_news(&c->trouble, why, mono_ms())) {
+    } else if (why->code != ERR_UNABLE && trouble_is_news(&c->trouble, why, mono_ms())) {
         log_warn("coordinator", "redis.down", "error", why->text, NULL);
     }
 }
@@ -281,6 +283,7 @@ static int start(struct coordinator *c, struct err *err)
     const char *tls_ca = options_string(o, "redis-tls-ca");
     c->leader = leader_create(&(struct leader_options){.loop = loop,
                                                        .url = &c->url,
+                                                       .group = &c->group,
                                                        .tls_ca = tls_ca,
                                                        .cluster = cluster,
                                                        .id = c->id,
@@ -314,6 +317,7 @@ static int start(struct coordinator *c, struct err *err)
     c->run = manager_run_create(c->manager);
     c->intake = intake_create(&(struct intake_options){.loop = loop,
                                                        .url = &c->url,
+                                                       .group = &c->group,
                                                        .tls_ca = tls_ca,
                                                        .cluster = cluster,
                                                        .id = c->id,

@@ -10,6 +10,7 @@
 
 #include "node/publish.h"
 #include "shared/log.h"
+#include "shared/redis/refusal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,8 +104,10 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
     if (err != NULL || f->link == NULL || flight.generation != f->link_generation) {
         return;
     }
-    if (flight.call && reply->type == REDIS_REPLY_ERROR) {
-        link_reset(f->link, reply->str);
+    /* Where MULTI itself was refused, the lines were published one by one: only Redis knows how far it came. */
+    if ((flight.call && reply->type == REDIS_REPLY_ERROR) || refusal_is(reply, REFUSAL_RIGHT) ||
+        refusal_is(reply, REFUSAL_NO_COMMAND)) {
+        link_refuse(f->link, reply->str);
         return;
     }
     if (!flight.call && !carried_out(reply)) {

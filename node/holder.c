@@ -287,7 +287,7 @@ static void held_want(struct held *held, const struct registry_shard *shard)
     held->names = xcalloc(held->nwants + 1, sizeof(*held->names));
     for (size_t i = 0; i < held->nwants; i++) {
         struct slice name = shard->channels[i];
-        if (name.len < sizeof(held->names[i])) {
+        if (name.len > 0 && name.len < sizeof(held->names[i])) {
             memcpy(held->names[i], name.ptr, name.len);
         }
         held->wants[i].name = slice_of(held->names[i]);

@@ -154,7 +154,8 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
     } else {
         l->options.on_report_lost(l->options.ctx);
         l->again = false; /* at the next turn: a Redis that refuses must not be asked in a rush */
-        if (err->code == ERR_REPLY && trouble_is_news(&l->trouble, err, mono_ms())) {
+        if ((err->code == ERR_REPLY || err->code == ERR_ABSENT) &&
+            trouble_is_news(&l->trouble, err, mono_ms())) {
             log_warn("lease", "lease.renew", "error", err->text, NULL);
         }
     }
@@ -187,7 +188,7 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
     } else if (holder != NULL) {
         lease_held(l, holder);
     } else {
-        if (err->code == ERR_REPLY && !l->waiting_said) {
+        if (!err_is_silence(err) && err->code != ERR_UNABLE && !l->waiting_said) {
             log_warn("lease", "lease.register", "error", err->text, NULL);
             l->waiting_said = true;
         }
@@ -211,13 +212,6 @@ static void fill_node(const struct lease *l, struct registry_node *n)
     };
 }
 
-/* Redis does not let us do what we have to: with the link, the reason is told. */
-static void refuse_link(struct lease *l, const struct err *why)
-{
-    l->unfit = *why;
-    link_reset(l->link, why->text);
-}
-
 static void on_checked(void *ctx, const struct err *err)
 {
     struct lease *l = ctx;
@@ -232,15 +226,14 @@ static void on_checked(void *ctx, const struct err *err)
             lease_give_up(l, err);
             return;
         }
-        if (err->code == ERR_REPLY && l->former_link == 0 &&
-            strncmp(err->text, "NOPERM ", 7) == 0) {
-            refuse_link(l, err);
+        if (err->code == ERR_UNABLE && l->former_link == 0) {
+            link_refuse(l->link, err->text);
             return;
         }
         if (err->code == ERR_ABSENT || err->code == ERR_REPLY) {
             l->options.on_usable(l->options.ctx);
         }
-        if (err->code != ERR_DOWN && err->code != ERR_TIMEOUT && !l->waiting_said) {
+        if (!err_is_silence(err) && err->code != ERR_UNABLE && !l->waiting_said) {
             log_warn("lease", "lease.waiting", "reason", err->text, NULL);
             l->waiting_said = true;
         }
@@ -304,13 +297,14 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
         return;
     }
     if (err != NULL) {
-        if (err->code == ERR_REPLY) {
-            refuse_link(l, err);
+        if (!err_is_silence(err)) {
+            link_refuse(l->link, err->text);
         }
         return;
     }
     l->greeting = *greeting;
     l->greeted = true;
+    link_group_server(l->options.link.group, l->link, greeting->run_id);
     /* What the former link still had in Redis's or the kernel's buffers must not be carried out behind the
      * answer that says how far the fan-out came. Its answer need not be waited for: order is kept. */
     if (l->former_link != 0 && strcmp(l->former_run, greeting->run_id) == 0) {
@@ -336,8 +330,7 @@ static void on_down(void *ctx, const struct err *why)
     l->attached = false;
     l->asking = false;
     l->again = false;
-    l->options.on_link_down(l->options.ctx, l->unfit.code == ERR_OK ? why : &l->unfit);
-    l->unfit = (struct err){0};
+    l->options.on_link_down(l->options.ctx, why);
 }
 
 struct lease *lease_create(const struct lease_options *options)

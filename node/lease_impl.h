@@ -4,6 +4,7 @@
 
 #include "node/lease.h"
 
+#include "shared/redis/link_group.h"
 #include "shared/trouble.h"
 
 #define LEASE_RENEWS 6 /* in a lease */
@@ -17,7 +18,6 @@ struct lease {
     char pid[16];
     char incarnation[INCARNATION_CHARS];
     struct registry_greeting greeting; /* of the link that is up */
-    struct err unfit; /* why the link is about to be given up: Redis does not let us */
     bool greeted;
     bool attached;        /* on_current was told of this link */
     uint64_t former_link; /* the last link that was registered */

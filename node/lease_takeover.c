@@ -45,8 +45,8 @@ static void on_alive(void *ctx, bool yes, const struct err *err)
 
 void lease_held(struct lease *l, const struct registry_holder *holder)
 {
-    int64_t behind = (int64_t)holder->lease_ms * (LEASE_RENEWS - 2) / LEASE_RENEWS -
-                     (int64_t)holder->lease_ms / 24;
+    int64_t lease_ms = (int64_t)holder->lease_ms;
+    int64_t behind = lease_ms / LEASE_RENEWS * (LEASE_RENEWS - 2) - lease_ms / 24;
     uint64_t now = mono_ms();
 
     if (l->held_since_ms == 0) {
@@ -56,7 +56,7 @@ void lease_held(struct lease *l, const struct registry_holder *holder)
     /* What remains says how late the holder is only under the lease it renewed with: where the setting has
      * changed meanwhile, watching begins anew. */
     bool steady = l->held_since_ms != 0 && l->held_lease_ms == holder->lease_ms &&
-                  holder->remaining_ms <= (int64_t)holder->lease_ms;
+                  holder->remaining_ms <= lease_ms;
     if (!steady) {
         l->held_since_ms = now;
         l->held_lease_ms = holder->lease_ms;

@@ -286,7 +286,7 @@ static void on_link_down(void *ctx, const struct err *why)
         return;
     }
     n->was_away = true;
-    if (trouble_is_news(&n->trouble, why, mono_ms())) {
+    if (why->code != ERR_UNABLE && trouble_is_news(&n->trouble, why, mono_ms())) {
         log_warn("node", "redis.down", "link", "fan", "error", why->text, NULL);
     }
 }
@@ -388,8 +388,11 @@ int node_reload(struct node *n, const struct node_options *fresh, struct err *er
 static struct link_options link_options_of(struct node *n, unsigned i, const char *name)
 {
     snprintf(n->names[i], sizeof(n->names[i]), "shoal-node:%s:%s", n->options.id, name);
-    return (struct link_options){
-        .url = n->options.redis, .tls_ca = n->options.redis_tls_ca, .name = n->names[i], .ctx = n};
+    return (struct link_options){.url = n->options.redis,
+                                 .tls_ca = n->options.redis_tls_ca,
+                                 .group = &n->group,
+                                 .name = n->names[i],
+                                 .ctx = n};
 }
 
 static void begin_links(struct node *n)

@@ -10,6 +10,7 @@
 #include "node/lease.h"
 #include "node/outbox.h"
 #include "node/sender.h"
+#include "shared/redis/link_group.h"
 #include "shared/startup.h"
 #include "shared/trouble.h"
 
@@ -31,6 +32,7 @@ struct node {
     struct sender *sender;
     struct lease *lease;
     struct subscriber *subscriber;
+    struct link_group group; /* of all links */
     struct link *control;
     struct registry *control_registry;
     struct outbox *outbox;

@@ -28,11 +28,11 @@ static void on_entries(void *ctx, const struct registry_entry *entries, size_t n
     struct outbox *o = ctx;
 
     if (err != NULL) {
-        if (err->code == ERR_REPLY) {
-            if (trouble_is_news(&o->trouble, err, mono_ms())) {
-                log_warn("node", "outbox.read", "error", err->text, NULL);
-            }
-            link_reset(o->link, err->text);
+        if (err->code == ERR_REPLY && trouble_is_news(&o->trouble, err, mono_ms())) {
+            log_warn("node", "outbox.read", "error", err->text, NULL);
+        }
+        if (!err_is_silence(err)) {
+            link_refuse(o->link, err->text);
         }
         return; /* on_up begins anew */
     }

@@ -67,8 +67,14 @@ int err_exit_code(enum err_code code)
     case ERR_TIMEOUT:
     case ERR_AUTH:
     case ERR_DOWN:
+    case ERR_UNABLE:
         return 3;
     default:
         return 1;
     }
+}
+
+bool err_is_silence(const struct err *err)
+{
+    return err->code == ERR_DOWN || err->code == ERR_TIMEOUT || err->code == ERR_CANCELED;
 }

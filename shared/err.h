@@ -17,6 +17,7 @@
     X(ERR_PROTOCOL, "the other side broke the protocol")                                           \
     X(ERR_DOWN, "the link is down")                                                                \
     X(ERR_REPLY, "Redis answered with an error")                                                   \
+    X(ERR_UNABLE, "Redis cannot do it now, or must not do it for us")                              \
     X(ERR_REFUSED, "refused")                                                                      \
     X(ERR_ABSENT, "is not there yet")                                                              \
     X(ERR_LOST, "the lease is lost")                                                               \
@@ -42,8 +43,10 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_LI
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The general text of a code ("no answer in time"). */
 const char *err_name(enum err_code code);
-/* The exit code that belongs to it: 2 for ERR_USAGE, 3 for ERR_UNREACHABLE, ERR_TIMEOUT, ERR_AUTH
- * and ERR_DOWN (Redis is out of reach), else 1. */
+/* The exit code that belongs to it: 2 for ERR_USAGE, 3 for ERR_UNREACHABLE, ERR_TIMEOUT, ERR_AUTH,
+ * ERR_DOWN (Redis is out of reach) and ERR_UNABLE, else 1. */
 int err_exit_code(enum err_code code);
+/* Did nobody answer (ERR_DOWN, ERR_TIMEOUT, ERR_CANCELED)? Then there is nothing to tell: the link's owner does. */
+bool err_is_silence(const struct err *err);
 
 #endif

@@ -19,9 +19,9 @@ static void on_patience_over(uv_timer_t *timer)
         err_set(&s->last, ERR_TIMEOUT, "Redis did not answer");
     }
     struct err why;
-    err_set(&why, s->last.code,
-            "%.400s; is Redis running, and --redis-url right? (gave up after %" PRIu64 " s)",
-            s->last.text, (s->patience_ms + 999) / 1000);
+    err_set(&why, s->last.code, "%.400s%s (gave up after %" PRIu64 " s)", s->last.text,
+            s->last.code == ERR_UNABLE ? "" : "; is Redis running, and --redis-url right?",
+            (s->patience_ms + 999) / 1000);
     give_up(s, &why);
 }
 
@@ -44,7 +44,7 @@ void startup_failed(struct startup *s, const struct err *why)
         return;
     }
     s->last = *why;
-    if (!s->warned) {
+    if (!s->warned && why->code != ERR_UNABLE) { /* the link has told that */
         s->warned = true;
         log_warn("startup", "redis.waiting", "error", why->text, "patience_ms",
                  log_u64(s->patience_ms), NULL);

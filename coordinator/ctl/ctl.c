@@ -1,7 +1,7 @@
 /* Ctl: the link, questions and answers, and waiting for a message that may get lost. */
 #include "coordinator/ctl/ctl.h"
 
-#include "shared/redis/registry_reply.h"
+#include "shared/redis/refusal.h"
 #include "shared/text.h"
 
 #include <stdarg.h>
@@ -226,15 +226,14 @@ static int batch_refused(const struct ctl_batch *b)
 {
     for (size_t i = 0; i < b->n; i++) {
         const struct redisReply *reply = b->question[i].reply;
-        if (reply_is_no_function(reply)) {
+        struct err err;
+        if (refusal_is(reply, REFUSAL_NO_LIBRARY)) {
             return ctl_fail(CTL_FAILED,
                             "no coordinator has set up this Redis yet: start a shoal-coordinator");
         }
-        if (reply_is_no_functions(reply)) {
-            return ctl_fail(CTL_FAILED, "%s", REPLY_NO_FUNCTIONS);
-        }
-        if (reply->type == REDIS_REPLY_ERROR) {
-            return ctl_fail(CTL_FAILED, "Redis refused: %.*s", (int)reply->len, reply->str);
+        if (refusal_err(reply, &err) != 0) {
+            return ctl_fail(err_exit_code(err.code), "%s%s",
+                            err.code == ERR_REFUSED ? "" : "Redis refused: ", err.text);
         }
     }
     return CTL_DONE;

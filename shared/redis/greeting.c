@@ -2,7 +2,7 @@
  * to refuse the rest, so the first refusal is the one that counts. */
 #include "shared/redis/greeting.h"
 
-#include "shared/redis/link.h"
+#include "shared/redis/refusal.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -55,54 +55,45 @@ static int refuse_credentials(const struct url *url, const char *where, struct e
                    where, user);
 }
 
-/* Does the server say that it cannot serve yet? */
-static bool is_not_ready(const struct redisReply *reply)
-{
-    static const char *const words[] = {"LOADING", "MASTERDOWN", "BUSY",
-                                        "ERR max number of clients"};
-
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (reply_is_error(reply, words[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int greeting_check(const struct redisReply *reply, const struct url *url, const char *where,
                    struct err *err)
 {
+    const struct refusal *r = refusal_of(reply);
+
     if (reply->type != REDIS_REPLY_ERROR) {
         return 0;
     }
-    if (reply_is_error(reply, "WRONGPASS") || reply_is_error(reply, "ERR invalid password")) {
+    switch (r != NULL ? r->kind : REFUSAL_KINDS) {
+    case REFUSAL_CREDENTIALS:
         return refuse_credentials(url, where, err);
-    }
-    if (reply_is_error(reply, "NOAUTH")) {
+    case REFUSAL_NO_LOGIN:
         return err_set(err, ERR_AUTH,
                        "%s asks for a password and redis_url has none; give it as "
                        "redis://USER:PASSWORD@HOST or redis://:PASSWORD@HOST",
                        where);
-    }
-    if (reply_is_error(reply, "ERR AUTH") ||
-        reply_is_error(reply, "ERR Client sent AUTH, but no password is set")) {
+    case REFUSAL_NO_PASSWORD:
         return err_set(err, ERR_AUTH,
                        "%s has no password set and redis_url gives one; leave it out or set one "
                        "in Redis",
                        where);
-    }
-    if (reply_is_error(reply, "NOPERM")) {
-        return err_set(err, ERR_AUTH, "%s lacks permissions for this user: %.200s; extend its ACL",
-                       where, reply->str);
-    }
-    if (reply_is_error(reply, "DENIED")) {
+    case REFUSAL_PROTECTED:
         return err_set(err, ERR_AUTH,
                        "%s is in protected mode and refuses this host; set a password or bind in "
                        "its configuration",
                        where);
+    case REFUSAL_RIGHT:
+    case REFUSAL_NO_COMMAND: /* what is missing is named with all the rest (rights.h) */
+        return strcasestr(reply->str, "select") == NULL
+                   ? 0
+                   : err_set(err, ERR_AUTH, "%s: %.200s: %s", where, reply->str, r->mend);
+    case REFUSAL_LOADING:
+    case REFUSAL_MASTERDOWN:
+    case REFUSAL_READONLY:
+    case REFUSAL_BUSY:
+    case REFUSAL_CLIENTS:
+        return err_set(err, ERR_DOWN, "%s is not ready yet: %.200s: %s", where, reply->str,
+                       r->mend);
+    default:
+        return err_set(err, ERR_REPLY, "%s refuses the greeting: %.200s", where, reply->str);
     }
-    if (is_not_ready(reply)) {
-        return err_set(err, ERR_DOWN, "%s is not ready yet: %.200s", where, reply->str);
-    }
-    return err_set(err, ERR_REPLY, "%s refuses the greeting: %.200s", where, reply->str);
 }

@@ -16,10 +16,12 @@
 
 #include "shared/buf.h"
 #include "shared/redis/greeting.h"
+#include "shared/redis/refusal.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #define LINK_CONNECT_MS     3000
 #define LINK_REPLY_MS       3000
@@ -27,6 +29,7 @@
 #define LINK_BACKOFF_CAP_MS 2000
 #define LINK_STABLE_MS      1000 /* up for this long: the next failure waits the least again */
 #define LINK_SECOND_LOOK_MS 20
+#define LINK_REFUSED_MS     1000 /* what Redis refuses is not tried sooner */
 
 #define BIT(state) (1u << (state))
 static const struct {
@@ -75,6 +78,9 @@ static void link_released(struct link *link)
     void *ctx = link->closed_ctx;
 
     BUG_ON(link->state != LINK_CLOSED || link->pending.len > 0);
+    if (link->o.group != NULL) {
+        DL_DELETE(link->o.group->links, link);
+    }
     pending_finish(&link->pending);
     free(link->tls_ca);
     free(link->name);
@@ -135,6 +141,9 @@ static void link_fail(struct link *link, const struct err *cause, bool at_once)
     if (each.code != ERR_TIMEOUT) {
         each.code = ERR_DOWN;
     }
+    if (link->state == LINK_UP) {
+        link->down_ms = mono_ms();
+    }
     link_move(link, LINK_WAITING);
     link->reset_wanted = false;
     link->wait_over = false;
@@ -142,6 +151,9 @@ static void link_fail(struct link *link, const struct err *cause, bool at_once)
     wait_ms = backoff_next(&link->backoff, up_ms);
     if (at_once && up_ms >= LINK_STABLE_MS) {
         wait_ms = 0;
+    }
+    if (why.code == ERR_UNABLE && wait_ms < LINK_REFUSED_MS) {
+        wait_ms = LINK_REFUSED_MS;
     }
     uv_timer_start(&link->timer, on_timer, wait_ms, 0);
     link_abandon(link, &each);
@@ -163,9 +175,8 @@ static void link_settle(struct link *link)
     if (link->close_wanted) {
         link_finish(link);
     } else if (link->reset_wanted) {
-        struct err why;
+        struct err why = link->reset_why;
 
-        err_set(&why, ERR_DOWN, "%s", link->reset_why);
         link_fail(link, &why, true);
     }
 }
@@ -187,11 +198,9 @@ static void watch_deadline(struct link *link, uint64_t deadline)
     uv_timer_start(&link->timer, on_timer, deadline > now ? deadline - now : 0, 0);
 }
 
-void link_expect(struct link *link, size_t replies, uint64_t block_ms, link_reply_cb cb, void *ctx)
+void link_expect(struct link *link, const struct pending *command, uint64_t block_ms)
 {
-    const struct pending command = {.cb = cb, .ctx = ctx, .replies = replies};
-
-    pending_push(&link->pending, &command, uv_now(link->loop), link->o.reply_ms, block_ms);
+    pending_push(&link->pending, command, uv_now(link->loop), link->o.reply_ms, block_ms);
     if (link->pending.len == 1) {
         watch_deadline(link, pending_head(&link->pending)->deadline);
     }
@@ -257,11 +266,38 @@ static void link_greeted(struct link *link)
 {
     link_move(link, LINK_UP);
     link->since = uv_now(link->loop);
+    link->up_ms = mono_ms();
     link->second_look = false;
     uv_timer_stop(&link->timer);
     if (link->o.on_up != NULL) {
         link->o.on_up(link->o.ctx);
     }
+}
+
+/* What Redis refuses is told; 0, or an error where the link is of no use after it. */
+static int look_at_refusal(struct link *link, const struct redisReply *reply, struct err *err)
+{
+    const struct refusal *r = refusal_of(reply);
+
+    if (r == NULL) {
+        return 0;
+    }
+    if (link->o.group != NULL && r->then != REFUSAL_DROPS_SERVER) {
+        link_group_tell(link->o.group, link->name, reply);
+    }
+    if (r->then == REFUSAL_STAYS) {
+        return 0;
+    }
+    (void)refusal_err(reply, err);
+    err_wrap(err, "%s", conn_where(link->conn));
+    if (r->then == REFUSAL_DROPS_SERVER) {
+        err->code =
+            ERR_DOWN; /* told by whoever tells that the server is gone, and tried again as soon */
+        if (link->o.group != NULL) {
+            link_group_drop(link->o.group, link, UINT64_MAX, err->text);
+        }
+    }
+    return -(int)err->code;
 }
 
 static int take_reply(struct link *link, const struct redisReply *reply, struct err *err)
@@ -280,18 +316,24 @@ static int take_reply(struct link *link, const struct redisReply *reply, struct 
     }
     if (link->o.raw_pushes) {
         link->o.on_push(link->o.ctx, reply);
-        return 0;
+        return look_at_refusal(link, reply, err);
     }
     if (head == NULL) {
         return err_set(err, ERR_PROTOCOL, "sent a reply that nobody asked for");
     }
     link->second_look = false;
     struct pending p = pending_pop(&link->pending);
+    const struct redisReply *skipped = reply_reader_skipped_error(link->reader);
 
+    if (reply->type == REDIS_REPLY_ERROR && skipped != NULL) {
+        reply = skipped; /* of a transaction: why it could not be carried out */
+    }
     if (p.cb != NULL) {
         p.cb(p.ctx, reply, NULL);
     }
-    return 0;
+    int rc = p.is_try ? 0 : look_at_refusal(link, reply, err);
+    reply_reader_forget(link->reader);
+    return rc;
 }
 
 /* Replies nobody is told of are not made into objects. *more: bytes are needed before anything else can
@@ -437,6 +479,9 @@ struct link *link_create(uv_loop_t *loop, const struct link_options *options)
     link->settle.data = link;
     link->handles = 2;
     uv_timer_start(&link->timer, on_timer, 0, 0);
+    if (link->o.group != NULL) {
+        DL_APPEND(link->o.group->links, link);
+    }
     return link;
 }
 
@@ -454,12 +499,22 @@ bool link_is_up(const struct link *link)
     return link->state == LINK_UP && !link->close_wanted && !link->reset_wanted;
 }
 
-void link_reset(struct link *link, const char *why)
+static void reset(struct link *link, enum err_code code, const char *why)
 {
     if (!link_is_up(link)) {
         return;
     }
     link->reset_wanted = true;
-    snprintf(link->reset_why, sizeof(link->reset_why), "%s", why);
+    err_set(&link->reset_why, code, "%s", why);
     uv_idle_start(&link->settle, on_settle);
+}
+
+void link_reset(struct link *link, const char *why)
+{
+    reset(link, ERR_DOWN, why);
+}
+
+void link_refuse(struct link *link, const char *why)
+{
+    reset(link, ERR_UNABLE, why);
 }

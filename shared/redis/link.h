@@ -14,7 +14,11 @@
  * hiredis parses replies (redisReader) and formats commands; connecting, TLS, deadlines and order are
  * ours, on uv_tcp, since Debian 12's hiredis hides connection errors and has neither deadlines nor TLS.
  *
- * Hostile servers are bounded: a reply over 512 MiB or of more than 8 million elements is a protocol error.
+ * What Redis refuses (refusal.h) goes to whoever asked, and besides: it is told once for all links of the group; where
+ * the connection is of no use after it, the link goes down; where the server is not (READONLY), all links of the group do.
+ *
+ * Hostile servers are bounded (reply_reader.h): a reply over 64 MiB or of more than a million elements, or a line over
+ * 64 KiB, is a protocol error.
  *
  * Owns its socket and queues. Borrows the uv loop and the url for its life (the url is read anew for each
  * connection, so a rotated password may be put into it; tls_ca likewise is a file read anew). SIGPIPE must be
@@ -29,6 +33,7 @@
 #include <uv.h>
 
 struct link;
+struct link_group;
 
 /* A reply, or `reply` NULL and `err` set: ERR_TIMEOUT when it is the deadline of a command that brought
  * the link down, ERR_DOWN for any other loss, ERR_CANCELED after link_close. A Redis error reply is a
@@ -43,6 +48,7 @@ struct link_options {
     uint64_t connect_ms;      /* deadline from resolve to the last greeting; 0: 3000 */
     uint64_t reply_ms;        /* the oldest unanswered command may be this old; 0: 3000 */
     uint64_t backoff_cap_ms;  /* 0: 2000 */
+    struct link_group *group; /* the links of this process, or NULL: alone; borrowed */
     bool raw_pushes;          /* pub/sub: every reply after the greeting goes to on_push */
     void (*on_up)(void *ctx); /* greeted; commands are taken from now on */
     void (*on_down)(void *ctx, const struct err *why); /* was up, or a try to connect failed */
@@ -63,6 +69,9 @@ bool link_is_up(const struct link *link);
  * link is not up; unanswered commands and on_down (ERR_DOWN, `why`) follow from the loop. Not up: does
  * nothing, it is on its way anyway. */
 void link_reset(struct link *link, const char *why);
+/* The same where Redis refuses what the link is for: it connects anew after a second at the soonest, and on_down's code is
+ * ERR_UNABLE. Not up: does nothing. */
+void link_refuse(struct link *link, const char *why);
 
 /* Send one command, written at the end of the loop turn. `argv[i]` has argvlen[i] bytes (argvlen NULL: C
  * strings). 0: accepted, cb comes; -ERR_DOWN: not up, -ERR_FULL: 256 MiB are unsent; then cb never comes.
@@ -71,6 +80,9 @@ MUST_USE int link_command_argv(struct link *link, int argc, const char **argv,
                                const size_t *argvlen, link_reply_cb cb, void *ctx);
 /* The same with hiredis's format (%s, %b): "SET %s %b". Never put a user's text into `fmt`. */
 MUST_USE int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...);
+/* The same for a command that is sent to see whether Redis refuses it: such an answer is not told, and drops nothing. */
+MUST_USE int link_try_argv(struct link *link, int argc, const char **argv, const size_t *argvlen,
+                           link_reply_cb cb, void *ctx);
 /* As link_command_argv with a deadline of its own, for commands that block (XREAD BLOCK): ms on top of
  * reply_ms. */
 MUST_USE int link_command_blocking(struct link *link, uint64_t block_ms, int argc,
@@ -78,7 +90,7 @@ MUST_USE int link_command_blocking(struct link *link, uint64_t block_ms, int arg
                                    void *ctx);
 /* Send ready-made RESP: the slices one after another, with one system call where the socket takes them,
  * answered by `replies` replies of which only the last is handed to cb (the EXEC of a transaction: it carries
- * what the others said). The slices are not used after the call. */
+ * what the others said), or where that is an error the first error of them all: it is the cause. The slices are not used after the call. */
 MUST_USE int link_send_raw(struct link *link, const struct slice *parts, size_t nparts,
                            size_t replies, link_reply_cb cb, void *ctx);
 /* Bytes accepted and not yet taken by the socket. */
@@ -88,7 +100,5 @@ MUST_USE int link_send_push(struct link *link, int argc, const char **argv, cons
 
 /* Text of a reply of type string, status or error; the empty slice for others. */
 struct slice reply_slice(const struct redisReply *reply);
-/* Is it the error reply that begins with `prefix` ("NOAUTH")? */
-bool reply_is_error(const struct redisReply *reply, const char *prefix);
 
 #endif

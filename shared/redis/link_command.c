@@ -42,7 +42,20 @@ int link_command_blocking(struct link *link, uint64_t block_ms, int argc, const 
     BUG_ON(link->o.raw_pushes);
     rc = send_argv(link, argc, argv, argvlen);
     if (rc == 0) {
-        link_expect(link, 1, block_ms, cb, ctx);
+        link_expect(link, &(struct pending){.cb = cb, .ctx = ctx, .replies = 1}, block_ms);
+    }
+    return rc;
+}
+
+int link_try_argv(struct link *link, int argc, const char **argv, const size_t *argvlen,
+                  link_reply_cb cb, void *ctx)
+{
+    int rc;
+
+    BUG_ON(link->o.raw_pushes);
+    rc = send_argv(link, argc, argv, argvlen);
+    if (rc == 0) {
+        link_expect(link, &(struct pending){.cb = cb, .ctx = ctx, .replies = 1, .is_try = true}, 0);
     }
     return rc;
 }
@@ -69,7 +82,7 @@ int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt
     va_end(args);
     rc = send_formatted(link, text, len);
     if (rc == 0) {
-        link_expect(link, 1, 0, cb, ctx);
+        link_expect(link, &(struct pending){.cb = cb, .ctx = ctx, .replies = 1}, 0);
     }
     return rc;
 }
@@ -84,7 +97,7 @@ int link_send_raw(struct link *link, const struct slice *parts, size_t nparts, s
     if (!conn_writev(link->conn, parts, nparts)) {
         return -ERR_FULL;
     }
-    link_expect(link, replies, 0, cb, ctx);
+    link_expect(link, &(struct pending){.cb = cb, .ctx = ctx, .replies = replies}, 0);
     return 0;
 }
 
@@ -106,10 +119,4 @@ struct slice reply_slice(const struct redisReply *reply)
         return (struct slice){"", 0};
     }
     return (struct slice){reply->str, reply->len};
-}
-
-bool reply_is_error(const struct redisReply *reply, const char *prefix)
-{
-    return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
-           strncmp(reply->str, prefix, strlen(prefix)) == 0;
 }

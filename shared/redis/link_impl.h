@@ -6,6 +6,7 @@
 
 #include "shared/backoff.h"
 #include "shared/redis/conn.h"
+#include "shared/redis/link_group.h"
 #include "shared/redis/pending.h"
 #include "shared/redis/reply_reader.h"
 
@@ -14,6 +15,8 @@
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_CLOSED };
 
 struct link {
+    struct link *prev; /* in its group */
+    struct link *next;
     struct link_options o;
     char *tls_ca;
     char *name;
@@ -34,13 +37,15 @@ struct link {
     bool second_look;  /* a deadline has passed, one more look at the socket is under way */
     unsigned depth;    /* callbacks on the stack */
     bool close_wanted; /* link_close was called */
-    bool reset_wanted; /* link_reset was called */
-    char reset_why[256];
+    bool reset_wanted; /* link_reset or link_refuse was called */
+    struct err reset_why;
+    uint64_t up_ms;   /* mono: when it went up */
+    uint64_t down_ms; /* and down, the last time */
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
 
 /* In link.c: a command was sent that `replies` replies answer; the last is cb's. */
-void link_expect(struct link *link, size_t replies, uint64_t block_ms, link_reply_cb cb, void *ctx);
+void link_expect(struct link *link, const struct pending *command, uint64_t block_ms);
 
 #endif

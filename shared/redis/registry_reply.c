@@ -1,6 +1,7 @@
 #include "shared/redis/registry_reply.h"
 
 #include "shared/redis/reader.h"
+#include "shared/redis/refusal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -55,48 +56,12 @@ static int broken(struct err *err, const char *what)
     return err_set(err, ERR_REPLY, "Redis's answer to %s is not what Shoal expects", what);
 }
 
-/* Redis's errors of one word ("ERR") are told apart by their text. */
-static bool error_contains(const struct redisReply *reply, const char *word)
-{
-    if (reply == NULL || reply->type != REDIS_REPLY_ERROR || reply->str == NULL) {
-        return false;
-    }
-    return memmem(reply->str, (size_t)reply->len, word, strlen(word)) != NULL;
-}
-
-bool reply_is_no_function(const struct redisReply *reply)
-{
-    return error_contains(reply, "Function not found");
-}
-
-bool reply_is_no_functions(const struct redisReply *reply)
-{
-    /* Redis 6 quotes with a backtick. The command comes first, what it was given behind it. */
-    static const char *const names[] = {"'FCALL", "`FCALL", "'FUNCTION", "`FUNCTION"};
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (error_contains(reply, "unknown command ") && error_contains(reply, names[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 int reply_check(const struct redisReply *reply, struct err *err)
 {
     if (reply == NULL) {
         return err_set(err, ERR_REPLY, "Redis gave no answer");
     }
-    if (reply->type != REDIS_REPLY_ERROR) {
-        return 0;
-    }
-    if (reply_is_no_function(reply)) {
-        return err_set(err, ERR_REPLY, "Shoal's functions are not loaded in this Redis");
-    }
-    bool lost = reply_is_error(reply, "LOST ") || reply_is_error(reply, "DEPOSED ");
-    struct slice text = reply_slice(reply);
-    int len = text.len > 400 ? 400 : (int)text.len;
-    return err_set(err, lost ? ERR_LOST : ERR_REPLY, "%.*s", len, len > 0 ? text.ptr : "");
+    return refusal_err(reply, err);
 }
 
 int reply_version(const struct redisReply *reply, struct slice *contract, uint64_t *revision,

@@ -16,18 +16,8 @@ struct reply_memory {
 /* Give back every array. */
 void reply_memory_finish(struct reply_memory *memory);
 
-/* 0, or what an error reply means: ERR_LOST for LOST and DEPOSED, ERR_REPLY with Redis's text for
- * every other. */
+/* 0, or what an error reply means (refusal_err). */
 MUST_USE int reply_check(const struct redisReply *reply, struct err *err);
-/* Does the error reply say that the function is not loaded / that Redis has no functions at all (or that they
- * were renamed away)? */
-bool reply_is_no_function(const struct redisReply *reply);
-bool reply_is_no_functions(const struct redisReply *reply);
-/* What is said then. */
-#define REPLY_NO_FUNCTIONS                                                                         \
-    "this Redis has no functions (FUNCTION, FCALL, FCALL_RO), or hides them; Shoal needs Redis 7 " \
-    "or newer, or Valkey"
-
 /* shoal1_version: the contract and the revision of the library there. */
 MUST_USE int reply_version(const struct redisReply *reply, struct slice *contract,
                            uint64_t *revision, struct err *err);

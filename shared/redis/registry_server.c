@@ -1,3 +1,4 @@
+#include "shared/redis/refusal.h"
 #include "shared/redis/registry_call.h"
 
 #include <stdlib.h>
@@ -70,10 +71,7 @@ static void on_loaded(struct call *call, const struct redisReply *reply, const s
 {
     struct err space;
     err = call_error(reply, err, &space);
-    if (err != NULL && reply_is_no_functions(reply)) {
-        err_set(&space, ERR_REFUSED, "%s", REPLY_NO_FUNCTIONS);
-        err = &space;
-    } else if (err == &space) {
+    if (err == &space) {
         err_wrap(&space, "loading Shoal's functions into Redis");
     }
     call->cb.done(call->ctx, err);
@@ -86,26 +84,15 @@ static void version_args(struct args *a)
     args_text(a, "0");
 }
 
-/* Make the text of an error of FCALL one that helps; NULL if there is none. */
-static const struct err *version_error(const struct redisReply *reply, const struct err *err,
-                                       struct err *space)
-{
-    err = call_error(reply, err, space);
-    if (err != NULL && reply_is_no_functions(reply)) {
-        err_set(space, ERR_REFUSED, "%s", REPLY_NO_FUNCTIONS);
-    }
-    return err;
-}
-
 static void on_load_version(struct call *call, const struct redisReply *reply,
                             const struct err *err)
 {
     struct err space;
     struct slice contract;
     uint64_t revision = 0;
-    bool missing = reply_is_no_function(reply);
+    bool missing = refusal_is(reply, REFUSAL_NO_LIBRARY);
     if (!missing) {
-        err = version_error(reply, err, &space);
+        err = call_error(reply, err, &space);
         if (err == NULL && reply_version(reply, &contract, &revision, &space) != 0) {
             err = &space;
         }
@@ -141,13 +128,13 @@ static void on_check_version(struct call *call, const struct redisReply *reply,
     struct err space;
     struct slice contract;
     uint64_t revision;
-    if (reply_is_no_function(reply)) {
+    if (refusal_is(reply, REFUSAL_NO_LIBRARY)) {
         err_set(&space, ERR_ABSENT,
                 "no coordinator has set up this Redis yet; start shoal-coordinator with the same "
                 "--redis-url");
         err = &space;
     } else {
-        err = version_error(reply, err, &space);
+        err = call_error(reply, err, &space);
         if (err == NULL && reply_version(reply, &contract, &revision, &space) != 0) {
             err = &space;
         }

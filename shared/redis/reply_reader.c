@@ -6,6 +6,7 @@
 #include "shared/redis/reply_reader.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct reply_reader {
     redisReader *reader;
@@ -15,6 +16,8 @@ struct reply_reader {
     size_t bytes;                      /* fed since the last whole reply */
     size_t elements;                   /* announced by the reply being read */
     bool too_deep;                     /* it has more arrays in arrays than it may */
+    redisReply skipped_error;          /* the first; its text is in error_text */
+    char error_text[301];
 };
 
 /* False: the reply is more than it may be, and its array is not made; hiredis turns that into an error. */
@@ -44,11 +47,23 @@ static void *create_array(const redisReadTask *task, int elements)
 
 static redisReply nothing = {.type = REDIS_REPLY_NIL};
 
+static void note_error(struct reply_reader *r, const char *text, size_t len)
+{
+    if (r->skipped_error.str == NULL) {
+        len = len < sizeof(r->error_text) ? len : sizeof(r->error_text) - 1;
+        memcpy(r->error_text, text, len);
+        r->error_text[len] = '\0';
+        r->skipped_error.type = REDIS_REPLY_ERROR;
+        r->skipped_error.str = r->error_text;
+        r->skipped_error.len = len;
+    }
+}
+
 static void *skip_string(const redisReadTask *task, char *text, size_t len)
 {
-    (void)task;
-    (void)text;
-    (void)len;
+    if (task->type == REDIS_REPLY_ERROR) {
+        note_error(task->privdata, text, len);
+    }
     return &nothing;
 }
 
@@ -149,6 +164,16 @@ int reply_reader_feed(struct reply_reader *r, const char *data, size_t len, stru
     return redisReaderFeed(r->reader, data, len) == REDIS_OK ? 0 : reader_broken(r, err);
 }
 
+/* What hiredis has not used yet begins with a line, be it a length; it looks for that line's end anew with each bytes
+ * that come. */
+static bool is_endless_line(const struct reply_reader *r)
+{
+    size_t left = r->reader->len - r->reader->pos;
+
+    return left > REPLY_LINE_MAX &&
+           memchr(r->reader->buf + r->reader->pos, '\n', REPLY_LINE_MAX) == NULL;
+}
+
 /* The next whole reply, made by `fn` unless it was begun already; NULL: more bytes needed. */
 static int read_reply(struct reply_reader *r, redisReplyObjectFunctions *fn, void **reply,
                       struct err *err)
@@ -159,6 +184,9 @@ static int read_reply(struct reply_reader *r, redisReplyObjectFunctions *fn, voi
     }
     if (redisReaderGetReply(r->reader, reply) != REDIS_OK) {
         return reader_broken(r, err);
+    }
+    if (*reply == NULL && is_endless_line(r)) {
+        return err_set(err, ERR_PROTOCOL, "sent a line of more than %zu bytes", REPLY_LINE_MAX);
     }
     if (*reply != NULL) {
         r->bytes = 0;
@@ -183,8 +211,22 @@ int reply_reader_skip(struct reply_reader *r, bool *done, struct err *err)
     int rc = read_reply(r, &r->skipped, &reply, err);
 
     *done = reply != NULL;
-    if (*done && reply != &nothing) {
-        freeReplyObject(reply); /* begun before it was known that nobody wants it */
+    if (*done && reply != &nothing) { /* begun before it was known that nobody wants it */
+        const redisReply *whole = reply;
+        if (whole->type == REDIS_REPLY_ERROR) {
+            note_error(r, whole->str, (size_t)whole->len);
+        }
+        freeReplyObject(reply);
     }
     return rc;
+}
+
+const struct redisReply *reply_reader_skipped_error(const struct reply_reader *r)
+{
+    return r->skipped_error.str != NULL ? &r->skipped_error : NULL;
+}
+
+void reply_reader_forget(struct reply_reader *r)
+{
+    r->skipped_error.str = NULL;
 }

@@ -22,6 +22,7 @@
 #define SUBSCRIBER_REPLY_MS       3000
 #define SUBSCRIBER_SECOND_LOOK_MS 20
 #define SUBSCRIBER_BATCH          500 /* topics in one command */
+#define SUBSCRIBER_BACKOFF_CAP_MS 100 /* held chat flows resume_delay_ms after Redis is back */
 
 struct topic {
     struct topic *prev; /* in `changed` */
@@ -262,7 +263,7 @@ static void on_push(void *ctx, const struct redisReply *reply)
         char why[200];
 
         snprintf(why, sizeof(why), "Redis refuses the subscription: %.150s", reply->str);
-        link_reset(s->link, why);
+        link_refuse(s->link, why);
     } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2) {
         on_array(s, reply);
     }
@@ -354,6 +355,9 @@ struct subscriber *subscriber_create(uv_loop_t *loop, const struct subscriber_op
     }
     if (s->o.link.reply_ms == 0) {
         s->o.link.reply_ms = SUBSCRIBER_REPLY_MS;
+    }
+    if (s->o.link.backoff_cap_ms == 0) {
+        s->o.link.backoff_cap_ms = SUBSCRIBER_BACKOFF_CAP_MS;
     }
     s->o.link.raw_pushes = true;
     s->o.link.on_up = on_up;

@@ -1,4 +1,5 @@
 /* Fuzz: RESP from a hostile Redis through every decoder of the registry's answers. */
+#include "shared/redis/refusal.h"
 #include "shared/redis/registry_reply.h"
 #include "shared/redis/reply_reader.h"
 
@@ -76,7 +77,7 @@ static unsigned decode(const struct redisReply *reply)
     if (reply_word(reply, &a, &b, NULL) == 0 || reply_version(reply, &a, &revision, NULL) == 0) {
         sum += look(a);
     }
-    sum += reply_is_no_function(reply) + reply_is_no_functions(reply);
+    sum += refusal_of(reply) != NULL;
     reply_memory_finish(&memory);
     return sum;
 }

@@ -489,7 +489,7 @@ static void odd_servers_bring_the_link_down_with_a_reason(void **state)
     } cases[] = {
         {BYTES("HTTP/1.1 400 Bad Request\r\n\r\n"), false, ERR_PROTOCOL, "does not speak Redis's"},
         {BYTES("\x15\x03\x03\0\x02\x02\x46"), false, ERR_PROTOCOL, "rediss://"},
-        {BYTES("*2147483647\r\n$1\r\n"), false, ERR_PROTOCOL, "more than 8388608 elements"},
+        {BYTES("*2147483647\r\n$1\r\n"), false, ERR_PROTOCOL, "more than 1048576 elements"},
         {BYTES("*8000000\r\n*8000000\r\n*8000000\r\n"), false, ERR_PROTOCOL, "elements"},
         {BYTES("$-7\r\n"), false, ERR_PROTOCOL, "does not speak Redis's"},
         {BYTES("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"), false, ERR_PROTOCOL,

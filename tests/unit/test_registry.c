@@ -91,7 +91,7 @@ static void a_refusal_of_redis_is_told_in_its_words(void **state)
     world_ask(&w, "CONFIG SET maxmemory 1");
     const char *word = world_lead(&w, &me);
     assert_string_equal(word, "ERROR");
-    assert_int_equal(w.err.code, ERR_REPLY);
+    assert_int_equal(w.err.code, ERR_UNABLE);
     assert_non_null(strstr(w.err.text, "OOM"));
     world_ask(&w, "CONFIG SET maxmemory 0");
 }

@@ -141,6 +141,102 @@ static void arrays_are_nested_as_deep_as_they_may_and_no_deeper(void **state)
     }
 }
 
+static void the_first_error_among_skipped_replies_is_kept(void **state)
+{
+    static const char refused[] = "-NOPERM no multi\r\n+QUEUED\r\n-OOM no\r\n:1\r\n";
+
+    (void)state;
+    for (size_t cut = 0; cut < sizeof(refused) - 1; cut++) {
+        struct reply_reader *r = reply_reader_create();
+        unsigned skipped = 0;
+
+        for (int part = 0; part < 2; part++) {
+            const char *from = part == 0 ? refused : refused + cut;
+            bool done = true;
+            assert_int_equal(
+                reply_reader_feed(r, from, part == 0 ? cut : sizeof(refused) - 1 - cut, NULL), 0);
+            while (done && skipped < 4) {
+                assert_int_equal(reply_reader_skip(r, &done, NULL), 0);
+                skipped += done;
+            }
+        }
+        assert_string_equal(reply_reader_skipped_error(r)->str, "NOPERM no multi");
+        reply_reader_forget(r);
+        assert_null(reply_reader_skipped_error(r));
+        reply_reader_destroy(r);
+    }
+}
+
+static void a_line_without_an_end_is_given_up(void **state)
+{
+    static const char kinds[] = "+-:$*";
+    char much[1024];
+    struct err err;
+
+    (void)state;
+    memset(much, '1', sizeof(much));
+    for (size_t i = 0; i < sizeof(kinds) - 1; i++) {
+        struct reply_reader *r = reply_reader_create();
+        struct redisReply *reply = NULL;
+        size_t fed = 1;
+        int rc = reply_reader_feed(r, kinds + i, 1, &err);
+
+        while (rc == 0 && fed < (size_t)1024 * 1024) {
+            rc = reply_reader_feed(r, much, sizeof(much), &err);
+            fed += sizeof(much);
+            rc = rc == 0 ? reply_reader_next(r, &reply, &err) : rc;
+            assert_null(reply);
+        }
+        assert_int_equal(rc, -ERR_PROTOCOL);
+        assert_true(fed <= REPLY_LINE_MAX + 2 * sizeof(much));
+        assert_string_equal(err.text, "sent a line of more than 65536 bytes");
+        reply_reader_destroy(r);
+    }
+}
+
+/* A long bulk string has no end of a line in it either. */
+static void a_long_string_is_no_line(void **state)
+{
+    struct reply_reader *r = reply_reader_create();
+    struct redisReply *reply = NULL;
+    char much[1000];
+
+    (void)state;
+    memset(much, 'x', sizeof(much));
+    assert_int_equal(reply_reader_feed(r, "*1\r\n$1000000\r\n", 15, NULL), 0);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(reply_reader_feed(r, much, sizeof(much), NULL), 0);
+        assert_int_equal(reply_reader_next(r, &reply, NULL), 0);
+        assert_null(reply);
+    }
+    assert_int_equal(reply_reader_feed(r, "\r\n", 2, NULL), 0);
+    assert_int_equal(reply_reader_next(r, &reply, NULL), 0);
+    assert_int_equal(reply->element[0]->len, 1000000);
+    freeReplyObject(reply);
+    reply_reader_destroy(r);
+}
+
+/* Arrays in arrays, none of which is large. */
+static void elements_are_counted_over_all_of_a_reply(void **state)
+{
+    struct reply_reader *r = reply_reader_create();
+    struct redisReply *reply = NULL;
+    struct err err;
+    int rc = reply_reader_feed(r, "*1024\r\n", 7, &err);
+
+    (void)state;
+    for (int i = 0; i < 1024 && rc == 0; i++) {
+        rc = reply_reader_feed(r, "*1024\r\n", 7, &err);
+        for (int k = 0; k < 1024 && rc == 0; k++) {
+            rc = reply_reader_feed(r, "$-1\r\n", 5, &err);
+        }
+        rc = rc == 0 ? reply_reader_next(r, &reply, &err) : rc;
+    }
+    assert_int_equal(rc, -ERR_PROTOCOL);
+    assert_string_equal(err.text, "sent a reply of more than 1048576 elements");
+    reply_reader_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +245,10 @@ int main(void)
         cmocka_unit_test(a_reader_may_go_in_the_middle_of_a_skipped_reply),
         cmocka_unit_test(skipped_replies_are_bounded_and_checked_like_others),
         cmocka_unit_test(arrays_are_nested_as_deep_as_they_may_and_no_deeper),
+        cmocka_unit_test(the_first_error_among_skipped_replies_is_kept),
+        cmocka_unit_test(a_line_without_an_end_is_given_up),
+        cmocka_unit_test(a_long_string_is_no_line),
+        cmocka_unit_test(elements_are_counted_over_all_of_a_reply),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -305,6 +305,28 @@ static void everything_wanted_is_subscribed_anew_after_a_restart(void **state)
     fixture_finish(&f);
 }
 
+static void a_subscriber_is_back_soon_however_long_redis_was_away(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    fixture_start(&f);
+    add(&f, "a");
+    wait_until(&f.p.t, f.readies == 1);
+
+    private_redis_kill(redis);
+    test_loop_run_for(&f.p.t, 4000);
+    private_redis_restart(redis);
+    uint64_t began = mono_ms();
+    wait_until(&f.p.t, f.readies == 2);
+
+    assert_in_range(mono_ms() - began, 0,
+                    400); /* half of resume_delay_ms, and some for a slow machine */
+    wait_until(&f.p.t, link_is_up(f.p.link));
+    fixture_finish(&f);
+}
+
 static void the_probe_finds_a_stopped_server(void **state)
 {
     struct fixture f;
@@ -449,6 +471,7 @@ int main(void)
         cmocka_unit_test(patterns_hand_on_the_topic_of_the_message),
         cmocka_unit_test(five_thousand_topics_may_be_added_at_once),
         cmocka_unit_test(everything_wanted_is_subscribed_anew_after_a_restart),
+        cmocka_unit_test(a_subscriber_is_back_soon_however_long_redis_was_away),
         cmocka_unit_test(the_probe_finds_a_stopped_server),
         cmocka_unit_test(a_quiet_subscription_stays),
         cmocka_unit_test(a_forbidden_topic_is_said_so),
