@@ -2,9 +2,9 @@
 #include "coordinator/initial_channels.h"
 
 #include "coordinator/command_output.h"
+#include "shared/file.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,37 +37,17 @@ size_t channel_names_split(struct slice text, struct slice *out, size_t max)
 
 static int read_file(const char *path, char **out, struct err *err)
 {
-    FILE *file = fopen(path, "r");
-    if (!file) {
-        return err_set(err, ERR_IO, "cannot read %s: %s", path, strerror(errno));
-    }
-    size_t len = 0;
-    size_t cap = 4096;
-    char *text = xmalloc(cap + 1);
-    size_t got;
-    while ((got = fread(text + len, 1, cap - len, file)) > 0) {
-        len += got;
-        if (len == cap && cap < FILE_MAX_BYTES) {
-            cap *= 2;
-            text = xrealloc(text, cap + 1);
-        }
-    }
-    int failed = 0;
-    if (ferror(file)) {
-        failed = err_set(err, ERR_IO, "cannot read %s: %s", path, strerror(errno));
-    } else if (len >= FILE_MAX_BYTES) {
-        failed =
-            err_set(err, ERR_USAGE, "%s is larger than 16 MiB; is it a list of channels?", path);
-    } else if (memchr(text, '\0', len)) {
-        failed = err_set(err, ERR_USAGE, "%s holds a NUL byte; is it a list of channels?", path);
-    }
-    fclose(file);
+    struct file file;
+    int failed = file_read(path, "a list of channels", FILE_MAX_BYTES, &file, err);
+
     if (failed) {
-        free(text);
-        return failed;
+        return failed == -ERR_ABSENT ? err_set(err, ERR_IO, "%s", err ? err->text : "") : failed;
     }
-    text[len] = '\0';
-    *out = text;
+    if (memchr(file.text, '\0', file.len)) {
+        file_finish(&file);
+        return err_set(err, ERR_USAGE, "%s holds a NUL byte; is it a list of channels?", path);
+    }
+    *out = file.text; /* ours from here on */
     return 0;
 }
 
@@ -187,23 +167,9 @@ static int bad_name(const char *value, const char *text, struct slice name, stru
                    where, (int)(name.len > 60 ? 60 : name.len), name.ptr);
 }
 
-int initial_channels_parse(const char *value, struct initial_channels *out, struct err *err)
+/* `text` is taken; `value` is where it came from, for messages. */
+static int parse_text(const char *value, char *text, struct initial_channels *out, struct err *err)
 {
-    *out = (struct initial_channels){0};
-    if (!value || !value[0]) {
-        return 0;
-    }
-    char *text = NULL;
-    if (value[0] == '@' || value[0] == '!') {
-        int failed =
-            value[0] == '@' ? read_file(value + 1, &text, err) : run_command(value + 1, &text, err);
-        if (failed) {
-            return failed;
-        }
-        blank_comments(text);
-    } else {
-        text = xstrdup(value);
-    }
     struct slice all = slice_of(text);
     size_t most = all.len / 2 + 1;
     struct slice *names = xcalloc(most, sizeof(*names));
@@ -220,6 +186,30 @@ int initial_channels_parse(const char *value, struct initial_channels *out, stru
     out->names = names;
     out->text = text;
     return 0;
+}
+
+int initial_channels_parse_lines(const char *name, char *text, struct initial_channels *out,
+                                 struct err *err)
+{
+    *out = (struct initial_channels){0};
+    blank_comments(text);
+    return parse_text(name, text, out, err);
+}
+
+int initial_channels_parse(const char *value, struct initial_channels *out, struct err *err)
+{
+    char *text = NULL;
+
+    *out = (struct initial_channels){0};
+    if (!value || !value[0]) {
+        return 0;
+    }
+    if (value[0] != '@' && value[0] != '!') {
+        return parse_text(value, xstrdup(value), out, err);
+    }
+    int failed =
+        value[0] == '@' ? read_file(value + 1, &text, err) : run_command(value + 1, &text, err);
+    return failed ? failed : initial_channels_parse_lines(value, text, out, err);
 }
 
 void initial_channels_finish(struct initial_channels *c)

@@ -1,4 +1,4 @@
-/* Initial channels: what --initial-channels says: `a,b,c`, `@FILE` with one or several a line, or `!COMMAND`, a
+/* Initial channels: what --initial-channels says: `a,b,c`, `@FILE` (a regular file) with one or several a line, or `!COMMAND`, a
  * program that prints them the same way (TwitchIO takes a callable).
  *
  * Names are separated by commas and spaces; in a file, or what a program prints, a `#` that begins a line or follows a space opens a
@@ -24,6 +24,9 @@ struct initial_channels {
  * channel, -ERR_IO where the file cannot be read, or the program fails. initial_channels_finish it on success. */
 MUST_USE int initial_channels_parse(const char *value, struct initial_channels *out,
                                     struct err *err);
+/* The same of what a file would hold: `text` (NUL-terminated, taken) came from `name` ("@-"), for messages. */
+MUST_USE int initial_channels_parse_lines(const char *name, char *text,
+                                          struct initial_channels *out, struct err *err);
 void initial_channels_finish(struct initial_channels *c);
 /* Split text at commas, spaces, tabs and line ends; at most `max` names into `out`, which point into the
  * text. Returns how many were found, `max` where there are more. */

@@ -17,6 +17,7 @@
 #include "shared/loop.h"
 #include "shared/options.h"
 #include "shared/redis/link_group.h"
+#include "shared/secrecy.h"
 #include "shared/startup.h"
 #include "shared/trouble.h"
 
@@ -68,11 +69,11 @@ static const struct option_spec specs[] = {
     OPTIONS_DAEMON,
     {"id", OPTION_STRING, 0, NULL, 0, 0, "NAME",
      "This coordinator's name in logs and events; default: host name and process id.", check_id},
-    {"initial-channels", OPTION_STRING, 0, NULL, 0, 0, "LIST",
+    {"initial-channels", OPTION_STRING, OPTION_CODE, NULL, 0, 0, "LIST",
      "Channels to join that were never asked for here before: a,b,c, @FILE, or !COMMAND, which "
      "prints them.",
      initial_channels_check},
-    {"shard-manager", OPTION_STRING, 0, "distributed", 0, 0, "NAME",
+    {"shard-manager", OPTION_STRING, OPTION_CODE, "distributed", 0, 0, "NAME",
      "Who decides which shard takes a channel: distributed, default, or FILE.so.",
      manager_load_check},
     {"manager-timeout", OPTION_DURATION, 0, "10s", 10, 3600000, "TIME",
@@ -365,6 +366,8 @@ int main(int argc, char **argv)
 {
     static struct coordinator c; /* handles in it live as long as the loop */
     struct err err;
+
+    secrecy_begin();
     enum options_outcome outcome = options_parse(&program, argc, argv, &c.options, &err);
     if (outcome != OPTIONS_RUN) {
         if (outcome == OPTIONS_ERROR) {

@@ -3,6 +3,7 @@
 
 #include "coordinator/manager_default.h"
 #include "coordinator/manager_distributed.h"
+#include "shared/file.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -58,6 +59,10 @@ const struct shard_manager_ops *manager_load(const char *name, struct err *err)
     }
     /* Without a slash dlopen would look in the system's directories alone. */
     char *path = strchr(name, '/') ? xstrdup(name) : xasprintf("./%s", name);
+    if (file_check(path, "a shard manager", err) != 0) {
+        free(path);
+        return NULL;
+    }
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     free(path);
     if (!object) {

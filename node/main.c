@@ -8,6 +8,7 @@
 #include "shared/log.h"
 #include "shared/loop.h"
 #include "shared/options.h"
+#include "shared/secrecy.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -162,6 +163,7 @@ int main(int argc, char **argv)
     struct url redis;
     char host[65] = "";
 
+    secrecy_begin();
     enum options_outcome outcome = options_parse(&program, argc, argv, &options, &err);
     if (outcome == OPTIONS_DONE) {
         return 0;

@@ -1,18 +1,18 @@
-/* Tokens: `login = token` lines, read by inih, kept in memory that is wiped. */
+/* Tokens: `login = token` lines, kept in memory that is wiped. */
 #include "node/tokens.h"
 
 #include "shared/buf.h"
+#include "shared/file.h"
 #include "shared/irc/parse.h"
 #include "shared/log.h"
+#include "shared/pairs.h"
 
-#include <errno.h>
-#include <ini.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define TOKEN_CHARS 256
+#define TOKEN_CHARS    256
+#define FILE_MAX_BYTES ((size_t)1 << 20)
 
 struct token {
     char login[IRC_CHANNEL_CHARS];
@@ -23,9 +23,7 @@ struct tokens {
     struct token *list;
     size_t n;
     struct buf users;
-    bool exposed;     /* others than its owner may read the file */
     const char *path; /* while reading */
-    struct err *err;
 };
 
 static bool secret_is_valid(const char *text)
@@ -38,39 +36,31 @@ static bool secret_is_valid(const char *text)
     return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == len;
 }
 
-/* inih's callback: 1 goes on, 0 makes this line the bad one. */
-static int on_pair(void *ctx, const char *section, const char *name, const char *value)
+/* Neither side is repeated: whoever wrote `token = login` has put the token where the login belongs. */
+static int on_pair(void *ctx, const char *key, const char *value, size_t line, struct err *err)
 {
     struct tokens *t = ctx;
     char login[IRC_CHANNEL_CHARS];
 
-    if (t->err->code != ERR_OK) {
-        return 0;
-    }
-    if (section[0] != '\0') {
-        err_set(t->err, ERR_USAGE, "%s has a section; it takes lines `login = token` alone",
-                t->path);
-        return 0;
-    }
-    if (!irc_channel_normalise(slice_of(name), login, sizeof(login))) {
-        err_set(t->err, ERR_USAGE, "%s: \"%.40s\" is not a Twitch login", t->path, name);
-        return 0;
+    if (!irc_channel_normalise(slice_of(key), login, sizeof(login))) {
+        return err_set(err, ERR_USAGE,
+                       "%s:%zu: what stands before the = is not a Twitch login; a line is "
+                       "`login = token`",
+                       t->path, line);
     }
     if (strncmp(value, "oauth:", 6) == 0) {
         value += 6;
     }
     if (!secret_is_valid(value)) {
-        err_set(t->err, ERR_USAGE, "%s: the token of %s is empty or has characters no token has",
-                t->path, login);
-        return 0;
+        return err_set(err, ERR_USAGE,
+                       "%s:%zu: the token of %s is empty or has characters no token has", t->path,
+                       line, login);
     }
     if (tokens_get(t, slice_of(login)).len > 0) {
-        err_set(t->err, ERR_USAGE, "%s: %s is there twice", t->path, login);
-        return 0;
+        return err_set(err, ERR_USAGE, "%s:%zu: %s is there twice", t->path, line, login);
     }
     if (t->n == TOKENS_MAX) {
-        err_set(t->err, ERR_USAGE, "%s has over %d users", t->path, TOKENS_MAX);
-        return 0;
+        return err_set(err, ERR_USAGE, "%s has over %d users", t->path, TOKENS_MAX);
     }
     /* The list has its full size from the start: growing it would leave copies of tokens behind. */
     struct token *token = &t->list[t->n++];
@@ -80,60 +70,50 @@ static int on_pair(void *ctx, const char *section, const char *name, const char 
         buf_append_char(&t->users, ',');
     }
     buf_append_str(&t->users, login);
-    return 1;
-}
-
-static int tokens_read(struct tokens *t, const char *path, struct err *err)
-{
-    struct stat st;
-
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return err_set(err, ERR_USAGE, "cannot read the tokens file %s: %s", path, strerror(errno));
-    }
-    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode)) {
-        fclose(file);
-        return err_set(err, ERR_USAGE, "the tokens file %s is not a file", path);
-    }
-    t->exposed = (st.st_mode & (S_IRWXG | S_IRWXO)) != 0;
-    struct err inner = {0};
-    t->path = path;
-    t->err = &inner;
-    int line = ini_parse_file(file, on_pair, t);
-    t->err = NULL;
-    fclose(file);
-    if (inner.code != ERR_OK) {
-        *err = inner;
-        return -(int)inner.code;
-    }
-    if (line != 0) {
-        return err_set(err, ERR_USAGE, "%s:%d: not a line `login = token`", path, line);
-    }
     return 0;
 }
 
-static int tokens_create(const char *path, struct tokens **out, struct err *err)
+int tokens_parse(struct slice content, const char *path, struct tokens **out, struct err *err)
 {
     struct tokens *t = xcalloc(1, sizeof(*t));
 
     buf_init(&t->users, (size_t)TOKENS_MAX * IRC_CHANNEL_CHARS);
-    t->list = xcalloc(path != NULL ? TOKENS_MAX : 1, sizeof(*t->list));
-    if (path != NULL) {
-        int rc = tokens_read(t, path, err);
-        if (rc != 0) {
-            tokens_destroy(t);
-            return rc;
-        }
+    t->list = xcalloc(TOKENS_MAX, sizeof(*t->list));
+    t->path = path;
+    int rc = pairs_parse(content, path, "login = token", on_pair, t, err);
+    t->path = NULL;
+    if (rc != 0) {
+        tokens_destroy(t);
+        return rc;
     }
     *out = t;
     return 0;
 }
 
+/* *exposed: others than its owner may read the file. */
+static int tokens_read(const char *path, struct tokens **out, bool *exposed, struct err *err)
+{
+    struct file file;
+
+    *exposed = false;
+    if (path == NULL) {
+        return tokens_parse((struct slice){"", 0}, "", out, err);
+    }
+    if (file_read(path, "a tokens file", FILE_MAX_BYTES, &file, err) != 0) {
+        return err_set(err, ERR_USAGE, "%s", err != NULL ? err->text : "");
+    }
+    *exposed = (file.mode & (S_IRWXG | S_IRWXO)) != 0;
+    int rc = tokens_parse((struct slice){file.text, file.len}, path, out, err);
+    file_finish(&file);
+    return rc;
+}
+
 int tokens_load(const char *path, struct tokens **out, struct err *err)
 {
-    int rc = tokens_create(path, out, err);
+    bool exposed;
+    int rc = tokens_read(path, out, &exposed, err);
 
-    if (rc == 0 && (*out)->exposed) {
+    if (rc == 0 && exposed) {
         log_warn("tokens", "tokens.readable", "file", path, "mend", "chmod 600", NULL);
     }
     return rc;
@@ -142,7 +122,8 @@ int tokens_load(const char *path, struct tokens **out, struct err *err)
 int tokens_check(const char *path, struct err *err)
 {
     struct tokens *t = NULL;
-    int rc = tokens_create(path, &t, err);
+    bool exposed;
+    int rc = tokens_read(path, &t, &exposed, err);
 
     tokens_destroy(t);
     return rc;

@@ -1,7 +1,6 @@
 /* Tokens: which users this node can log in as. The only room that sees a token in the clear.
  *
- * The file has one `login = token` a line ("oauth:" before the token is fine; `;` and `#` begin
- * comments). The order counts: a new cluster takes the first user of its first node. It should be
+ * The file (a regular one) has one `login = token` a line ("oauth:" before the token is fine; pairs.h tells the form). The order counts: a new cluster takes the first user of its first node. It should be
  * readable by its owner alone; otherwise a warning says so. Memory is wiped when it is given back. */
 #ifndef SHOAL_NODE_TOKENS_H
 #define SHOAL_NODE_TOKENS_H
@@ -15,6 +14,9 @@ struct tokens;
 /* Read `path`; NULL: no tokens, anonymous reading only. 0, or -ERR_USAGE with file, line and what is
  * wrong (never the token). */
 MUST_USE int tokens_load(const char *path, struct tokens **out, struct err *err);
+/* The same of what a file holds; `path` is for messages. */
+MUST_USE int tokens_parse(struct slice content, const char *path, struct tokens **out,
+                          struct err *err);
 /* Could `path` be loaded? For --check. */
 int tokens_check(const char *path, struct err *err);
 void tokens_destroy(struct tokens *t);

@@ -7,6 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A text goes to terminals and logs, and may hold what a peer sent or what a person typed in the wrong place. */
+static void keep_text(struct err *err, char *text)
+{
+    text_make_safe(text);
+    (void)text_mask(text, err->text, sizeof(err->text)); /* what does not fit is cut at the end */
+}
+
 int err_set(struct err *err, enum err_code code, const char *fmt, ...)
 {
     if (err) {
@@ -16,9 +23,8 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
         va_start(args, fmt);
         vsnprintf(text, sizeof(text), fmt, args);
         va_end(args);
-        text_make_safe(text);
         err->code = code;
-        memcpy(err->text, text, sizeof(text));
+        keep_text(err, text);
     }
     return -(int)code;
 }
@@ -33,12 +39,9 @@ int err_wrap(struct err *err, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(words, sizeof(words), fmt, args);
     va_end(args);
-    /* What does not fit is cut at the end: two full texts and ": " fit in `text`. */
-    char text[2 * sizeof(err->text) + 2];
+    char text[2 * sizeof(err->text) + 2]; /* two full texts and ": " fit */
     snprintf(text, sizeof(text), "%s: %s", words, err->text);
-    text[sizeof(err->text) - 1] = '\0';
-    text_make_safe(text);
-    memcpy(err->text, text, sizeof(err->text));
+    keep_text(err, text);
     return -(int)err->code;
 }
 

@@ -37,7 +37,7 @@ struct err {
 };
 
 /* Set code and text; returns -code, so that `return err_set(err, ERR_IO, ...)` reads well.
- * `err` may be NULL. What a terminal would obey (text.h) becomes '?'. */
+ * `err` may be NULL. What a terminal would obey becomes '?', and secrets are masked (text.h). */
 int err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Put "<words>: " before the text; returns -code. */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);

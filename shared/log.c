@@ -90,28 +90,12 @@ bool log_enabled(enum log_level level)
     return level <= state.level;
 }
 
-/* A copy of `value`, cut to VALUE_MAX bytes at a character, with every oauth:TOKEN masked. */
+/* A copy of `value` in `out` of VALUE_MAX bytes, secrets masked, "..." at its end where it was cut. */
 static void copy_masked(char *out, const char *value)
 {
-    static const char secret[] = "(secret)";
-    size_t len = 0;
-    while (*value && len + sizeof(secret) < VALUE_MAX) {
-        if (strncasecmp(value, "oauth:", 6) == 0) {
-            memcpy(out + len, secret, sizeof(secret) - 1);
-            len += sizeof(secret) - 1;
-            value += strcspn(value, " \t\r\n\"',;");
-            continue;
-        }
-        size_t bytes = utf8_length(value, strnlen(value, 4));
-        for (size_t i = 0; i < (bytes ? bytes : 1); i++) {
-            out[len++] = *value++;
-        }
+    if (!text_mask(value, out, VALUE_MAX - 3)) {
+        memcpy(out + strlen(out), "...", sizeof("..."));
     }
-    if (*value && len + 4 < VALUE_MAX) {
-        memcpy(out + len, "...", 3);
-        len += 3;
-    }
-    out[len] = '\0';
 }
 
 /* The bytes of the character at `at`, and whether it may stand in a logfmt value as it is. */

@@ -4,8 +4,8 @@
  *     -> 2026-01-31T12:00:00.123Z info node shard.ready shard=main-shard channels=25
  *
  * Event names are stable: people alert on them. A value is a C string; control characters are
- * escaped. Values are never tokens: a token has no way to become a string outside its room, and a
- * value that begins with "oauth:" is masked besides.
+ * escaped. Values are never tokens: a token has no way to become a string outside its room, and what looks
+ * like a secret (text_mask) is masked besides.
  * Never blocks: standard error is written without waiting; what a stalled reader does not take is
  * kept up to 256 KiB, then dropped and counted, and the count is logged when the reader is back.
  * Where standard error is the journal (JOURNAL_STREAM), lines begin with <priority>.

@@ -6,6 +6,9 @@
  * not stop a program that was given a right flag. Values, help and file are in options_*.c. */
 #include "shared/options_impl.h"
 
+#include "shared/file.h"
+#include "shared/pairs.h"
+
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,11 +298,47 @@ static int read_file(struct options *o, const struct request *request, struct er
     if (!*path) {
         return 0; /* --config= : no file */
     }
+    struct file file;
+    int rc = file_read(path, "a configuration file", OPTIONS_FILE_MAX_BYTES, &file, err);
+    if (rc == -ERR_ABSENT && !request->config) {
+        return 0;
+    }
+    if (rc == -ERR_ABSENT) {
+        return err_set(err, ERR_USAGE,
+                       "%s: cannot be opened: No such file or directory; name another file with "
+                       "--config",
+                       path);
+    }
+    if (rc != 0) {
+        return err_set(err, ERR_USAGE, "%s", err->text);
+    }
     o->file = xstrdup(path);
+    o->file_is_trusted = file_is_trusted(&file);
     struct file_reading reading = {.o = o, .lines = xcalloc(o->spec_count, sizeof(*reading.lines))};
-    int rc = options_file_read(path, !request->config, on_file_pair, &reading, err);
+    rc = pairs_parse((struct slice){file.text, file.len}, path, "key = value", on_file_pair,
+                     &reading, err);
     free(reading.lines);
+    file_finish(&file);
     return rc;
+}
+
+/* Does the value name code to run: a command (!COMMAND), or an object to load (a path, or x.so)? */
+static bool names_code(const struct option_spec *spec, const char *text)
+{
+    return (spec->flags & OPTION_CODE) &&
+           (text[0] == '!' || (text[0] != '@' && (strchr(text, '/') || strstr(text, ".so"))));
+}
+
+/* Whoever may write the file could have anything run as us. */
+static int check_code(const struct options *o, size_t i, const char *text, struct err *err)
+{
+    if (o->values[i].source != SOURCE_FILE || o->file_is_trusted ||
+        !names_code(&o->program->specs[i], text)) {
+        return 0;
+    }
+    return err_set(err, ERR_USAGE,
+                   "it names code to run, and others may write the file: make it ours or root's "
+                   "alone (chown, chmod go-w)");
 }
 
 /* "--x (from SHOAL_X)" before what is wrong with a value. */
@@ -330,7 +369,8 @@ static int fill_and_check(struct options *o, struct err *err)
         }
         for (size_t k = 0; k < value->count; k++) {
             int64_t number;
-            if (option_value_parse(spec, value->texts[k], &number, err) < 0) {
+            if (check_code(o, i, value->texts[k], err) < 0 ||
+                option_value_parse(spec, value->texts[k], &number, err) < 0) {
                 return blame(o, i, err);
             }
             if (k == 0) {

@@ -7,9 +7,8 @@
  * belongs to another Shoal program (options_keys.c lists them all) is passed over, any other is an error.
  *
  * A variable that is set but empty counts as not given; SHOAL_* variables of other programs are
- * ignored. `--config=` reads no file; SHOAL_CONFIG names one as --config does. In the file, an
- * indent has no meaning, sections do not exist, ` ;` begins a comment (so no value may hold it), a
- * line has at most 197 bytes (inih's bound), and a key stands once unless it is repeatable. A value
+ * ignored. `--config=` reads no file; SHOAL_CONFIG names one as --config does. In the file a
+ * key stands once unless it is repeatable (pairs.h tells the rest). A value
  * is judged only where it is in force. Abbreviated flags are refused.
  *
  * Every program has --help, --version, --config FILE, --check and --print-config without listing
@@ -36,6 +35,7 @@ enum option_flag {
     OPTION_SECRET = 1, /* --print-config shows "(secret)"; a password inside a URL is masked */
     OPTION_REPEAT = 2, /* may be given several times (strings only) */
     OPTION_RELOAD = 4, /* may change while the program runs */
+    OPTION_CODE = 8,   /* may name a !COMMAND or an object: not from a file that others may write */
 };
 
 struct option_spec {

@@ -23,22 +23,11 @@ struct options {
     char **argv;                 /* borrowed */
     char **args;                 /* owned */
     size_t arg_count;
-    char *file; /* owned; the file that was read, or NULL */
+    char *file;           /* owned; the file that was read, or NULL */
+    bool file_is_trusted; /* nobody else may write it */
 };
 
-/* options_file.c */
-
-#define OPTIONS_FILE_MAX_BYTES (256 * 1024)
-
-/* Called for each `key = value`; a negative answer ends the parsing and is its result. */
-typedef int options_pair_cb(void *ctx, const char *key, const char *value, size_t line,
-                            struct err *err);
-/* Parse the content of a file; `path` is for messages. 0, -ERR_USAGE, or what `on_pair` said. */
-MUST_USE int options_file_parse(struct slice content, const char *path, options_pair_cb *on_pair,
-                                void *ctx, struct err *err);
-/* Read and parse a file. `may_lack`: a file that does not exist counts as an empty one. */
-MUST_USE int options_file_read(const char *path, bool may_lack, options_pair_cb *on_pair, void *ctx,
-                               struct err *err);
+#define OPTIONS_FILE_MAX_BYTES ((size_t)256 * 1024)
 
 /* options_keys.c */
 

@@ -103,8 +103,7 @@ void options_print_config(const struct options *o, FILE *to)
         fprintf(to, "%s =", key);
         for (size_t k = 0; k < value->count; k++) {
             char *text = spec->flags & OPTION_SECRET ? option_value_mask(value->texts[k])
-                                                     : xstrdup(value->texts[k]);
-            text_make_safe(text); /* one line stays one line, whatever a flag was given */
+                                                     : text_shown(value->texts[k]);
             fprintf(to, " %s", text);
             free(text);
         }

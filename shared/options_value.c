@@ -3,6 +3,7 @@
 #include "shared/options_impl.h"
 
 #include "shared/log.h"
+#include "shared/text.h"
 #include "shared/url.h"
 
 #include <ctype.h>
@@ -138,18 +139,12 @@ int option_value_parse(const struct option_spec *spec, const char *text, int64_t
 
 char *option_value_mask(const char *text)
 {
-    const char *start = strstr(text, "://");
     struct url url;
-    if (!start || (url_parse_redis(text, &url, NULL) < 0 && url_parse_ws(text, &url, NULL) < 0)) {
+
+    if (url_parse_redis(text, &url, NULL) < 0 && url_parse_ws(text, &url, NULL) < 0) {
         return xstrdup(*text ? "(secret)" : "");
     }
-    start += 3;
-    const char *at = strrchr(start, '@');
-    const char *colon = at ? memchr(start, ':', (size_t)(at - start)) : NULL;
-    if (!colon) {
-        return xstrdup(text);
-    }
-    return xasprintf("%.*s:(secret)%s", (int)(colon - text), text, at);
+    return text_shown(text);
 }
 
 size_t option_distance(const char *given, const char *known)

@@ -1,7 +1,9 @@
 /* Text: one place that knows which characters a terminal obeys. */
 #include "shared/text.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 /* The code point of a well-formed sequence of `len` bytes. */
 static uint32_t code_point(const char *at, size_t len)
@@ -80,4 +82,65 @@ void text_append_json(struct buf *out, struct slice json)
         }
         i += len;
     }
+}
+
+/* What stands behind the "://" of a URL: *from and *to are around its secret; false where there is none. A URL may have been
+ * cut before its '@', so what follows a ':' and is no port counts as one too. */
+static bool find_url_secret(const char *url, const char **from, const char **to)
+{
+    size_t len = strcspn(url, " \t\r\n");
+    const char *at = memrchr(url, '@', len);
+    const char *colon = memchr(url, ':', at ? (size_t)(at - url) : len);
+
+    if (at) {
+        *from = colon ? colon + 1 : url;
+        *to = at;
+        return *from < *to && (colon || !memchr(url, '/', (size_t)(at - url)));
+    }
+    if (!colon || *url == '[') {
+        return false;
+    }
+    size_t digits = strspn(colon + 1, "0123456789");
+    *from = colon + 1;
+    *to = url + len;
+    return *from < *to && (digits == 0 || isalnum((unsigned char)colon[1 + digits]));
+}
+
+bool text_mask(const char *text, char *out, size_t size)
+{
+    static const char secret[] = "(secret)";
+    const char *from = NULL; /* around the secret ahead */
+    const char *to = NULL;
+    size_t len = 0;
+
+    BUG_ON(size == 0);
+    while (*text) {
+        if (strncasecmp(text, "oauth:", 6) == 0) {
+            from = text;
+            to = text + strcspn(text, " \t\r\n\"',;");
+        } else if (strncmp(text, "://", 3) == 0) {
+            from = find_url_secret(text + 3, &from, &to) ? from : NULL;
+        }
+        const char *piece = text == from ? secret : text;
+        size_t bytes = utf8_length(text, strnlen(text, 4));
+        size_t n = text == from ? sizeof(secret) - 1 : bytes > 0 ? bytes : 1;
+        if (len + n + 1 > size) {
+            break;
+        }
+        memcpy(out + len, piece, n);
+        len += n;
+        text = text == from ? to : text + n;
+    }
+    out[len] = '\0';
+    return *text == '\0';
+}
+
+char *text_shown(const char *text)
+{
+    size_t size = 8 * strlen(text) + 1; /* "(secret)" for each character, at the worst */
+    char *out = xmalloc(size);
+
+    BUG_ON(!text_mask(text, out, size));
+    text_make_safe(out);
+    return out;
 }

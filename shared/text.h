@@ -1,4 +1,4 @@
-/* Text: what of a text may reach a terminal, whoever wrote it.
+/* Text: what of a text may reach a terminal or a log, whoever wrote it: no control characters, no secrets.
  *
  * A terminal obeys control characters: C0 (ESC begins its commands), DEL, and C1 (U+009B is ESC [ in one). It turns
  * the order of a whole line round for the characters that override the direction of writing (U+202A to U+202E, U+2066 to
@@ -21,5 +21,12 @@ void text_make_safe(char *text);
 void text_append_json(struct buf *out, struct slice json);
 /* The escape of one character of `len` bytes that is not safe, as JSON has it. */
 void text_append_escape(struct buf *out, const char *at, size_t len);
+
+/* Copy the text into `out` (of `size` bytes, NUL included), whole characters as far as they fit, with "(secret)" for what is
+ * known as a secret by where it stands: a token behind `oauth:`, and in a URL the password, or a user without one.
+ * False: not all of it fitted. For arguments, errors and logs: what somebody put where it does not belong is not repeated. */
+bool text_mask(const char *text, char *out, size_t size);
+/* All of the text, masked and made safe; the caller frees it. */
+char *text_shown(const char *text);
 
 #endif

@@ -4,11 +4,64 @@
 #include "coordinator/ctl/table.h"
 #include "coordinator/initial_channels.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define PORTION REGISTRY_MAX_CHANNELS
+#define PORTION         REGISTRY_MAX_CHANNELS
+#define STDIN_MAX_BYTES ((size_t)16 << 20)
+
+/* What standard input holds, up to its end: owned, or NULL after the reason was told. A person who types it can end it with
+ * Ctrl-C: the loop, which sees that, turns meanwhile. */
+static char *read_standard_input(struct ctl *c, int *code)
+{
+    struct buf all;
+    char chunk[65536];
+    ssize_t n = 1;
+
+    buf_init(&all, STDIN_MAX_BYTES);
+    buf_append_char(&all, '\n'); /* so that there is something, also where there is nothing */
+    while (n > 0 && !all.overflow && !c->interrupted) {
+        struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+        if (poll(&in, 1, 0) == 0) {
+            ctl_turn(c);
+            continue;
+        }
+        n = read(STDIN_FILENO, chunk, sizeof(chunk));
+        buf_append(&all, chunk, n > 0 ? (size_t)n : 0);
+    }
+    if (n == 0 && !all.overflow && !memchr(all.data, '\0', all.len)) {
+        return all.data;
+    }
+    if (c->interrupted) {
+        *code = ctl_over(c, "standard input");
+    } else if (n < 0) {
+        *code = ctl_fail(CTL_FAILED, "cannot read standard input: %s", strerror(errno));
+    } else {
+        *code = ctl_fail(CTL_USAGE, "standard input is no list of channels: %s",
+                         all.overflow ? "it is larger than 16 MiB" : "it holds a NUL byte");
+    }
+    buf_finish(&all);
+    return NULL;
+}
+
+static int parse(struct ctl *c, const char *arg, struct initial_channels *names)
+{
+    struct err err = {0};
+    int code = CTL_DONE;
+    int failed = 0;
+
+    if (strcmp(arg, "@-") == 0) {
+        char *text = read_standard_input(c, &code);
+        failed = text ? initial_channels_parse_lines(arg, text, names, &err) : 0;
+    } else {
+        failed = initial_channels_parse(arg, names, &err);
+    }
+    return failed ? ctl_fail(failed == -ERR_USAGE ? CTL_USAGE : CTL_FAILED, "%s", err.text) : code;
+}
 
 /* Everything named by the arguments, comma after comma; NULL when that failed. */
 static char *gather(struct ctl *c, size_t *count, int *code)
@@ -19,13 +72,9 @@ static char *gather(struct ctl *c, size_t *count, int *code)
     *count = 0;
     for (size_t i = 0; i < c->nargs; i++) {
         struct initial_channels names;
-        struct err err = {0};
-        const char *arg = ctl_arg(c, i);
-        int failed =
-            initial_channels_parse(strcmp(arg, "@-") == 0 ? "@/dev/stdin" : arg, &names, &err);
-        if (failed) {
+        *code = parse(c, ctl_arg(c, i), &names);
+        if (*code != CTL_DONE) {
             buf_finish(&all);
-            *code = ctl_fail(failed == -ERR_USAGE ? CTL_USAGE : CTL_FAILED, "%s", err.text);
             return NULL;
         }
         for (size_t k = 0; k < names.n; k++) {

@@ -25,8 +25,9 @@ static void print_line(FILE *to, const char *begin, const char *fmt, va_list arg
     int len = vasprintf(&text, fmt, args);
 
     BUG_ON(len < 0);
-    text_make_safe(text);
-    fprintf(to, "%s%s\n", begin, text);
+    char *shown = text_shown(text);
+    fprintf(to, "%s%s\n", begin, shown);
+    free(shown);
     free(text);
 }
 

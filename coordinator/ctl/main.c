@@ -3,6 +3,7 @@
 #include "coordinator/ctl/commands.h"
 
 #include "shared/log.h"
+#include "shared/secrecy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,7 @@ int main(int argc, char **argv)
     struct err err = {0};
     int code = CTL_DONE;
 
+    secrecy_begin();
     switch (options_parse(&program, argc, argv, &options, &err)) {
     case OPTIONS_DONE:
         break;

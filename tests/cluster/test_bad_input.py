@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 Redis
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -53,6 +54,8 @@ def files(directory):
         "blank.tokens": f"{USER} = {SECRET} {SECRET}\n",
         "bad.channels": "alice\nbob, not-one\n",
     }
+    texts["reversed.tokens"] = f"{SECRET}{SECRET} = {USER}\n"
+    os.mkfifo(directory / "a.fifo")
     for name, text in texts.items():
         path = directory / name
         path.write_text(text)
@@ -96,9 +99,21 @@ WRONG = [
     (("node",), ["--shard-capacity", "many"], ["--shard-capacity", "many"]),
     (("node",), ["--buffer-bytes", "1"], ["--buffer-bytes", "64k"]),
     (("node",), ["--tokens", "{}/none.tokens"], ["--tokens", "none.tokens", "No such file"]),
-    (("node",), ["--tokens", "{}"], ["--tokens", "not a file"]),
+    (("node",), ["--tokens", "{}"], ["--tokens", "is a directory", "tokens file"]),
     (("node",), ["--tokens", "{}/no-pair.tokens"], ["no-pair.tokens:1", "login = token"]),
-    (("node",), ["--tokens", "{}/login.tokens"], ["login.tokens", "not-a-login"]),
+    (("node",), ["--tokens", "{}/login.tokens"], ["login.tokens:1", "not a Twitch login", "login = token"]),
+    (("node",), ["--tokens", "{}/reversed.tokens"], ["reversed.tokens:1", "login = token"]),
+    (ALL, ["--redis-url", "{}/a.fifo"], ["redis://"]),
+    (ALL, ["--config", "{}/a.fifo"], ["a.fifo", "not a regular file"]),
+    (ALL, ["--redis-tls-ca", "{}/a.fifo"], ["--redis-tls-ca", "a.fifo", "not a regular file"]),
+    (("node",), ["--twitch-tls-ca", "{}/a.fifo"], ["--twitch-tls-ca", "a.fifo", "not a regular file"]),
+    (("node",), ["--tokens", "{}/a.fifo"], ["--tokens", "a.fifo", "not a regular file"]),
+    (("coordinator",), ["--initial-channels", "@{}/a.fifo"], ["--initial-channels", "a.fifo", "not a regular file"]),
+    (("coordinator",), ["--shard-manager", "{}/a.fifo"], ["--shard-manager", "a.fifo", "not a regular file"]),
+    (("node", "coordinator"), [f"redis://:{SECRET}@127.0.0.1"], ["redis://:(secret)@127.0.0.1"]),
+    (("node", "coordinator"), [f"redis://{SECRET}@127.0.0.1"], ["redis://(secret)@127.0.0.1"]),
+    (("node", "coordinator"), ["--log-level", f"redis://:{SECRET}@127.0.0.1"], ["--log-level"]),
+    (ALL, ["--cluster", f"redis://:{'x' * 50}{SECRET}@127.0.0.1"], ["--cluster"]),
     (("node",), ["--tokens", "{}/empty.tokens"], ["empty.tokens", USER]),
     (("node",), ["--tokens", "{}/twice.tokens"], ["twice.tokens", USER, "twice"]),
     (("node",), ["--tokens", "{}/blank.tokens"], ["blank.tokens", USER]),
@@ -299,6 +314,25 @@ def test_secrets_appear_nowhere(bare):
         places[key] = repr(read(key))
     for place, text in places.items():
         assert SECRET not in text and TOKEN not in text, place
+
+
+def core_limit(process):
+    with open(f"/proc/{process.pid}/limits", encoding="utf-8") as limits:
+        (line,) = [line for line in limits if line.startswith("Max core file size")]
+    return line.split()[4:6]
+
+
+def test_no_core_dump_is_written_of_what_holds_secrets(cluster):
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        node = cluster.start_node("n1")
+        coordinator = cluster.start_coordinator("c2")
+        wait_until(cluster.nodes, 10, "the node is registered")
+        wait_until(lambda: "redis.up" in coordinator.text(), 10, "the coordinator is there")
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    assert core_limit(node) == core_limit(coordinator) == ["0", "0"]
 
 
 # Twitch ------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """shoalctl against a real cluster."""
 
 import json
+import signal
 import subprocess
 import time
 
@@ -247,3 +248,16 @@ def test_a_redis_that_no_coordinator_has_set_up_is_told_so(bare):
     bare.start_redis()
     done = bare.ctl("status", check=False)
     assert done.returncode == 1 and "shoal-coordinator" in done.stderr
+
+
+def test_ctrl_c_ends_a_join_whose_names_are_being_typed(bare):
+    bare.start_redis()
+    argv = [CTL, "--redis-url", bare.redis_url, "join", "@-"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        program.stdin.write(b"alice\n")
+        program.stdin.flush()
+        wait_until(lambda: any(c["name"] == "shoalctl" for c in bare.redis.client_list()), 10, "it is there")
+        program.send_signal(signal.SIGINT)
+        said = program.stderr.read()
+        assert (program.wait(10), said) == (1, b"shoalctl: interrupted\n")
+    assert not bare.redis.exists(bare.key("requests"))

@@ -1,5 +1,6 @@
 """SIGHUP: what may change is read again, what may not is named, and a wrong file changes nothing."""
 
+import os
 import shutil
 import signal
 
@@ -146,3 +147,17 @@ def test_a_new_authority_of_twitchs_certificate_is_trusted_by_the_next_connectio
     bare.chat_flows(chat, "alice")  # what is open stays
     bare.sim.control("disconnect all")
     wait_until(lambda: any(s.get("error") for s in bare.shards().values()), 15, "it is refused again")
+
+
+def test_a_fifo_in_the_place_of_tokens_or_configuration_is_refused_and_blocks_nothing(cluster):
+    daemon = start_node(cluster)
+    cluster.join("alice")
+    chat = cluster.subscribe("shoal:main:chat:*")
+    fifo = cluster.directory / "fifo"
+    os.mkfifo(fifo)
+    daemon.write(tokens=fifo)
+    daemon.refuses("not a regular file", "fifo")
+    daemon.file.unlink()
+    os.mkfifo(daemon.file)
+    daemon.refuses("not a regular file", "shoal.conf")
+    cluster.chat_flows(chat, "alice")

@@ -1,6 +1,7 @@
 /* Fuzz: the options file. Whatever the bytes, parsing ends in a verdict with one line of text, and
  * every value that comes through is judged as each type of option. */
 #include "shared/options_impl.h"
+#include "shared/pairs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct err err = {0};
     size_t last = 0;
-    int rc = options_file_parse((struct slice){(const char *)data, size}, "fuzz.conf", on_pair,
-                                &last, &err);
+    int rc = pairs_parse((struct slice){(const char *)data, size}, "fuzz.conf", "key = value",
+                         on_pair, &last, &err);
     BUG_ON(rc < 0 && (err.code == ERR_OK || !err.text[0] || strchr(err.text, '\n')));
     return 0;
 }

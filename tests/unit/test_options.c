@@ -31,6 +31,7 @@ static const struct option_spec specs[] = {
     {"timeout", OPTION_DURATION, OPTION_RELOAD, "30s", 100, 3600000, "TIME", "Wait.", NULL},
     {"json", OPTION_BOOL, 0, "false", 0, 0, NULL, "JSON.", NULL},
     {"set", OPTION_STRING, OPTION_REPEAT, NULL, 0, 0, "KEY=VALUE", "Settings.", NULL},
+    {"program", OPTION_STRING, OPTION_CODE, NULL, 0, 0, "X", "May name code.", NULL},
     {"api-key", OPTION_STRING, OPTION_SECRET, NULL, 0, 0, "KEY", "A secret.", NULL},
     {0},
 };
@@ -421,12 +422,53 @@ static void a_line_that_is_too_long_is_refused_not_cut(void **state)
     }
 }
 
+static void a_fifo_does_not_stop_the_start(void **state)
+{
+    (void)state;
+    remove(path);
+    assert_return_code(mkfifo(path, 0600), errno);
+    refuses(&daemon_program, "--config %", "is not a regular file");
+    remove(path);
+}
+
+static void code_is_not_taken_from_a_file_that_others_may_write(void **state)
+{
+    static const struct {
+        const char *text;
+        mode_t mode;
+        bool taken;
+    } cases[] = {
+        {"program = !date\n", 0600, true},   {"program = !date\n", 0644, true},
+        {"program = !date\n", 0664, false},  {"program = !date\n", 0646, false},
+        {"program = ./x.so\n", 0602, false}, {"program = x.so\n", 0602, false},
+        {"program = a,b\n", 0666, true},     {"program = @/a/list\n", 0666, true},
+        {"set = !date\n", 0666, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        write_text(cases[i].text);
+        assert_return_code(chmod(path, cases[i].mode), errno);
+        if (cases[i].taken) {
+            run("--config %");
+        } else {
+            refuses(&daemon_program, "--config %", ":1): it names code to run");
+            run("--config % --program !date"); /* given by a stronger source, it is ours */
+        }
+    }
+    if (geteuid() == 0) {
+        write_text("program = !date\n");
+        assert_return_code(chown(path, 65534, 0), errno);
+        refuses(&daemon_program, "--config %", "it names code to run");
+    }
+}
+
 static void files_that_cannot_be_read_are_told_apart(void **state)
 {
     (void)state;
     refuses(&daemon_program, "--config %", "cannot be opened: No such file");
     refuses(&daemon_program, "--config /", "/: is a directory");
-    refuses(&daemon_program, "--config /dev/zero", "larger than 256 KiB");
+    refuses(&daemon_program, "--config /dev/zero", "is not a regular file");
     char *big = xmalloc(OPTIONS_FILE_MAX_BYTES + 1);
     memset(big, '\n', OPTIONS_FILE_MAX_BYTES + 1);
     write_file(big, OPTIONS_FILE_MAX_BYTES + 1);
@@ -525,9 +567,12 @@ static void secrets_are_masked_whole_or_in_their_url(void **state)
         const char *shown;
     } cases[] = {
         {"redis://127.0.0.1:6379", "redis://127.0.0.1:6379"},
-        {"redis://u@h", "redis://u@h"},
+        {"redis://u@h", "redis://(secret)@h"},
         {"redis://u:p@h", "redis://u:(secret)@h"},
         {"redis://:p@h/3", "redis://:(secret)@h/3"},
+        {"redis://p@h/3", "redis://(secret)@h/3"},
+        {"redis://h:1/3", "redis://h:1/3"},
+        {"rediss://[::1]:1", "rediss://[::1]:1"},
         {"redis://u:p:q@r@h", "redis://u:(secret)@h"},
         {"redis://u:p", "(secret)"},
         {"http://u:p@h", "(secret)"},
@@ -559,6 +604,8 @@ int main(void)
         T(the_file_takes_comments_indents_and_crlf),
         T(wrong_files_are_refused_with_line_and_reason),
         T(a_line_that_is_too_long_is_refused_not_cut),
+        T(a_fifo_does_not_stop_the_start),
+        T(code_is_not_taken_from_a_file_that_others_may_write),
         T(files_that_cannot_be_read_are_told_apart),
         T(help_and_version_win_over_a_wrong_configuration),
         T(check_validates_and_says_so),

@@ -96,12 +96,46 @@ static void errors_carry_nothing_a_terminal_would_obey(void **state)
     }
 }
 
+static void secrets_are_masked_by_where_they_stand(void **state)
+{
+    static const struct {
+        const char *in;
+        const char *out;
+    } texts[] = {
+        {"plain", "plain"},
+        {"redis://:pw@h:1/2 is it", "redis://:(secret)@h:1/2 is it"},
+        {"\"redis://me:p:w/x@y@h\"", "\"redis://me:(secret)@h\""},
+        {"redis://pw@h", "redis://(secret)@h"},
+        {"\"redis://:passwordthatwascu\" is wrong", "\"redis://:(secret) is wrong"},
+        {"Redis at redis://127.0.0.1:1/0: refused", "Redis at redis://127.0.0.1:1/0: refused"},
+        {"rediss://[::1]:6379/0", "rediss://[::1]:6379/0"},
+        {"redis://:@h", "redis://:@h"},
+        {"wss://irc-ws.chat.twitch.tv:443/", "wss://irc-ws.chat.twitch.tv:443/"},
+        {"see https://a.example/@b", "see https://a.example/@b"},
+        {"PASS OAuth:abc x, oauth:d", "PASS (secret) x, (secret)"},
+        {"a://:b@c d://e@f", "a://:(secret)@c d://(secret)@f"},
+    };
+    char out[100];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct err err = {0};
+        assert_true(text_mask(texts[i].in, out, sizeof(out)));
+        assert_string_equal(out, texts[i].out);
+        err_set(&err, ERR_USAGE, "%s", texts[i].in);
+        assert_string_equal(err.text, texts[i].out);
+    }
+    assert_false(text_mask("abc\xc3\xa4", out, 5));
+    assert_string_equal(out, "abc");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_terminal_would_obey_is_shown_as_question_marks),
         cmocka_unit_test(json_of_others_and_of_ours_carries_it_as_escapes),
         cmocka_unit_test(a_text_with_a_nul_is_safe_too),
+        cmocka_unit_test(secrets_are_masked_by_where_they_stand),
         cmocka_unit_test(errors_carry_nothing_a_terminal_would_obey),
     };
 

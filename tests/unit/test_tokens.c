@@ -59,7 +59,9 @@ static void bad_files_are_refused_by_name_without_the_token(void **state)
         {"bot = \n", "token of bot"},
         {"bot = se cret\n", "token of bot"},
         {"bot = secret\r\nbot = secret2\n", "twice"},
-        {"not a login = secret\n", "not a Twitch login"},
+        {"not a login = secret\n", ":1: what stands before the = is not a Twitch login"},
+        {"bot = a\nse0cret9se0cret9se0cret9secret = bot\n", ":2: what stands before the ="},
+        {"oauth:secret = bot\n", ":1: the token of oauth"},
         {"[section]\nbot = secret\n", "section"},
     };
 
@@ -83,7 +85,36 @@ static void a_missing_file_and_a_directory_are_refused(void **state)
     assert_int_equal(tokens_load("/nonexistent/tokens", &t, &err), -ERR_USAGE);
     assert_non_null(strstr(err.text, "/nonexistent/tokens"));
     assert_int_equal(tokens_load("/tmp", &t, &err), -ERR_USAGE);
-    assert_non_null(strstr(err.text, "not a file"));
+    assert_non_null(strstr(err.text, "is a directory, not a tokens file"));
+}
+
+static void a_fifo_does_not_stop_the_start(void **state)
+{
+    struct tokens *t;
+    struct err err = {0};
+
+    (void)state;
+    snprintf(path, sizeof(path), "/tmp/shoal-test-tokens-XXXXXX");
+    close(mkstemp(path));
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(tokens_load(path, &t, &err), -ERR_USAGE);
+    assert_non_null(strstr(err.text, "is not a regular file"));
+    unlink(path);
+}
+
+static void a_mark_of_an_editor_is_no_part_of_a_login(void **state)
+{
+    struct tokens *t;
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(load("\xef\xbb\xbf"
+                          "bot = abc\n",
+                          &t, &err),
+                     0);
+    assert_string_equal(tokens_users(t), "bot");
+    tokens_destroy(t);
 }
 
 int main(void)
@@ -92,6 +123,8 @@ int main(void)
         cmocka_unit_test(users_keep_the_order_of_the_file),
         cmocka_unit_test(no_file_means_anonymous),
         cmocka_unit_test(bad_files_are_refused_by_name_without_the_token),
+        cmocka_unit_test(a_fifo_does_not_stop_the_start),
+        cmocka_unit_test(a_mark_of_an_editor_is_no_part_of_a_login),
         cmocka_unit_test(a_missing_file_and_a_directory_are_refused),
     };
 

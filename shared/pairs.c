@@ -1,25 +1,20 @@
-/* Options file: `key = value` lines, read whole and bounded, taken apart by inih.
+/* Pairs: lines taken apart by inih.
  *
  * inih gives no line numbers to its handler, cuts long lines into pieces and reads an indented line
  * as the continuation of the one above (so that indenting a key would hide it in another's value).
  * So the lines are handed to it one by one, counted, measured and with their indent removed. */
-#include "shared/options_impl.h"
+#include "shared/pairs.h"
 
-#include "shared/buf.h"
-
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <ini.h>
 
 struct reading {
     struct slice rest;
     const char *path;
+    const char *form;
     size_t line;
-    options_pair_cb *on_pair;
+    pairs_cb *on_pair;
     void *ctx;
     int rc; /* the first failure */
     struct err *err;
@@ -67,9 +62,8 @@ static char *next_line(char *out, int size, void *stream)
     }
     if (line.len + 3 > (size_t)size) {
         r->rc = err_set(r->err, ERR_USAGE,
-                        "%s:%zu: the line is longer than %d bytes; give so long a value by "
-                        "environment variable or flag",
-                        r->path, r->line, size - 3);
+                        "%s:%zu: the line is longer than %d bytes, and no line may be", r->path,
+                        r->line, size - 3);
         return NULL;
     }
     memcpy(out, line.ptr, line.len);
@@ -86,7 +80,7 @@ static int on_ini_pair(void *user, const char *section, const char *name, const 
         return 0;
     }
     if (!value || !*name) {
-        r->rc = err_set(r->err, ERR_USAGE, "%s:%zu: not of the form key = value", r->path, r->line);
+        r->rc = err_set(r->err, ERR_USAGE, "%s:%zu: not of the form %s", r->path, r->line, r->form);
         return 0;
     }
     r->rc = r->on_pair(r->ctx, name, value, r->line, r->err);
@@ -112,72 +106,21 @@ static int check_text(struct slice content, const char *path, struct err *err)
     return 0;
 }
 
-int options_file_parse(struct slice content, const char *path, options_pair_cb *on_pair, void *ctx,
-                       struct err *err)
+int pairs_parse(struct slice content, const char *path, const char *form, pairs_cb *on_pair,
+                void *ctx, struct err *err)
 {
     int rc = check_text(content, path, err);
     if (rc < 0) {
         return rc;
     }
-    if (content.len >= 3 && memcmp(content.ptr, "\xef\xbb\xbf", 3) == 0) {
-        content = (struct slice){content.ptr + 3, content.len - 3}; /* some editors' mark */
-    }
-    struct reading r = {.rest = content, .path = path, .on_pair = on_pair, .ctx = ctx, .err = err};
+    struct reading r = {
+        .rest = content, .path = path, .form = form, .on_pair = on_pair, .ctx = ctx, .err = err};
     int bad_line = ini_parse_stream(next_line, &r, on_ini_pair, &r);
     if (r.rc < 0) {
         return r.rc;
     }
     if (bad_line != 0) {
-        return err_set(err, ERR_USAGE, "%s:%d: not of the form key = value", path, bad_line);
+        return err_set(err, ERR_USAGE, "%s:%d: not of the form %s", path, bad_line, form);
     }
     return 0;
-}
-
-static int read_all(int fd, const char *path, struct buf *content, struct err *err)
-{
-    struct stat st;
-    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-        return err_set(err, ERR_USAGE, "%s: is a directory, not a configuration file", path);
-    }
-    for (;;) {
-        char chunk[4096];
-        ssize_t n = read(fd, chunk, sizeof(chunk));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return err_set(err, ERR_USAGE, "%s: cannot be read: %s", path, strerror(errno));
-        }
-        if (n == 0) {
-            return 0;
-        }
-        buf_append(content, chunk, (size_t)n);
-        if (content->overflow) {
-            return err_set(err, ERR_USAGE,
-                           "%s: is larger than %d KiB, so it is not a configuration file", path,
-                           OPTIONS_FILE_MAX_BYTES / 1024);
-        }
-    }
-}
-
-int options_file_read(const char *path, bool may_lack, options_pair_cb *on_pair, void *ctx,
-                      struct err *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        if (may_lack && (errno == ENOENT || errno == ENOTDIR)) {
-            return 0;
-        }
-        return err_set(err, ERR_USAGE, "%s: cannot be opened: %s; name another file with --config",
-                       path, strerror(errno));
-    }
-    struct buf content;
-    buf_init(&content, OPTIONS_FILE_MAX_BYTES);
-    int rc = read_all(fd, path, &content, err);
-    close(fd);
-    if (rc == 0) {
-        rc = options_file_parse(buf_slice(&content), path, on_pair, ctx, err);
-    }
-    buf_finish(&content);
-    return rc;
 }
