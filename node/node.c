@@ -323,22 +323,23 @@ static void on_control_down(void *ctx, const struct err *why)
     log_debug("node", "redis.down", "link", "control", "error", why->text, NULL);
 }
 
-static void on_entry(void *ctx, const struct registry_entry *entry)
-{
-    struct node *n = ctx;
-
-    sender_on_entry(n->sender, entry);
-}
-
 static void on_message(void *ctx, struct slice topic, struct slice payload)
 {
     struct node *n = ctx;
 
-    if (slice_is(topic, n->inbox_topic)) {
-        lease_renew_soon(n->lease);
-    } else if (n->state == NODE_ACTIVE || n->state == NODE_FENCED || n->state == NODE_DRAINING) {
+    if (!slice_is(topic, n->inbox_topic)) {
         sender_on_message(n->sender, topic, payload);
+    } else if (!sender_on_hint(n->sender, payload)) {
+        lease_renew_soon(n->lease);
     }
+}
+
+static void on_topics_down(void *ctx, const struct err *why)
+{
+    struct node *n = ctx;
+
+    (void)why;
+    sender_on_topics_down(n->sender);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -398,12 +399,14 @@ static struct link_options link_options_of(struct node *n, unsigned i, const cha
 static void begin_links(struct node *n)
 {
     struct link_options control = link_options_of(n, 0, "control");
-    struct link_options outbox = link_options_of(n, 1, "outbox");
-    struct subscriber_options topics = {
-        .link = link_options_of(n, 2, "topics"), .on_message = on_message, .ctx = n};
+    struct subscriber_options topics = {.link = link_options_of(n, 1, "topics"),
+                                        .greet = true,
+                                        .on_message = on_message,
+                                        .on_down = on_topics_down,
+                                        .ctx = n};
     struct lease_options lease = {
         .loop = n->loop,
-        .link = link_options_of(n, 3, "fan"),
+        .link = link_options_of(n, 2, "fan"),
         .cluster = n->options.cluster,
         .node = n->options.id,
         .capacity = n->options.capacity,
@@ -424,7 +427,6 @@ static void begin_links(struct node *n)
     control.on_down = on_control_down;
     n->control = link_create(n->loop, &control);
     n->control_registry = registry_create(n->control, n->options.cluster);
-    n->outbox = outbox_create(n->loop, &outbox, n->options.cluster, on_entry, n);
     n->subscriber = subscriber_create(n->loop, &topics);
     subscriber_add(n->subscriber, slice_of(n->inbox_topic));
     n->lease = lease_create(&lease);

@@ -3,9 +3,8 @@
  *     starting -> active <-> fenced -> lost -> starting
  *                 active -> draining -> gone
  *
- * Four connections to Redis: the fan-out link (registration, renewals and chat, so that whoever fences the
- * node can cut all three by killing one link), a control link (budgets, claims, results), one that waits for
- * the outbox, one for topics.
+ * Three connections to Redis: the fan-out link (registration, renewals and chat, so that whoever fences the
+ * node can cut all three by killing one link), a control link (budgets, claims, results), one for topics.
  *
  * The lease: renewed every sixth of it, on the fan-out link, ahead of queued chat. The own deadline counts
  * from when the renewal was *sent*, 0.9 of a lease on CLOCK_BOOTTIME. Past it, or when the loop was late by

@@ -8,7 +8,6 @@
 #include "node/fanout.h"
 #include "node/holder.h"
 #include "node/lease.h"
-#include "node/outbox.h"
 #include "node/sender.h"
 #include "shared/redis/link_group.h"
 #include "shared/startup.h"
@@ -35,8 +34,7 @@ struct node {
     struct link_group group; /* of all links */
     struct link *control;
     struct registry *control_registry;
-    struct outbox *outbox;
-    char names[4][128]; /* of the links, for CLIENT LIST */
+    char names[3][128]; /* of the links, for CLIENT LIST */
     char inbox_topic[160];
     char topic_prefix[80];
     uv_timer_t timer; /* resume delay, drain */

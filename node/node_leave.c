@@ -57,6 +57,7 @@ void node_stop(struct node *n, int times)
     n->resume_ms = 0;
     fanout_hold(n->fanout, !lease_holds(n->lease));
     holder_drain(n->holder);
+    sender_drain(n->sender);
     node_timer_at(n, DRAIN_LOOK_MS);
 }
 
@@ -98,7 +99,7 @@ void node_close(struct node *n, const struct err *why)
     }
     n->why = why != NULL ? *why : (struct err){0};
     node_move(n, NODE_GONE);
-    n->closing = 5;
+    n->closing = 4;
     fanout_detach(n->fanout);
     /* The subscriber stays in memory until its callback; the sender lets go of it here. */
     sender_reset(n->sender);
@@ -106,7 +107,6 @@ void node_close(struct node *n, const struct err *why)
     uv_close((uv_handle_t *)&n->timer, on_timer_closed);
     startup_close(&n->startup);
     link_close(n->control, on_part_closed, n);
-    outbox_close(n->outbox, on_part_closed, n);
     subscriber_close(n->subscriber, on_part_closed, n);
     lease_close(n->lease, on_links_closed, n);
 }

@@ -1,151 +1,85 @@
 /* Sender: lanes of sends, one under way per channel. See sender.h for the path of a send.
  *
- * Every entry known is in one table (`sends`), so that one that is read twice, or heard on the topic and
- * read in the stream, is queued once. A lane lives while its channel is served or something is queued. */
+ * Every entry known is in one table (`sends`), so that one that is told twice is queued once. A lane lives while
+ * its channel is served or something is queued. */
 #include "node/sender_impl.h"
 
-#include "node/send_payload.h"
 #include "shared/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LANE_SENDS      200 /* known of a channel; the outbox keeps the others */
-#define SCAN_PAGE       200
-#define RESCAN_SOON_MS  100
-#define RESCAN_EVERY_MS 10000 /* should a hint ever be lost */
+#define RESCAN_SOON_MS 100
 
 /* The timer --------------------------------------------------------------------------------------- */
+
+static void lanes_run(struct sender *s, uint64_t now)
+{
+    struct due_item *first = due_first(&s->due);
+
+    while (first != NULL && first->at_ms <= now) {
+        due_clear(&s->due, first);
+        lane_run(s, CONTAINER_OF(first, struct lane, due));
+        first = due_first(&s->due);
+    }
+    if (first != NULL) {
+        sender_at(s, first->at_ms);
+    }
+}
 
 static void on_timer(uv_timer_t *timer)
 {
     struct sender *s = timer->data;
     uint64_t now = mono_ms();
-    struct lane *lane;
-    struct lane *tmp;
 
+    s->armed_ms = UINT64_MAX;
     if (now >= s->rescan_due_ms) {
         sender_rescan(s);
+    }
+    if (now >= s->take_due_ms) {
+        outbox_take(s);
     }
     if (now >= s->topics_due_ms) {
         topics_look(s);
     }
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        if (lane->due_ms <= now) {
-            lane->due_ms = UINT64_MAX;
-            lane_run(s, lane);
-        }
+    if (now >= s->heard_due_ms) {
+        heard_run(s);
     }
-    sender_arm(s);
+    lanes_run(s, now);
+    turns_run(s);
+    sender_at(s, s->rescan_due_ms);
+    sender_at(s, s->take_due_ms);
+    sender_at(s, s->topics_due_ms);
+    sender_at(s, s->heard_due_ms);
 }
 
-void sender_arm(struct sender *s)
+void sender_at(struct sender *s, uint64_t at_ms)
 {
     uint64_t now = mono_ms();
-    uint64_t due = s->rescan_due_ms < s->topics_due_ms ? s->rescan_due_ms : s->topics_due_ms;
-    struct lane *lane;
-    struct lane *tmp;
 
-    if (s->closing) {
+    if (s->closing || at_ms >= s->armed_ms) {
         return;
     }
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        due = lane->due_ms < due ? lane->due_ms : due;
-    }
+    s->armed_ms = at_ms;
     uv_update_time(s->timer.loop);
-    uv_timer_start(&s->timer, on_timer, due > now ? due - now : 1, 0);
+    uv_timer_start(&s->timer, on_timer, at_ms > now ? at_ms - now : 0, 0);
 }
 
-/* Entries in --------------------------------------------------------------------------------------- */
-
-static void send_queue(struct sender *s, const char *channel, struct slice entry)
-{
-    struct lane *lane;
-    struct send *send;
-
-    if (entry.len == 0 || entry.len >= ENTRY_CHARS) {
-        return;
-    }
-    HASH_FIND(hh, s->sends, entry.ptr, entry.len, send);
-    if (send != NULL) {
-        return;
-    }
-    lane = lane_get(s, channel);
-    if (lane->more || lane->nqueued == LANE_SENDS) {
-        lane->more = true; /* none is taken out of its turn */
-        return;
-    }
-    send = xcalloc(1, sizeof(*send));
-    memcpy(send->entry, entry.ptr, entry.len);
-    send->lane = lane;
-    HASH_ADD_KEYPTR(hh, s->sends, send->entry, entry.len, send);
-    DL_APPEND(lane->queue, send);
-    lane->nqueued++;
-    if (lane->queue == send) {
-        lane->state = LANE_IDLE;
-        lane_run(s, lane);
-    }
-}
-
-void sender_on_entry(struct sender *s, const struct registry_entry *entry)
-{
-    char channel[IRC_CHANNEL_CHARS] = "";
-    struct lane *lane = NULL;
-
-    /* Without a valid channel it can only be refused, by whoever serves the unjoined ones. */
-    if (!irc_channel_normalise(registry_field(entry, "channel"), channel, sizeof(channel))) {
-        channel[0] = '\0';
-    }
-    HASH_FIND_STR(s->lanes, channel, lane);
-    if (lane != NULL || s->unjoined != NULL) {
-        send_queue(s, channel, entry->id);
-    }
-}
-
-static void on_accepted(void *ctx, struct slice word, struct slice rest, const struct err *err)
-{
-    struct sender_call *call = ctx;
-    struct sender *s = call->sender;
-
-    if (err != NULL) {
-        log_warn("sender", "send.not_accepted", "channel", call->channel, "error", err->text, NULL);
-    } else if (slice_is(word, "accepted") && call->generation == s->generation && !s->closing) {
-        send_queue(s, call->channel, rest);
-    }
-    free(call);
-}
+/* What comes in ---------------------------------------------------------------------------------------- */
 
 bool sender_on_message(struct sender *s, struct slice topic, struct slice payload)
 {
     char channel[IRC_CHANNEL_CHARS];
-    struct send_payload parsed;
 
     if (topic.len <= s->topic_prefix_len ||
         memcmp(topic.ptr, s->topic_prefix, s->topic_prefix_len) != 0) {
         return false;
     }
     struct slice name = {topic.ptr + s->topic_prefix_len, topic.len - s->topic_prefix_len};
-    if (!irc_channel_normalise(name, channel, sizeof(channel))) {
-        return true;
+    if (irc_channel_normalise(name, channel, sizeof(channel))) {
+        heard_add(s, channel, payload);
     }
-    if (!s->options.may_act(s->options.ctx)) {
-        log_warn("sender", "send.not_accepted", "channel", channel, "error",
-                 "the node is past its lease", NULL);
-        return true;
-    }
-    send_payload_parse(payload, &parsed);
-    parsed.send.channel = slice_of(channel);
-    struct sender_call *call = sender_call_create(s, channel, "");
-    if (registry_send_accept(s->options.registry, s->options.node, s->options.incarnation,
-                             &parsed.send, on_accepted, call) != 0) {
-        log_warn("sender", "send.not_accepted", "channel", channel, "error",
-                 "the link to Redis is down", NULL);
-        free(call);
-    }
-    send_payload_finish(&parsed);
     return true;
 }
 
@@ -161,70 +95,24 @@ void sender_on_result(struct sender *s, const char *entry, enum send_status stat
     }
 }
 
-/* Rescan ---------------------------------------------------------------------------------------------- */
-
-static void on_scanned(void *ctx, const struct registry_entry *entries, size_t n,
-                       const struct err *err)
-{
-    struct sender_call *call = ctx;
-    struct sender *s = call->sender;
-
-    s->scanning = false;
-    if (s->closing || err != NULL) {
-        free(call);
-        return; /* a link that comes back asks for a rescan */
-    }
-    for (size_t i = 0; i < n; i++) {
-        sender_on_entry(s, &entries[i]);
-    }
-    if (n == SCAN_PAGE) {
-        /* "(" makes the range begin behind the last one. */
-        snprintf(call->entry, sizeof(call->entry), "(%.*s", (int)entries[n - 1].id.len,
-                 entries[n - 1].id.ptr);
-        if (registry_scan_stream(s->options.registry, "outbox", call->entry, SCAN_PAGE, on_scanned,
-                                 call) == 0) {
-            s->scanning = true;
-            return;
-        }
-    }
-    free(call);
-    if (s->rescan_again) {
-        sender_rescan(s);
-    }
-}
-
-void sender_rescan(struct sender *s)
-{
-    struct lane *lane;
-    struct lane *tmp;
-
-    s->rescan_due_ms = mono_ms() + RESCAN_EVERY_MS;
-    if (s->scanning) {
-        s->rescan_again = true;
-        return;
-    }
-    s->rescan_again = false;
-    struct sender_call *call = sender_call_create(s, "", "");
-    if (registry_scan_stream(s->options.registry, "outbox", "-", SCAN_PAGE, on_scanned, call) !=
-        0) {
-        free(call);
-        return;
-    }
-    s->scanning = true;
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        lane->more = lane->more && lane->queue != NULL; /* this scan meets them in their order */
-    }
-}
-
 /* What is served --------------------------------------------------------------------------------------- */
+
+/* Who says what waits in the lane may be another now. */
+static void lane_look(struct sender *s, struct lane *lane)
+{
+    if (lane->queue == NULL) {
+        lane_free_if_idle(s, lane);
+    } else if (lane->state == LANE_IDLE) {
+        lane_run(s, lane);
+    }
+}
 
 static void lane_unserve(struct sender *s, struct lane *lane)
 {
     topics_forget(s, lane);
     lane->served->lanes--;
     lane->served = NULL;
-    lane_free_if_idle(s, lane);
+    lane_look(s, lane);
 }
 
 static void lane_serve(struct sender *s, struct lane *lane, struct served *served)
@@ -236,6 +124,7 @@ static void lane_serve(struct sender *s, struct lane *lane, struct served *serve
     }
     lane->served = served;
     served->lanes++;
+    lane_look(s, lane);
 }
 
 static struct served *served_get(struct sender *s, const struct registry_shard *shard)
@@ -279,7 +168,7 @@ void sender_serve(struct sender *s, const struct registry_shard *shard)
         }
     }
     s->rescan_due_ms = mono_ms() + RESCAN_SOON_MS;
-    sender_arm(s);
+    sender_at(s, s->rescan_due_ms);
 }
 
 static void unserve(struct sender *s, struct served *served)
@@ -324,16 +213,24 @@ void sender_keep(struct sender *s, const struct slice *shards, size_t n)
 
 void sender_serve_unjoined(struct sender *s, struct slice shard)
 {
-    bool had = s->unjoined != NULL;
+    struct lane *lane;
+    struct lane *tmp;
 
-    if (had ? slice_is(shard, s->unjoined) : shard.len == 0) {
+    if (s->unjoined != NULL ? slice_is(shard, s->unjoined) : shard.len == 0) {
         return;
     }
     free(s->unjoined);
     s->unjoined = shard.len > 0 ? xstrndup(shard.ptr, shard.len) : NULL;
-    if (s->unjoined != NULL && !had) {
+    HASH_ITER(hh, s->lanes, lane, tmp)
+    {
+        if (lane->served == NULL) {
+            lane_look(s, lane);
+        }
+    }
+    if (s->unjoined != NULL) {
         s->rescan_due_ms = mono_ms() + RESCAN_SOON_MS;
-        sender_arm(s);
+        s->take_due_ms = 0;
+        sender_at(s, 0);
     }
 }
 
@@ -346,11 +243,17 @@ struct sender *sender_create(uv_loop_t *loop, const struct sender_options *optio
     s->options = *options;
     s->topic_prefix_len = (size_t)snprintf(s->topic_prefix, sizeof(s->topic_prefix),
                                            "shoal:%s:send:", options->cluster);
-    s->rescan_due_ms = mono_ms() + RESCAN_EVERY_MS;
+    s->rescan_due_ms = mono_ms() + SENDER_RESCAN_MS;
+    s->take_due_ms = UINT64_MAX;
     s->topics_due_ms = UINT64_MAX;
+    s->heard_due_ms = UINT64_MAX;
+    s->armed_ms = UINT64_MAX;
+    s->ttl_ms = 30000;
+    s->patience_ms = 4500; /* one and a half leases, until the registry has told */
+    random_hex(s->process, 16);
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
-    sender_arm(s);
+    sender_at(s, s->rescan_due_ms);
     return s;
 }
 
@@ -367,9 +270,11 @@ void sender_reset(struct sender *s)
         lane->state = LANE_IDLE;
         lane->asked = false;
         lane->doubt = false;
+        lane->line = lane->waits ? lane->line : NULL;
         lane_forget(s, lane);
     }
     sender_keep(s, NULL, 0);
+    turns_reset(s);
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -383,8 +288,22 @@ void sender_destroy(struct sender *s)
         return;
     }
     sender_reset(s);
+    heard_reset(s);
+    due_finish(&s->due);
     s->closing = true;
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);
+}
+
+void sender_drain(struct sender *s)
+{
+    struct lane *lane;
+    struct lane *tmp;
+
+    s->leaving = true;
+    HASH_ITER(hh, s->lanes, lane, tmp)
+    {
+        topics_forget(s, lane);
+    }
 }
 
 bool sender_is_drained(const struct sender *s)
@@ -392,6 +311,9 @@ bool sender_is_drained(const struct sender *s)
     struct lane *lane;
     struct lane *tmp;
 
+    if (s->nheard > 0 || (s->leaving && !subscriber_is_settled(s->options.subscriber))) {
+        return false;
+    }
     HASH_ITER(hh, s->lanes, lane, tmp)
     {
         if (lane->state != LANE_IDLE || lane->doubt) {

@@ -1,22 +1,27 @@
-/* What the files of the sender share: sender.c (what comes in, what is served), sender_topics.c (when it listens)
- * and sender_lane.c (what is done with what came). */
+/* What the files of the sender share: sender.c (what is served), sender_topics.c (when it listens),
+ * sender_outbox.c (what waits in the outbox), sender_heard.c (what was heard, until it is entered), sender_turn.c (which lane claims next) and sender_lane.c
+ * (what is done with a send). */
 #ifndef SHOAL_NODE_SENDER_IMPL_H
 #define SHOAL_NODE_SENDER_IMPL_H
 
 #include "node/sender.h"
+#include "shared/due.h"
 #include "shared/irc/parse.h"
 
 #include <uthash.h>
 #include <utlist.h>
 
-#define ENTRY_CHARS 48
+#define ENTRY_CHARS      48
+#define SENDER_RETRY_MS  250
+#define SENDER_RESCAN_MS 10000 /* should a hint ever be lost */
+#define TURN_KINDS       3     /* HELD_BY_ALL, HELD_BY_PLAIN, HELD_BY_UNJOINED */
 
 enum lane_state {
-    LANE_IDLE,     /* nothing under way; the head, if any, is claimed at due_ms */
+    LANE_IDLE, /* nothing under way; the head, if any, waits for its turn, or is tried when it is due */
     LANE_CLAIMING, /* the registry was asked */
-    LANE_CLAIMED,  /* is written at due_ms */
+    LANE_CLAIMED,  /* is written when it is due */
     LANE_WRITTEN,  /* waits for Twitch's answer */
-    LANE_STORING,  /* the registry was told the result, or is told again at due_ms */
+    LANE_STORING,  /* the registry was told the result, or is told again when it is due */
 };
 
 struct send {
@@ -25,6 +30,9 @@ struct send {
     struct send *next;
     struct lane *lane;
     char entry[ENTRY_CHARS];
+    uint64_t ms; /* the two numbers of the entry: their order */
+    uint64_t seq;
+    uint64_t pass; /* the newest look at all that waits which found it */
     /* from the claim on: */
     char *shard;
     char *id;
@@ -51,33 +59,81 @@ struct lane {
     struct served *served; /* the shard whose channel it is; NULL: it is not served here */
     uint64_t mark;         /* of the last sender_serve that named it */
     bool listens;          /* to its topic */
-    uint64_t listen_by_ms; /* served: listens from then on, whoever else does */
+    uint64_t listen_ms;    /* served: it wants to listen since then */
+    unsigned heard;        /* sends heard on its topic that are not entered yet */
     enum lane_state state;
-    uint64_t due_ms;  /* mono; UINT64_MAX: waits for an answer */
+    struct due_item due;
     uint64_t slot_ms; /* of the claimed head */
     struct send *queue;
-    unsigned nqueued;
-    bool more;  /* there were more than fit: the outbox is read again when these are dealt with */
     bool asked; /* a registry call for the head is under way */
     bool doubt; /* a claim of the head was not answered: it may be claimed */
+    /* Its turn: */
+    struct lane *prev;
+    struct lane *next;
+    struct line *line;             /* it waits in, or whose turn it took for the claim under way */
+    bool waits;                    /* in the line */
+    enum registry_held_by held_by; /* which of the line's queues: what held its head back last */
+};
+
+/* An account whose budget was used up. */
+struct account {
+    UT_hash_handle hh;
+    char user[IRC_CHANNEL_CHARS];
+    uint64_t until_ms[TURN_KINDS];
+};
+
+/* The lanes that wait for their turn to be said on one shard of this node. */
+struct line {
+    UT_hash_handle hh;
+    char *shard;
+    struct account *account; /* as the last claim that was held back told; NULL: none was */
+    struct lane *queues[TURN_KINDS];
+    unsigned claiming; /* claims under way */
+    bool probing;      /* the last one was held back: one at a time */
+    uint64_t again_ms; /* it could not be said: look again then */
 };
 
 struct sender {
     struct sender_options options;
+    char process[INCARNATION_CHARS]; /* who enters sends: this process, whatever its incarnation */
     char topic_prefix[64];
     size_t topic_prefix_len;
     uv_timer_t timer;
+    uint64_t armed_ms; /* when the timer fires; UINT64_MAX: it does not */
+    struct due due;    /* lanes */
     struct lane *lanes;
     struct served *served;
     struct send *sends;
+    struct line *lines;
+    struct account *accounts;
     char *unjoined; /* the shard that sends to channels nobody joined, if it is here */
     uint64_t marks;
     uint64_t generation; /* grows with each reset: answers to older calls are none */
-    bool scanning;
-    bool rescan_again;
+    /* Looking at the outbox: */
+    bool taking;     /* a call is under way */
+    bool listing;    /* the same */
+    bool list_again; /* look at all that waits, once all is taken */
+    uint64_t passes; /* looks at all that waits */
+    uint64_t take_due_ms;
     uint64_t rescan_due_ms;
+    uint64_t ttl_ms; /* send_ttl_ms */
+    /* Topics: */
     bool asking_topics;
     uint64_t topics_due_ms; /* served lanes do not listen yet: look then */
+    uint64_t patience_ms;
+    bool leaving; /* listens to nothing any more */
+    /* What was heard, see sender_heard.c: */
+    struct heard *heard; /* to be entered */
+    struct heard *doubt; /* the same, and they may have been: the answer was lost */
+    struct heard *asked; /* answers are to come */
+    size_t nheard;       /* in all three */
+    size_t heard_bytes;
+    size_t nasked;
+    uint64_t last_number;
+    uint64_t heard_due_ms;
+    uint64_t heard_order;
+    bool heard_refused; /* the last answer was an error */
+    bool refusing;      /* the bounds were reached, which was told */
     bool closing;
 };
 
@@ -89,26 +145,49 @@ struct sender_call {
     char entry[ENTRY_CHARS];
 };
 
+/* In sender.c: the timer fires at `at_ms` at the latest. */
+void sender_at(struct sender *s, uint64_t at_ms);
+
+/* In sender_outbox.c: an entry that waits for this node to say it; take what is new. */
+void sender_queue(struct sender *s, const char *channel, struct slice entry);
+void outbox_take(struct sender *s);
+
 /* In sender_lane.c: */
 struct sender_call *sender_call_create(struct sender *s, const char *channel, const char *entry);
 /* The lane of a channel; a new one if need be. */
 struct lane *lane_get(struct sender *s, const char *channel);
 /* Do what is due. The lane may be gone afterwards. */
 void lane_run(struct sender *s, struct lane *lane);
+/* Claim the head: it is its turn. False: the link is down. */
+bool lane_claim(struct sender *s, struct lane *lane);
 /* The head has its result; it is stored. */
 void lane_result(struct sender *s, struct lane *lane, const char *status, struct slice reason,
                  struct slice text);
 /* Nobody here may say what is queued: found again by a rescan if that changes. The lane may be gone
  * afterwards. */
 void lane_forget(struct sender *s, struct lane *lane);
+/* Take out a send that is not under way. */
+void lane_drop(struct sender *s, struct lane *lane, struct send *send);
 void lane_free_if_idle(struct sender *s, struct lane *lane);
+
+/* In sender_turn.c: the lane, whose head may be claimed, waits for its turn; waits no more; its claim was
+ * answered; it is held back by the account's budget as the claim says, and waits for its turn again. */
+void turn_wait(struct sender *s, struct lane *lane);
+void turn_leave(struct sender *s, struct lane *lane);
+void turn_over(struct sender *s, struct lane *lane, bool claimed);
+void turn_held(struct sender *s, struct lane *lane, const struct registry_claim *claim);
+/* Let those claim whose turn it is, and see to it that this is called again when it is another's. */
+void turns_run(struct sender *s);
+void turns_reset(struct sender *s);
 
 /* In sender_topics.c: the lane is served from now on, or no more; and listen to those that nobody else does. */
 void topics_want(struct sender *s, struct lane *lane);
 void topics_forget(struct sender *s, struct lane *lane);
 void topics_look(struct sender *s);
 
-/* In sender.c: fire when the next lane is due. */
-void sender_arm(struct sender *s);
+/* In sender_heard.c: a message on a channel's topic; enter what can be entered now; forget everything. */
+void heard_add(struct sender *s, const char *channel, struct slice payload);
+void heard_run(struct sender *s);
+void heard_reset(struct sender *s);
 
 #endif

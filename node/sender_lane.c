@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_LATE_MS 500 /* a slot is used within this time or lost */
-#define RETRY_MS     250
-#define MAX_LATER_MS 1000
+#define SLOT_LATE_MS 500  /* a slot is used within this time or lost */
+#define MAX_LATER_MS 5000 /* settings change, and so do slots */
 
 struct sender_call *sender_call_create(struct sender *s, const char *channel, const char *entry)
 {
@@ -49,7 +48,6 @@ struct lane *lane_get(struct sender *s, const char *channel)
     if (lane == NULL) {
         lane = xcalloc(1, sizeof(*lane));
         snprintf(lane->channel, sizeof(lane->channel), "%s", channel);
-        lane->due_ms = UINT64_MAX;
         HASH_ADD_STR(s->lanes, channel, lane);
     }
     return lane;
@@ -68,34 +66,33 @@ static void send_free(struct send *send)
 
 void lane_free_if_idle(struct sender *s, struct lane *lane)
 {
-    if (lane->queue == NULL && lane->served == NULL) {
+    if (lane->queue == NULL && lane->served == NULL && lane->heard == 0) {
+        due_clear(&s->due, &lane->due);
         HASH_DEL(s->lanes, lane);
         free(lane);
     }
 }
 
-static void lane_drop_head(struct sender *s, struct lane *lane)
+void lane_drop(struct sender *s, struct lane *lane, struct send *send)
 {
-    struct send *send = lane->queue;
-
     DL_DELETE(lane->queue, send);
-    lane->nqueued--;
     HASH_DEL(s->sends, send);
     send_free(send);
+    if (lane->queue == NULL) {
+        turn_leave(s, lane);
+        due_clear(&s->due, &lane->due);
+    }
 }
 
 /* The head is dealt with: on with the next. */
 static void lane_pop(struct sender *s, struct lane *lane)
 {
-    lane_drop_head(s, lane);
+    lane_drop(s, lane, lane->queue);
     lane->state = LANE_IDLE;
     lane->doubt = false;
-    lane->due_ms = lane->queue != NULL ? 0 : UINT64_MAX;
+    lane->held_by = HELD_BY_ALL; /* whether the account is moderator there may have changed */
+    due_clear(&s->due, &lane->due);
     if (lane->queue == NULL) {
-        if (lane->more) {
-            s->rescan_due_ms = mono_ms();
-            sender_arm(s);
-        }
         lane_free_if_idle(s, lane);
     } else {
         lane_run(s, lane);
@@ -104,9 +101,11 @@ static void lane_pop(struct sender *s, struct lane *lane)
 
 static void lane_retry(struct sender *s, struct lane *lane, enum lane_state state, uint64_t wait_ms)
 {
+    uint64_t at = mono_ms() + wait_ms;
+
     lane->state = state;
-    lane->due_ms = mono_ms() + wait_ms;
-    sender_arm(s);
+    due_set(&s->due, &lane->due, at);
+    sender_at(s, at);
 }
 
 /* Steps of a send --------------------------------------------------------------------------------- */
@@ -120,7 +119,7 @@ static void on_stored(void *ctx, const struct err *err)
         return;
     }
     if (err != NULL && err->code != ERR_LOST) {
-        lane_retry(s, lane, LANE_STORING, RETRY_MS);
+        lane_retry(s, lane, LANE_STORING, SENDER_RETRY_MS);
         return;
     }
     lane_pop(s, lane);
@@ -132,14 +131,13 @@ static void lane_store(struct sender *s, struct lane *lane)
     struct sender_call *call = sender_call_create(s, lane->channel, send->entry);
 
     lane->state = LANE_STORING;
-    lane->due_ms = UINT64_MAX;
     lane->asked = true;
     if (registry_send_done(s->options.registry, s->options.node, s->options.incarnation,
                            slice_of(send->entry), send->status, slice_of(send->reason),
                            slice_of(send->notice), on_stored, call) != 0) {
         free(call);
         lane->asked = false;
-        lane_retry(s, lane, LANE_STORING, RETRY_MS);
+        lane_retry(s, lane, LANE_STORING, SENDER_RETRY_MS);
     }
 }
 
@@ -163,7 +161,7 @@ static void on_unclaimed(void *ctx, const struct err *err)
 
     if (lane != NULL) {
         lane->doubt = err != NULL;
-        lane_retry(s, lane, LANE_IDLE, RETRY_MS);
+        lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
     }
 }
 
@@ -173,14 +171,13 @@ static void lane_unclaim(struct sender *s, struct lane *lane)
     struct sender_call *call = sender_call_create(s, lane->channel, lane->queue->entry);
 
     lane->state = LANE_CLAIMING;
-    lane->due_ms = UINT64_MAX;
     lane->asked = true;
     if (registry_send_unclaim(s->options.registry, s->options.node, s->options.incarnation,
                               slice_of(lane->queue->entry), on_unclaimed, call) != 0) {
         free(call);
         lane->asked = false;
         lane->doubt = true;
-        lane_retry(s, lane, LANE_IDLE, RETRY_MS);
+        lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
     }
 }
 
@@ -200,7 +197,6 @@ static void lane_write(struct sender *s, struct lane *lane)
     }
     /* Written before the call: the answer may come from within it. */
     lane->state = LANE_WRITTEN;
-    lane->due_ms = UINT64_MAX;
     int rc = s->options.write(s->options.ctx, slice_of(send->shard), &line, send->entry, &err);
     if (rc == -ERR_PROTOCOL) {
         lane_result(s, lane, "rejected", SLICE("bad_request"), slice_of(err.text));
@@ -231,6 +227,20 @@ static void claimed(struct sender *s, struct lane *lane, const struct registry_c
     }
 }
 
+/* The account's budget, or the channel's own, holds it back. */
+static void held_back(struct sender *s, struct lane *lane, const struct registry_claim *claim)
+{
+    if (lane->served == NULL && s->unjoined == NULL) {
+        lane_forget(s, lane);
+    } else if (claim->held_by == HELD_BY_CHANNEL) {
+        lane_retry(s, lane, LANE_IDLE,
+                   claim->wait_ms < MAX_LATER_MS ? claim->wait_ms : MAX_LATER_MS);
+    } else {
+        lane->state = LANE_IDLE;
+        turn_held(s, lane, claim);
+    }
+}
+
 static void on_claim(void *ctx, const struct registry_claim *claim, const struct err *err)
 {
     struct sender *s;
@@ -239,9 +249,10 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
     if (lane == NULL) {
         return;
     }
+    turn_over(s, lane, err == NULL && claim->word == CLAIMED);
     if (err != NULL) {
         lane->doubt = true;
-        lane_retry(s, lane, LANE_IDLE, RETRY_MS);
+        lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
         return;
     }
     switch (claim->word) {
@@ -253,11 +264,10 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
     case CLAIM_BUSY:
         /* A claim of this node's that nobody here knows of: one that was carried out late. */
         lane->doubt = true;
-        lane_retry(s, lane, LANE_IDLE, RETRY_MS);
+        lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
         break;
     case CLAIM_LATER:
-        lane_retry(s, lane, LANE_IDLE,
-                   claim->wait_ms < MAX_LATER_MS ? claim->wait_ms : MAX_LATER_MS);
+        held_back(s, lane, claim);
         break;
     case CLAIMED:
         claimed(s, lane, claim);
@@ -265,43 +275,26 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
     }
 }
 
-static bool lane_can_send(struct sender *s, const struct lane *lane)
+bool lane_claim(struct sender *s, struct lane *lane)
 {
-    const char *shard = lane->served != NULL ? lane->served->sender : s->unjoined;
-
-    /* An entry without a valid channel is claimed only to be refused. */
-    return s->options.may_act(s->options.ctx) &&
-           (lane->channel[0] == '\0' ||
-            (shard != NULL && s->options.can_send(s->options.ctx, slice_of(shard))));
-}
-
-static void lane_claim(struct sender *s, struct lane *lane)
-{
-    if (!lane_can_send(s, lane)) {
-        lane_retry(s, lane, LANE_IDLE, RETRY_MS);
-        return;
-    }
     struct sender_call *call = sender_call_create(s, lane->channel, lane->queue->entry);
 
-    lane->state = LANE_CLAIMING;
-    lane->due_ms = UINT64_MAX;
-    lane->asked = true;
     if (registry_send_claim(s->options.registry, s->options.node, s->options.incarnation,
                             slice_of(lane->queue->entry), on_claim, call) != 0) {
         free(call);
-        lane->asked = false;
-        lane_retry(s, lane, LANE_IDLE, RETRY_MS);
+        return false;
     }
+    lane->state = LANE_CLAIMING;
+    lane->asked = true;
+    return true;
 }
 
 /* Nobody here may say it: found again by a rescan if that changes. */
 void lane_forget(struct sender *s, struct lane *lane)
 {
     while (lane->queue != NULL) {
-        lane_drop_head(s, lane);
+        lane_drop(s, lane, lane->queue);
     }
-    lane->more = false;
-    lane->due_ms = UINT64_MAX;
     lane_free_if_idle(s, lane);
 }
 
@@ -318,7 +311,7 @@ void lane_run(struct sender *s, struct lane *lane)
         } else if (lane->served == NULL && s->unjoined == NULL) {
             lane_forget(s, lane);
         } else {
-            lane_claim(s, lane);
+            turn_wait(s, lane);
         }
         break;
     case LANE_CLAIMED:

@@ -1,19 +1,28 @@
 /* Sender, topics: when this node listens to the send topic of a channel that it serves.
  *
- * A message is heard by all who listen when it is published. Where the sender of a channel moves to another node, the
- * former one goes on listening until it has seen that, and what it has heard it enters; so the new one begins to
- * listen when nobody else does any more. In between PUBLISH answers 0, and the application knows. If somebody
- * listens on (a node that hangs, an application that watches), it begins after a while all the same: then both hear
- * it, and the step lets the serving one enter it. */
+ * A message is heard by all who listen when it is published, and who hears it enters it: so one node listens at a
+ * time. Where the sender of a channel moves to another node, the former one goes on listening until it has seen
+ * that; the new one begins when nobody else does any more. In between PUBLISH answers 0, and the application
+ * knows. A node that is gone without having closed its connection (it stands still) is still sent what is published:
+ * the new one has that connection killed first; what the former one has been sent until then, it enters when it
+ * wakes. If somebody listens on (an application that watches), the new one begins after a lease and a half: by then a
+ * node has seen that it serves the topic no more, or is gone. */
 #include "node/sender_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_MOST   100 /* topics at a time */
-#define AGAIN_MS   20
-#define PATIENT_MS 500
+#define ASK_MOST 500 /* topics at a time */
+#define AGAIN_MS 20
+
+/* A question about topics under way. */
+struct topics_call {
+    struct sender *sender;
+    uint64_t generation;
+    size_t n;
+    char channels[ASK_MOST][IRC_CHANNEL_CHARS];
+};
 
 static void topic_of(const struct sender *s, const struct lane *lane, char *out, size_t size)
 {
@@ -31,8 +40,9 @@ static void listen_to(struct sender *s, struct lane *lane)
 
 void topics_want(struct sender *s, struct lane *lane)
 {
-    lane->listen_by_ms = mono_ms() + PATIENT_MS;
+    lane->listen_ms = mono_ms();
     s->topics_due_ms = 0;
+    sender_at(s, 0);
 }
 
 void topics_forget(struct sender *s, struct lane *lane)
@@ -46,82 +56,98 @@ void topics_forget(struct sender *s, struct lane *lane)
     }
 }
 
-/* Nobody listens to this topic now. */
-static void on_free(struct sender *s, struct slice topic)
+void sender_on_topics_down(struct sender *s)
 {
-    struct lane *lane = NULL;
+    struct lane *lane;
+    struct lane *tmp;
 
-    if (topic.len > s->topic_prefix_len) {
-        HASH_FIND(hh, s->lanes, topic.ptr + s->topic_prefix_len, topic.len - s->topic_prefix_len,
-                  lane);
-    }
-    if (lane != NULL && lane->served != NULL && !lane->listens) {
-        listen_to(s, lane);
-    }
-}
-
-static void on_counts(void *ctx, const struct redisReply *reply, const struct err *err)
-{
-    struct sender_call *call = ctx;
-    struct sender *s = call->sender;
-    bool good = err == NULL && reply->type == REDIS_REPLY_ARRAY;
-
-    free(call);
-    s->asking_topics = false;
-    if (s->closing) {
-        return;
-    }
-    for (size_t i = 0; good && i + 1 < reply->elements; i += 2) {
-        if (reply->element[i + 1]->type == REDIS_REPLY_INTEGER &&
-            reply->element[i + 1]->integer == 0) {
-            on_free(s, reply_slice(reply->element[i]));
+    HASH_ITER(hh, s->lanes, lane, tmp)
+    {
+        if (lane->listens) {
+            topics_forget(s, lane);
+            topics_want(s, lane);
         }
     }
-    s->topics_due_ms = mono_ms() + AGAIN_MS; /* for the others, if there are any */
-    sender_arm(s);
 }
 
-/* Ask how many listen to these topics. */
-static void ask(struct sender *s, char topics[][128], size_t n)
+static void on_listeners(void *ctx, const struct registry_listeners *listeners,
+                         const struct err *err)
 {
-    const char *argv[2 + ASK_MOST] = {"PUBSUB", "NUMSUB"};
-    struct sender_call *call = sender_call_create(s, "", "");
+    struct topics_call *call = ctx;
+    struct sender *s = call->sender;
+    bool current = err == NULL && call->generation == s->generation && listeners->n == call->n;
 
-    for (size_t i = 0; i < n; i++) {
-        argv[2 + i] = topics[i];
+    s->asking_topics = false;
+    for (size_t i = 0; current && !s->closing && i < listeners->n; i++) {
+        struct lane *lane = NULL;
+        HASH_FIND_STR(s->lanes, call->channels[i], lane);
+        if (listeners->counts[i] == 0 && lane != NULL && lane->served != NULL && !lane->listens) {
+            listen_to(s, lane);
+        }
     }
-    s->asking_topics = link_command_argv(registry_link(s->options.registry), (int)(2 + n), argv,
-                                         NULL, on_counts, call) == 0;
+    for (size_t i = 0; current && !s->closing && i < listeners->ngone; i++) {
+        if (registry_kill_link(s->options.registry, listeners->gone[i], NULL, NULL) != 0) {
+            break; /* the link is down */
+        }
+    }
+    if (!s->closing) {
+        s->patience_ms = current ? listeners->patience_ms : s->patience_ms;
+        s->topics_due_ms = mono_ms() + AGAIN_MS; /* for the others, if there are any */
+        sender_at(s, s->topics_due_ms);
+    }
+    free(call);
+}
+
+/* Ask who listens to these. */
+static void ask(struct sender *s, struct topics_call *call)
+{
+    const struct registry_greeting *greeting = subscriber_greeting(s->options.subscriber);
+    char topics[ASK_MOST][128];
+    struct slice names[ASK_MOST];
+
+    call->sender = s;
+    call->generation = s->generation;
+    for (size_t i = 0; i < call->n; i++) {
+        snprintf(topics[i], sizeof(topics[i]), "%s%s", s->topic_prefix, call->channels[i]);
+        names[i] = slice_of(topics[i]);
+    }
+    s->asking_topics =
+        greeting != NULL &&
+        registry_send_listen(s->options.registry, s->options.node, s->options.incarnation,
+                             greeting->link_id, greeting->run_id, names, call->n, on_listeners,
+                             call) == 0;
     if (!s->asking_topics) {
         free(call);
-        s->topics_due_ms = mono_ms() + AGAIN_MS; /* the link is down */
+        s->topics_due_ms = mono_ms() + AGAIN_MS; /* a link is down */
     }
 }
 
 void topics_look(struct sender *s)
 {
-    char topics[ASK_MOST][128];
+    struct topics_call *call;
     uint64_t now = mono_ms();
     struct lane *lane;
     struct lane *tmp;
-    size_t n = 0;
 
     s->topics_due_ms = UINT64_MAX;
-    if (s->asking_topics) {
+    if (s->asking_topics || s->leaving) {
         return; /* the answer looks again */
     }
+    call = xcalloc(1, sizeof(*call));
     HASH_ITER(hh, s->lanes, lane, tmp)
     {
         if (lane->served == NULL || lane->listens) {
             continue;
         }
-        if (now >= lane->listen_by_ms) {
+        if (now - lane->listen_ms >= s->patience_ms && subscriber_greeting(s->options.subscriber)) {
             listen_to(s, lane);
-        } else if (n < ASK_MOST) {
-            topic_of(s, lane, topics[n++], sizeof(topics[0]));
+        } else if (call->n < ASK_MOST) {
+            memcpy(call->channels[call->n++], lane->channel, sizeof(lane->channel));
         }
     }
-    if (n > 0) {
-        ask(s, topics, n);
+    if (call->n > 0) {
+        ask(s, call);
+    } else {
+        free(call);
     }
 }

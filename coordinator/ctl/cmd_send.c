@@ -8,13 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The result hash as the JSON object that the topic carries; "claimed" is no result yet. */
+/* The result hash as the JSON object that the topic carries. */
 static int look_for_result(struct ctl *c, const char *id, char **found)
 {
     struct ctl_batch b = {0};
-    cJSON *object = cJSON_CreateObject();
+    char channel[IRC_CHANNEL_CHARS];
 
-    ctl_ask(&b, "HGETALL %s", ctl_key(c, "result:%s", id));
+    if (!irc_channel_normalise(slice_of(ctl_arg(c, 0)), channel, sizeof(channel))) {
+        return CTL_USAGE; /* looked at before */
+    }
+    cJSON *object = cJSON_CreateObject();
+    ctl_ask(&b, "HGETALL %s", ctl_key(c, "result:%s:%s", channel, id));
     int code = ctl_answer(c, &b);
     if (code == CTL_DONE) {
         struct reader r = ctl_read(&b);
@@ -25,8 +29,8 @@ static int look_for_result(struct ctl *c, const char *id, char **found)
     if (at) {
         cJSON_ReplaceItemInObjectCaseSensitive(object, "at", cJSON_CreateNumber(strtod(at, NULL)));
     }
-    const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "status"));
-    if (code == CTL_DONE && status && strcmp(status, "claimed") != 0) {
+    if (code == CTL_DONE &&
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "status"))) {
         *found = cJSON_PrintUnformatted(object);
     }
     cJSON_Delete(object);

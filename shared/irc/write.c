@@ -274,9 +274,9 @@ static int check_text(struct slice text, bool as_command, bool *quoted, struct e
         return err_set(err, ERR_PROTOCOL, "the text is not UTF-8");
     }
     *quoted = is_quoted(text, as_command);
-    if (chars + (*quoted ? 1 : 0) > IRC_MAX_TEXT_CHARS) {
-        return err_set(err, ERR_PROTOCOL, "the text has %zu characters, more than %d",
-                       chars + (*quoted ? 1 : 0), IRC_MAX_TEXT_CHARS);
+    if (chars > IRC_MAX_TEXT_CHARS) {
+        return err_set(err, ERR_PROTOCOL, "the text has %zu characters, more than %d", chars,
+                       IRC_MAX_TEXT_CHARS);
     }
     return 0;
 }

@@ -24,8 +24,8 @@ MUST_USE int irc_write_join(struct buf *out, const struct slice *channels, size_
 MUST_USE int irc_write_part(struct buf *out, struct slice channel, struct err *err);
 /* A chat message. `nonce` (client-nonce) and `reply_to` (reply-parent-msg-id) may be empty. A text
  * that begins with '/' or '.' is a command to Twitch: unless `as_command`, U+200B is put before it
- * so that it is said (it counts as a character). Refused: empty or blank text, over 500 characters,
- * invalid UTF-8. */
+ * so that it is said. Refused: empty or blank text, over 500 characters as they are given here, invalid
+ * UTF-8. */
 MUST_USE int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text,
                                struct slice nonce, struct slice reply_to, bool as_command,
                                struct err *err);

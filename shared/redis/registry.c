@@ -46,25 +46,6 @@ const char *registry_topic(const struct registry *r, char *out, size_t size, con
     return out;
 }
 
-/* Answers that several calls share ---------------------------------------------------------------- */
-
-static void on_done(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct err space;
-    call->cb.done(call->ctx, call_error(reply, err, &space));
-}
-
-static void on_word(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct slice word = {0};
-    struct slice rest = {0};
-    struct err space;
-    if (reply != NULL) {
-        err = reply_word(reply, &word, &rest, &space) != 0 ? &space : NULL;
-    }
-    call->cb.word(call->ctx, word, rest, err);
-}
-
 /* Nodes ------------------------------------------------------------------------------------------- */
 
 static void on_register(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -225,9 +206,7 @@ int registry_resign(struct registry *r, const struct registry_leader *me, regist
 {
     struct args a = {0};
     lead_args(&a, r, me, "1");
-    struct call *call = call_create(r, on_done, ctx);
-    call->cb.done = cb;
-    return call_send(call, &a);
+    return call_send_done(r, &a, cb, ctx);
 }
 
 /* A step only the leader may take: its incarnation and token come first. */
@@ -237,13 +216,6 @@ static void leader_args(struct args *a, const struct registry *r, const struct r
     args_fcall(a, r, step);
     args_text(a, me->incarnation);
     args_text(a, me->token);
-}
-
-static int send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx)
-{
-    struct call *call = call_create(r, on_word, ctx);
-    call->cb.word = cb;
-    return call_send(call, a);
 }
 
 int registry_expire(struct registry *r, const struct registry_leader *me, struct slice node,
@@ -257,7 +229,7 @@ int registry_expire(struct registry *r, const struct registry_leader *me, struct
     } else {
         args_text(&a, ""); /* a node that never told its link */
     }
-    return send_word(r, &a, cb, ctx);
+    return call_send_word(r, &a, cb, ctx);
 }
 
 int registry_compare(struct registry *r, const struct registry_leader *me, struct slice cursor,
@@ -266,7 +238,7 @@ int registry_compare(struct registry *r, const struct registry_leader *me, struc
     struct args a = {0};
     leader_args(&a, r, me, "shoal1_compare");
     args_slice(&a, cursor);
-    return send_word(r, &a, cb, ctx);
+    return call_send_word(r, &a, cb, ctx);
 }
 
 int registry_add_shard(struct registry *r, const struct registry_leader *me, const char *shard,
@@ -280,7 +252,7 @@ int registry_add_shard(struct registry *r, const struct registry_leader *me, con
     for (size_t i = 0; i < n; i++) {
         args_slice(&a, channels[i]);
     }
-    return send_word(r, &a, cb, ctx);
+    return call_send_word(r, &a, cb, ctx);
 }
 
 static void request_args(struct args *a, const struct registry *r, const struct registry_leader *me,
@@ -302,7 +274,7 @@ static int send_request(struct registry *r, const struct registry_leader *me, co
     for (size_t i = 0; i < n; i++) {
         args_slice(&a, names[i]);
     }
-    return send_word(r, &a, cb, ctx);
+    return call_send_word(r, &a, cb, ctx);
 }
 
 int registry_assign(struct registry *r, const struct registry_leader *me,
@@ -324,7 +296,7 @@ int registry_assign(struct registry *r, const struct registry_leader *me,
             args_slice(&a, wishes[i].channel);
         }
     }
-    int failed = send_word(r, &a, cb, ctx); /* which has copied them */
+    int failed = call_send_word(r, &a, cb, ctx); /* which has copied them */
     free(counts);
     return failed;
 }
@@ -341,106 +313,6 @@ int registry_configure(struct registry *r, const struct registry_leader *me,
                        const struct slice *args, size_t n, registry_word_cb cb, void *ctx)
 {
     return send_request(r, me, "shoal1_configure", request, op, args, n, cb, ctx);
-}
-
-/* Budgets and sends ------------------------------------------------------------------------------- */
-
-/* A step only the holder of the node may take. */
-static void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
-                      const char *incarnation)
-{
-    args_fcall(a, r, step);
-    args_text(a, node);
-    args_text(a, incarnation);
-}
-
-static void on_draw(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    const uint64_t *waits = NULL;
-    size_t n = 0;
-    struct reply_memory memory = {0};
-    struct err space;
-    if (reply != NULL) {
-        err = reply_waits(reply, &waits, &n, &memory, &space) != 0 ? &space : NULL;
-    }
-    call->cb.draw(call->ctx, err == NULL ? waits : NULL, err == NULL ? n : 0, err);
-    reply_memory_finish(&memory);
-}
-
-int registry_draw(struct registry *r, const char *node, const char *incarnation, struct slice user,
-                  const char *kind, size_t n, registry_draw_cb cb, void *ctx)
-{
-    struct args a = {0};
-    node_args(&a, r, "shoal1_draw", node, incarnation);
-    args_slice(&a, user);
-    args_text(&a, kind);
-    args_number(&a, n > 1000 ? 1000 : (int64_t)n);
-    struct call *call = call_create(r, on_draw, ctx);
-    call->cb.draw = cb;
-    return call_send(call, &a);
-}
-
-int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
-                         const struct registry_send *send, registry_word_cb cb, void *ctx)
-{
-    struct args a = {0};
-    node_args(&a, r, "shoal1_send_accept", node, incarnation);
-    args_slice(&a, send->channel);
-    args_slice(&a, send->id);
-    args_slice(&a, send->text);
-    args_slice(&a, send->reply_to);
-    args_slice(&a, send->user);
-    args_slice(&a, send->ttl_ms);
-    args_slice(&a, send->by);
-    args_text(&a, send->as_command ? "1" : "0");
-    return send_word(r, &a, cb, ctx);
-}
-
-static void on_claim(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct registry_claim claim = {0};
-    struct err space;
-    if (reply != NULL) {
-        err = reply_claim(reply, &claim, &space) != 0 ? &space : NULL;
-    }
-    call->cb.claim(call->ctx, err == NULL ? &claim : NULL, err);
-}
-
-int registry_send_claim(struct registry *r, const char *node, const char *incarnation,
-                        struct slice entry, registry_claim_cb cb, void *ctx)
-{
-    struct args a = {0};
-    node_args(&a, r, "shoal1_send_claim", node, incarnation);
-    args_slice(&a, entry);
-    struct call *call = call_create(r, on_claim, ctx);
-    call->cb.claim = cb;
-    return call_send(call, &a);
-}
-
-int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
-                          struct slice entry, registry_done_cb cb, void *ctx)
-{
-    struct args a = {0};
-    node_args(&a, r, "shoal1_send_unclaim", node, incarnation);
-    args_slice(&a, entry);
-    struct call *call = call_create(r, on_done, ctx);
-    call->cb.done = cb;
-    return call_send(call, &a);
-}
-
-int registry_send_done(struct registry *r, const char *node, const char *incarnation,
-                       struct slice entry, const char *status, struct slice reason,
-                       struct slice text, registry_done_cb cb, void *ctx)
-{
-    struct args a = {0};
-    node_args(&a, r, "shoal1_send_done", node, incarnation);
-    args_slice(&a, entry);
-    args_text(&a, status);
-    args_slice(&a, reason);
-    args_slice(&a, text);
-    struct call *call = call_create(r, on_done, ctx);
-    call->cb.done = cb;
-    return call_send(call, &a);
 }
 
 /* Streams ----------------------------------------------------------------------------------------- */

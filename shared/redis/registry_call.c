@@ -113,3 +113,34 @@ const struct err *call_error(const struct redisReply *reply, const struct err *e
     }
     return reply_check(reply, space) != 0 ? space : NULL;
 }
+
+static void on_done(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+    call->cb.done(call->ctx, call_error(reply, err, &space));
+}
+
+int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx)
+{
+    struct call *call = call_create(r, on_done, ctx);
+    call->cb.done = cb;
+    return call_send(call, a);
+}
+
+static void on_word(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct slice word = {0};
+    struct slice rest = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_word(reply, &word, &rest, &space) != 0 ? &space : NULL;
+    }
+    call->cb.word(call->ctx, word, rest, err);
+}
+
+int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx)
+{
+    struct call *call = call_create(r, on_word, ctx);
+    call->cb.word = cb;
+    return call_send(call, a);
+}

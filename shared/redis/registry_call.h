@@ -42,6 +42,8 @@ struct call {
         registry_word_cb word;
         registry_draw_cb draw;
         registry_claim_cb claim;
+        registry_sends_cb sends;
+        registry_listeners_cb listeners;
         registry_entries_cb entries;
     } cb;
     void *ctx;
@@ -60,6 +62,9 @@ struct call *call_create(struct registry *r,
                          void *ctx);
 /* Send it. 0, or -ERR_DOWN and the call is freed. Frees what args hold. */
 MUST_USE int call_send(struct call *call, struct args *a);
+/* The same for a call whose answer is only that it was done, or a word and what follows it. */
+MUST_USE int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx);
+MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
 /* The same for a command that blocks for block_ms. */
 MUST_USE int call_send_blocking(struct call *call, struct args *a, uint64_t block_ms);
 /* From within `answered`: send a further command and keep the call for its answer. False if the link

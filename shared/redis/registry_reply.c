@@ -1,7 +1,7 @@
 #include "shared/redis/registry_reply.h"
 
-#include "shared/redis/reader.h"
 #include "shared/redis/refusal.h"
+#include "shared/redis/registry_reply_impl.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ struct reply_block {
     max_align_t data[];
 };
 
-static void *memory_take(struct reply_memory *memory, size_t count, size_t size)
+void *reply_memory_take(struct reply_memory *memory, size_t count, size_t size)
 {
     if (count == 0) {
         return NULL;
@@ -33,25 +33,25 @@ void reply_memory_finish(struct reply_memory *memory)
 }
 
 /* All that is left, as slices. */
-static const struct slice *reader_rest(struct reader *r, struct reply_memory *memory, size_t *n)
+const struct slice *reply_rest(struct reader *r, struct reply_memory *memory, size_t *n)
 {
     *n = reader_left(r);
-    struct slice *out = memory_take(memory, *n, sizeof(*out));
+    struct slice *out = reply_memory_take(memory, *n, sizeof(*out));
     for (size_t i = 0; i < *n; i++) {
         out[i] = reader_slice(r);
     }
     return out;
 }
 
-static const struct slice *reader_slices(struct reader *r, struct reply_memory *memory, size_t *n)
+const struct slice *reply_slices(struct reader *r, struct reply_memory *memory, size_t *n)
 {
     struct reader inner = reader_of(reader_next(r));
-    const struct slice *out = reader_rest(&inner, memory, n);
+    const struct slice *out = reply_rest(&inner, memory, n);
     r->bad = r->bad || inner.bad;
     return out;
 }
 
-static int broken(struct err *err, const char *what)
+int reply_broken(struct err *err, const char *what)
 {
     return err_set(err, ERR_REPLY, "Redis's answer to %s is not what Shoal expects", what);
 }
@@ -74,7 +74,7 @@ int reply_version(const struct redisReply *reply, struct slice *contract, uint64
     struct reader r = reader_of(reply);
     *contract = reader_slice(&r);
     *revision = reader_u64(&r);
-    return r.bad ? broken(err, "version") : 0;
+    return r.bad ? reply_broken(err, "version") : 0;
 }
 
 /* Copy the value of the line "name:value" into out; false if there is none that fits. */
@@ -114,7 +114,7 @@ int reply_info(const struct redisReply *reply, struct registry_greeting *out, st
     struct slice text = reply_slice(reply);
     if (text.len == 0 || !info_field(text, "run_id", out->run_id, sizeof(out->run_id)) ||
         !info_field(text, "redis_version", out->redis_version, sizeof(out->redis_version))) {
-        return broken(err, "INFO server");
+        return reply_broken(err, "INFO server");
     }
     return 0;
 }
@@ -129,7 +129,7 @@ int reply_word(const struct redisReply *reply, struct slice *word, struct slice 
     struct reader r = reader_of(reply);
     *word = reader_slice(&r);
     *rest = reader_left(&r) > 0 ? reader_slice(&r) : (struct slice){0};
-    return r.bad || word->len == 0 ? broken(err, "a step") : 0;
+    return r.bad || word->len == 0 ? reply_broken(err, "a step") : 0;
 }
 
 /* All that is left: channels, each with a number behind it where it is not read. */
@@ -137,8 +137,8 @@ static void reader_channels(struct reader *r, struct reply_memory *memory,
                             struct registry_shard *out)
 {
     size_t left = reader_left(r);
-    struct slice *names = memory_take(memory, left, sizeof(*names));
-    int64_t *unread = memory_take(memory, left, sizeof(*unread));
+    struct slice *names = reply_memory_take(memory, left, sizeof(*names));
+    int64_t *unread = reply_memory_take(memory, left, sizeof(*unread));
     size_t n = 0;
 
     while (reader_left(r) > 0) {
@@ -161,7 +161,7 @@ static const struct registry_shard *reader_shards(struct reader *r, bool served,
 {
     struct reader list = reader_of(reader_next(r));
     *n = reader_left(&list);
-    struct registry_shard *out = memory_take(memory, *n, sizeof(*out));
+    struct registry_shard *out = reply_memory_take(memory, *n, sizeof(*out));
     for (size_t i = 0; i < *n; i++) {
         struct reader entry = reader_of(reader_next(&list));
         out[i].id = reader_slice(&entry);
@@ -199,14 +199,14 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->default_sender = reader_slice(&r);
     out->failed_retry_ms = reader_u64(&r);
     out->resume_delay_ms = reader_u64(&r);
-    out->held = reader_slices(&r, memory, &out->nheld);
+    out->held = reply_slices(&r, memory, &out->nheld);
     out->held_changed = reader_shards(&r, false, memory, &out->nheld_changed);
-    out->served = reader_slices(&r, memory, &out->nserved);
+    out->served = reply_slices(&r, memory, &out->nserved);
     out->served_changed = reader_shards(&r, true, memory, &out->nserved_changed);
     out->compare_ms = reader_u64(&r);
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
     if (r.bad || !current || out->lease_ms == 0) {
-        return broken(err, "register or renew");
+        return reply_broken(err, "register or renew");
     }
     return 0;
 }
@@ -225,7 +225,7 @@ int reply_holder(const struct redisReply *reply, struct registry_holder *out, st
     out->remaining_ms = reader_i64(&r);
     out->lease_ms = reader_u64(&r);
     out->run_id = reader_slice(&r);
-    return r.bad || !held ? broken(err, "register") : 0;
+    return r.bad || !held ? reply_broken(err, "register") : 0;
 }
 
 /* {node, link, run_id, node, link, run_id, ...} */
@@ -234,7 +234,7 @@ static void reader_expired(struct reader *r, struct registry_lead *out, struct r
     struct reader list = reader_of(reader_next(r));
     size_t left = reader_left(&list);
     out->nexpired = left / 3;
-    struct registry_expired *expired = memory_take(memory, out->nexpired, sizeof(*expired));
+    struct registry_expired *expired = reply_memory_take(memory, out->nexpired, sizeof(*expired));
     for (size_t i = 0; i < out->nexpired; i++) {
         expired[i].node = reader_slice(&list);
         struct slice link = reader_slice(&list);
@@ -259,7 +259,7 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     if (slice_is(word, "standby")) {
         out->leader_id = reader_slice(&r);
         out->remaining_ms = reader_u64(&r);
-        return r.bad ? broken(err, "lead") : 0;
+        return r.bad ? reply_broken(err, "lead") : 0;
     }
     out->leading = slice_is(word, "leading");
     out->token = reader_slice(&r);
@@ -273,70 +273,12 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     out->stopped = reader_i64(&r) != 0;
     out->user = reader_slice(&r);
     reader_expired(&r, out, memory);
-    out->idle = reader_slices(&r, memory, &out->nidle);
+    out->idle = reply_slices(&r, memory, &out->nidle);
     if (r.bad || !out->leading || out->token.len == 0 || out->token.len >= 24 ||
         out->lease_ms == 0) {
-        return broken(err, "lead");
+        return reply_broken(err, "lead");
     }
     return 0;
-}
-
-int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *n,
-                struct reply_memory *memory, struct err *err)
-{
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
-    struct reader r = reader_of(reply);
-    *n = reader_left(&r);
-    uint64_t *out = memory_take(memory, *n, sizeof(*out));
-    for (size_t i = 0; i < *n; i++) {
-        out[i] = reader_u64(&r);
-    }
-    *waits = out;
-    return r.bad ? broken(err, "draw") : 0;
-}
-
-static bool claim_word(struct slice word, enum registry_claim_word *out)
-{
-    static const struct {
-        const char *text;
-        enum registry_claim_word word;
-    } words[] = {
-        {"gone", CLAIM_GONE},   {"done", CLAIM_DONE},           {"busy", CLAIM_BUSY},
-        {"later", CLAIM_LATER}, {"elsewhere", CLAIM_ELSEWHERE}, {"claimed", CLAIMED},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (slice_is(word, words[i].text)) {
-            *out = words[i].word;
-            return true;
-        }
-    }
-    return false;
-}
-
-int reply_claim(const struct redisReply *reply, struct registry_claim *out, struct err *err)
-{
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
-    struct reader r = reader_of(reply);
-    bool known = claim_word(reader_slice(&r), &out->word);
-    if (known && out->word == CLAIM_LATER) {
-        out->wait_ms = reader_u64(&r);
-    } else if (known && out->word == CLAIMED) {
-        out->wait_ms = reader_u64(&r);
-        out->send.channel = reader_slice(&r);
-        out->shard = reader_slice(&r);
-        out->send.id = reader_slice(&r);
-        out->send.text = reader_slice(&r);
-        out->send.reply_to = reader_slice(&r);
-        out->send.as_command = slice_is(reader_slice(&r), "1");
-        r.bad = r.bad || out->send.channel.len == 0 || out->shard.len == 0;
-    }
-    return r.bad || !known ? broken(err, "send_claim") : 0;
 }
 
 /* XREAD of one stream: {{name, {entries}}}, or nil. */
@@ -362,25 +304,25 @@ int reply_entries(const struct redisReply *reply, bool xread, const struct regis
     }
     struct reader r = reader_of(xread ? unwrap_xread(reply) : reply);
     size_t count = reader_left(&r);
-    struct registry_entry *out = memory_take(memory, count, sizeof(*out));
+    struct registry_entry *out = reply_memory_take(memory, count, sizeof(*out));
     for (size_t i = 0; i < count; i++) {
         struct reader entry = reader_of(reader_next(&r));
         out[i].id = reader_slice(&entry);
         const struct redisReply *fields = reader_next(&entry);
         if (entry.bad) {
-            return broken(err, "XREAD or XRANGE");
+            return reply_broken(err, "XREAD or XRANGE");
         }
         if (fields->type == REDIS_REPLY_NIL) {
             continue; /* deleted while it was read */
         }
         struct reader pairs = reader_of(fields);
         size_t nslices = 0;
-        out[i].fields = reader_rest(&pairs, memory, &nslices);
+        out[i].fields = reply_rest(&pairs, memory, &nslices);
         out[i].nfields = nslices / 2;
         r.bad = r.bad || pairs.bad;
     }
     if (r.bad) {
-        return broken(err, "XREAD or XRANGE");
+        return reply_broken(err, "XREAD or XRANGE");
     }
     *entries = out;
     *n = count;

@@ -43,6 +43,11 @@ MUST_USE int reply_waits(const struct redisReply *reply, const uint64_t **waits,
 /* The answer of send_claim. */
 MUST_USE int reply_claim(const struct redisReply *reply, struct registry_claim *out,
                          struct err *err);
+/* The answers of send_list and send_listen. */
+MUST_USE int reply_sends(const struct redisReply *reply, struct registry_sends *out,
+                         struct reply_memory *memory, struct err *err);
+MUST_USE int reply_listeners(const struct redisReply *reply, struct registry_listeners *out,
+                             struct reply_memory *memory, struct err *err);
 /* XRANGE's array of entries; XREAD's answer is unwrapped first (nil: no entries). */
 MUST_USE int reply_entries(const struct redisReply *reply, bool xread,
                            const struct registry_entry **entries, size_t *n,

@@ -12,6 +12,8 @@
  * probe_ms, PING must be answered within the link's deadline (any message counts as an answer). */
 #include "shared/redis/subscriber.h"
 
+#include "shared/redis/registry_reply.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +52,9 @@ struct subscriber {
     struct topic *patterns; /* by name */
     struct topic *changed;  /* wanted differs from asked, perhaps */
     size_t missing;
+    size_t outstanding; /* confirmations to come, of all topics */
+    struct registry_greeting greeting;
+    bool greeted;
     bool ready_due; /* on_ready has not been called since the last change */
     bool probing;
     bool second_look;
@@ -151,6 +156,7 @@ static bool ask_batch(struct subscriber *s, bool want, bool pattern)
     for (int i = 1; i < n; i++) {
         batch[i]->asked = want;
         batch[i]->outstanding++;
+        s->outstanding++;
         topic_update(s, batch[i]);
     }
     return true;
@@ -212,6 +218,40 @@ bool subscriber_is_ready(const struct subscriber *s)
     return s->missing == 0 && link_is_up(s->link);
 }
 
+bool subscriber_is_settled(const struct subscriber *s)
+{
+    return !link_is_up(s->link) || (s->outstanding == 0 && s->changed == NULL);
+}
+
+const struct registry_greeting *subscriber_greeting(const struct subscriber *s)
+{
+    return s->greeted && link_is_up(s->link) ? &s->greeting : NULL;
+}
+
+/* CLIENT ID and INFO server, ahead of the first subscription. */
+static void greet(struct subscriber *s)
+{
+    const char *id[] = {"CLIENT", "ID"};
+    const char *info[] = {"INFO", "server"};
+
+    s->greeted = false;
+    if (s->o.greet && (link_send_push(s->link, 2, id, NULL) != 0 ||
+                       link_send_push(s->link, 2, info, NULL) != 0)) {
+        link_reset(s->link, "the greeting could not be sent");
+    }
+}
+
+static void on_greeting(struct subscriber *s, const struct redisReply *reply)
+{
+    struct err err;
+
+    if (reply->type == REDIS_REPLY_INTEGER && reply->integer > 0) {
+        s->greeting.link_id = (uint64_t)reply->integer;
+    } else if (reply->type == REDIS_REPLY_STRING) {
+        s->greeted = reply_info(reply, &s->greeting, &err) == 0 && s->greeting.link_id != 0;
+    }
+}
+
 static void on_confirmed(struct subscriber *s, bool pattern, struct slice name)
 {
     struct topic *t = topic_find(s, pattern, name);
@@ -220,6 +260,7 @@ static void on_confirmed(struct subscriber *s, bool pattern, struct slice name)
         return; /* UNSUBSCRIBE of nothing */
     }
     t->outstanding--;
+    s->outstanding--;
     topic_update(s, t);
     tell_if_ready(s);
 }
@@ -266,6 +307,8 @@ static void on_push(void *ctx, const struct redisReply *reply)
         link_refuse(s->link, why);
     } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2) {
         on_array(s, reply);
+    } else if (!s->greeted) {
+        on_greeting(s, reply);
     }
 }
 
@@ -315,6 +358,7 @@ static void on_up(void *ctx)
     s->second_look = false;
     s->ready_due = true;
     uv_timer_start(&s->timer, on_timer, s->o.probe_ms, 0);
+    greet(s);
     ask(s);
     tell_if_ready(s);
 }
@@ -337,6 +381,9 @@ static void on_down(void *ctx, const struct err *why)
     struct subscriber *s = ctx;
 
     uv_timer_stop(&s->timer);
+    s->greeted = false;
+    s->greeting.link_id = 0;
+    s->outstanding = 0;
     forget_asked(s, s->topics);
     forget_asked(s, s->patterns);
     if (!s->closing && s->o.on_down != NULL) {

@@ -7,13 +7,14 @@
 #ifndef SHOAL_REDIS_SUBSCRIBER_H
 #define SHOAL_REDIS_SUBSCRIBER_H
 
-#include "shared/redis/link.h"
+#include "shared/redis/registry.h"
 
 struct subscriber;
 
 struct subscriber_options {
     struct link_options
         link;          /* url, tls_ca, name, deadlines; callbacks and raw_pushes are set here */
+    bool greet;        /* ask which connection this is, see subscriber_greeting */
     uint64_t probe_ms; /* 0: 5000 */
     /* `topic` and `payload` are valid during the call; for a pattern, topic is the message's topic. */
     void (*on_message)(void *ctx, struct slice topic, struct slice payload);
@@ -33,5 +34,9 @@ void subscriber_remove(struct subscriber *s, struct slice topic);
 void subscriber_add_pattern(struct subscriber *s, struct slice pattern);
 /* Redis has confirmed all that is wanted. */
 bool subscriber_is_ready(const struct subscriber *s);
+/* Redis has confirmed all that was asked of it, removals too; or there is no connection. */
+bool subscriber_is_settled(const struct subscriber *s);
+/* Which connection, at which server, this is; NULL while that is not known. Valid until the loop runs. */
+const struct registry_greeting *subscriber_greeting(const struct subscriber *s);
 
 #endif

@@ -51,7 +51,7 @@ class Sends:
             return
         result = results[0]
         self.statuses[result["status"]] += 1
-        kept = cluster.redis.hget(cluster.key(f"result:{id}"), "status")
+        kept = cluster.redis.hget(cluster.key(f"result:{send.channel}:{id}"), "status")
         if kept != result["status"]:
             self._complain("another result is kept than was published", f"{who}: {result}, {kept}")
         wrong = {

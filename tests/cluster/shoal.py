@@ -540,8 +540,8 @@ class Cluster:
         """The one result of a send, when it is there."""
 
         def final():
-            found = self.redis.hgetall(self.key(f"result:{id}"))
-            return found if found.get("status") not in (None, "claimed") else None
+            keys = self.redis.keys(self.key(f"result:*:{id}"))
+            return self.redis.hgetall(keys[0]) if keys else None
 
         return wait_until(final, timeout, f"the result of send {id}")
 

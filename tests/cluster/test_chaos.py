@@ -193,7 +193,7 @@ def judged(complaints, way, results, messages):
     for status in results:
         sends.on_result({"id": "send-0", "status": status, "at": T * 1000}, T)
     received = {"room0": [{"text": "hello", "outcome": o, "at_ms": at * 1000} for o, at in messages]}
-    cluster = kept(**({"result:send-0": results[0]} if results else {}))
+    cluster = kept(**({"result:room0:send-0": results[0]} if results else {}))
     asked = {"send-0": Send("room0", "hello", way, asked=T)}
     sends.at_end(cluster, asked, received, lambda channel, at: True, {"hello": 1})
     return complaints

@@ -284,7 +284,7 @@ def test_a_send_that_no_node_serves_expires(cluster):
     fields = {"channel": "a", "text": "hello", "id": "s1"}
     cluster.redis.xadd(cluster.key("outbox"), fields)
 
-    wait_until(lambda: cluster.redis.hget(cluster.key("result:s1"), "status") == "expired", 5)
+    wait_until(lambda: cluster.redis.hget(cluster.key("result:a:s1"), "status") == "expired", 5)
     assert cluster.redis.xlen(cluster.key("outbox")) == 0
 
 

@@ -137,7 +137,8 @@ end
 for node in pairs(free) do
     check(nodes[node], node, 'is free and no node')
 end
-for channel, entry in pairs(map(redis.call('HGETALL', k('claims')))) do
+for channel, claim in pairs(map(redis.call('HGETALL', k('claims')))) do
+    local entry = string.match(claim, '^%S+')
     local holder
     for node in pairs(nodes) do
         if redis.call('HEXISTS', k('node', node, 'claims'), entry) == 1 then

@@ -107,6 +107,7 @@ static void on_greeting(void *ctx, const struct registry_greeting *g, const stru
 void world_start(struct world *w)
 {
     memset(w, 0, sizeof(*w));
+    random_hex(w->process, 16);
     link_probe_up(&w->probe, private_redis_port(redis));
     w->r = registry_create(w->probe.link, "t");
     world_ask(w, "FLUSHALL");
@@ -567,7 +568,9 @@ const char *world_accept(struct world *w, const struct world_node *n, const char
 {
     struct registry_send send = {
         .channel = slice_of(channel), .id = slice_of(id), .text = slice_of(text)};
-    STEP(w, registry_send_accept(w->r, n->name, n->incarnation, &send, on_word, w));
+    struct registry_heard heard = {
+        .process = w->process, .number = ++w->heard, .age_ms = w->heard_age_ms, .problem = ""};
+    STEP(w, registry_send_accept(w->r, n->name, n->incarnation, &send, &heard, on_word, w));
     return w->word;
 }
 
@@ -591,6 +594,14 @@ const char *world_claim(struct world *w, const struct world_node *n, const char 
 {
     STEP(w, registry_send_claim(w->r, n != NULL ? n->name : "", n != NULL ? n->incarnation : "",
                                 slice_of(entry), on_claim, w));
+    return w->word;
+}
+
+const char *world_take(struct world *w)
+{
+    do {
+        STEP(w, registry_send_take(w->r, on_word, w));
+    } while (strcmp(w->word, "more") == 0);
     return w->word;
 }
 

@@ -51,6 +51,9 @@ struct world {
     char claim_shard[64];
     char claim_text[64];
     struct registry_greeting greeting;
+    char process[INCARNATION_CHARS]; /* what world_accept says of itself */
+    uint64_t heard;
+    uint64_t heard_age_ms;     /* of the next ones */
     struct world_node *asking; /* whose view a picture updates */
 };
 
@@ -103,6 +106,8 @@ const char *world_draw(struct world *w, const struct world_node *n, const char *
                        const char *kind, size_t count);
 const char *world_accept(struct world *w, const struct world_node *n, const char *channel,
                          const char *id, const char *text);
+/* Takes all that is in the outbox: "done". */
+const char *world_take(struct world *w);
 /* The claim's word as text, and w->claim. n NULL: only expire. */
 const char *world_claim(struct world *w, const struct world_node *n, const char *entry);
 const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry);

@@ -301,16 +301,21 @@ static void a_message_has_at_most_500_characters_however_many_bytes(void **state
     assert_refused(irc_write_privmsg(&out, SLICE("bar"), buf_slice(&text), NONE, NONE, false, &err),
                    &out, &err);
 
-    /* The character that quotes a command counts. */
+    /* Counted as it is given: the character that quotes a command does not count. */
     buf_clear(&text);
     buf_append_char(&text, '/');
     for (int i = 0; i < 499; i++) {
         buf_append_char(&text, 'x');
     }
-    assert_refused(irc_write_privmsg(&out, SLICE("bar"), buf_slice(&text), NONE, NONE, false, &err),
-                   &out, &err);
+    assert_int_equal(
+        irc_write_privmsg(&out, SLICE("bar"), buf_slice(&text), NONE, NONE, false, &err), 0);
+    buf_clear(&out);
     assert_int_equal(
         irc_write_privmsg(&out, SLICE("bar"), buf_slice(&text), NONE, NONE, true, &err), 0);
+    buf_clear(&out);
+    buf_append_char(&text, 'x');
+    assert_refused(irc_write_privmsg(&out, SLICE("bar"), buf_slice(&text), NONE, NONE, false, &err),
+                   &out, &err);
     buf_finish(&text);
     buf_finish(&out);
 }

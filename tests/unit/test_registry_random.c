@@ -33,6 +33,7 @@ static struct run {
     unsigned sends;       /* accepted */
     struct {
         char entry[64];
+        unsigned channel;
         int claimed_by; /* -1: nobody, as far as the test knows */
     } send[SENDS];
     /* To see that the run did something: */
@@ -266,12 +267,14 @@ static void step_send(void)
     if (pick(3) == 0 && run.sends < SENDS) {
         char channel[16];
         char id[16];
-        snprintf(channel, sizeof(channel), "%s%u", pick(2) == 0 ? "#C" : "c", pick(CHANNELS));
+        unsigned number = pick(CHANNELS);
+        snprintf(channel, sizeof(channel), "%s%u", pick(2) == 0 ? "#C" : "c", number);
         snprintf(id, sizeof(id), "s%u", run.sends);
         const char *word = world_accept(&w, n, channel, id, "hello");
         expect(run.alive[i], word);
         if (run.alive[i]) {
             snprintf(run.send[run.sends].entry, 64, "%.60s", w.rest);
+            run.send[run.sends].channel = number;
             run.send[run.sends++].claimed_by = -1;
         }
         return;
@@ -333,12 +336,15 @@ static void finish_sends(void)
         }
     }
     for (unsigned s = 0; s < run.sends; s++) {
-        const char *status = world_ask(&w, "HGET shoal:{t}:result:s%u status", s);
+        const char *status =
+            world_ask(&w, "HGET shoal:{t}:result:c%u:s%u status", run.send[s].channel, s);
         assert_true(strcmp(status, "sent") == 0 || strcmp(status, "unknown") == 0 ||
                     strcmp(status, "expired") == 0);
     }
     assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
     assert_string_equal(world_ask(&w, "HLEN shoal:{t}:claims"), "0");
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:sends shoal:{t}:queued shoal:{t}:ids"),
+                        "0");
 }
 
 static void begin(uint64_t seed, bool limits_change)

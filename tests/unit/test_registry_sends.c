@@ -61,9 +61,15 @@ static const char *outbox(const char *fields)
     return entry;
 }
 
+/* What the result of a send to foo says. */
 static const char *result(const char *id, const char *field)
 {
-    return world_ask(&w, "HGET shoal:{t}:result:%s %s", id, field);
+    return world_ask(&w, "HGET shoal:{t}:result:foo:%s %s", id, field);
+}
+
+static const char *result_in(const char *channel, const char *id, const char *field)
+{
+    return world_ask(&w, "HGET shoal:{t}:result:%s:%s %s", channel, id, field);
 }
 
 /* Budgets ----------------------------------------------------------------------------------------- */
@@ -161,7 +167,7 @@ static void a_send_gets_one_result(void **state)
     assert_string_equal(w.claim_shard, "main-shard");
     assert_string_equal(w.claim_text, "hello");
     assert_int_equal(w.claim.wait_ms, 0);
-    assert_string_equal(result("s1", "status"), "claimed");
+    assert_string_equal(result("s1", "status"), ""); /* it has none yet */
     assert_string_equal(world_claim(&w, &n1, entry), "busy");
     assert_string_equal(world_done(&w, &n1, entry, "sent"), "done");
 
@@ -171,7 +177,7 @@ static void a_send_gets_one_result(void **state)
     assert_string_equal(result("s1", "status"), "sent");
     assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
     assert_string_equal(world_ask(&w, "HLEN shoal:{t}:claims"), "0");
-    assert_in_range(atoi(world_ask(&w, "TTL shoal:{t}:result:s1")), 86000, 86400);
+    assert_in_range(atoi(world_ask(&w, "TTL shoal:{t}:result:foo:s1")), 86000, 86400);
 }
 
 static void the_same_send_id_is_said_once(void **state)
@@ -252,7 +258,10 @@ static void a_claim_nobody_finishes_is_given_up(void **state)
     (void)state;
     const char *entry = outbox("channel foo text hello id s1");
     assert_string_equal(world_claim(&w, &n1, entry), "claimed");
-    world_ask(&w, "HSET shoal:{t}:result:s1 at 1000");
+    world_eval(&w,
+               "local m = redis.call('ZRANGE', KEYS[1] .. ':sends', 0, 0)[1] "
+               "redis.call('ZADD', KEYS[1] .. ':sends', 1000, m) return ''",
+               "");
     assert_string_equal(world_claim(&w, NULL, entry), "done");
     assert_string_equal(result("s1", "status"), "unknown");
     assert_string_equal(result("s1", "reason"), "no_word");
@@ -277,25 +286,27 @@ static void a_send_that_can_never_be_said_is_rejected_with_the_reason(void **sta
     static const struct {
         const char *fields;
         const char *reason;
+        const char *channel;
     } cases[] = {
-        {"text x id s", "bad_request"},
-        {"channel foo id s", "bad_request"},
-        {"channel a.b text x id s", "bad_request"},
-        {"channel foo text x\ry id s", "bad_request"},
-        {"channel foo text x ttl_ms soon id s", "bad_request"},
-        {"channel foo text x ttl_ms 999999999999 id s", "bad_request"},
-        {"channel foo text caf\xe9 id s", "bad_request"},
-        {"channel foo text x user carol id s", "unknown_user"},
+        {"text x id s", "bad_request", ""},
+        {"channel foo id s", "bad_request", "foo"},
+        {"channel a.b text x id s", "bad_request", ""},
+        {"channel foo text x\ry id s", "bad_request", "foo"},
+        {"channel foo text x ttl_ms soon id s", "bad_request", "foo"},
+        {"channel foo text x ttl_ms 999999999999 id s", "bad_request", "foo"},
+        {"channel foo text caf\xe9 id s", "bad_request", "foo"},
+        {"channel foo text x user carol id s", "unknown_user", "foo"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        world_ask(&w, "DEL shoal:{t}:result:s");
+        const char *channel = cases[i].channel;
+        world_ask(&w, "DEL shoal:{t}:result:%s:s", channel);
         assert_string_equal(world_claim(&w, &n1, outbox(cases[i].fields)), "done");
-        assert_string_equal(result("s", "status"), "rejected");
-        assert_string_equal(result("s", "reason"), cases[i].reason);
+        assert_string_equal(result_in(channel, "s", "status"), "rejected");
+        assert_string_equal(result_in(channel, "s", "reason"), cases[i].reason);
     }
     assert_string_equal(world_add_shard(&w, &me, "reads-only", "anonymous", "quiet"), "added");
     assert_string_equal(world_claim(&w, &n1, outbox("channel quiet text x id t")), "done");
-    assert_string_equal(result("t", "reason"), "anonymous");
+    assert_string_equal(result_in("quiet", "t", "reason"), "anonymous");
 }
 
 static void a_send_may_name_the_user_that_sends_to_its_channel(void **state)
@@ -308,7 +319,7 @@ static void a_send_may_name_the_user_that_sends_to_its_channel(void **state)
     assert_string_equal(world_claim(&w, &n2, outbox("channel hers text x user carol")), "claimed");
     assert_string_equal(w.claim_shard, "of-carol");
     assert_string_equal(world_claim(&w, &n2, outbox("channel hers text x user bot id t")), "done");
-    assert_string_equal(result("t", "reason"), "unknown_user");
+    assert_string_equal(result_in("hers", "t", "reason"), "unknown_user");
 }
 
 /* The first byte is what is looked at, the rest of it and the next character what follows. */

@@ -1,7 +1,6 @@
 /* Requests and sends as they come out of a stream: what is made of hostile and of ordinary entries. */
 #include "coordinator/request.h"
 
-#include "coordinator/outbox_sweep.h"
 #include "coordinator/cluster_view.h"
 
 #include <setjmp.h>
@@ -114,31 +113,6 @@ static void long_texts_are_cut_but_stay_too_long_for_the_step(void **state)
     free(text);
 }
 
-static void sends_are_looked_at_when_over_their_own_ttl_or_a_second_old(void **state)
-{
-    (void)state;
-    struct slice none = {0};
-    assert_false(outbox_may_be_over(SLICE("5000-0"), none, 5900));
-    assert_true(outbox_may_be_over(SLICE("5000-0"), none, 6001));
-    assert_false(outbox_may_be_over(SLICE("5000-0"), SLICE("3000"), 8000));
-    assert_true(outbox_may_be_over(SLICE("5000-0"), SLICE("3000"), 8001));
-    assert_true(outbox_may_be_over(SLICE("5000-0"), SLICE("soon"), 8001));
-    assert_false(outbox_may_be_over(SLICE("5000-0"), SLICE("10"), 4000)); /* the clock went back */
-    assert_true(outbox_may_be_over(SLICE("nonsense"), none, 0));
-}
-
-static void the_next_entry_id_counts_up(void **state)
-{
-    (void)state;
-    char out[64];
-    assert_true(outbox_next_id(SLICE("5-1"), out, sizeof(out)));
-    assert_string_equal(out, "5-2");
-    assert_true(outbox_next_id(SLICE("5-18446744073709551615"), out, sizeof(out)));
-    assert_string_equal(out, "6-0");
-    assert_false(outbox_next_id(SLICE("5"), out, sizeof(out)));
-    assert_false(outbox_next_id(SLICE(""), out, sizeof(out)));
-}
-
 static void a_user_is_found_among_others_and_no_part_of_a_name(void **state)
 {
     (void)state;
@@ -161,8 +135,6 @@ int main(void)
             an_entry_with_no_op_or_an_unknown_one_still_goes_to_a_step_that_refuses_it),
         cmocka_unit_test(more_channels_than_allowed_stay_just_too_many),
         cmocka_unit_test(long_texts_are_cut_but_stay_too_long_for_the_step),
-        cmocka_unit_test(sends_are_looked_at_when_over_their_own_ttl_or_a_second_old),
-        cmocka_unit_test(the_next_entry_id_counts_up),
         cmocka_unit_test(a_user_is_found_among_others_and_no_part_of_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,18 +11,7 @@
 static void plain_payloads_are_said_as_they_are(void **state)
 {
     static const char *const payloads[] = {
-        "hello",
-        "",
-        "{",
-        "{}",
-        "{\"txt\":\"x\"}",
-        "{\"text\":5}",
-        "{\"text\":\"x\"} trailing",
-        "[\"text\"]",
-        "\"text\"",
-        "{\"text\":\"x\"",
-        "  {not json}",
-        "{\"text\":\"x\"}{}",
+        "hello", "", "[\"text\"]", "\"text\"", "  {not json}", "a {\"text\":\"x\"}",
     };
 
     (void)state;
@@ -32,8 +21,69 @@ static void plain_payloads_are_said_as_they_are(void **state)
         assert_null(p.json);
         assert_true(slice_is(p.send.text, payloads[i]));
         assert_int_equal(p.send.id.len, 0);
+        assert_string_equal(p.problem, "");
         send_payload_finish(&p);
     }
+}
+
+static void what_begins_with_a_brace_and_is_no_send_is_refused_by_the_name_of_a_field(void **state)
+{
+    static const struct {
+        const char *payload;
+        const char *field;
+    } cases[] = {
+        {"{", "text:"},
+        {"{}", "text:"},
+        {"{\"txt\":\"oops\"}", "text:"},
+        {"{\"text\":5}", "text:"},
+        {"{\"text\":\"x\"} trailing", "text:"},
+        {"{\"text\":\"no brace\"", "text:"},
+        {"{\"text\":\"x\"}{}", "text:"},
+        {"{\"text\":\"x\",\"id\":5}", "id:"},
+        {"{\"text\":\"x\",\"command\":\"true\"}", "command:"},
+        {"{\"text\":\"x\",\"command\":1}", "command:"},
+        {"{\"text\":\"x\",\"reply_to\":{}}", "reply_to:"},
+        {"{\"text\":\"x\",\"user\":[]}", "user:"},
+        {"{\"text\":\"x\",\"by\":true}", "by:"},
+        {"{\"text\":\"x\",\"ttl_ms\":true}", "ttl_ms:"},
+        {"{not json}", "text:"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct send_payload p;
+        send_payload_parse(slice_of(cases[i].payload), &p);
+        if (strncmp(p.problem, cases[i].field, strlen(cases[i].field)) != 0) {
+            fail_msg("%s: %s", cases[i].payload, p.problem);
+        }
+        send_payload_finish(&p);
+    }
+}
+
+static void null_and_unknown_members_are_as_if_they_were_not_there(void **state)
+{
+    struct send_payload p;
+
+    (void)state;
+    send_payload_parse(SLICE("{\"text\":\"x\",\"id\":null,\"command\":null,\"later\":1}"), &p);
+    assert_string_equal(p.problem, "");
+    assert_true(slice_is(p.send.text, "x"));
+    send_payload_finish(&p);
+}
+
+static void an_object_that_is_too_long_is_refused(void **state)
+{
+    struct send_payload p;
+    char *huge = xmalloc(100000);
+
+    (void)state;
+    memset(huge, ' ', 100000);
+    memcpy(huge, "{\"text\":\"x\"}", 12);
+    huge[99999] = '}';
+    send_payload_parse((struct slice){huge, 100000}, &p);
+    assert_non_null(strstr(p.problem, "16384"));
+    send_payload_finish(&p);
+    free(huge);
 }
 
 static void an_object_with_a_text_is_a_send_with_its_fields(void **state)
@@ -109,6 +159,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_payloads_are_said_as_they_are),
+        cmocka_unit_test(what_begins_with_a_brace_and_is_no_send_is_refused_by_the_name_of_a_field),
+        cmocka_unit_test(null_and_unknown_members_are_as_if_they_were_not_there),
+        cmocka_unit_test(an_object_that_is_too_long_is_refused),
         cmocka_unit_test(an_object_with_a_text_is_a_send_with_its_fields),
         cmocka_unit_test(strange_ttls_stay_numbers_the_registry_can_refuse),
         cmocka_unit_test(a_text_is_cut_where_the_registry_calls_it_too_long),

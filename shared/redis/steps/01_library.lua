@@ -16,7 +16,7 @@
 -- Keys beside those of the public contract (README), all internal:
 --   node:<node>:shards   zset  shards placed on the node -> the node's rev when last changed
 --   node:<node>:serves   zset  shards whose sends this node serves -> the same
---   node:<node>:claims   hash  outbox entry this node has claimed -> its channel and id
+--   node:<node>:claims   hash  outbox entry this node has claimed -> its channel, id, by and deadline, JSON
 --   shard:<shard>:serves set   shards whose sender this shard is
 --   shard:<shard>:read   hash  channel -> '' while it is read, else since when it is not; absent: never was
 --   free                 zset  node -> shards it can still take
@@ -26,18 +26,23 @@
 --   idle                 zset  shards that close when idle, without channels -> since when
 --   initial              set   channels that were ever asked for as initial channels
 --   senders              hash  user -> the shard that says what goes to channels nobody joined
---   claims               hash  channel -> the claimed outbox entry, one at a time
+--   claims               hash  channel -> the claimed outbox entry, one at a time, and the node that claimed it
+--   sends, queued, ids   what of the outbox is known and has no result yet (05_outbox.lua)
+--   heard:<node>         string which process of the node entered sends, and the number of the last one
+--   listeners            hash  node -> its connection for topics; behind a blank: of which server
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
 local REVISION = 18  -- grows with every change here: a program loads its library over an older one
 local REPLY_SECONDS = 3600
 local RESULT_SECONDS = 86400
+local REFUSED_SECONDS = 3600 -- a result of what was surely not said
 local LOG_ENTRIES = 10000
 local MAX_CHANNELS_PER_REQUEST = 1000
 local SHARDS_PER_EXPIRE = 50
 local SHARDS_PER_PICTURE = 250 -- a node is told of more in several answers
 local CLAIM_AHEAD_MS = 2000    -- a send is claimed when its slot is no further away than this
 local CLAIM_MOST_MS = 60000    -- a claim whose claimer says nothing for so long is given up
+local SENDS_PER_LIST = 500     -- a node is told of more in several answers
 local MAX_ID = 128
 local SILENT_MS = 1000 -- a node reports a connection on which nothing was read for so long
 

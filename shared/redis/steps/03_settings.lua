@@ -14,6 +14,8 @@ local SETTINGS = {
     message_mod_limit = {default = '100', min = 1, max = 100000, off = 'off'},
     message_window_ms = {default = '32000', min = 100, max = 600000},
     channel_message_ms = {default = '1200', min = 1, max = 600000, off = 'off'},
+    channel_send_queue = {default = '200', min = 1, max = 10000},
+    send_queue = {default = '10000', min = 1, max = 1000000},
     send_ttl_ms = {default = '30000', min = 100, max = 600000},
     lease_ms = {default = '3000', min = 300, max = 60000},
     resume_delay_ms = {default = '1000', min = 0, max = 60000},

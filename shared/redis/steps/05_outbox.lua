@@ -1,61 +1,128 @@
--- Outbox: entries and their one result. Claims are in 11_sends.lua.
+-- Outbox: what applications want said, from XADD to the one result. Claims are in 11_sends.lua.
+--
+-- Each entry is *taken* once: cut, looked at, and refused or known from then on. No field of an entry leaves
+-- Redis before that: it may have 500 MB. What is known, and has no result yet:
+--   sends   zset  "ENTRY CHANNEL ID" -> when it must be settled: the end of its ttl, or of a claimer's time
+--   queued  hash  channel -> how many of them
+--   ids     hash  "CHANNEL ID" -> the entry, the first where several have that id
 
--- An outbox entry as a table, or nil if it is gone. `channel` is the channel's login, or empty.
+local TAKE_ENTRIES = 100     -- taken in one step,
+local TAKE_BYTES = 1048576   -- or until they had so many bytes
+local SETTLE = 100           -- settled in one step
+local MAX_ENTRY_BYTES = 8192 -- of all names and values of an entry
+local MAX_TEXT = 500         -- characters
+
+-- Fields that are known, and the most bytes each is kept of: one more than it may have.
+local SEND_FIELDS = {
+    id = MAX_ID + 1, channel = 64, text = 4 * MAX_TEXT + 1, reply_to = MAX_ID + 1, user = 64,
+    ttl_ms = 16, by = MAX_ID + 1, command = 8,
+}
+
+-- The fields of an entry, cut, as a table; `channel` is the channel's login, or empty.
+local function send_of(entry, list)
+    local send, bytes = {entry = entry}, 0
+    for i = 1, #list, 2 do
+        local name, value = list[i], list[i + 1]
+        bytes = bytes + #name + #value
+        if SEND_FIELDS[name] then
+            send[name] = string.sub(value, 1, SEND_FIELDS[name])
+        end
+    end
+    send.bytes = bytes
+    local given = send.id or ''
+    -- Ids of that form are the stream's own: who could choose one, could take another's.
+    send.id_refused = not usable_id(given) or string.match(given, '^%d+%-%d+$') ~= nil
+    send.given = given ~= '' and not send.id_refused
+    if not send.given then
+        send.shown_id = shown(given)
+        send.id = entry
+    end
+    send.channel = channel_name(send.channel or '') or ''
+    return send
+end
+
+-- An outbox entry as a table, or nil if it is gone.
 local function outbox_entry(c, entry)
     if not string.match(entry, '^%d+%-%d+$') then
         return nil
     end
     local found = call('XRANGE', key(c, 'outbox'), entry, entry)[1]
-    if not found then
-        return nil
-    end
-    local fields = {}
-    for i = 1, #found[2], 2 do
-        fields[found[2][i]] = found[2][i + 1]
-    end
-    local given = fields.id or ''
-    fields.id_refused = not usable_id(given)
-    if given == '' or fields.id_refused then
-        fields.id = entry
-    end
-    fields.channel = channel_name(fields.channel or '') or ''
-    return fields
+    return found and send_of(entry, found[2])
 end
 
-local function publish_result(c, channel, result)
-    call('PUBLISH', c.topic .. 'sent:' .. channel, to_json(result))
+local function member_of(send)
+    return send.entry .. ' ' .. send.channel .. ' ' .. send.id
+end
+
+local function send_of_member(member)
+    local entry, channel, id = string.match(member, '^(%S+) (%S*) (.*)$')
+    return {entry = entry, channel = channel, id = id}
+end
+
+-- Has a send of that channel and id its result? It, or nil.
+local function known_result(c, send)
+    local all = call('HGETALL', key(c, 'result', send.channel, send.id))
+    if #all == 0 then
+        return nil
+    end
+    local result = {}
+    for i = 1, #all, 2 do
+        result[all[i]] = all[i + 1]
+    end
+    result.at = tonumber(result.at) -- as it was told the first time
+    return result
+end
+
+-- The entry is no more.
+local function forget_send(c, send)
+    call('XDEL', key(c, 'outbox'), send.entry)
+    if call('ZREM', key(c, 'sends'), member_of(send)) == 1 and
+        call('HINCRBY', key(c, 'queued'), send.channel, -1) <= 0 then
+        call('HDEL', key(c, 'queued'), send.channel)
+    end
+    local named = send.channel .. ' ' .. send.id
+    if call('HGET', key(c, 'ids'), named) == send.entry then
+        call('HDEL', key(c, 'ids'), named)
+    end
+end
+
+local function publish_result(c, result)
+    call('PUBLISH', c.topic .. 'sent:' .. result.channel, to_json(result))
 end
 
 -- The one result of a send: kept, published, the entry gone and its claim with it.
-local function finish_send(c, entry, send, status, reason, text)
+local function finish_send(c, send, status, reason, text)
     local result = {id = send.id, channel = send.channel, status = status, at = c.now}
-    if reason and reason ~= '' then
-        result.reason = reason
+    for name, value in pairs({reason = reason or '', text = text or '', by = send.by or ''}) do
+        if value ~= '' then
+            result[name] = value
+        end
     end
-    if text and text ~= '' then
-        result.text = text
-    end
-    local rk = key(c, 'result', send.id)
-    call('DEL', rk)
+    local rk, fields = key(c, 'result', send.channel, send.id), {}
     for name, value in pairs(result) do
-        call('HSET', rk, name, value)
+        fields[#fields + 1] = name
+        fields[#fields + 1] = value
     end
-    call('EXPIRE', rk, RESULT_SECONDS)
-    call('XDEL', key(c, 'outbox'), entry)
-    if call('HGET', key(c, 'claims'), send.channel) == entry then
+    call('DEL', rk)
+    call('HSET', rk, unpack(fields))
+    local said = status == 'sent' or status == 'unknown'
+    call('EXPIRE', rk, said and RESULT_SECONDS or REFUSED_SECONDS)
+    forget_send(c, send)
+    local claim = call('HGET', key(c, 'claims'), send.channel)
+    if claim and string.match(claim, '^%S+') == send.entry then
         call('HDEL', key(c, 'claims'), send.channel)
     end
-    publish_result(c, send.channel, result)
+    publish_result(c, result)
 end
 
 -- What a node noted with its claim, which outlives the entry: an operator may have trimmed the stream.
-local function claim_note(send)
-    return send.channel .. ' ' .. send.id
+local function claim_note(send, deadline)
+    return cjson.encode({send.channel, send.id, send.by or '', deadline})
 end
 
-local function noted_claim(note)
-    local channel, id = string.match(note, '^(%S+) (.*)$')
-    return {channel = channel, id = id}
+local function noted_claim(entry, note)
+    local fields = cjson.decode(note)
+    return {entry = entry, channel = fields[1], id = fields[2], by = fields[3]}, fields[4]
 end
 
 -- A node is gone: nobody knows whether what it had claimed was said.
@@ -63,8 +130,218 @@ local function unknown_claims(c, node)
     local ck = key(c, 'node', node, 'claims')
     local claims = call('HGETALL', ck)
     for i = 1, #claims, 2 do
-        finish_send(c, claims[i], noted_claim(claims[i + 1]), 'unknown', 'node_lost',
+        finish_send(c, (noted_claim(claims[i], claims[i + 1])), 'unknown', 'node_lost',
             'The node that was sending it is gone; it may have been said.')
     end
     call('DEL', ck)
+end
+
+-- Who says what goes to `channel`: shard, its node, its user; nil while nobody does.
+local function sender_of(c, channel)
+    local shard = call('HGET', key(c, 'channels'), channel)
+    if shard and shard ~= '' then
+        shard = call('HGET', key(c, 'shard', shard), 'sender')
+    else
+        shard = call('HGET', key(c, 'senders'), setting(c, 'user'))
+    end
+    if not shard then
+        return nil
+    end
+    local fields = call('HMGET', key(c, 'shard', shard), 'node', 'user')
+    return shard, fields[1] or '', fields[2]
+end
+
+-- What is wrong with an entry, whoever would say it, or nil.
+local function send_problem(send)
+    if send.bytes > MAX_ENTRY_BYTES and #(send.text or '') <= 4 * MAX_TEXT then
+        return 'an entry has at most ' .. MAX_ENTRY_BYTES .. ' bytes; this one has ' .. send.bytes .. '.'
+    elseif send.id_refused then
+        if string.match(send.shown_id, '^%d+%-%d+$') then
+            return 'id: digits, a dash and digits are kept for ids that Redis gives; "' .. send.shown_id ..
+                '" is such a one.'
+        end
+        return 'id: has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not.'
+    elseif send.channel == '' then
+        return 'channel: not a channel name: 1 to 25 of a-z, 0-9 and _.'
+    elseif not send.text or send.text == '' then
+        return 'text: is missing or empty.'
+    elseif string.find(send.text, '[%z\r\n]') then
+        return 'text: CR, LF and NUL cannot be said.'
+    elseif #send.text > MAX_TEXT and (#send.text > 4 * MAX_TEXT or
+        select(2, string.gsub(send.text, '[^\128-\191]', '')) > MAX_TEXT) then
+        return 'text: is longer than ' .. MAX_TEXT .. ' characters.'
+    elseif not_utf8(send.text, 1) then
+        return 'text: is not UTF-8.'
+    elseif send.ttl_ms and not (string.match(send.ttl_ms, '^%d+$') and
+        tonumber(send.ttl_ms) <= SETTINGS.send_ttl_ms.max) then
+        return 'ttl_ms: takes a number of milliseconds up to ' .. SETTINGS.send_ttl_ms.max .. '.'
+    end
+    for _, name in ipairs({'by', 'reply_to'}) do
+        if #(send[name] or '') > MAX_ID then
+            return name .. ': has at most ' .. MAX_ID .. ' bytes; this one has more.'
+        end
+    end
+    return nil
+end
+
+-- Can `user` never say it? Reason and text, or nil.
+local function user_refused(send, user)
+    if send.user and user ~= '' and send.user ~= user then
+        return 'unknown_user', 'What goes to this channel is sent as ' .. user .. '.'
+    elseif user == 'anonymous' then
+        return 'anonymous', 'The channel is read anonymously; sending needs a user with a token.'
+    end
+    return nil
+end
+
+-- Do too many wait already? Reason and text, or nil. Channels that nobody joined leave half of the room to the
+-- others.
+local function queue_full(c, channel)
+    local most, queued = limit(c, 'channel_send_queue'), tonumber(call('HGET', key(c, 'queued'), channel) or 0)
+    if queued >= most then
+        return 'queue_full', string.format('%d sends wait in this channel (channel_send_queue is %d).', queued,
+            most)
+    end
+    most, queued = limit(c, 'send_queue'), call('ZCARD', key(c, 'sends'))
+    if queued >= most then
+        return 'queue_full', string.format('%d sends wait in all channels (send_queue is %d).', queued, most)
+    elseif queued >= most / 2 and call('HEXISTS', key(c, 'channels'), channel) == 0 then
+        return 'queue_full', string.format('%d sends wait in all channels; one that nobody joined gets in only ' ..
+            'while they are less than half of send_queue (%d).', queued, most)
+    end
+    return nil
+end
+
+local function ttl_of(c, send)
+    return tonumber(send.ttl_ms or limit(c, 'send_ttl_ms'))
+end
+
+-- Refuse a send, or what repeats one that waits: that one has the result of both.
+local function refuse_send(c, send, reason, text)
+    local first = send.given and call('HGET', key(c, 'ids'), send.channel .. ' ' .. send.id)
+    if first and first ~= send.entry then
+        forget_send(c, send)
+    else
+        finish_send(c, send, 'rejected', reason, text)
+    end
+    return 'rejected'
+end
+
+-- Take an entry: nil where it waits from now on, else the status it got. `heard` is when it was asked for, if
+-- that was before it was entered; `problem` what is wrong with it, if that is known.
+local function take_send(c, send, heard, problem)
+    if call('ZSCORE', key(c, 'sends'), member_of(send)) then
+        return nil
+    end
+    local known = send.given and known_result(c, send)
+    if known then -- the same id again: said once, told again
+        forget_send(c, send)
+        publish_result(c, known)
+        return known.status
+    end
+    problem = problem or send_problem(send)
+    if problem then
+        return refuse_send(c, send, 'bad_request', problem)
+    end
+    local shard, node, user = sender_of(c, send.channel)
+    local reason, text = user_refused(send, user or setting(c, 'user'))
+    if not reason then
+        reason, text = queue_full(c, send.channel)
+    end
+    if reason then
+        return refuse_send(c, send, reason, text)
+    end
+    local since = heard or tonumber(string.match(send.entry, '^%d+'))
+    local deadline = math.min(since, c.now) + ttl_of(c, send)
+    if c.now > deadline then
+        finish_send(c, send, 'expired')
+        return 'expired'
+    end
+    call('ZADD', key(c, 'sends'), deadline, member_of(send))
+    call('HINCRBY', key(c, 'queued'), send.channel, 1)
+    if send.given then
+        call('HSETNX', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
+    end
+    if shard then
+        c.taken = c.taken or {}
+        c.taken[node] = c.taken[node] or {}
+        table.insert(c.taken[node], send.channel .. ' ' .. send.entry)
+    end
+    return nil
+end
+
+-- Take what is new in the stream, a portion; true where there may be more.
+local function take_new(c)
+    local ok, sk, ck = key(c, 'outbox'), key(c, 'sends'), key(c, 'clock')
+    if call('XLEN', ok) == call('ZCARD', sk) then
+        return false
+    end
+    local after = call('HGET', ck, 'outbox') or '0-0'
+    local taken, bytes = 0, 0
+    while taken < TAKE_ENTRIES and bytes < TAKE_BYTES do
+        local found = call('XRANGE', ok, '(' .. after, '+', 'COUNT', 1)[1]
+        if not found then
+            break
+        end
+        after = found[1]
+        local send = send_of(after, found[2])
+        taken, bytes = taken + 1, bytes + send.bytes
+        take_send(c, send)
+    end
+    if taken > 0 then
+        call('HSET', ck, 'outbox', after)
+        return taken == TAKE_ENTRIES or bytes >= TAKE_BYTES
+    end
+    -- Entries before the place that was reached: the stream was deleted, and Redis's clock went back.
+    return call('XLEN', ok) > call('ZCARD', sk) and call('HDEL', ck, 'outbox') == 1
+end
+
+-- Its time is over: the status it gets.
+local function settle(c, send)
+    local entry, node = string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^(%S+) (.*)$')
+    if entry ~= send.entry then
+        finish_send(c, send, 'expired')
+        return 'expired'
+    end
+    -- A claimer that is alive and silent for so long will never say.
+    call('HDEL', key(c, 'node', node, 'claims'), entry)
+    finish_send(c, send, 'unknown', 'no_word', 'The node that was sending it never said whether it was said.')
+    return 'unknown'
+end
+
+-- What should have been said by now is settled.
+local function settle_overdue(c)
+    local sk = key(c, 'sends')
+    for _, member in ipairs(call('ZRANGEBYSCORE', sk, '-inf', '(' .. c.stamp, 'LIMIT', 0, SETTLE)) do
+        local send = send_of_member(member)
+        local full = outbox_entry(c, send.entry) -- unless an operator has trimmed the stream
+        send.by = full and full.by
+        settle(c, send)
+    end
+    -- Further ahead than any can be: Redis's clock went back.
+    local most = string.format('(%d', c.now + SETTINGS.send_ttl_ms.max + CLAIM_MOST_MS + CLAIM_AHEAD_MS)
+    for _, member in ipairs(call('ZRANGEBYSCORE', sk, most, '+inf', 'LIMIT', 0, SETTLE)) do
+        call('ZADD', sk, c.now + limit(c, 'send_ttl_ms'), member)
+    end
+end
+
+-- Tell the nodes concerned what was taken for them, but the one that asks.
+local function tell_taken(c, asking)
+    for node, list in pairs(c.taken or {}) do
+        if node ~= asking and node ~= '' then
+            call('PUBLISH', c.topic .. 'node:' .. node, 'sends ' .. table.concat(list, ' '))
+        end
+    end
+end
+
+-- send_take: Takes what is new, settles what is overdue, a portion of each: "more" | "done"
+local function send_take(keys)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    settle_overdue(c)
+    local more = take_new(c)
+    tell_taken(c)
+    return {more and 'more' or 'done'}
 end

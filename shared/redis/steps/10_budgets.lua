@@ -79,33 +79,54 @@ local function draw(keys, a)
     return waits
 end
 
--- The time a message may be said at; takes the slots only where that is near enough.
-local function message_slot(c, user, channel)
-    local window = limit(c, 'message_window_ms')
-    local all = key(c, 'budget', user, 'message_mod')
-    local all_most = limit(c, 'message_mod_limit')
-    local at = slot_peek(c, all, all_most, window)
-    local moderator = channel == user or call('HGET', key(c, 'channel', channel), 'moderator') == '1'
-    local plain = key(c, 'budget', user, 'message')
-    local plain_most = limit(c, 'message_limit')
-    local gap = limit(c, 'channel_message_ms')
-    local last_key = key(c, 'budget', user, 'channel') .. ':' .. channel
-    if not moderator then
-        at = math.max(at, slot_peek(c, plain, plain_most, window))
-        if gap ~= math.huge then
-            local last = tonumber(call('GET', last_key) or 0)
-            at = math.max(at, math.min(last, c.now + AHEAD_MOST_MS) + gap)
+-- Half of a limit: what channels that nobody joined may use of it, so that there is always room for the others.
+local function half(most)
+    return most == math.huge and most or math.ceil(most / 2)
+end
+
+-- The keys a message to that channel draws from, and how much of each it may use.
+local function message_budgets(c, user, channel)
+    local b = {
+        window = limit(c, 'message_window_ms'),
+        joined = call('HEXISTS', key(c, 'channels'), channel) == 1,
+        gap = limit(c, 'channel_message_ms'),
+        last = key(c, 'budget', user, 'channel') .. ':' .. channel,
+        {name = 'all', key = key(c, 'budget', user, 'message_mod'), most = limit(c, 'message_mod_limit')},
+    }
+    if channel == user or call('HGET', key(c, 'channel', channel), 'moderator') == '1' then
+        b.gap = math.huge
+    else
+        b[2] = {name = 'plain', key = key(c, 'budget', user, 'message'), most = limit(c, 'message_limit')}
+    end
+    return b
+end
+
+-- The time a message may be said at, and what holds it back until then: "all" or "plain" (the account's
+-- limits), "unjoined" (the half of them), or "channel".
+local function message_peek(c, b)
+    local at, by = c.now, 'channel'
+    for _, budget in ipairs(b) do
+        local free = slot_peek(c, budget.key, b.joined and budget.most or half(budget.most), b.window)
+        if free > at then
+            at, by = free, b.joined and budget.name or 'unjoined'
         end
     end
-    if at > c.now + CLAIM_AHEAD_MS then
-        return nil, at - c.now
-    end
-    slot_take(all, all_most, window, at)
-    if not moderator then
-        slot_take(plain, plain_most, window, at)
-        if gap ~= math.huge then
-            call('SET', last_key, at, 'PX', gap + 60000)
+    if b.gap ~= math.huge then
+        -- Further ahead than a claim is made: Redis's clock went back.
+        local last = tonumber(call('GET', b.last) or 0)
+        local free = (last > c.now + CLAIM_AHEAD_MS and c.now or last) + b.gap
+        if free > at then
+            at, by = free, 'channel'
         end
     end
-    return at - c.now
+    return at, by
+end
+
+local function message_take(b, at)
+    for _, budget in ipairs(b) do
+        slot_take(budget.key, budget.most, b.window, at)
+    end
+    if b.gap ~= math.huge then
+        call('SET', b.last, at, 'PX', b.gap + 60000)
+    end
 end

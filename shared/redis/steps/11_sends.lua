@@ -1,34 +1,37 @@
 -- Sends: from the outbox to the connection: accepted, claimed, done.
 
--- The shard that says what goes to `channel`, or nil while there is none.
-local function sender_of(c, channel)
-    local shard = call('HGET', key(c, 'channels'), channel)
-    if shard and shard ~= '' then
-        return call('HGET', key(c, 'shard', shard), 'sender')
+-- Was it entered already? A call whose answer was lost is made again, and may be carried out late: each process
+-- of a node counts what it enters.
+local function entered_before(c, node, process, number)
+    if number == '' then
+        return false
     end
-    return call('HGET', key(c, 'senders'), setting(c, 'user'))
+    local hk = key(c, 'heard', node)
+    local last_process, last = string.match(call('GET', hk) or '', '^(%S+) (%d+)$')
+    if last_process == process and tonumber(number) <= tonumber(last) then
+        return true
+    end
+    call('SET', hk, process .. ' ' .. number, 'EX', RESULT_SECONDS)
+    return false
 end
 
--- send_accept: node incarnation channel id text reply_to user ttl_ms by as_command(0/1)
--- A send heard on the topic becomes an outbox entry: "accepted", entry | "elsewhere"
+-- send_accept: node incarnation channel id text reply_to user ttl_ms by as_command(0/1) process number age_ms problem
+-- A send heard on the topic age_ms ago becomes an outbox entry: "accepted", entry | "refused", entry | "again"
 local function send_accept(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
     end
-    if #a ~= 10 then
-        return badarg('send_accept: node incarnation channel id text reply_to user ttl_ms by as_command')
+    if #a ~= 14 then
+        return badarg('send_accept: node incarnation channel id text reply_to user ttl_ms by as_command ' ..
+            'process number age_ms problem')
     end
     local lost = node_check(c, a[1], a[2])
     if lost then
         return lost
     end
-    -- While a channel's sender moves to another node, both may hear the topic: the one that serves it
-    -- now enters the send. As long as that one does not listen yet, the former one still does.
-    local sender = sender_of(c, a[3])
-    local serving = sender and call('HGET', key(c, 'shard', sender), 'node')
-    if serving ~= a[1] and call('PUBSUB', 'NUMSUB', c.topic .. 'send:' .. a[3])[2] > 1 then
-        return {'elsewhere'}
+    if entered_before(c, a[1], a[11], a[12]) then
+        return {'again'}
     end
     local fields = {'channel', a[3], 'text', a[5]}
     for i, name in pairs({[4] = 'id', [6] = 'reply_to', [7] = 'user', [8] = 'ttl_ms', [9] = 'by',
@@ -38,60 +41,95 @@ local function send_accept(keys, a)
             fields[#fields + 1] = a[i]
         end
     end
-    return {'accepted', call('XADD', key(c, 'outbox'), '*', unpack(fields))}
+    local entry = call('XADD', key(c, 'outbox'), '*', unpack(fields))
+    local status = take_send(c, send_of(entry, fields), c.now - (tonumber(a[13]) or 0),
+        a[14] ~= '' and a[14] or nil)
+    tell_taken(c, a[1])
+    return {status and 'refused' or 'accepted', entry}
 end
 
--- What is wrong with an entry that can never be said as `user`, or nil: reason, text.
-local function send_refused(send, user)
-    if send.id_refused then
-        return 'bad_request', 'id: has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not.'
+-- send_list: node incarnation from. What waits, from that place in their order on, for this node to say:
+-- "more" (from + 500 is the next place) | "done", send_ttl_ms, channel, entry, ...
+local function send_list(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
     end
-    if send.channel == '' then
-        return 'bad_request', 'channel: not a channel name: 1 to 25 of a-z, 0-9 and _.'
+    local lost = node_check(c, a[1], a[2])
+    if lost then
+        return lost
     end
-    if not send.text or send.text == '' then
-        return 'bad_request', 'text: is missing or empty.'
+    local from = tonumber(a[3])
+    if not from then
+        return badarg('send_list: node incarnation from')
     end
-    if string.find(send.text, '[%z\r\n]') then
-        return 'bad_request', 'text: CR, LF and NUL cannot be said.'
+    local waiting = call('ZRANGE', key(c, 'sends'), from, from + SENDS_PER_LIST - 1)
+    local answer, here = {#waiting == SENDS_PER_LIST and 'more' or 'done', limit(c, 'send_ttl_ms')}, {}
+    for _, member in ipairs(waiting) do
+        local send = send_of_member(member)
+        if here[send.channel] == nil then
+            here[send.channel] = select(2, sender_of(c, send.channel)) == a[1]
+        end
+        if here[send.channel] then
+            answer[#answer + 1] = send.channel
+            answer[#answer + 1] = send.entry
+        end
     end
-    if #send.text > 2000 then
-        return 'bad_request', 'text: is longer than 500 characters.'
-    end
-    if not_utf8(send.text, 1) then
-        return 'bad_request', 'text: is not UTF-8.'
-    end
-    if send.ttl_ms and not (string.match(send.ttl_ms, '^%d+$') and
-        tonumber(send.ttl_ms) <= SETTINGS.send_ttl_ms.max) then
-        return 'bad_request', 'ttl_ms: takes a number of milliseconds up to ' ..
-            SETTINGS.send_ttl_ms.max .. '.'
-    end
-    if send.user and user ~= '' and send.user ~= user then
-        return 'unknown_user', 'What goes to this channel is sent as ' .. user .. '.'
-    end
-    if user == 'anonymous' then
-        return 'anonymous', 'The channel is read anonymously; sending needs a user with a token.'
-    end
-    return nil
+    return answer
 end
 
--- A claimer that is alive and yet silent for so long will never say: the send gets its result, and the
--- channel its next one.
-local function claim_overdue(c, entry, send)
-    local fields = call('HMGET', key(c, 'result', send.id), 'at', 'node')
-    if c.now <= tonumber(fields[1] or 0) + CLAIM_MOST_MS then
-        return false
+-- send_listen: node incarnation link run_id topic... Who listens to these topics, and who is not to any more?
+-- patience ms, {count, ...}, {link, ...}: connections of nodes that are gone, which still listen.
+local function send_listen(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
     end
-    if fields[2] then
-        call('HDEL', key(c, 'node', fields[2], 'claims'), entry)
+    local node, link, run_id = a[1], a[3], a[4]
+    local lost = node_check(c, node, a[2])
+    if lost then
+        return lost
     end
-    finish_send(c, entry, send, 'unknown', 'no_word',
-        'The node that was sending it never said whether it was said.')
-    return true
+    local lk = key(c, 'listeners')
+    if call('HGET', lk, ' ') ~= run_id then
+        call('DEL', lk) -- another server: there these ids are somebody else's
+        call('HSET', lk, ' ', run_id)
+    end
+    local counts, gone, heard = {}, {}, false
+    for i = 5, #a do
+        counts[#counts + 1] = call('PUBSUB', 'NUMSUB', a[i])[2]
+        heard = heard or counts[#counts] > 0
+    end
+    local before = call('HGET', lk, node)
+    if before and before ~= link then
+        gone[1] = before
+    end
+    call('HSET', lk, node, link)
+    local all = heard and call('HGETALL', lk) or {}
+    for i = 1, #all, 2 do
+        if all[i] ~= node and all[i] ~= ' ' and
+            tonumber(call('ZSCORE', key(c, 'nodes'), all[i]) or 0) < c.now then
+            gone[#gone + 1] = all[i + 1]
+            call('HDEL', lk, all[i])
+        end
+    end
+    return {math.ceil(1.5 * limit(c, 'lease_ms')), counts, gone}
 end
 
--- send_claim: node incarnation entry (empty node and incarnation: only expires what is too old)
--- "gone" | "done", status | "busy" | "later", ms | "elsewhere" |
+-- Until when a send may be said, or its claimer may be silent; and whether it has to wait for a claimed one.
+local function send_deadline(c, send)
+    local claim = call('HGET', key(c, 'claims'), send.channel)
+    local deadline = tonumber(call('ZSCORE', key(c, 'sends'), member_of(send)))
+    if claim and string.match(claim, '^%S+') == send.entry then
+        return deadline, true
+    end
+    local first = send.given and call('HGET', key(c, 'ids'), send.channel .. ' ' .. send.id) or send.entry
+    local entered = math.min(tonumber(string.match(send.entry, '^%d+')), c.now)
+    return math.min(deadline, entered + ttl_of(c, send)), claim or first ~= send.entry
+end
+
+-- send_claim: node incarnation entry (empty node and incarnation: only settles what can be)
+-- "gone" | "done", status | "busy" | "later", ms, by, user | "elsewhere" |
 -- "claimed", wait ms, channel, shard, id, text, reply_to, as_command
 local function send_claim(keys, a)
     local c, failed = context(keys)
@@ -109,57 +147,47 @@ local function send_claim(keys, a)
     if not send then
         return {'gone'}
     end
+    local status = take_send(c, send)
+    if status then
+        return {'done', status}
+    end
+    local deadline, claimed = send_deadline(c, send)
+    if c.now > deadline then
+        return {'done', settle(c, send)}
+    end
+    local known = send.given and known_result(c, send)
+    if known then -- of one with the same id, which waited as well
+        forget_send(c, send)
+        publish_result(c, known)
+        return {'done', known.status}
+    end
     local channel = send.channel
-    local claimed = call('HGET', key(c, 'claims'), channel)
-    local known = call('HGET', key(c, 'result', send.id), 'status')
-    if claimed == entry then
-        return claim_overdue(c, entry, send) and {'done', 'unknown'} or {'busy'}
-    elseif known == 'claimed' then
-        return {'busy'}
-    elseif known then
-        -- The same id again: said once, told again.
-        local all = call('HGETALL', key(c, 'result', send.id))
-        local result = {}
-        for i = 1, #all, 2 do
-            result[all[i]] = all[i + 1]
-        end
-        result.at = tonumber(result.at) -- as it was told the first time
-        call('XDEL', key(c, 'outbox'), entry)
-        publish_result(c, result.channel or '', result)
-        return {'done', known}
-    end
-    local sender = sender_of(c, channel)
-    local fields = sender and call('HMGET', key(c, 'shard', sender), 'node', 'user') or {}
-    local reason, text = send_refused(send, fields[2] or setting(c, 'user'))
-    if reason then
-        finish_send(c, entry, send, 'rejected', reason, text)
-        return {'done', 'rejected'}
-    end
-    local ttl = tonumber(send.ttl_ms or limit(c, 'send_ttl_ms'))
-    if c.now > tonumber(string.match(entry, '^%d+')) + ttl then
-        finish_send(c, entry, send, 'expired')
-        return {'done', 'expired'}
-    end
+    local shard, serving, user = sender_of(c, channel)
+    local reason, text = user_refused(send, user or setting(c, 'user'))
     if claimed then
         return {'busy'}
-    end
-    if not sender or fields[1] ~= node or node == '' then
+    elseif reason then
+        finish_send(c, send, 'rejected', reason, text)
+        return {'done', 'rejected'}
+    elseif not shard or serving ~= node or node == '' then
         return {'elsewhere'}
     end
-    local wait, later = message_slot(c, fields[2], channel)
-    if not wait then
-        return {'later', later}
+    local budgets = message_budgets(c, user, channel)
+    local at, by = message_peek(c, budgets)
+    if at > deadline then
+        finish_send(c, send, 'expired')
+        return {'done', 'expired'}
+    elseif at > c.now + CLAIM_AHEAD_MS then
+        return {'later', at - c.now, by, user}
     end
-    call('HSET', key(c, 'claims'), channel, entry)
-    call('HSET', key(c, 'node', node, 'claims'), entry, claim_note(send))
-    call('HSET', key(c, 'result', send.id), 'id', send.id, 'channel', channel, 'status', 'claimed',
-        'at', c.now, 'node', node)
-    call('EXPIRE', key(c, 'result', send.id), RESULT_SECONDS)
-    return {'claimed', wait, channel, sender, send.id, send.text, send.reply_to or '',
-        send.command or ''}
+    message_take(budgets, at)
+    call('HSET', key(c, 'claims'), channel, entry .. ' ' .. node)
+    call('HSET', key(c, 'node', node, 'claims'), entry, claim_note(send, deadline))
+    call('ZADD', key(c, 'sends'), at + CLAIM_MOST_MS, member_of(send))
+    return {'claimed', at - c.now, channel, shard, send.id, send.text, send.reply_to or '', send.command or ''}
 end
 
--- The claimer's own claim, or nil; it is taken back.
+-- The claimer's own claim, or nil; it is taken back. And the send's deadline.
 local function claimed_by(c, node, entry)
     local ck = key(c, 'node', node, 'claims')
     local note = call('HGET', ck, entry)
@@ -167,7 +195,7 @@ local function claimed_by(c, node, entry)
         return nil
     end
     call('HDEL', ck, entry)
-    return noted_claim(note)
+    return noted_claim(entry, note)
 end
 
 -- send_unclaim: node incarnation entry. Surely not written: it may be claimed again.
@@ -180,12 +208,12 @@ local function send_unclaim(keys, a)
     if lost then
         return lost
     end
-    local send = claimed_by(c, a[1], a[3])
+    local send, deadline = claimed_by(c, a[1], a[3])
     if not send then
         return {'gone'}
     end
     call('HDEL', key(c, 'claims'), send.channel)
-    call('DEL', key(c, 'result', send.id))
+    call('ZADD', key(c, 'sends'), 'XX', deadline, member_of(send))
     return {'unclaimed'}
 end
 
@@ -208,6 +236,6 @@ local function send_done(keys, a)
     if not send then
         return {'gone'}
     end
-    finish_send(c, a[3], send, a[4], a[5], a[6])
+    finish_send(c, send, a[4], a[5], a[6])
     return {'done'}
 end

@@ -1,0 +1,292 @@
+/* Sender, heard: sends from the topics, until the registry has them.
+ *
+ * PUBLISH answered that a send is heard, so it gets a result: it is entered as soon as the lease holds and Redis takes
+ * it, and its ttl runs from when it was heard; or its result is published from here, where its time is over and Redis
+ * refuses it, or where too many wait.
+ *
+ *   heard -> asked -> entered         an error: heard again
+ *              |  no answer
+ *              v
+ *            doubt -> asked ...       with the number it had: the registry enters no number twice
+ *
+ * The registry remembers the last number alone, so numbers reach it in their order: those in doubt one at a
+ * time, and before any new one. */
+#include "node/sender_impl.h"
+
+#include "node/send_payload.h"
+#include "shared/buf.h"
+#include "shared/json.h"
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEARD_MOST       10000
+#define HEARD_BYTES      ((size_t)16 << 20)
+#define HEARD_OF_CHANNEL 200
+#define ASKED_MOST       64
+#define RESULT_BYTES     4096
+
+struct heard {
+    struct heard *prev;
+    struct heard *next;
+    struct sender *sender;
+    struct lane *lane;
+    char *payload;
+    size_t bytes;
+    struct send_payload parsed; /* points into payload */
+    uint64_t heard_ms;
+    uint64_t order;  /* of hearing */
+    uint64_t number; /* it was entered with, or may have been */
+    uint64_t key;    /* its order in its list: order, or number */
+    bool in_doubt;
+};
+
+static void heard_free(struct sender *s, struct heard *h)
+{
+    s->nheard--;
+    s->heard_bytes -= h->bytes;
+    s->refusing = s->refusing && s->nheard > 0;
+    h->lane->heard--;
+    lane_free_if_idle(s, h->lane);
+    send_payload_finish(&h->parsed);
+    free(h->payload);
+    free(h);
+}
+
+/* Results without the registry ----------------------------------------------------------------------------- */
+
+/* Publish a result from here; false where the link is down. It is kept nowhere. */
+static bool publish_result(struct sender *s, const char *channel, const struct send_payload *p,
+                           const char *status, const char *reason, const char *text)
+{
+    char topic[128];
+    struct buf out;
+    struct json j;
+    bool usable = p->send.id.len <= REGISTRY_MAX_ID;
+
+    snprintf(topic, sizeof(topic), "shoal:%s:sent:%s", s->options.cluster, channel);
+    buf_init(&out, RESULT_BYTES);
+    json_init(&j, &out);
+    json_object_begin(&j, NULL);
+    json_slice(&j, "id", usable ? p->send.id : SLICE(""));
+    json_string(&j, "channel", channel);
+    json_string(&j, "status", status);
+    json_number(&j, "at", (int64_t)wall_ms());
+    if (reason[0] != '\0') {
+        json_string(&j, "reason", reason);
+    }
+    json_string(&j, "text", text);
+    if (p->send.by.len > 0 && p->send.by.len <= REGISTRY_MAX_ID) {
+        json_slice(&j, "by", p->send.by);
+    }
+    json_object_end(&j);
+    const char *argv[] = {"PUBLISH", topic, out.data};
+    const size_t len[] = {7, strlen(topic), out.len};
+    bool sent =
+        link_command_argv(registry_link(s->options.registry), 3, argv, len, NULL, NULL) == 0;
+    buf_finish(&out);
+    return sent;
+}
+
+/* Is there no room for one more in the lane? Its result, if there is none. */
+static bool no_room(struct sender *s, struct lane *lane, const struct send_payload *p)
+{
+    char text[160];
+
+    if (lane->heard >= HEARD_OF_CHANNEL) {
+        snprintf(text, sizeof(text), "%u sends that were heard in this channel wait to be entered.",
+                 lane->heard);
+    } else if (s->nheard >= HEARD_MOST || s->heard_bytes >= HEARD_BYTES) {
+        snprintf(text, sizeof(text), "%zu sends that were heard here wait to be entered.",
+                 s->nheard);
+    } else {
+        return false;
+    }
+    bool told = publish_result(s, lane->channel, p, "rejected", "queue_full", text);
+    if (!told || !s->refusing) {
+        log_warn("sender", told ? "send.refused" : "send.lost", "channel", lane->channel, "why",
+                 text, NULL);
+    }
+    s->refusing = true;
+    return true;
+}
+
+/* Redis does not take it, and its time is over: told from here. One in doubt waits for its answer. */
+static bool is_over(const struct sender *s, const struct heard *h, uint64_t now)
+{
+    uint64_t ttl;
+
+    if (!slice_to_u64(h->parsed.send.ttl_ms, &ttl)) {
+        ttl = s->ttl_ms;
+    }
+    return now - h->heard_ms > ttl;
+}
+
+static void expire(struct sender *s, uint64_t now)
+{
+    struct heard *h;
+    struct heard *tmp;
+
+    DL_FOREACH_SAFE(s->heard, h, tmp)
+    {
+        if (is_over(s, h, now)) {
+            if (!publish_result(s, h->lane->channel, &h->parsed, "expired", "",
+                                "It could not be entered before its time was over.")) {
+                return;
+            }
+            DL_DELETE(s->heard, h);
+            heard_free(s, h);
+        }
+    }
+}
+
+/* Into the registry ---------------------------------------------------------------------------------------- */
+
+/* Into a list in the order of their keys; it mostly belongs at the end. */
+static void insert(struct heard **list, struct heard *h, uint64_t key)
+{
+    struct heard *before = *list != NULL ? (*list)->prev : NULL;
+
+    h->key = key;
+    while (before != NULL && before->key > key) {
+        before = before == *list ? NULL : before->prev;
+    }
+    if (before != NULL) {
+        DL_APPEND_ELEM(*list, before, h);
+    } else {
+        DL_PREPEND(*list, h);
+    }
+}
+
+static void on_accepted(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    struct heard *h = ctx;
+    struct sender *s = h->sender;
+
+    DL_DELETE(s->asked, h);
+    s->nasked--;
+    if (err == NULL) {
+        if (slice_is(word, "accepted")) {
+            sender_queue(s, h->lane->channel, rest);
+        } else if (slice_is(word, "again")) {
+            sender_rescan(s); /* it waits, or has its result */
+        }
+        heard_free(s, h);
+        if (s->heard != NULL || s->doubt != NULL) {
+            s->heard_due_ms = 0;
+        }
+    } else {
+        bool refused =
+            err->code == ERR_REPLY || err->code == ERR_LOST; /* surely not entered by this call */
+        h->in_doubt = h->in_doubt || !refused;
+        insert(h->in_doubt ? &s->doubt : &s->heard, h, h->in_doubt ? h->number : h->order);
+        s->heard_refused = true;
+        s->heard_due_ms = mono_ms() + SENDER_RETRY_MS;
+        log_debug("sender", "send.held", "channel", h->lane->channel, "error", err->text, NULL);
+    }
+    sender_at(s, s->heard_due_ms);
+}
+
+/* Ask the registry to enter the first of a list; false where the link is down. */
+static bool enter(struct sender *s, struct heard **list, uint64_t now)
+{
+    struct heard *h = *list;
+    struct registry_heard heard = {
+        .process = s->process, .age_ms = now - h->heard_ms, .problem = h->parsed.problem};
+
+    if (!h->in_doubt) {
+        h->number = ++s->last_number;
+    }
+    heard.number = h->number;
+    h->parsed.send.channel = slice_of(h->lane->channel);
+    if (registry_send_accept(s->options.registry, s->options.node, s->options.incarnation,
+                             &h->parsed.send, &heard, on_accepted, h) != 0) {
+        return false;
+    }
+    DL_DELETE(*list, h);
+    DL_APPEND(s->asked, h);
+    s->nasked++;
+    return true;
+}
+
+void heard_run(struct sender *s)
+{
+    uint64_t now = mono_ms();
+    bool up = true;
+
+    s->heard_due_ms = UINT64_MAX;
+    if (s->closing || (s->heard == NULL && s->doubt == NULL)) {
+        return;
+    }
+    if (!s->options.may_act(s->options.ctx) || s->heard_refused) {
+        expire(s, now);
+    }
+    if (s->options.may_act(s->options.ctx)) {
+        s->heard_refused = false;
+        while (up && s->doubt != NULL && s->nasked == 0) {
+            up = enter(s, &s->doubt, now);
+        }
+        while (up && s->doubt == NULL && s->heard != NULL && s->nasked < ASKED_MOST &&
+               (s->asked == NULL || !s->asked->in_doubt)) {
+            up = enter(s, &s->heard, now);
+        }
+    }
+    if (s->nasked == 0 && (s->heard != NULL || s->doubt != NULL)) {
+        s->heard_due_ms = now + SENDER_RETRY_MS;
+        sender_at(s, s->heard_due_ms);
+    }
+}
+
+void heard_add(struct sender *s, const char *channel, struct slice payload)
+{
+    struct lane *lane = lane_get(s, channel);
+    struct heard *h = xcalloc(1, sizeof(*h));
+
+    h->sender = s;
+    h->lane = lane;
+    h->heard_ms = mono_ms();
+    h->order = ++s->heard_order;
+    payload.len = payload.len > SEND_PAYLOAD_MOST ? SEND_PAYLOAD_MOST : payload.len;
+    h->payload = xstrndup(payload.ptr, payload.len);
+    h->bytes = sizeof(*h) + payload.len;
+    send_payload_parse((struct slice){h->payload, payload.len}, &h->parsed);
+    if (no_room(s, lane, &h->parsed)) {
+        send_payload_finish(&h->parsed);
+        free(h->payload);
+        free(h);
+        lane_free_if_idle(s, lane);
+        return;
+    }
+    insert(&s->heard, h, h->order);
+    lane->heard++;
+    s->nheard++;
+    s->heard_bytes += h->bytes;
+    if (s->heard_due_ms == UINT64_MAX) {
+        heard_run(s);
+    }
+}
+
+static void free_all(struct sender *s, struct heard **list)
+{
+    struct heard *h;
+    struct heard *tmp;
+
+    DL_FOREACH_SAFE(*list, h, tmp)
+    {
+        DL_DELETE(*list, h);
+        heard_free(s, h);
+    }
+}
+
+void heard_reset(struct sender *s)
+{
+    if (s->nheard > 0) {
+        log_warn("sender", "send.lost", "count", log_u64(s->nheard), "why",
+                 "this process ends before they were entered", NULL);
+    }
+    free_all(s, &s->heard);
+    free_all(s, &s->doubt);
+    free_all(s, &s->asked);
+}

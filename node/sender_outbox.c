@@ -1,0 +1,219 @@
+/* Sender, outbox: what waits for this node to say it.
+ *
+ * The step send_take looks at new entries in Redis and tells the node that says them; send_list tells all that wait.
+ * What other nodes or the leader have settled meanwhile is found out when it is claimed; and each look at all that
+ * waits marks what it finds: what several did not find is forgotten. */
+#include "node/sender_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TAKE_EVERY_MS 25 /* nothing but XREAD wakes a client, and that brings all fields along */
+#define PASSES_KEPT   3  /* a look at what changes meanwhile may miss some */
+
+/* Entries in --------------------------------------------------------------------------------------- */
+
+/* The two numbers of an entry's id. */
+static bool entry_order(struct slice entry, uint64_t *ms, uint64_t *seq)
+{
+    const char *dash = entry.len > 0 ? memchr(entry.ptr, '-', entry.len) : NULL;
+
+    if (dash == NULL) {
+        return false;
+    }
+    struct slice first = {entry.ptr, (size_t)(dash - entry.ptr)};
+    struct slice second = {dash + 1, entry.len - first.len - 1};
+    return slice_to_u64(first, ms) && slice_to_u64(second, seq);
+}
+
+/* Where it belongs by its entry, but not before what is under way. */
+static void lane_insert(struct lane *lane, struct send *send)
+{
+    struct send *before = lane->queue != NULL ? lane->queue->prev : NULL; /* the last one */
+    bool under_way = lane->state != LANE_IDLE || lane->asked || lane->doubt;
+
+    while (before != NULL &&
+           (before->ms > send->ms || (before->ms == send->ms && before->seq > send->seq))) {
+        if (before == lane->queue) {
+            before = under_way ? before : NULL;
+            break;
+        }
+        before = before->prev;
+    }
+    if (before != NULL) {
+        DL_APPEND_ELEM(lane->queue, before, send);
+    } else {
+        DL_PREPEND(lane->queue, send);
+    }
+}
+
+void sender_queue(struct sender *s, const char *channel, struct slice entry)
+{
+    struct send *send;
+    uint64_t ms;
+    uint64_t seq;
+
+    if (entry.len >= ENTRY_CHARS || !entry_order(entry, &ms, &seq)) {
+        return;
+    }
+    HASH_FIND(hh, s->sends, entry.ptr, entry.len, send);
+    if (send != NULL) {
+        send->pass = s->passes;
+        return;
+    }
+    struct lane *lane = lane_get(s, channel);
+    bool alone = lane->queue == NULL;
+    send = xcalloc(1, sizeof(*send));
+    memcpy(send->entry, entry.ptr, entry.len);
+    send->ms = ms;
+    send->seq = seq;
+    send->pass = s->passes;
+    send->lane = lane;
+    HASH_ADD_KEYPTR(hh, s->sends, send->entry, entry.len, send);
+    lane_insert(lane, send);
+    if (alone) {
+        lane->state = LANE_IDLE;
+        lane_run(s, lane);
+    }
+}
+
+/* It waits for this node to say it, as somebody says. */
+static void on_waiting(struct sender *s, struct slice name, struct slice entry)
+{
+    char channel[IRC_CHANNEL_CHARS];
+    struct lane *lane = NULL;
+
+    if (!irc_channel_normalise(name, channel, sizeof(channel))) {
+        return;
+    }
+    HASH_FIND_STR(s->lanes, channel, lane);
+    if ((lane != NULL && lane->served != NULL) || s->unjoined != NULL) {
+        sender_queue(s, channel, entry);
+    }
+}
+
+/* The next word; empty where there is none. */
+static struct slice word_of(struct slice *rest)
+{
+    const char *blank = rest->len > 0 ? memchr(rest->ptr, ' ', rest->len) : NULL;
+    struct slice word = {rest->ptr, blank != NULL ? (size_t)(blank - rest->ptr) : rest->len};
+    size_t used = blank != NULL ? word.len + 1 : word.len;
+
+    *rest = (struct slice){rest->ptr + used, rest->len - used};
+    return word;
+}
+
+bool sender_on_hint(struct sender *s, struct slice hint)
+{
+    if (!slice_is(word_of(&hint), "sends")) {
+        return false;
+    }
+    while (hint.len > 0) {
+        struct slice channel = word_of(&hint);
+        on_waiting(s, channel, word_of(&hint));
+    }
+    return true;
+}
+
+/* Looking at the outbox --------------------------------------------------------------------------------- */
+
+/* What the last looks at all that waits did not find was settled by somebody else. */
+static void forget_unseen(struct sender *s)
+{
+    struct send *send;
+    struct send *tmp;
+
+    HASH_ITER(hh, s->sends, send, tmp)
+    {
+        struct lane *lane = send->lane;
+        bool under_way =
+            send == lane->queue && (lane->state != LANE_IDLE || lane->asked || lane->doubt);
+        if (send->pass + PASSES_KEPT < s->passes && !under_way) {
+            lane_drop(s, lane, send);
+            lane_free_if_idle(s, lane);
+        }
+    }
+}
+
+static void on_listed(void *ctx, const struct registry_sends *sends, const struct err *err);
+
+static void list_from(struct sender *s, uint64_t from)
+{
+    struct sender_call *call = sender_call_create(s, "", "");
+
+    snprintf(call->entry, sizeof(call->entry), "%llu", (unsigned long long)from);
+    s->listing = registry_send_list(s->options.registry, s->options.node, s->options.incarnation,
+                                    from, on_listed, call) == 0;
+    if (!s->listing) {
+        free(call); /* a link that comes back asks for a rescan */
+    }
+}
+
+static void on_listed(void *ctx, const struct registry_sends *sends, const struct err *err)
+{
+    struct sender_call *call = ctx;
+    struct sender *s = call->sender;
+    bool current = !s->closing && err == NULL && call->generation == s->generation;
+    uint64_t from = strtoull(call->entry, NULL, 10);
+
+    free(call);
+    s->listing = false;
+    if (!current) {
+        return;
+    }
+    s->ttl_ms = sends->ttl_ms;
+    for (size_t i = 0; i < sends->n; i++) {
+        on_waiting(s, sends->sends[2 * i], sends->sends[2 * i + 1]);
+    }
+    if (sends->more) {
+        list_from(s, from + REGISTRY_SENDS_PER_LIST);
+        return;
+    }
+    forget_unseen(s);
+    if (s->list_again) {
+        outbox_take(s);
+    }
+}
+
+static void on_taken(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    struct sender_call *call = ctx;
+    struct sender *s = call->sender;
+
+    (void)rest;
+    free(call);
+    s->taking = false;
+    if (s->closing || err != NULL) {
+        return; /* the next one is due; a link that comes back asks for a rescan */
+    }
+    if (slice_is(word, "more")) {
+        outbox_take(s);
+    } else if (s->list_again && !s->listing) {
+        s->list_again = false;
+        s->passes++;
+        list_from(s, 0);
+    }
+}
+
+void outbox_take(struct sender *s)
+{
+    s->take_due_ms = s->unjoined != NULL ? mono_ms() + TAKE_EVERY_MS : UINT64_MAX;
+    if (s->taking || !s->options.may_act(s->options.ctx)) {
+        return;
+    }
+    struct sender_call *call = sender_call_create(s, "", "");
+    s->taking = registry_send_take(s->options.registry, on_taken, call) == 0;
+    if (!s->taking) {
+        free(call);
+    }
+}
+
+void sender_rescan(struct sender *s)
+{
+    s->rescan_due_ms = mono_ms() + SENDER_RESCAN_MS;
+    s->list_again = true;
+    s->heard_due_ms = 0;
+    outbox_take(s);
+    sender_at(s, 0);
+}

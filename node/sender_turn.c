@@ -1,0 +1,194 @@
+/* Sender, turns: which lane claims next. See sender.h.
+ *
+ * Each shard that says something has a line of lanes. A claim that the account's budget holds back tells until
+ * when; before that nobody whom the same budget holds back is tried: however many lanes there are, an account
+ * whose budget is used up costs a few claims each time a slot is free. Queues of a line, in the order in which they
+ * are served: lanes that only the widest budget may hold back (every send is tried so once: this node does not
+ * know where the account is moderator), those that the one for ordinary members does, channels nobody joined. */
+#include "node/sender_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLAIMS_MOST 32   /* of a line under way */
+#define UNTIL_MOST  5000 /* settings change, and so do slots */
+
+static const char *shard_of(const struct sender *s, const struct lane *lane)
+{
+    return lane->served != NULL ? lane->served->sender : s->unjoined;
+}
+
+static struct line *line_get(struct sender *s, const char *shard)
+{
+    struct line *line;
+
+    HASH_FIND_STR(s->lines, shard, line);
+    if (line == NULL) {
+        line = xcalloc(1, sizeof(*line));
+        line->shard = xstrdup(shard);
+        HASH_ADD_KEYPTR(hh, s->lines, line->shard, strlen(shard), line);
+    }
+    return line;
+}
+
+static void line_free(struct sender *s, struct line *line)
+{
+    HASH_DEL(s->lines, line);
+    free(line->shard);
+    free(line);
+}
+
+static bool line_is_empty(const struct line *line)
+{
+    for (size_t kind = 0; kind < TURN_KINDS; kind++) {
+        if (line->queues[kind] != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Until when is a lane of that kind held back? */
+static uint64_t line_until(const struct line *line, size_t kind)
+{
+    uint64_t until = line->again_ms;
+
+    for (size_t i = 0; line->account != NULL && i <= kind; i++) {
+        until = line->account->until_ms[i] > until ? line->account->until_ms[i] : until;
+    }
+    return until;
+}
+
+static void enqueue(struct sender *s, struct lane *lane, struct line *line, bool first)
+{
+    if (lane->served == NULL) {
+        lane->held_by = HELD_BY_UNJOINED;
+    } else if (lane->held_by >= HELD_BY_UNJOINED) {
+        lane->held_by = HELD_BY_ALL;
+    }
+    lane->line = line;
+    lane->waits = true;
+    if (first) {
+        DL_PREPEND(line->queues[lane->held_by], lane);
+    } else {
+        DL_APPEND(line->queues[lane->held_by], lane);
+    }
+    sender_at(s, line_until(line, lane->held_by));
+}
+
+void turn_wait(struct sender *s, struct lane *lane)
+{
+    const char *shard = shard_of(s, lane);
+
+    if (lane->waits && strcmp(lane->line->shard, shard) == 0) {
+        return;
+    }
+    turn_leave(s, lane);
+    enqueue(s, lane, line_get(s, shard), false);
+}
+
+void turn_leave(struct sender *s, struct lane *lane)
+{
+    (void)s; /* an empty line goes when turns run */
+    if (lane->waits) {
+        DL_DELETE(lane->line->queues[lane->held_by], lane);
+        lane->waits = false;
+        lane->line = NULL;
+    }
+}
+
+void turn_over(struct sender *s, struct lane *lane, bool claimed)
+{
+    struct line *line = lane->line;
+
+    line->claiming--;
+    line->probing = line->probing && !claimed;
+    lane->line = NULL;
+    sender_at(s, 0);
+}
+
+void turn_held(struct sender *s, struct lane *lane, const struct registry_claim *claim)
+{
+    struct line *line = line_get(s, shard_of(s, lane));
+    uint64_t wait = claim->wait_ms < UNTIL_MOST ? claim->wait_ms : UNTIL_MOST;
+    struct account *account;
+
+    HASH_FIND(hh, s->accounts, claim->user.ptr, claim->user.len, account);
+    if (account == NULL && claim->user.len < sizeof(account->user)) {
+        account = xcalloc(1, sizeof(*account));
+        memcpy(account->user, claim->user.ptr, claim->user.len);
+        HASH_ADD_KEYPTR(hh, s->accounts, account->user, claim->user.len, account);
+    }
+    if (account != NULL) {
+        account->until_ms[claim->held_by] = mono_ms() + wait;
+    }
+    line->account = account;
+    line->probing = true;
+    lane->held_by = claim->held_by;
+    enqueue(s, lane, line, true);
+}
+
+/* Those of a line whose turn it is claim. When another look is worth it; UINT64_MAX: when something happens. */
+static uint64_t line_run(struct sender *s, struct line *line, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+
+    if (now >= line->again_ms && (!s->options.may_act(s->options.ctx) ||
+                                  !s->options.can_send(s->options.ctx, slice_of(line->shard)))) {
+        line->again_ms = now + SENDER_RETRY_MS;
+    }
+    for (size_t kind = 0; kind < TURN_KINDS; kind++) {
+        while (line->queues[kind] != NULL && line->claiming < (line->probing ? 1 : CLAIMS_MOST)) {
+            struct lane *lane = line->queues[kind];
+            uint64_t until = line_until(line, kind);
+            if (until > now) {
+                next = until < next ? until : next;
+                break;
+            }
+            DL_DELETE(line->queues[kind], lane);
+            lane->waits = false;
+            if (lane_claim(s, lane)) {
+                line->claiming++;
+            } else {
+                line->again_ms = now + SENDER_RETRY_MS;
+                enqueue(s, lane, line, true);
+            }
+        }
+    }
+    return next;
+}
+
+void turns_run(struct sender *s)
+{
+    uint64_t now = mono_ms();
+    struct line *line;
+    struct line *tmp;
+
+    HASH_ITER(hh, s->lines, line, tmp)
+    {
+        if (!line_is_empty(line)) {
+            sender_at(s, line_run(s, line, now));
+        } else if (line->claiming == 0) {
+            line_free(s, line);
+        }
+    }
+}
+
+void turns_reset(struct sender *s)
+{
+    struct line *line;
+    struct line *next_line;
+    struct account *account;
+    struct account *next_account;
+
+    HASH_ITER(hh, s->lines, line, next_line)
+    {
+        line_free(s, line);
+    }
+    HASH_ITER(hh, s->accounts, account, next_account)
+    {
+        HASH_DEL(s->accounts, account);
+        free(account);
+    }
+}

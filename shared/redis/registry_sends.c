@@ -1,0 +1,160 @@
+/* Registry, budgets and sends. See registry.c for how a call works. */
+#include "shared/redis/registry.h"
+#include "shared/redis/registry_call.h"
+
+/* A step only the holder of the node may take. */
+static void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
+                      const char *incarnation)
+{
+    args_fcall(a, r, step);
+    args_text(a, node);
+    args_text(a, incarnation);
+}
+
+static void on_draw(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    const uint64_t *waits = NULL;
+    size_t n = 0;
+    struct reply_memory memory = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_waits(reply, &waits, &n, &memory, &space) != 0 ? &space : NULL;
+    }
+    call->cb.draw(call->ctx, err == NULL ? waits : NULL, err == NULL ? n : 0, err);
+    reply_memory_finish(&memory);
+}
+
+int registry_draw(struct registry *r, const char *node, const char *incarnation, struct slice user,
+                  const char *kind, size_t n, registry_draw_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_draw", node, incarnation);
+    args_slice(&a, user);
+    args_text(&a, kind);
+    args_number(&a, n > 1000 ? 1000 : (int64_t)n);
+    struct call *call = call_create(r, on_draw, ctx);
+    call->cb.draw = cb;
+    return call_send(call, &a);
+}
+
+int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
+                         const struct registry_send *send, const struct registry_heard *heard,
+                         registry_word_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_accept", node, incarnation);
+    args_slice(&a, send->channel);
+    args_slice(&a, send->id);
+    args_slice(&a, send->text);
+    args_slice(&a, send->reply_to);
+    args_slice(&a, send->user);
+    args_slice(&a, send->ttl_ms);
+    args_slice(&a, send->by);
+    args_text(&a, send->as_command ? "1" : "0");
+    args_text(&a, heard->process);
+    args_number(&a, (int64_t)heard->number);
+    args_number(&a, (int64_t)heard->age_ms);
+    args_text(&a, heard->problem);
+    return call_send_word(r, &a, cb, ctx);
+}
+
+int registry_send_take(struct registry *r, registry_word_cb cb, void *ctx)
+{
+    struct args a = {0};
+    args_fcall(&a, r, "shoal1_send_take");
+    return call_send_word(r, &a, cb, ctx);
+}
+
+static void on_list(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_sends sends = {0};
+    struct reply_memory memory = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_sends(reply, &sends, &memory, &space) != 0 ? &space : NULL;
+    }
+    call->cb.sends(call->ctx, err == NULL ? &sends : NULL, err);
+    reply_memory_finish(&memory);
+}
+
+int registry_send_list(struct registry *r, const char *node, const char *incarnation, uint64_t from,
+                       registry_sends_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_list", node, incarnation);
+    args_number(&a, (int64_t)from);
+    struct call *call = call_create(r, on_list, ctx);
+    call->cb.sends = cb;
+    return call_send(call, &a);
+}
+
+static void on_listen(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_listeners listeners = {0};
+    struct reply_memory memory = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_listeners(reply, &listeners, &memory, &space) != 0 ? &space : NULL;
+    }
+    call->cb.listeners(call->ctx, err == NULL ? &listeners : NULL, err);
+    reply_memory_finish(&memory);
+}
+
+int registry_send_listen(struct registry *r, const char *node, const char *incarnation,
+                         uint64_t link_id, const char *run_id, const struct slice *topics, size_t n,
+                         registry_listeners_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_listen", node, incarnation);
+    args_number(&a, (int64_t)link_id);
+    args_text(&a, run_id);
+    for (size_t i = 0; i < n; i++) {
+        args_slice(&a, topics[i]);
+    }
+    struct call *call = call_create(r, on_listen, ctx);
+    call->cb.listeners = cb;
+    return call_send(call, &a);
+}
+
+static void on_claim(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_claim claim = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_claim(reply, &claim, &space) != 0 ? &space : NULL;
+    }
+    call->cb.claim(call->ctx, err == NULL ? &claim : NULL, err);
+}
+
+int registry_send_claim(struct registry *r, const char *node, const char *incarnation,
+                        struct slice entry, registry_claim_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_claim", node, incarnation);
+    args_slice(&a, entry);
+    struct call *call = call_create(r, on_claim, ctx);
+    call->cb.claim = cb;
+    return call_send(call, &a);
+}
+
+int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
+                          struct slice entry, registry_done_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_unclaim", node, incarnation);
+    args_slice(&a, entry);
+    return call_send_done(r, &a, cb, ctx);
+}
+
+int registry_send_done(struct registry *r, const char *node, const char *incarnation,
+                       struct slice entry, const char *status, struct slice reason,
+                       struct slice text, registry_done_cb cb, void *ctx)
+{
+    struct args a = {0};
+    node_args(&a, r, "shoal1_send_done", node, incarnation);
+    args_slice(&a, entry);
+    args_text(&a, status);
+    args_slice(&a, reason);
+    args_slice(&a, text);
+    return call_send_done(r, &a, cb, ctx);
+}
