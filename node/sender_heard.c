@@ -178,9 +178,8 @@ static void on_accepted(void *ctx, struct slice word, struct slice rest, const s
             s->heard_due_ms = 0;
         }
     } else {
-        bool refused =
-            err->code == ERR_REPLY || err->code == ERR_LOST; /* surely not entered by this call */
-        h->in_doubt = h->in_doubt || !refused;
+        /* An error reply: surely not entered by this call, though perhaps by the one before. */
+        h->in_doubt = h->in_doubt || err_is_silence(err);
         insert(h->in_doubt ? &s->doubt : &s->heard, h, h->in_doubt ? h->number : h->order);
         s->heard_refused = true;
         s->heard_due_ms = mono_ms() + SENDER_RETRY_MS;

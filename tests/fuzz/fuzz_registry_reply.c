@@ -36,6 +36,8 @@ static unsigned decode(const struct redisReply *reply)
     struct registry_holder holder = {0};
     struct registry_lead lead = {0};
     struct registry_claim claim = {0};
+    struct registry_sends sends = {0};
+    struct registry_listeners listeners = {0};
     struct registry_greeting greeting = {0};
     const struct registry_entry *entries;
     const uint64_t *waits;
@@ -59,6 +61,14 @@ static unsigned decode(const struct redisReply *reply)
         for (size_t i = 0; i < lead.nidle; i++) {
             sum += look(lead.idle[i]);
         }
+    }
+    if (reply_sends(reply, &sends, &memory, NULL) == 0) {
+        for (size_t i = 0; i < 2 * sends.n; i++) {
+            sum += look(sends.sends[i]);
+        }
+    }
+    if (reply_listeners(reply, &listeners, &memory, NULL) == 0 && listeners.ngone > 0) {
+        sum += listeners.gone[listeners.ngone - 1];
     }
     if (reply_claim(reply, &claim, NULL) == 0) {
         sum += look(claim.send.text) + look(claim.shard);

@@ -81,6 +81,8 @@ static int decode(const char *decoder, const redisReply *r, struct err *err)
     struct registry_holder holder = {0};
     struct registry_lead lead = {0};
     struct registry_claim claim = {0};
+    struct registry_sends sends = {0};
+    struct registry_listeners listeners = {0};
     const struct registry_entry *entries;
     const uint64_t *waits;
     struct slice a;
@@ -97,6 +99,10 @@ static int decode(const char *decoder, const redisReply *r, struct err *err)
         rc = reply_lead(r, &lead, &memory, err);
     } else if (strcmp(decoder, "claim") == 0) {
         rc = reply_claim(r, &claim, err);
+    } else if (strcmp(decoder, "sends") == 0) {
+        rc = reply_sends(r, &sends, &memory, err);
+    } else if (strcmp(decoder, "listeners") == 0) {
+        rc = reply_listeners(r, &listeners, &memory, err);
     } else if (strcmp(decoder, "waits") == 0) {
         rc = reply_waits(r, &waits, &n, &memory, err);
     } else if (strcmp(decoder, "range") == 0 || strcmp(decoder, "xread") == 0) {
@@ -123,7 +129,10 @@ static const struct {
     {"lead", "( 'standby 'c1 100 )"},
     {"lead", "( 'leading '1 3000 0 -1 1 0 0 1 0 'bot ( 'n1 '7 'run 'n2 ' nil ) ( 's1 ) )"},
     {"claim", "( 'gone )"},
-    {"claim", "( 'later 100 )"},
+    {"claim", "( 'later 100 'plain 'bot )"},
+    {"sends", "( 'done 30000 )"},
+    {"sends", "( 'more 30000 'foo '1-1 'bar '2-1 )"},
+    {"listeners", "( 4500 ( 0 1 ) ( '17 ) )"},
     {"claim", "( 'claimed 0 'foo 's1 'id 'text ' ' )"},
     {"waits", "( )"},
     {"waits", "( 0 1 2 )"},
@@ -173,6 +182,12 @@ static void broken_answers_are_errors(void **state)
         {"claim", "( )"},
         {"claim", "( 'eaten )"},
         {"claim", "( 'later )"},
+        {"claim", "( 'later 100 'beer 'bot )"},
+        {"sends", "( 'done )"},
+        {"sends", "( 'done 30000 ( ) )"},
+        {"listeners", "( 4500 ( -1 ) ( ) )"},
+        {"listeners", "( 4500 0 ( ) )"},
+        {"listeners", "( 4500 ( ) )"},
         {"claim", "( 'claimed 0 'foo )"},
         {"claim", "( 'claimed 0 ' 's1 'id 'text ' ' )"},
         {"waits", "( 1 -2 )"},
