@@ -65,7 +65,9 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
         return NULL;
     }
     info.vhost_name = "chat";
-    info.http_proxy_address = ""; /* or http_proxy of the environment would count */
+    if (getenv("http_proxy") != NULL) {
+        info.http_proxy_address = ""; /* or that of the environment would count */
+    }
     info.protocols = protocols;
     info.options |= LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS; /* connections_on_tls gives the trust */
     pool->vhost = lws_create_vhost(pool->lws, &info);

@@ -42,7 +42,7 @@ int holder_send(struct holder *h, struct slice shard, const struct registry_send
         irc_write_heard(&w->heard, send->text, send->as_command);
         HASH_ADD(hh, held->written, id, sizeof(w->id), w);
         rc = shard_send(held->core, w->id, send->channel, buf_slice(&line), slice_of(entry),
-                        mono_ms(), err);
+                        send->as_command && irc_is_command(send->text), mono_ms(), err);
         if (rc != 0) {
             forget(held, w);
         }

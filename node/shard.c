@@ -49,6 +49,7 @@ struct shard_timings shard_timings_default(void)
         .join_answer_ms = 10000,
         .join_attempts = 2,
         .failed_retry_ms = 60 * 60 * 1000,
+        .room_retry_ms = 60 * 1000,
         .part_answer_ms = 5000,
         .ping_interval_ms = 15000,
         .lag_interval_ms = 60000,

@@ -7,7 +7,7 @@
  *
  *     queued -> joining -> joined -> parting -> gone
  *       joining -> queued (no answer: once more; connection lost)
- *       joining -> failed -> queued (an hour later)
+ *       joining -> failed -> queued (an hour later, or sooner where the account is in too many rooms)
  *
  * Pure: facts and `now` (mono_ms of base.h) come in, effects go out through a struct shard_port. No
  * socket, no clock, no timer. The happy path: shard_start draws a login slot; when it is granted,
@@ -72,7 +72,7 @@ struct shard_channel {
     char name[IRC_CHANNEL_CHARS];
     enum shard_channel_state state;
     uint64_t since_ms;       /* when that state began */
-    char reason[32];         /* why it failed: "no_answer", "msg_banned", ...; else empty */
+    char reason[64];         /* why it failed: "no_answer", "msg_banned", ...; else empty */
     uint64_t next_try_ms;    /* failed: when it is queued again; else 0 */
     bool moderator;          /* our user is moderator or broadcaster there */
     bool known;              /* a ROOMSTATE has filled `room` */
@@ -108,10 +108,11 @@ struct shard_send_result {
     uint64_t send_id;
     enum shard_send_status status;
     struct slice channel;
-    struct slice reason;              /* empty where sent */
-    struct slice text;                /* what Twitch said, for people */
-    const struct irc_line *userstate; /* sent: the USERSTATE that says so; else NULL */
-    bool held; /* this shard holds the channel: nobody hears the message, echo */
+    struct slice reason; /* empty where a USERSTATE says sent */
+    struct slice text;   /* what Twitch said, for people */
+    const struct irc_line
+        *userstate; /* sent: the USERSTATE that says so; NULL where a NOTICE did, and else */
+    bool held;      /* this shard holds the channel: nobody hears the message, echo */
 };
 
 /* The effects. None may be NULL. Slices and lines are valid during the call. */
@@ -147,11 +148,13 @@ struct shard_port {
 
 /* Milliseconds, unless it says something else. */
 struct shard_timings {
-    uint64_t connect_ms;       /* until on_connected */
-    uint64_t auth_ms;          /* from connected to 001 */
-    uint64_t join_answer_ms;   /* counted from the write */
-    unsigned join_attempts;    /* without answer, then failed */
-    uint64_t failed_retry_ms;  /* a failed channel is queued again */
+    uint64_t connect_ms;      /* until on_connected */
+    uint64_t auth_ms;         /* from connected to 001 */
+    uint64_t join_answer_ms;  /* counted from the write */
+    unsigned join_attempts;   /* without answer, then failed */
+    uint64_t failed_retry_ms; /* a failed channel is queued again */
+    uint64_t
+        room_retry_ms; /* one the account has no room for: twice as long each time, up to that */
     uint64_t part_answer_ms;   /* then it counts as parted */
     uint64_t ping_interval_ms; /* of silence, then PING */
     uint64_t lag_interval_ms;  /* PING at least this often, to measure lag */
@@ -205,10 +208,10 @@ void shard_set_fenced(struct shard *s, bool fenced, uint64_t now_ms);
 /* A new token is there: a shard that waits after a refused login tries at once. */
 void shard_on_token(struct shard *s, uint64_t now_ms);
 /* Send a chat message: `line` is whole (irc_write_privmsg), `nonce` what it carries, or empty. The
- * channel need not be held here. 0: written, send_result follows; -ERR_DOWN or -ERR_FULL: surely
- * not written, no result follows. */
+ * channel need not be held here. `command`: it is a command to Twitch (irc_is_command), which is answered by a
+ * NOTICE. 0: written, send_result follows; -ERR_DOWN or -ERR_FULL: surely not written, no result follows. */
 MUST_USE int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct slice line,
-                        struct slice nonce, uint64_t now_ms, struct err *err);
+                        struct slice nonce, bool command, uint64_t now_ms, struct err *err);
 
 /* The connection is open. */
 void shard_on_connected(struct shard *s, uint64_t now_ms);

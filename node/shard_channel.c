@@ -4,7 +4,8 @@
  *
  * Happy path: queued until a join slot's time has come and JOIN is written; joining until ROOMSTATE
  * or the own JOIN answers. No answer in time: queued once more, then failed, queued again much
- * later. A refusal of Twitch (banned, suspended): failed at once. Connection lost: all of them are
+ * later. A refusal of Twitch (banned, suspended): failed at once; where it is not the channel but the
+ * number of rooms, queued again in a minute, then two, and so on up to that. Connection lost: all of them are
  * queued, those that were joined with the time of the last line read, from which on lines may be
  * missing. Parting ends with the own PART, or after a while without; then it is gone, or queued
  * where it was asked for again meanwhile (a JOIN before the PART is answered would be confused with
@@ -86,6 +87,7 @@ void shard_channel_joined(struct shard *s, struct shard_entry *e, uint64_t now_m
     uint64_t lost_at_ms = e->pub.lost_at_ms;
 
     e->attempts = 0;
+    e->refused_rooms = 0;
     e->pub.rejoin = true;
     e->pub.lost_at_ms = 0;
     shard_channel_move(s, e, SHARD_CHANNEL_JOINED, now_ms);
@@ -94,14 +96,33 @@ void shard_channel_joined(struct shard *s, struct shard_entry *e, uint64_t now_m
     }
 }
 
-void shard_channel_failed(struct shard *s, struct shard_entry *e, struct slice reason,
-                          uint64_t now_ms)
+static void fail(struct shard *s, struct shard_entry *e, struct slice reason, uint64_t wait_ms,
+                 uint64_t now_ms)
 {
     (void)snprintf(e->pub.reason, sizeof(e->pub.reason), "%.*s",
                    (int)(reason.len > sizeof(e->pub.reason) ? sizeof(e->pub.reason) : reason.len),
                    reason.ptr);
-    e->pub.next_try_ms = now_ms + s->timings.failed_retry_ms;
+    e->pub.next_try_ms = now_ms + wait_ms;
     shard_channel_move(s, e, SHARD_CHANNEL_FAILED, now_ms);
+}
+
+void shard_channel_failed(struct shard *s, struct shard_entry *e, struct slice reason,
+                          uint64_t now_ms)
+{
+    fail(s, e, reason, s->timings.failed_retry_ms, now_ms);
+}
+
+void shard_channel_no_room(struct shard *s, struct shard_entry *e, struct slice reason,
+                           uint64_t now_ms)
+{
+    uint64_t most_ms = s->timings.failed_retry_ms;
+    uint64_t wait_ms = s->timings.room_retry_ms;
+
+    for (unsigned i = 0; i < e->refused_rooms && wait_ms < most_ms; i++) {
+        wait_ms *= 2;
+    }
+    e->refused_rooms++;
+    fail(s, e, reason, wait_ms < most_ms ? wait_ms : most_ms, now_ms);
 }
 
 /* Lines of a joined channel do not come any more; the last line read tells up to when they did. */

@@ -18,13 +18,16 @@ static const char *const login_refusals[] = {
     "Login unsuccessful",
 };
 
-/* Why a JOIN may be refused. */
+/* Why a JOIN may be refused, by what is about the channel. */
 static const char *const join_refusals[] = {
     "msg_channel_suspended",
     "msg_banned",
     "tos_ban",
     "msg_room_not_found",
 };
+
+/* And by what is about the account: it is in as many rooms as it may be. Never the answer to a message. */
+#define NO_ROOM "msg_concurrent_channel_limit_reached"
 
 static bool is_self(const struct shard *s, const struct irc_line *line)
 {
@@ -198,16 +201,6 @@ static void on_userstate(struct shard *s, const struct irc_line *line, uint64_t 
     shard_sends_userstate(s, e, line, now_ms);
 }
 
-static bool is_one_of(struct slice word, const char *const *words, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (slice_is(word, words[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void on_login_notice(struct shard *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct slice text = last_param(line);
@@ -235,8 +228,14 @@ static void on_notice(struct shard *s, const struct irc_line *line, uint64_t now
         on_login_notice(s, line, now_ms);
         return;
     }
+    if (slice_is(msg_id, NO_ROOM)) {
+        if (e != NULL && e->pub.state == SHARD_CHANNEL_JOINING) {
+            shard_channel_no_room(s, e, msg_id, now_ms);
+        }
+        return;
+    }
     joining = e != NULL && e->pub.state == SHARD_CHANNEL_JOINING &&
-              is_one_of(msg_id, join_refusals, ARRAY_LEN(join_refusals));
+              slice_is_one_of(msg_id, join_refusals, ARRAY_LEN(join_refusals));
     /* The same words answer a JOIN and a message: the older of the two is answered first. */
     if (!shard_sends_notice(s, line, msg_id, joining ? e->join_seq : UINT64_MAX) && joining) {
         shard_channel_failed(s, e, msg_id, now_ms);
@@ -287,9 +286,12 @@ void shard_line(struct shard *s, struct slice raw, uint64_t now_ms)
     }
     if (irc_classify(&line, slice_of(s->self)) == IRC_ROOM_LINE) {
         room_line(s, &line, now_ms);
-        if (slice_is(line.command, "PRIVMSG")) {
-            return;
+        if (slice_is(line.command, "PRIVMSG") || slice_is(line.command, "NOTICE")) {
+            return; /* nothing in it is about this connection */
         }
+    } else if (irc_lacks_channel(&line)) {
+        shard_bad_line(s, raw, "it names no channel ('#' and 1 to 25 of a-z, 0-9 and _)");
+        return;
     }
     for (size_t i = 0; i < ARRAY_LEN(handlers); i++) {
         if (slice_is(line.command, handlers[i].command)) {

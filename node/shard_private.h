@@ -29,6 +29,7 @@ struct shard_entry {
     bool wanted;              /* parting: asked for again meanwhile */
     bool part_written;        /* parting: PART is on its way */
     unsigned attempts;        /* joins without an answer */
+    unsigned refused_rooms;   /* times in a row that the account was in too many rooms */
     uint64_t order;           /* first come, first joined */
     uint64_t answer_by_ms;    /* joining, parting */
     uint64_t join_seq;        /* when JOIN was written, counted in writes */
@@ -42,6 +43,7 @@ struct shard_waiting {
     uint64_t send_id;
     uint64_t seq; /* when it was written, counted in writes */
     uint64_t answer_by_ms;
+    bool command;
     char channel[IRC_CHANNEL_CHARS];
     char nonce[SHARD_MAX_NONCE + 1];
     struct shard_waiting *prev; /* utlist */
@@ -144,6 +146,9 @@ void shard_channel_joined(struct shard *s, struct shard_entry *e, uint64_t now_m
 /* Twitch will not have us there. */
 void shard_channel_failed(struct shard *s, struct shard_entry *e, struct slice reason,
                           uint64_t now_ms);
+/* Twitch has no room for one more of the account's: said by `reason`. */
+void shard_channel_no_room(struct shard *s, struct shard_entry *e, struct slice reason,
+                           uint64_t now_ms);
 /* The own PART was read. */
 void shard_channel_parted(struct shard *s, struct shard_entry *e, uint64_t now_ms);
 /* The connection is gone: queue what was joined. */
@@ -160,7 +165,7 @@ void shard_bad_line(struct shard *s, struct slice raw, const char *why);
 /* A USERSTATE was read; `e` may be NULL. */
 void shard_sends_userstate(struct shard *s, struct shard_entry *e, const struct irc_line *line,
                            uint64_t now_ms);
-/* A NOTICE with a msg-id was read: does it refuse a send? `older_than`: only one written before
+/* A NOTICE with a msg-id was read: does it answer a send? `older_than`: only one written before
  * that write. */
 bool shard_sends_notice(struct shard *s, const struct irc_line *line, struct slice msg_id,
                         uint64_t older_than);

@@ -3,8 +3,8 @@
  * Answers come in the order of writing on one connection, so the list is a queue: an answer settles
  * its message, and all before it are known to get none ("overtaken"). Said: a USERSTATE of the
  * channel that carries the message's nonce, or none and is not the one that follows a JOIN.
- * Refused: a NOTICE of the channel with a refusing msg-id. Neither in time, or the connection lost:
- * unknown.
+ * Refused: a NOTICE of the channel with a refusing msg-id. A command is settled by any NOTICE of the
+ * channel that is not for the whole room. None of these in time, or the connection lost: unknown.
  *
  * A message is taken off the list before its result is told, because the one who hears it may send
  * the next from within. */
@@ -12,13 +12,19 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 /* Those that do not begin with "msg_". */
 static const char *const refusals[] = {"no_permission", "unrecognized_cmd", "tos_ban"};
 
+/* What Twitch answers to commands that were carried out, but for "..._success". */
+static const char *const successes[] = {
+    "color_changed", "cmds_available", "room_mods", "no_mods", "no_vips",
+};
+
 int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct slice line,
-               struct slice nonce, uint64_t now_ms, struct err *err)
+               struct slice nonce, bool command, uint64_t now_ms, struct err *err)
 {
     struct shard_waiting *w;
 
@@ -36,6 +42,7 @@ int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct s
     }
     w = xcalloc(1, sizeof(*w));
     w->send_id = send_id;
+    w->command = command;
     w->seq = ++s->writes;
     w->answer_by_ms = now_ms + s->timings.send_answer_ms;
     (void)snprintf(w->channel, sizeof(w->channel), "%.*s", (int)channel.len, channel.ptr);
@@ -118,18 +125,24 @@ void shard_sends_userstate(struct shard *s, struct shard_entry *e, const struct 
 
 static bool is_refusal(struct slice msg_id)
 {
-    for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
-        if (slice_is(msg_id, refusals[i])) {
-            return true;
-        }
+    if (slice_is_one_of(msg_id, refusals, ARRAY_LEN(refusals))) {
+        return true;
     }
     /* All refusals known begin so, and those to come will. */
     return msg_id.len > 4 && slice_eq((struct slice){msg_id.ptr, 4}, SLICE("msg_"));
 }
 
+/* Does it say that a command was carried out ("ban_success", "host_success_viewers")? */
+static bool is_success(struct slice msg_id)
+{
+    return slice_is_one_of(msg_id, successes, ARRAY_LEN(successes)) ||
+           (msg_id.len > 0 && memmem(msg_id.ptr, msg_id.len, "_success", 8) != NULL);
+}
+
 bool shard_sends_notice(struct shard *s, const struct irc_line *line, struct slice msg_id,
                         uint64_t older_than)
 {
+    struct slice text = line->nparams > 1 ? line->params[line->nparams - 1] : SLICE("");
     struct slice nonce = {"", 0};
     struct shard_waiting *w;
 
@@ -137,11 +150,15 @@ bool shard_sends_notice(struct shard *s, const struct irc_line *line, struct sli
         nonce.len = 0;
     }
     w = find_waiting(s, irc_channel(line), nonce);
-    if (w == NULL || w->seq >= older_than || !is_refusal(msg_id)) {
+    if (w == NULL || w->seq >= older_than || msg_id.len == 0 ||
+        (!w->command && !is_refusal(msg_id))) {
         return false;
     }
-    settle(s, w, SHARD_REJECTED, msg_id,
-           line->nparams > 1 ? line->params[line->nparams - 1] : SLICE(""), NULL);
+    if (slice_is(msg_id, "msg_rejected")) {
+        text = SLICE("AutoMod holds it: a moderator may still let it be said");
+    }
+    settle(s, w, w->command && is_success(msg_id) ? SHARD_SENT : SHARD_REJECTED, msg_id, text,
+           NULL);
     return true;
 }
 

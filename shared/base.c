@@ -93,6 +93,16 @@ bool slice_is(struct slice a, const char *text)
     return slice_eq(a, slice_of(text));
 }
 
+bool slice_is_one_of(struct slice a, const char *const *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (slice_is(a, texts[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool slice_to_u64(struct slice s, uint64_t *out)
 {
     uint64_t value = 0;

@@ -53,6 +53,8 @@ struct slice slice_of(const char *text);
 bool slice_eq(struct slice a, struct slice b);
 /* The same bytes as a NUL-terminated string? */
 bool slice_is(struct slice a, const char *text);
+/* As one of these? */
+bool slice_is_one_of(struct slice a, const char *const *texts, size_t n);
 /* Parse a whole slice as an unsigned decimal number; false if it is anything else or overflows. */
 MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);
 /* Bytes of the well-formed UTF-8 sequence `text` begins with, looking at no more than `left`; 0 if

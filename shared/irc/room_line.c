@@ -11,21 +11,16 @@ static const char *const room_notices[] = {
 /* Commands with a channel that belong to the room. */
 static const char *const room_commands[] = {"USERNOTICE", "CLEARCHAT", "CLEARMSG"};
 
+/* Commands that are of no use without a channel. */
+static const char *const channel_commands[] = {
+    "PRIVMSG", "USERNOTICE", "CLEARCHAT", "CLEARMSG", "ROOMSTATE", "USERSTATE", "JOIN", "PART",
+};
+
 /* Commands that belong to the connection, whatever their parameters. */
 static const char *const connection_commands[] = {
     "USERSTATE", "GLOBALUSERSTATE", "PING", "PONG", "RECONNECT", "WHISPER", "CAP",
     "NICK",      "ERROR",           "PASS", "QUIT",
 };
-
-static bool is_one_of(struct slice word, const char *const *words, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (slice_is(word, words[i])) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static bool is_numeric(struct slice command)
 {
@@ -60,12 +55,12 @@ static bool is_room_command(const struct irc_line *line, struct slice self_login
     struct slice command = line->command;
     struct slice value;
 
-    if (is_one_of(command, room_commands, ARRAY_LEN(room_commands))) {
+    if (slice_is_one_of(command, room_commands, ARRAY_LEN(room_commands))) {
         return true;
     }
     if (slice_is(command, "NOTICE")) {
         return irc_tag(line, "msg-id", &value) &&
-               is_one_of(value, room_notices, ARRAY_LEN(room_notices));
+               slice_is_one_of(value, room_notices, ARRAY_LEN(room_notices));
     }
     if (slice_is(command, "ROOMSTATE")) {
         return irc_roomstate_partial(line);
@@ -74,7 +69,26 @@ static bool is_room_command(const struct irc_line *line, struct slice self_login
         return line->nick.len > 0 && !slice_eq(line->nick, self_login);
     }
     return !is_numeric(command) &&
-           !is_one_of(command, connection_commands, ARRAY_LEN(connection_commands));
+           !slice_is_one_of(command, connection_commands, ARRAY_LEN(connection_commands));
+}
+
+bool irc_lacks_channel(const struct irc_line *line)
+{
+    struct slice channel = irc_channel(line);
+    struct slice value;
+
+    if (irc_channel_valid(channel)) {
+        return false;
+    }
+    if (slice_is_one_of(line->command, channel_commands, ARRAY_LEN(channel_commands))) {
+        return true;
+    }
+    if (slice_is(line->command, "NOTICE")) {
+        return irc_tag(line, "msg-id", &value) && line->nparams > 0 &&
+               !slice_is(line->params[0], "*");
+    }
+    return channel.len > 0 && !is_numeric(line->command) &&
+           !slice_is_one_of(line->command, connection_commands, ARRAY_LEN(connection_commands));
 }
 
 enum irc_kind irc_classify(const struct irc_line *line, struct slice self_login)

@@ -252,12 +252,27 @@ static size_t count_blanks(struct slice text)
     return n;
 }
 
-/* Would Twitch take it for a command, and it must not be one? */
-static bool is_quoted(struct slice text, bool as_command)
+static bool has_slash(struct slice text)
 {
     size_t blank = count_blanks(text);
 
-    return !as_command && blank < text.len && (text.ptr[blank] == '/' || text.ptr[blank] == '.');
+    return blank < text.len && (text.ptr[blank] == '/' || text.ptr[blank] == '.');
+}
+
+static bool is_me(struct slice text)
+{
+    return text.len > 4 && (memcmp(text.ptr, "/me ", 4) == 0 || memcmp(text.ptr, ".me ", 4) == 0);
+}
+
+bool irc_is_command(struct slice text)
+{
+    return has_slash(text) && !is_me(text);
+}
+
+/* Would Twitch take it for a command, and it must not be one? */
+static bool is_quoted(struct slice text, bool as_command)
+{
+    return !as_command && has_slash(text);
 }
 
 static int check_text(struct slice text, bool as_command, bool *quoted, struct err *err)
@@ -330,8 +345,7 @@ int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text, 
 
 void irc_write_heard(struct buf *out, struct slice text, bool as_command)
 {
-    if (as_command && text.len > 4 &&
-        (memcmp(text.ptr, "/me ", 4) == 0 || memcmp(text.ptr, ".me ", 4) == 0)) {
+    if (as_command && is_me(text)) {
         buf_append_str(out, "\001ACTION ");
         buf_append(out, text.ptr + 4, text.len - 4);
         buf_append_char(out, '\001');

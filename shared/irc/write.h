@@ -29,6 +29,8 @@ MUST_USE int irc_write_part(struct buf *out, struct slice channel, struct err *e
 MUST_USE int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text,
                                struct slice nonce, struct slice reply_to, bool as_command,
                                struct err *err);
+/* Does Twitch take it for a command, of which nobody hears but us: blanks, then '/' or '.', but not "/me "? */
+bool irc_is_command(struct slice text);
 /* Not a line, but the text of such a message as everybody else in the room then reads it: with the U+200B,
  * and of the command "/me dances" what Twitch makes of it (^AACTION dances^A). */
 void irc_write_heard(struct buf *out, struct slice text, bool as_command);

@@ -40,3 +40,51 @@ def test_an_upgrade_answered_by_http_is_told_and_tried_again(bare, tmp_path, sch
     wait_until(lambda: errors(bare) and f"HTTP status {status}" in errors(bare)[0], 10, "it is told again")
     assert quiet(bare)
     assert node.stop(5) == 0
+
+
+def test_a_room_too_many_is_told_and_tried_again_and_no_send_is_touched(bare):
+    bare.start_redis()
+    bare.start_sim("--verified", "--room-limit", "2")
+    bare.start_coordinator(failed_retry_ms=2000)
+    bare.start_node()
+    bare.join("alice", "bob")
+    assert bare.request("join", channels="carol")["ok"]
+    failed = wait_until(
+        lambda: bare.channel("carol").get("state") == "failed" and bare.channel("carol"), 10, "no room for carol"
+    )
+    assert failed["reason"] == "msg_concurrent_channel_limit_reached"
+    assert bare.send("carol", "hello all the same")["status"] == "sent"
+    bare.sim.control("limit room-limit=off")
+    wait_until(lambda: bare.joined("carol"), 10, "there is room for carol")
+
+
+def test_a_command_is_settled_by_twitchs_answer(bare):
+    bare.start_redis()
+    bare.start_sim("--verified", "--limits-off")
+    bare.start_coordinator()
+    bare.start_node()
+    bare.join("alice")
+    answers = {"/color red": ("sent", "color_changed"), "/help": ("rejected", "no_help"),
+               "/mod": ("rejected", "usage_mod"), ".clear": ("rejected", "unavailable_command"),
+               "/w bob hi": ("rejected", "whisper_restricted"), "/nonsense": ("rejected", "unrecognized_cmd")}
+    for text, (status, reason) in answers.items():
+        result = bare.send("alice", text, timeout=5, command="1")
+        assert (result["status"], result["reason"]) == (status, reason), text
+    assert bare.send("alice", "/me dances", timeout=5, command="1")["status"] == "sent"
+    assert bare.send("alice", "/color red", timeout=5)["status"] == "sent"
+    assert bare.sim.control.received("alice", "said")[-1] == "\u200b/color red"
+
+
+def test_lines_that_name_no_channel_are_counted_and_told_once(bare):
+    bare.start_redis()
+    bare.start_sim("--verified")
+    bare.start_coordinator()
+    node = bare.start_node()
+    bare.join("alice")
+    chat = bare.subscribe(bare.topic("chat:*"))
+    for line in ("CLEARCHAT alice", "CLEARCHAT #ALICE", "CLEARMSG alice :x", "USERNOTICE #Alice"):
+        bare.sim.control(f"raw all line=:tmi.twitch.tv {line}")
+    bare.chat_flows(chat, "alice")
+    wait_until(lambda: [s.get("bad_lines") for s in bare.shards().values()] == ["4"], 20, "they are counted")
+    assert node.text().count("shard.bad_line") == 1
+    assert "names no channel" in node.text()

@@ -164,13 +164,13 @@ def test_a_verified_user_has_the_larger_limit(sim):
 
 
 @sim_with("--room-limit", 3)
-def test_rooms_over_the_limit_fail_silently_and_moderated_ones_do_not_count(sim):
+def test_rooms_over_the_limit_get_a_notice_and_moderated_ones_do_not_count(sim):
     sim.control("user shoalbot token=simtoken mod=m1,m2")
     chat = Chat(sim)
     chat.join("m1", "m2", "a", "b")
     second = Chat(sim)
     assert commands(second.join("c"))[0] == "JOIN"
-    assert second.join("d") == []
+    assert notice_ids(second.join("d")) == ["msg_concurrent_channel_limit_reached"]
     assert commands(second.join("a"))[0] == "JOIN"  # the user is in it already
     rooms = sim.control.stats()["users"]["shoalbot"]
     assert rooms["rooms"] == {"now": 3, "most": 3, "with_moderated": 5}
@@ -178,6 +178,31 @@ def test_rooms_over_the_limit_fail_silently_and_moderated_ones_do_not_count(sim)
     chat.send("PART #b")
     chat.sync()
     assert commands(second.join("d"))[0] == "JOIN"
+
+
+@sim_with("--room-limit", 3)
+def test_rooms_of_an_anonymous_reader_are_not_limited(sim):
+    chat = Chat(sim, "justinfan12345", None)
+    assert commands(chat.join(*"abcdef")).count("ROOMSTATE") == 6
+    assert sim.control.stats()["violations"]["rooms"] == 0
+
+
+@pytest.mark.parametrize(
+    "command, answer",
+    [
+        ("/color red", "color_changed"),
+        ("/help", "no_help"),
+        ("/mod", "usage_mod"),
+        ("/w bob hi", "whisper_restricted"),
+        (".clear", "unavailable_command"),
+        ("/colors", "unrecognized_cmd"),
+    ],
+)
+def test_commands_are_answered_as_twitch_does(sim, command, answer):
+    chat = Chat(sim)
+    chat.join("a")
+    assert notice_ids(chat.say("a", command)) == [answer]
+    assert sim.control.received("a", answer) == [command]
 
 
 @pytest.mark.parametrize(

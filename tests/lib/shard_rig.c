@@ -107,11 +107,13 @@ static void on_send_result(void *ctx, const struct shard_send_result *result)
     note(r, "%s %llu #%.*s%s%.*s%s", names[result->status], (unsigned long long)result->send_id,
          (int)result->channel.len, result->channel.ptr, result->reason.len > 0 ? " " : "",
          (int)result->reason.len, result->reason.ptr, result->held ? " held" : "");
-    assert_true((result->status == SHARD_SENT) == (result->userstate != NULL));
+    (void)snprintf(r->said, sizeof(r->said), "%.*s", (int)result->text.len, result->text.ptr);
+    assert_true(result->status == SHARD_SENT || result->userstate == NULL);
+    assert_true(result->userstate == NULL || result->reason.len == 0);
     if (r->send_again) {
         r->send_again = false;
         r->again_rc = shard_send(r->s, 99, SLICE("a"), SLICE("PRIVMSG #a :again\r\n"), SLICE("n99"),
-                                 r->now, NULL);
+                                 false, r->now, NULL);
     }
 }
 
@@ -323,6 +325,7 @@ void rig_send(struct rig *r, uint64_t id, const char *channel, const char *nonce
     char text[100];
 
     (void)snprintf(text, sizeof(text), "PRIVMSG #%s :text %d\r\n", channel, (int)id);
-    assert_int_equal(
-        shard_send(r->s, id, slice_of(channel), slice_of(text), slice_of(nonce), r->now, NULL), 0);
+    assert_int_equal(shard_send(r->s, id, slice_of(channel), slice_of(text), slice_of(nonce),
+                                r->command, r->now, NULL),
+                     0);
 }

@@ -17,7 +17,9 @@ struct rig {
     bool pongs;      /* answer each PING */
     unsigned drawn[SHARD_DRAW_KINDS];
     unsigned owed[SHARD_DRAW_KINDS];
-    uint64_t ping; /* the token to be answered */
+    uint64_t ping;  /* the token to be answered */
+    char said[200]; /* the text of the newest result of a send */
+    bool command;   /* what rig_send sends is one */
     bool send_again;
     int again_rc;
 };

@@ -2,7 +2,7 @@
  *
  * Happy path: CAP REQ -> ACK; PASS and NICK -> 001 to 376, GLOBALUSERSTATE; JOIN -> own JOIN, 353, 366,
  * USERSTATE, ROOMSTATE. Refusals: a login gets a NOTICE and is closed; too many joins close the
- * connection at once; a room too many, a missing room and nonsense get no answer. */
+ * connection at once; a room too many gets a NOTICE; a missing room and nonsense get no answer. */
 #include "tests/twitch_sim/session.h"
 
 #include "tests/twitch_sim/generate.h"
@@ -221,10 +221,11 @@ static void send_room_intro(struct conn *c, struct room *r)
 }
 
 /* May the user be in one more room? Counts it. */
-static bool take_room(struct sim *s, struct user *u, struct user_room *ur)
+static bool take_room(struct sim *s, struct user *u, struct user_room *ur, bool anonymous)
 {
     if (ur->conns == 0) {
-        ur->counted = !user_is_moderator(u, ur->channel);
+        /* The cap is of named accounts. */
+        ur->counted = !anonymous && !user_is_moderator(u, ur->channel);
         if (ur->counted && u->rooms >= s->settings.limits.room_limit) {
             sim_violation(s, u, VIOLATION_ROOMS);
             return false;
@@ -281,7 +282,9 @@ static bool join_one(struct conn *c, struct slice name)
         speak_notice(c, channel, "msg_banned", "You are permanently banned from talking here.");
         return true;
     }
-    if (!take_room(s, u, user_room(u, channel, true))) {
+    if (!take_room(s, u, user_room(u, channel, true), c->anonymous)) {
+        speak_notice(c, channel, "msg_concurrent_channel_limit_reached",
+                     "You are connected to too many chat channels.");
         return true;
     }
     u->joins_ok++;

@@ -4,7 +4,7 @@
  *   channel missing                        no answer
  *   suspended, banned, tos, timed out      the NOTICE for it
  *   over 500 characters, but for U+200B    no answer
- *   a slash command                        unrecognized_cmd (/me is an ACTION)
+ *   a slash command                        what Twitch answers to it, else unrecognized_cmd (/me is an ACTION)
  *   too soon after the last one there      msg_ratelimit   (none of the rest for moderators)
  *   room modes                             msg_slowmode, msg_emoteonly, ...
  *   same text lately                       msg_duplicate
@@ -121,20 +121,37 @@ static void find_action(struct message *m)
 }
 
 /* Is it a command? Answers it. */
-static bool refuse_command(struct message *m)
+static const char *answer_command(struct message *m)
 {
+    static const struct {
+        const char *word;
+        const char *id;
+        const char *text;
+    } answers[] = {
+        {"color", "color_changed", "Your color has been changed."},
+        {"help", "no_help", "No help available."},
+        {"mod", "usage_mod", "Usage: \"/mod <username>\""},
+        {"w", "whisper_restricted", "Your settings prevent you from sending this whisper."},
+        {"clear", "unavailable_command", "Sorry, \"/clear\" is not available through this client."},
+    };
+    struct slice word = {m->text.ptr + 1, 0};
     char text[160];
-    size_t word = 1;
 
     if (m->action || m->text.len == 0 || (m->text.ptr[0] != '/' && m->text.ptr[0] != '.')) {
-        return false;
+        return NULL;
     }
-    while (word < m->text.len && word < 64 && m->text.ptr[word] != ' ') {
-        word++;
+    while (word.len + 1 < m->text.len && word.len < 64 && word.ptr[word.len] != ' ') {
+        word.len++;
     }
-    snprintf(text, sizeof(text), "Unrecognized command: /%.*s", (int)word - 1, m->text.ptr + 1);
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        if (slice_is(word, answers[i].word)) {
+            speak_notice(m->conn, m->room->name, answers[i].id, answers[i].text);
+            return answers[i].id;
+        }
+    }
+    snprintf(text, sizeof(text), "Unrecognized command: /%.*s", (int)word.len, word.ptr);
     speak_notice(m->conn, m->room->name, "unrecognized_cmd", text);
-    return true;
+    return "unrecognized_cmd";
 }
 
 /* The modes of the room, where the control port set them. NULL: it may be said. */
@@ -208,6 +225,7 @@ static const char *refuse(struct message *m)
 {
     struct conn *c = m->conn;
     struct user *u = c->user;
+    const char *answer;
 
     if (!within_budgets(c->sim, u, m)) {
         return "message_limit";
@@ -237,8 +255,9 @@ static const char *refuse(struct message *m)
         sim_violation(c->sim, u, VIOLATION_LONG_TEXT);
         return "too_long";
     }
-    if (refuse_command(m)) {
-        return "unrecognized_cmd";
+    answer = answer_command(m);
+    if (answer) {
+        return answer;
     }
     return m->moderator ? NULL : refuse_moderated(m);
 }

@@ -351,6 +351,20 @@ static void a_full_buffer_gets_no_part_of_a_line(void **state)
     buf_finish(&out);
 }
 
+static void a_command_is_what_begins_with_a_slash_or_dot_and_is_not_me(void **state)
+{
+    static const char *const commands[] = {"/ban x", ".ban x", "  /ban x", "/", "/me", "/mean x"};
+    static const char *const others[] = {"", "  ", "hello", "a/b", "/me dances", ".me dances"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        assert_true(irc_is_command(slice_of(commands[i])));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        assert_false(irc_is_command(slice_of(others[i])));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_message_has_at_most_500_characters_however_many_bytes),
         cmocka_unit_test(pings_and_pongs_carry_their_token),
         cmocka_unit_test(a_full_buffer_gets_no_part_of_a_line),
+        cmocka_unit_test(a_command_is_what_begins_with_a_slash_or_dot_and_is_not_me),
     };
 
     return cmocka_run_group_tests_name("irc_write", tests, NULL, NULL);

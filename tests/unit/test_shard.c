@@ -450,7 +450,7 @@ static void a_fenced_shard_joins_parts_sends_and_connects_nothing(void **state)
     rig_pass(r, 3000);
     rig_expect_log(r, "#b queued\n#a parting\n");
     assert_int_equal(
-        shard_send(r->s, 1, SLICE("a"), SLICE("PRIVMSG #a :x\r\n"), SLICE(""), r->now, &err),
+        shard_send(r->s, 1, SLICE("a"), SLICE("PRIVMSG #a :x\r\n"), SLICE(""), false, r->now, &err),
         -ERR_DOWN);
     assert_int_equal(shard_state(r->s), SHARD_READY);
     shard_set_fenced(r->s, false, r->now);
@@ -636,6 +636,57 @@ static void what_is_no_line_is_counted_and_told_with_the_reason(void **state)
     rig_destroy(r);
 }
 
+static void a_line_that_names_no_channel_is_counted_and_told(void **state)
+{
+    static const char *const lines[] = {
+        ":tmi.twitch.tv CLEARCHAT a",
+        ":tmi.twitch.tv CLEARCHAT",
+        "@login=x :tmi.twitch.tv CLEARMSG a :x",
+        ":x!x@x PRIVMSG a :x",
+        ":x!x@x PRIVMSG #A :x",
+        ":tmi.twitch.tv USERNOTICE #A",
+        "@room-id=1;slow=3 :tmi.twitch.tv ROOMSTATE a",
+        "@room-id=1;slow=3 :tmi.twitch.tv ROOMSTATE #A",
+        "@mod=1 :tmi.twitch.tv USERSTATE #A",
+        "@msg-id=slow_on :tmi.twitch.tv NOTICE #A :x",
+        "@msg-id=msg_banned :tmi.twitch.tv NOTICE a :x",
+        ":bot!bot@bot JOIN a",
+        ":bot!bot@bot PART #A",
+        "@a=b :tmi.twitch.tv NEWTHING #A :x",
+    };
+    static const char *const fine[] = {
+        ":tmi.twitch.tv NOTICE * :Hello",
+        "@msg-id=x :tmi.twitch.tv NOTICE * :Hello",
+        ":tmi.twitch.tv GLOBALUSERSTATE",
+        ":tmi.twitch.tv CAP * ACK :twitch.tv/tags",
+        ":tmi.twitch.tv 376 bot :>",
+        ":bot.tmi.twitch.tv 353 bot = #a :bot",
+        "PING :#A b",
+        ":tmi.twitch.tv NEWTHING :x",
+        ":tmi.twitch.tv WHISPER bot :#A",
+        ":x!x@x PRIVMSG #elsewhere :x",
+        "@mod=0 :tmi.twitch.tv USERSTATE #elsewhere",
+    };
+    struct rig *r = rig_ready("a");
+
+    (void)state;
+    rig_joined(r, "a");
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        rig_clear(r);
+        rig_line(r, lines[i]);
+        rig_expect(r, "names no channel");
+        assert_int_equal(shard_stats(r->s)->bad_lines, i + 1);
+    }
+    rig_clear(r);
+    for (size_t i = 0; i < ARRAY_LEN(fine); i++) {
+        rig_line(r, fine[i]);
+    }
+    rig_expect_not(r, "bad ");
+    rig_expect(r, "PONG :#A b");
+    assert_int_equal(rig_state_of(r, "a"), SHARD_CHANNEL_JOINED);
+    rig_destroy(r);
+}
+
 /* Anything in any order: the counts stay true, and time never stands still. */
 static void a_random_life_keeps_its_books(void **state)
 {
@@ -685,7 +736,7 @@ static void a_random_life_keeps_its_books(void **state)
                 break;
             case 6:
                 (void)!shard_send(r->s, (uint64_t)step, SLICE("a"), SLICE("PRIVMSG #a :x\r\n"),
-                                  SLICE("n"), r->now, NULL);
+                                  SLICE("n"), step % 2 == 1, r->now, NULL);
                 break;
             case 7:
                 r->write_ok = rand_r(&seed) % 8 != 0;
@@ -742,6 +793,7 @@ int main(void)
         cmocka_unit_test(refused_capabilities_are_a_failure),
         cmocka_unit_test(hostile_lines_do_no_harm),
         cmocka_unit_test(what_is_no_line_is_counted_and_told_with_the_reason),
+        cmocka_unit_test(a_line_that_names_no_channel_is_counted_and_told),
         cmocka_unit_test(a_random_life_keeps_its_books),
     };
 

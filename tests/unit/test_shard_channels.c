@@ -134,6 +134,37 @@ static void a_refused_join_fails_with_what_twitch_said(void **state)
     }
 }
 
+/* Room 101 of an account: it says nothing about the channel, and everything about now. */
+static void a_join_that_finds_no_room_is_tried_again_slower_and_slower(void **state)
+{
+    static const char full[] =
+        "@msg-id=msg_concurrent_channel_limit_reached :tmi.twitch.tv NOTICE #a "
+        ":You are connected to too many chat channels.";
+    struct rig *r = rig_ready("a");
+    uint64_t wait_ms = 60 * 1000;
+
+    (void)state;
+    for (int i = 0; i < 9; i++) {
+        const struct shard_channel *a = shard_channel(r->s, SLICE("a"));
+
+        rig_line(r, full);
+        assert_int_equal(a->state, SHARD_CHANNEL_FAILED);
+        assert_string_equal(a->reason, "msg_concurrent_channel_limit_reached");
+        assert_int_equal(a->next_try_ms, r->now + wait_ms);
+        rig_clear(r);
+        rig_pass(r, wait_ms + 1000);
+        rig_expect(r, "JOIN #a");
+        wait_ms = wait_ms * 2 < 3600 * 1000 ? wait_ms * 2 : 3600 * 1000;
+    }
+    rig_joined(r, "a");
+    rig_line(r, ":bot!bot@bot PART #a");
+    rig_pass(r, 1000);
+    assert_int_equal(rig_state_of(r, "a"), SHARD_CHANNEL_JOINING);
+    rig_line(r, full); /* it had a room meanwhile: soon again */
+    assert_int_equal(shard_channel(r->s, SLICE("a"))->next_try_ms, r->now + 60 * 1000);
+    rig_destroy(r);
+}
+
 static void rejoins_come_first_and_the_recently_active_before_the_others(void **state)
 {
     struct rig *r = rig_ready("a b c");
@@ -354,6 +385,7 @@ int main(void)
         cmocka_unit_test(a_roomstate_or_the_own_join_is_the_answer),
         cmocka_unit_test(no_answer_to_a_join_is_tried_once_more_then_failed_for_an_hour),
         cmocka_unit_test(a_refused_join_fails_with_what_twitch_said),
+        cmocka_unit_test(a_join_that_finds_no_room_is_tried_again_slower_and_slower),
         cmocka_unit_test(rejoins_come_first_and_the_recently_active_before_the_others),
         cmocka_unit_test(a_lost_connection_announces_a_gap_for_each_joined_channel),
         cmocka_unit_test(only_lines_of_held_channels_go_out),

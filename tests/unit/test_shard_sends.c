@@ -107,6 +107,112 @@ static void a_refusal_is_told_with_its_reason(void **state)
     rig_destroy(r);
 }
 
+static void a_notice_that_answers_no_send_leaves_sends_alone(void **state)
+{
+    static const char *const ids[] = {
+        "msg_concurrent_channel_limit_reached",
+        "slow_off",
+        "color_changed",
+        "usage_help",
+        "unavailable_command",
+        "host_on",
+        "bad_ban_self",
+        "ban_success",
+        "",
+    };
+    struct rig *r = rig_ready("a b");
+
+    (void)state;
+    rig_joined(r, "a");
+    rig_send(r, 1, "a", "n1");
+    rig_send(r, 2, "b", "n2"); /* which is joining */
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        char text[200];
+
+        (void)snprintf(text, sizeof(text), "@msg-id=%s :tmi.twitch.tv NOTICE #a :No.", ids[i]);
+        rig_line(r, text);
+        (void)snprintf(text, sizeof(text), "@msg-id=%s :tmi.twitch.tv NOTICE #b :No.", ids[i]);
+        rig_line(r, text);
+    }
+    rig_expect_not(r, "rejected");
+    rig_expect_not(r, "sent");
+    rig_clear(r);
+    rig_line(r, "@client-nonce=n1;mod=0 :tmi.twitch.tv USERSTATE #a");
+    rig_line(r, "@client-nonce=n2;mod=0 :tmi.twitch.tv USERSTATE #b");
+    rig_expect_log(r, "sent 1 #a held\nsent 2 #b\n");
+    rig_destroy(r);
+}
+
+static void the_notice_that_answers_a_command_settles_it(void **state)
+{
+    static const struct {
+        const char *id;
+        const char *status;
+    } cases[] = {
+        {"usage_timeout", "rejected"},
+        {"unavailable_command", "rejected"},
+        {"no_help", "rejected"},
+        {"invalid_user", "rejected"},
+        {"whisper_restricted", "rejected"},
+        {"bad_ban_self", "rejected"},
+        {"already_banned", "rejected"},
+        {"unrecognized_cmd", "rejected"},
+        {"turbo_only_color", "rejected"},
+        {"msg_banned", "rejected"},
+        {"anything_new", "rejected"},
+        {"color_changed", "sent"},
+        {"ban_success", "sent"},
+        {"host_success_viewers", "sent"},
+        {"cmds_available", "sent"},
+        {"room_mods", "sent"},
+        {"no_mods", "sent"},
+        {"vips_success", "sent"},
+        {"no_vips", "sent"},
+    };
+    struct rig *r = rig_ready("a");
+
+    (void)state;
+    rig_joined(r, "a");
+    r->command = true;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[200];
+        char told[100];
+
+        rig_send(r, i, "a", "n");
+        rig_clear(r);
+        rig_line(r, "@msg-id=slow_on :tmi.twitch.tv NOTICE #a :slow"); /* somebody else's doing */
+        rig_line(r, "@msg-id=msg_concurrent_channel_limit_reached :tmi.twitch.tv NOTICE #a :No.");
+        rig_line(r, "@msg-id=ban_success :tmi.twitch.tv NOTICE #b :not there");
+        rig_expect_log(r, "line a slow\n");
+        (void)snprintf(text, sizeof(text), "@msg-id=%s :tmi.twitch.tv NOTICE #a :So.", cases[i].id);
+        (void)snprintf(told, sizeof(told), "%s %d #a %s held\n", cases[i].status, (int)i,
+                       cases[i].id);
+        rig_line(r, text);
+        rig_expect_log(r, told);
+    }
+    rig_send(r, 50, "a", "n");
+    rig_clear(r);
+    rig_line(r, "@client-nonce=n;mod=0 :tmi.twitch.tv USERSTATE #a"); /* or as ever */
+    rig_expect_log(r, "sent 50 #a held\n");
+    rig_destroy(r);
+}
+
+static void a_message_that_automod_holds_is_rejected_in_words_that_say_so(void **state)
+{
+    struct rig *r = rig_ready("a");
+
+    (void)state;
+    rig_send(r, 1, "a", "n");
+    rig_clear(r);
+    rig_line(r, "@msg-id=msg_rejected :tmi.twitch.tv NOTICE #a :Your message is being checked.");
+    rig_expect_log(r, "rejected 1 #a msg_rejected held\n");
+    assert_non_null(strstr(r->said, "a moderator may still let it be said"));
+    rig_send(r, 2, "a", "n");
+    rig_line(r, "@msg-id=msg_rejected_mandatory :tmi.twitch.tv NOTICE #a :No.");
+    assert_string_equal(r->said, "No.");
+    rig_destroy(r);
+}
+
 static void a_ban_answers_the_older_of_a_message_and_a_join(void **state)
 {
     struct rig *r = rig_ready("");
@@ -189,7 +295,7 @@ static void a_send_that_was_not_written_has_no_result(void **state)
     (void)state;
     r->write_ok = false;
     assert_int_equal(
-        shard_send(r->s, 1, SLICE("a"), SLICE("PRIVMSG #a :x\r\n"), SLICE(""), r->now, &err),
+        shard_send(r->s, 1, SLICE("a"), SLICE("PRIVMSG #a :x\r\n"), SLICE(""), false, r->now, &err),
         -ERR_DOWN);
     shard_on_disconnected(r->s, "reset", r->now);
     rig_expect_not(r, "unknown");
@@ -197,7 +303,7 @@ static void a_send_that_was_not_written_has_no_result(void **state)
 
     r = rig_create();
     assert_int_equal(
-        shard_send(r->s, 1, SLICE("a"), SLICE("PRIVMSG #a :x\r\n"), SLICE(""), r->now, &err),
+        shard_send(r->s, 1, SLICE("a"), SLICE("PRIVMSG #a :x\r\n"), SLICE(""), false, r->now, &err),
         -ERR_DOWN);
     assert_non_null(strstr(err.text, "idle"));
     rig_destroy(r);
@@ -259,6 +365,9 @@ int main(void)
         cmocka_unit_test(a_send_is_answered_by_the_userstate_of_its_channel),
         cmocka_unit_test(the_userstate_after_a_join_answers_no_send),
         cmocka_unit_test(a_refusal_is_told_with_its_reason),
+        cmocka_unit_test(a_notice_that_answers_no_send_leaves_sends_alone),
+        cmocka_unit_test(the_notice_that_answers_a_command_settles_it),
+        cmocka_unit_test(a_message_that_automod_holds_is_rejected_in_words_that_say_so),
         cmocka_unit_test(a_ban_answers_the_older_of_a_message_and_a_join),
         cmocka_unit_test(what_is_not_answered_becomes_unknown),
         cmocka_unit_test(the_next_send_may_be_made_from_within_a_result),
