@@ -1,11 +1,48 @@
 /* Cluster settings given with --set. */
 #include "coordinator/cluster_settings.h"
 
+#include "coordinator/initial_channels.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_LEN 200 /* of a setting; what a manager takes is its own business */
 #define MANAGER "manager."
+
+static const struct cluster_setting_rule *rule_of(struct slice name)
+{
+    for (const struct cluster_setting_rule *rule = cluster_setting_rules; rule->name; rule++) {
+        if (slice_is(name, rule->name)) {
+            return rule;
+        }
+    }
+    return NULL;
+}
+
+static bool is_login(const char *value)
+{
+    size_t len = strlen(value);
+    return len >= 1 && len < CHANNEL_NAME_CHARS &&
+           strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
+}
+
+static int check_value(const struct cluster_setting_rule *rule, const char *value, struct err *err)
+{
+    uint64_t number;
+
+    if (rule->most == 0) {
+        return is_login(value)
+                   ? 0
+                   : err_set(err, ERR_USAGE, "%s takes a Twitch login in lower case, or anonymous",
+                             rule->name);
+    }
+    if ((rule->off && strcmp(value, rule->off) == 0) ||
+        (slice_to_u64(slice_of(value), &number) && number >= rule->least && number <= rule->most)) {
+        return 0;
+    }
+    return err_set(err, ERR_USAGE, "%s takes a number from %llu to %llu%s%s, not \"%.60s\"",
+                   rule->name, (unsigned long long)rule->least, (unsigned long long)rule->most,
+                   rule->off ? ", or " : "", rule->off ? rule->off : "", value);
+}
 
 int cluster_setting_check(const char *text, struct err *err)
 {
@@ -17,13 +54,18 @@ int cluster_setting_check(const char *text, struct err *err)
         }
         return err_set(err, ERR_USAGE, "\"%.60s\" is not of the form " MANAGER "KEY=VALUE", text);
     }
-    if (len == 0 || strspn(text, "abcdefghijklmnopqrstuvwxyz_") != len || text[len] != '=' ||
-        text[len + 1] == '\0' || strlen(text) > MAX_LEN) {
+    if (len == 0 || text[len] != '=') {
         return err_set(err, ERR_USAGE,
                        "\"%.60s\" is not of the form NAME=VALUE, as in channels_per_shard=25",
                        text);
     }
-    return 0;
+    const struct cluster_setting_rule *rule = rule_of((struct slice){text, len});
+    if (!rule) {
+        return err_set(err, ERR_USAGE,
+                       "Unknown setting %.*s; shoalctl config get, and the README, list them",
+                       len > 60 ? 60 : (int)len, text);
+    }
+    return check_value(rule, text + len + 1, err);
 }
 
 static void add(struct cluster_settings *s, struct slice name, struct slice value)

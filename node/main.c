@@ -60,6 +60,18 @@ static const struct option_spec specs[] = {
     {0},
 };
 
+/* A token in the clear is for loopback. */
+static const char *warning(const struct options *o)
+{
+    struct url url;
+    bool parsed = url_parse_ws(options_string(o, "twitch-url"), &url, NULL) == 0;
+
+    if (!parsed || url.tls || !options_string(o, "tokens") || url_is_loopback(&url)) {
+        return NULL;
+    }
+    return "tokens are sent to --twitch-url unencrypted, over the network: use wss://";
+}
+
 static const struct options_program program = {
     .name = "shoal-node",
     .purpose = "Hosts Twitch chat connections and fans their lines out through Redis.",
@@ -70,6 +82,7 @@ static const struct options_program program = {
                 "\n" OPTIONS_EXIT_STATUS,
     .specs = specs,
     .shares_file = true,
+    .warning = warning,
 };
 
 struct app {
@@ -128,6 +141,7 @@ static void on_reload(void *ctx)
     }
     options_go_over(&app->options, fresh, "node");
     options_set_up_log(app->options);
+    options_warn(app->options, "node");
     log_info("node", "config.reloaded", NULL);
 }
 
@@ -182,6 +196,7 @@ int main(int argc, char **argv)
         return 2;
     }
     options_set_up_log(options);
+    options_warn(options, "node");
     app.options = options;
     int code = run(&app, &redis, id);
     explicit_bzero(&redis, sizeof(redis));

@@ -386,6 +386,10 @@ static enum options_outcome answer(const struct options *o, const struct request
     if (request->print) {
         options_print_config(o, stdout);
     } else if (request->check) {
+        const char *warning = o->program->warning ? o->program->warning(o) : NULL;
+        if (warning) {
+            fprintf(stderr, "%s: warning: %s\n", o->program->name, warning);
+        }
         printf("%s: the configuration is valid\n", o->program->name);
     } else {
         return OPTIONS_RUN;

@@ -60,6 +60,8 @@ struct option_spec {
     "  2         Wrong usage or configuration.\n"                                                  \
     "  3         Redis is out of reach.\n"
 
+struct options;
+
 struct options_program {
     const char *name;    /* "shoal-node" */
     const char *purpose; /* one sentence */
@@ -69,9 +71,10 @@ struct options_program {
     const struct option_spec *specs; /* closed by an entry without name */
     bool shares_file;                /* its keys must be in options_keys.c: a bug otherwise */
     bool takes_arguments;            /* false: any non-option argument is an error */
+    /* What is allowed and yet unwise in this configuration, as one line (static), or NULL: --check says it on standard error,
+     * options_warn in the log. May be NULL. */
+    const char *(*warning)(const struct options *o);
 };
-
-struct options;
 
 enum options_outcome {
     OPTIONS_RUN,   /* go on */
@@ -117,6 +120,8 @@ int options_check_log_level(const char *value, struct err *err);
 int options_check_log_format(const char *value, struct err *err);
 /* The log as --log-level and --log-format say. */
 void options_set_up_log(const struct options *o);
+/* Log the program's warning about its configuration, if there is one, in the name of `room`. */
+void options_warn(const struct options *o, const char *room);
 #define OPTIONS_COMMON                                                                             \
     {"redis-url",                                                                                  \
      OPTION_STRING,                                                                                \

@@ -225,6 +225,15 @@ void options_set_up_log(const struct options *o)
     log_setup(level, format);
 }
 
+void options_warn(const struct options *o, const char *room)
+{
+    const char *warning = o->program->warning ? o->program->warning(o) : NULL;
+
+    if (warning) {
+        log_warn(room, "config.unsafe", "warning", warning, NULL);
+    }
+}
+
 int options_check_log_format(const char *value, struct err *err)
 {
     enum log_format format;

@@ -5,6 +5,8 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+#include <arpa/inet.h>
 
 static int hex_digit(char c)
 {
@@ -245,4 +247,16 @@ void url_describe(const struct url *url, char *out, size_t size)
     } else {
         snprintf(out + len, size - (size_t)len, "/%u", url->db);
     }
+}
+
+bool url_is_loopback(const struct url *url)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+
+    if (inet_pton(AF_INET, url->host, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == 127;
+    }
+    return strcasecmp(url->host, "localhost") == 0 ||
+           (inet_pton(AF_INET6, url->host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
 }

@@ -22,5 +22,7 @@ MUST_USE int url_parse_redis(const char *text, struct url *out, struct err *err)
 MUST_USE int url_parse_ws(const char *text, struct url *out, struct err *err);
 /* "redis://host:port/db" without user and password, for people; into `out`. */
 void url_describe(const struct url *url, char *out, size_t size);
+/* Does the host stand for this machine, by its name (localhost) or its address? */
+bool url_is_loopback(const struct url *url);
 
 #endif

@@ -316,6 +316,17 @@ def test_secrets_appear_nowhere(bare):
         assert SECRET not in text and TOKEN not in text, place
 
 
+def test_tokens_that_would_go_over_the_network_in_the_clear_are_warned_about(bare):
+    unsafe = ["--twitch-url", "ws://twitch.example:80", "--tokens", bare.tokens]
+    done = run([NODE, *unsafe, "--check"])
+    assert (done.returncode, done.stdout) == (0, "shoal-node: the configuration is valid\n")
+    assert done.stderr.startswith("shoal-node: warning: tokens ") and "wss://" in done.stderr
+    for safe in (unsafe[:2], ["--twitch-url", "ws://127.0.0.1:80", *unsafe[2:]], unsafe[2:]):
+        assert run([NODE, *safe, "--check"]).stderr == ""
+    started = run([NODE, *unsafe, "--redis-url", "redis://127.0.0.1:1", "--connect-timeout", "100ms"])
+    assert started.stderr.count("config.unsafe") == 1
+
+
 def core_limit(process):
     with open(f"/proc/{process.pid}/limits", encoding="utf-8") as limits:
         (line,) = [line for line in limits if line.startswith("Max core file size")]

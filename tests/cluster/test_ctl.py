@@ -1,13 +1,14 @@
 """shoalctl against a real cluster."""
 
 import json
+import re
 import signal
 import subprocess
 import time
 
 import pytest
 
-from shoal import CTL, USER, wait_until
+from shoal import COORDINATOR, CTL, USER, run, wait_until
 
 
 @pytest.fixture
@@ -261,3 +262,30 @@ def test_ctrl_c_ends_a_join_whose_names_are_being_typed(bare):
         said = program.stderr.read()
         assert (program.wait(10), said) == (1, b"shoalctl: interrupted\n")
     assert not bare.redis.exists(bare.key("requests"))
+
+
+def test_set_is_judged_as_the_cluster_judges_it_before_anything_is_started(cluster):
+    """The coordinator knows without a Redis what the steps take."""
+
+    def check(*pairs):
+        args = [arg for pair in pairs for arg in ("--set", pair)]
+        return run([COORDINATOR, "--config", "", *args, "--check"])
+
+    right, wrong = [], ["foo=1", "=1", "user=Not One", "user=", "channels_per_shard="]
+    for row in cluster.ctl_json("config"):
+        found = re.fullmatch(r"(\d+) to (\d+)(?:, or (\w+))?", row["allowed"])
+        if row["name"] == "user":
+            right += ["user=anonymous", "user=some_bot_1"]
+            continue
+        least, most, off = found.groups()
+        right += [f"{row['name']}={value}" for value in (least, most, off) if value]
+        wrong += [f"{row['name']}={value}" for value in ("abc", int(least) - 1, int(most) + 1, "" if off else "off")]
+    assert len(right) > 50 and "lease_ms=300" in right and "room_limit=off" in right
+    done = check(*right, "manager.anything=goes")
+    assert (done.returncode, done.stderr) == (0, "")
+    for pair in wrong:
+        done = check(pair)
+        assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1, (pair, done.stderr)
+        assert pair.split("=")[0] in done.stderr
+    assert "Unknown setting foo" in check("foo=1").stderr
+    assert 'channels_per_shard takes a number from 1 to 1000000, or none, not "abc"' in check("channels_per_shard=abc").stderr

@@ -180,6 +180,25 @@ static void a_description_that_does_not_fit_is_cut(void **state)
     assert_string_equal(shown, "redis://loc");
 }
 
+static void this_machine_is_known_by_its_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool yes;
+    } cases[] = {
+        {"ws://localhost", true},  {"ws://LocalHost:1", true},  {"ws://127.0.0.1", true},
+        {"ws://127.8.9.1", true},  {"ws://[::1]:80", true},     {"ws://128.0.0.1", false},
+        {"ws://10.0.0.1", false},  {"ws://localhost.x", false}, {"ws://[::2]", false},
+        {"ws://127.0.0.x", false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct url url;
+        assert_int_equal(url_parse_ws(cases[i].text, &url, NULL), 0);
+        assert_int_equal(url_is_loopback(&url), cases[i].yes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +207,7 @@ int main(void)
         cmocka_unit_test(parts_that_are_too_long_are_refused),
         cmocka_unit_test(websocket_urls_are_taken_apart),
         cmocka_unit_test(wrong_websocket_urls_are_refused),
+        cmocka_unit_test(this_machine_is_known_by_its_names),
         cmocka_unit_test(a_description_that_does_not_fit_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
