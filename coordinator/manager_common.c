@@ -47,6 +47,9 @@ size_t manager_common_initial(const struct shard_manager *m, const struct cluste
     const char *user = cluster_setting(client, "user");
     size_t left = manager_common_limit(client, "room_limit");
 
+    if (user && strcmp(user, "anonymous") == 0) {
+        return n; /* Twitch caps the rooms of named accounts only */
+    }
     for (size_t i = 0; i < n; i++) {
         if (user && strcmp(channels[i], user) == 0) {
             continue; /* the own room does not count */

@@ -88,7 +88,9 @@ static void add_budget(struct status *s, const char *name, struct reader *r, uin
 
 static void add_rooms(struct status *s, uint64_t used)
 {
-    uint64_t most = limit(s, "room_limit");
+    /* Twitch caps the rooms of named accounts only. */
+    bool named = strcmp(setting(s, "user"), "anonymous") != 0;
+    uint64_t most = named ? limit(s, "room_limit") : 0;
     cJSON *budget = cJSON_CreateObject();
 
     cJSON_AddStringToObject(budget, "budget", "rooms");

@@ -39,6 +39,14 @@ static void set(const char *setting_and_value)
     assert_non_null(strstr(w.rest, "\"ok\":true"));
 }
 
+/* From now on as a named account. */
+static void log_in(void)
+{
+    world_node(&n1, "n1", 1002, 10, "anonymous,bot");
+    assert_string_equal(world_register(&w, &n1, 1001), "current");
+    set("user,bot");
+}
+
 static const char *shard_of(const char *channel)
 {
     return world_ask(&w, "HGET shoal:{t}:channels %s", channel);
@@ -197,20 +205,34 @@ static void a_thousand_and_one_are_too_many(void **state)
 static void the_room_limit_names_user_count_and_limit(void **state)
 {
     (void)state;
+    log_in();
     set("room_limit,2");
-    join("foo,bar,anonymous,baz"); /* the own channel does not count */
-    assert_non_null(strstr(w.rest,
-                           "\"baz\":\"The room limit of user anonymous has been reached: it "
-                           "is in 2 of 2 rooms.\""));
-    assert_string_equal(shard_of("anonymous"), "extended-shard-1");
+    join("foo,bar,bot,baz"); /* the own channel does not count */
+    assert_non_null(strstr(w.rest, "\"baz\":\"The room limit of user bot has been reached: it "
+                                   "is in 2 of 2 rooms.\""));
+    assert_string_equal(shard_of("bot"), "extended-shard-1");
     world_release(&w, &me, "", "", "part", "foo");
     join("baz");
     assert_string_equal(shard_of("baz"), "extended-shard-1");
 }
 
+/* Twitch caps named accounts only. */
+static void rooms_of_the_anonymous_reader_are_not_limited(void **state)
+{
+    (void)state;
+    set("room_limit,2");
+    join("a,b,c,d");
+    assert_null(strstr(w.rest, "room limit"));
+    assert_string_equal(shard_of("d"), "extended-shard-1");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", "e,f,g"), "added");
+    world_assign_to(&w, &me, "", "", "join", "=main-shard", "h,i");
+    assert_string_equal(shard_of("i"), "main-shard");
+}
+
 static void a_room_moderated_does_not_count(void **state)
 {
     (void)state;
+    log_in();
     set("room_limit,1");
     join("foo");
     world_renew(&w, &n1,
@@ -497,14 +519,15 @@ static void a_named_shard_takes_the_channel_though_others_have_fewer(void **stat
 static void a_named_shard_refuses_the_26th_channel_and_rooms_above_the_limit(void **state)
 {
     (void)state;
+    log_in();
     set("channels_per_shard,2");
-    world_add_shard(&w, &me, "main-shard", "anonymous", "a");
+    world_add_shard(&w, &me, "main-shard", "bot", "a");
     world_assign_to(&w, &me, "", "", "join", "=main-shard", "b,c");
     assert_non_null(strstr(w.rest, "\"c\":\"Shard main-shard is full: it has 2 of 2 channels.\""));
     set("channels_per_shard,none");
     set("room_limit,3");
     world_assign_to(&w, &me, "", "", "join", "=main-shard", "d,e");
-    assert_non_null(strstr(w.rest, "\"e\":\"The room limit of user anonymous"));
+    assert_non_null(strstr(w.rest, "\"e\":\"The room limit of user bot"));
     assert_string_equal(world_broken(&w, 3, 5), "");
 }
 
@@ -558,11 +581,12 @@ static void a_shard_is_added_with_its_channels_or_not_at_all(void **state)
         {"x", "anonymous", "a,b c", "Not a channel name"},
         {"x", "anonymous", "a,b,c,d", "channels_per_shard is 3"},
         {"x", "anonymous", "a,taken", "Channel taken is on shard main-shard already."},
-        {"x", "anonymous", "a,b,c", "above the room limit of user anonymous: it is in 1 of 3"},
+        {"x", "bot", "a,b,c", "above the room limit of user bot: it is in 1 of 3"},
     };
+    log_in();
     set("channels_per_shard,3");
     set("room_limit,3");
-    assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", "taken"), "added");
+    assert_string_equal(world_add_shard(&w, &me, "main-shard", "bot", "taken"), "added");
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_string_equal(world_add_shard(&w, &me, bad[i].shard, bad[i].user, bad[i].channels),
                             "refused");
@@ -605,6 +629,7 @@ int main(void)
         TEST(a_thousand_channels_go_in_one_request),
         TEST(a_thousand_and_one_are_too_many),
         TEST(the_room_limit_names_user_count_and_limit),
+        TEST(rooms_of_the_anonymous_reader_are_not_limited),
         TEST(a_room_moderated_does_not_count),
         TEST(without_room_on_any_node_a_join_is_refused),
         TEST(without_any_node_a_join_waits),

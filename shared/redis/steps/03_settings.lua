@@ -46,6 +46,11 @@ local function limit(c, name)
     return tonumber(setting(c, name)) or math.huge
 end
 
+-- In how many rooms a user may be: Twitch caps named accounts only.
+local function room_limit(c, user)
+    return user == 'anonymous' and math.huge or limit(c, 'room_limit')
+end
+
 -- Is `value` allowed for the setting? nil, or what is allowed.
 local function setting_refused(name, value)
     local spec = SETTINGS[name]

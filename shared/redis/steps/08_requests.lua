@@ -88,7 +88,7 @@ end
 local function plan_create(c, n)
     local plan = {
         n = n, user = setting(c, 'user'), users = {}, named = {}, nnamed = 0, by_shard = {}, user_of = {},
-        waiting = {}, waited = {}, room_limit = limit(c, 'room_limit'),
+        waiting = {}, waited = {},
         per_shard = limit(c, 'channels_per_shard'), max_shards = limit(c, 'max_shard_count'),
     }
     if nodes_up(c) == 0 or plan.user == '' then
@@ -101,8 +101,8 @@ end
 local function plan_user(c, plan, name)
     local user = plan.users[name]
     if not user then
-        user = {name = name, rooms = 0}
-        if plan.room_limit ~= math.huge then
+        user = {name = name, rooms = 0, room_limit = room_limit(c, name)}
+        if user.room_limit ~= math.huge then
             user.rooms = call('SCARD', key(c, 'rooms', name))
         end
         plan.users[name] = user
@@ -110,10 +110,10 @@ local function plan_user(c, plan, name)
     return user
 end
 
-local function room_refused(plan, user, channel)
-    if channel ~= user.name and user.rooms >= plan.room_limit then
+local function room_refused(user, channel)
+    if channel ~= user.name and user.rooms >= user.room_limit then
         return string.format('The room limit of user %s has been reached: it is in %d of %d rooms.',
-            user.name, user.rooms, plan.room_limit)
+            user.name, user.rooms, user.room_limit)
     end
     return nil
 end
@@ -187,7 +187,7 @@ local function plan_channel(c, plan, channel, where)
             return nil, 'Shard ' .. shown(what) .. ' does not exist.'
         end
         user = plan_user(c, plan, named.user)
-        why = room_refused(plan, user, channel)
+        why = room_refused(user, channel)
         if not why and named.count >= plan.per_shard then
             why = string.format('Shard %s is full: it has %d of %d channels.', what, named.count, plan.per_shard)
         end
@@ -198,7 +198,7 @@ local function plan_channel(c, plan, channel, where)
         shard = what
     elseif kind == '' or kind == '@' then
         user = plan_user(c, plan, kind == '' and plan.user or what)
-        why = room_refused(plan, user, channel)
+        why = room_refused(user, channel)
         if not why then
             shard, why = plan_least_loaded(c, plan, user)
         end

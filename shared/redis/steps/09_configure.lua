@@ -2,7 +2,7 @@
 
 -- Why the channels cannot be a new shard's, or nil.
 local function shard_channels_refused(c, shard, user, names)
-    local per_shard, room_limit = limit(c, 'channels_per_shard'), limit(c, 'room_limit')
+    local per_shard, most_rooms = limit(c, 'channels_per_shard'), room_limit(c, user)
     if #names > per_shard then
         return string.format('Shard %s cannot have %d channels: channels_per_shard is %d.', shard, #names,
             per_shard)
@@ -15,10 +15,10 @@ local function shard_channels_refused(c, shard, user, names)
         end
         rooms = rooms + (channel ~= user and 1 or 0)
     end
-    local taken = room_limit ~= math.huge and call('SCARD', key(c, 'rooms', user)) or 0
-    if taken + rooms > room_limit then
+    local taken = most_rooms ~= math.huge and call('SCARD', key(c, 'rooms', user)) or 0
+    if taken + rooms > most_rooms then
         return string.format('%d channels more are above the room limit of user %s: it is in %d of %d rooms.',
-            rooms, user, taken, room_limit)
+            rooms, user, taken, most_rooms)
     end
     return nil
 end
