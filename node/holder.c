@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_SHARD_ID      64  /* bytes */
 #define BAD_LINE_SHOWN    100 /* bytes */
 #define BAD_LINES_TOLD_MS 10000
 
@@ -293,9 +294,10 @@ static void held_want(struct held *held, const struct registry_shard *shard)
         held->wants[i].name = slice_of(held->names[i]);
         /* Somebody read it before this node did. (This host may be up for a shorter time than that:
          * differences of these times are right all the same.) */
-        held->wants[i].rejoin = shard->unread_ms[i] > 0;
-        held->wants[i].lost_at_ms =
-            shard->unread_ms[i] > 0 ? now - (uint64_t)shard->unread_ms[i] : 0;
+        held->wants[i].lost_at_ms = shard->unread_ms[i] > 0
+                                        ? now - (uint64_t)shard->unread_ms[i]
+                                        : holder_recall(held->holder, held->names[i]);
+        held->wants[i].rejoin = held->wants[i].lost_at_ms != 0;
     }
 }
 
@@ -314,15 +316,33 @@ static void held_run(struct held *held, enum shard_run run)
     }
 }
 
+/* What Redis has of a shard is input. */
+static bool can_be_held(const struct registry_shard *shard)
+{
+    bool named = shard->id.len > 0 && shard->id.len <= MAX_SHARD_ID;
+
+    for (size_t i = 0; named && i < shard->id.len; i++) {
+        named = shard->id.ptr[i] > ' ' && shard->id.ptr[i] < 127;
+    }
+    return named && irc_channel_valid(shard->user);
+}
+
 void holder_hold(struct holder *h, const struct registry_shard *shard)
 {
     struct held *held = holder_find(h, shard->id);
+
+    if (!can_be_held(shard)) {
+        log_error("holder", "shard.damaged", "shard", log_slice(shard->id), "user",
+                  log_slice(shard->user), "kept", held != NULL ? "as it was" : "not held", NULL);
+        return;
+    }
 
     if (held != NULL && held->epoch != shard->epoch) {
         held_close(held, "placed elsewhere meanwhile");
         held = NULL;
     }
     if (held != NULL) {
+        holder_mark_shard(held); /* told to look: the registry may not have what it was told */
         held_want(held, shard);
         shard_set_channels(held->core, held->wants, held->nwants, mono_ms());
         holder_compare(held, shard);
@@ -392,6 +412,7 @@ void holder_destroy(struct holder *h)
         return;
     }
     holder_drop(h);
+    holder_forget_all(h);
     h->destroyed = true;
     if (h->open_timers == 0) {
         holder_free_gaps(h);

@@ -56,6 +56,9 @@ void holder_drain(struct holder *h);
 bool holder_is_closed(const struct holder *h);
 /* The lease is lost: close everything now and forget it. */
 void holder_drop(struct holder *h);
+/* All of the registry is gone, so that nobody else takes over what is held here: before holder_drop. Joined again
+ * here, such a channel has its gap. `what`: what is lost, in words. */
+void holder_remember(struct holder *h, char *what, size_t size);
 /* New tokens were read: shards whose login was refused try again. */
 void holder_on_tokens(struct holder *h);
 

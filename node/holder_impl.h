@@ -1,5 +1,5 @@
 /* What the files of the holder share: holder.c (shards, their timers and budgets), holder_connection.c,
- * holder_send.c and holder_report.c. */
+ * holder_send.c, holder_report.c and holder_memory.c. */
 #ifndef SHOAL_NODE_HOLDER_IMPL_H
 #define SHOAL_NODE_HOLDER_IMPL_H
 
@@ -57,6 +57,13 @@ struct held {
     uint64_t bytes_s;
 };
 
+/* A channel that was held when all of the registry was lost. */
+struct remembered {
+    UT_hash_handle hh;
+    uint64_t lost_at_ms; /* nothing was read since (mono ms) */
+    char name[IRC_CHANNEL_CHARS];
+};
+
 struct gap {
     struct gap *next;
     char channel[IRC_CHANNEL_CHARS];
@@ -69,6 +76,7 @@ struct gap {
 struct holder {
     struct holder_options options;
     struct held *shards;
+    struct remembered *remembered;
     struct gap *gaps;
     unsigned ngaps;
     unsigned gaps_sent;       /* the first of them, in a report that is under way */
@@ -86,6 +94,11 @@ struct holder {
 struct held *holder_find(const struct holder *h, struct slice id);
 /* After each input of a shard: when does it want to be looked at? */
 void holder_arm(struct held *held);
+
+/* In holder_memory.c: since when the channel is unread, if it was held here when the registry was lost; 0: it was
+ * not. It is forgotten with that. */
+uint64_t holder_recall(struct holder *h, const char *channel);
+void holder_forget_all(struct holder *h);
 
 /* In holder_connection.c: what a shard's port asks of its connection. */
 void holder_connect(void *held);

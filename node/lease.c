@@ -104,6 +104,8 @@ static void current(struct lease *l, const struct registry_picture *picture)
     l->takeover = 0;
     l->former_link = l->greeting.link_id;
     memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
+    snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)picture->registry.len,
+             picture->registry.ptr != NULL ? picture->registry.ptr : "");
     l->lease_ms = picture->lease_ms;
     l->compare_ms = picture->compare_ms;
     l->deadline_ms = l->sent_ms + l->lease_ms * 9 / 10;
@@ -125,13 +127,13 @@ static void current(struct lease *l, const struct registry_picture *picture)
     l->options.on_current(l->options.ctx, picture, new_link);
 }
 
-static void lost(struct lease *l, const char *why)
+static void lost(struct lease *l, const char *why, bool emptied)
 {
     log_error("lease", "lease.lost", "node", l->options.node, "why", why, NULL);
     l->registered = false;
     l->fenced = false;
     l->attached = false;
-    l->options.on_lost(l->options.ctx, why);
+    l->options.on_lost(l->options.ctx, why, emptied);
     random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
     l->seen_rev = -1;
     l->again = true;
@@ -148,9 +150,9 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
         l->options.on_report_arrived(l->options.ctx);
         trouble_over(&l->trouble);
         current(l, picture);
-    } else if (err->code == ERR_LOST) {
+    } else if (err->code == ERR_LOST || err->code == ERR_EMPTIED) {
         l->options.on_report_lost(l->options.ctx);
-        lost(l, err->text);
+        lost(l, err->text, err->code == ERR_EMPTIED);
     } else {
         l->options.on_report_lost(l->options.ctx);
         l->again = false; /* at the next turn: a Redis that refuses must not be asked in a rush */
@@ -209,6 +211,7 @@ static void fill_node(const struct lease *l, struct registry_node *n)
         .capacity = l->options.capacity,
         .users = l->options.users,
         .takeover = l->takeover,
+        .registry = l->registry_id,
     };
 }
 

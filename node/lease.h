@@ -38,7 +38,8 @@ struct lease_options {
     void (*on_report_lost)(void *ctx);
     void (*on_fenced)(void *ctx,
                       const char *why); /* from the loop, never from within lease_holds */
-    void (*on_lost)(void *ctx, const char *why);
+    /* `emptied`: as all of the registry is gone, so that nobody else takes over what was held. */
+    void (*on_lost)(void *ctx, const char *why, bool emptied);
     void (*on_link_down)(void *ctx, const struct err *why);
     /* Redis serves: it was greeted, and answers calls of its functions, be it that they are not there yet. */
     void (*on_usable)(void *ctx);

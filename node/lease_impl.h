@@ -35,8 +35,9 @@ struct lease {
     uint64_t deadline_ms;
     uint64_t tick_due_ms;
     int64_t seen_rev;
-    uint64_t whole_at_ms; /* the whole picture was asked for */
-    uint64_t compare_ms;  /* so often it is */
+    char registry_id[REGISTRY_ID_CHARS]; /* which registry it was that answered last */
+    uint64_t whole_at_ms;                /* the whole picture was asked for */
+    uint64_t compare_ms;                 /* so often it is */
     uint64_t
         held_since_ms; /* the node id is another's, and under the same lease, since; 0: is not */
     uint64_t held_lease_ms; /* that lease */

@@ -252,22 +252,26 @@ static void on_fenced(void *ctx, const char *why)
     holder_set_fenced(n->holder, true);
 }
 
-static void on_lost(void *ctx, const char *why)
+static void on_lost(void *ctx, const char *why, bool emptied)
 {
     struct node *n = ctx;
     struct err err = {0};
+    char held[200] = "";
 
     if (n->state == NODE_DRAINING) {
         err_set(&err, ERR_LOST, "the lease was lost while leaving");
         node_close(n, &err);
         return;
     }
-    news_set(&n->lost, why);
+    if (emptied) {
+        holder_remember(n->holder, held, sizeof(held));
+    }
+    news_set(&n->lost, emptied ? held : why);
     if (n->state != NODE_STARTING) { /* registered, but answered too late to become active */
         node_move(n, NODE_LOST);
     }
     holder_drop(n->holder);
-    fanout_drop(n->fanout, "lease_lost");
+    fanout_drop(n->fanout, emptied ? "registry_lost" : "lease_lost");
     sender_reset(n->sender);
     n->resume_ms = 0;
     holder_set_fenced(n->holder, false);

@@ -21,6 +21,7 @@
     X(ERR_REFUSED, "refused")                                                                      \
     X(ERR_ABSENT, "is not there yet")                                                              \
     X(ERR_LOST, "the lease is lost")                                                               \
+    X(ERR_EMPTIED, "all that was in Redis is gone")                                                \
     X(ERR_FULL, "a limit is reached")                                                              \
     X(ERR_CANCELED, "given up before it was done")
 

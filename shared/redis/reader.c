@@ -69,9 +69,19 @@ int64_t reader_i64(struct reader *r)
 uint64_t reader_u64(struct reader *r)
 {
     int64_t value = reader_i64(r);
-    if (value < 0) {
+    if (value < 0 || value > READER_MOST) {
         r->bad = true;
         return 0;
     }
     return (uint64_t)value;
+}
+
+uint64_t reader_duration(struct reader *r)
+{
+    uint64_t value = reader_u64(r);
+    if (value > READER_MOST_MS) {
+        r->bad = true;
+        return 0;
+    }
+    return value;
 }

@@ -28,7 +28,12 @@ struct slice reader_slice(struct reader *r);
 const char *reader_text(struct reader *r);
 /* An integer, or a text of digits. */
 int64_t reader_i64(struct reader *r);
-/* The same, not below 0. */
+/* Numbers are counted with: none of ours comes near these. */
+#define READER_MOST    ((int64_t)1 << 53)
+#define READER_MOST_MS ((int64_t)24 * 60 * 60 * 1000)
+/* The same, from 0 to READER_MOST. */
 uint64_t reader_u64(struct reader *r);
+/* The same, in ms, from 0 to READER_MOST_MS: no lease, wait or interval is longer than a day. */
+uint64_t reader_duration(struct reader *r);
 
 #endif

@@ -98,7 +98,9 @@ int refusal_err(const struct redisReply *reply, struct err *err)
 
     if (r == NULL) {
         bool lost = begins(reply, "LOST ") || begins(reply, "DEPOSED ");
-        return err_set(err, lost ? ERR_LOST : ERR_REPLY, "%.*s", len, text);
+        bool emptied = begins(reply, "EMPTIED ");
+        enum err_code code = lost ? ERR_LOST : emptied ? ERR_EMPTIED : ERR_REPLY;
+        return err_set(err, code, "%.*s", len, text);
     }
     if (r->kind == REFUSAL_NO_FUNCTIONS) {
         return err_set(

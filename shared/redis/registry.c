@@ -117,6 +117,12 @@ int registry_renew(struct registry *r, const struct registry_node *n, int64_t se
     args_text(&a, n->run_id);
     args_number(&a, seen_rev);
     args_slice(&a, report);
+    args_text(&a, n->registry != NULL ? n->registry : "");
+    args_text(&a, n->host);
+    args_text(&a, n->pid);
+    args_text(&a, n->version);
+    args_number(&a, (int64_t)n->capacity);
+    args_text(&a, n->users);
     struct call *call = call_create(r, on_renew, ctx);
     call->cb.renewed = cb;
     call->seen = seen_rev;

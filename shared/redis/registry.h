@@ -8,7 +8,7 @@
  * Every call returns 0 and calls back exactly once, or what the link refused it with (-ERR_DOWN,
  * -ERR_FULL) and never calls back. Callbacks get an
  * answer, or NULL and an err: ERR_LOST (this process is no longer the node or leader it was: LOST,
- * DEPOSED), ERR_DOWN / ERR_TIMEOUT / ERR_CANCELED (the link failed: the step may or may not have been
+ * DEPOSED), ERR_EMPTIED (renew alone: it is not, as all of the registry is gone), ERR_DOWN / ERR_TIMEOUT / ERR_CANCELED (the link failed: the step may or may not have been
  * done), ERR_REPLY (Redis refused, or a broken answer). Answers and the slices in them are valid during
  * the callback. Times in ms. Loop thread only. */
 #ifndef SHOAL_REDIS_REGISTRY_H
@@ -74,9 +74,10 @@ struct registry_node {
     const char *host;
     const char *pid;
     const char *version;
-    uint64_t capacity; /* shards it can hold */
-    const char *users; /* "a,b": users it has tokens for */
-    uint64_t takeover; /* the holder's link, which is known to be gone or killed; 0: none */
+    uint64_t capacity;    /* shards it can hold */
+    const char *users;    /* "a,b": users it has tokens for */
+    uint64_t takeover;    /* the holder's link, which is known to be gone or killed; 0: none */
+    const char *registry; /* as the picture told it last; "": not yet */
 };
 
 /* What is asked of a shard: nothing yet, to be connected, or to be closed and to say so. */
@@ -97,8 +98,11 @@ struct registry_shard {
     const int64_t *unread_ms;
 };
 
+#define REGISTRY_ID_CHARS 32
+
 /* What a node should hold and serve. */
 struct registry_picture {
+    struct slice registry; /* tells this registry from one that begins anew where all was lost */
     uint64_t lease_ms;
     uint64_t rev;
     uint64_t seq;                /* how far this node's fan-out has come */
@@ -173,7 +177,7 @@ struct registry_expired {
 struct registry_lead {
     bool leading;
     /* standby: */
-    struct slice leader_id;
+    struct slice leader_id; /* "" where it is not known */
     uint64_t remaining_ms;
     /* leading: */
     struct slice token;
@@ -190,6 +194,8 @@ struct registry_lead {
     const struct registry_expired *expired;
     size_t nidle;
     const struct slice *idle; /* shards that may close */
+    struct slice registry;    /* as in registry_picture */
+    bool damaged;             /* something is not as it should be: compare soon */
 };
 typedef void (*registry_lead_cb)(void *ctx, const struct registry_lead *lead,
                                  const struct err *err);

@@ -193,19 +193,20 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     }
     struct reader r = reader_of(reply);
     bool current = slice_is(reader_slice(&r), "current");
-    out->lease_ms = reader_u64(&r);
+    out->lease_ms = reader_duration(&r);
     out->rev = reader_u64(&r);
     out->seq = reader_u64(&r);
     out->default_sender = reader_slice(&r);
-    out->failed_retry_ms = reader_u64(&r);
-    out->resume_delay_ms = reader_u64(&r);
+    out->failed_retry_ms = reader_duration(&r);
+    out->resume_delay_ms = reader_duration(&r);
     out->held = reply_slices(&r, memory, &out->nheld);
     out->held_changed = reader_shards(&r, false, memory, &out->nheld_changed);
     out->served = reply_slices(&r, memory, &out->nserved);
     out->served_changed = reader_shards(&r, true, memory, &out->nserved_changed);
-    out->compare_ms = reader_u64(&r);
+    out->compare_ms = reader_duration(&r);
+    out->registry = reader_slice(&r);
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
-    if (r.bad || !current || out->lease_ms == 0) {
+    if (r.bad || !current || out->lease_ms == 0 || out->registry.len >= REGISTRY_ID_CHARS) {
         return reply_broken(err, "register or renew");
     }
     return 0;
@@ -223,9 +224,10 @@ int reply_holder(const struct redisReply *reply, struct registry_holder *out, st
     out->pid = reader_slice(&r);
     out->link_id = reader_u64(&r);
     out->remaining_ms = reader_i64(&r);
-    out->lease_ms = reader_u64(&r);
+    out->lease_ms = reader_duration(&r);
     out->run_id = reader_slice(&r);
-    return r.bad || !held ? reply_broken(err, "register") : 0;
+    bool sane = out->remaining_ms > -READER_MOST && out->remaining_ms < READER_MOST;
+    return r.bad || !held || !sane || out->lease_ms == 0 ? reply_broken(err, "register") : 0;
 }
 
 /* {node, link, run_id, node, link, run_id, ...} */
@@ -258,12 +260,12 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     struct slice word = reader_slice(&r);
     if (slice_is(word, "standby")) {
         out->leader_id = reader_slice(&r);
-        out->remaining_ms = reader_u64(&r);
+        out->remaining_ms = reader_duration(&r);
         return r.bad ? reply_broken(err, "lead") : 0;
     }
     out->leading = slice_is(word, "leading");
     out->token = reader_slice(&r);
-    out->lease_ms = reader_u64(&r);
+    out->lease_ms = reader_duration(&r);
     out->shards_rev = reader_u64(&r);
     out->next_deadline_ms = reader_i64(&r);
     out->nodes = reader_u64(&r);
@@ -274,8 +276,11 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     out->user = reader_slice(&r);
     reader_expired(&r, out, memory);
     out->idle = reply_slices(&r, memory, &out->nidle);
+    out->registry = reader_slice(&r);
+    out->damaged = reader_i64(&r) != 0;
     if (r.bad || !out->leading || out->token.len == 0 || out->token.len >= 24 ||
-        out->lease_ms == 0) {
+        out->lease_ms == 0 || out->next_deadline_ms > READER_MOST_MS ||
+        out->registry.len >= REGISTRY_ID_CHARS) {
         return reply_broken(err, "lead");
     }
     return 0;

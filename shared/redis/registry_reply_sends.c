@@ -12,7 +12,7 @@ int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *
     *n = reader_left(&r);
     uint64_t *out = reply_memory_take(memory, *n, sizeof(*out));
     for (size_t i = 0; i < *n; i++) {
-        out[i] = reader_u64(&r);
+        out[i] = reader_duration(&r);
     }
     *waits = out;
     return r.bad ? reply_broken(err, "draw") : 0;
@@ -62,11 +62,11 @@ int reply_claim(const struct redisReply *reply, struct registry_claim *out, stru
     struct reader r = reader_of(reply);
     bool known = claim_word(reader_slice(&r), &out->word);
     if (known && out->word == CLAIM_LATER) {
-        out->wait_ms = reader_u64(&r);
+        out->wait_ms = reader_duration(&r);
         known = held_by(reader_slice(&r), &out->held_by);
         out->user = reader_slice(&r);
     } else if (known && out->word == CLAIMED) {
-        out->wait_ms = reader_u64(&r);
+        out->wait_ms = reader_duration(&r);
         out->send.channel = reader_slice(&r);
         out->shard = reader_slice(&r);
         out->send.id = reader_slice(&r);
@@ -101,7 +101,7 @@ int reply_sends(const struct redisReply *reply, struct registry_sends *out,
     struct reader r = reader_of(reply);
     size_t n = 0;
     out->more = slice_is(reader_slice(&r), "more");
-    out->ttl_ms = reader_u64(&r);
+    out->ttl_ms = reader_duration(&r);
     out->sends = reply_rest(&r, memory, &n);
     out->n = n / 2;
     return r.bad ? reply_broken(err, "send_list") : 0;
@@ -115,7 +115,7 @@ int reply_listeners(const struct redisReply *reply, struct registry_listeners *o
         return rc;
     }
     struct reader r = reader_of(reply);
-    out->patience_ms = reader_u64(&r);
+    out->patience_ms = reader_duration(&r);
     out->counts = reader_numbers(&r, memory, &out->n);
     out->gone = reader_numbers(&r, memory, &out->ngone);
     return r.bad ? reply_broken(err, "send_listen") : 0;

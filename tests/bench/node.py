@@ -207,8 +207,9 @@ class IdleLink:
         who = (1, tag, name, incarnation, link, run_id)
         picture = self.ask("FCALL", "shoal1_register", *who, "host", "1", "0", 100, "", 0)
         assert not picture.startswith(b"-"), picture
-        seen = cluster.redis.execute_command("FCALL", "shoal1_renew", *who, -1, "")[2]
-        self.renewal = self.command("FCALL", "shoal1_renew", *who, seen, "")
+        same = ("", "", "host", "1", "0", 100, "")  # no report; of whatever registry
+        seen = cluster.redis.execute_command("FCALL", "shoal1_renew", *who, -1, *same)[2]
+        self.renewal = self.command("FCALL", "shoal1_renew", *who, seen, *same)
         self.request = self.renewal
 
     @staticmethod

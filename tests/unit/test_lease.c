@@ -24,6 +24,7 @@ struct holder {
     unsigned changed; /* pictures that brought something */
     unsigned fenced;
     unsigned lost;
+    bool emptied; /* the last time */
     unsigned downs;
     unsigned refused;
     unsigned left;
@@ -127,12 +128,13 @@ static void on_fenced(void *ctx, const char *why)
     h->fenced++;
 }
 
-static void on_lost(void *ctx, const char *why)
+static void on_lost(void *ctx, const char *why, bool emptied)
 {
     struct holder *h = ctx;
 
     assert_true(strlen(why) > 0);
     assert_false(lease_holds(h->lease));
+    h->emptied = emptied;
     h->lost++;
 }
 
@@ -258,11 +260,11 @@ static void a_redis_that_refuses_is_not_asked_in_a_rush(void **state)
     (void)state;
     open_current(&a);
     a.rush = true;
-    world_ask(&w, "CONFIG SET maxmemory 1");
+    world_ask(&w, "CONFIG SET min-replicas-to-write 1");
     wait_until(&w.probe.t, a.report_lost > 0);
     unsigned before = a.reports;
     test_loop_run_for(&w.probe.t, 500);
-    world_ask(&w, "CONFIG SET maxmemory 0");
+    world_ask(&w, "CONFIG SET min-replicas-to-write 0");
     assert_in_range(a.reports - before, 1, 8); /* one a turn of 100 ms */
     unsigned currents = a.currents;
     wait_until(&w.probe.t, a.currents > currents);

@@ -88,11 +88,36 @@ static void without_a_library_the_check_asks_for_a_coordinator(void **state)
 static void a_refusal_of_redis_is_told_in_its_words(void **state)
 {
     (void)state;
-    world_ask(&w, "CONFIG SET maxmemory 1");
+    world_ask(&w, "CONFIG SET min-replicas-to-write 1");
     const char *word = world_lead(&w, &me);
     assert_string_equal(word, "ERROR");
     assert_int_equal(w.err.code, ERR_UNABLE);
+    assert_non_null(strstr(w.err.text, "NOREPLICAS"));
+    world_ask(&w, "CONFIG SET min-replicas-to-write 0");
+}
+
+static void leases_go_on_when_redis_is_full_and_what_would_grow_is_refused(void **state)
+{
+    (void)state;
+    world_add_shard(&w, &me, "main-shard", "anonymous", "foo,bar");
+    world_ask(&w, "CONFIG SET maxmemory 1");
+    assert_string_equal(world_lead(&w, &me), "leading");
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+    assert_string_equal(world_draw(&w, &n1, "bot", "join", 2), "drawn");
+    assert_string_equal(world_release(&w, &me, "", "", "part", "foo"), "done");
+    assert_int_equal(world_compare(&w, &me), 0);
+    assert_string_equal(world_assign(&w, &me, "", "", "join", "baz"), "ERROR");
     assert_non_null(strstr(w.err.text, "OOM"));
+    assert_string_equal(world_accept(&w, &n1, "bar", "", "hello"), "ERROR");
+    world_ask(&w, "CONFIG SET maxmemory 0");
+    struct world_node other;
+    world_node(&other, "n2", 1002, 10, "anonymous");
+    world_register(&w, &other, 0);
+    world_end_lease(&w, &n1);
+    world_ask(&w, "CONFIG SET maxmemory 1");
+    assert_string_equal(world_expire(&w, &me, "n1", n1.link_id), "expired");
+    assert_string_equal(world_register(&w, &n1, 0), "current");
+    assert_string_equal(world_leave(&w, &n1), "done");
     world_ask(&w, "CONFIG SET maxmemory 0");
 }
 
@@ -485,7 +510,14 @@ static void a_node_with_many_shards_is_told_of_them_in_several_answers(void **st
     int64_t seen = -1;
     for (int asked = 0; asked < 5 && told < 300; asked++) {
         struct many many = {0};
-        struct registry_node node = {.node = "big", .incarnation = big.incarnation, .run_id = "r"};
+        struct registry_node node = {.node = "big",
+                                     .incarnation = big.incarnation,
+                                     .run_id = "r",
+                                     .host = "host1",
+                                     .pid = "1",
+                                     .version = "0",
+                                     .capacity = 1000,
+                                     .users = "anonymous"};
         assert_int_equal(registry_renew(w.r, &node, seen, SLICE(""), on_many, &many), 0);
         wait_until(&w.probe.t, many.answered);
         assert_int_equal(many.held, 300);
@@ -557,6 +589,7 @@ int main(void)
         TEST(a_newer_library_is_left),
         TEST(without_a_library_the_check_asks_for_a_coordinator),
         TEST(a_refusal_of_redis_is_told_in_its_words),
+        TEST(leases_go_on_when_redis_is_full_and_what_would_grow_is_refused),
         TEST(the_greeting_names_link_and_server),
         TEST(a_killed_link_is_not_alive),
         TEST(the_second_coordinator_stands_by),

@@ -324,8 +324,8 @@ static void check_all(unsigned step)
 /* Whatever happened to it, each send ends with one result and leaves nothing behind. */
 static void finish_sends(void)
 {
-    world_ask(&w, "HSET shoal:{t}:config send_ttl_ms 0");
-    test_loop_run_for(&w.probe.t, 3);
+    world_ask(&w, "HSET shoal:{t}:config send_ttl_ms 100");
+    test_loop_run_for(&w.probe.t, 103);
     for (unsigned s = 0; s < run.sends; s++) {
         int i = run.send[s].claimed_by;
         if (i >= 0) {

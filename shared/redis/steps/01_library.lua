@@ -1,7 +1,8 @@
 #!lua name=shoal1
 -- The registry's steps: the only writers of Shoal's state in Redis.
 --
--- The files of this directory are joined in the order of their names into one library (embed.cmake).
+-- The files of this directory are joined in the order of their names into one library (embed.cmake). Lua has room for
+-- 200 local names there: files of which nobody needs more than their steps keep the others in a block.
 -- Each registered function is one atomic step. KEYS[1] is the cluster's tag key, `shoal:{main}`; every
 -- other key is derived from it and shares its hash tag. Steps own every invariant (how many shards, how
 -- many channels in each, who may write) and the one choice "the least-loaded open shard, or open
@@ -44,6 +45,9 @@ local CLAIM_AHEAD_MS = 2000    -- a send is claimed when its slot is no further 
 local CLAIM_MOST_MS = 60000    -- a claim whose claimer says nothing for so long is given up
 local SENDS_PER_LIST = 500     -- a node is told of more in several answers
 local MAX_ID = 128
+local MAX_TOLD = 500 -- bytes of a text in an event
+local LEASE_MOST_MS = 60000 -- what lease_ms may be
+local CLOCK_TOLD_MS = 1000
 local SILENT_MS = 1000 -- a node reports a connection on which nothing was read for so long
 
 local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been reached.'
@@ -51,7 +55,9 @@ local ERR_NO_ROOM = 'No node has room for another shard.'
 local ERR_NO_NODE = 'No node is up.'
 local ERR_NOT_A_CHANNEL = 'Not a channel name: 1 to 25 of a-z, 0-9 and _.'
 
--- redis.call, which does not exist yet while the library is being loaded: set when a step begins.
+local steps = {} -- name -> the function that is registered (13_functions.lua)
+
+-- redis.call, with care (02_context.lua): set when a step begins.
 local call
 
 local function badarg(text)

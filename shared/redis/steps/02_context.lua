@@ -1,5 +1,67 @@
 -- Context: what every step begins with: the cluster's names, the time, who may act, hints and events.
 
+-- What is in Redis is input: whoever may write there may have written anything. What cannot be right counts as
+-- absent, steps go on without it, and the compare puts it right.
+
+local MOST = 2 ^ 53 -- whole numbers up to here are exact
+
+-- The whole number that a field, a score or a number of a report is; nil where it is none.
+local function whole(value)
+    local n = tonumber(value or '')
+    if n and n > -MOST and n < MOST then
+        return math.floor(n)
+    end
+    return nil
+end
+
+-- The same of what is never below 0: 0 where it is none.
+local function count_of(value)
+    return math.max(0, whole(value) or 0)
+end
+
+-- Names become parts of keys: nothing else may. nil: it is none.
+local function shard_id(text)
+    return text and #text <= 64 and string.match(text, '^[a-z0-9_-]+$')
+end
+
+local function node_id(text)
+    return text and #text <= 64 and string.match(text, '^[A-Za-z0-9_.-]+$')
+end
+
+-- A channel's name or a user's, as Shoal writes it.
+local function login_of(text)
+    return text and #text <= 25 and string.match(text, '^[a-z0-9_]+$')
+end
+
+local event -- below
+
+-- The leader is to compare soon.
+local function damaged(c)
+    if not c.damaged then
+        c.damaged = true
+        call('HSET', c.tag .. ':clock', 'damaged', 1)
+    end
+end
+
+-- redis.call, but for what only another could have written: a key of another type (or a stream that takes no more
+-- entries), which is nothing of Shoal's, and is removed; a counter that is none, which begins anew.
+local function call_in(c)
+    return function(command, name, ...)
+        local reply = redis.pcall(command, name, ...)
+        if type(reply) ~= 'table' or not reply.err then
+            return reply
+        end
+        if string.find(reply.err, 'WRONGTYPE', 1, true) or string.find(reply.err, 'last possible ID', 1, true) then
+            redis.call('DEL', name)
+            damaged(c)
+            event(c, 'registry.repaired', {'key', name, 'what', 'was nothing of Shoal\'s: removed'})
+        elseif command == 'HINCRBY' then
+            redis.call('HDEL', name, (...))
+        end
+        return redis.call(command, name, ...) -- with its error, if it is another
+    end
+end
+
 -- The cluster as one step sees it: key and topic names, and Redis's time in ms.
 local function context(keys)
     call = redis.call
@@ -10,14 +72,17 @@ local function context(keys)
     end
     local time = call('TIME')
     local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-    return {
+    local c = {
         tag = tag,
         topic = 'shoal:' .. name .. ':',
         now = now,
+        time = time[1] .. '-' .. time[2],
         stamp = string.format('%d', now), -- the same as text, for what is written often
         dirty = {},   -- nodes that must look
         no_node = {}, -- users that no node has room for, as found in this step
     }
+    call = call_in(c)
+    return c
 end
 
 -- Called a dozen times in each step: without a table for its arguments.
@@ -79,11 +144,13 @@ local function usable_id(id)
     return #id <= MAX_ID and not not_utf8(id, 1)
 end
 
--- Publish an event and keep it in the log. `fields` is a flat list: name, value, ...
-local function event(c, name, fields)
+-- Publish an event and keep it in the log. `fields` is a flat list: name, value, ... Long texts are cut: the log
+-- is bounded in entries, and so in bytes, as steps write it when Redis's memory is full, too.
+function event(c, name, fields)
     local object = {event = name, at = c.now}
     for i = 1, #fields, 2 do
-        object[fields[i]] = fields[i + 1]
+        local value = fields[i + 1]
+        object[fields[i]] = type(value) == 'string' and string.sub(value, 1, MAX_TOLD) or value
     end
     local text = to_json(object)
     call('XADD', key(c, 'log'), 'MAXLEN', '~', LOG_ENTRIES, '*', 'event', text)
@@ -92,11 +159,7 @@ end
 
 -- A channel as people write it -> its login, or nil.
 local function channel_name(text)
-    local name = string.lower(string.gsub(text, '^#', ''))
-    if #name >= 1 and #name <= 25 and string.match(name, '^[a-z0-9_]+$') then
-        return name
-    end
-    return nil
+    return login_of(string.lower(string.gsub(text, '^#', '')))
 end
 
 -- What a caller sent, fit to be shown in a reply (JSON, UTF-8).
@@ -104,14 +167,24 @@ local function shown(text)
     return (string.gsub(string.sub(text, 1, 64), '[^\32-\126]', '?'))
 end
 
+-- Count up; a counter that somebody set to what is no count begins anew.
+local function bump(k, field, by)
+    local n = call('HINCRBY', k, field, by)
+    if n < 1 or n >= MOST then
+        call('HSET', k, field, by)
+        return by
+    end
+    return n
+end
+
 -- Something about the set of shards changed that the leader's choice of senders depends on.
 local function shards_changed(c)
-    call('HINCRBY', key(c, 'clock'), 'shards', 1)
+    bump(key(c, 'clock'), 'shards', 1)
 end
 
 -- The node must look at this shard: `role` is "shards" (holds it) or "serves" (sends for it).
 local function touch(c, node, role, shard)
-    local rev = call('HINCRBY', key(c, 'node', node), 'rev', 1)
+    local rev = bump(key(c, 'node', node), 'rev', 1)
     call('ZADD', key(c, 'node', node, role), rev, shard)
     c.dirty[node] = true
 end
@@ -120,7 +193,7 @@ end
 local function touch_all(c, touched)
     for node, roles in pairs(touched) do
         local nk = key(c, 'node', node)
-        local rev = call('HINCRBY', nk, 'rev', #roles.shards + #roles.serves)
+        local rev = bump(nk, 'rev', #roles.shards + #roles.serves)
         for role, shards in pairs(roles) do
             local scored = {}
             for _, shard in ipairs(shards) do
@@ -137,7 +210,7 @@ local function touch_all(c, touched)
 end
 
 local function untouch(c, node, role, shard)
-    call('HINCRBY', key(c, 'node', node), 'rev', 1)
+    bump(key(c, 'node', node), 'rev', 1)
     call('ZREM', key(c, 'node', node, role), shard)
     c.dirty[node] = true
 end
@@ -165,16 +238,49 @@ local function node_check(c, node, incarnation)
     return nil
 end
 
+-- Tells this registry from one that begins anew where all was lost.
+local function registry_of(c)
+    local id = call('HGET', key(c, 'clock'), 'registry')
+    if not id or #id > 31 or not string.match(id, '^%d+%-%d+$') then
+        id = c.time
+        call('HSET', key(c, 'clock'), 'registry', id)
+    end
+    return id
+end
+
+-- What is due later than `most` is due at `at`.
+local function bring_near(c, index, most, at)
+    for _, member in ipairs(call('ZRANGEBYSCORE', key(c, index), '(' .. most, '+inf')) do
+        call('ZADD', key(c, index), at, member)
+    end
+end
+
+-- Redis's clock went back: what was counted from the time it had is as far ahead as it ever may be.
+local function clock_went_back(c, lease, ms)
+    bring_near(c, 'nodes', c.now + lease, c.now + lease)
+    bring_near(c, 'idle', c.now, c.now)
+    if count_of(call('HGET', key(c, 'leader'), 'deadline')) > c.now + lease then
+        call('HSET', key(c, 'leader'), 'deadline', c.now + lease)
+    end
+    if ms >= CLOCK_TOLD_MS then
+        event(c, 'redis.clock_back', {'ms', ms})
+    end
+end
+
 -- Redis was away, or its clock jumped: for two leases nothing expires.
 local function watch_clock(c, lease)
     local ck = key(c, 'clock')
-    local seen = tonumber(call('HGET', ck, 'seen') or c.now)
+    local seen = whole(call('HGET', ck, 'seen')) or c.now
     if c.now < seen or c.now > seen + lease / 2 then
         call('HSET', ck, 'grace', c.now + 2 * lease)
+    end
+    if c.now < seen then
+        clock_went_back(c, lease, seen - c.now)
     end
     call('HSET', ck, 'seen', c.now)
 end
 
 local function grace_until(c)
-    return tonumber(call('HGET', key(c, 'clock'), 'grace') or 0)
+    local grace = count_of(call('HGET', key(c, 'clock'), 'grace'))
+    return grace <= c.now + 2 * LEASE_MOST_MS and grace or 0
 end

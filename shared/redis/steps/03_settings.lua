@@ -25,32 +25,6 @@ local SETTINGS = {
     user = {default = '', login = true},
 }
 
--- All of `config`, read once a step.
-local function settings(c)
-    if not c.config then
-        c.config = {}
-        local all = call('HGETALL', key(c, 'config'))
-        for i = 1, #all, 2 do
-            c.config[all[i]] = all[i + 1]
-        end
-    end
-    return c.config
-end
-
-local function setting(c, name)
-    return settings(c)[name] or SETTINGS[name].default
-end
-
--- A numeric setting; huge where it is switched off.
-local function limit(c, name)
-    return tonumber(setting(c, name)) or math.huge
-end
-
--- In how many rooms a user may be: Twitch caps named accounts only.
-local function room_limit(c, user)
-    return user == 'anonymous' and math.huge or limit(c, 'room_limit')
-end
-
 -- Is `value` allowed for the setting? nil, or what is allowed.
 local function setting_refused(name, value)
     local spec = SETTINGS[name]
@@ -75,6 +49,38 @@ local function setting_refused(name, value)
     end
     return string.format('Setting %s takes a number from %d to %d%s, not "%s".', name, spec.min,
         spec.max, spec.off and (', or ' .. spec.off) or '', shown(value))
+end
+
+-- All of `config`, read once a step. (One of another type counts as none, also for who writes nothing: the next
+-- renewal of the lead removes it.)
+local function settings(c)
+    if not c.config then
+        c.config, c.settings = {}, {}
+        local all = redis.pcall('HGETALL', key(c, 'config'))
+        for i = 1, #all, 2 do
+            c.config[all[i]] = all[i + 1]
+        end
+    end
+    return c.config
+end
+
+-- A setting in force: what is not allowed counts as not set.
+local function setting(c, name)
+    local value = settings(c)[name]
+    if c.settings[name] == nil then
+        c.settings[name] = value and not setting_refused(name, value) and value or SETTINGS[name].default
+    end
+    return c.settings[name]
+end
+
+-- A numeric setting; huge where it is switched off.
+local function limit(c, name)
+    return tonumber(setting(c, name)) or math.huge
+end
+
+-- In how many rooms a user may be: Twitch caps named accounts only.
+local function room_limit(c, user)
+    return user == 'anonymous' and math.huge or limit(c, 'room_limit')
 end
 
 -- Not a step, writes nothing: {{name, value in force, default, what is allowed}, ...} by name.

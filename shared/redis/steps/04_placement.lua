@@ -9,6 +9,19 @@ local function touched_add(touched, node, role, shard)
     table.insert(roles[role], shard)
 end
 
+-- The user of a shard, its node (nil: on none), the shard that sends for it; nil where it is not known.
+local function user_of(c, shard)
+    return login_of(call('HGET', key(c, 'shard', shard), 'user'))
+end
+
+local function node_of(c, shard)
+    return node_id(call('HGET', key(c, 'shard', shard), 'node'))
+end
+
+local function sender_of_shard(c, shard)
+    return shard_id(call('HGET', key(c, 'shard', shard), 'sender'))
+end
+
 -- Channels of shards came or went: `changes` is shard -> by how many. Keeps every count and every
 -- index that depends on one, and makes the nodes look that hold the shards or send for them.
 local function count_channels(c, changes)
@@ -16,32 +29,35 @@ local function count_channels(c, changes)
     local first = false
     for shard, change in pairs(changes) do
         local sk = c.tag .. ':shard:' .. shard
-        local s = call('HMGET', sk, 'channels', 'rev', 'node', 'sender', 'user', 'closes_idle')
-        local count = tonumber(s[1]) + change
-        call('HSET', sk, 'channels', count, 'rev', tonumber(s[2]) + 1)
-        local open = opens[s[5]]
-        if not open then
-            open = {}
-            opens[s[5]] = open
-        end
+        local s = call('HMGET', sk, 'node', 'sender', 'user', 'closes_idle')
+        local node, sender, user = node_id(s[1]), shard_id(s[2]), login_of(s[3])
+        local count = call('SCARD', sk .. ':channels')
+        call('HSET', sk, 'channels', count)
+        bump(sk, 'rev', 1)
         loads[#loads + 1], loads[#loads + 2] = count, shard
-        open[#open + 1], open[#open + 2] = count, shard
-        if s[6] == '1' and count == 0 then
+        if user then
+            local open = opens[user] or {}
+            opens[user] = open
+            open[#open + 1], open[#open + 2] = count, shard
+        else
+            damaged(c)
+        end
+        if s[4] == '1' and count == 0 then
             idle[#idle + 1], idle[#idle + 2] = c.stamp, shard
-        elseif s[6] == '1' and count == change then
+        elseif s[4] == '1' and count == change then
             busy[#busy + 1] = shard
         end
         if count == change and change > 0 then
             first = true
         end
-        if s[3] ~= '' then
-            touched_add(touched, s[3], 'shards', shard)
+        if node then
+            touched_add(touched, node, 'shards', shard)
         end
-        local sender_node = s[3]
-        if s[4] ~= shard then
-            sender_node = call('HGET', c.tag .. ':shard:' .. s[4], 'node')
+        local sender_node = node
+        if sender and sender ~= shard then
+            sender_node = node_of(c, sender)
         end
-        if sender_node and sender_node ~= '' then
+        if sender_node then
             touched_add(touched, sender_node, 'serves', shard)
         end
     end
@@ -65,7 +81,7 @@ end
 
 -- Can the node, which must be alive, log in as `user`?
 local function node_knows(c, node, user)
-    local deadline = tonumber(call('ZSCORE', key(c, 'nodes'), node) or 0)
+    local deadline = count_of(call('ZSCORE', key(c, 'nodes'), node))
     local users = call('HGET', key(c, 'node', node), 'users') or ''
     return deadline > c.now and
         (user == 'anonymous' or (not string.find(user, ',', 1, true) and
@@ -114,10 +130,10 @@ end
 
 local function serves_moved(c, shard, old, new)
     for _, served in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
-        if old and old ~= '' then
+        if old then
             untouch(c, old, 'serves', served)
         end
-        if new and new ~= '' then
+        if new then
             touch(c, new, 'serves', served)
         end
     end
@@ -131,7 +147,7 @@ local function could_take_any(c, node)
         return true
     end
     for _, shard in ipairs(shards) do
-        local user = call('HGET', key(c, 'shard', shard), 'user')
+        local user = shard_id(shard) and user_of(c, shard)
         if user and choose_node(c, user) then
             return true
         end
@@ -143,12 +159,13 @@ end
 -- after the last line that was read at all. `said`: all that was read was fanned out, so that what its node told
 -- of channels it did not read any more is exact.
 local function stop_reading(c, shard, until_ms, said)
-    local silent = tonumber(call('HGET', key(c, 'shard', shard), 'silent') or '')
+    local silent = whole(call('HGET', key(c, 'shard', shard), 'silent'))
     until_ms = math.min(until_ms - SILENT_MS, silent or until_ms)
     local rk = key(c, 'shard', shard, 'read')
     local read = call('HGETALL', rk)
     for i = 1, #read, 2 do
-        if read[i + 1] == '' or (not said and tonumber(read[i + 1]) > until_ms) then
+        local at = whole(read[i + 1]) -- nil: it is read
+        if not at or (not said and at > until_ms) then
             call('HSET', rk, read[i], until_ms)
         end
     end
@@ -156,13 +173,13 @@ end
 
 -- Up to when all that a node had read was fanned out, for certain.
 local function read_until(c, node)
-    return tonumber(call('HGET', key(c, 'node', node), 'read_until') or c.now)
+    return math.min(whole(call('HGET', key(c, 'node', node), 'read_until')) or c.now, c.now)
 end
 
 local function unplace(c, shard)
     local sk = key(c, 'shard', shard)
-    local node = call('HGET', sk, 'node')
-    if node and node ~= '' then
+    local node = node_of(c, shard)
+    if node then
         untouch(c, node, 'shards', shard)
         call('HINCRBY', key(c, 'node', node), 'shards', -1)
         if call('ZSCORE', key(c, 'free'), node) then
@@ -174,18 +191,23 @@ local function unplace(c, shard)
     call('HSET', sk, 'node', '', 'state', 'idle', 'joined', 0, 'silent', '')
 end
 
--- Place a shard that no node holds on `node`, or on the best; the node, or nil where none has room.
+-- Place a shard that no node holds on `node`, or on the best; the node, or nil where none has room. A shard of which
+-- nobody knows whose it is cannot be placed.
 local function place(c, shard, node)
     local sk = key(c, 'shard', shard)
-    node = node or choose_node(c, call('HGET', sk, 'user'))
+    local user = user_of(c, shard)
+    if not user then
+        damaged(c)
+    end
+    node = node or (user and choose_node(c, user))
     if not node then
         call('HSET', sk, 'node', '')
         call('SADD', key(c, 'homeless'), shard)
         return nil
     end
     call('HSET', sk, 'node', node, 'state', 'idle', 'joined', 0)
-    call('HINCRBY', sk, 'epoch', 1)
-    call('HINCRBY', sk, 'rev', 1)
+    bump(sk, 'epoch', 1)
+    bump(sk, 'rev', 1)
     call('SREM', key(c, 'homeless'), shard)
     call('ZINCRBY', key(c, 'free'), -1, node)
     call('HINCRBY', key(c, 'node', node), 'shards', 1)
@@ -201,7 +223,9 @@ local function place_homeless(c)
     local placed = false
     table.sort(shards)
     for _, shard in ipairs(shards) do
-        if place(c, shard) then
+        if not shard_id(shard) then
+            call('SREM', key(c, 'homeless'), shard)
+        elseif place(c, shard) then
             placed = true
         end
     end
@@ -212,21 +236,21 @@ end
 
 local function set_sender(c, shard, sender)
     local sk = key(c, 'shard', shard)
-    local old = call('HGET', sk, 'sender')
+    local old = sender_of_shard(c, shard)
     if old == sender then
         return
     end
-    if old and old ~= '' then
+    if old then
         call('SREM', key(c, 'shard', old, 'serves'), shard)
-        local node = call('HGET', key(c, 'shard', old), 'node')
-        if node and node ~= '' then
+        local node = node_of(c, old)
+        if node then
             untouch(c, node, 'serves', shard)
         end
     end
     call('HSET', sk, 'sender', sender)
     call('SADD', key(c, 'shard', sender, 'serves'), shard)
-    local node = call('HGET', key(c, 'shard', sender), 'node')
-    if node and node ~= '' then
+    local node = node_of(c, sender)
+    if node then
         touch(c, node, 'serves', shard)
     end
 end
@@ -235,8 +259,8 @@ end
 -- 'started' (it connects at once) or 'new' (not before it is started).
 local function create_shard(c, shard, user, node, closes_idle, run)
     local clock = key(c, 'clock')
-    local n = tonumber(string.match(shard, '^extended%-shard%-(%d+)$') or 0)
-    if n > tonumber(call('HGET', clock, 'extended') or 0) then
+    local n = count_of(string.match(shard, '^extended%-shard%-(%d+)$'))
+    if n > count_of(call('HGET', clock, 'extended')) then
         call('HSET', clock, 'extended', n) -- no number is used twice
     end
     call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0,
@@ -257,32 +281,36 @@ end
 -- Removes a shard without channels.
 local function remove_shard(c, shard)
     local sk = key(c, 'shard', shard)
-    local fields = call('HMGET', sk, 'user', 'sender')
+    local user, sender = user_of(c, shard), sender_of_shard(c, shard)
     for _, served in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
-        if served ~= shard then
+        if served ~= shard and shard_id(served) then
             set_sender(c, served, served)
         end
     end
-    if fields[2] and fields[2] ~= '' then
-        local sender_node = call('HGET', key(c, 'shard', fields[2]), 'node')
-        if sender_node and sender_node ~= '' then
+    if sender then
+        local sender_node = node_of(c, sender)
+        if sender_node then
             untouch(c, sender_node, 'serves', shard)
         end
-        call('SREM', key(c, 'shard', fields[2], 'serves'), shard)
+        call('SREM', key(c, 'shard', sender, 'serves'), shard)
     end
     unplace(c, shard)
     call('DEL', sk, key(c, 'shard', shard, 'channels'), key(c, 'shard', shard, 'serves'),
         key(c, 'shard', shard, 'read'))
     call('ZREM', key(c, 'load'), shard)
-    call('ZREM', key(c, 'open', fields[1]), shard)
     call('ZREM', key(c, 'idle'), shard)
     call('SREM', key(c, 'homeless'), shard)
-    if call('HGET', key(c, 'senders'), fields[1]) == shard then
-        call('HDEL', key(c, 'senders'), fields[1])
-        local other = call('ZRANGE', key(c, 'open', fields[1]), 0, 0)[1]
-        if other then
-            call('HSET', key(c, 'senders'), fields[1], other)
+    if user then
+        call('ZREM', key(c, 'open', user), shard)
+        if call('HGET', key(c, 'senders'), user) == shard then
+            call('HDEL', key(c, 'senders'), user)
+            local other = call('ZRANGE', key(c, 'open', user), 0, 0)[1]
+            if other then
+                call('HSET', key(c, 'senders'), user, other)
+            end
         end
+    else
+        damaged(c)
     end
     event(c, 'shard.removed', {'shard', shard})
     shards_changed(c)

@@ -2,7 +2,7 @@
 
 -- publish: node before seq channel line ... Publishes the lines (at most 64) and notes how far the node has come.
 -- `before`: only if it has come so far as yet, and an error else; empty: in any case.
-local function publish(keys, a)
+function steps.publish(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed

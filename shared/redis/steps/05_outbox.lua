@@ -54,9 +54,10 @@ local function member_of(send)
     return send.entry .. ' ' .. send.channel .. ' ' .. send.id
 end
 
+-- Of what waits in `sends`; nil where it is none of it.
 local function send_of_member(member)
-    local entry, channel, id = string.match(member, '^(%S+) (%S*) (.*)$')
-    return {entry = entry, channel = channel, id = id}
+    local entry, channel, id = string.match(member, '^(%d+%-%d+) (%S*) (.*)$')
+    return entry and login_of(channel) and {entry = entry, channel = channel, id = id} or nil
 end
 
 -- Has a send of that channel and id its result? It, or nil.
@@ -69,7 +70,8 @@ local function known_result(c, send)
     for i = 1, #all, 2 do
         result[all[i]] = all[i + 1]
     end
-    result.at = tonumber(result.at) -- as it was told the first time
+    result.at = count_of(result.at) -- as it was told the first time
+    result.channel = send.channel
     return result
 end
 
@@ -121,8 +123,12 @@ local function claim_note(send, deadline)
 end
 
 local function noted_claim(entry, note)
-    local fields = cjson.decode(note)
-    return {entry = entry, channel = fields[1], id = fields[2], by = fields[3]}, fields[4]
+    local ok, fields = pcall(cjson.decode, note)
+    if not ok or type(fields) ~= 'table' or type(fields[1]) ~= 'string' or type(fields[2]) ~= 'string' or
+        not login_of(fields[1]) then
+        return nil
+    end
+    return {entry = entry, channel = fields[1], id = fields[2], by = tostring(fields[3] or '')}, whole(fields[4])
 end
 
 -- A node is gone: nobody knows whether what it had claimed was said.
@@ -130,25 +136,33 @@ local function unknown_claims(c, node)
     local ck = key(c, 'node', node, 'claims')
     local claims = call('HGETALL', ck)
     for i = 1, #claims, 2 do
-        finish_send(c, (noted_claim(claims[i], claims[i + 1])), 'unknown', 'node_lost',
-            'The node that was sending it is gone; it may have been said.')
+        local send = noted_claim(claims[i], claims[i + 1])
+        if send then
+            finish_send(c, send, 'unknown', 'node_lost',
+                'The node that was sending it is gone; it may have been said.')
+        else
+            damaged(c)
+        end
     end
     call('DEL', ck)
 end
 
 -- Who says what goes to `channel`: shard, its node, its user; nil while nobody does.
 local function sender_of(c, channel)
-    local shard = call('HGET', key(c, 'channels'), channel)
-    if shard and shard ~= '' then
-        shard = call('HGET', key(c, 'shard', shard), 'sender')
+    local shard = shard_id(call('HGET', key(c, 'channels'), channel))
+    if shard then
+        shard = sender_of_shard(c, shard)
     else
-        shard = call('HGET', key(c, 'senders'), setting(c, 'user'))
+        shard = shard_id(call('HGET', key(c, 'senders'), setting(c, 'user')))
     end
     if not shard then
         return nil
     end
     local fields = call('HMGET', key(c, 'shard', shard), 'node', 'user')
-    return shard, fields[1] or '', fields[2]
+    if not login_of(fields[2]) then
+        return nil
+    end
+    return shard, node_id(fields[1]) or '', fields[2]
 end
 
 -- What is wrong with an entry, whoever would say it, or nil.
@@ -197,7 +211,7 @@ end
 -- Do too many wait already? Reason and text, or nil. Channels that nobody joined leave half of the room to the
 -- others.
 local function queue_full(c, channel)
-    local most, queued = limit(c, 'channel_send_queue'), tonumber(call('HGET', key(c, 'queued'), channel) or 0)
+    local most, queued = limit(c, 'channel_send_queue'), count_of(call('HGET', key(c, 'queued'), channel))
     if queued >= most then
         return 'queue_full', string.format('%d sends wait in this channel (channel_send_queue is %d).', queued,
             most)
@@ -276,7 +290,8 @@ local function take_new(c)
     if call('XLEN', ok) == call('ZCARD', sk) then
         return false
     end
-    local after = call('HGET', ck, 'outbox') or '0-0'
+    local after = string.match(call('HGET', ck, 'outbox') or '', '^%d+%-%d+$') or '0-0'
+    after = #after <= 32 and whole(string.match(after, '^%d+')) and after or '0-0'
     local taken, bytes = 0, 0
     while taken < TAKE_ENTRIES and bytes < TAKE_BYTES do
         local found = call('XRANGE', ok, '(' .. after, '+', 'COUNT', 1)[1]
@@ -298,7 +313,7 @@ end
 
 -- Its time is over: the status it gets.
 local function settle(c, send)
-    local entry, node = string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^(%S+) (.*)$')
+    local entry, node = string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^(%S+) ([A-Za-z0-9_.-]+)$')
     if entry ~= send.entry then
         finish_send(c, send, 'expired')
         return 'expired'
@@ -314,9 +329,13 @@ local function settle_overdue(c)
     local sk = key(c, 'sends')
     for _, member in ipairs(call('ZRANGEBYSCORE', sk, '-inf', '(' .. c.stamp, 'LIMIT', 0, SETTLE)) do
         local send = send_of_member(member)
-        local full = outbox_entry(c, send.entry) -- unless an operator has trimmed the stream
-        send.by = full and full.by
-        settle(c, send)
+        if send then
+            local full = outbox_entry(c, send.entry) -- unless an operator has trimmed the stream
+            send.by = full and full.by
+            settle(c, send)
+        else
+            call('ZREM', sk, member)
+        end
     end
     -- Further ahead than any can be: Redis's clock went back.
     local most = string.format('(%d', c.now + SETTINGS.send_ttl_ms.max + CLAIM_MOST_MS + CLAIM_AHEAD_MS)
@@ -335,7 +354,7 @@ local function tell_taken(c, asking)
 end
 
 -- send_take: Takes what is new, settles what is overdue, a portion of each: "more" | "done"
-local function send_take(keys)
+function steps.send_take(keys)
     local c, failed = context(keys)
     if failed then
         return failed

@@ -7,7 +7,7 @@ local function active_first(c, channels)
         local some = {unpack(channels, from, math.min(from + 999, #channels))}
         local at = {}
         for i, when in ipairs(call('ZMSCORE', key(c, 'active'), unpack(some))) do
-            at[some[i]] = tonumber(when or 0)
+            at[some[i]] = count_of(when)
         end
         table.sort(some, function(a, b)
             return at[a] > at[b] or (at[a] == at[b] and a < b)
@@ -21,7 +21,8 @@ end
 
 -- Fills `held` or `serves` of a picture: ids of all shards, and those that changed since rev `seen` as
 -- entry() describes them, followed by their channels; behind a channel for which unread() has one, a number,
--- and where there are such, in the order in which they should be joined.
+-- and where there are such, in the order in which they should be joined. What cannot be held or served, as what is
+-- known of it does not suffice, is passed over: the node goes on as it does.
 -- The rev the node knows everything up to: `rev`, or less where it is a lot.
 local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
     for i, shard in ipairs(call('ZRANGE', list, 0, -1)) do
@@ -31,20 +32,26 @@ local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
         SHARDS_PER_PICTURE)
     for i = 1, #since, 2 do
         local shard = since[i]
-        local told = entry(shard)
+        local told = shard_id(shard) and entry(shard)
         local number, some = nil, false
-        if unread then
+        if told and unread then
             number, some = unread(shard)
         end
-        local channels = call('SMEMBERS', key(c, 'shard', shard, 'channels'))
+        local channels = told and call('SMEMBERS', key(c, 'shard', shard, 'channels')) or {}
         for _, channel in ipairs(some and active_first(c, channels) or channels) do
-            told[#told + 1] = channel
-            told[#told + 1] = number and number(channel)
+            if login_of(channel) then
+                told[#told + 1] = channel
+                told[#told + 1] = number and number(channel)
+            end
         end
-        changed[#changed + 1] = told
+        if told then
+            changed[#changed + 1] = told
+        else
+            damaged(c)
+        end
     end
     if #since == 2 * SHARDS_PER_PICTURE then
-        return tonumber(since[#since])
+        return math.min(rev, count_of(since[#since]))
     end
     return rev
 end
@@ -62,7 +69,8 @@ local function unread_of(c, shard)
         if since[channel] == '' then
             return nil
         end
-        return since[channel] and math.max(1, c.now - tonumber(since[channel])) or -1
+        local at = whole(since[channel])
+        return at and math.max(1, c.now - at) or -1
     end, some
 end
 
@@ -72,31 +80,37 @@ local RUN = {new = 0, started = 1, stopped = 2}
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
 -- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms,
 -- {held ids}, {{shard, epoch, rev, user, run, channel, [unread,]...}...},
--- {served ids}, {{shard, sender, channel...}...}, compare_ms
+-- {served ids}, {{shard, sender, channel...}...}, compare_ms, registry
 -- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
 -- one told, and the node is hinted to ask for the rest.
 local function picture(c, node, seen)
     local nk = key(c, 'node', node)
-    local rev = tonumber(call('HGET', nk, 'rev') or 0)
+    local rev = count_of(call('HGET', nk, 'rev'))
     local user = setting(c, 'user')
     local answer = {
         'current', limit(c, 'lease_ms'), rev,
-        tonumber(call('HGET', key(c, 'fan', node), 'seq') or 0),
-        call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user) or '',
+        count_of(call('HGET', key(c, 'fan', node), 'seq')),
+        shard_id(call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user)) or '',
         limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), {}, {}, {}, {}, limit(c, 'compare_ms'),
+        registry_of(c),
     }
     if rev == seen then
         return answer
+    elseif seen > rev then
+        seen = -1 -- the counter began anew
     end
     local held = picture_shards(c, nk .. ':shards', seen, rev, answer[8], answer[9], function(shard)
         local fields = call('HMGET', key(c, 'shard', shard), 'epoch', 'rev', 'user', 'run')
-        return {shard, fields[1] or 0, fields[2] or 0, fields[3] or '', RUN[fields[4]] or 0}
+        local epoch = whole(fields[1])
+        return epoch and epoch >= 0 and login_of(fields[3]) and
+            {shard, epoch, count_of(fields[2]), fields[3], RUN[fields[4]] or 0}
     end, function(shard)
         return unread_of(c, shard)
     end)
     local served = picture_shards(c, nk .. ':serves', seen, rev, answer[10], answer[11],
         function(shard)
-            return {shard, call('HGET', key(c, 'shard', shard), 'sender') or shard}
+            local sender = sender_of_shard(c, shard)
+            return sender and {shard, sender}
         end)
     answer[3] = math.min(held, served)
     if answer[3] < rev then
@@ -109,33 +123,32 @@ end
 -- that one: it must not be the registered link again, or whoever fences the node would kill the wrong one.
 local function overtaken(c, node, link, run_id)
     local now = call('HMGET', key(c, 'node', node), 'link', 'run_id')
-    if now[2] == run_id and (tonumber(now[1]) or 0) > (tonumber(link) or 0) then
+    if now[2] == run_id and count_of(now[1]) > count_of(link) then
         return redis.error_reply('OVERTAKEN node ' .. shown(node) .. ' has renewed on a later link')
     end
     return nil
 end
 
 -- register: node incarnation link run_id host pid version capacity users takeover_link
-local function register(keys, a)
+function steps.register(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
     end
     local node, incarnation, link, run_id = a[1], a[2], a[3], a[4]
     local capacity = tonumber(a[8])
-    if #a ~= 10 or not string.match(node, '^[A-Za-z0-9_.-]+$') or #node > 64 or not capacity or
-        capacity < 0 or capacity ~= math.floor(capacity) then
+    if #a ~= 10 or not node_id(node) or not capacity or capacity < 0 or capacity ~= whole(capacity) then
         return badarg('register: node incarnation link run_id host pid version capacity users takeover')
     end
     local lease = limit(c, 'lease_ms')
     watch_clock(c, lease)
     local nk = key(c, 'node', node)
-    local deadline = tonumber(call('ZSCORE', key(c, 'nodes'), node) or 0)
+    local deadline = count_of(call('ZSCORE', key(c, 'nodes'), node))
     local holder = call('HMGET', nk, 'incarnation', 'link', 'host', 'pid', 'run_id')
     if holder[1] and holder[1] ~= incarnation then
-        if holder[2] ~= a[10] then
-            return {'held', holder[3], holder[4], holder[2], deadline - c.now, lease,
-                holder[5]}
+        local held_by = count_of(holder[2]) -- 0: nobody knows
+        if held_by ~= count_of(a[10]) or (held_by == 0 and deadline > c.now) then
+            return {'held', holder[3], holder[4], held_by, deadline - c.now, lease, holder[5]}
         end
         unknown_claims(c, node)
     elseif holder[1] then
@@ -153,8 +166,10 @@ local function register(keys, a)
     call('ZADD', key(c, 'free'), capacity - #held, node)
     local until_ms = read_until(c, node)
     for _, shard in ipairs(held) do
-        stop_reading(c, shard, until_ms)
-        call('HSET', key(c, 'shard', shard), 'state', 'idle', 'joined', 0, 'silent', '')
+        if node_of(c, shard) == node then
+            stop_reading(c, shard, until_ms)
+            call('HSET', key(c, 'shard', shard), 'state', 'idle', 'joined', 0, 'silent', '')
+        end
     end
     call('HSET', nk, 'renewed', c.now, 'read_until', c.now)
     event(c, 'node.up', {'node', node, 'host', a[5], 'pid', a[6]})
@@ -180,15 +195,17 @@ local NODE_OWN = {
 local function reported(value)
     if type(value) == 'boolean' then
         return value and '1' or '0'
-    elseif type(value) == 'string' or type(value) == 'number' then
+    elseif type(value) == 'string' then
         return value
+    elseif type(value) == 'number' then
+        return whole(value)
     end
     return nil
 end
 
 -- When something was that is reported as so many ms ago.
 local function ago(c, ms)
-    return c.now - (tonumber(reported(ms)) or 0)
+    return c.now - (whole(reported(ms)) or 0)
 end
 
 local function members(report, name)
@@ -207,20 +224,20 @@ end
 local function report_shard(c, node, shard, fields)
     local sk = key(c, 'shard', shard)
     local now = call('HMGET', sk, 'node', 'epoch', 'state', 'login_refused')
-    if now[1] ~= node or tonumber(now[2]) ~= tonumber(reported(fields.epoch)) then
+    if now[1] ~= node or whole(now[2]) ~= whole(reported(fields.epoch)) then
         return
     end
     keep_fields(sk, fields, SHARD_REPORT)
     if tostring(reported(fields.login_refused) or 0) ~= (now[4] or '0') then
         shards_changed(c) -- shard managers ask whose token can be used
     end
-    local silent = tonumber(reported(fields.silent_ms)) or 0
+    local silent = count_of(reported(fields.silent_ms))
     call('HSET', sk, 'silent', silent > 0 and c.now - silent or '')
     if type(fields.state) == 'string' and fields.state ~= now[3] then
         if fields.state == 'ready' or now[3] == 'ready' or fields.state == 'closed' then
             shards_changed(c)
         end
-        event(c, 'shard.' .. fields.state, {'shard', shard, 'node', node,
+        event(c, 'shard.' .. shown(fields.state), {'shard', shard, 'node', node,
             'error', reported(fields.error) or ''})
     end
 end
@@ -233,18 +250,18 @@ local function report_channel(c, channel, fields)
     local before = call('HGET', ck, 'state')
     keep_fields(ck, fields, CHANNEL_REPORT)
     if fields.since_ms then
-        local next_ms = tonumber(reported(fields.next_try_ms)) or 0
+        local next_ms = count_of(reported(fields.next_try_ms))
         call('HSET', ck, 'since', ago(c, fields.since_ms), 'next_try', next_ms > 0 and c.now + next_ms or 0)
     end
-    local unread = tonumber(reported(fields.unread_ms))
+    local unread = whole(reported(fields.unread_ms))
     if fields.state == 'joined' then
         call('HSET', key(c, 'shard', fields.shard, 'read'), channel, '')
     elseif unread then
         call('HSET', key(c, 'shard', fields.shard, 'read'), channel, c.now - unread)
     end
     local moderator = reported(fields.moderator)
-    if moderator ~= nil then
-        local user = call('HGET', key(c, 'shard', fields.shard), 'user') or ''
+    local user = user_of(c, fields.shard)
+    if moderator ~= nil and user then
         local counts = tostring(moderator) ~= '1' and channel ~= user
         call(counts and 'SADD' or 'SREM', key(c, 'rooms', user), channel)
     end
@@ -275,15 +292,20 @@ local function note_active(c, names)
     end
 end
 
--- renew: node incarnation link run_id seen_rev report(JSON, may be empty)
-local function renew(keys, a)
+-- renew: node incarnation link run_id seen_rev report(JSON, may be empty) registry(as answered before, or empty)
+-- host pid version capacity users
+-- EMPTIED where it is another registry, which does not know this node.
+function steps.renew(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
     end
     local node, link, seen = a[1], a[3], tonumber(a[5])
-    if #a ~= 6 or not seen then
-        return badarg('renew: node incarnation link run_id seen_rev report')
+    if #a ~= 12 or not seen or not node_id(node) then
+        return badarg('renew: node incarnation link run_id seen_rev report registry host pid version capacity users')
+    end
+    if a[7] ~= '' and a[7] ~= registry_of(c) and call('EXISTS', key(c, 'node', node)) == 0 then
+        return redis.error_reply('EMPTIED all that was in Redis is gone')
     end
     local refused = node_check(c, node, a[2]) or overtaken(c, node, link, a[4])
     if refused then
@@ -303,26 +325,29 @@ local function renew(keys, a)
     -- What was read before the last renewal was carried out, by a node that still answers for it, is not
     -- missing: but for what still waited there to be fanned out.
     local nk = key(c, 'node', node)
-    local waits = report and tonumber(reported(report.waits_ms)) or 0
-    local renewed = tonumber(call('HGET', nk, 'renewed') or c.now)
-    call('HSET', nk, 'link', link, 'run_id', a[4], 'renewed', c.now, 'read_until', renewed - waits,
-        'silent', '')
+    local waits = report and count_of(reported(report.waits_ms)) or 0
+    local renewed = math.min(whole(call('HGET', nk, 'renewed')) or c.now, c.now)
+    call('HSET', nk, 'link', link, 'run_id', a[4], 'host', a[8], 'pid', a[9], 'version', a[10], 'capacity', a[11],
+        'users', a[12], 'renewed', c.now, 'read_until', renewed - waits, 'silent', '')
     if report then
         for shard, fields in pairs(members(report, 'shards')) do
-            if type(fields) == 'table' then
+            if type(fields) == 'table' and shard_id(tostring(shard)) then
                 report_shard(c, node, shard, fields)
             end
         end
         for channel, fields in pairs(members(report, 'channels')) do
-            if type(fields) == 'table' and type(fields.shard) == 'string' then
+            if type(fields) == 'table' and type(fields.shard) == 'string' and shard_id(fields.shard) and
+                login_of(tostring(channel)) then
                 report_channel(c, channel, fields)
             end
         end
         note_active(c, members(report, 'active'))
         for _, gap in ipairs(members(report, 'gaps')) do
-            event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', ago(c, gap.from_ms),
-                'to', ago(c, gap.to_ms), 'lines', reported(gap.lines) or 0,
-                'reason', reported(gap.reason) or ''})
+            if type(gap) == 'table' then
+                event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', ago(c, gap.from_ms),
+                    'to', ago(c, gap.to_ms), 'lines', reported(gap.lines) or 0,
+                    'reason', reported(gap.reason) or ''})
+            end
         end
         local told = members(report, 'node')
         for name, value in pairs(told) do
@@ -354,9 +379,14 @@ local function evacuate(c, node, said)
     local shards = call('ZRANGE', key(c, 'node', node, 'shards'), 0, SHARDS_PER_EXPIRE - 1)
     local until_ms = read_until(c, node)
     for _, shard in ipairs(shards) do
-        stop_reading(c, shard, until_ms, said)
-        unplace(c, shard)
-        place(c, shard)
+        if shard_id(shard) and node_of(c, shard) == node then
+            stop_reading(c, shard, until_ms, said)
+            unplace(c, shard)
+            place(c, shard)
+        else -- not its affair
+            call('ZREM', key(c, 'node', node, 'shards'), shard)
+            damaged(c)
+        end
     end
     shards_changed(c)
     return #shards < SHARDS_PER_EXPIRE
@@ -371,7 +401,7 @@ end
 
 -- leave: node incarnation said(0 or 1: all it read is fanned out, and reported up to when it read). Orderly: the
 -- shards are closed already. "gone" or "more" (call again).
-local function leave(keys, a)
+function steps.leave(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed

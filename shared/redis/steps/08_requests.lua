@@ -75,11 +75,17 @@ local function pool_peek(pool)
     return queue[queue.first], pool.least
 end
 
+-- The shard pool_peek named takes no channel.
+local function pool_drop(pool)
+    local queue = pool.queues[pool.least]
+    queue.first = queue.first + 1
+    pool.size = pool.size - 1
+end
+
 -- The shard pool_peek named gets a channel.
 local function pool_take(pool)
     local shard, count = pool_peek(pool)
-    pool.queues[count].first = pool.queues[count].first + 1
-    pool.size = pool.size - 1
+    pool_drop(pool)
     pool_add(pool, shard, count + 1)
 end
 
@@ -125,7 +131,7 @@ local function plan_pool(c, plan, user)
         local found = call('ZRANGE', key(c, 'open', user.name), 0, plan.n + plan.nnamed - 1, 'WITHSCORES')
         for i = 1, #found, 2 do
             local named = plan.named[found[i]]
-            pool_add(pool, found[i], named and named.count or tonumber(found[i + 1]))
+            pool_add(pool, found[i], named and named.count or count_of(found[i + 1]))
         end
         user.pool = pool
     end
@@ -136,6 +142,11 @@ end
 local function plan_least_loaded(c, plan, user)
     local pool = plan_pool(c, plan, user)
     local shard, count = pool_peek(pool)
+    while shard and not plan.user_of[shard] and user_of(c, shard) ~= user.name do
+        damaged(c)
+        pool_drop(pool)
+        shard, count = pool_peek(pool)
+    end
     if count < plan.per_shard then
         pool_take(pool)
         return shard
@@ -152,7 +163,11 @@ local function plan_least_loaded(c, plan, user)
         user.full = user_known(c, user.name) and ERR_NO_ROOM or no_token(user.name)
         return nil, user.full
     end
-    shard = 'extended-shard-' .. (tonumber(call('HGET', key(c, 'clock'), 'extended') or 0) + 1)
+    local n = count_of(call('HGET', key(c, 'clock'), 'extended'))
+    repeat
+        n = n + 1
+        shard = 'extended-shard-' .. string.format('%d', n)
+    until call('EXISTS', key(c, 'shard', shard)) == 0
     create_shard(c, shard, user.name, node, 1, settings(c).stopped == '1' and 'new' or 'started')
     pool_add(pool, shard, 0)
     pool_take(pool)
@@ -164,10 +179,10 @@ local function plan_named(c, plan, shard)
     local named = plan.named[shard]
     if named == nil then
         local fields = {}
-        if string.match(shard, '^[a-z0-9_-]+$') then
+        if shard_id(shard) then
             fields = call('HMGET', key(c, 'shard', shard), 'user', 'channels')
         end
-        named = fields[1] and {user = fields[1], count = tonumber(fields[2])} or false
+        named = login_of(fields[1]) and {user = fields[1], count = count_of(fields[2])} or false
         plan.named[shard] = named
         plan.nnamed = plan.nnamed + 1
     end
@@ -328,7 +343,7 @@ end
 -- same of that user; "=SHARD" that one; "!WHY" nowhere; "?WHY" nowhere yet, but it is wanted; "-" where it is
 -- already.
 -- "done", reply | "gone" | "again", reply.
-local function assign(keys, a)
+function steps.assign(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -407,7 +422,7 @@ local function part(c, names, refused, only)
         else
             parted[#parted + 1] = channel
             call('DEL', key(c, 'channel', channel))
-            if shard == '' then
+            if not shard_id(shard) then
                 call('SREM', key(c, 'waiting'), channel)
             else
                 local channels = by_shard[shard] or {}
@@ -425,16 +440,32 @@ local function part(c, names, refused, only)
         local sk = key(c, 'shard', shard)
         call('SREM', sk .. ':channels', unpack(channels))
         call('HDEL', sk .. ':read', unpack(channels))
-        call('SREM', key(c, 'rooms', call('HGET', sk, 'user')), unpack(channels))
+        local user = user_of(c, shard)
+        if user then
+            call('SREM', key(c, 'rooms', user), unpack(channels))
+        end
         changes[shard] = -#channels
     end
     count_channels(c, changes)
     return parted
 end
 
+-- One of the shards that were idle. It may have channels by now, or never have been one that closes when idle.
+local function close_idle(c, shard)
+    if not call('ZSCORE', key(c, 'idle'), shard) then
+        return
+    elseif shard_id(shard) and call('HGET', key(c, 'shard', shard), 'closes_idle') == '1' and
+        call('SCARD', key(c, 'shard', shard, 'channels')) == 0 then
+        remove_shard(c, shard)
+    else
+        call('ZREM', key(c, 'idle'), shard)
+        damaged(c)
+    end
+end
+
 -- release: incarnation token entry id mode name... ; mode "part" (channels), "remove" (a shard, and channels of
 -- it: others are refused) or "idle" (shards that close when idle, if they still are).
-local function release(keys, a)
+function steps.release(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -450,9 +481,7 @@ local function release(keys, a)
     end
     if mode == 'idle' then
         for i = 6, #a do
-            if call('ZSCORE', key(c, 'idle'), a[i]) then
-                remove_shard(c, a[i])
-            end
+            close_idle(c, a[i])
         end
         return request_end(c, entry, id, 'idle', {ok = true})
     end

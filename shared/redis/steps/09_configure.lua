@@ -1,5 +1,7 @@
 -- Configure: settings, start and stop, and shards that shard managers open.
 
+do -- seen in here alone
+
 -- Why the channels cannot be a new shard's, or nil.
 local function shard_channels_refused(c, shard, user, names)
     local per_shard, most_rooms = limit(c, 'channels_per_shard'), room_limit(c, user)
@@ -25,7 +27,7 @@ end
 
 -- add_shard: incarnation token shard user channel... The shard is not started; where no node has room, none
 -- holds it yet. All or nothing: "added" | "exists" | "refused", why
-local function add_shard(keys, a)
+function steps.add_shard(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -38,7 +40,7 @@ local function add_shard(keys, a)
     if #a < 4 or #a > 4 + MAX_CHANNELS_PER_REQUEST then
         return badarg('add_shard: incarnation token shard user channel...')
     end
-    if not string.match(shard, '^[a-z0-9_-]+$') or #shard > 64 then
+    if not shard_id(shard) then
         return {'refused', 'Not a shard id: ' .. shown(shard) .. '; it is 1 to 64 of a-z, 0-9, _ and -.'}
     end
     if call('ZSCORE', key(c, 'load'), shard) then
@@ -91,9 +93,9 @@ local function shard_run(c, shard, start)
     if start then
         call('HSET', sk, 'state', 'idle') -- closed is what its node says when it is
     end
-    call('HINCRBY', sk, 'rev', 1)
-    local node = call('HGET', sk, 'node')
-    if node ~= '' then
+    bump(sk, 'rev', 1)
+    local node = node_of(c, shard)
+    if node then
         touch(c, node, 'shards', shard)
     end
     shards_changed(c)
@@ -115,7 +117,7 @@ local LEADERS_OPS = {create = true, abandon = true, setup = true, senders = true
 -- "senders" shard sender ... (a shard "@USER": for channels nobody joined) |
 -- "shard_start" shard | "shard_stop" shard | "error" name value ... (an event) |
 -- anything else: refused with that as the unknown op.
-local function configure(keys, a)
+function steps.configure(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -191,10 +193,10 @@ local function configure(keys, a)
     elseif op == 'senders' then
         for i = 6, #a - 1, 2 do
             -- Nobody speaks as another user; a shard that is gone by now is no sender.
-            local user = call('HGET', key(c, 'shard', a[i + 1]), 'user')
+            local user = shard_id(a[i + 1]) and user_of(c, a[i + 1])
             if user and a[i] == '@' .. user then
                 call('HSET', key(c, 'senders'), user, a[i + 1])
-            elseif user and user == call('HGET', key(c, 'shard', a[i]), 'user') then
+            elseif user and shard_id(a[i]) and user == user_of(c, a[i]) then
                 set_sender(c, a[i], a[i + 1])
             end
         end
@@ -202,4 +204,6 @@ local function configure(keys, a)
         reply = {ok = false, error = unknown_op(op)}
     end
     return request_end(c, entry, id, op, reply)
+end
+
 end

@@ -9,14 +9,14 @@ local function slot_peek(c, bk, most, window)
     if most == math.huge then
         return c.now
     end
-    local last = tonumber(call('LINDEX', bk, -1) or 0)
+    local last = count_of(call('LINDEX', bk, -1))
     if last > c.now + window + AHEAD_MOST_MS then
         call('DEL', bk)
         call('RPUSH', bk, c.now + window)
         return c.now + window
     end
     local oldest = call('LINDEX', bk, -most)
-    return math.max(c.now, oldest and tonumber(oldest) + window or 0, last)
+    return math.max(c.now, oldest and math.min(count_of(oldest), last) + window or 0, last)
 end
 
 local function slot_take(bk, most, window, at)
@@ -36,14 +36,17 @@ local function connect_peek(c, bk, after, window)
         return after, nil
     end
     local burst = limit(c, 'connect_burst')
-    local empty_at = math.max(tonumber(call('GET', bk) or 0), after)
-    empty_at = math.min(empty_at, c.now + window + burst * interval)
+    local empty_at = math.max(count_of(call('GET', bk)), after)
+    if empty_at > c.now + window + burst * interval + AHEAD_MOST_MS then -- from before the clock went back
+        empty_at = c.now + burst * interval
+        call('SET', bk, empty_at, 'PX', 3600000)
+    end
     return math.max(after, empty_at - (burst - 1) * interval), empty_at + interval
 end
 
 -- draw: node incarnation user kind(login or join) n -> {wait ms, ...}, fewer than n where the rest
 -- would be more than a window away.
-local function draw(keys, a)
+function steps.draw(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -113,7 +116,7 @@ local function message_peek(c, b)
     end
     if b.gap ~= math.huge then
         -- Further ahead than a claim is made: Redis's clock went back.
-        local last = tonumber(call('GET', b.last) or 0)
+        local last = count_of(call('GET', b.last))
         local free = (last > c.now + CLAIM_AHEAD_MS and c.now or last) + b.gap
         if free > at then
             at, by = free, 'channel'

@@ -1,5 +1,7 @@
 -- Sends: from the outbox to the connection: accepted, claimed, done.
 
+do -- seen in here alone
+
 -- Was it entered already? A call whose answer was lost is made again, and may be carried out late: each process
 -- of a node counts what it enters.
 local function entered_before(c, node, process, number)
@@ -17,7 +19,7 @@ end
 
 -- send_accept: node incarnation channel id text reply_to user ttl_ms by as_command(0/1) process number age_ms problem
 -- A send heard on the topic age_ms ago becomes an outbox entry: "accepted", entry | "refused", entry | "again"
-local function send_accept(keys, a)
+function steps.send_accept(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -42,7 +44,7 @@ local function send_accept(keys, a)
         end
     end
     local entry = call('XADD', key(c, 'outbox'), '*', unpack(fields))
-    local status = take_send(c, send_of(entry, fields), c.now - (tonumber(a[13]) or 0),
+    local status = take_send(c, send_of(entry, fields), c.now - count_of(a[13]),
         a[14] ~= '' and a[14] or nil)
     tell_taken(c, a[1])
     return {status and 'refused' or 'accepted', entry}
@@ -50,7 +52,7 @@ end
 
 -- send_list: node incarnation from. What waits, from that place in their order on, for this node to say:
 -- "more" (from + 500 is the next place) | "done", send_ttl_ms, channel, entry, ...
-local function send_list(keys, a)
+function steps.send_list(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -67,10 +69,10 @@ local function send_list(keys, a)
     local answer, here = {#waiting == SENDS_PER_LIST and 'more' or 'done', limit(c, 'send_ttl_ms')}, {}
     for _, member in ipairs(waiting) do
         local send = send_of_member(member)
-        if here[send.channel] == nil then
+        if send and here[send.channel] == nil then
             here[send.channel] = select(2, sender_of(c, send.channel)) == a[1]
         end
-        if here[send.channel] then
+        if send and here[send.channel] then
             answer[#answer + 1] = send.channel
             answer[#answer + 1] = send.entry
         end
@@ -80,7 +82,7 @@ end
 
 -- send_listen: node incarnation link run_id topic... Who listens to these topics, and who is not to any more?
 -- patience ms, {count, ...}, {link, ...}: connections of nodes that are gone, which still listen.
-local function send_listen(keys, a)
+function steps.send_listen(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -100,16 +102,16 @@ local function send_listen(keys, a)
         counts[#counts + 1] = call('PUBSUB', 'NUMSUB', a[i])[2]
         heard = heard or counts[#counts] > 0
     end
-    local before = call('HGET', lk, node)
-    if before and before ~= link then
+    local before = count_of(call('HGET', lk, node))
+    if before ~= 0 and before ~= count_of(link) then
         gone[1] = before
     end
     call('HSET', lk, node, link)
     local all = heard and call('HGETALL', lk) or {}
     for i = 1, #all, 2 do
         if all[i] ~= node and all[i] ~= ' ' and
-            tonumber(call('ZSCORE', key(c, 'nodes'), all[i]) or 0) < c.now then
-            gone[#gone + 1] = all[i + 1]
+            count_of(call('ZSCORE', key(c, 'nodes'), all[i])) < c.now then
+            gone[#gone + 1] = count_of(all[i + 1])
             call('HDEL', lk, all[i])
         end
     end
@@ -119,7 +121,7 @@ end
 -- Until when a send may be said, or its claimer may be silent; and whether it has to wait for a claimed one.
 local function send_deadline(c, send)
     local claim = call('HGET', key(c, 'claims'), send.channel)
-    local deadline = tonumber(call('ZSCORE', key(c, 'sends'), member_of(send)))
+    local deadline = whole(call('ZSCORE', key(c, 'sends'), member_of(send))) or c.now
     if claim and string.match(claim, '^%S+') == send.entry then
         return deadline, true
     end
@@ -131,7 +133,7 @@ end
 -- send_claim: node incarnation entry (empty node and incarnation: only settles what can be)
 -- "gone" | "done", status | "busy" | "later", ms, by, user | "elsewhere" |
 -- "claimed", wait ms, channel, shard, id, text, reply_to, as_command
-local function send_claim(keys, a)
+function steps.send_claim(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -199,7 +201,7 @@ local function claimed_by(c, node, entry)
 end
 
 -- send_unclaim: node incarnation entry. Surely not written: it may be claimed again.
-local function send_unclaim(keys, a)
+function steps.send_unclaim(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -213,14 +215,14 @@ local function send_unclaim(keys, a)
         return {'gone'}
     end
     call('HDEL', key(c, 'claims'), send.channel)
-    call('ZADD', key(c, 'sends'), 'XX', deadline, member_of(send))
+    call('ZADD', key(c, 'sends'), 'XX', deadline or c.now + limit(c, 'send_ttl_ms'), member_of(send))
     return {'unclaimed'}
 end
 
 local STATUS = {sent = true, rejected = true, expired = true, unknown = true}
 
 -- send_done: node incarnation entry status reason text
-local function send_done(keys, a)
+function steps.send_done(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -238,4 +240,6 @@ local function send_done(keys, a)
     end
     finish_send(c, send, a[4], a[5], a[6])
     return {'done'}
+end
+
 end

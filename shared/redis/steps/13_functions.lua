@@ -8,22 +8,32 @@ end
 redis.register_function{function_name = 'shoal1_version', callback = version, flags = {'no-writes'}}
 redis.register_function{function_name = 'shoal1_settings', callback = list_settings,
     flags = {'no-writes'}}
-redis.register_function('shoal1_register', register)
-redis.register_function('shoal1_renew', renew)
-redis.register_function('shoal1_leave', leave)
-redis.register_function{function_name = 'shoal1_publish', callback = publish, flags = {'allow-oom'}}
-redis.register_function('shoal1_lead', lead)
-redis.register_function('shoal1_expire', expire)
-redis.register_function('shoal1_configure', configure)
-redis.register_function('shoal1_compare', compare)
-redis.register_function('shoal1_add_shard', add_shard)
-redis.register_function('shoal1_assign', assign)
-redis.register_function('shoal1_release', release)
-redis.register_function('shoal1_draw', draw)
-redis.register_function('shoal1_send_accept', send_accept)
-redis.register_function('shoal1_send_take', send_take)
-redis.register_function('shoal1_send_list', send_list)
-redis.register_function('shoal1_send_listen', send_listen)
-redis.register_function('shoal1_send_claim', send_claim)
-redis.register_function('shoal1_send_unclaim', send_unclaim)
-redis.register_function('shoal1_send_done', send_done)
+
+-- When Redis's memory is full, it refuses what needs more of it. These go on: leases, and whatever overwrites, frees
+-- or settles what is there. What they add is bounded by what there is (results by the outbox, state by channels,
+-- shards and nodes, the log by its length).
+local function always(name)
+    redis.register_function{function_name = 'shoal1_' .. name, callback = steps[name], flags = {'allow-oom'}}
+end
+
+always('register')
+always('renew')
+always('leave')
+always('publish')
+always('lead')
+always('expire')
+always('configure')
+always('compare')
+always('release')
+always('draw')
+always('send_take')
+always('send_list')
+always('send_listen')
+always('send_claim')
+always('send_unclaim')
+always('send_done')
+
+-- These add channels, shards and sends: refused then, with Redis's words.
+redis.register_function('shoal1_add_shard', steps.add_shard)
+redis.register_function('shoal1_assign', steps.assign)
+redis.register_function('shoal1_send_accept', steps.send_accept)
