@@ -168,12 +168,7 @@ static int on_receive(struct connection *c, const char *bytes, size_t len)
 {
     bool last = lws_is_final_fragment(c->wsi) && lws_remaining_packet_payload(c->wsi) == 0;
 
-    c->newlines = c->newlines || memchr(bytes, '\n', len) != NULL;
-    irc_splitter_feed(&c->splitter, (struct slice){bytes, len}, on_split_line, c);
-    /* Twitch ends each line; a peer that never does means each message to be one. */
-    if (last && !c->newlines && c->state == CONNECTION_OPEN) {
-        irc_splitter_end_message(&c->splitter, on_split_line, c);
-    }
+    (void)irc_splitter_piece(&c->splitter, (struct slice){bytes, len}, last, on_split_line, c);
     while (c->state == CONNECTION_OPEN && c->long_lines_told < c->splitter.too_long) {
         c->long_lines_told++;
         c->callbacks.on_long_line(c->ctx);

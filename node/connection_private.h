@@ -8,7 +8,7 @@
 #include "shared/addresses.h"
 #include "shared/buf.h"
 #include "shared/ca_store.h"
-#include "shared/irc/parse.h"
+#include "shared/irc/splitter.h"
 #include "shared/url.h"
 
 #include <libwebsockets.h>
@@ -44,7 +44,6 @@ struct connection {
     bool try_next;   /* the attempt is over */
     bool asked;      /* the upgrade, on this attempt: TCP and TLS are there */
     bool answered;   /* the upgrade, with another status: no other address is asked */
-    bool newlines;   /* the peer ends its lines */
     char why[256];   /* what is known about a failure */
 
     struct irc_splitter splitter;

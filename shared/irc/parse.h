@@ -44,25 +44,4 @@ bool irc_channel_valid(struct slice name);
 MUST_USE bool irc_channel_normalise(struct slice name, char *out, size_t size);
 #define IRC_CHANNEL_CHARS 26 /* the longest channel, and the NUL */
 
-/* Splits a stream of frames into lines: lines may share a frame or be cut over several. */
-struct irc_splitter {
-    char *pending; /* the begun line; NULL until one is cut */
-    size_t len;
-    size_t cap;
-    bool skipping;     /* the line was too long: skip to its end */
-    uint64_t too_long; /* lines skipped */
-};
-void irc_splitter_init(struct irc_splitter *s);
-void irc_splitter_finish(struct irc_splitter *s);
-/* Feed bytes; on_line is called for each whole non-empty line (CR LF, or LF alone, taken off),
- * which is valid during the call. A line of over IRC_MAX_LINE_BYTES is skipped whole and counted.
- * on_line returns false to stop (the connection is being closed): the rest of the bytes is dropped,
- * and on_line may then even have finished the splitter. */
-void irc_splitter_feed(struct irc_splitter *s, struct slice bytes,
-                       bool (*on_line)(void *ctx, struct slice line), void *ctx);
-/* A WebSocket message ended: a line that is begun ends here too (Twitch ends a message with CR LF;
- * a peer that leaves it out means the same). Not called for the pieces of one message. */
-void irc_splitter_end_message(struct irc_splitter *s, bool (*on_line)(void *ctx, struct slice line),
-                              void *ctx);
-
 #endif

@@ -4,6 +4,7 @@
  * formatter writes is whole lines, ended by the only CR LF in them, and parses again. */
 #include "shared/irc/parse.h"
 #include "shared/irc/room_line.h"
+#include "shared/irc/splitter.h"
 #include "shared/irc/write.h"
 
 #include <stdlib.h>
@@ -79,18 +80,17 @@ static void check_splitter(struct slice input)
     size_t at = 0;
 
     irc_splitter_init(&whole);
-    irc_splitter_feed(&whole, input, on_line, &whole_lines);
-    irc_splitter_end_message(&whole, on_line, &whole_lines);
+    BUG_ON(!irc_splitter_piece(&whole, input, true, on_line, &whole_lines));
 
     irc_splitter_init(&cut);
     while (at < input.len) {
         size_t n = (unsigned char)input.ptr[at] % 61 + 1;
 
         n = n > input.len - at ? input.len - at : n;
-        irc_splitter_feed(&cut, (struct slice){input.ptr + at, n}, on_line, &cut_lines);
         at += n;
+        BUG_ON(!irc_splitter_piece(&cut, (struct slice){input.ptr + at - n, n}, at == input.len,
+                                   on_line, &cut_lines));
     }
-    irc_splitter_end_message(&cut, on_line, &cut_lines);
     BUG_ON(whole_lines != cut_lines || whole.too_long != cut.too_long);
     irc_splitter_finish(&whole);
     irc_splitter_finish(&cut);

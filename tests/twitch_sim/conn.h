@@ -10,7 +10,7 @@
 #include "tests/twitch_sim/queue.h"
 #include "tests/twitch_sim/room.h"
 
-#include "shared/irc/parse.h"
+#include "shared/irc/splitter.h"
 
 enum cap { CAP_TAGS = 1, CAP_COMMANDS = 2, CAP_MEMBERSHIP = 4 };
 

@@ -414,8 +414,7 @@ void session_read(struct conn *c, struct slice bytes, bool final)
     if (c->closing || c->killed || c->half_open) {
         return;
     }
-    irc_splitter_feed(&c->in, bytes, on_raw_line, c);
-    if (final && !c->closing && !c->killed) {
-        irc_splitter_end_message(&c->in, on_raw_line, c);
+    if (irc_splitter_piece(&c->in, bytes, false, on_raw_line, c) && final) {
+        (void)irc_splitter_piece(&c->in, SLICE("\n"), true, on_raw_line, c);
     }
 }
