@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import redis
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent / "cluster"))
@@ -27,6 +29,7 @@ from apps import Apps  # noqa: E402
 from chat import PATIENT_REDIS  # noqa: E402  (of tests/cluster, as the next ones)
 from checker import Checker  # noqa: E402
 from faults import CAPACITY, Faults  # noqa: E402
+from redis_faults import Servers  # noqa: E402
 from shoal import TOKEN, USER, Cluster, missing_programs, wait_until  # noqa: E402
 from timeline import Timeline  # noqa: E402
 from watch import Watch  # noqa: E402
@@ -36,9 +39,9 @@ SLOW_S = 20  # what two busy cores and the sanitizers may add to a bound
 
 
 class Run:
-    def __init__(self, seed, seconds, directory):
+    def __init__(self, seed, actions, directory):
         self.seed = seed
-        self.actions = plan.make(seed, seconds)
+        self.actions = actions
         self.timeline = Timeline()
         self.cluster = Cluster(directory)
         self.record = directory / "record"
@@ -57,6 +60,7 @@ class Run:
                 self.watch.close()
                 self.faults.close()
             self.figures = f"{self.checker.at_end(self.record)}; {self.rest}"
+            self.servers.close()
         except AssertionError as error:
             self.timeline.complain("the run did not come to its end", str(error))
         finally:
@@ -65,24 +69,24 @@ class Run:
 
     def _start(self):
         cluster = self.cluster
-        cluster.start_redis(*PATIENT_REDIS)
+        self.servers = Servers(cluster, *PATIENT_REDIS)
         cluster.start_sim(*plan.SIM_ARGS, "--record", self.record)
         cluster.sim.control(f"user {USER} token={TOKEN} mod={','.join(plan.MODERATED)}")
         for name in plan.COORDINATORS:
             cluster.start_coordinator(name, ["--id", name], **plan.SETTINGS)
         wait_until(cluster.leader, 20, "a coordinator leads")
         for name in plan.NODES:
-            cluster.start_node(name, capacity=CAPACITY)
+            cluster.start_node(name, capacity=CAPACITY, env={"SHOAL_REDIS_URL": self.servers.way_of_nodes.url})
         wait_until(lambda: len(cluster.nodes()) == len(plan.NODES), 20, "all nodes are there")
-        self.watch = Watch(cluster, self.timeline)
+        self.watch = Watch(cluster, self.timeline, self.servers)
         topics = [cluster.topic(t) for t in ("chat:*", "sent:*", "replies", "events")]
         self.subscriber = cluster.subscribe(*topics, self.watch.mark_topic)
-        self.apps = Apps(cluster, self.timeline, self.seed)
-        self.faults = Faults(cluster, self.timeline)
+        self.apps = Apps(cluster, self.timeline, self.servers, self.seed)
+        self.faults = Faults(cluster, self.timeline, self.servers)
         self.checker = Checker(cluster, self.timeline, self.subscriber, self.watch, self.apps)
         self.watch.start()
         for at in (0, 10):
-            self.apps.join(list(plan.CHANNELS[at : at + 10]))
+            self.apps.begin(plan.Action(0, "join", {"channels": list(plan.CHANNELS[at : at + 10])}))
         wait_until(lambda: cluster.joined(), 30, "the first channels are joined")
         cluster.sim.control(f"generate rate={LINES_PER_SECOND} stamp=1")
 
@@ -105,13 +109,22 @@ class Run:
                     "a process ended by itself", f"{process.name}, exit code {process.popen.returncode}"
                 )
 
+    def write_heard(self, path):
+        """All that came over the subscription: seconds since the beginning, topic, payload."""
+        subscriber = getattr(self, "subscriber", None)
+        if subscriber:
+            clock = time.time() - time.monotonic() - self.timeline.began
+            heard = zip(subscriber.times, subscriber.messages)
+            path.write_bytes(b"".join(b"%.3f\t%s\t%s\n" % (at + clock, topic.encode(), line) for at, (topic, line) in heard))
+
     # The end --------------------------------------------------------------------------------------------
 
     def _come_to_rest(self):
         self.timeline.note("plan", "the faults come to their ends")
         self.faults.finish()
         for name, value in plan.ROOMY.items():
-            self.apps.configure(name, value)
+            self.apps.begin(plan.Action(0, "configure", {"name": name, "value": value}))
+        self.apps.wait()
         bound = self._bound()
         self.timeline.note("plan", f"all is mended: everything is to be well within {bound:.1f} s")
         began = time.monotonic()
@@ -142,12 +155,18 @@ class Run:
         self._look()
         assert not self.timeline.complaints, "stopped early: all will not be well"
         cluster = self.cluster
+        try:
+            return self._unwell(cluster)
+        except redis.RedisError as error:
+            return {"Redis": repr(error)}
+
+    def _unwell(self, cluster):
         channels = cluster.channels()
         states = {channel: cluster.channel(channel).get("state") for channel in channels}
         rooms = self._rooms_at_twitch()
         return {
-            "requests without a reply": self.checker.requests.unanswered(self.apps.requests),
-            "sends without a result": self.checker.sends.unfinished(self.apps.sends),
+            "requests without a reply": self.checker.requests.unanswered(cluster, self.apps.requests),
+            "sends without a result": self.checker.sends.unfinished(cluster, self.apps.sends),
             "entries in the outbox": cluster.redis.xlen(cluster.key("outbox")),
             "channels not joined": {c: state for c, state in states.items() if state != "joined"},
             "rooms at Twitch": [] if rooms == sorted(channels) else rooms,
@@ -179,29 +198,36 @@ def main():
     parser = argparse.ArgumentParser(description="The promises, while things die.")
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--only", default="", help="these faults alone, with commas between (plan.py names them)")
     options = parser.parse_args()
     absent = missing_programs()
     if absent:
         print(f"not built or not installed: {', '.join(absent)}", file=sys.stderr)
         return 2
     seed = options.seed if options.seed is not None else random.randrange(1_000_000)
+    only = [name for name in options.only.split(",") if name]
+    try:
+        actions = plan.make(seed, options.minutes * 60, only)
+    except ValueError as error:
+        parser.error(str(error))
     print(f"chaos: seed {seed}, {options.minutes:g} minutes", flush=True)
     kept = ROOT / "build" / "chaos"
     kept.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=kept))
-    run = Run(seed, options.minutes * 60, directory)
+    run = Run(seed, actions, directory)
     try:
         run.carry_out()
     finally:
         (directory / "timeline.txt").write_text(run.timeline.text() + "\n")
+        run.write_heard(directory / "heard")
     if not run.timeline.complaints:
         print(f"chaos: {run.figures}")
         shutil.rmtree(directory)
         return 0
     print(run.timeline.around_first_complaint())
     print(run.timeline.complaints_text())
-    print(f"logs, record and timeline are in {directory}")
-    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}")
+    print(f"logs, record, what was heard and the timeline are in {directory}")
+    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}{options.only and ' --only ' + options.only}")
     return 1
 
 

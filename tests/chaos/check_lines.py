@@ -1,7 +1,6 @@
 """Checks of chat: what Twitch said is heard once, in order, byte for byte; what is missing lies in a gap that
 was told (promises 1, 4, 6 and 8)."""
 
-import itertools
 import re
 from bisect import bisect_left
 from collections import defaultdict
@@ -15,6 +14,8 @@ ECHO = re.compile(rb"^@(?:[^ ]*;)?shoal-echo=1[; ]")
 # A line takes a moment from Twitch to the node, on two busy cores and with `lag`, and it is the node that says
 # when a gap began: the times of lines and gaps are compared with so much patience.
 PATIENCE_S = 1.0
+
+NO_GAP = "a channel was joined again and no gap was told"
 
 
 def text_of(line):
@@ -35,18 +36,19 @@ class Reading:
     """When a channel must have been read: from its first being joined until somebody asks to part it. And
     every new join in such a time is one gap."""
 
-    def __init__(self, complain, requests):
+    def __init__(self, timeline, requests):
         self.periods = defaultdict(list)  # channel -> [begin, end]
-        self._complain = complain
+        self._timeline = timeline
         self._requests = requests  # grows while the run goes on
         self._known = 0
         self._parts = {}  # those without a reply yet
         self._open = {}  # channel -> its period
         self._joined_at = {}
+        self._looked = 0.0
         self._rejoined = []
 
     def _take_requests(self):
-        for id, request in itertools.islice(self._requests.items(), self._known, None):
+        for id, request in list(self._requests.items())[self._known :]:
             if request.op == "part":
                 self._parts[id] = request
         self._known = len(self._requests)
@@ -61,6 +63,11 @@ class Reading:
 
     def on_look(self, look, wall):
         self._take_requests()
+        if self._timeline.is_excused(NO_GAP, wall):
+            # A Redis with older data does not know of what was joined since.
+            for channel in self._open.keys() - set(look.channels):
+                self._open.pop(channel)[1] = self._looked
+        self._looked = wall
         leaving = {c for r in self._parts.values() if r.asked <= wall for c in r.channels}
         for channel, (state, since_ms) in look.states.items():
             since = since_ms / 1000
@@ -71,7 +78,9 @@ class Reading:
                     self._rejoined.append((channel, since))
                     self._joined_at[channel] = since
             elif channel in look.channels and channel not in leaving:
-                self._open[channel] = [since, float("inf")]
+                # A Redis with older data still has when the channel was joined before it was parted.
+                begin = wall if self._timeline.is_excused(NO_GAP, wall) else since
+                self._open[channel] = [begin, float("inf")]
                 self.periods[channel].append(self._open[channel])
                 self._joined_at[channel] = since
 
@@ -87,7 +96,7 @@ class Reading:
     def at_end(self, gaps):
         for channel, since in self._rejoined:
             if not any(abs(gap.end - since) < 0.1 for gap in gaps.of[channel]):
-                self._complain("a channel was joined again and no gap was told", f"#{channel}", since)
+                self._timeline.complain(NO_GAP, f"#{channel}", since)
 
 
 class Gaps:
@@ -110,13 +119,13 @@ class Gaps:
     def at_end(self, heard_at, deaths):
         """A gap is no excuse: but for its edges, nothing was heard in it. (Of a node that died its last two
         renewals tell up to when all was well, and a second is taken off. And what it had joined again just before
-        its death nobody knows of.) deaths: when nodes were killed or stood still, in order."""
+        its death, or while Redis could not be told, nobody knows of.) deaths: when nodes were killed or stood still,
+        in order, and times in which Redis did."""
         renewal = max(plan.CHANGES["lease_ms"]) / 1000 / 6
         before = 2 * renewal + 1 + PATIENCE_S
 
         def unreported(at):
-            death = bisect_left(deaths, at)
-            return death < len(deaths) and deaths[death] <= at + renewal + PATIENCE_S
+            return any(begin - renewal - PATIENCE_S <= at <= end for begin, end in deaths)
 
         for channel, gaps in self.of.items():
             times = sorted(heard_at[channel])

@@ -2,28 +2,41 @@
 
 from collections import Counter, defaultdict
 
+HEARD_S = 6  # so long a node may hold what it heard: past its lease, on two busy cores
+
 
 class Sends:
-    def __init__(self, complain):
-        self._complain = complain
+    def __init__(self, timeline):
+        self._timeline = timeline
+        self._complain = timeline.complain
         self._results = defaultdict(list)  # id -> results as published
 
     def on_result(self, result, _wall):
         self._results[result["id"]].append(result)
 
-    def unfinished(self, sends):
-        return [id for id, s in sends.items() if s.way == "outbox" and not self._results[id]]
+    def unfinished(self, cluster, sends):
+        """Without a result that was heard or is kept: of those that Redis has acknowledged and still knows."""
+        return [
+            id for id, send in sends.items()
+            if send.taken and not (send.doubt or self._results[id])
+            and not self._timeline.is_excused("a send has no result", send.asked)
+            and not cluster.redis.exists(self.key(cluster, id, send))
+        ]  # fmt: skip
 
-    def at_end(self, cluster, sends, received, is_missed, own_heard):
+    @staticmethod
+    def key(cluster, id, send):
+        return cluster.key(f"result:{send.channel}:{id}")
+
+    def at_end(self, cluster, sends, received, is_missed, own_heard, kills):
         """received: channel -> what Twitch got. is_missed(channel, at): should what was said then be heard?
-        own_heard: text -> how often it was fanned out."""
+        own_heard: text -> how often it was fanned out. kills: when processes were killed."""
         self.statuses = Counter()
         got = defaultdict(list)
         for channel, messages in received.items():
             for message in messages:
                 got[(channel, message["text"])].append(message)
         for id, send in sends.items():
-            self._judge(cluster, id, send, got.pop((send.channel, send.text), []))
+            self._judge(cluster, id, send, got.pop((send.channel, send.text), []), kills)
             heard = own_heard[send.text]
             if heard > 1:
                 self._complain("a message of ours was fanned out twice", f"{id}: {heard} times")
@@ -36,24 +49,30 @@ class Sends:
                 if lost and is_missed(channel, at):
                     self._complain("a message of ours was not fanned out", f"#{channel}: {message['text']}", at)
 
-    def _judge(self, cluster, id, send, messages):
+    def _judge(self, cluster, id, send, messages, kills):
         results = self._results[id]
         who = f"{id} by {send.way} to #{send.channel}"
         said = [m for m in messages if m["outcome"] == "said"]
         if len(messages) > 1:
             self._complain("a send was written twice", f"{who}: {messages}", messages[1]["at_ms"] / 1000)
-        if len(results) > 1:
-            self._complain("a send has two results", f"{who}: {results}")
+        # The same one may be told again, where Redis has forgotten that it was.
+        if len({result["status"] for result in results}) > 1 or (
+            len(results) > 1 and not self._timeline.is_excused("a request has two replies", send.asked)
+        ):
+            self._complain("a send has two results", f"{who}: {results}", results[-1]["at"] / 1000)
+        kept = cluster.redis.hgetall(self.key(cluster, id, send))
+        if not results and kept:
+            results = [{**kept, "at": int(kept["at"])}]
         if not results:
             # What was published on a topic may be lost with the node that heard it; it is not said then.
-            if send.way == "outbox" or messages:
+            died = send.way == "topic" and any(0 <= at - send.asked < HEARD_S for at in kills)
+            if messages or (send.taken and not send.doubt and not died):
                 self._complain("a send has no result", f"{who}; Twitch got {messages}", send.asked)
             return
         result = results[0]
         self.statuses[result["status"]] += 1
-        kept = cluster.redis.hget(cluster.key(f"result:{send.channel}:{id}"), "status")
-        if kept != result["status"]:
-            self._complain("another result is kept than was published", f"{who}: {result}, {kept}")
+        if kept.get("status") != result["status"]:
+            self._complain("another result is kept than was published", f"{who}: {result}, {kept}", send.asked)
         wrong = {
             "sent": len(said) != 1,
             "expired": bool(messages),

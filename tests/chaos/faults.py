@@ -10,7 +10,10 @@ import itertools
 import signal
 import time
 
+import redis
+
 import plan
+from redis_faults import RedisFaults
 from simclient import Control
 
 CAPACITY = 3  # shards of a node: not all that there may be find a place on one node
@@ -20,9 +23,10 @@ class Taken(Exception):
     """The victim is in the hands of another fault."""
 
 
-class Faults:
-    def __init__(self, cluster, timeline):
+class Faults(RedisFaults):
+    def __init__(self, cluster, timeline, servers):
         self._cluster = cluster
+        self._servers = servers
         self._timeline = timeline
         self._sim = Control(cluster.sim.control.sock.getpeername()[1])
         self._taken = set()
@@ -42,6 +46,9 @@ class Faults:
             return
         except Taken as taken:
             self._timeline.note("fault", f"{action.what}: left out, {taken} is taken")
+            return
+        except redis.RedisError as error:
+            self._timeline.note("fault", f"{action.what}: ended, {error}")
             return
         heapq.heappush(self._due, (time.monotonic() + pause, next(self._number), action, steps))
 
@@ -64,7 +71,7 @@ class Faults:
     def _hands_on(self, *names):
         """The processes of these names; "leader" and "standby" are who they are now."""
         if names[0] in ("leader", "standby"):
-            leader = self._cluster.leader()
+            leader = self._leader()
             names = [n for n in plan.COORDINATORS if (n == leader) == (names[0] == "leader")][:1]
         for name in names:
             if name in self._taken:
@@ -76,6 +83,22 @@ class Faults:
             yield [self._cluster.processes[name] for name in names]
         finally:
             self._taken.difference_update(names)
+
+    def _leader(self):
+        try:
+            return self._cluster.leader()
+        except redis.RedisError:
+            raise Taken("Redis") from None
+
+    @contextlib.contextmanager
+    def _hands_on_redis(self):
+        if "redis" in self._taken:
+            raise Taken("Redis")
+        self._taken.add("redis")
+        try:
+            yield
+        finally:
+            self._taken.discard("redis")
 
     def _note(self, what):
         self._timeline.note("fault", what)
@@ -133,7 +156,8 @@ class Faults:
         with self._hands_on(victim) as (first,):
             first.pause()
             self._note(f"SIGSTOP {victim}, and a twin is started")
-            second = self._cluster.start_node(f"{victim}-twin", capacity=CAPACITY, node_id=victim)
+            url = {"SHOAL_REDIS_URL": self._servers.way_of_nodes.url}
+            second = self._cluster.start_node(f"{victim}-twin", capacity=CAPACITY, node_id=victim, env=url)
             yield 4
             first.expected_to_end = second.expected_to_end = True
             first.resume()
@@ -158,7 +182,12 @@ class Faults:
         """All connections are closed, and opened again, by operators."""
         self._cluster.ask("stop")
         yield for_s
-        self._cluster.ask("start")
+        while True:
+            try:
+                self._cluster.ask("start")
+                break
+            except redis.RedisError:
+                yield 0.2
         self._note("asked to start again")
 
     # Connections to Twitch ----------------------------------------------------------------------------------

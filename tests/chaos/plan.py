@@ -132,6 +132,63 @@ FAULTS = {
 }  # fmt: skip
 
 
+# What fails of Redis (redis_faults.py) ---------------------------------------------------------------------
+
+def restart_redis(rng):
+    return {"down_s": rng.choice((0, 0.5, 2, 6))}
+
+
+def older_redis(rng):
+    return {"age_s": rng.choice((1, 5, 20)), "down_s": rng.choice((0, 1))}
+
+
+def emptied_redis(rng):
+    return {"how": rng.choice(("flushall", "restart"))}
+
+
+def pause_redis(rng):
+    return {"for_s": rng.choice((0.3, 1, 2, 5))}
+
+
+def swap_redis(_rng):
+    return {}
+
+
+def demote_redis(rng):
+    return {"for_s": rng.choice((0.5, 3))}
+
+
+def full_redis(rng):
+    return {"for_s": rng.choice((1, 4))}
+
+
+def lonely_redis(rng):
+    return {"for_s": rng.choice((1, 4))}
+
+
+def kill_clients(rng):
+    return {"kind": rng.choice(("normal", "pubsub"))}
+
+
+def cut_nodes(rng):
+    return {"for_s": rng.choice((0.5, 2, 6))}
+
+
+# Patterns of keys; one of each is deleted.
+DELETED = ("shard:*", "shard:*:channels", "channel:*", "node:n*", "nodes", "load", "free", "leader", "clock", "open:*",
+           "channels", "shard:*:read", "homeless", "rooms:*", "fan:*")  # fmt: skip
+
+
+def delete_keys(rng):
+    return {"kinds": rng.sample(DELETED, rng.choice((1, 2)))}
+
+
+REDIS = {
+    restart_redis: 4, pause_redis: 3, older_redis: 2, cut_nodes: 2, swap_redis: 2, full_redis: 2, demote_redis: 1,
+    lonely_redis: 1, kill_clients: 2, delete_keys: 2, emptied_redis: 1,
+}  # fmt: skip
+
+
 # What applications ask for -----------------------------------------------------------------------------------
 
 def join(rng):
@@ -167,16 +224,21 @@ def configure_by_ctl(rng):
     return configure(rng)
 
 
+def flood(rng):
+    """An application that does not know what it does."""
+    return {"kind": rng.choice(("outbox", "requests", "topic", "large"))}
+
+
 APPS = {
     send_by_topic: 10, send_by_outbox: 10, join: 6, part: 4, part_and_join: 1, configure: 2, send_burst: 1,
-    configure_by_ctl: 1,
+    configure_by_ctl: 1, flood: 1,
 }  # fmt: skip
 
 
 def draw(rng, table, seconds, mean_s):
     """Actions of a table, at random times, `mean_s` apart on the average."""
     at = 0.0
-    while True:
+    while table:
         at += rng.expovariate(1 / mean_s)
         if at >= seconds:
             return
@@ -184,9 +246,20 @@ def draw(rng, table, seconds, mean_s):
         yield Action(round(at, 3), kind.__name__, kind(rng))
 
 
-def make(seed, seconds):
-    """The actions of a run. Faults and applications have a generator of random numbers each: a change of
-    the one table leaves the other half of the plan as it was."""
-    faults = draw(random.Random(f"{seed} faults"), FAULTS, seconds, 2.5)
-    apps = draw(random.Random(f"{seed} apps"), APPS, seconds, 0.4)
-    return sorted([*faults, *apps], key=lambda action: action.at)
+def make(seed, seconds, only=()):
+    """The actions of a run. Each table has a generator of random numbers of its own: a change of the one leaves
+    the other parts of the plan as they were."""
+    if only:
+        unknown = set(only) - {kind.__name__ for kind in [*FAULTS, *REDIS, *APPS]}
+        if unknown:
+            raise ValueError(f"no such action: {', '.join(sorted(unknown))}")
+
+    def chosen(table):
+        return {kind: n for kind, n in table.items() if not only or kind.__name__ in only}
+
+    faults = draw(random.Random(f"{seed} faults"), chosen(FAULTS), seconds, 2.5)
+    asked = {kind: n for kind, n in APPS.items() if kind is not flood or "flood" in only}
+    apps = draw(random.Random(f"{seed} apps"), asked, seconds, 0.4)
+    # Time to come to rest between two of Redis's, or nothing but outages would be tried.
+    of_redis = draw(random.Random(f"{seed} redis"), chosen(REDIS) if only else {}, seconds, 8)
+    return sorted([*faults, *apps, *of_redis], key=lambda action: action.at)

@@ -28,16 +28,13 @@ class Look:
 
 
 class Watch(threading.Thread):
-    def __init__(self, cluster, timeline):
+    def __init__(self, cluster, timeline, servers):
         super().__init__(daemon=True)
-        self.looks = []
+        self.looks = {}  # number -> Look; None: Redis failed, and whoever hears of it knows nothing
         self.mark_topic = cluster.topic("chaos:look")
         self._cluster = cluster
         self._timeline = timeline
-        self._redis = redis.Redis(
-            port=cluster.redis_process.port, decode_responses=True, socket_timeout=10
-        )
-        self._invariants = self._redis.script_load(INVARIANTS)
+        self._redis = servers.client()
         self._sim = Control(cluster.sim.control.sock.getpeername()[1])
         self._stopping = threading.Event()
 
@@ -47,11 +44,25 @@ class Watch(threading.Thread):
             try:
                 self.look()
                 number += 1
+            except redis.RedisError as error:
+                if not self._refuses(error):
+                    self._timeline.complain("the registry cannot be looked at", repr(error))
+                self._timeline.note("checker", f"no look: {error}")
+                self._redis.connection_pool.disconnect()  # to whoever is primary next
+                continue
+            try:
                 if number % 7 == 0:
                     self._look_at_twitch()
             except Exception as error:  # pylint: disable=broad-except
                 self._timeline.complain("the registry cannot be looked at", repr(error))
                 return
+
+    @staticmethod
+    def _refuses(error):
+        """Is it Redis that does not serve, and not the registry that is wrong?"""
+        away = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.exceptions.ExecAbortError)
+        words = ("OOM command", "NOREPLICAS", "READONLY", "MISCONF", "LOADING")
+        return isinstance(error, away) or any(word in str(error) for word in words)
 
     def close(self):
         self._stopping.set()
@@ -63,23 +74,23 @@ class Watch(threading.Thread):
         key = self._cluster.key
         highest = [max(plan.SETTINGS[n], plan.ROOMY[n], *plan.CHANGES[n]) for n in
                    ("channels_per_shard", "max_shard_count")]  # fmt: skip
+        number = len(self.looks)
+        self.looks[number] = None
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.evalsha(self._invariants, 1, key("")[:-1], *highest)
+            pipe.eval(INVARIANTS, 1, key("")[:-1], *highest)
             pipe.zrange(key("load"), 0, -1, withscores=True)
             pipe.hgetall(key("config"))
             pipe.hgetall(key("channels"))
             pipe.zrange(key("nodes"), 0, -1)
             for channel in plan.CHANNELS:
                 pipe.hmget(key(f"channel:{channel}"), "state", "since")
-            pipe.publish(self.mark_topic, len(self.looks))
+            pipe.publish(self.mark_topic, number)
             broken, load, config, channels, nodes, *states = pipe.execute()
         states = {c: (state, int(since or 0)) for c, (state, since) in zip(plan.CHANNELS, states)}
-        self.looks.append(
-            Look({s: int(n) for s, n in load}, config, channels, states, nodes)
-        )
+        self.looks[number] = Look({s: int(n) for s, n in load}, config, channels, states, nodes)
         if broken:
             self._timeline.complain("the registry contradicts itself", broken)
-        return self.looks[-1]
+        return self.looks[number]
 
     def _look_at_twitch(self):
         violations = self._sim("stats channels=0")["violations"]

@@ -5,6 +5,7 @@
     proxy.trap = Trap("assign", "before")         # kill -9 before Redis gets it, or "after" it carried it out
     proxy.trap.sprung.wait(10)
     proxy.cut(but="xread") ... proxy.heal()       # nothing passes (but on links that read), and nobody is told
+    proxy.lead_to(port)                           # another server from the next connection on
 
 Commands are named as the steps they are ("assign", "configure setup"), others by their words ("client kill").
 """
@@ -77,6 +78,10 @@ class Proxy:
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
+
+    def lead_to(self, redis_port):
+        """New connections go to that server; those that are open stay where they are."""
+        self._redis_port = redis_port
 
     def cut(self, but=None):
         self._but = but

@@ -1,0 +1,201 @@
+"""What fails of Redis: two servers of which one is primary, and the ways between them and those who use them.
+
+Each fault says what nobody promises because of it (Timeline.excuse): what Redis acknowledged and lost with its
+memory, what an operator deleted. All other promises hold on.
+"""
+
+import contextlib
+import shutil
+import time
+
+import redis
+
+from proxy import Proxy
+from shoal import wait_until
+
+# Redis was killed: a line it had taken may not have left it. Said in the README.
+LAST_MOMENT = {"a line is lost outside of every gap", "a message of ours was not fanned out"}
+LAST_MOMENT_S = 1.0
+# Redis came back with older data, or with none: what was asked, answered or noted since is not known any more.
+FORGOTTEN = {
+    "the registry wants other channels than the replies said", "a request has two replies",
+    "a request has no reply", "a reply is not kept", "a send has no result", "another result is kept than was published",
+    "a channel was joined again and no gap was told", "the registry had to be repaired", "a gap makes no sense",
+    "max_shard_count was exceeded",
+}  # fmt: skip
+# Keys are gone until they are repaired, which is told.
+DAMAGED = {
+    "the registry had to be repaired", "the registry contradicts itself", "the registry cannot be looked at",
+    "the registry wants other channels than the replies said", "max_shard_count was exceeded",
+    "a channel was joined again and no gap was told",
+}  # fmt: skip
+SETTLE_S = 12  # until registry and nodes agree again, on two busy cores
+
+
+class Servers:
+    """Two Redis servers, the second a replica of the first; and the ways to whoever is primary. A way follows it with
+    the next connection: those that are open stay with the server they were made to, as behind a moved address."""
+
+    def __init__(self, cluster, *options):
+        persistent = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", 0)
+        self.options = (*options, *persistent, "--repl-diskless-sync-delay", 0)
+        self.primary = cluster.start_redis(*self.options, name="redis")
+        self.replica = cluster.start_redis(*self.options, name="redis2")
+        self.replica.client.replicaof("127.0.0.1", self.primary.port)
+        self.way = Proxy(self.primary.port)  # of applications and coordinators
+        self.way_of_nodes = Proxy(self.primary.port)
+        cluster.redis_url = self.way.url
+        cluster.redis = self.client(timeout=2)  # what it asks while Redis stands still must not stop the plan
+
+    def client(self, timeout=10):
+        port = int(self.way.url.rsplit(":", 1)[1])
+        return redis.Redis(port=port, decode_responses=True, socket_timeout=timeout)
+
+    def direct(self):
+        return self.primary.client
+
+    def swap(self):
+        """Orderly: nothing that was acknowledged is lost. Open links stay with the former primary, which refuses writes."""
+        self.primary.client.execute_command(
+            "FAILOVER", "TO", "127.0.0.1", self.replica.port, "TIMEOUT", 3000
+        )
+        wait_until(lambda: self.replica.client.role()[0] == "master", 10, "the replica is primary")
+        self.primary, self.replica = self.replica, self.primary
+        for way in (self.way, self.way_of_nodes):
+            way.lead_to(self.primary.port)
+
+    def start_primary(self):
+        self.primary.start()
+        client = self.direct()
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with contextlib.suppress(redis.RedisError, OSError):
+                if client.info("server")["process_id"] == self.primary.pid and client.ping():
+                    # What it was before it died, it may not be any more.
+                    client.replicaof("NO", "ONE")
+                    self.replica.client.replicaof("127.0.0.1", self.primary.port)
+                    return
+            time.sleep(0.02)
+        raise AssertionError("redis-server does not start:\n" + self.primary.text())
+
+    def close(self):
+        self.way.close()
+        self.way_of_nodes.close()
+
+
+class RedisFaults:
+    """Faults as in faults.py; `_servers`, `_timeline`, `_hands_on_redis` and `_note` are its."""
+
+    @contextlib.contextmanager
+    def _redis_is_down(self, excused=frozenset(), since=None):
+        """Killed for as long as it lasts, then started. What it forgot was asked for after `since`."""
+        primary = self._servers.primary
+        killed = time.time()
+        primary.kill()
+        self._note(f"killed {primary.name}")
+        yield
+        self._servers.start_primary()
+        self._note(f"started {primary.name}")
+        self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
+        if excused:
+            self._timeline.excuse((since or killed) - 1, time.time() + SETTLE_S, excused)
+
+    def restart_redis(self, down_s):
+        with self._hands_on_redis(), self._redis_is_down():
+            yield down_s
+
+    def _data(self):
+        return self._servers.primary.log.parent / self._servers.primary.name
+
+    def older_redis(self, age_s, down_s):
+        """It comes back with the data it had `age_s` ago."""
+        with self._hands_on_redis():
+            data = self._data()
+            kept = data.with_name(f"{data.name}-older")
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(data, kept)
+            since = time.time()
+            self._note(f"the data of {data.name} is kept")
+            yield age_s
+            with self._redis_is_down(FORGOTTEN, since):
+                shutil.rmtree(data)
+                kept.rename(data)
+                yield down_s
+
+    def emptied_redis(self, how):
+        with self._hands_on_redis():
+            if how == "flushall":
+                now = time.time()
+                self._servers.direct().flushall()
+                self._note("FLUSHALL")
+                self._timeline.excuse(0, now + SETTLE_S, FORGOTTEN)
+                yield 0
+                return
+            data = self._data()
+            with self._redis_is_down(FORGOTTEN, 1.0):
+                shutil.rmtree(data)
+                data.mkdir()
+                yield 0.5
+
+    def pause_redis(self, for_s):
+        with self._hands_on_redis():
+            self._servers.primary.pause()
+            self._note("SIGSTOP redis")
+            yield for_s
+            self._servers.primary.resume()
+            self._note("SIGCONT redis")
+
+    def swap_redis(self):
+        with self._hands_on_redis():
+            self._servers.swap()
+            self._note(f"{self._servers.primary.name} is primary")
+            yield 3
+
+    def demote_redis(self, for_s):
+        """No primary at all: it follows a server that is not there, and refuses writes."""
+        with self._hands_on_redis():
+            self._servers.direct().replicaof("127.0.0.1", 1)
+            yield for_s
+            self._servers.direct().replicaof("NO", "ONE")
+            self._note("primary again")
+
+    def full_redis(self, for_s):
+        with self._configured("maxmemory", "1", for_s, "0") as steps:
+            yield from steps
+
+    def lonely_redis(self, for_s):
+        """NOREPLICAS."""
+        with self._configured("min-replicas-to-write", "5", for_s, "0") as steps:
+            yield from steps
+
+    @contextlib.contextmanager
+    def _configured(self, name, value, for_s, back):
+        with self._hands_on_redis():
+            self._servers.direct().config_set(name, value)
+            yield iter([for_s])
+            self._servers.direct().config_set(name, back)
+            self._note(f"{name} {back}")
+
+    def kill_clients(self, kind):
+        self._servers.direct().execute_command("CLIENT", "KILL", "TYPE", kind)
+        yield 0
+
+    def cut_nodes(self, for_s):
+        """From Redis, all of them and nobody else."""
+        self._servers.way_of_nodes.cut()
+        yield for_s
+        self._servers.way_of_nodes.heal()
+        self._note("nodes reach Redis again")
+
+    def delete_keys(self, kinds):
+        with self._hands_on_redis():
+            client = self._servers.direct()
+            names = []
+            for kind in kinds:
+                found = sorted(client.scan_iter(self._cluster.key(kind), count=1000))
+                names += found[:1]
+            if names:
+                client.delete(*names)
+            self._note(f"deleted {', '.join(names)}")
+            self._timeline.excuse(time.time() - 1, time.time() + SETTLE_S, DAMAGED)
+            yield SETTLE_S / 2
