@@ -2,9 +2,12 @@
 
 import os
 import pty
+import re
 import shlex
+import shutil
 import signal
 import subprocess
+import termios
 from urllib.parse import quote
 
 import pytest
@@ -48,6 +51,20 @@ def processes_of(tmp_path):
             continue
         if str(tmp_path / "tmp") in line:
             found.append(line)
+    return found
+
+
+def nodes_of(tmp_path):
+    """Process ids of its nodes."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                words = f.read().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"/shoal-node") and str(tmp_path / "tmp").encode() in b" ".join(words):
+            found.append(int(pid))
     return found
 
 
@@ -102,15 +119,64 @@ def test_what_the_quickstart_invites_to_try_works_and_ctrl_c_ends_it(tmp_path):
             if "HGETALL" in line:
                 wait_until(lambda words=words: "sent" in run(words).stdout.split(), 10, line)
         # It has killed a node and the leader; it goes on, and tells what happens.
-        for word in ('"event":"leader.elected"', '"event":"node.expired","node":"n1"', '"event":"shard.placed"'):
+        for word in ("event  leader.elected ", "event  node.expired ", "event  shard.placed ", "event  gap "):
             wait_until(lambda word=word: word in out.read_text(), 20, word)
+        # Nor does it mind when all nodes are gone.
+        for pid in nodes_of(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "no node is left" in out.read_text(), 20, "it says so")
+        again = next(line for line in out.read_text().splitlines() if "shoal-node --config" in line)
+        assert shlex.split(again)[1:3] == ["--config", ""], again
         program.send_signal(signal.SIGINT)
         assert program.wait(20) == 130, out.read_text()
+        assert "nothing is left running" in out.read_text() and "chat lines: " in out.read_text()
     finally:
         if program.poll() is None:
             program.terminate()
             program.wait(20)
     nothing_is_left(tmp_path)
+
+
+def in_terminal(tmp_path, *args, rows=24, columns=80, **env):
+    """What it writes to a terminal of that size, up to its end."""
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (rows, columns))
+    with subprocess.Popen(
+        ["setsid", "--ctty", QUICKSTART, *args],
+        env={**{k: v for k, v in environment(tmp_path).items() if k != "NO_COLOR"}, "TERM": "xterm", **env},
+        stdin=end, stdout=end, stderr=end,
+    ) as program:  # fmt: skip
+        os.close(end)
+        said = b""
+        try:
+            while more := os.read(terminal, 65536):
+                said += more
+        except OSError:  # the other side is closed
+            pass
+        os.close(terminal)
+    assert program.returncode == 0, said.decode()
+    nothing_is_left(tmp_path)
+    return said.decode()
+
+
+def test_on_a_terminal_the_invitation_stays_in_sight_and_lines_fit(tmp_path):
+    said = in_terminal(tmp_path, "--seconds", "3")
+    before, chat = re.split(r"\x1b\[(?:[6-9]|1[0-3]);24r", said, maxsplit=1)
+    header = before.rsplit("\x1b[1;1H\x1b[2K", 1)[1].splitlines()
+    assert "Try it in another terminal" in header[0]
+    assert any("PUBLISH" in line for line in header) and sum("kill -9" in line for line in header) == 2
+    assert "\x1b[r" in chat, "scrolling is given back"
+    lines = chat.split("\x1b[r")[0].splitlines()[2:]
+    measured = run(["sh", "-c", 'printf "%s\\n" "$1" | LC_ALL=C.UTF-8 wc -L', "-", "\n".join(
+        re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\x1b[78]|\r", "", line) for line in lines)])  # fmt: skip
+    assert len(lines) > 5 and int(measured.stdout) < 80, lines
+
+
+def test_no_color_and_a_dumb_terminal_are_respected(tmp_path):
+    said = in_terminal(tmp_path, "--seconds", "1", "--nodes", "1", NO_COLOR="1")
+    assert "\x1b[K" in said and not re.search(r"\x1b\[[0-9;]*m", said)
+    said = in_terminal(tmp_path, "--seconds", "1", "--nodes", "1", TERM="dumb")
+    assert "\x1b" not in said and "sends confirmed: 1 of 1" in said
 
 
 def reads_until(fd, word):
@@ -200,6 +266,20 @@ def test_a_name_that_is_no_channel_is_told_before_anything_is_started(tmp_path):
         assert done.returncode == 2, done.stdout + done.stderr
         assert done.stderr.startswith(f"quickstart: --channels: {told}") and done.stderr.count("\n") == 1
         assert "redis" not in done.stdout
+
+
+def test_a_checkout_that_cannot_be_written_is_told_as_that(tmp_path):
+    tree = tmp_path / "tree with blanks"
+    (tree / "deploy").mkdir(parents=True)
+    shutil.copy(QUICKSTART, tree / "deploy")
+    mount = 'mount -t tmpfs none "$0" && cp -r "$1/deploy" "$0" && mount -o remount,ro "$0" && exec "$0/deploy/quickstart"'
+    place = tmp_path / "read only"
+    place.mkdir()
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if run([*alone, "mount", "-t", "tmpfs", "none", place]).returncode != 0:
+        pytest.skip("a mount of its own needs user namespaces")
+    said = one_line(run([*alone, "sh", "-c", mount, place, tree], {"TMPDIR": str(tmp_path)}))
+    assert f"{place}/build cannot be written (Read-only file system)" in said and "copy the tree" in said
 
 
 def test_a_build_that_is_another_users_is_told_in_one_line_with_the_mend():
