@@ -3,9 +3,9 @@
 
 /* The NOTICEs that every member of a room sees; all others answer something this user did. */
 static const char *const room_notices[] = {
-    "slow_on",       "slow_off",       "subs_on",      "subs_off",
-    "emote_only_on", "emote_only_off", "followers_on", "followers_on_zero",
-    "followers_off", "r9k_on",         "r9k_off",
+    "slow_on",          "slow_off",       "subs_on",      "subs_off",
+    "emote_only_on",    "emote_only_off", "followers_on", "followers_on_zero",
+    "followers_onzero", "followers_off",  "r9k_on",       "r9k_off",
 };
 
 /* Commands with a channel that belong to the room. */

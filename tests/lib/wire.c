@@ -192,7 +192,9 @@ static void on_tcp_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         tcp_upgrade(stream, buf->base, r->tcp_frames);
     } else if (r->tcp_says != NULL) {
         tcp_say(stream, r->tcp_says);
-        uv_close((uv_handle_t *)stream, on_tcp_closed);
+        if (!r->tcp_stays) {
+            uv_close((uv_handle_t *)stream, on_tcp_closed);
+        }
     }
 }
 

@@ -33,6 +33,7 @@ struct wire {
     uv_tcp_t tcp;
     const char *tcp_says;   /* to whatever it reads, and then hangs up */
     const char *tcp_frames; /* after the upgrade */
+    bool tcp_stays;         /* hangs up after nothing */
     int tcp_port;
     int tcp_accepted; /* connections to it */
 

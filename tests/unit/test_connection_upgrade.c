@@ -1,6 +1,7 @@
 /* What a server may answer to the WebSocket upgrade, against servers of its own (wire.h). */
 #include "node/connection.h"
 
+#include "shared/buf.h"
 #include "tests/lib/wire.h"
 
 #include <setjmp.h>
@@ -116,8 +117,15 @@ static void a_connection_closed_while_it_is_refused_calls_nothing_back(void **st
 static void a_peer_that_is_no_websocket_server_is_one_on_closed(void **state)
 {
     static const char *const answers[] = {
-        "SSH-2.0-OpenSSH_9.2\r\n", "\r\n\r\n",         "",
-        "HTTP/1.1 abc\r\n\r\n",    "HTTP/1.1\r\n\r\n", WRONG_UPGRADE,
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "HTTP/1.1 99999999999 Many\r\n\r\n",
+        "HTTP/1.1 -5 Few\r\n\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "\r\n\r\n",
+        "",
+        "HTTP/1.1 abc\r\n\r\n",
+        "HTTP/1.1\r\n\r\n",
+        WRONG_UPGRADE,
     };
 
     (void)state;
@@ -135,6 +143,38 @@ static void a_peer_that_is_no_websocket_server_is_one_on_closed(void **state)
     }
 }
 
+/* Headers without end, an endless one, a body without end: given up at the deadline at the latest, with little kept. */
+static void an_answer_without_end_is_given_up(void **state)
+{
+    static const char *const begins[] = {
+        "HTTP/1.1 101 Switching Protocols\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nX-Long: ", "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1/"};
+    static const char *const goes_on[] = {"X-A: b\r\n", "xxxxxxxx", "xxxxxxxx", "xxxxxxxx"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(begins); i++) {
+        struct wire *r = wire_create(NULL, 500);
+        struct buf answer;
+
+        buf_init(&answer, 1 << 20);
+        buf_append_str(&answer, begins[i]);
+        while (answer.len < 100000) {
+            buf_append_str(&answer, goes_on[i]);
+        }
+        buf_append_char(&answer, '\0');
+        wire_start_tcp(r, answer.data);
+        r->tcp_stays = true;
+        wire_open(r, "ws", "127.0.0.1", r->tcp_port);
+        wire_run_until(r, wire_is_closed);
+        wire_nap(r, 20);
+        assert_null(strstr(r->log, "open|"));
+        assert_null(strstr(strstr(r->log, "closed") + 1, "closed"));
+        wire_destroy(r);
+        buf_finish(&answer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +182,7 @@ int main(void)
         cmocka_unit_test(a_redirect_is_never_followed),
         cmocka_unit_test(a_host_that_a_redirect_names_is_not_connected_to),
         cmocka_unit_test(a_connection_closed_while_it_is_refused_calls_nothing_back),
+        cmocka_unit_test(an_answer_without_end_is_given_up),
         cmocka_unit_test(a_peer_that_is_no_websocket_server_is_one_on_closed),
     };
 

@@ -24,6 +24,7 @@ static const char *const room_lines[] = {
     "@msg-id=emote_only_off :tmi.twitch.tv NOTICE #dallas :x",
     "@msg-id=followers_on :tmi.twitch.tv NOTICE #dallas :x",
     "@msg-id=followers_on_zero :tmi.twitch.tv NOTICE #dallas :x",
+    "@msg-id=followers_onzero :tmi.twitch.tv NOTICE #dallas :x",
     "@msg-id=followers_off :tmi.twitch.tv NOTICE #dallas :x",
     "@msg-id=r9k_on :tmi.twitch.tv NOTICE #dallas :x",
     "@msg-id=r9k_off :tmi.twitch.tv NOTICE #dallas :x",
