@@ -128,6 +128,7 @@ static void port_state_changed(void *ctx, enum shard_state from, enum shard_stat
               "shard", held->id, "from", shard_state_name(from), "to", shard_state_name(to),
               "error", error, NULL);
     held->login_refused = held->login_refused && to != SHARD_READY;
+    holder_on_contact(held, from, to);
     holder_mark_shard(held);
 }
 
@@ -180,6 +181,7 @@ static void port_login_refused(void *ctx, struct slice text)
     struct held *held = ctx;
 
     held->login_refused = true;
+    held->holder->options.on_contact(held->holder->options.ctx, held->tried_ms, NULL);
     log_error("shard", "shard.login_refused", "shard", held->id, "user", held->user, "twitch",
               log_slice(text), "mend", "put a valid token into the tokens file and send SIGHUP",
               NULL);
@@ -210,7 +212,7 @@ static void core_begin(struct held *held)
     held->rated_ms = 0; /* its stats begin anew */
     timings.failed_retry_ms = h->failed_retry_ms;
     held->core = shard_create(held->id, held->user, &timings, &port, held);
-    shard_set_fenced(held->core, h->fenced, now);
+    shard_set_fenced(held->core, h->fenced || h->blind, now);
     shard_set_channels(held->core, held->wants, held->nwants, now);
     if (held->run == SHARD_STARTED) {
         shard_start(held->core, now);
@@ -260,8 +262,8 @@ static void held_close(struct held *held, const char *reason)
     uv_close((uv_handle_t *)&held->timer, on_timer_closed);
 }
 
-/* A closed core does not open again: a new one takes its place, and knows what the old one had joined. */
-static void core_renew(struct held *held)
+/* A closed core does not open again: a new one takes its place. */
+void holder_renew_core(struct held *held)
 {
     shard_close(held->core, "started again", mono_ms());
     for (size_t i = 0; i < held->nwants; i++) {
@@ -307,7 +309,7 @@ static void held_run(struct held *held, enum shard_run run)
 
     held->run = run;
     if (run == SHARD_STARTED && before != run) {
-        core_renew(held);
+        holder_renew_core(held);
     } else if (run == SHARD_STOPPED && before != run) {
         shard_stop(held->core, mono_ms());
     }
@@ -434,7 +436,7 @@ void holder_set_fenced(struct holder *h, bool fenced)
         if (fenced && held->connection != NULL) {
             connection_discard(held->connection);
         }
-        shard_set_fenced(held->core, fenced, mono_ms());
+        shard_set_fenced(held->core, fenced || h->blind, mono_ms());
         holder_arm(held);
     }
 }

@@ -34,6 +34,8 @@ struct holder_options {
     void (*on_send_result)(void *ctx, const char *entry, enum send_status status,
                            struct slice reason, struct slice text);
     void (*on_change)(void *ctx); /* there is something to report */
+    /* A connection that was tried since `began_ms` was answered by Twitch (why NULL), or failed. From within a shard. */
+    void (*on_contact)(void *ctx, uint64_t began_ms, const char *why);
     void *ctx;
 };
 
@@ -48,6 +50,14 @@ void holder_keep(struct holder *h, const struct slice *ids, size_t n);
 void holder_hold(struct holder *h, const struct registry_shard *shard);
 /* Past the own deadline: write nothing but PING and PONG, keep everything. */
 void holder_set_fenced(struct holder *h, bool fenced);
+/* Nothing is connected any more while it is blind; what was connected stays. After that all try anew at once. */
+void holder_set_blind(struct holder *h, bool blind);
+/* Is a connection logged in? */
+bool holder_is_working(const struct holder *h);
+/* When a line was last read on one that is (mono ms); 0: there is none. */
+uint64_t holder_heard_ms(const struct holder *h);
+/* Is there nothing to connect? */
+bool holder_is_idle(const struct holder *h);
 /* How long a failed channel waits before it is joined again; for shards created from now on. */
 void holder_set_failed_retry(struct holder *h, uint64_t ms);
 /* Leave: shards close when the answers to their sends are there. */

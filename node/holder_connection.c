@@ -92,6 +92,7 @@ bool holder_log_in(void *ctx, struct err *err)
     buf_init(&line, IRC_MAX_SENT_BYTES);
     bool written = irc_write_login(&line, slice_of(held->user), token, err) == 0 &&
                    connection_write(held->connection, buf_slice(&line));
+    held->asked = held->asked || written;
     if (line.data != NULL) {
         explicit_bzero(line.data, line.len);
     }

@@ -1,5 +1,5 @@
 /* What the files of the holder share: holder.c (shards, their timers and budgets), holder_connection.c,
- * holder_send.c, holder_report.c and holder_memory.c. */
+ * holder_send.c, holder_sight.c, holder_report.c and holder_memory.c. */
 #ifndef SHOAL_NODE_HOLDER_IMPL_H
 #define SHOAL_NODE_HOLDER_IMPL_H
 
@@ -36,6 +36,8 @@ struct held {
     char *user;
     uint64_t epoch;
     enum shard_run run; /* what is asked of it */
+    uint64_t tried_ms;  /* when it was last connected */
+    bool asked;         /* it was logged in since, be it answered or not */
     bool login_refused; /* Twitch does not take the token, as far as is known */
     uint64_t mark;      /* of the last holder_keep that named it */
     uint64_t serial;    /* tells this held from an earlier one of the same id */
@@ -82,6 +84,7 @@ struct holder {
     unsigned gaps_sent;       /* the first of them, in a report that is under way */
     uint64_t gaps_unreported; /* more than fit */
     bool fenced;
+    bool blind;
     uint64_t failed_retry_ms;
     uint64_t serials;
     uint64_t marks;
@@ -94,6 +97,11 @@ struct holder {
 struct held *holder_find(const struct holder *h, struct slice id);
 /* After each input of a shard: when does it want to be looked at? */
 void holder_arm(struct held *held);
+/* A core that begins anew, and knows what the old one had joined. */
+void holder_renew_core(struct held *held);
+
+/* In holder_sight.c: the shard's state is another. */
+void holder_on_contact(struct held *held, enum shard_state from, enum shard_state to);
 
 /* In holder_memory.c: since when the channel is unread, if it was held here when the registry was lost; 0: it was
  * not. It is forgotten with that. */

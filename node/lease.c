@@ -245,6 +245,7 @@ static void on_checked(void *ctx, const struct err *err)
     }
     l->options.on_usable(l->options.ctx);
     fill_node(l, &node);
+    node.state = l->options.state(l->options.ctx);
     l->sent_ms = mono_ms();
     l->whole_at_ms = l->sent_ms;
     if (registry_register(l->registry, &node, on_registered, l) != 0) {

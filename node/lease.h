@@ -27,6 +27,8 @@ struct lease_options {
     const char *node;
     uint64_t capacity;
     const char *users; /* "a,b" */
+    /* How it is when it registers: "active", "blind" or "proving". */
+    const char *(*state)(void *ctx);
     /* Append the report of the next renewal (JSON object), or nothing. */
     void (*report)(void *ctx, struct buf *out);
     /* Registered or renewed. `new_link`: the first time on this connection: fan-out may flow on it from

@@ -88,68 +88,9 @@ static int write_send(void *ctx, struct slice shard, const struct registry_send 
     return holder_send(n->holder, shard, send, entry, err);
 }
 
-/* What became of this node itself. */
-static bool report_node(struct node *n, struct json *j)
+static const char *sight_state(void *ctx)
 {
-    struct news *all[] = {&n->users, &n->fenced, &n->lost};
-    bool any = n->state == NODE_DRAINING;
-
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        all[i]->told = all[i]->due;
-        any = any || all[i]->due;
-    }
-    if (!any) {
-        return false;
-    }
-    json_object_begin(j, "node");
-    if (n->state == NODE_DRAINING) {
-        json_string(j, "state", node_state_name(n->state));
-    }
-    if (n->users.due) {
-        json_string(j, "users", tokens_users(n->tokens));
-    }
-    if (n->fenced.due) {
-        json_string(j, "fenced", n->fenced.why);
-    }
-    if (n->lost.due) {
-        json_string(j, "lost", n->lost.why);
-    }
-    json_object_end(j);
-    return true;
-}
-
-static void news_set(struct news *news, const char *why)
-{
-    news->due = true;
-    news->told = false;
-    snprintf(news->why, sizeof(news->why), "%s", why);
-}
-
-static void news_arrived(struct news *news)
-{
-    news->due = news->due && !news->told;
-    news->told = false;
-}
-
-static void report(void *ctx, struct buf *out)
-{
-    struct node *n = ctx;
-    struct json j;
-
-    json_init(&j, out);
-    json_object_begin(&j, NULL);
-    /* What is told becomes events: they wait for their subscribers, as chat does. */
-    bool any = n->resume_ms == 0 && holder_report(n->holder, &j);
-    uint64_t waits_ms = fanout_waits_ms(n->fanout);
-    if (waits_ms > 0) {
-        json_number(&j, "waits_ms", (int64_t)waits_ms);
-        any = true;
-    }
-    any = (n->resume_ms == 0 && report_node(n, &j)) || any;
-    json_object_end(&j);
-    if (!any) {
-        buf_clear(out);
-    }
+    return node_sight_told(ctx);
 }
 
 /* What the lease says -------------------------------------------------------------------------------------- */
@@ -194,6 +135,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     }
     if (n->state == NODE_STARTING) {
         node_move(n, NODE_ACTIVE);
+        node_sight_arrived(n); /* it registered with it */
         holder_report_all(n->holder);
     } else if (n->state == NODE_FENCED) {
         node_move(n, NODE_ACTIVE);
@@ -214,30 +156,11 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     holder_set_fenced(n->holder, false);
     if (n->state == NODE_ACTIVE) {
         reconcile(n, picture);
+        node_sight_current(n, picture);
     }
     if (n->resume_ms == 0 && holder_has_report(n->holder)) {
         lease_renew_soon(n->lease);
     }
-}
-
-static void on_report_arrived(void *ctx)
-{
-    struct node *n = ctx;
-
-    holder_report_arrived(n->holder);
-    news_arrived(&n->users);
-    news_arrived(&n->fenced);
-    news_arrived(&n->lost);
-}
-
-static void on_report_lost(void *ctx)
-{
-    struct node *n = ctx;
-
-    holder_report_all(n->holder);
-    n->users.told = false;
-    n->fenced.told = false;
-    n->lost.told = false;
 }
 
 static void on_fenced(void *ctx, const char *why)
@@ -250,6 +173,7 @@ static void on_fenced(void *ctx, const char *why)
     }
     fanout_hold(n->fanout, true);
     holder_set_fenced(n->holder, true);
+    sight_rest(&n->sight);
 }
 
 static void on_lost(void *ctx, const char *why, bool emptied)
@@ -415,10 +339,11 @@ static void begin_links(struct node *n)
         .node = n->options.id,
         .capacity = n->options.capacity,
         .users = tokens_users(n->tokens),
-        .report = report,
+        .state = sight_state,
+        .report = node_report,
         .on_current = on_current,
-        .on_report_arrived = on_report_arrived,
-        .on_report_lost = on_report_lost,
+        .on_report_arrived = node_report_arrived,
+        .on_report_lost = node_report_lost,
         .on_fenced = on_fenced,
         .on_lost = on_lost,
         .on_link_down = on_link_down,
@@ -457,6 +382,7 @@ static void begin_rooms(struct node *n)
                                     .may_act = may_act,
                                     .on_send_result = on_send_result,
                                     .on_change = on_change,
+                                    .on_contact = node_on_contact,
                                     .ctx = n};
     n->holder = holder_create(&holder);
     struct sender_options sender = {.registry = n->control_registry,
@@ -469,6 +395,7 @@ static void begin_rooms(struct node *n)
                                     .write = write_send,
                                     .ctx = n};
     n->sender = sender_create(n->loop, &sender);
+    n->probe = probe_create(n->loop, n->pool, n->options.twitch_url, node_on_probe, n);
 }
 
 struct node *node_create(uv_loop_t *loop, const struct node_options *options, struct err *err)

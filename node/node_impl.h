@@ -1,4 +1,5 @@
-/* What the files of the node share: node.c (what the lease and the links say) and node_leave.c. */
+/* What the files of the node share: node.c (what the lease and the links say), node_report.c, node_sight.c and
+ * node_leave.c. */
 #ifndef SHOAL_NODE_NODE_IMPL_H
 #define SHOAL_NODE_NODE_IMPL_H
 
@@ -8,7 +9,9 @@
 #include "node/fanout.h"
 #include "node/holder.h"
 #include "node/lease.h"
+#include "node/probe.h"
 #include "node/sender.h"
+#include "node/sight.h"
 #include "shared/redis/link_group.h"
 #include "shared/startup.h"
 #include "shared/trouble.h"
@@ -47,6 +50,13 @@ struct node {
     struct news users;  /* those this node has tokens for changed */
     struct news fenced; /* this node was */
     struct news lost;   /* it was, under its last incarnation */
+    struct probe *probe;
+    struct sight sight;
+    struct news sight_news;      /* the state of its sight is another */
+    enum sight_state sight_told; /* as it was told last */
+    bool given_away;             /* the registry may have it as blind */
+    bool others_blind;           /* and holding shards */
+    uint64_t blind_ms;           /* the setting */
     struct err why;
     unsigned closing;
 };
@@ -54,6 +64,26 @@ struct node {
 /* In node.c. */
 void node_move(struct node *n, enum node_state to);
 void node_timer_at(struct node *n, uint64_t wait_ms);
+
+/* In node_report.c. */
+void news_set(struct news *news, const char *why);
+/* As lease_options has them. */
+void node_report(void *node, struct buf *out);
+void node_report_arrived(void *node);
+void node_report_lost(void *node);
+
+/* In node_sight.c. As holder_options and probe_cb have them. */
+void node_on_contact(void *node, uint64_t began_ms, const char *why);
+void node_on_probe(void *node, uint64_t began_ms, const char *why);
+/* Does it see Twitch by now? Then it says so soon. */
+void node_look_at_sight(struct node *n);
+/* The members of a report's "node" that say it. */
+void node_report_sight(struct node *n, struct json *j);
+/* The name of its state, which is about to be told; and it has arrived. */
+const char *node_sight_told(struct node *n);
+void node_sight_arrived(struct node *n);
+/* The registry has answered, and what it says was carried out. */
+void node_sight_current(struct node *n, const struct registry_picture *picture);
 
 /* In node_leave.c: is everything closed and said by now? */
 void node_look_at_drain(struct node *n);

@@ -58,6 +58,7 @@ void node_stop(struct node *n, int times)
     fanout_hold(n->fanout, !lease_holds(n->lease));
     holder_drain(n->holder);
     sender_drain(n->sender);
+    node_look_at_sight(n);
     node_timer_at(n, DRAIN_LOOK_MS);
 }
 
@@ -99,13 +100,14 @@ void node_close(struct node *n, const struct err *why)
     }
     n->why = why != NULL ? *why : (struct err){0};
     node_move(n, NODE_GONE);
-    n->closing = 4;
+    n->closing = 5;
     fanout_detach(n->fanout);
     /* The subscriber stays in memory until its callback; the sender lets go of it here. */
     sender_reset(n->sender);
     holder_drop(n->holder);
     uv_close((uv_handle_t *)&n->timer, on_timer_closed);
     startup_close(&n->startup);
+    probe_close(n->probe, on_part_closed, n);
     link_close(n->control, on_part_closed, n);
     subscriber_close(n->subscriber, on_part_closed, n);
     lease_close(n->lease, on_links_closed, n);

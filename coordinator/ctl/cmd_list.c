@@ -61,6 +61,7 @@ int cmd_nodes(struct ctl *c, const struct ctl_command *self)
         {"NODE", "node", false},        {"STATE", "state", false},  {"HOST", "host", false},
         {"PID", "pid", true},           {"SHARDS", "shards", true}, {"CAPACITY", "capacity", true},
         {"LEASE_MS", "lease_ms", true}, {"UP", "for", true},        {"VERSION", "version", false},
+        {"ERROR", "error", false},
     };
 
     return list(c, self, view_nodes, columns, ARRAY_LEN(columns));

@@ -226,6 +226,10 @@ static void warn_of_rest(struct status *s)
     }
     cJSON_ArrayForEach(node, s->nodes)
     {
+        if (view_text(node, "error")[0]) {
+            warn(s, "node %s is blind, it does not see Twitch: %s", view_text(node, "node"),
+                 view_text(node, "error"));
+        }
         if (strcmp(view_text(node, "state"), "silent") == 0) {
             warn(s, "node %s has not renewed its lease", view_text(node, "node"));
         }

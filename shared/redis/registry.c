@@ -89,6 +89,7 @@ int registry_register(struct registry *r, const struct registry_node *n, registr
     } else {
         args_text(&a, "");
     }
+    args_text(&a, n->state);
     struct call *call = call_create(r, on_register, ctx);
     call->cb.registered = cb;
     return call_send(call, &a);

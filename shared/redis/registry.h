@@ -78,6 +78,7 @@ struct registry_node {
     const char *users;    /* "a,b": users it has tokens for */
     uint64_t takeover;    /* the holder's link, which is known to be gone or killed; 0: none */
     const char *registry; /* as the picture told it last; "": not yet */
+    const char *state;    /* register: "active", "blind" or "proving" */
 };
 
 /* What is asked of a shard: nothing yet, to be connected, or to be closed and to say so. */
@@ -110,6 +111,10 @@ struct registry_picture {
     uint64_t failed_retry_ms;
     uint64_t resume_delay_ms;
     uint64_t compare_ms; /* so often everything is asked for, whether it changed or not */
+    uint64_t
+        blind_ms; /* a node none of whose connections worked for so long is blind; 0: it never is */
+    bool
+        others_blind; /* one holds shards that a node could take which says (seen_ms) that it sees Twitch */
     /* Where more than some hundred shards changed, rev is that of the last one told: `held` and
      * `served` are whole, details of the others come with the next answer. */
     bool changed; /* the fields below are filled: rev differs from the one asked with */
@@ -148,7 +153,8 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * Times go by no clock but Redis's: since_ms, from_ms, to_ms are how long ago it was, next_try_ms in how long it will
  * be (0: there is none). unread_ms: how long ago a channel that was read and is not any more was read last. silent_ms: how
  * long nothing at all was read on the connection, 0: not for long. waits_ms: how long the oldest line that is
- * not fanned out yet has waited. */
+ * not fanned out yet has waited. Of the node: "users" it can log in as now; "state" ("active", "proving", "blind" with
+ * "why" and for how long, "failing_ms"; "draining"); "seen_ms": how long ago it has heard of Twitch. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
 /* Leave in order; calls again by itself until all shards are placed elsewhere. `said`: everything that was read is

@@ -205,6 +205,8 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->served_changed = reader_shards(&r, true, memory, &out->nserved_changed);
     out->compare_ms = reader_duration(&r);
     out->registry = reader_slice(&r);
+    out->blind_ms = reader_duration(&r);
+    out->others_blind = reader_u64(&r) != 0;
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
     if (r.bad || !current || out->lease_ms == 0 || out->registry.len >= REGISTRY_ID_CHARS) {
         return reply_broken(err, "register or renew");

@@ -129,8 +129,9 @@ static void begin(unsigned shards)
     /* A long bench is no reason for nodes to expire: one that is dead is given nothing. */
     fcall("shoal1_configure inc 1 - - set lease_ms 60000");
     for (int i = 0; i < 10; i++) {
-        snprintf(text, sizeof(text), "shoal1_register n%d inc%d %d run host 1 0 100000 anonymous -",
-                 i, i, 100 + i);
+        snprintf(text, sizeof(text),
+                 "shoal1_register n%d inc%d %d run host 1 0 100000 anonymous - active", i, i,
+                 100 + i);
         fcall(text);
     }
     for (unsigned i = 1; i <= shards; i++) {

@@ -205,7 +205,7 @@ class IdleLink:
         incarnation = (name.encode().hex() + "0" * 32)[:32]
         link = self.ask("CLIENT", "ID").strip().lstrip(b":").decode()
         who = (1, tag, name, incarnation, link, run_id)
-        picture = self.ask("FCALL", "shoal1_register", *who, "host", "1", "0", 100, "", 0)
+        picture = self.ask("FCALL", "shoal1_register", *who, "host", "1", "0", 100, "", 0, "active")
         assert not picture.startswith(b"-"), picture
         same = ("", "", "host", "1", "0", 100, "")  # no report; of whatever registry
         seen = cluster.redis.execute_command("FCALL", "shoal1_renew", *who, -1, *same)[2]

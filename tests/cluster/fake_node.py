@@ -22,7 +22,7 @@ class FakeNode:
         self._port = cluster.redis_process.port
         self._stopping = False
         self._connect()
-        self._call("register", "host", "1", "0", capacity, users, 0)
+        self._call("register", "host", "1", "0", capacity, users, 0, "active")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 

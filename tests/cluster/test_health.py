@@ -1,12 +1,15 @@
 """Placement by health: what a node that is not well keeps, what is taken from it, and what is said of it."""
 
+import contextlib
+import socket
+import threading
 import time
 
 import pytest
 
 from chat import PATIENT_REDIS, finish
 from proxy import Proxy
-from shoal import wait_until
+from shoal import free_port, wait_until
 from test_restart import begin, gaps, lines_of, placed
 
 NAMES = ("alice", "bob", "carol", "dave")
@@ -70,3 +73,203 @@ def test_the_gap_of_an_orderly_leave_begins_with_the_last_line_read(bare):
     bare.sim.control("stop")
     for gap in gaps(bare).values():
         assert asked_at - 50 < gap["from"] < gap["to"], "nothing that was read is told as missing"
+
+
+# Twitch out of reach ------------------------------------------------------------------------------------
+
+
+class Silent:
+    """A port that takes connections and says nothing."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.url = f"ws://127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def close(self):
+        self.listener.close()
+
+
+class Relay:
+    """A port before the simulator that refuses, until it is opened; one can close it again."""
+
+    def __init__(self, port):
+        self.target = port
+        self.port = free_port()
+        self.url = f"ws://127.0.0.1:{self.port}"
+        self.listener = None
+        self.ends = []
+
+    def open(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=100)
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def close(self):
+        if self.listener:
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
+            self.listener = None
+        for end in self.ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self.ends.clear()
+
+    def _accept(self, listener):
+        while True:
+            try:
+                here, _ = listener.accept()
+                there = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                return
+            self.ends += [here, there]
+            for source, sink in ((here, there), (there, here)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)
+
+
+BLIND = 1500  # ms
+
+
+def start(cluster, **urls):
+    """Redis, the simulator, a coordinator, nodes with these URLs of Twitch (None: the simulator)."""
+    cluster.start_redis()
+    cluster.start_sim("--verified")
+    cluster.start_coordinator(channels_per_shard=1, blind_ms=BLIND)
+    for name, url in urls.items():
+        add(cluster, name, url)
+
+
+def add(cluster, name, url=None, **more):
+    cluster.start_node(name, args=["--twitch-url", url] if url else [], **more)
+    wait_until(lambda: name in cluster.nodes(), 10, f"{name} is registered")
+
+
+def state(cluster, name):
+    return cluster.node(name).get("state")
+
+
+def on(cluster, name):
+    return sorted(shard for shard, (node, _) in placed(cluster).items() if node == name)
+
+
+@pytest.fixture
+def silent():
+    silent = Silent()
+    yield silent
+    silent.close()
+
+
+@pytest.mark.parametrize(
+    "where, why",
+    [("refused", "refused"), ("silent", "no answer"), ("name", "resolve")],
+)
+@pytest.mark.limit(180)
+def test_a_node_that_does_not_reach_twitch_is_blind_and_gives_its_shards_away(bare, silent, where, why):
+    start(bare)
+    url = {"refused": f"ws://127.0.0.1:{free_port()}", "silent": silent.url, "name": "ws://no-such-name.invalid:80"}[where]
+    add(bare, "n1", url)
+    add(bare, "n2")
+    reply = bare.request("join", channels=" ".join(NAMES))
+    assert reply["ok"], reply
+    assert on(bare, "n1"), "it has some to begin with"
+    (told,) = wait_until(lambda: bare.events("node.blind"), 60, "it is blind")
+    assert told["node"] == "n1" and why in told["why"], told
+    wait_until(lambda: not on(bare, "n1"), 10, "n2 has all shards")
+    chat = bare.subscribe(bare.topic("chat:*"))
+    bare.chat_flows(chat, *NAMES)
+    shown = {node["node"]: node for node in bare.ctl_json("nodes")}
+    assert shown["n1"]["state"] == "blind" and why in shown["n1"]["error"]
+    assert shown["n2"]["state"] == "active"
+    assert any("n1 is blind" in text and why in text for text in bare.ctl_json("status")[0]["warnings"])
+    # New channels go to the other one alone.
+    bare.join("erin", "frank")
+    assert not on(bare, "n1")
+
+
+def test_a_node_that_sees_again_takes_shards_when_it_has_proved_it(bare):
+    start(bare, n1=None)
+    relay = Relay(bare.sim.port)
+    add(bare, "n2", relay.url)
+    bare.request("join", channels=" ".join(NAMES))
+    wait_until(lambda: state(bare, "n2") == "blind" and not on(bare, "n2"), 30, "n2 is blind and holds nothing")
+    bare.chat_flows(bare.subscribe(bare.topic("chat:*")), *NAMES)
+    was = placed(bare)
+
+    relay.open()
+    (sees,) = wait_until(lambda: bare.events("node.sees"), 30, "n2 has proved that it sees")
+    blind = bare.events("node.blind")[-1]
+    assert sees["node"] == "n2" and sees["at"] - blind["at"] >= BLIND - 200
+    assert placed(bare) == was, "nothing goes back: what works stays"
+    assert bare.node("n2")["error"] == ""
+    bare.join("erin")
+    assert on(bare, "n2"), "it takes shards again"
+
+    # It does not see for a moment only: nothing is taken from it, and nothing flaps.
+    moved = len(bare.events("shard.placed"))
+    relay.close()
+    wait_until(lambda: any(s["state"] == "backoff" for s in bare.shards().values()), 10, "its connection is lost")
+    relay.open()
+    wait_until(lambda: bare.joined("erin"), 10, "it is back")
+    assert len(bare.events("shard.placed")) == moved
+    relay.close()
+
+
+def test_where_twitch_is_down_for_all_nothing_moves(bare):
+    start(bare, n1=None, n2=None)
+    bare.join(*NAMES)
+    chat = bare.subscribe(bare.topic("chat:*"))
+    was = placed(bare)
+    bare.sim.control("outage on")
+    bare.sim.control("disconnect all")
+    wait_until(lambda: {state(bare, "n1"), state(bare, "n2")} == {"blind"}, 30, "both are blind")
+    bare.request("set", name="channels_per_shard", value=1)
+    assert bare.request("join", channels="erin")["waiting"] == {"erin": "No node sees Twitch."}
+    # A third one that knows nothing of Twitch gets nothing of theirs.
+    add(bare, "n3")
+    wait_until(lambda: state(bare, "n3") == "blind", 30, "n3 has found out as well")
+    assert {shard: was[shard] for shard in was} == {s: p for s, p in placed(bare).items() if s in was}
+    bare.sim.control("outage off")
+    wait_until(lambda: bare.joined(*NAMES), 30, "all are joined again")
+    bare.chat_flows(chat, *NAMES, timeout=30)
+    wait_until(lambda: {state(bare, n) for n in ("n1", "n2", "n3")} == {"active"}, 30, "all see again")
+    wait_until(lambda: bare.joined("erin"), 15, "what waited is joined")
+    assert {shard: was[shard] for shard in was} == {s: p for s, p in placed(bare).items() if s in was}
+
+
+def test_a_login_refused_is_not_blindness(bare):
+    start(bare)
+    bare.write_tokens({"shoalbot": "wrong"})
+    add(bare, "n1")
+    wait_until(lambda: any(s.get("login_refused") == "1" for s in bare.shards().values()), 15, "it is refused")
+    time.sleep(2 * BLIND / 1000)
+    assert state(bare, "n1") == "active" and not bare.events("node.blind")
+
+
+def test_a_blind_node_that_dies_leaves_its_shards_to_those_that_see(bare):
+    start(bare)
+    add(bare, "n1", f"ws://127.0.0.1:{free_port()}")
+    bare.request("set", name="lease_ms", value=LEASE)
+    bare.request("join", channels=" ".join(NAMES))
+    wait_until(lambda: state(bare, "n1") == "blind", 30, "n1 is blind")
+    assert on(bare, "n1"), "there is nobody else"
+    bare.processes["n1"].kill()
+    wait_until(lambda: bare.events("node.silent"), 10, "n1 is missed")
+    add(bare, "n2")
+    wait_until(lambda: bare.joined(*NAMES), 15, "n2 reads all of it")
+    assert bare.redis.zcard(bare.key("blind")) == 0
+
+
+def test_a_setting_that_says_off_makes_no_node_blind(bare):
+    start(bare, n1=None)
+    relay = Relay(bare.sim.port)
+    add(bare, "n2", relay.url)
+    bare.request("join", channels=" ".join(NAMES))
+    wait_until(lambda: state(bare, "n2") == "blind", 30, "n2 is blind")
+    bare.request("set", name="blind_ms", value="off")
+    wait_until(lambda: state(bare, "n2") == "active", 10, "it is not any more")

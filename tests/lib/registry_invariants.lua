@@ -38,6 +38,7 @@ local load = map(redis.call('ZRANGE', k('load'), 0, -1, 'WITHSCORES'))
 local channels = map(redis.call('HGETALL', k('channels')))
 local nodes = map(redis.call('ZRANGE', k('nodes'), 0, -1, 'WITHSCORES'))
 local free = map(redis.call('ZRANGE', k('free'), 0, -1, 'WITHSCORES'))
+local blind = map(redis.call('ZRANGE', k('blind'), 0, -1, 'WITHSCORES'))
 local homeless = set(redis.call('SMEMBERS', k('homeless')))
 local waiting = set(redis.call('SMEMBERS', k('waiting')))
 local idle = map(redis.call('ZRANGE', k('idle'), 0, -1, 'WITHSCORES'))
@@ -128,11 +129,20 @@ for node in pairs(nodes) do
     check(redis.call('ZCARD', k('node', node, 'serves')) == (serves_of[node] or 0), node, 'serves others than',
         serves_of[node] or 0)
     check(tonumber(n.shards) == held, node, 'counts', n.shards, 'holds', held)
-    if n.state ~= 'leaving' and n.state ~= 'draining' and n.incarnation then
+    check(n.state ~= 'blind' or tonumber(blind[node]), node, 'is blind, but since', blind[node])
+    check(n.state ~= 'proving' or blind[node] == 'inf', node, 'is proving, but blind since', blind[node])
+    check(not blind[node] or n.state == 'blind' or n.state == 'proving' or n.state == 'leaving', node,
+        'is among the blind, but', n.state)
+    if n.state ~= 'active' then
+        check(not free[node], node, 'may take shards, but is', n.state)
+    elseif n.incarnation then
         check(tonumber(free[node]) == tonumber(n.capacity) - held, node, 'free', free[node], 'capacity',
             n.capacity, 'held', held)
         check(tonumber(free[node]) >= 0, node, 'holds more than it can')
     end
+end
+for node in pairs(blind) do
+    check(nodes[node], node, 'is blind and no node')
 end
 for node in pairs(free) do
     check(nodes[node], node, 'is free and no node')

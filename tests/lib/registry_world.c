@@ -251,6 +251,7 @@ void world_node(struct world_node *n, const char *name, uint64_t link_id, uint64
     random_hex(n->incarnation, 16);
     n->link_id = link_id;
     n->capacity = capacity;
+    n->state = "active";
     n->seen = -1;
 }
 
@@ -267,6 +268,7 @@ static struct registry_node node_of(const struct world_node *n, uint64_t takeove
         .capacity = n->capacity,
         .users = n->users,
         .takeover = takeover,
+        .state = n->state,
     };
 }
 

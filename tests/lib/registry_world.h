@@ -14,6 +14,7 @@ struct world_node {
     char users[64];
     uint64_t link_id;
     uint64_t capacity;
+    const char *state; /* as it registers: "active", "blind", "proving" */
     int64_t seen;
     size_t nviews;
     struct world_view {

@@ -40,6 +40,13 @@ static void on_send_result(void *ctx, const char *entry, enum send_status status
     fail_msg("no send was accepted");
 }
 
+static void on_contact(void *ctx, uint64_t began_ms, const char *why)
+{
+    (void)ctx;
+    (void)began_ms;
+    (void)why;
+}
+
 static void on_change(void *ctx)
 {
     (void)ctx;
@@ -65,7 +72,8 @@ static int begin(void **state)
                                                .incarnation = "1",
                                                .may_act = may_act,
                                                .on_send_result = on_send_result,
-                                               .on_change = on_change});
+                                               .on_change = on_change,
+                                               .on_contact = on_contact});
     changes = 0;
     return 0;
 }

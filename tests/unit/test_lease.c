@@ -83,6 +83,12 @@ static int finish(void **state)
     return 0;
 }
 
+static const char *node_state(void *ctx)
+{
+    (void)ctx;
+    return "active";
+}
+
 static void report(void *ctx, struct buf *out)
 {
     struct holder *h = ctx;
@@ -177,6 +183,7 @@ static void open_lease(struct holder *h)
         .capacity = 10,
         .users = "",
         .report = report,
+        .state = node_state,
         .on_current = on_current,
         .on_report_arrived = on_report_arrived,
         .on_report_lost = on_report_lost,

@@ -441,7 +441,7 @@ static void a_setting_out_of_range_is_refused_with_the_range(void **state)
         {"channels_per_shard,99999999999999999999", "takes a number from 1 to 1000000, or none"},
         {"lease_ms,10", "Setting lease_ms takes a number from 300 to 60000, not"},
         {"lease_ms,off", "takes a number from 300"},
-        {"colour,red", "Unknown setting colour; settings are: channel_message_ms, "},
+        {"colour,red", "Unknown setting colour; settings are: blind_ms, channel_message_ms, "},
         {"user,Foo", "takes a Twitch login in lower case, or anonymous."},
         {"user", "takes a Twitch login"},
     };

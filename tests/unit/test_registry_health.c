@@ -160,6 +160,181 @@ static void what_is_kept_is_taken_once_a_newcomer_has_the_node_id(void **state)
     assert_string_equal(world_renew(&w, &n1, ""), "LOST");
 }
 
+/* Twitch ------------------------------------------------------------------------------------------ */
+
+static const char *state_of(const struct world_node *n)
+{
+    return world_ask(&w, "HGET shoal:{t}:node:%s state", n->name);
+}
+
+/* "blind" for so many ms, "proving", "active" or "draining". */
+static void says(struct world_node *n, const char *state, unsigned failing_ms)
+{
+    char report[200];
+
+    snprintf(report, sizeof(report),
+             "{\"node\":{\"state\":\"%s\",\"failing_ms\":%u,\"why\":\"refused\"}}", state,
+             failing_ms);
+    assert_string_equal(world_renew(&w, n, report), "current");
+}
+
+static void has_seen(struct world_node *n, unsigned ms_ago)
+{
+    char report[100];
+
+    snprintf(report, sizeof(report), "{\"node\":{\"seen_ms\":%u}}", ms_ago);
+    assert_string_equal(world_renew(&w, n, report), "current");
+}
+
+static void shards_of_a_blind_node_go_to_one_that_has_seen_twitch_since(void **state)
+{
+    (void)state;
+    register_n2(10, "anonymous");
+    says(&n1, "blind", 15000);
+    assert_string_equal(state_of(&n1), "blind");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:node:n1 error"), "refused");
+    assert_int_equal(events("node.blind"), 1);
+    assert_false(w.picture.others_blind); /* it is the one itself */
+    assert_string_equal(node_of("main-shard"), "n1");
+
+    world_renew(&w, &n2, "");
+    assert_true(w.picture.others_blind);
+    has_seen(&n2, 20000); /* before n1 began to fail: nobody knows whether it would see now */
+    assert_string_equal(node_of("main-shard"), "n1");
+    has_seen(&n2, 100);
+    assert_string_equal(node_of("main-shard"), "n2");
+    assert_int_equal(w.picture.nheld, 1);
+    assert_false(w.picture.others_blind);
+    world_renew(&w, &n1, "");
+    assert_int_equal(w.picture.nheld, 0);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard epoch"), "2");
+}
+
+static void a_blind_node_takes_nothing_before_it_has_proved_that_it_sees(void **state)
+{
+    (void)state;
+    register_n2(100, "anonymous");
+    says(&n2, "blind", 15000);
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-1", "anonymous", ""), "added");
+    assert_string_equal(node_of("initial-shard-1"), "n1");
+    says(&n2, "proving", 0);
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-2", "anonymous", ""), "added");
+    assert_string_equal(node_of("initial-shard-2"), "n1");
+    has_seen(&n1, 0);
+    assert_false(w.picture.others_blind);
+    says(&n2, "active", 0);
+    assert_int_equal(events("node.sees"), 1);
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-3", "anonymous", ""), "added");
+    assert_string_equal(node_of("initial-shard-3"), "n2");
+}
+
+static void a_node_that_has_to_prove_itself_keeps_its_shards(void **state)
+{
+    (void)state;
+    register_n2(10, "anonymous");
+    says(&n1, "blind", 15000);
+    says(&n1, "proving", 0);
+    has_seen(&n2, 0);
+    assert_string_equal(node_of("main-shard"), "n1");
+}
+
+static void where_all_are_blind_nothing_moves_and_what_needs_a_node_waits(void **state)
+{
+    (void)state;
+    register_n2(10, "anonymous");
+    world_configure(&w, &me, "", "", "set", "channels_per_shard,1");
+    says(&n1, "blind", 15000);
+    says(&n2, "blind", 15000);
+    assert_string_equal(node_of("main-shard"), "n1");
+    world_assign(&w, &me, "", "", "join", "bar");
+    assert_non_null(strstr(w.rest, "\"waiting\":{\"bar\":\"No node sees Twitch.\"}"));
+    world_end_lease(&w, &n1);
+    is_kept(&n1);
+    says(&n2, "proving", 0);
+    is_kept(&n1);
+    says(&n2, "active", 0);
+    assert_string_equal(world_expire(&w, &me, "n1", n1.link_id), "expired");
+    assert_string_equal(node_of("main-shard"), "n2");
+}
+
+static void what_a_blind_node_holds_is_shared_by_those_that_see(void **state)
+{
+    (void)state;
+    struct world_node n3;
+    for (int i = 1; i <= 5; i++) {
+        char shard[32];
+        snprintf(shard, sizeof(shard), "initial-shard-%d", i);
+        world_configure(&w, &me, "", "", "set", "max_shard_count,none");
+        assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", ""), "added");
+    }
+    register_n2(10, "anonymous");
+    world_node(&n3, "n3", 1003, 10, "anonymous");
+    world_register(&w, &n3, 0);
+    says(&n1, "blind", 15000);
+    for (int i = 0; i < 6; i++) {
+        has_seen(i % 2 == 0 ? &n2 : &n3, 0);
+    }
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:node:n1:shards"), "0");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:node:n2:shards"), "3");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:node:n3:shards"), "3");
+}
+
+static void of_a_blind_node_nobody_takes_what_he_cannot_log_in_as(void **state)
+{
+    (void)state;
+    register_n2(10, "bob");
+    says(&n1, "blind", 15000);
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-1", "bob", ""), "added");
+    has_seen(&n2, 0);
+    assert_string_equal(node_of("main-shard"),
+                        "n2"); /* whoever may log in may read as nobody, too */
+    says(&n1, "proving", 0);
+    says(&n1, "active", 0);
+    says(&n2, "blind", 15000);
+    has_seen(&n1, 0);
+    assert_string_equal(node_of("main-shard"), "n1");
+    assert_string_equal(node_of("initial-shard-1"), "n2");
+}
+
+static void a_blind_node_that_registers_anew_is_blind_still(void **state)
+{
+    (void)state;
+    register_n2(10, "anonymous");
+    says(&n1, "blind", 15000);
+    n1.link_id = 1010;
+    n1.state = "blind";
+    assert_string_equal(world_register(&w, &n1, 0), "current");
+    assert_string_equal(state_of(&n1), "blind");
+    assert_string_equal(world_add_shard(&w, &me, "initial-shard-1", "anonymous", ""), "added");
+    assert_string_equal(node_of("initial-shard-1"), "n2");
+    says(&n1, "blind", 15000);
+    assert_int_equal(events("node.blind"), 1);
+}
+
+static void a_draining_node_says_nothing_else_any_more(void **state)
+{
+    (void)state;
+    says(&n1, "draining", 0);
+    says(&n1, "active", 0);
+    assert_string_equal(state_of(&n1), "draining");
+    says(&n1, "nonsense", 0);
+    assert_string_equal(state_of(&n1), "draining");
+}
+
+static void what_was_not_read_on_a_blind_node_is_known_by_whoever_takes_it(void **state)
+{
+    (void)state;
+    register_n2(10, "anonymous");
+    world_renew(&w, &n1,
+                "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"state\":\"joined\"}}}");
+    world_renew(&w, &n1,
+                "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"state\":\"queued\",\"unread_"
+                "ms\":20000}}}");
+    says(&n1, "blind", 15000);
+    has_seen(&n2, 0);
+    assert_string_equal(w.unread, "foo:20");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
@@ -172,6 +347,15 @@ int main(void)
         TEST(a_node_that_holds_nothing_expires_whoever_else_lives),
         TEST(while_no_node_is_up_a_join_that_needs_one_waits),
         TEST(what_is_kept_is_taken_once_a_newcomer_has_the_node_id),
+        TEST(shards_of_a_blind_node_go_to_one_that_has_seen_twitch_since),
+        TEST(a_blind_node_takes_nothing_before_it_has_proved_that_it_sees),
+        TEST(a_node_that_has_to_prove_itself_keeps_its_shards),
+        TEST(where_all_are_blind_nothing_moves_and_what_needs_a_node_waits),
+        TEST(what_a_blind_node_holds_is_shared_by_those_that_see),
+        TEST(of_a_blind_node_nobody_takes_what_he_cannot_log_in_as),
+        TEST(a_blind_node_that_registers_anew_is_blind_still),
+        TEST(a_draining_node_says_nothing_else_any_more),
+        TEST(what_was_not_read_on_a_blind_node_is_known_by_whoever_takes_it),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -41,6 +41,7 @@ static struct run {
     unsigned refused;
     unsigned expired;
     unsigned lost;
+    unsigned taken; /* from nodes that did not see Twitch */
 } run;
 
 static unsigned pick(unsigned bound)
@@ -126,11 +127,32 @@ static void register_node(int i)
     forget_claims(i);
 }
 
+/* What it says of Twitch. */
+static void step_sight(struct world_node *n, bool alive)
+{
+    static const char *const states[] = {"active", "active", "blind", "blind", "proving"};
+    char report[128];
+
+    if (n->name[0] == '\0') {
+        return;
+    }
+    if (pick(2) == 0) {
+        snprintf(report, sizeof(report), "{\"node\":{\"seen_ms\":%u}}", pick(20000));
+    } else {
+        n->state = states[pick(5)];
+        snprintf(report, sizeof(report),
+                 "{\"node\":{\"state\":\"%s\",\"failing_ms\":%u,\"why\":\"w\"}}", n->state,
+                 pick(20000));
+    }
+    expect(alive, world_renew(&w, n, report));
+    run.taken += alive && strstr(report, "seen") != NULL && w.picture.changed;
+}
+
 static void step_node(int i)
 {
     struct world_node *n = &run.nodes[i];
     bool right;
-    switch (pick(8)) {
+    switch (pick(10)) {
     case 0:
     case 1:
         register_node(i);
@@ -159,6 +181,10 @@ static void step_node(int i)
                 assert_string_equal(world_renew(&w, n, ""), "current");
             }
         }
+        break;
+    case 4:
+    case 5:
+        step_sight(n, run.alive[i]);
         break;
     default:
         if (n->name[0] != '\0') {
@@ -409,6 +435,7 @@ static void random_steps(uint64_t seed, bool limits_change, unsigned steps)
     assert_true(run.refused > 0);
     assert_true(run.expired > 0);
     assert_true(run.lost > 0);
+    assert_true(run.taken > 0);
     assert_true(run.sends > 0);
     world_finish(&w);
 }

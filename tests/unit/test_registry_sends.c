@@ -411,7 +411,8 @@ static void json_is_utf8_whatever_is_told(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         size_t link = n1.link_id + i;
-        world_ask(&w, "FCALL shoal1_register 1 shoal:{t} n1 new%zu %zu run %s 1 v 10 bot %zu", i,
+        world_ask(&w,
+                  "FCALL shoal1_register 1 shoal:{t} n1 new%zu %zu run %s 1 v 10 bot %zu active", i,
                   link + 1, cases[i].host, link);
         const char *log = world_eval(
             &w, "return redis.call('XREVRANGE', KEYS[1] .. ':log', '+', '-')[1][2][2]", "");

@@ -21,6 +21,7 @@
 --   shard:<shard>:serves set   shards whose sender this shard is
 --   shard:<shard>:read   hash  channel -> '' while it is read, else since when it is not; absent: never was
 --   free                 zset  node -> shards it can still take
+--   blind                zset  nodes that do not see Twitch -> since when; see 05_sight.lua
 --   homeless             set   shards that no node holds
 --   waiting              set   wanted channels without a shard
 --   active               zset  wanted channel -> when its last line came, to ten seconds: of those that had any
@@ -53,6 +54,7 @@ local SILENT_MS = 1000 -- a node reports a connection on which nothing was read 
 local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been reached.'
 local ERR_NO_ROOM = 'No node has room for another shard.'
 local ERR_NO_NODE = 'No node is up.'
+local ERR_BLIND = 'No node sees Twitch.'
 local ERR_NOT_A_CHANNEL = 'Not a channel name: 1 to 25 of a-z, 0-9 and _.'
 
 local steps = {} -- name -> the function that is registered (13_functions.lua)

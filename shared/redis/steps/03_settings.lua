@@ -17,6 +17,7 @@ local SETTINGS = {
     channel_send_queue = {default = '200', min = 1, max = 10000},
     send_queue = {default = '10000', min = 1, max = 1000000},
     send_ttl_ms = {default = '30000', min = 100, max = 600000},
+    blind_ms = {default = '15000', min = 1000, max = 600000, off = 'off'},
     lease_ms = {default = '3000', min = 300, max = 60000},
     resume_delay_ms = {default = '1000', min = 0, max = 60000},
     failed_retry_ms = {default = '3600000', min = 1000, max = 86400000},

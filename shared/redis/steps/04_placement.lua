@@ -110,18 +110,20 @@ local function no_token(user)
     return 'No node has a token for user ' .. shown(user) .. '.'
 end
 
--- The live node with the most free capacity that can log in as `user`.
-local function choose_node(c, user)
+-- The live node with the most free capacity that can log in as `user`; with `since`: that has seen Twitch after that.
+local function choose_node(c, user, since)
     local from = 0
-    while not c.no_node[user] do
+    local wish = since and user .. ' ' .. since or user
+    while not c.no_node[wish] do
         local nodes = call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', from, 16)
         for _, node in ipairs(nodes) do
-            if node_knows(c, node, user) then
+            if node_knows(c, node, user) and
+                (not since or count_of(call('HGET', key(c, 'node', node), 'seen')) > since) then
                 return node
             end
         end
         if #nodes < 16 then
-            c.no_node[user] = true
+            c.no_node[wish] = true
         end
         from = from + 16
     end

@@ -80,19 +80,21 @@ local RUN = {new = 0, started = 1, stopped = 2}
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
 -- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms,
 -- {held ids}, {{shard, epoch, rev, user, run, channel, [unread,]...}...},
--- {served ids}, {{shard, sender, channel...}...}, compare_ms, registry
+-- {served ids}, {{shard, sender, channel...}...}, compare_ms, registry, blind_ms (0: off),
+-- another node is blind (0/1)
 -- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
 -- one told, and the node is hinted to ask for the rest.
 local function picture(c, node, seen)
     local nk = key(c, 'node', node)
     local rev = count_of(call('HGET', nk, 'rev'))
     local user = setting(c, 'user')
+    local blind_ms = limit(c, 'blind_ms')
     local answer = {
         'current', limit(c, 'lease_ms'), rev,
         count_of(call('HGET', key(c, 'fan', node), 'seq')),
         shard_id(call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user)) or '',
         limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), {}, {}, {}, {}, limit(c, 'compare_ms'),
-        registry_of(c),
+        registry_of(c), blind_ms ~= math.huge and blind_ms or 0, others_blind(c, node),
     }
     if rev == seen then
         return answer
@@ -129,7 +131,10 @@ local function overtaken(c, node, link, run_id)
     return nil
 end
 
--- register: node incarnation link run_id host pid version capacity users takeover_link
+-- How a node may say it is.
+local NODE_STATES = {active = true, blind = true, proving = true, draining = true}
+
+-- register: node incarnation link run_id host pid version capacity users takeover_link state(active, blind, proving)
 function steps.register(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -137,8 +142,9 @@ function steps.register(keys, a)
     end
     local node, incarnation, link, run_id = a[1], a[2], a[3], a[4]
     local capacity = tonumber(a[8])
-    if #a ~= 10 or not node_id(node) or not capacity or capacity < 0 or capacity ~= whole(capacity) then
-        return badarg('register: node incarnation link run_id host pid version capacity users takeover')
+    if #a ~= 11 or not NODE_STATES[a[11]] or not node_id(node) or not capacity or capacity < 0 or
+        capacity ~= whole(capacity) then
+        return badarg('register: node incarnation link run_id host pid version capacity users takeover state')
     end
     local lease = limit(c, 'lease_ms')
     watch_clock(c, lease)
@@ -159,11 +165,11 @@ function steps.register(keys, a)
     end
     call('ZADD', key(c, 'nodes'), c.now + lease, node)
     call('HSET', nk, 'incarnation', incarnation, 'link', link, 'run_id', run_id, 'host', a[5],
-        'pid', a[6], 'version', a[7], 'capacity', capacity, 'users', a[9], 'state', 'active',
-        'since', c.now, 'silent', '')
+        'pid', a[6], 'version', a[7], 'capacity', capacity, 'users', a[9],
+        'since', c.now, 'silent', '', 'seen', 0)
     local held = call('ZRANGE', nk .. ':shards', 0, -1)
     call('HSET', nk, 'shards', #held)
-    call('ZADD', key(c, 'free'), capacity - #held, node)
+    keep_state(c, node, a[11], c.now, '')
     local until_ms = read_until(c, node)
     for _, shard in ipairs(held) do
         if node_of(c, shard) == node then
@@ -188,7 +194,7 @@ local CHANNEL_REPORT = {'state', 'reason', 'moderator', 'room'}
 -- Fields of a node's hash that only steps write.
 local NODE_OWN = {
     incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
-    since = true, renewed = true, read_until = true, silent = true,
+    since = true, renewed = true, read_until = true, silent = true, seen = true, state = true, error = true,
 }
 
 -- A value of a report as Redis keeps it; nil for what is none (null, tables).
@@ -361,12 +367,16 @@ function steps.renew(keys, a)
         if reported(told.lost) then
             event(c, 'node.lost', {'node', node, 'why', reported(told.lost)})
         end
-        if told.state == 'draining' then
-            call('ZREM', key(c, 'free'), node) -- nothing new is placed there
-        end
+        local takes = NODE_STATES[told.state] and
+            report_state(c, node, told.state, count_of(reported(told.failing_ms)), reported(told.why) or '')
         if told.users then
-            place_homeless(c) -- it may log in as more users now
             shards_changed(c)
+        end
+        if takes or told.users then
+            place_homeless(c) -- it may take more now
+        end
+        if reported(told.seen_ms) then
+            report_seen(c, node, ago(c, told.seen_ms))
         end
     end
     local answer = picture(c, node, seen)
@@ -395,6 +405,7 @@ end
 local function forget_node(c, node, event_name)
     call('DEL', key(c, 'node', node), key(c, 'node', node, 'shards'),
         key(c, 'node', node, 'serves'), key(c, 'fan', node))
+    call('ZREM', key(c, 'blind'), node)
     c.dirty[node] = nil
     event(c, event_name, {'node', node})
 end

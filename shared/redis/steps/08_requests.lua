@@ -160,7 +160,7 @@ local function plan_least_loaded(c, plan, user)
     end
     local node = choose_node(c, user.name)
     if not node then
-        user.full = user_known(c, user.name) and ERR_NO_ROOM or no_token(user.name)
+        user.full = all_blind(c) and ERR_BLIND or user_known(c, user.name) and ERR_NO_ROOM or no_token(user.name)
         return nil, user.full
     end
     local n = count_of(call('HGET', key(c, 'clock'), 'extended'))
@@ -333,8 +333,8 @@ local function assign_groups(a, refused)
 end
 
 -- How a channel that found no shard goes on: it is kept as wanted, or it is refused.
-local function kept(plan, mode, channel, where)
-    return mode ~= 'join' or plan.no_node or plan.waited[channel] or string.sub(where, 1, 1) == '?'
+local function kept(plan, mode, channel, where, why)
+    return why == ERR_BLIND or mode ~= 'join' or plan.no_node or plan.waited[channel] or string.sub(where, 1, 1) == '?'
 end
 
 -- assign: incarnation token entry id mode {where n channel*n}...
@@ -390,7 +390,7 @@ function steps.assign(keys, a)
         for _, channel in ipairs(names) do
             if found[channel] then
                 assigned[channel] = found[channel]
-            elseif why[channel] and kept(plan, mode, channel, wheres[channel]) then
+            elseif why[channel] and kept(plan, mode, channel, wheres[channel], why[channel]) then
                 plan.waiting[channel] = why[channel]
                 waiting[channel] = why[channel]
                 if mode == 'initial' and not plan.no_node and string.sub(wheres[channel], 1, 1) ~= '?' then

@@ -395,17 +395,19 @@ local function compare_node(c, node)
         local sender = is_shard(c, shard) and sender_of_shard(c, shard)
         return sender and node_of(c, sender)
     end)
-    local n = call('HMGET', nk, 'shards', 'capacity', 'state', 'incarnation')
+    local n = call('HMGET', nk, 'shards', 'capacity', 'state', 'incarnation', 'error')
     local held = call('ZCARD', nk .. ':shards')
     local right = whole(n[1]) == held
     if not right then
         call('HSET', nk, 'shards', held)
     end
-    if n[4] and n[2] and n[3] ~= 'leaving' and n[3] ~= 'draining' then
-        local free = count_of(n[2]) - held
-        right = right and whole(call('ZSCORE', key(c, 'free'), node)) == free
+    if n[4] and n[2] and NODE_STATES[n[3]] then
+        local free = n[3] == 'active' and count_of(n[2]) - held or nil
+        local blind = n[3] == 'blind' or n[3] == 'proving'
+        right = right and whole(call('ZSCORE', key(c, 'free'), node)) == free and
+            (call('ZSCORE', key(c, 'blind'), node) and true or false) == blind
         if not right then
-            call('ZADD', key(c, 'free'), free, node)
+            keep_state(c, node, n[3], c.now, n[5] or '')
         end
     end
     if not right then
@@ -466,7 +468,7 @@ end
 
 -- Shards and nodes that are none (any more), in the indices `assign` and `place` go by.
 local function compare_indices(c)
-    local indices = {idle = 'load', free = 'nodes'}
+    local indices = {idle = 'load', free = 'nodes', blind = 'nodes'}
     for _, user in ipairs(users_of(c)) do
         indices['open:' .. user] = 'load'
     end

@@ -1,0 +1,128 @@
+/* Probe: one connection at a time, and a timer between them. */
+#include "node/probe.h"
+
+#include "shared/log.h"
+
+#include <stdlib.h>
+
+struct probe {
+    uv_loop_t *loop;
+    struct connections *pool;
+    const char *url;
+    probe_cb cb;
+    void *ctx;
+    uv_timer_t timer;
+    struct connection *connection; /* under way */
+    uint64_t every_ms;
+    uint64_t began_ms; /* the one under way, or the last */
+    uint64_t ended_ms; /* the last; where there was none, since when there should be */
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+static void on_timer(uv_timer_t *timer);
+
+static void plan(struct probe *p)
+{
+    if (p->every_ms == 0 || p->connection != NULL) {
+        uv_timer_stop(&p->timer);
+        return;
+    }
+    uint64_t now = mono_ms();
+    uint64_t due = p->ended_ms + p->every_ms + random_below(p->every_ms / 3 + 1);
+    uv_update_time(p->loop);
+    uv_timer_start(&p->timer, on_timer, due > now ? due - now : 0, 0);
+}
+
+static void finish(struct probe *p, const char *why)
+{
+    log_debug("probe", "probe.done", "error", why != NULL ? why : "", NULL);
+    p->ended_ms = mono_ms();
+    plan(p);
+    p->cb(p->ctx, p->began_ms, why);
+}
+
+static void on_open(void *ctx)
+{
+    struct probe *p = ctx;
+
+    connection_close(p->connection);
+    p->connection = NULL;
+    finish(p, NULL);
+}
+
+static void on_ended(void *ctx, const char *why)
+{
+    struct probe *p = ctx;
+
+    p->connection = NULL;
+    finish(p, why);
+}
+
+static void on_line(void *ctx, struct slice line)
+{
+    (void)ctx;
+    (void)line;
+}
+
+static void on_long_line(void *ctx)
+{
+    (void)ctx;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    static const struct connection_callbacks callbacks = {.on_open = on_open,
+                                                          .on_line = on_line,
+                                                          .on_long_line = on_long_line,
+                                                          .on_closed = on_ended};
+    struct probe *p = timer->data;
+    struct err err = {0};
+
+    p->began_ms = mono_ms();
+    p->connection = connection_open(p->pool, p->url, &callbacks, p, &err);
+    if (p->connection == NULL) {
+        finish(p, err.text);
+    }
+}
+
+struct probe *probe_create(uv_loop_t *loop, struct connections *pool, const char *url, probe_cb cb,
+                           void *ctx)
+{
+    struct probe *p = xcalloc(1, sizeof(*p));
+
+    *p = (struct probe){.loop = loop, .pool = pool, .url = url, .cb = cb, .ctx = ctx};
+    uv_timer_init(loop, &p->timer);
+    p->timer.data = p;
+    return p;
+}
+
+void probe_every(struct probe *p, uint64_t every_ms)
+{
+    if (every_ms == p->every_ms) {
+        return;
+    }
+    if (p->every_ms == 0) {
+        p->ended_ms = mono_ms();
+    }
+    p->every_ms = every_ms;
+    plan(p);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct probe *p = handle->data;
+    void (*on_closed)(void *ctx) = p->on_closed;
+    void *ctx = p->closed_ctx;
+
+    free(p);
+    on_closed(ctx);
+}
+
+void probe_close(struct probe *p, void (*on_closed)(void *ctx), void *ctx)
+{
+    p->on_closed = on_closed;
+    p->closed_ctx = ctx;
+    connection_close(p->connection);
+    uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+}

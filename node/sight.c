@@ -1,0 +1,89 @@
+/* Sight: when to call a node blind, and when to believe that it is not any more. See sight.h. */
+#include "node/sight.h"
+
+#include <stdio.h>
+
+#define TRIES      2 /* that must have failed: one may be an accident */
+#define PROOF_MOST 600000
+#define RELAPSE_LEAN                                                                               \
+    10 /* blind again within so many times of blind_ms: it takes longer to be believed */
+
+static const char *const names[] = {
+    [SIGHT_SEES] = "active",
+    [SIGHT_BLIND] = "blind",
+    [SIGHT_PROVING] = "proving",
+};
+
+const char *sight_state_name(enum sight_state state)
+{
+    return names[state];
+}
+
+static void move(struct sight *s, enum sight_state to, uint64_t now_ms)
+{
+    s->state = to;
+    s->since_ms = now_ms;
+}
+
+void sight_saw(struct sight *s, uint64_t now_ms)
+{
+    s->seen_ms = now_ms;
+    sight_rest(s);
+}
+
+void sight_missed(struct sight *s, uint64_t began_ms, const char *why, uint64_t now_ms)
+{
+    (void)snprintf(s->why, sizeof(s->why), "%s", why);
+    if (s->failing_ms == 0) {
+        s->failing_ms = began_ms < now_ms ? began_ms : now_ms;
+    }
+    s->failures++;
+}
+
+void sight_rest(struct sight *s)
+{
+    s->failing_ms = 0;
+    s->failures = 0;
+}
+
+static void go_blind(struct sight *s, uint64_t blind_ms, uint64_t now_ms)
+{
+    bool relapse = s->proof_ms != 0 &&
+                   (s->state == SIGHT_PROVING || now_ms - s->since_ms < RELAPSE_LEAN * blind_ms);
+
+    s->proof_ms = relapse ? 2 * s->proof_ms : blind_ms;
+    s->proof_ms = s->proof_ms < PROOF_MOST ? s->proof_ms : PROOF_MOST;
+    move(s, SIGHT_BLIND, now_ms);
+}
+
+bool sight_look(struct sight *s, bool working, uint64_t blind_ms, uint64_t now_ms)
+{
+    enum sight_state before = s->state;
+
+    if (working) {
+        sight_rest(s);
+    }
+    bool failing = s->failures >= TRIES;
+    switch (s->state) {
+    case SIGHT_SEES:
+        if (failing && blind_ms != 0 && now_ms - s->failing_ms >= blind_ms) {
+            go_blind(s, blind_ms, now_ms);
+        }
+        break;
+    case SIGHT_BLIND:
+        if (working || s->seen_ms > s->since_ms || blind_ms == 0) {
+            move(s, SIGHT_PROVING, now_ms);
+        }
+        break;
+    case SIGHT_PROVING:
+        if (failing && blind_ms != 0) {
+            go_blind(s, blind_ms, now_ms);
+        } else if (blind_ms == 0 ||
+                   (now_ms - s->since_ms >= s->proof_ms &&
+                    (working || (s->failures == 0 && s->seen_ms >= s->since_ms + s->proof_ms)))) {
+            move(s, SIGHT_SEES, now_ms);
+        }
+        break;
+    }
+    return s->state != before;
+}

@@ -1,0 +1,89 @@
+-- Sight: nodes that reach Redis and not Twitch. They take nothing, and nodes that see it take what they hold.
+--
+-- `blind` (zset): node that does not see Twitch -> since when its tries fail (ms); endless where it has begun to see
+-- again and has yet to prove that. A blind node does not connect its shards before its renewal has said that it sees:
+-- so they may be placed elsewhere without a word to it.
+
+local BLIND_LOOKED_AT = 8 -- nodes whose shards are given away in one step
+
+-- Does a node other than `node` hold what it cannot read? Then those that see Twitch say so with each renewal.
+local function others_blind(c, node)
+    for _, blind in ipairs(call('ZRANGEBYSCORE', key(c, 'blind'), '-inf', '(inf', 'LIMIT', 0, BLIND_LOOKED_AT)) do
+        if blind ~= node and node_id(blind) and call('ZCARD', key(c, 'node', blind, 'shards')) > 0 then
+            return 1
+        end
+    end
+    return 0
+end
+
+-- Some of what `blind` holds goes to nodes that have seen Twitch after `since`: a share, for others will ask as well.
+local function take_share(c, blind, since, takers)
+    local shards = call('ZRANDMEMBER', key(c, 'node', blind, 'shards'), SHARDS_PER_EXPIRE)
+    local share = math.ceil(#shards / takers)
+    for _, shard in ipairs(shards) do
+        local user = shard_id(shard) and user_of(c, shard)
+        local node = share > 0 and user and choose_node(c, user, since)
+        if node then
+            stop_reading(c, shard, c.now, true)
+            unplace(c, shard)
+            place(c, shard, node)
+            shards_changed(c)
+            share = share - 1
+        end
+    end
+end
+
+-- A node that takes shards has heard of Twitch at `seen`.
+local function report_seen(c, node, seen)
+    call('HSET', key(c, 'node', node), 'seen', seen)
+    local takers = call('ZCARD', key(c, 'free'))
+    local blind = call('ZRANGEBYSCORE', key(c, 'blind'), '-inf', '(' .. string.format('%d', seen), 'WITHSCORES',
+        'LIMIT', 0, BLIND_LOOKED_AT)
+    for i = 1, #blind, 2 do
+        if node_id(blind[i]) then
+            take_share(c, blind[i], count_of(blind[i + 1]), math.max(1, takers))
+        end
+    end
+end
+
+-- How the node is, and with that whether it may take shards: "active", "proving", "blind" (its tries fail since `since`,
+-- because of `why`) or "draining".
+local function keep_state(c, node, state, since, why)
+    local nk = key(c, 'node', node)
+    call('HSET', nk, 'state', state, 'error', state == 'blind' and why or '')
+    if state == 'active' then
+        local capacity = count_of(call('HGET', nk, 'capacity'))
+        call('ZADD', key(c, 'free'), capacity - call('ZCARD', nk .. ':shards'), node)
+    else
+        call('ZREM', key(c, 'free'), node)
+    end
+    if state == 'blind' or state == 'proving' then
+        call('ZADD', key(c, 'blind'), state == 'blind' and since or 'inf', node)
+    else
+        call('ZREM', key(c, 'blind'), node)
+    end
+end
+
+-- The node says that; true where it may take shards from now on.
+local function report_state(c, node, state, failing_ms, why)
+    local was = call('HGET', key(c, 'node', node), 'state')
+    if was == 'draining' then
+        return false
+    end
+    keep_state(c, node, state, c.now - failing_ms, why)
+    if state == was then
+        return false
+    end
+    if state == 'blind' then
+        event(c, 'node.blind', {'node', node, 'why', why})
+    elseif state == 'active' then
+        event(c, 'node.sees', {'node', node})
+    end
+    shards_changed(c)
+    return state == 'active'
+end
+
+-- Are all nodes that are up blind, but for those that take nothing for another reason?
+local function all_blind(c)
+    return call('ZCARD', key(c, 'free')) == 0 and call('ZCARD', key(c, 'blind')) > 0
+end
