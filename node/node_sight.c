@@ -41,8 +41,8 @@ static void plan_probe(struct node *n, bool working)
 
     if (n->state != NODE_ACTIVE || n->blind_ms == 0) {
         every = 0;
-    } else if ((n->sight.state != SIGHT_SEES && !working) || (idle && n->others_blind)) {
-        every = often;
+    } else if ((n->sight.state != SIGHT_SEES && !working) || n->others_blind) {
+        every = often; /* connections that work may be quiet for longer */
     } else if (idle) {
         every = n->sight.failures > 0 ? often : IDLE_PROBES * n->blind_ms;
     }

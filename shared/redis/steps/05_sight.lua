@@ -46,8 +46,8 @@ local function report_seen(c, node, seen)
     end
 end
 
--- How the node is, and with that whether it may take shards: "active", "proving", "blind" (its tries fail since `since`,
--- because of `why`) or "draining".
+-- How the node is, and with that whether it may take shards: "active", "proving", "blind" (its tries fail since
+-- `since`, because of `why`) or "draining".
 local function keep_state(c, node, state, since, why)
     local nk = key(c, 'node', node)
     call('HSET', nk, 'state', state, 'error', state == 'blind' and why or '')
