@@ -96,7 +96,9 @@ void node_report_sight(struct node *n, struct json *j)
     uint64_t now = mono_ms();
     uint64_t heard_ms = holder_heard_ms(n->holder);
 
-    if (n->sight_news.due) {
+    /* Again and again while it does not see: what the registry has of that must not be lost. */
+    if (n->sight_news.due || n->sight.state != SIGHT_SEES) {
+        n->sight_news.told = true;
         json_string(j, "state", node_sight_told(n));
         json_string(j, "why", n->sight.why);
         json_number(j, "failing_ms",

@@ -117,8 +117,8 @@ local function choose_node(c, user, since)
     while not c.no_node[wish] do
         local nodes = call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', from, 16)
         for _, node in ipairs(nodes) do
-            if node_knows(c, node, user) and
-                (not since or count_of(call('HGET', key(c, 'node', node), 'seen')) > since) then
+            local seen = since and count_of(call('HGET', key(c, 'node', node), 'seen'))
+            if node_knows(c, node, user) and (not since or (seen > since and seen <= c.now)) then
                 return node
             end
         end

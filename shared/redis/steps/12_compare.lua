@@ -401,7 +401,10 @@ local function compare_node(c, node)
     if not right then
         call('HSET', nk, 'shards', held)
     end
-    if n[4] and n[2] and NODE_STATES[n[3]] then
+    if n[4] and n[2] and n[3] ~= 'leaving' then
+        if not NODE_STATES[n[3]] then
+            n[3], right = 'active', false -- a node that is not says so again and again
+        end
         local free = n[3] == 'active' and count_of(n[2]) - held or nil
         local blind = n[3] == 'blind' or n[3] == 'proving'
         right = right and whole(call('ZSCORE', key(c, 'free'), node)) == free and
