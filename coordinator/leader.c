@@ -6,7 +6,7 @@
 
 #include "coordinator/leadership.h"
 #include "shared/log.h"
-#include "shared/redis/link_group.h"
+#include "shared/redis/rights_watch.h"
 #include "shared/trouble.h"
 
 #include <inttypes.h>
@@ -22,6 +22,7 @@ struct leader {
     struct leader_options options;
     struct link *link;
     struct registry *registry;
+    struct rights_watch rights;
     struct leadership leadership;
     struct registry_leader me;
     char incarnation[INCARNATION_CHARS];
@@ -83,6 +84,9 @@ static void on_timer(uv_timer_t *timer)
 {
     struct leader *l = timer->data;
     uint64_t now = mono_ms();
+    if (l->prepared) {
+        (void)rights_watch_look(&l->rights);
+    }
     if (leadership_on_time(&l->leadership, now) == LEADERSHIP_OUT) {
         log_out(l, "the lease was not confirmed in time");
     }
@@ -218,11 +222,32 @@ static void on_greeting(void *ctx, const struct registry_greeting *g, const stru
     plan(l);
 }
 
-static void prepare(struct leader *l)
+static void greet(struct leader *l)
 {
     l->preparing = registry_greet(l->registry, on_greeting, l) == 0;
     if (!l->preparing) {
         leadership_on_failure(&l->leadership, mono_ms(), RETRY_MS);
+    }
+}
+
+static void on_rights(void *ctx, const struct err *missing, bool transactions)
+{
+    struct leader *l = ctx;
+    (void)transactions;
+    if (missing) {
+        l->preparing = false;
+        l->options.on_failed(l->options.ctx, missing);
+    } else if (link_is_up(l->link) && !l->prepared) {
+        greet(l);
+        plan(l);
+    }
+}
+
+static void prepare(struct leader *l)
+{
+    l->preparing = rights_watch_look(&l->rights);
+    if (!l->preparing) {
+        greet(l);
     }
 }
 
@@ -276,6 +301,13 @@ struct leader *leader_create(const struct leader_options *options)
                                                                 .on_down = on_link_down,
                                                                 .ctx = l});
     l->registry = registry_create(l->link, options->cluster);
+    l->rights = (struct rights_watch){
+        .loop = options->loop,
+        .link = {.url = options->url, .tls_ca = options->tls_ca, .group = options->group},
+        .cluster = options->cluster,
+        .who = RIGHTS_COORDINATOR,
+        .on_answer = on_rights,
+        .ctx = l};
     return l;
 }
 
@@ -310,6 +342,7 @@ static void close_all(struct leader *l)
         return;
     }
     l->closing = true;
+    rights_watch_stop(&l->rights);
     uv_close((uv_handle_t *)&l->timer, on_timer_closed);
     link_close(l->link, on_link_closed, l);
 }

@@ -58,6 +58,7 @@ static void on_tick(uv_timer_t *timer)
         fence(l, "no renewal was answered in time");
     }
     tick_at(l, l->lease_ms / LEASE_RENEWS);
+    (void)rights_watch_look(&l->rights);
     ask(l);
 }
 
@@ -317,12 +318,33 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
     ask(l);
 }
 
+static void greet(struct lease *l)
+{
+    if (!l->greeting_begun && link_is_up(l->link)) {
+        l->greeting_begun = registry_greet(l->registry, on_greeting, l) == 0;
+    }
+}
+
+static void on_rights(void *ctx, const struct err *missing, bool transactions)
+{
+    struct lease *l = ctx;
+
+    if (missing != NULL) {
+        lease_give_up(l, missing);
+    } else if (!transactions) {
+        /* Lines that leave without a transaction may be said twice. */
+        link_refuse(l->link, "Redis does not let this user do MULTI");
+    } else {
+        greet(l);
+    }
+}
+
 static void on_up(void *ctx)
 {
     struct lease *l = ctx;
 
-    if (registry_greet(l->registry, on_greeting, l) != 0) {
-        link_reset(l->link, "the greeting could not be sent");
+    if (!rights_watch_look(&l->rights)) {
+        greet(l);
     }
 }
 
@@ -330,6 +352,7 @@ static void on_down(void *ctx, const struct err *why)
 {
     struct lease *l = ctx;
 
+    l->greeting_begun = false;
     l->greeted = false;
     l->attached = false;
     l->asking = false;
@@ -359,6 +382,12 @@ struct lease *lease_create(const struct lease_options *options)
     link.backoff_cap_ms = RECONNECT_MS;
     l->link = link_create(options->loop, &link);
     l->registry = registry_create(l->link, options->cluster);
+    l->rights = (struct rights_watch){.loop = options->loop,
+                                      .link = options->link,
+                                      .cluster = options->cluster,
+                                      .who = RIGHTS_NODE,
+                                      .on_answer = on_rights,
+                                      .ctx = l};
     return l;
 }
 
@@ -389,6 +418,7 @@ void lease_close(struct lease *l, void (*on_closed)(void *ctx), void *ctx)
     l->registered = false;
     l->on_closed = on_closed;
     l->closed_ctx = ctx;
+    rights_watch_stop(&l->rights);
     uv_close((uv_handle_t *)&l->timer, on_timer_closed);
     link_close(l->link, on_link_closed, l);
 }

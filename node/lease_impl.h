@@ -4,7 +4,7 @@
 
 #include "node/lease.h"
 
-#include "shared/redis/link_group.h"
+#include "shared/redis/rights_watch.h"
 #include "shared/trouble.h"
 
 #define LEASE_RENEWS 6 /* in a lease */
@@ -13,11 +13,13 @@ struct lease {
     struct lease_options options;
     struct link *link;
     struct registry *registry;
+    struct rights_watch rights;
     uv_timer_t timer;
     char host[256];
     char pid[16];
     char incarnation[INCARNATION_CHARS];
     struct registry_greeting greeting; /* of the link that is up */
+    bool greeting_begun;
     bool greeted;
     bool attached;        /* on_current was told of this link */
     uint64_t former_link; /* the last link that was registered */

@@ -1,6 +1,7 @@
 /* Ctl: the link, questions and answers, and waiting for a message that may get lost. */
 #include "coordinator/ctl/ctl.h"
 
+#include "coordinator/ctl/rights.h"
 #include "shared/redis/refusal.h"
 #include "shared/text.h"
 
@@ -242,6 +243,11 @@ static int batch_refused(const struct ctl_batch *b)
 
 int ctl_answer(struct ctl *c, struct ctl_batch *b)
 {
+    int rights = ctl_check_rights(c);
+
+    if (rights != CTL_DONE) {
+        return rights;
+    }
     b->failed = true; /* nothing sent yet */
     while (!batch_is_answered(b)) {
         if (ctl_is_over(c)) {
@@ -379,6 +385,11 @@ static void on_subscriber_down(void *ctx, const struct err *why)
 
 int ctl_subscribe(struct ctl *c, const char *topic)
 {
+    int rights = ctl_check_rights(c);
+
+    if (rights != CTL_DONE) {
+        return rights;
+    }
     if (!c->subscriber) {
         struct subscriber_options o = {
             .link = {.url = &c->url,
@@ -396,6 +407,9 @@ int ctl_subscribe(struct ctl *c, const char *topic)
         subscriber_add(c->subscriber, slice_of(topic));
     }
     while (!subscriber_is_ready(c->subscriber)) {
+        if (c->down.code == ERR_UNABLE) {
+            return ctl_fail(CTL_OUT_OF_REACH, "%s", c->down.text);
+        }
         if (ctl_is_over(c)) {
             return ctl_over(c, "the subscription");
         }

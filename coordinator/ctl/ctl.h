@@ -17,6 +17,8 @@
 
 enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_OUT_OF_REACH = 3 };
 
+struct ctl_command;
+
 struct ctl {
     struct loop loop;
     const struct options *options;
@@ -24,10 +26,12 @@ struct ctl {
     struct link *link;         /* NULL once given up */
     struct registry *registry; /* for names only */
     struct subscriber *subscriber;
-    uv_timer_t tick;      /* makes the loop turn, so that deadlines are seen */
-    uint64_t deadline_ms; /* mono_ms: when the command gives up */
-    size_t nargs;         /* arguments after the command's name */
-    bool json;            /* one object a line */
+    uv_timer_t tick;                   /* makes the loop turn, so that deadlines are seen */
+    uint64_t deadline_ms;              /* mono_ms: when the command gives up */
+    size_t nargs;                      /* arguments after the command's name */
+    bool json;                         /* one object a line */
+    const struct ctl_command *command; /* the one that runs */
+    bool rights_known;                 /* ctl_check_rights has asked */
     bool has_been_up;
     bool interrupted;
     struct err down; /* why the link is not up */

@@ -188,6 +188,7 @@ static int run_command(const struct options *o)
     if (code != CTL_DONE) {
         return code;
     }
+    c.command = command;
     code = command->run(&c, command);
     ctl_close(&c);
     if (fflush(stdout) != 0 && code == CTL_DONE) {

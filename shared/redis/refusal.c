@@ -54,25 +54,40 @@ static const struct refusal table[] = {
      "Shoal needs one primary, not Redis Cluster"},
 };
 
-static bool contains(const struct redisReply *reply, const char *words)
+static bool contains(struct slice text, const char *words)
 {
-    return *words == '\0' || memmem(reply->str, (size_t)reply->len, words, strlen(words)) != NULL;
+    return *words == '\0' || memmem(text.ptr, text.len, words, strlen(words)) != NULL;
 }
 
-static bool begins(const struct redisReply *reply, const char *words)
+static bool begins(struct slice text, const char *words)
 {
     size_t len = strlen(words);
 
-    return (size_t)reply->len >= len && memcmp(reply->str, words, len) == 0;
+    return text.len >= len && memcmp(text.ptr, words, len) == 0;
+}
+
+/* The text of the error; where EXEC itself is refused, the cause stands behind other words. */
+static struct slice text_of(const struct redisReply *reply)
+{
+    static const char because[] = "EXECABORT Transaction discarded because of: ";
+    struct slice text = {reply->str != NULL ? reply->str : "", (size_t)reply->len};
+
+    if (begins(text, because)) {
+        text.ptr += sizeof(because) - 1;
+        text.len -= sizeof(because) - 1;
+    }
+    return text;
 }
 
 const struct refusal *refusal_of(const struct redisReply *reply)
 {
-    if (reply == NULL || reply->type != REDIS_REPLY_ERROR || reply->str == NULL) {
+    if (reply == NULL || reply->type != REDIS_REPLY_ERROR) {
         return NULL;
     }
+    struct slice text = text_of(reply);
+
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (begins(reply, table[i].begins) && contains(reply, table[i].contains)) {
+        if (begins(text, table[i].begins) && contains(text, table[i].contains)) {
             return &table[i];
         }
     }
@@ -92,15 +107,14 @@ int refusal_err(const struct redisReply *reply, struct err *err)
         return 0;
     }
     const struct refusal *r = refusal_of(reply);
-    size_t size = (size_t)reply->len > 300 ? 300 : (size_t)reply->len;
-    int len = reply->str != NULL ? (int)size : 0;
-    const char *text = len > 0 ? reply->str : "";
+    struct slice text = text_of(reply);
+    int len = text.len > 300 ? 300 : (int)text.len;
 
     if (r == NULL) {
-        bool lost = begins(reply, "LOST ") || begins(reply, "DEPOSED ");
-        bool emptied = begins(reply, "EMPTIED ");
+        bool lost = begins(text, "LOST ") || begins(text, "DEPOSED ");
+        bool emptied = begins(text, "EMPTIED ");
         enum err_code code = lost ? ERR_LOST : emptied ? ERR_EMPTIED : ERR_REPLY;
-        return err_set(err, code, "%.*s", len, text);
+        return err_set(err, code, "%.*s", len, text.ptr);
     }
     if (r->kind == REFUSAL_NO_FUNCTIONS) {
         return err_set(
@@ -112,5 +126,5 @@ int refusal_err(const struct redisReply *reply, struct err *err)
         return err_set(err, ERR_ABSENT, "Shoal's functions are not loaded in this Redis; %s",
                        r->mend);
     }
-    return err_set(err, ERR_UNABLE, "%.*s: %s", len, text, r->mend);
+    return err_set(err, ERR_UNABLE, "%.*s: %s", len, text.ptr, r->mend);
 }

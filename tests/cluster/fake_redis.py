@@ -56,7 +56,7 @@ class FakeClient(socketserver.StreamRequestHandler):
                     answer = f"${len(info)}\r\n{info}\r\n"
                 elif name == b"CLIENT" and args[1].upper() == b"ID":
                     answer = ":7\r\n"
-                elif name in (b"CLIENT", b"SELECT", b"AUTH"):
+                elif name in (b"CLIENT", b"SELECT", b"AUTH", b"MULTI"):
                     answer = "+OK\r\n"
                 elif name in (b"SUBSCRIBE", b"PSUBSCRIBE"):
                     topic = args[1].decode()

@@ -261,18 +261,6 @@ def test_a_wrong_password_ends_it_at_once(program, bare):
         assert SECRET not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["info", "fcall"])
-@pytest.mark.parametrize("program", ["node", "coordinator"])
-def test_a_user_that_may_not_do_what_is_needed_ends_it_in_time_with_the_reason(program, command, bare):
-    server = bare.start_redis()
-    bare.redis.acl_setuser("limited", enabled=True, passwords=[f"+{SECRET}"], keys=["*"], channels=["*"],
-                           commands=["+@all", f"-{command}"])  # fmt: skip
-    env = {"SHOAL_REDIS_URL": f"redis://limited:{SECRET}@127.0.0.1:{server.port}"}
-    said = complaint(run(PROGRAMS[program] + ["--connect-timeout", "2s"], env), 1)
-    assert "NOPERM" in said and command in said
-    assert SECRET not in said
-
-
 def test_a_setting_that_cannot_be_is_refused_by_name(bare):
     bare.start_redis()
     bare.start_sim("--verified")

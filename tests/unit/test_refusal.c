@@ -20,6 +20,11 @@ static const struct {
     {"ERR The user executing the script can't run this command or subcommand script: "
      "shoal1_lead, on @user_function:144.",
      REFUSAL_RIGHT, REFUSAL_STAYS, ERR_UNABLE, "users.acl"},
+    {"EXECABORT Transaction discarded because of: NOPERM this user has no permissions to run the "
+     "'exec' command",
+     REFUSAL_RIGHT, REFUSAL_STAYS, ERR_UNABLE, "users.acl"},
+    {"EXECABORT Transaction discarded because of previous errors.", REFUSAL_KINDS, REFUSAL_STAYS,
+     ERR_REPLY, ""},
     {"READONLY You can't write against a read only replica.", REFUSAL_READONLY,
      REFUSAL_DROPS_SERVER, ERR_UNABLE, "primary"},
     {"READONLY Can not run script with write flag on readonly replica.", REFUSAL_READONLY,
