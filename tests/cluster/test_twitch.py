@@ -1,10 +1,15 @@
 """What Twitch, or a hostile server in its place, answers: told, counted, outlived."""
 
+import contextlib
+import os
+import socket
+import time
+
 import pytest
 
 from certificates import Certificates
 
-from shoal import wait_until
+from shoal import BIN, wait_until
 
 
 def errors(cluster):
@@ -88,3 +93,39 @@ def test_lines_that_name_no_channel_are_counted_and_told_once(bare):
     wait_until(lambda: [s.get("bad_lines") for s in bare.shards().values()] == ["4"], 20, "they are counted")
     assert node.text().count("shard.bad_line") == 1
     assert "names no channel" in node.text()
+
+
+@contextlib.contextmanager
+def dead_port(ip, port):
+    """Connecting there is neither answered nor refused: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((ip, port))
+        listener.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex((ip, port))
+        yield
+
+
+def test_a_dead_address_of_twitch_and_redis_delays_all_shards_by_two_seconds(bare):
+    redis, sim = bare.start_redis(), bare.start_sim("--verified", "--limits-off")
+    names = {"twitch.test": sim, "redis.test": redis}
+    env = {
+        "LD_PRELOAD": str(BIN / "tests" / "preload" / "names.so"),
+        "SHOAL_TEST_NAMES": " ".join(f"{name}=127.0.0.2,127.0.0.1" for name in names),
+        "SHOAL_REDIS_URL": f"redis://redis.test:{redis.port}",
+        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
+    }
+    bare.start_coordinator(initial_shard_count=4, channels_per_shard=2, connect_burst=5)
+    with dead_port("127.0.0.2", redis.port), dead_port("127.0.0.2", sim.port):
+        sim.url = f"ws://twitch.test:{sim.port}"
+        begun = time.monotonic()
+        bare.start_node(env=env)
+        bare.request("join", channels="alice,bob,carol,dave,erin,frank,grace,heidi")
+        sim.control("wait logins=4 ms=30000")
+        assert time.monotonic() - begun < 8  # two each for Redis and Twitch, and the rest of the start
+        sim.control("disconnect all how=reset")
+        sim.control("wait logins=8 ms=4000")
