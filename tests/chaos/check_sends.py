@@ -27,16 +27,17 @@ class Sends:
     def key(cluster, id, send):
         return cluster.key(f"result:{send.channel}:{id}")
 
-    def at_end(self, cluster, sends, received, is_missed, own_heard, kills):
+    def at_end(self, cluster, sends, received, is_missed, own_heard, lost):
         """received: channel -> what Twitch got. is_missed(channel, at): should what was said then be heard?
-        own_heard: text -> how often it was fanned out. kills: when processes were killed."""
+        own_heard: text -> how often it was fanned out. lost: times in which what is published may not reach anybody:
+        somebody was killed, nodes were cut off."""
         self.statuses = Counter()
         got = defaultdict(list)
         for channel, messages in received.items():
             for message in messages:
                 got[(channel, message["text"])].append(message)
         for id, send in sends.items():
-            self._judge(cluster, id, send, got.pop((send.channel, send.text), []), kills)
+            self._judge(cluster, id, send, got.pop((send.channel, send.text), []), lost)
             heard = own_heard[send.text]
             if heard > 1:
                 self._complain("a message of ours was fanned out twice", f"{id}: {heard} times")
@@ -49,7 +50,7 @@ class Sends:
                 if lost and is_missed(channel, at):
                     self._complain("a message of ours was not fanned out", f"#{channel}: {message['text']}", at)
 
-    def _judge(self, cluster, id, send, messages, kills):
+    def _judge(self, cluster, id, send, messages, lost):
         results = self._results[id]
         who = f"{id} by {send.way} to #{send.channel}"
         said = [m for m in messages if m["outcome"] == "said"]
@@ -65,7 +66,9 @@ class Sends:
             results = [{**kept, "at": int(kept["at"])}]
         if not results:
             # What was published on a topic may be lost with the node that heard it; it is not said then.
-            died = send.way == "topic" and any(0 <= at - send.asked < HEARD_S for at in kills)
+            died = send.way == "topic" and any(
+                begin - HEARD_S < send.asked <= end for begin, end in lost
+            )
             if messages or (send.taken and not send.doubt and not died):
                 self._complain("a send has no result", f"{who}; Twitch got {messages}", send.asked)
             return

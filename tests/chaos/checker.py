@@ -72,15 +72,15 @@ class Checker:
         self._cluster.sim.control("flush")
         received = {c: self._cluster.sim.control(f"received {c}")["messages"] for c in plan.CHANNELS}
         said = {m["text"] for messages in received.values() for m in messages if m["outcome"] == "said"}
-        beginnings = [f"{how} {node}" for how in ("killed", "SIGSTOP") for node in plan.NODES]
-        deaths = [(at, at) for at in self._timeline.when("fault", *beginnings)] + self._redis_away()
+        beginnings = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP") for node in plan.NODES)
+        deaths = [(at, at) for at in self._timeline.when("fault", beginnings)] + self._times(AWAY, BACK)
         sent, heard = self.lines.at_end(record, self.reading, self.gaps, said, deaths)
         self.reading.at_end(self.gaps)
         self.requests.at_end(self._cluster, self._apps.requests)
         self.sends.at_end(
             self._cluster, self._apps.sends, received,
             lambda channel, at: self.lines.is_missed(channel, at, self.reading, self.gaps), self.lines.own,
-            self._timeline.when("fault", "killed"),
+            [(at, at) for at in self._timeline.when("fault", "killed")] + self._times("cut_nodes", "nodes reach Redis"),
         )  # fmt: skip
         self._look_for_tokens()
         statuses = ", ".join(f"{n} {status}" for status, n in sorted(self.sends.statuses.items()))
@@ -90,11 +90,10 @@ class Checker:
             f"{len(self._apps.sends)} sends ({statuses}), {len(self._watch.looks)} looks"
         )
 
-    def _redis_away(self):
-        """From when until when it could not be told anything; what ends such a time is the next entry that says so."""
-        beginnings = self._timeline.when("fault", *AWAY)
-        ends = [*self._timeline.when("fault", *BACK), float("inf")]
-        return [(begin, min(end for end in ends if end >= begin)) for begin in beginnings]
+    def _times(self, begins, ends):
+        """From an entry about faults that begins so until the next that ends it."""
+        ends = [*self._timeline.when("fault", ends), float("inf")]
+        return [(at, min(end for end in ends if end >= at)) for at in self._timeline.when("fault", begins)]
 
     # Promise 10 ---------------------------------------------------------------------------------------------
 

@@ -22,8 +22,8 @@ class Timeline:
         with self._lock:
             self._entries.append((at, who, what))
 
-    def when(self, who, *beginnings):
-        """Wall times of the entries of somebody that begin with one of those words."""
+    def when(self, who, beginnings):
+        """Wall times of the entries of somebody that begin with those words, or with one of a tuple of them."""
         with self._lock:
             return [at + self.began for at, by, what in self._entries if by == who and what.startswith(beginnings)]
 
