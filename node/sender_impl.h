@@ -111,6 +111,7 @@ struct sender {
     uint64_t generation; /* grows with each reset: answers to older calls are none */
     /* Looking at the outbox: */
     bool taking;     /* a call is under way */
+    bool take_again; /* and what came since is not in its answer */
     bool listing;    /* the same */
     bool list_again; /* look at all that waits, once all is taken */
     uint64_t passes; /* looks at all that waits */

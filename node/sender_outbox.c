@@ -187,7 +187,7 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
     if (s->closing || err != NULL) {
         return; /* the next one is due; a link that comes back asks for a rescan */
     }
-    if (slice_is(word, "more")) {
+    if (slice_is(word, "more") || s->take_again) {
         outbox_take(s);
     } else if (s->list_again && !s->listing) {
         s->list_again = false;
@@ -199,6 +199,7 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
 void outbox_take(struct sender *s)
 {
     s->take_due_ms = s->unjoined != NULL ? mono_ms() + TAKE_EVERY_MS : UINT64_MAX;
+    s->take_again = s->taking; /* what came since it was asked, that answer does not know */
     if (s->taking || !s->options.may_act(s->options.ctx)) {
         return;
     }
