@@ -2,6 +2,7 @@
 #include "coordinator/initial_channels.h"
 
 #include "coordinator/command_output.h"
+#include "shared/buf.h"
 #include "shared/file.h"
 
 #include <ctype.h>
@@ -9,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_MAX_BYTES ((size_t)16 << 20)
-#define COMMAND_MS     60000
+#define FILE_MAX_BYTES  ((size_t)16 << 20)
+#define COMMAND_MS      60000
+#define BAD_NAMES_BYTES 100 /* of a message that names them */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 static bool is_separator(char c)
 {
@@ -68,12 +71,17 @@ static int run_command(const char *command, char **out, struct err *err)
     return failed;
 }
 
+static bool is_name(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
 /* Comments become spaces, so that the rest can be split like a command line. */
 static void blank_comments(char *text)
 {
     bool at_start = true;
     for (char *p = text; *p; p++) {
-        if (*p == '#' && at_start) {
+        if (*p == '#' && at_start && !is_name(p[1])) {
             while (*p && *p != '\n') {
                 *p++ = ' ';
             }
@@ -153,18 +161,40 @@ static size_t keep_once(struct slice *names, size_t n)
     return kept;
 }
 
-static int bad_name(const char *value, const char *text, struct slice name, struct err *err)
+/* "FILE:LINE: " of a name in the text of a file or program, else nothing. */
+static void append_place(struct buf *out, const char *value, const char *text, struct slice name)
 {
-    char where[300] = "";
-    if (value[0] == '@' || value[0] == '!') {
-        unsigned line = 1;
-        for (const char *p = text; p < name.ptr; p++) {
-            line += *p == '\n';
-        }
-        snprintf(where, sizeof(where), "%.270s:%u: ", value + (value[0] == '@'), line);
+    unsigned line = 1;
+
+    if (value[0] != '@' && value[0] != '!') {
+        return;
     }
-    return err_set(err, ERR_USAGE, "%s\"%.*s\" is not a channel name: 1 to 25 of a-z, 0-9 and _",
-                   where, (int)(name.len > 60 ? 60 : name.len), name.ptr);
+    for (const char *p = text; p < name.ptr; p++) {
+        line += *p == '\n';
+    }
+    buf_printf(out, "%.100s:%u: ", value + (value[0] == '@'), line);
+}
+
+/* All of `bad`, as far as they fit into a message. */
+static int bad_names(const char *value, const char *text, const struct slice *bad, size_t n,
+                     struct err *err)
+{
+    struct buf out;
+    size_t told = 0;
+
+    buf_init(&out, 4096);
+    for (; told < n && (told == 0 || out.len < BAD_NAMES_BYTES); told++) {
+        buf_append_str(&out, told ? ", " : "");
+        append_place(&out, value, text, bad[told]);
+        buf_printf(&out, "\"%.*s\"", (int)(bad[told].len > 60 ? 60 : bad[told].len), bad[told].ptr);
+    }
+    if (told < n) {
+        buf_printf(&out, " and %zu more", n - told);
+    }
+    int failed = err_set(err, ERR_USAGE, "%.*s %s: 1 to 25 of a-z, 0-9 and _", (int)out.len,
+                         out.data, n == 1 ? "is not a channel name" : "are not channel names");
+    buf_finish(&out);
+    return failed;
 }
 
 /* `text` is taken; `value` is where it came from, for messages. */
@@ -174,13 +204,17 @@ static int parse_text(const char *value, char *text, struct initial_channels *ou
     size_t most = all.len / 2 + 1;
     struct slice *names = xcalloc(most, sizeof(*names));
     size_t n = channel_names_split(all, names, most);
+    size_t bad = 0; /* these first */
     for (size_t i = 0; i < n; i++) {
         if (!normalise(text, &names[i])) {
-            int failed = bad_name(value, text, names[i], err);
-            free(names);
-            free(text);
-            return failed;
+            names[bad++] = names[i];
         }
+    }
+    if (bad > 0) {
+        int failed = bad_names(value, text, names, bad, err);
+        free(names);
+        free(text);
+        return failed;
     }
     out->n = keep_once(names, n);
     out->names = names;
@@ -191,7 +225,15 @@ static int parse_text(const char *value, char *text, struct initial_channels *ou
 int initial_channels_parse_lines(const char *name, char *text, struct initial_channels *out,
                                  struct err *err)
 {
+    char *start = text;
+
     *out = (struct initial_channels){0};
+    while (is_separator(*start)) {
+        start++;
+    }
+    if (strncmp(start, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0) {
+        memset(start, ' ', strlen(BYTE_ORDER_MARK));
+    }
     blank_comments(text);
     return parse_text(name, text, out, err);
 }

@@ -1,9 +1,10 @@
 /* Initial channels: what --initial-channels says: `a,b,c`, `@FILE` (a regular file) with one or several a line, or `!COMMAND`, a
  * program that prints them the same way (TwitchIO takes a callable).
  *
- * Names are separated by commas and spaces; in a file, or what a program prints, a `#` that begins a line or follows a space opens a
- * comment up to the end of the line. Names are lower-cased, on the command line a leading `#` is taken
- * off, and what comes twice is kept once, in the order of first mention. */
+ * Names are separated by commas and spaces; in a file, or what a program prints, a `#` that begins a line or follows a
+ * space opens a comment up to the end of the line, unless a name stands right behind it: `#forsen` is a channel,
+ * `# some text` is none. Names are lower-cased, a leading `#` is taken off, a byte order mark at the start is passed
+ * over, and what comes twice is kept once, in the order of first mention. */
 #ifndef SHOAL_COORDINATOR_INITIAL_CHANNELS_H
 #define SHOAL_COORDINATOR_INITIAL_CHANNELS_H
 
@@ -20,8 +21,8 @@ struct initial_channels {
     char *text;
 };
 
-/* Parse the option's value; NULL or empty gives none. -ERR_USAGE with the name (and FILE:LINE) that is no
- * channel, -ERR_IO where the file cannot be read, or the program fails. initial_channels_finish it on success. */
+/* Parse the option's value; NULL or empty gives none. -ERR_USAGE with the names (and FILE:LINE) that are no
+ * channels, the first of them where there are many, -ERR_IO where the file cannot be read, or the program fails. initial_channels_finish it on success. */
 MUST_USE int initial_channels_parse(const char *value, struct initial_channels *out,
                                     struct err *err);
 /* The same of what a file would hold: `text` (NUL-terminated, taken) came from `name` ("@-"), for messages. */

@@ -1,40 +1,44 @@
-/* Intake: the driver between the stream and the steps.
+/* Intake: the driver between the streams and the steps.
  *
- * `after` is the last entry read. Steps go through the leader's link, which keeps their order; reading
- * goes through a link of its own, since it blocks. A read that was under way when leading ended or when
- * reading began anew is known by its generation, and its entries are not used. */
+ * `place` is how far they have been read. Steps, and reading, which is one too, go through the leader's link, which
+ * keeps their order; waiting for the bell goes through a link of its own, since it blocks. A read that was
+ * under way when leading ended or when reading began anew is known by its generation, and its entries are not used. */
 #include "coordinator/intake.h"
 
 #include "coordinator/assignment.h"
-#include "coordinator/request.h"
+#include "coordinator/request_queue.h"
 #include "shared/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <utlist.h>
+#include <string.h>
 
-#define MAX_UNDER_WAY  64
-#define MAX_NAMES      8000 /* channels in all steps under way, so that a renewal never waits long */
-#define BLOCK_MS       1000
-#define READ_AGAIN_MS  1000 /* after a refused step */
-#define FROM_BEGINNING "0-0"
+#define MAX_UNDER_WAY 64
+#define MAX_NAMES     8000 /* channels in all steps under way, so that a renewal never waits long */
+#define BLOCK_MS      1000
+#define READ_AGAIN_MS 1000 /* after a refused step */
 
 struct intake {
     struct intake_options options;
-    struct link *link;
-    struct registry *reader;
+    struct link *link; /* for the bell */
+    struct registry *bell;
     bool active;
     bool closing;
     bool reading;
+    bool more;        /* there may be something to read */
+    bool waiting;     /* for the bell */
+    bool rang;        /* so there should be something */
+    bool quiet;       /* nothing was there when it rang: no waiting before the next renewal */
     bool pumping;     /* pump is under way */
     bool deciding;    /* the shard manager was asked about the join that comes next */
     bool is_set_up;   /* before that, joins wait */
     bool anew;        /* a step failed: read from the beginning once nothing is under way ... */
     uint64_t anew_ms; /* ... and not before */
+    uint64_t bell_ms; /* since when it is waited for */
     unsigned generation;
     unsigned read_generation; /* of the read under way */
-    char after[64];
-    struct request *pending; /* read and not sent */
+    struct registry_place place;
+    struct request_queue *queue; /* read and not sent */
     size_t nunder_way;
     size_t nnames; /* channels in the steps under way */
     void (*on_closed)(void *ctx);
@@ -48,17 +52,6 @@ struct errand {
 };
 
 static void pump(struct intake *i);
-
-static void forget_pending(struct intake *i)
-{
-    struct request *each;
-    struct request *spare;
-    LL_FOREACH_SAFE(i->pending, each, spare)
-    {
-        LL_DELETE(i->pending, each);
-        request_destroy(each);
-    }
-}
 
 static void read_anew(struct intake *i, uint64_t delay_ms)
 {
@@ -78,6 +71,36 @@ static void tell_view(const struct intake *i, const struct request *r, struct sl
     }
 }
 
+/* Refusing ------------------------------------------------------------------------------------------- */
+
+static void on_refused(void *ctx, const struct err *err)
+{
+    struct intake *i = ctx;
+    if (err) {
+        leader_step_failed(i->options.leader, "refuse", err);
+        read_anew(i, READ_AGAIN_MS);
+    }
+}
+
+static void refuse(struct intake *i, const struct registry_refusal *refusals, size_t n,
+                   const char *why)
+{
+    struct leader *leader = i->options.leader;
+
+    if (n > 0 && registry_refuse(leader_registry(leader), leader_identity(leader), slice_of(why),
+                                 refusals, n, on_refused, i) != 0) {
+        read_anew(i, 0);
+    }
+}
+
+/* What needs memory is not waited with until there is some: whoever asked can do more about it. */
+static bool is_out_of_memory(const struct err *err)
+{
+    return err->code == ERR_UNABLE && (strstr(err->text, "OOM") || strstr(err->text, "maxmemory"));
+}
+
+/* Sending -------------------------------------------------------------------------------------------- */
+
 static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
     struct errand *errand = ctx;
@@ -86,12 +109,15 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
     free(errand);
     i->nunder_way--;
     i->nnames -= r->nargs;
-    if (err) {
+    if (err && is_out_of_memory(err)) {
+        leader_step_failed(i->options.leader, "request", err);
+        refuse(i, &(struct registry_refusal){{r->entry, r->id}, r->op}, 1, err->text);
+    } else if (err) {
         leader_step_failed(i->options.leader, "request", err);
         read_anew(i, err_is_silence(err) || err->code == ERR_LOST ? 0 : READ_AGAIN_MS);
         if (err->code == ERR_CANCELED) {
             i->deciding = false;
-            forget_pending(i); /* it comes again, before them */
+            request_queue_clear(i->queue); /* it comes again, before them */
         }
     } else {
         tell_view(i, r, rest);
@@ -128,10 +154,10 @@ static void begin_join(struct intake *i, struct request *r, struct errand *erran
     assignment_begin(&join);
 }
 
-/* Send the first of the pending; false where the link is down. */
+/* Send the first of the queue; false where the link is down. */
 static bool send_first(struct intake *i)
 {
-    struct request *r = i->pending;
+    struct request *r = request_queue_first(i->queue);
     struct errand *errand = xmalloc(sizeof(*errand));
     struct leader *leader = i->options.leader;
 
@@ -141,7 +167,7 @@ static bool send_first(struct intake *i)
         free(errand);
         return false;
     }
-    LL_DELETE(i->pending, r);
+    request_queue_take(i->queue);
     i->nunder_way++;
     i->nnames += r->nargs;
     if (r->step == REQUEST_ASSIGN) {
@@ -150,53 +176,132 @@ static bool send_first(struct intake *i)
     return true;
 }
 
-static void on_entries(void *ctx, const struct registry_entry *entries, size_t n,
-                       const struct err *err)
+/* The next that may be sent now, or NULL. */
+static struct request *next_request(const struct intake *i)
+{
+    struct request *r = request_queue_first(i->queue);
+
+    if (!r || i->deciding || i->nunder_way >= MAX_UNDER_WAY ||
+        (i->anew && mono_ms() >= i->anew_ms)) {
+        return NULL;
+    }
+    request_split(r);
+    return i->nunder_way == 0 || i->nnames + r->nargs <= MAX_NAMES ? r : NULL;
+}
+
+static void send_queued(struct intake *i)
+{
+    i->pumping = true;
+    while (next_request(i)) {
+        if (!send_first(i)) {
+            request_queue_clear(i->queue);
+            read_anew(i, 0);
+        }
+    }
+    i->pumping = false;
+}
+
+/* Reading -------------------------------------------------------------------------------------------- */
+
+static uint64_t setting(const struct intake *i, const char *name, uint64_t otherwise)
+{
+    const char *text = cluster_view_setting(manager_view(i->options.manager), name);
+    uint64_t value = 0;
+
+    return text && slice_to_u64(slice_of(text), &value) ? value : otherwise;
+}
+
+/* Into the queue, as far as there is room. */
+static void take_entries(struct intake *i, const struct registry_entry *entries, size_t n)
+{
+    struct registry_refusal *refusals = xcalloc(n, sizeof(*refusals));
+    char why[300] = "";
+    size_t nrefused = 0;
+
+    request_queue_limit(i->queue, setting(i, "request_limit", 10000),
+                        setting(i, "request_limit_bytes", (uint64_t)8 << 20));
+    for (size_t at = 0; at < n; at++) {
+        struct request *r = request_create(&entries[at]);
+        char now[sizeof(why)];
+        if (request_queue_add(i->queue, r, now, sizeof(now))) {
+            continue;
+        }
+        if (strcmp(now, why) != 0) {
+            refuse(i, refusals, nrefused, why);
+            nrefused = 0;
+            memcpy(why, now, sizeof(why));
+        }
+        refusals[nrefused++] = (struct registry_refusal){
+            {entries[at].id, registry_field(&entries[at], "id")}, SLICE("")};
+        request_destroy(r);
+    }
+    refuse(i, refusals, nrefused, why);
+    free(refusals);
+}
+
+static void on_read(void *ctx, const struct registry_requests *got, const struct err *err)
 {
     struct intake *i = ctx;
     i->reading = false;
-    if (err && !err_is_silence(err)) {
-        leader_step_failed(i->options.leader, "read_stream", err);
-        read_anew(i, READ_AGAIN_MS);
+    if (err) {
+        leader_step_failed(i->options.leader, "requests", err);
         return; /* tried again at the next renewal */
     }
-    if (err) {
-        read_anew(i, 0);
-        return; /* tried again when the link is up */
+    if (i->read_generation != i->generation || !i->active) {
+        pump(i);
+        return;
     }
-    if (i->read_generation == i->generation && i->active && n > 0) {
-        for (size_t at = 0; at < n; at++) {
-            struct request *r = request_create(&entries[at]);
-            LL_APPEND(i->pending, r);
-        }
-        snprintf(i->after, sizeof(i->after), "%.*s", (int)entries[n - 1].id.len,
-                 entries[n - 1].id.ptr);
+    i->more = got->n > 0;
+    i->place = got->last;
+    if (i->more) {
+        take_entries(i, got->entries, got->n);
+    } else {
+        i->quiet = i->rang;
     }
+    i->rang = false;
     pump(i);
 }
 
 static void read_more(struct intake *i)
 {
-    if (i->anew && i->nunder_way == 0 && mono_ms() >= i->anew_ms) {
-        i->anew = false;
-        snprintf(i->after, sizeof(i->after), FROM_BEGINNING);
-    }
+    struct leader *leader = i->options.leader;
+
     i->read_generation = i->generation;
-    i->reading =
-        registry_read_stream(i->reader, "requests", i->after, BLOCK_MS, on_entries, i) == 0;
+    i->reading = registry_read_requests(leader_registry(leader), leader_identity(leader), &i->place,
+                                        on_read, i) == 0;
 }
 
-static void send_pending(struct intake *i)
+static void on_bell(void *ctx, const struct err *err)
 {
-    i->pumping = true;
-    while (i->pending && !i->deciding && i->nunder_way < MAX_UNDER_WAY &&
-           (i->nunder_way == 0 || i->nnames + i->pending->nargs <= MAX_NAMES)) {
-        if (!send_first(i)) {
-            forget_pending(i);
-            read_anew(i, 0);
-        }
+    struct intake *i = ctx;
+    i->waiting = false;
+    i->more = true;
+    if (err && !err_is_silence(err)) {
+        leader_step_failed(i->options.leader, "await_requests", err);
+        return; /* the next renewal */
     }
-    i->pumping = false;
+    i->rang = mono_ms() - i->bell_ms < BLOCK_MS / 2;
+    if (!err) {
+        pump(i);
+    }
+}
+
+static void await_bell(struct intake *i)
+{
+    i->bell_ms = mono_ms();
+    i->waiting = registry_await_requests(i->bell, &i->place, BLOCK_MS, on_bell, i) == 0;
+}
+
+/* Read from the beginning, if that is due. */
+static void begin_anew(struct intake *i)
+{
+    if (i->anew && i->nunder_way == 0 && mono_ms() >= i->anew_ms) {
+        i->anew = false;
+        i->generation++; /* what is being read is not used */
+        i->more = true;
+        request_queue_clear(i->queue);
+        i->place = (struct registry_place){REGISTRY_FROM_BEGINNING, REGISTRY_FROM_BEGINNING};
+    }
 }
 
 static void pump(struct intake *i)
@@ -204,17 +309,18 @@ static void pump(struct intake *i)
     if (!i->active || i->closing || i->pumping || !leader_may_act(i->options.leader)) {
         return;
     }
-    send_pending(i);
-    if (!i->pending && !i->reading && link_is_up(i->link)) {
+    begin_anew(i);
+    send_queued(i);
+    if (i->more && !i->reading) {
         read_more(i);
+    } else if (!i->reading && !i->waiting && !i->quiet && link_is_up(i->link)) {
+        await_bell(i);
     }
 }
 
 static void on_link_up(void *ctx)
 {
-    struct intake *i = ctx;
-    read_anew(i, 0);
-    pump(i);
+    pump(ctx);
 }
 
 static void on_link_down(void *ctx, const struct err *why)
@@ -227,7 +333,7 @@ struct intake *intake_create(const struct intake_options *options)
 {
     struct intake *i = xcalloc(1, sizeof(*i));
     i->options = *options;
-    snprintf(i->after, sizeof(i->after), FROM_BEGINNING);
+    i->queue = request_queue_create();
     char name[200];
     snprintf(name, sizeof(name), "shoal-coordinator:%.150s:requests", options->id);
     i->link = link_create(options->loop, &(struct link_options){.url = options->url,
@@ -237,7 +343,7 @@ struct intake *intake_create(const struct intake_options *options)
                                                                 .on_up = on_link_up,
                                                                 .on_down = on_link_down,
                                                                 .ctx = i});
-    i->reader = registry_create(i->link, options->cluster);
+    i->bell = registry_create(i->link, options->cluster);
     return i;
 }
 
@@ -245,7 +351,7 @@ void intake_begin(struct intake *i)
 {
     i->active = true;
     i->generation++;
-    forget_pending(i);
+    request_queue_clear(i->queue);
     read_anew(i, 0);
     pump(i);
 }
@@ -255,7 +361,7 @@ void intake_end(struct intake *i)
     i->active = false;
     i->is_set_up = false;
     i->generation++;
-    forget_pending(i);
+    request_queue_clear(i->queue);
 }
 
 void intake_set_up(struct intake *i, bool done)
@@ -265,6 +371,8 @@ void intake_set_up(struct intake *i, bool done)
 
 void intake_go_on(struct intake *i)
 {
+    i->quiet = false;
+    i->more = i->more || !i->waiting; /* nothing rings while that link is down */
     pump(i);
 }
 
@@ -273,8 +381,8 @@ static void on_link_closed(void *ctx)
     struct intake *i = ctx;
     void (*on_closed)(void *ctx) = i->on_closed;
     void *closed_ctx = i->closed_ctx;
-    registry_destroy(i->reader);
-    forget_pending(i);
+    registry_destroy(i->bell);
+    request_queue_destroy(i->queue);
     free(i);
     if (on_closed) {
         on_closed(closed_ctx);

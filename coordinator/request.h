@@ -1,29 +1,39 @@
-/* Request: one entry of the `requests` stream as this process keeps it, and the step that belongs to it.
+/* Request: one entry of the streams `requests` and `admin` as this process keeps it, and the step that belongs to it.
  *
  * An entry holds `op`, what the op needs (`channels`; `name`, `value`), and optionally `id`, `user`, `by`.
  * Anything goes into a stream, so texts are cut before they go into a step, just beyond what the step
- * accepts: it still refuses them, with its words. */
+ * accepts: it still refuses them, with its words. Redis hands on no entry of more than 64 KiB. */
 #ifndef SHOAL_COORDINATOR_REQUEST_H
 #define SHOAL_COORDINATOR_REQUEST_H
 
 #include "shared/redis/registry.h"
 
-enum request_step { REQUEST_ASSIGN, REQUEST_RELEASE, REQUEST_CONFIGURE };
+#define REQUEST_MAX_BY 64 /* bytes that tell one asker from another */
+
+/* CONFIGURE is also whose op is unknown, or not for its stream: the step says so. */
+enum request_step { REQUEST_ASSIGN, REQUEST_RELEASE, REQUEST_RETRY, REQUEST_CONFIGURE };
 
 struct request {
-    struct request *next; /* for the owner's list */
-    char *text;           /* what the slices below point into */
+    struct request *prev; /* for the owner's list */
+    struct request *next;
+    char *text; /* what the slices below point into */
+    size_t bytes;
+    bool is_admin; /* it stood in `admin` */
     struct slice entry;
     struct slice id; /* the entry's, where it gives none */
     struct slice op;
+    struct slice by; /* who asks, as far as that is told */
     enum request_step step;
-    size_t nargs;
-    struct slice *args; /* channels, or the op's arguments */
+    struct slice channels; /* as they were asked for */
+    size_t nargs;          /* after request_split */
+    struct slice *args;    /* channels, or the op's arguments */
 };
 
 /* A copy of what matters in the entry. */
 struct request *request_create(const struct registry_entry *entry);
 void request_destroy(struct request *r);
+/* Make args of the text, if that was not done: not before they are needed, since many requests may wait. */
+void request_split(struct request *r);
 /* Send its step, which is not REQUEST_ASSIGN: that is assignment.h's. As registry_assign. */
 MUST_USE int request_send(const struct request *r, struct registry *registry,
                           const struct registry_leader *me, registry_word_cb cb, void *ctx);

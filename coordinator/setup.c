@@ -6,6 +6,7 @@
 
 #include "coordinator/assignment.h"
 #include "shared/log.h"
+#include "shared/trouble.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -31,15 +32,17 @@ struct setup {
     enum part part;
     bool busy;      /* an answer is awaited */
     bool is_done;   /* the cluster is set up, as last heard */
+    bool was_done;  /* it was once: from then on this process ends for no refusal */
     uint64_t round; /* of the view that shows what was written */
     uint64_t nodes;
     uint64_t still_since_ms;
-    char user[64];          /* chosen here */
-    bool user_awaited;      /* no node knows it, which was said */
-    uint64_t not_before_ms; /* PART_MANAGER */
+    char user[64];     /* chosen here */
+    bool user_awaited; /* no node knows it, which was said */
+    uint64_t not_before_ms;
     struct err failure;
-    size_t next_channel; /* PART_CHANNELS */
-    uv_timer_t timer;    /* polls */
+    struct trouble trouble; /* with it */
+    size_t next_channel;    /* PART_CHANNELS */
+    uv_timer_t timer;       /* polls */
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
@@ -70,6 +73,24 @@ static bool answered(struct setup *s, const char *step, const struct err *err)
         return false;
     }
     return true;
+}
+
+/* Is there anything of a cluster? */
+static bool has_shards(const struct setup *s)
+{
+    return cluster_view_shards(view(s)) != NULL;
+}
+
+/* From the beginning, after a while: told, but not with each try. */
+static void begin_later(struct setup *s, const struct err *why)
+{
+    s->part = PART_SETTINGS;
+    s->next_channel = 0;
+    s->not_before_ms = mono_ms() + RETRY_MS;
+    if (trouble_is_news(&s->trouble, why, mono_ms())) {
+        log_error("setup", "setup.refused", "error", why->text, "in_ms", log_i64(RETRY_MS), "mend",
+                  "shoalctl config set changes settings", NULL);
+    }
 }
 
 static void move_on(struct setup *s, enum part to)
@@ -129,7 +150,7 @@ static void on_settings(void *ctx, struct slice word, struct slice reply, const 
     if (reply_refused(reply, why.text, sizeof(why.text))) {
         why.code = ERR_USAGE;
         err_wrap(&why, "--set");
-        if (!s->is_done) {
+        if (!s->was_done && !has_shards(s)) {
             s->options.on_refused(s->options.ctx, &why);
             return;
         }
@@ -187,7 +208,9 @@ static void on_user_set(void *ctx, struct slice word, struct slice reply, const 
     }
     char why[512];
     if (reply_refused(reply, why, sizeof(why))) {
-        log_error("setup", "user.refused", "user", s->user, "error", why, NULL);
+        struct err refused;
+        err_set(&refused, ERR_REFUSED, "user %s: %s", s->user, why);
+        begin_later(s, &refused);
         return;
     }
     log_info("setup", "user.chosen", "user", s->user, NULL);
@@ -196,7 +219,11 @@ static void on_user_set(void *ctx, struct slice word, struct slice reply, const 
 
 static void choose_user(struct setup *s)
 {
-    cluster_view_first_user(view(s), s->user, sizeof(s->user));
+    if (has_shards(s)) {
+        snprintf(s->user, sizeof(s->user), "%s", cluster_view_shards(view(s))->user);
+    } else {
+        cluster_view_first_user(view(s), s->user, sizeof(s->user));
+    }
     const struct slice args[] = {SLICE("user"), slice_of(s->user)};
     s->busy = registry_configure(steps(s), me(s), &(struct registry_request){0}, SLICE("set"), args,
                                  ARRAY_LEN(args), on_user_set, s) == 0;
@@ -232,7 +259,23 @@ static void give_up(struct setup *s)
     struct err why = s->failure;
 
     s->busy = false;
-    s->options.on_refused(s->options.ctx, &why);
+    if (s->was_done) {
+        begin_later(s, &why);
+    } else {
+        s->options.on_refused(s->options.ctx, &why);
+    }
+}
+
+/* The manager refuses, but there are shards: of a cluster that lost its settings, mostly. They go on as they are. */
+static void adopt(struct setup *s, const char *why)
+{
+    log_error("setup", "setup.adopted", "shards", log_u64(HASH_COUNT(cluster_view_shards(view(s)))),
+              "error", why, "mend",
+              "the shards go on; settings that were lost have their defaults: shoalctl config set",
+              NULL);
+    s->busy = false;
+    s->round = cluster_view_refresh(view(s));
+    move_on(s, PART_CHANNELS);
 }
 
 static void on_abandoned(void *ctx, struct slice word, struct slice reply, const struct err *err)
@@ -275,6 +318,10 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
         move_on(s, PART_CHANNELS);
     } else if (answer->kind == MANAGER_FAILED && !manager_step_failed(s->options.manager)) {
         cluster_error(shard_manager_client(s->options.manager), "setup", NULL, answer->text);
+        if (has_shards(s)) {
+            adopt(s, answer->text);
+            return;
+        }
         err_set(&s->failure, ERR_REFUSED, "the %s shard manager cannot set the cluster up: %s",
                 manager_name(s->options.manager), answer->text);
         abandon(s); /* busy until it is over */
@@ -290,10 +337,8 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
 
 static void do_manager(struct setup *s)
 {
-    if (mono_ms() >= s->not_before_ms) {
-        s->busy = true;
-        manager_ask(s->options.manager, MANAGER_SETUP, NULL, false, on_manager, s);
-    }
+    s->busy = true;
+    manager_ask(s->options.manager, MANAGER_SETUP, NULL, false, on_manager, s);
 }
 
 /* Initial channels ------------------------------------------------------------------------------------ */
@@ -348,7 +393,8 @@ static void on_marked(void *ctx, struct slice word, struct slice reply, const st
     (void)reply;
     struct setup *s = ctx;
     if (answered(s, "configure", err)) {
-        s->is_done = true;
+        s->is_done = s->was_done = true;
+        trouble_over(&s->trouble);
         log_info("setup", "setup.done", NULL);
         move_on(s, PART_DONE);
         s->options.on_done(s->options.ctx);
@@ -373,8 +419,9 @@ static void advance(struct setup *s)
         [PART_SETTINGS] = do_settings, [PART_NODES] = do_nodes,       [PART_USER] = do_user,
         [PART_MANAGER] = do_manager,   [PART_CHANNELS] = do_channels, [PART_MARK] = do_mark,
     };
-    if (!s->busy && s->part != PART_DONE && leader_may_act(s->options.leader) &&
-        cluster_view_is_whole(view(s)) && cluster_view_round(view(s)) >= s->round) {
+    if (!s->busy && s->part != PART_DONE && mono_ms() >= s->not_before_ms &&
+        leader_may_act(s->options.leader) && cluster_view_is_whole(view(s)) &&
+        cluster_view_round(view(s)) >= s->round) {
         parts[s->part](s);
     }
 }
@@ -399,6 +446,7 @@ void setup_begin(struct setup *s)
 void setup_on_facts(struct setup *s, const struct registry_lead *facts)
 {
     s->is_done = facts->setup_done;
+    s->was_done = s->was_done || s->is_done;
     if (facts->nodes != s->nodes || s->still_since_ms == 0) {
         s->nodes = facts->nodes;
         s->still_since_ms = mono_ms();

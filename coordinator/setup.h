@@ -5,8 +5,10 @@
  *
  * Every part may be done twice without harm, so a successor simply begins anew where its predecessor died.
  * In a cluster that is set up already only the settings are compared (a difference is a warning) and initial
- * channels never seen before are joined. A cluster that lost its state is set up anew. Where the manager's setup
- * fails, the settings go again, so that nothing is left of it.
+ * channels never seen before are joined. A cluster that lost its state is set up anew; what is left of it (shards,
+ * without the settings) is adopted, whatever the manager says. Where the manager's setup fails in a cluster without
+ * shards, the settings go again, so that nothing is left of it: who never led a cluster that was set up ends then, who
+ * did tries again.
  * Borrows leader and manager. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_SETUP_H
 #define SHOAL_COORDINATOR_SETUP_H
@@ -22,7 +24,8 @@ struct setup_options {
     const struct initial_channels *channels; /* borrowed */
     const struct slice *settings;            /* name, value, ...; borrowed */
     size_t nsettings;                        /* slices, twice the pairs */
-    /* A setting is refused, or the manager's setup failed, and there is no cluster yet that could go on without. */
+    /* A setting is refused, or the manager's setup failed, and there is no cluster that could go on without, nor was
+     * there one that this process led. */
     void (*on_refused)(void *ctx, const struct err *why);
     void (*on_done)(void *ctx); /* the cluster is set up from now on */
     void *ctx;

@@ -300,6 +300,7 @@ static void held_want(struct held *held, const struct registry_shard *shard)
                                         ? now - (uint64_t)shard->unread_ms[i]
                                         : holder_recall(held->holder, held->names[i]);
         held->wants[i].rejoin = held->wants[i].lost_at_ms != 0;
+        held->wants[i].retry = shard->retry_ms[i] > 0 ? (uint64_t)shard->retry_ms[i] : 0;
     }
 }
 
@@ -441,9 +442,28 @@ void holder_set_fenced(struct holder *h, bool fenced)
     }
 }
 
+static void mark_failed(void *ctx, const struct shard_channel *channel)
+{
+    if (channel->state == SHARD_CHANNEL_FAILED) {
+        holder_mark_channel(ctx, channel->name); /* its next_try */
+    }
+}
+
 void holder_set_failed_retry(struct holder *h, uint64_t ms)
 {
+    struct held *held;
+    struct held *tmp;
+
+    if (ms == h->failed_retry_ms) {
+        return;
+    }
     h->failed_retry_ms = ms;
+    HASH_ITER(hh, h->shards, held, tmp)
+    {
+        shard_set_failed_retry(held->core, ms, mono_ms());
+        shard_each_channel(held->core, mark_failed, held);
+        holder_arm(held);
+    }
 }
 
 void holder_drain(struct holder *h)

@@ -58,7 +58,7 @@ bool holder_is_working(const struct holder *h);
 uint64_t holder_heard_ms(const struct holder *h);
 /* Is there nothing to connect? */
 bool holder_is_idle(const struct holder *h);
-/* How long a failed channel waits before it is joined again; for shards created from now on. */
+/* How long a failed channel waits before it is joined again, also those that have failed. */
 void holder_set_failed_retry(struct holder *h, uint64_t ms);
 /* Leave: shards close when the answers to their sends are there. */
 void holder_drain(struct holder *h);

@@ -87,6 +87,7 @@ struct shard_want {
     struct slice name;   /* valid (irc_channel_valid); others are skipped */
     bool rejoin;         /* it was joined before, by whomever: before first joins */
     uint64_t lost_at_ms; /* nobody has read it since (mono ms): gap when joined; 0: no gap */
+    uint64_t retry;      /* a number that grew: one that failed is tried again now */
 };
 
 enum shard_draw_kind { SHARD_DRAW_LOGIN, SHARD_DRAW_JOIN, SHARD_DRAW_KINDS };
@@ -195,9 +196,11 @@ void shard_destroy(struct shard *s);
 
 /* Begin to connect (idle only). */
 void shard_start(struct shard *s, uint64_t now_ms);
-/* These channels and no others: joins what is new, parts what is missing. All that were failed and
- * are named again stay failed until their time. Works in any state. */
+/* These channels and no others: joins what is new, parts what is missing. Those that have failed and are named again
+ * stay failed until their time, or until their `retry` grows. Works in any state. */
 void shard_set_channels(struct shard *s, const struct shard_want *wants, size_t n, uint64_t now_ms);
+/* failed_retry_ms from now on, also for channels that have failed. */
+void shard_set_failed_retry(struct shard *s, uint64_t ms, uint64_t now_ms);
 /* No new joins and sends; when the answers to sends are there or overdue: closed. */
 void shard_stop(struct shard *s, uint64_t now_ms);
 /* Closed at once; sends that wait become unknown. */

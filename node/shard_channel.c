@@ -187,9 +187,16 @@ static void add_channel(struct shard *s, const struct shard_want *want, uint64_t
     e->pub.rejoin = want->rejoin;
     e->pub.lost_at_ms = want->lost_at_ms;
     e->mark = s->mark;
+    e->retry = want->retry;
     enter_state(s, e, SHARD_CHANNEL_QUEUED, now_ms);
     HASH_ADD(hh, s->channels, pub.name, want->name.len, e);
     s->port->channel_changed(s->ctx, &e->pub);
+}
+
+static void try_again(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+{
+    e->attempts = 0;
+    shard_channel_move(s, e, SHARD_CHANNEL_QUEUED, now_ms);
 }
 
 static void want_channel(struct shard *s, const struct shard_want *want, uint64_t now_ms)
@@ -210,6 +217,12 @@ static void want_channel(struct shard *s, const struct shard_want *want, uint64_
         e->pub.rejoin = e->pub.rejoin || want->rejoin;
         if (e->pub.lost_at_ms == 0) {
             e->pub.lost_at_ms = want->lost_at_ms;
+        }
+    }
+    if (want->retry > e->retry) {
+        e->retry = want->retry;
+        if (e->pub.state == SHARD_CHANNEL_FAILED) {
+            try_again(s, e, now_ms);
         }
     }
 }
@@ -388,8 +401,22 @@ static void failed_tick(struct shard *s, struct shard_entry *e, uint64_t now_ms)
         shard_wake(s, e->pub.next_try_ms);
         return;
     }
-    e->attempts = 0;
-    shard_channel_move(s, e, SHARD_CHANNEL_QUEUED, now_ms);
+    try_again(s, e, now_ms);
+}
+
+void shard_set_failed_retry(struct shard *s, uint64_t ms, uint64_t now_ms)
+{
+    uint64_t before_ms = s->timings.failed_retry_ms;
+
+    s->timings.failed_retry_ms = ms;
+    for (struct shard_entry *e = s->channels; e != NULL; e = e->hh.next) {
+        uint64_t wait_ms =
+            e->pub.next_try_ms - e->pub.since_ms; /* shorter where there was no room */
+        if (e->pub.state == SHARD_CHANNEL_FAILED && (wait_ms == before_ms || wait_ms > ms)) {
+            e->pub.next_try_ms = e->pub.since_ms + ms;
+        }
+    }
+    (void)shard_tick(s, now_ms);
 }
 
 void shard_channels_tick(struct shard *s, uint64_t now_ms)

@@ -34,6 +34,7 @@ struct shard_entry {
     uint64_t answer_by_ms;    /* joining, parting */
     uint64_t join_seq;        /* when JOIN was written, counted in writes */
     uint64_t userstate_by_ms; /* until then one USERSTATE may be the JOIN's; 0: it has come */
+    uint64_t retry;           /* as it was asked for last */
     uint64_t mark;            /* of the set_channels that named it last */
     UT_hash_handle hh;
 };

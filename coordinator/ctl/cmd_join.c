@@ -1,4 +1,4 @@
-/* shoalctl join and part: channels from the command line or a file, 1,000 a request. */
+/* shoalctl join, part and retry: channels from the command line or a file, 1,000 a request. */
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/request.h"
 #include "coordinator/ctl/table.h"
@@ -23,7 +23,7 @@ static char *read_standard_input(struct ctl *c, int *code)
     ssize_t n = 1;
 
     buf_init(&all, STDIN_MAX_BYTES);
-    buf_append_char(&all, '\n'); /* so that there is something, also where there is nothing */
+    buf_append_char(&all, ' '); /* so that there is something, also where there is nothing */
     while (n > 0 && !all.overflow && !c->interrupted) {
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
         if (poll(&in, 1, 0) == 0) {
@@ -72,10 +72,10 @@ static char *gather(struct ctl *c, size_t *count, int *code)
     *count = 0;
     for (size_t i = 0; i < c->nargs; i++) {
         struct initial_channels names;
-        *code = parse(c, ctl_arg(c, i), &names);
-        if (*code != CTL_DONE) {
-            buf_finish(&all);
-            return NULL;
+        int failed = parse(c, ctl_arg(c, i), &names);
+        if (failed) {
+            *code = failed;
+            continue; /* what is wrong with the others is told as well */
         }
         for (size_t k = 0; k < names.n; k++) {
             if (all.len > 0) {
@@ -86,8 +86,10 @@ static char *gather(struct ctl *c, size_t *count, int *code)
         }
         initial_channels_finish(&names);
     }
-    if (all.len == 0 || all.overflow) {
+    if (*code == CTL_DONE && (all.len == 0 || all.overflow)) {
         *code = ctl_fail(CTL_USAGE, all.overflow ? "too many channels" : "no channels are named");
+    }
+    if (*code != CTL_DONE) {
         buf_finish(&all);
         return NULL;
     }
@@ -123,23 +125,37 @@ static void show_map(struct ctl *c, const cJSON *reply, const char *map, const c
     }
 }
 
+static void show_list(struct ctl *c, const cJSON *reply, const char *list)
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(reply, list))
+    {
+        if (cJSON_IsString(item)) {
+            show(c, item->valuestring, list, NULL, NULL);
+        }
+    }
+}
+
 /* What became of each channel; CTL_FAILED if one was refused. The reply is one of a coordinator (request_make). */
 static int show_reply(struct ctl *c, const cJSON *reply)
 {
     const cJSON *item;
     const char *error = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(reply, "error"));
     const cJSON *refused = cJSON_GetObjectItemCaseSensitive(reply, "refused");
+    const cJSON *more = cJSON_GetObjectItemCaseSensitive(reply, "refused_more");
 
     show_map(c, reply, "assigned", "assigned", "shard");
     show_map(c, reply, "waiting", "waiting", "reason");
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(reply, "parted"))
-    {
-        show(c, item->valuestring, "parted", NULL, NULL);
-    }
+    show_list(c, reply, "parted");
+    show_list(c, reply, "retried");
     cJSON_ArrayForEach(item, refused)
     {
         show(c, item->string, "refused", "reason", cJSON_GetStringValue(item));
         (void)ctl_fail(CTL_FAILED, "%s: %s", item->string, cJSON_GetStringValue(item));
+    }
+    if (cJSON_IsNumber(more)) {
+        (void)ctl_fail(CTL_FAILED, "and %.0f more are refused", more->valuedouble);
     }
     if (error) {
         (void)ctl_fail(CTL_FAILED, "%s", error);
@@ -196,4 +212,9 @@ int cmd_join(struct ctl *c, const struct ctl_command *self)
 int cmd_part(struct ctl *c, const struct ctl_command *self)
 {
     return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "part");
+}
+
+int cmd_retry(struct ctl *c, const struct ctl_command *self)
+{
+    return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "retry");
 }

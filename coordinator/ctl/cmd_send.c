@@ -92,6 +92,10 @@ int cmd_send(struct ctl *c, const struct ctl_command *self)
     char id[INCARNATION_CHARS];
     char *found = NULL;
 
+    if (c->nargs > 2) {
+        return ctl_fail(CTL_USAGE, "the text is one argument: shoalctl send %s \"%s %s ...\"",
+                        ctl_arg(c, 0), ctl_arg(c, 1), ctl_arg(c, 2));
+    }
     if (c->nargs != 2) {
         return ctl_usage(self);
     }
@@ -101,7 +105,10 @@ int cmd_send(struct ctl *c, const struct ctl_command *self)
     }
     random_hex(id, 16);
     c->await_id = id;
-    int code = ctl_subscribe(c, ctl_topic(c, "sent:%s", channel));
+    int code = request_check_cluster(c);
+    if (code == CTL_DONE) {
+        code = ctl_subscribe(c, ctl_topic(c, "sent:%s", channel));
+    }
     if (code == CTL_DONE) {
         code = add(c, id, channel, ctl_arg(c, 1));
     }

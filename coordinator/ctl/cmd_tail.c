@@ -65,6 +65,31 @@ static int subscribe_all(struct ctl *c)
     return CTL_DONE;
 }
 
+/* From a channel that nobody reads nothing comes; one may want to wait for it all the same. */
+static int say_what_is_not_joined(struct ctl *c)
+{
+    struct ctl_batch b = {0};
+
+    for (size_t i = 0; i < c->nargs; i++) {
+        char channel[IRC_CHANNEL_CHARS];
+        bool named = irc_channel_normalise(slice_of(ctl_arg(c, i)), channel, sizeof(channel));
+        ctl_ask(&b, "HEXISTS %s %s", ctl_key(c, "channels"), named ? channel : "");
+    }
+    int code = ctl_answer(c, &b);
+    struct reader r = ctl_read(&b);
+    for (size_t i = 0; code == CTL_DONE && i < c->nargs; i++) {
+        bool joined = reader_i64(&r) != 0;
+        if (!joined && !r.bad && !strpbrk(ctl_arg(c, i), "*?")) {
+            (void)ctl_fail(0,
+                           "channel %s is not joined in cluster \"%s\": nothing comes before it is "
+                           "(shoalctl join)",
+                           ctl_arg(c, i), options_string(c->options, "cluster"));
+        }
+    }
+    ctl_batch_finish(&b);
+    return code;
+}
+
 int cmd_tail(struct ctl *c, const struct ctl_command *self)
 {
     if (c->nargs == 0) {
@@ -72,6 +97,9 @@ int cmd_tail(struct ctl *c, const struct ctl_command *self)
     }
     c->on_message = on_chat;
     int code = subscribe_all(c);
+    if (code == CTL_DONE) {
+        code = say_what_is_not_joined(c);
+    }
     c->deadline_ms = UINT64_MAX; /* from here on it waits as long as it is wanted */
     while (code == CTL_DONE && !c->interrupted) {
         ctl_turn(c);

@@ -34,7 +34,8 @@ struct ctl {
     bool rights_known;                 /* ctl_check_rights has asked */
     bool has_been_up;
     bool interrupted;
-    struct err down; /* why the link is not up */
+    struct err down;     /* why the link is not up */
+    bool told_no_leader; /* that nobody is there who would answer */
     unsigned closing;
     /* The message waited for: its topic and the id in it; the first that fits is kept in `found`. */
     const char *await_id;

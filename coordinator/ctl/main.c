@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS 25
+#define TICK_MS  25
+#define MAX_WORD 20 /* of a command that was misspelt */
 
 static const struct ctl_command commands[] = {
     {"status", "", "The cluster at a glance: leader, load of the shards, budgets, warnings.", "",
@@ -17,6 +18,7 @@ static const struct ctl_command commands[] = {
     {"join", "CHANNEL... | @FILE", "Read these channels from now on (@-: names from stdin).",
      " no-wait ", cmd_join},
     {"part", "CHANNEL... | @FILE", "Read them no longer.", " no-wait ", cmd_part},
+    {"retry", "CHANNEL... | @FILE", "Try channels that failed again now.", " no-wait ", cmd_retry},
     {"send", "CHANNEL TEXT", "Say something; done when Twitch has confirmed it.",
      " reply-to ttl command ", cmd_send},
     {"tail", "CHANNEL...", "Show chat as it comes ('*': all channels).", " raw ", cmd_tail},
@@ -35,7 +37,7 @@ static const struct option_spec specs[] = {
     {"timeout", OPTION_DURATION, 0, "30s", 1, 24LL * 3600 * 1000, "TIME",
      "How long to wait for an answer.", NULL},
     {"no-wait", OPTION_BOOL, 0, "false", 0, 0, NULL,
-     "join, part, stop: leave the request in Redis and do not wait for it.", NULL},
+     "join, part, retry, stop: leave the request in Redis and do not wait for it.", NULL},
     {"reply-to", OPTION_STRING, 0, NULL, 0, 0, "ID", "send: the id of the message it answers.",
      NULL},
     {"ttl", OPTION_DURATION, 0, NULL, 100, 600000, "TIME",
@@ -79,6 +81,66 @@ static const struct ctl_command *command_find(const char *name)
         }
     }
     return NULL;
+}
+
+/* How many letters must be put in, left out, changed or swapped to make the one of the other. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t d[MAX_WORD + 1][MAX_WORD + 1];
+    size_t na = strlen(a);
+    size_t nb = strlen(b);
+
+    if (na > MAX_WORD || nb > MAX_WORD) {
+        return MAX_WORD;
+    }
+    for (size_t i = 0; i <= na; i++) {
+        for (size_t k = 0; k <= nb; k++) {
+            if (i == 0 || k == 0) {
+                d[i][k] = i + k;
+                continue;
+            }
+            d[i][k] = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
+            d[i][k] = d[i - 1][k] + 1 < d[i][k] ? d[i - 1][k] + 1 : d[i][k];
+            d[i][k] = d[i][k - 1] + 1 < d[i][k] ? d[i][k - 1] + 1 : d[i][k];
+            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
+                d[i - 2][k - 2] + 1 < d[i][k]) {
+                d[i][k] = d[i - 2][k - 2] + 1;
+            }
+        }
+    }
+    return d[na][nb];
+}
+
+static int unknown_command(const char *name)
+{
+    const struct ctl_command *nearest = &commands[0];
+
+    for (size_t i = 1; i < ARRAY_LEN(commands); i++) {
+        if (distance(name, commands[i].name) < distance(name, nearest->name)) {
+            nearest = &commands[i];
+        }
+    }
+    if (distance(name, nearest->name) <= 2) {
+        return ctl_fail(CTL_USAGE,
+                        "unknown command \"%s\"; did you mean %s? shoalctl --help lists them", name,
+                        nearest->name);
+    }
+    return ctl_fail(CTL_USAGE, "unknown command \"%s\"; shoalctl --help lists them", name);
+}
+
+static int no_command(void)
+{
+    char *names = xstrdup("");
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        char *longer = xasprintf("%s%s%s", names, i ? ", " : "", commands[i].name);
+        free(names);
+        names = longer;
+    }
+    int code =
+        ctl_fail(CTL_USAGE, "which command? One of %s; shoalctl --help says what they do", names);
+    free(names);
+    return code;
 }
 
 /* An option that this command does not know was meant to do something: say so. */
@@ -178,8 +240,7 @@ static int run_command(const struct options *o)
     struct ctl c;
 
     if (!command) {
-        return ctl_fail(CTL_USAGE, "unknown command \"%s\"; shoalctl --help lists them",
-                        options_arg(o, 0));
+        return unknown_command(options_arg(o, 0));
     }
     int code = check_own_options(o, command);
     if (code == CTL_DONE) {
@@ -222,7 +283,14 @@ int main(int argc, char **argv)
         break;
     case OPTIONS_RUN:
         if (options_argc(options) == 0) {
-            code = ctl_fail(CTL_USAGE, "which command? shoalctl --help lists them");
+            code = no_command();
+        } else if (strcmp(options_arg(options, 0), "help") == 0) {
+            char word[] = "--help";
+            char *help[] = {argv[0], word, NULL};
+            options_destroy(options);
+            options = NULL;
+            code = options_parse(&program, 2, help, &options, &err) == OPTIONS_DONE ? CTL_DONE
+                                                                                    : CTL_USAGE;
         } else {
             code = run_command(options);
         }

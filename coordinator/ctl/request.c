@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 const char *request_by(void)
@@ -21,27 +22,62 @@ const char *request_by(void)
     return by;
 }
 
+/* Say so, once, where nobody is there who would answer now: `leader` is its deadline. */
+static void say_who_leads(struct ctl *c, struct slice leader, uint64_t now_ms)
+{
+    uint64_t deadline = 0;
+
+    if (c->told_no_leader || (slice_to_u64(leader, &deadline) && deadline >= now_ms)) {
+        return;
+    }
+    c->told_no_leader = true;
+    (void)ctl_fail(0,
+                   "no coordinator leads cluster \"%s\"; the request stays in Redis and is carried "
+                   "out when one does. Waiting (--timeout)",
+                   options_string(c->options, "cluster"));
+}
+
 static int look_for_reply(struct ctl *c, const char *id, char **found)
 {
     struct ctl_batch b = {0};
 
     ctl_ask(&b, "GET %s", ctl_key(c, "reply:%s", id));
+    ctl_ask(&b, "HGET %s deadline", ctl_key(c, "leader"));
+    ctl_ask(&b, "TIME");
     int code = ctl_answer(c, &b);
+    struct reader r = ctl_read(&b);
     if (code == CTL_DONE) {
-        struct reader r = ctl_read(&b);
         const char *text = reader_text(&r);
         *found = text[0] ? xstrdup(text) : NULL;
-        code = r.bad ? ctl_strange("GET") : code;
+        struct slice deadline = reader_slice(&r);
+        uint64_t now_ms = ctl_read_time(&r);
+        code = r.bad ? ctl_strange("GET, HGET and TIME") : code;
+        if (code == CTL_DONE && !*found) {
+            say_who_leads(c, deadline, now_ms);
+        }
     }
     ctl_batch_finish(&b);
     return code;
+}
+
+/* The stream for what is asked. */
+static const char *stream_of(const char *op)
+{
+    static const char *const channels[] = {"join", "part", "retry"};
+
+    for (size_t i = 0; i < ARRAY_LEN(channels); i++) {
+        if (strcmp(op, channels[i]) == 0) {
+            return "requests";
+        }
+    }
+    return "admin";
 }
 
 static int add(struct ctl *c, const char *id, const char *op, const struct request_field *fields,
                size_t nfields)
 {
     const char *argv[9 + 2 * REQUEST_MAX_FIELDS] = {
-        "XADD", ctl_key(c, "requests"), "*", "id", id, "op", op, "by", request_by()};
+        "XADD", ctl_key(c, "%s", stream_of(op)), "*", "id", id, "op", op, "by", request_by()};
     int argc = 9;
     struct ctl_batch b = {0};
 
@@ -81,33 +117,24 @@ bool request_reply_is_valid(const cJSON *reply)
     return cJSON_IsObject(reply) && cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(reply, "ok")) &&
            (!error || cJSON_IsString(error)) && texts_alone(reply, "assigned", true) &&
            texts_alone(reply, "waiting", true) && texts_alone(reply, "refused", true) &&
-           texts_alone(reply, "parted", false);
+           texts_alone(reply, "parted", false) && texts_alone(reply, "retried", false);
 }
 
-/* Why there is no reply is worth a look: nobody may be leading. */
-static void explain_silence(struct ctl *c)
+int request_check_cluster(struct ctl *c)
 {
     struct ctl_batch b = {0};
 
-    if (c->interrupted || !link_is_up(c->link)) {
-        return;
-    }
-    c->deadline_ms = mono_ms() + 1000;
-    ctl_ask(&b, "TIME");
-    ctl_ask(&b, "HMGET %s deadline", ctl_key(c, "leader"));
-    if (ctl_answer(c, &b) == CTL_DONE) {
-        struct reader r = ctl_read(&b);
-        uint64_t now_ms = ctl_read_time(&r);
-        struct reader leader = reader_of(reader_next(&r));
-        uint64_t deadline = 0;
-        if (!slice_to_u64(reader_slice(&leader), &deadline) || deadline < now_ms) {
-            (void)ctl_fail(0,
-                           "no coordinator leads cluster \"%s\"; the request stays in Redis and "
-                           "is carried out when one does",
-                           options_string(c->options, "cluster"));
-        }
+    ctl_ask(&b, "EXISTS %s", ctl_key(c, "version"));
+    int code = ctl_answer(c, &b);
+    struct reader r = ctl_read(&b);
+    if (code == CTL_DONE && reader_i64(&r) == 0) {
+        code = ctl_fail(CTL_FAILED,
+                        "there is no cluster \"%s\" in this Redis: no coordinator has led it; is "
+                        "--cluster (and --redis-url) right?",
+                        options_string(c->options, "cluster"));
     }
     ctl_batch_finish(&b);
+    return code;
 }
 
 int request_make(struct ctl *c, const char *op, const struct request_field *fields, size_t nfields,
@@ -115,24 +142,22 @@ int request_make(struct ctl *c, const char *op, const struct request_field *fiel
 {
     char id[INCARNATION_CHARS];
     char *text = NULL;
-    int code = CTL_DONE;
 
     random_hex(id, 16);
     ctl_restart_deadline(c);
-    if (reply) {
+    int code = request_check_cluster(c);
+    if (code == CTL_DONE && reply) {
         c->await_id = id;
         code = ctl_subscribe(c, ctl_topic(c, "replies"));
     }
     if (code == CTL_DONE) {
         code = add(c, id, op, fields, nfields);
     }
-    if (code != CTL_DONE || !reply) {
-        c->await_id = NULL;
-        return code;
+    if (code == CTL_DONE && reply) {
+        code = ctl_await(c, id, "the coordinator's reply", look_for_reply, &text);
     }
-    code = ctl_await(c, id, "the coordinator's reply", look_for_reply, &text);
-    if (code != CTL_DONE) {
-        explain_silence(c);
+    c->await_id = NULL;
+    if (code != CTL_DONE || !reply) {
         return code;
     }
     *reply = cJSON_Parse(text);

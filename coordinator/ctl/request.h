@@ -1,4 +1,5 @@
-/* Request: something asked of the coordinator that leads, through the stream `requests`.
+/* Request: something asked of the coordinator that leads, through the stream `requests`, or `admin` where it is
+ * administration.
  *
  * A request has a random id: when it is in doubt whether Redis took it, it is added again, and the
  * coordinator carries it out once. It stays in Redis until then, also while none leads. */
@@ -27,6 +28,9 @@ MUST_USE int request_simple(struct ctl *c, const char *op, const struct request_
 /* Is it a reply as a coordinator makes them: "ok", texts in the maps and lists of channels, a text as "error"? What
  * request_make gives is. */
 bool request_reply_is_valid(const cJSON *reply);
+/* Has a coordinator ever led this cluster? CTL_DONE, or the exit code after it was said. A request, or a send, to a
+ * cluster that is none (a wrong --cluster) would wait where nobody looks. */
+MUST_USE int request_check_cluster(struct ctl *c);
 /* "shoalctl:USER@HOST", for the field `by`; static. */
 const char *request_by(void);
 

@@ -216,9 +216,8 @@ int registry_resign(struct registry *r, const struct registry_leader *me, regist
     return call_send_done(r, &a, cb, ctx);
 }
 
-/* A step only the leader may take: its incarnation and token come first. */
-static void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
-                        const char *step)
+void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
+                 const char *step)
 {
     args_fcall(a, r, step);
     args_text(a, me->incarnation);
@@ -260,66 +259,6 @@ int registry_add_shard(struct registry *r, const struct registry_leader *me, con
         args_slice(&a, channels[i]);
     }
     return call_send_word(r, &a, cb, ctx);
-}
-
-static void request_args(struct args *a, const struct registry *r, const struct registry_leader *me,
-                         const char *step, const struct registry_request *request,
-                         struct slice mode)
-{
-    leader_args(a, r, me, step);
-    args_slice(a, request->entry);
-    args_slice(a, request->id);
-    args_slice(a, mode);
-}
-
-static int send_request(struct registry *r, const struct registry_leader *me, const char *step,
-                        const struct registry_request *request, struct slice mode,
-                        const struct slice *names, size_t n, registry_word_cb cb, void *ctx)
-{
-    struct args a = {0};
-    request_args(&a, r, me, step, request, mode);
-    for (size_t i = 0; i < n; i++) {
-        args_slice(&a, names[i]);
-    }
-    return call_send_word(r, &a, cb, ctx);
-}
-
-int registry_assign(struct registry *r, const struct registry_leader *me,
-                    const struct registry_request *request, const char *mode,
-                    const struct registry_wish *wishes, size_t n, registry_word_cb cb, void *ctx)
-{
-    struct args a = {0};
-    char(*counts)[24] =
-        xcalloc(n + 1, sizeof(*counts)); /* one a group, which args_number has no room for */
-    request_args(&a, r, me, "shoal1_assign", request, slice_of(mode));
-    /* Those that may go to the same place are one group. */
-    for (size_t from = 0, to; from < n; from = to) {
-        for (to = from + 1; to < n && slice_eq(wishes[to].where, wishes[from].where); to++) {
-        }
-        args_slice(&a, wishes[from].where);
-        snprintf(counts[from], sizeof(*counts), "%zu", to - from);
-        args_text(&a, counts[from]);
-        for (size_t i = from; i < to; i++) {
-            args_slice(&a, wishes[i].channel);
-        }
-    }
-    int failed = call_send_word(r, &a, cb, ctx); /* which has copied them */
-    free(counts);
-    return failed;
-}
-
-int registry_release(struct registry *r, const struct registry_leader *me,
-                     const struct registry_request *request, const char *mode,
-                     const struct slice *names, size_t n, registry_word_cb cb, void *ctx)
-{
-    return send_request(r, me, "shoal1_release", request, slice_of(mode), names, n, cb, ctx);
-}
-
-int registry_configure(struct registry *r, const struct registry_leader *me,
-                       const struct registry_request *request, struct slice op,
-                       const struct slice *args, size_t n, registry_word_cb cb, void *ctx)
-{
-    return send_request(r, me, "shoal1_configure", request, op, args, n, cb, ctx);
 }
 
 /* Streams ----------------------------------------------------------------------------------------- */

@@ -97,6 +97,8 @@ struct registry_shard {
     /* Held only, for each channel: how many ms ago it was read last; 0: it is read, as this node reported;
      * -1: it was never read since it is wanted. */
     const int64_t *unread_ms;
+    /* Held only: when somebody asked to try a failed channel again (Redis's clock); 0: nobody did. */
+    const int64_t *retry_ms;
 };
 
 #define REGISTRY_ID_CHARS 32
@@ -228,8 +230,9 @@ MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader
                                 const char *shard, struct slice user, const struct slice *channels,
                                 size_t n, registry_word_cb cb, void *ctx);
 
-/* A request's entry in the stream and its id; both empty for what the leader does by itself. A request whose
- * id is empty or too long is answered under its entry. */
+/* A request's entry in its stream ("admin:5-0": of the stream `admin`) and its id; both empty for what the leader does
+ * by itself. A request whose id is empty, or cannot be used, is answered under its entry; so is one whose id another
+ * request had. */
 struct registry_request {
     struct slice entry;
     struct slice id;
@@ -252,10 +255,14 @@ MUST_USE int registry_assign(struct registry *r, const struct registry_leader *m
 MUST_USE int registry_release(struct registry *r, const struct registry_leader *me,
                               const struct registry_request *request, const char *mode,
                               const struct slice *names, size_t n, registry_word_cb cb, void *ctx);
+/* The same: channels of those that failed are tried again at once. */
+MUST_USE int registry_retry(struct registry *r, const struct registry_leader *me,
+                            const struct registry_request *request, const struct slice *channels,
+                            size_t n, registry_word_cb cb, void *ctx);
 /* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" MANAGER NAME VALUE ...,
  * "abandon" NAME ..., "senders" SHARD SENDER ... (a SENDER of another user is passed over; at most 200 pairs a
- * call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ... (an event); any other op is refused as
- * unknown. */
+ * call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ... (an event); any other op is refused to
+ * who asked for it, and so is one that is not for the stream it came in. */
 MUST_USE int registry_configure(struct registry *r, const struct registry_leader *me,
                                 const struct registry_request *request, struct slice op,
                                 const struct slice *args, size_t n, registry_word_cb cb, void *ctx);
@@ -378,5 +385,39 @@ MUST_USE int registry_read_stream(struct registry *r, const char *stream, const 
 /* XRANGE from `from` (inclusive; "-": the first) on, at most `count`. */
 MUST_USE int registry_scan_stream(struct registry *r, const char *stream, const char *from,
                                   size_t count, registry_entries_cb cb, void *ctx);
+
+/* Requests --------------------------------------------------------------------------------------------- */
+
+/* How far the two streams have been read: ids of entries, REGISTRY_FROM_BEGINNING at first. */
+#define REGISTRY_FROM_BEGINNING "0-0"
+struct registry_place {
+    char admin[48];
+    char requests[48];
+};
+/* A portion of what waits. The ids of entries of `admin` begin with "admin:". No entry is larger than a request may
+ * be (64 KiB): one that is has its reply, and no fields here. */
+struct registry_requests {
+    struct registry_place last;
+    size_t n; /* 0: nothing waits */
+    const struct registry_entry *entries;
+};
+typedef void (*registry_requests_cb)(void *ctx, const struct registry_requests *requests,
+                                     const struct err *err);
+/* What stands behind `after`, administration first, a portion a call. */
+MUST_USE int registry_read_requests(struct registry *r, const struct registry_leader *me,
+                                    const struct registry_place *after, registry_requests_cb cb,
+                                    void *ctx);
+/* Calls back when there is an entry behind `after`, or after block_ms (less than the link's deadline), or at once
+ * where Redis lets nobody wait. Nothing of the entry is read. Blocks the link: use one of its own. */
+MUST_USE int registry_await_requests(struct registry *r, const struct registry_place *after,
+                                     uint64_t block_ms, registry_done_cb cb, void *ctx);
+struct registry_refusal {
+    struct registry_request request;
+    struct slice op; /* as the reply repeats it */
+};
+/* Answer requests with an error without looking at them. */
+MUST_USE int registry_refuse(struct registry *r, const struct registry_leader *me, struct slice why,
+                             const struct registry_refusal *refusals, size_t n, registry_done_cb cb,
+                             void *ctx);
 
 #endif

@@ -96,6 +96,15 @@ int call_send_blocking(struct call *call, struct args *a, uint64_t block_ms)
     return rc;
 }
 
+int call_send_raw(struct call *call, const struct slice *parts, size_t n)
+{
+    int rc = link_send_raw(call->registry->link, parts, n, 1, on_link_reply, call);
+    if (rc != 0) {
+        call_free(call);
+    }
+    return rc;
+}
+
 bool call_send_again(struct call *call, struct args *a)
 {
     int rc =

@@ -29,6 +29,10 @@ void args_number(struct args *a, int64_t number);
 /* "FCALL shoal1_<step> 1 <tag>" */
 void args_fcall(struct args *a, const struct registry *r, const char *step);
 
+/* A step only the leader may take: its incarnation and token come first. */
+void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
+                 const char *step);
+
 struct call {
     struct registry *registry;
     void (*answered)(struct call *call, const struct redisReply *reply, const struct err *err);
@@ -45,6 +49,7 @@ struct call {
         registry_sends_cb sends;
         registry_listeners_cb listeners;
         registry_entries_cb entries;
+        registry_requests_cb requests;
     } cb;
     void *ctx;
     int64_t seen;                      /* renew: the rev asked with */
@@ -67,6 +72,10 @@ MUST_USE int call_send_done(struct registry *r, struct args *a, registry_done_cb
 MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
 /* The same for a command that blocks for block_ms. */
 MUST_USE int call_send_blocking(struct call *call, struct args *a, uint64_t block_ms);
+/* Send a step that is answered by a word and a text. */
+MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
+/* Send ready-made commands, answered by one reply. 0, or -ERR_DOWN and the call is freed. */
+MUST_USE int call_send_raw(struct call *call, const struct slice *parts, size_t n);
 /* From within `answered`: send a further command and keep the call for its answer. False if the link
  * is down: the call ends as ever. */
 MUST_USE bool call_send_again(struct call *call, struct args *a);

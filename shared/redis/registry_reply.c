@@ -132,30 +132,34 @@ int reply_word(const struct redisReply *reply, struct slice *word, struct slice 
     return r.bad || word->len == 0 ? reply_broken(err, "a step") : 0;
 }
 
-/* All that is left: channels, each with a number behind it where it is not read. */
+/* All that is left: channels, each with a number behind it where it is not read, or two. */
 static void reader_channels(struct reader *r, struct reply_memory *memory,
                             struct registry_shard *out)
 {
     size_t left = reader_left(r);
     struct slice *names = reply_memory_take(memory, left, sizeof(*names));
-    int64_t *unread = reply_memory_take(memory, left, sizeof(*unread));
+    int64_t *numbers[2] = {reply_memory_take(memory, left, sizeof(int64_t)),
+                           reply_memory_take(memory, left, sizeof(int64_t))};
     size_t n = 0;
+    size_t nnumbers = ARRAY_LEN(numbers); /* of the last channel */
 
     while (reader_left(r) > 0) {
         if (r->array->element[r->at]->type != REDIS_REPLY_INTEGER) {
             names[n++] = reader_slice(r);
-        } else if (n > 0) {
-            unread[n - 1] = reader_i64(r);
+            nnumbers = 0;
+        } else if (nnumbers < ARRAY_LEN(numbers)) {
+            numbers[nnumbers++][n - 1] = reader_i64(r);
         } else {
             r->bad = true;
         }
     }
     out->nchannels = n;
     out->channels = names;
-    out->unread_ms = unread;
+    out->unread_ms = numbers[0];
+    out->retry_ms = numbers[1];
 }
 
-/* {{shard, epoch, rev, user, run, channel, [unread,]...}...} or, for `served`, {{shard, sender, channel...}...} */
+/* {{shard, epoch, rev, user, run, channel, [unread, [retry,]]...}...} or, for `served`, {{shard, sender, channel...}...} */
 static const struct registry_shard *reader_shards(struct reader *r, bool served,
                                                   struct reply_memory *memory, size_t *n)
 {

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import redis
 
+from shoal import stream_of
+
 
 @dataclass
 class Request:
@@ -71,8 +73,7 @@ class Apps:
         if channels:
             fields["channels"] = " ".join(channels)
         self.requests[id] = Request(op, list(channels), time.time(), doubt=True)
-        stream = "requests"
-        self._redis.xadd(self._cluster.key(stream), {"id": id, "op": op, "by": "chaos", **fields})
+        self._redis.xadd(self._cluster.key(stream_of(op)), {"id": id, "op": op, "by": "chaos", **fields})
         self.requests[id].doubt = False
 
     def join(self, channels):

@@ -326,6 +326,11 @@ def resp_array(data, at):
     return items, at_item
 
 
+def stream_of(op):
+    """The stream for a request."""
+    return "admin" if op in ("set", "unset", "start", "stop") else "requests"
+
+
 class Cluster:
     def __init__(self, directory, name="main"):
         self.directory = Path(directory)
@@ -506,11 +511,11 @@ class Cluster:
     # What an application does -----------------------------------------------------------------
 
     def ask(self, op, **fields):
-        """Leave a request in the stream; the id under which it will be answered."""
+        """Leave a request in its stream; the id under which it will be answered."""
         if op == "join":
             self.settle()
         id = uuid.uuid4().hex
-        self.redis.xadd(self.key("requests"), {"id": id, "op": op, "by": "test", **fields})
+        self.redis.xadd(self.key(stream_of(op)), {"id": id, "op": op, "by": "test", **fields})
         return id
 
     def answer(self, id, timeout=10):

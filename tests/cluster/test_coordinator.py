@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fake_node import FakeNode
-from shoal import COORDINATOR, Cluster, free_port, wait_until
+from shoal import COORDINATOR, Cluster, free_port, stream_of, wait_until
 
 SETTINGS = {"user": "bob", "max_shard_count": "none", "lease_ms": 600}
 
@@ -53,7 +53,8 @@ def lead(cluster, name="c1", args=(), **settings):
 
 
 def ask(cluster, **fields):
-    return cluster.redis.xadd(cluster.key("requests"), fields)
+    stream = stream_of(fields.get("op"))
+    return ("admin:" if stream == "admin" else "") + cluster.redis.xadd(cluster.key(stream), fields)
 
 
 def reply(cluster, request, timeout=5):
@@ -155,7 +156,7 @@ def test_a_request_made_while_no_coordinator_is_up_is_carried_out_later(cluster)
         ({"foo": "bar"}, 'Unknown op ""'),
         ({"op": "join"}, "1 to 1000 channels"),
         ({"op": "join", "channels": ",".join(f"c{i}" for i in range(1001))}, "1 to 1000 channels"),
-        ({"op": "part", "channels": ",".join(f"c{i}" for i in range(20000))}, "1 to 1000 channels"),
+        ({"op": "part", "channels": ",".join(f"c{i}" for i in range(5000))}, "1 to 1000 channels"),
         ({"op": "join", "channels": "a", "id": "x" * 129}, "at most 128 bytes"),
         ({"op": "set", "name": "colour", "value": "red"}, "Unknown setting colour"),
     ],
@@ -236,6 +237,42 @@ def test_an_emptied_redis_is_set_up_anew(cluster):
     node(cluster, "n2")
 
     wait_until(lambda: cluster.channels().get("a"), 8, "the initial channel is assigned")
+
+
+def test_a_cluster_whose_settings_are_gone_is_adopted_as_it_is(cluster):
+    lead(cluster, args=["--initial-channels", "a,b,c"])
+    ask(cluster, op="join", channels="d", id="j1")
+    assert reply(cluster, "j1")["ok"]
+    before = cluster.channels()
+    cluster.processes["c1"].stop()
+    cluster.redis.delete(cluster.key("config"))
+
+    # For this one each initial channel would need a shard of its own, but they are on one.
+    process = start(cluster, "c2", ["--initial-channels", "a,b,c"], channels_per_shard=1, user="bob")
+
+    wait_until(lambda: is_set_up(cluster), 8, "the cluster is set up again")
+    assert "already." in process.text() and "setup.adopted" in process.text()
+    assert cluster.channels() == before
+    ask(cluster, op="part", channels="d", id="p1")
+    assert reply(cluster, "p1")["ok"] and process.is_running()
+    cluster.redis.delete(cluster.key("config"))
+    wait_until(lambda: is_set_up(cluster), 8, "by who leads, as well")
+    assert process.is_running()
+
+
+def test_who_led_a_cluster_tries_again_where_setting_it_up_anew_is_refused(cluster):
+    process = lead(cluster, args=["--initial-channels", "a,b,c"], channels_per_shard=1, max_shard_count=3)
+    cluster.redis.flushall()
+    cluster.redis.hset(cluster.key("config"), "max_shard_count", "1")  # fewer than it takes
+    node(cluster, "n2")
+    wait_until(lambda: "setup.refused" in process.text(), 10, "it tells so")
+    assert "max_shard_count is 1" in process.text()
+
+    ask(cluster, op="set", name="max_shard_count", value="3", id="s1")
+    assert reply(cluster, "s1", 10)["ok"]
+
+    wait_until(lambda: is_set_up(cluster) and len(cluster.channels()) == 3, 15, "it is set up")
+    assert process.text().count("setup.refused") < 3 and process.is_running()
 
 
 # Sweep

@@ -42,6 +42,9 @@ def test_a_wrong_name_is_refused_before_anything_is_asked(running):
     done = running.ctl("join", "alice", "no-such", check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "no-such" in done.stderr
+    done = running.ctl("join", "b!d,alice,w.rse", "good", "no-such", check=False)
+    assert done.returncode == 2
+    assert all(name in done.stderr for name in ('"b!d", "w.rse" are not channel names', '"no-such" is not'))
     assert running.channels() == {}
 
 
@@ -225,6 +228,49 @@ def test_a_request_made_while_nobody_leads_is_carried_out_later(running):
     running.ctl("--no-wait", "join", "bob")
     running.processes["c1"].start()
     wait_until(lambda: sorted(running.channels()) == ["alice", "bob"], 15, "both are wanted")
+
+
+def test_that_nobody_leads_is_said_at_once_and_a_leader_that_comes_is_waited_for(running):
+    running.settle()
+    running.processes["c1"].stop()
+    asking = subprocess.Popen(
+        [CTL, "--redis-url", running.redis_url, "join", "alice"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    began = time.monotonic()
+    assert 'no coordinator leads cluster "main"' in asking.stderr.readline()
+    assert time.monotonic() - began < 2
+    running.processes["c1"].start()
+    out, err = asking.communicate(timeout=20)
+    assert (asking.returncode, err) == (0, "") and "alice" in out
+
+
+def test_a_cluster_that_is_none_is_told_at_once_and_left_alone(running):
+    running.settle()
+    for args in (["join", "alice"], ["--no-wait", "join", "alice"], ["stop"], ["config", "set", "room_limit", "5"],
+                 ["retry", "alice"], ["send", "alice", "hello"]):
+        began = time.monotonic()
+        done = run([CTL, "--redis-url", running.redis_url, "--cluster", "mian", *args])
+        assert (done.returncode, done.stdout) == (1, "")
+        assert 'no cluster "mian" in this Redis' in done.stderr and "--cluster" in done.stderr
+        assert time.monotonic() - began < 5
+    assert running.redis.keys("shoal:{mian}:*") == []
+
+
+def test_tail_says_which_channels_nobody_joined(running):
+    running.settle()
+    running.join("alice")
+    tail = subprocess.Popen(
+        [CTL, "--redis-url", running.redis_url, "tail", "alice", "#Bob", "c*"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = tail.stderr.readline()
+    tail.terminate()
+    assert "channel #Bob is not joined" in line
+    assert tail.communicate(timeout=10)[1] == ""
+
+
+def test_help_is_a_command_too():
+    assert run([CTL, "help"]).stdout == run([CTL, "--help"]).stdout != ""
+    assert run([CTL, "--json", "help", "join"]).returncode == 0
 
 
 def test_redis_out_of_reach_and_wrong_usage_have_their_own_exit_codes(bare):

@@ -5,7 +5,7 @@ import json
 from probe import named_user, probes, registry, settled_registry  # noqa: F401  pylint: disable=unused-import
 from shoal import TOKEN, USER, wait_until
 
-FULL = "All shards are full, and the shard count limit has been reached."
+FULL = "All shards are full, and the shard count limit has been reached. (max_shard_count is %d)"
 
 
 def rooms(cluster):
@@ -436,7 +436,7 @@ def test_base_add_shard(probes, bare):
     assert logged_in(bare) == 1
     probe.done("add_shard", "three", None)
     before = settled_registry(bare)
-    assert probe.refused("add_shard", "four", None) == FULL
+    assert probe.refused("add_shard", "four", None) == FULL % 3
     assert registry(bare) == before
 
 

@@ -9,7 +9,7 @@ import shoal
 from probe import named_user, probes, registry, settled_registry  # noqa: F401  pylint: disable=unused-import
 from shoal import USER, wait_until
 
-FULL = "All shards are full, and the shard count limit has been reached."
+FULL = "All shards are full, and the shard count limit has been reached. (max_shard_count is %d)"
 SHORT = ["--manager-timeout", "300ms"]
 
 
@@ -54,7 +54,7 @@ def test_the_26th_channel_on_a_named_shard_is_refused_and_changes_nothing(probes
     bare.join(*names, timeout=30)
     before = settled_registry(bare)
 
-    assert refusal(bare, "one_more") == "Shard one is full: it has 25 of 25 channels."
+    assert refusal(bare, "one_more") == "Shard one is full: it has 25 of 25 channels. (channels_per_shard is 25)"
 
     assert registry(bare) == before
     assert probe("shard_of", "one_more")["shard"] is None
@@ -69,7 +69,7 @@ def test_only_those_of_a_request_that_find_room_are_assigned(probes, bare):
     reply = bare.request("join", channels="a,b,c,d,e")
 
     assert reply["assigned"] == dict.fromkeys("abc", "one")
-    assert reply["refused"] == dict.fromkeys("de", "Shard one is full: it has 3 of 3 channels.")
+    assert reply["refused"] == dict.fromkeys("de", "Shard one is full: it has 3 of 3 channels. (channels_per_shard is 3)")
     assert bare.channels() == dict.fromkeys("abc", "one")
     assert sorted(probe.shard("one")["channels"]) == ["a", "b", "c"]
 
@@ -79,8 +79,8 @@ def test_the_sixth_shard_is_refused_whoever_asks_for_it(probes, bare):
     bare.join("a", "b", "c", "d", "e", timeout=30)
     before = settled_registry(bare)
 
-    assert probe.refused("add_shard", "six", None) == FULL
-    assert refusal(bare, "f") == FULL
+    assert probe.refused("add_shard", "six", None) == FULL % 5
+    assert refusal(bare, "f") == FULL % 5
 
     assert registry(bare) == before
     assert bare.request("part", channels="a")["ok"]

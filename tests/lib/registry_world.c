@@ -277,11 +277,16 @@ static void tell_unread(struct world *w, const struct registry_picture *p)
     char *words[64];
     size_t n = 0;
     size_t len = 0;
-    w->unread[0] = w->order[0] = '\0';
+    w->unread[0] = w->order[0] = w->retries[0] = '\0';
     for (size_t i = 0; i < p->nheld_changed; i++) {
         const struct registry_shard *s = &p->held_changed[i];
         for (size_t c = 0; c < s->nchannels && n < ARRAY_LEN(words); c++) {
             long long ms = (long long)s->unread_ms[c];
+            size_t used = strlen(w->retries);
+            if (s->retry_ms[c] != 0) {
+                snprintf(w->retries + used, sizeof(w->retries) - used, "%.*s ",
+                         (int)s->channels[c].len, s->channels[c].ptr);
+            }
             words[n++] = xasprintf("%.*s:%lld", (int)s->channels[c].len, s->channels[c].ptr,
                                    ms > 0 ? (ms + 500) / 1000 : ms);
             size_t at = strlen(w->order);
@@ -529,6 +534,18 @@ const char *world_release(struct world *w, const struct registry_leader *me, con
     struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, names, ARRAY_LEN(names));
     STEP(w, registry_release(w->r, me, &request, mode, names, n, on_word, w));
+    free(text);
+    return w->word;
+}
+
+const char *world_retry(struct world *w, const struct registry_leader *me, const char *entry,
+                        const char *id, const char *list)
+{
+    struct slice names[200];
+    char *text = xstrdup(list);
+    struct registry_request request = {slice_of(entry), slice_of(id)};
+    size_t n = split(text, names, ARRAY_LEN(names));
+    STEP(w, registry_retry(w->r, me, &request, names, n, on_word, w));
     free(text);
     return w->word;
 }

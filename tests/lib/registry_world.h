@@ -42,7 +42,8 @@ struct world {
     enum shard_run run; /* the last of the shards that changed in it */
     /* Of the shards that changed: "a:0 b:-1 c:5", for how many seconds (rounded) a channel is unread. */
     char unread[256];
-    char order[256]; /* the same channels as they came: "c a b" */
+    char order[256];   /* the same channels as they came: "c a b" */
+    char retries[256]; /* those that are to be tried again: "a b " */
     bool held_by_other;
     char holder[128]; /* "host pid link" */
     uint64_t holder_link;
@@ -100,6 +101,8 @@ const char *world_assign_wishes(struct world *w, const struct registry_leader *m
                                 const struct registry_wish *wishes, size_t n);
 const char *world_release(struct world *w, const struct registry_leader *me, const char *entry,
                           const char *id, const char *mode, const char *names);
+const char *world_retry(struct world *w, const struct registry_leader *me, const char *entry,
+                        const char *id, const char *names);
 const char *world_configure(struct world *w, const struct registry_leader *me, const char *entry,
                             const char *id, const char *op, const char *args);
 /* "drawn" and w->waits. */

@@ -94,6 +94,7 @@ static void hold_to(const char *id, uint64_t epoch, const char *names, int64_t u
 {
     static struct slice channels[1000];
     static int64_t unread[1000];
+    static const int64_t retry[1000];
     char *copy = xstrdup(names);
     size_t n = 0;
 
@@ -107,7 +108,8 @@ static void hold_to(const char *id, uint64_t epoch, const char *names, int64_t u
                                    .run = run,
                                    .nchannels = n,
                                    .channels = channels,
-                                   .unread_ms = unread};
+                                   .unread_ms = unread,
+                                   .retry_ms = retry};
     holder_hold(h, &shard);
     free(copy);
 }

@@ -80,8 +80,56 @@ static void a_file_holds_one_or_several_a_line_and_comments(void **state)
     static const char text[] = "# the first ones\nalpha\n  beta, Gamma # and #more\r\n\n#delta\n"
                                "epsilon,zeta\nalpha\n# the end";
     const char *value = write_file(text, sizeof(text) - 1);
-    check(value, "alpha,beta,gamma,epsilon,zeta");
+    check(value, "alpha,beta,gamma,delta,epsilon,zeta");
     unlink(value + 1);
+}
+
+static void a_sharp_with_a_name_behind_it_is_a_channel_and_not_a_comment(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "#alpha\n# alpha beta\n  #Beta,#gamma # delta\n#\n#-- epsilon\n##zeta\n";
+    const char *value = write_file(text, sizeof(text) - 1);
+    check(value, "alpha,beta,gamma");
+    unlink(value + 1);
+}
+
+static void a_byte_order_mark_is_passed_over(void **state)
+{
+    (void)state;
+    static const char text[] = "\xef\xbb\xbf"
+                               "alpha\nbeta\n";
+    const char *value = write_file(text, sizeof(text) - 1);
+    check(value, "alpha,beta");
+    unlink(value + 1);
+    check("!printf '\\357\\273\\277#alpha'", "alpha");
+}
+
+static void every_bad_name_is_named(void **state)
+{
+    (void)state;
+    struct initial_channels c;
+    struct err err = {0};
+    assert_int_equal(initial_channels_parse("good,b!d,worse.,fine,x-y", &c, &err), -ERR_USAGE);
+    assert_string_equal(
+        err.text, "\"b!d\", \"worse.\", \"x-y\" are not channel names: 1 to 25 of a-z, 0-9 and _");
+
+    static const char text[] = "alpha\nb!d beta\nw.\n";
+    const char *value = write_file(text, sizeof(text) - 1);
+    char expected[256];
+    assert_int_equal(initial_channels_parse(value, &c, &err), -ERR_USAGE);
+    snprintf(expected, sizeof(expected), "%s:2: \"b!d\", %s:3: \"w.\" are not channel names",
+             value + 1, value + 1);
+    assert_memory_equal(err.text, expected, strlen(expected));
+    unlink(value + 1);
+
+    char many[4000] = "";
+    for (int i = 0; i < 200; i++) {
+        snprintf(many + strlen(many), sizeof(many) - strlen(many), "bad!name%d,", i);
+    }
+    assert_int_equal(initial_channels_parse(many, &c, &err), -ERR_USAGE);
+    assert_non_null(strstr(err.text, "\"bad!name0\", \"bad!name1\""));
+    assert_non_null(strstr(err.text, " more are not channel names: 1 to 25 of a-z, 0-9 and _"));
 }
 
 static void a_bad_name_in_a_file_is_named_with_its_line(void **state)
@@ -256,6 +304,9 @@ int main(void)
         cmocka_unit_test(lists_are_split_lowered_and_each_name_is_kept_once),
         cmocka_unit_test(names_that_are_no_channels_are_refused_by_name),
         cmocka_unit_test(a_file_holds_one_or_several_a_line_and_comments),
+        cmocka_unit_test(a_sharp_with_a_name_behind_it_is_a_channel_and_not_a_comment),
+        cmocka_unit_test(a_byte_order_mark_is_passed_over),
+        cmocka_unit_test(every_bad_name_is_named),
         cmocka_unit_test(a_bad_name_in_a_file_is_named_with_its_line),
         cmocka_unit_test(files_that_are_missing_or_binary_are_refused),
         cmocka_unit_test(a_file_larger_than_one_read_is_read_whole),

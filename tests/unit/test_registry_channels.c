@@ -75,15 +75,6 @@ static void join_many(const char *prefix, unsigned count)
     free(names);
 }
 
-/* A request in the stream; its entry. */
-static const char *request(const char *op, const char *id)
-{
-    static char entry[64];
-    snprintf(entry, sizeof(entry), "%s",
-             world_ask(&w, "XADD shoal:{t}:requests * id %s op %s", id, op));
-    return entry;
-}
-
 /* Assigning --------------------------------------------------------------------------------------- */
 
 static void a_channel_opens_the_first_shard(void **state)
@@ -107,7 +98,7 @@ static void a_full_shard_refuses_the_26th_channel(void **state)
 
     assert_non_null(strstr(w.rest, "\"ok\":false"));
     assert_non_null(strstr(w.rest, "\"c26\":\"All shards are full, and the shard count limit has "
-                                   "been reached.\""));
+                                   "been reached. (max_shard_count is 1)\""));
     assert_string_equal(shard_of("c26"), "");
     assert_string_equal(world_broken(&w, 25, 1), "");
 }
@@ -130,7 +121,8 @@ static void the_sixth_shard_is_refused(void **state)
         assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", ""), "added");
     }
     assert_string_equal(world_add_shard(&w, &me, "initial-shard-6", "anonymous", ""), "refused");
-    assert_string_equal(w.rest, "All shards are full, and the shard count limit has been reached.");
+    assert_string_equal(w.rest, "All shards are full, and the shard count limit has been reached. "
+                                "(max_shard_count is 5)");
     set("room_limit,off");
     join_many("c", 126);
     assert_non_null(strstr(w.rest, "\"ok\":false"));
@@ -209,7 +201,7 @@ static void the_room_limit_names_user_count_and_limit(void **state)
     set("room_limit,2");
     join("foo,bar,bot,baz"); /* the own channel does not count */
     assert_non_null(strstr(w.rest, "\"baz\":\"The room limit of user bot has been reached: it "
-                                   "is in 2 of 2 rooms.\""));
+                                   "is in 2 of 2 rooms. (room_limit is 2)\""));
     assert_string_equal(shard_of("bot"), "extended-shard-1");
     world_release(&w, &me, "", "", "part", "foo");
     join("baz");
@@ -253,7 +245,8 @@ static void without_room_on_any_node_a_join_is_refused(void **state)
     world_node(&small, "n1", 1002, 0, "anonymous");
     world_register(&w, &small, 1001);
     join("foo");
-    assert_non_null(strstr(w.rest, "\"foo\":\"No node has room for another shard.\""));
+    assert_non_null(strstr(
+        w.rest, "\"foo\":\"No node has room for another shard. (--shard-capacity of the nodes)\""));
     assert_string_equal(world_ask(&w, "HLEN shoal:{t}:channels"), "0");
 }
 
@@ -368,65 +361,6 @@ static void no_number_of_an_extended_shard_is_used_twice(void **state)
     assert_string_equal(shard_of("a"), "extended-shard-5");
 }
 
-/* Requests ---------------------------------------------------------------------------------------- */
-
-static void a_request_is_answered_once(void **state)
-{
-    (void)state;
-    char first[64];
-    char second[64];
-    snprintf(first, sizeof(first), "%s", request("join", "r1"));
-    snprintf(second, sizeof(second), "%s", request("join", "r1"));
-
-    assert_string_equal(world_assign(&w, &me, first, "r1", "join", "foo"), "done");
-    char reply[512];
-    snprintf(reply, sizeof(reply), "%.500s", w.rest);
-    assert_non_null(strstr(reply, "\"id\":\"r1\""));
-    assert_string_equal(world_assign(&w, &me, first, "r1", "join", "foo"), "gone");
-    assert_string_equal(world_assign(&w, &me, second, "r1", "join", "bar"), "again");
-
-    assert_string_equal(w.rest, reply);
-    assert_string_equal(shard_of("bar"), "");
-    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:requests"), "0");
-    assert_string_equal(world_ask(&w, "GET shoal:{t}:reply:r1"), reply);
-    assert_in_range(atoi(world_ask(&w, "TTL shoal:{t}:reply:r1")), 3500, 3600);
-}
-
-static void requests_without_an_id_do_not_share_a_reply(void **state)
-{
-    (void)state;
-    char first[64];
-    char second[64];
-    snprintf(first, sizeof(first), "%s", request("join", "x"));
-    snprintf(second, sizeof(second), "%s", request("join", "x"));
-    assert_string_equal(world_assign(&w, &me, first, "", "join", "foo"), "done");
-    assert_string_equal(world_assign(&w, &me, second, "", "join", "bar"), "done");
-    assert_non_null(strstr(w.rest, second));
-    assert_string_equal(shard_of("bar"), "extended-shard-1");
-}
-
-static void a_request_whose_id_is_not_utf8_is_answered_under_its_entry(void **state)
-{
-    (void)state;
-    char entry[64];
-    snprintf(entry, sizeof(entry), "%s", request("join", "x"));
-    assert_string_equal(world_assign(&w, &me, entry, "caf\xe9", "join", "foo"), "again");
-    assert_non_null(strstr(w.rest, entry));
-    assert_non_null(strstr(w.rest, "in UTF-8; this one has not"));
-    assert_string_equal(shard_of("foo"), "");
-    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:requests"), "0");
-    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:reply:caf\xe9"), "0");
-}
-
-static void an_unknown_op_is_refused_by_name(void **state)
-{
-    (void)state;
-    char entry[64];
-    snprintf(entry, sizeof(entry), "%s", request("jion", "r1"));
-    assert_string_equal(world_configure(&w, &me, entry, "r1", "jion", ""), "done");
-    assert_non_null(strstr(w.rest, "Unknown op \\\"jion\\\"; ops are join, part, set"));
-}
-
 /* Settings ---------------------------------------------------------------------------------------- */
 
 static void a_setting_out_of_range_is_refused_with_the_range(void **state)
@@ -523,7 +457,9 @@ static void a_named_shard_refuses_the_26th_channel_and_rooms_above_the_limit(voi
     set("channels_per_shard,2");
     world_add_shard(&w, &me, "main-shard", "bot", "a");
     world_assign_to(&w, &me, "", "", "join", "=main-shard", "b,c");
-    assert_non_null(strstr(w.rest, "\"c\":\"Shard main-shard is full: it has 2 of 2 channels.\""));
+    assert_non_null(strstr(
+        w.rest,
+        "\"c\":\"Shard main-shard is full: it has 2 of 2 channels. (channels_per_shard is 2)\""));
     set("channels_per_shard,none");
     set("room_limit,3");
     world_assign_to(&w, &me, "", "", "join", "=main-shard", "d,e");
@@ -639,10 +575,6 @@ int main(void)
         TEST(idle_extended_shards_close_and_others_stay),
         TEST(a_shard_in_use_again_does_not_close),
         TEST(no_number_of_an_extended_shard_is_used_twice),
-        TEST(a_request_is_answered_once),
-        TEST(requests_without_an_id_do_not_share_a_reply),
-        TEST(a_request_whose_id_is_not_utf8_is_answered_under_its_entry),
-        TEST(an_unknown_op_is_refused_by_name),
         TEST(a_setting_out_of_range_is_refused_with_the_range),
         TEST(an_unset_setting_has_its_default_again),
         TEST(settings_of_a_cluster_that_is_set_up_are_only_compared),

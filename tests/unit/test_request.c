@@ -16,7 +16,9 @@
 static struct request *make(const struct slice *fields, size_t npairs)
 {
     struct registry_entry entry = {SLICE(ENTRY), npairs, fields};
-    return request_create(&entry);
+    struct request *r = request_create(&entry);
+    request_split(r);
+    return r;
 }
 
 static void a_join_names_its_channels_with_commas_and_spaces(void **state)

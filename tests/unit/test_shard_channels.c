@@ -108,6 +108,63 @@ static void no_answer_to_a_join_is_tried_once_more_then_failed_for_an_hour(void 
     rig_destroy(r);
 }
 
+/* "a" has failed since now. */
+static struct rig *rig_failed(void)
+{
+    struct rig *r = rig_ready("");
+
+    rig_want(r, "a");
+    rig_pass(r, 10000);
+    rig_pass(r, 10000);
+    assert_int_equal(rig_state_of(r, "a"), SHARD_CHANNEL_FAILED);
+    rig_clear(r);
+    return r;
+}
+
+static void another_wait_of_the_failed_counts_for_those_that_failed_before(void **state)
+{
+    struct rig *r = rig_failed();
+
+    (void)state;
+    rig_pass(r, 1000);
+    shard_set_failed_retry(r->s, 5000, r->now);
+    rig_pass(r, 3999);
+    rig_expect_not(r, "#a");
+    rig_pass(r, 1);
+    rig_expect(r, "JOIN #a\n");
+    rig_destroy(r);
+
+    r = rig_failed();
+    rig_pass(r, 6000);
+    shard_set_failed_retry(r->s, 5000, r->now);
+    rig_pass(r, 1); /* it was due before */
+    rig_expect(r, "JOIN #a\n");
+    rig_destroy(r);
+}
+
+static void a_failed_channel_that_is_asked_for_again_is_joined_at_once_and_once(void **state)
+{
+    struct rig *r = rig_failed();
+    struct shard_want want = {.name = SLICE("a"), .retry = 7};
+
+    (void)state;
+    shard_set_channels(r->s, &want, 1, r->now);
+    rig_settle_draws(r);
+    rig_expect(r, "JOIN #a\n");
+    rig_pass(r, 10000);
+    rig_pass(r, 10000);
+    assert_int_equal(rig_state_of(r, "a"), SHARD_CHANNEL_FAILED);
+    rig_clear(r);
+    shard_set_channels(r->s, &want, 1, r->now);
+    rig_pass(r, 1000);
+    rig_expect_not(r, "#a");
+    want.retry = 8;
+    shard_set_channels(r->s, &want, 1, r->now);
+    rig_settle_draws(r);
+    rig_expect(r, "JOIN #a\n");
+    rig_destroy(r);
+}
+
 static void a_refused_join_fails_with_what_twitch_said(void **state)
 {
     static const char *const reasons[] = {"msg_channel_suspended", "msg_banned", "tos_ban",
@@ -384,6 +441,8 @@ int main(void)
         cmocka_unit_test(joins_keep_to_the_slots_and_share_a_line),
         cmocka_unit_test(a_roomstate_or_the_own_join_is_the_answer),
         cmocka_unit_test(no_answer_to_a_join_is_tried_once_more_then_failed_for_an_hour),
+        cmocka_unit_test(another_wait_of_the_failed_counts_for_those_that_failed_before),
+        cmocka_unit_test(a_failed_channel_that_is_asked_for_again_is_joined_at_once_and_once),
         cmocka_unit_test(a_refused_join_fails_with_what_twitch_said),
         cmocka_unit_test(a_join_that_finds_no_room_is_tried_again_slower_and_slower),
         cmocka_unit_test(rejoins_come_first_and_the_recently_active_before_the_others),

@@ -20,6 +20,7 @@
 --   node:<node>:claims   hash  outbox entry this node has claimed -> its channel, id, by and deadline, JSON
 --   shard:<shard>:serves set   shards whose sender this shard is
 --   shard:<shard>:read   hash  channel -> '' while it is read, else since when it is not; absent: never was
+--   shard:<shard>:retry  hash  failed channel -> when somebody asked to try it again
 --   free                 zset  node -> shards it can still take
 --   blind                zset  nodes that do not see Twitch -> since when; see 05_sight.lua
 --   homeless             set   shards that no node holds
@@ -52,7 +53,7 @@ local CLOCK_TOLD_MS = 1000
 local SILENT_MS = 1000 -- a node reports a connection on which nothing was read for so long
 
 local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been reached.'
-local ERR_NO_ROOM = 'No node has room for another shard.'
+local ERR_NO_ROOM = 'No node has room for another shard. (--shard-capacity of the nodes)'
 local ERR_NO_NODE = 'No node is up.'
 local ERR_BLIND = 'No node sees Twitch.'
 local ERR_NOT_A_CHANNEL = 'Not a channel name: 1 to 25 of a-z, 0-9 and _.'

@@ -23,6 +23,8 @@ local SETTINGS = {
     failed_retry_ms = {default = '3600000', min = 1000, max = 86400000},
     idle_shard_ms = {default = '60000', min = 0, max = 86400000},
     compare_ms = {default = '60000', min = 500, max = 86400000},
+    request_limit = {default = '10000', min = 10, max = 1000000},
+    request_limit_bytes = {default = '8388608', min = 65536, max = 268435456},
     user = {default = '', login = true},
 }
 
@@ -77,6 +79,11 @@ end
 -- A numeric setting; huge where it is switched off.
 local function limit(c, name)
     return tonumber(setting(c, name)) or math.huge
+end
+
+-- A refusal, and the setting that makes it one.
+local function refused_by(c, text, name)
+    return string.format('%s (%s is %s)', text, name, setting(c, name))
 end
 
 -- In how many rooms a user may be: Twitch caps named accounts only.

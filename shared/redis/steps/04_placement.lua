@@ -298,7 +298,7 @@ local function remove_shard(c, shard)
     end
     unplace(c, shard)
     call('DEL', sk, key(c, 'shard', shard, 'channels'), key(c, 'shard', shard, 'serves'),
-        key(c, 'shard', shard, 'read'))
+        key(c, 'shard', shard, 'read'), key(c, 'shard', shard, 'retry'))
     call('ZREM', key(c, 'load'), shard)
     call('ZREM', key(c, 'idle'), shard)
     call('SREM', key(c, 'homeless'), shard)

@@ -20,9 +20,9 @@ local function active_first(c, channels)
 end
 
 -- Fills `held` or `serves` of a picture: ids of all shards, and those that changed since rev `seen` as
--- entry() describes them, followed by their channels; behind a channel for which unread() has one, a number,
--- and where there are such, in the order in which they should be joined. What cannot be held or served, as what is
--- known of it does not suffice, is passed over: the node goes on as it does.
+-- entry() describes them, followed by their channels; behind a channel for which unread() has them, one number or
+-- two, and where there are such, in the order in which they should be joined. What cannot be held or served, as what
+-- is known of it does not suffice, is passed over: the node goes on as it does.
 -- The rev the node knows everything up to: `rev`, or less where it is a lot.
 local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
     for i, shard in ipairs(call('ZRANGE', list, 0, -1)) do
@@ -40,8 +40,11 @@ local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
         local channels = told and call('SMEMBERS', key(c, 'shard', shard, 'channels')) or {}
         for _, channel in ipairs(some and active_first(c, channels) or channels) do
             if login_of(channel) then
-                told[#told + 1] = channel
-                told[#told + 1] = number and number(channel)
+                local n = #told
+                told[n + 1] = channel
+                if number then
+                    told[n + 2], told[n + 3] = number(channel)
+                end
             end
         end
         if told then
@@ -56,10 +59,14 @@ local function picture_shards(c, list, seen, rev, ids, changed, entry, unread)
     return rev
 end
 
--- For how many ms a channel of the shard has not been read, -1 where it never was, nil while it is: as a
--- function of the channel. And: is there one that was read before, and is not now?
+-- For how many ms a channel of the shard has not been read, -1 where it never was, nil while it is, and when somebody
+-- asked to try it again, if so: as a function of the channel. And: is there one that was read before, and is not now?
 local function unread_of(c, shard)
-    local since, some = {}, false
+    local since, some, retry = {}, false, {}
+    local asked = call('HGETALL', key(c, 'shard', shard, 'retry'))
+    for i = 1, #asked, 2 do
+        retry[asked[i]] = tonumber(asked[i + 1])
+    end
     local read = call('HGETALL', key(c, 'shard', shard, 'read'))
     for i = 1, #read, 2 do
         since[read[i]] = read[i + 1]
@@ -70,7 +77,7 @@ local function unread_of(c, shard)
             return nil
         end
         local at = whole(since[channel])
-        return at and math.max(1, c.now - at) or -1
+        return at and math.max(1, c.now - at) or -1, retry[channel]
     end, some
 end
 
@@ -79,7 +86,7 @@ local RUN = {new = 0, started = 1, stopped = 2}
 
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
 -- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms,
--- {held ids}, {{shard, epoch, rev, user, run, channel, [unread,]...}...},
+-- {held ids}, {{shard, epoch, rev, user, run, channel, [unread, [retry,]]...}...},
 -- {served ids}, {{shard, sender, channel...}...}, compare_ms, registry, blind_ms (0: off),
 -- another node is blind (0/1)
 -- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
@@ -262,6 +269,7 @@ local function report_channel(c, channel, fields)
     local unread = whole(reported(fields.unread_ms))
     if fields.state == 'joined' then
         call('HSET', key(c, 'shard', fields.shard, 'read'), channel, '')
+        call('HDEL', key(c, 'shard', fields.shard, 'retry'), channel)
     elseif unread then
         call('HSET', key(c, 'shard', fields.shard, 'read'), channel, c.now - unread)
     end

@@ -1,52 +1,8 @@
--- Requests: joins and parts, and the one reply to each.
+-- Requests: joins, parts and retries.
 
--- What a request is answered under: its own id, or its entry where it has none that can be used.
-local function request_id(entry, id)
-    if id == '' or not usable_id(id) then
-        return entry
-    end
-    return id
-end
+local channel_names, plan_create, plan_apply -- below
 
--- The one reply: kept, published, and the entry is gone.
-local function request_reply(c, entry, id, text)
-    call('SET', key(c, 'reply', id), text, 'EX', REPLY_SECONDS)
-    call('PUBLISH', c.topic .. 'replies', text)
-    call('XDEL', key(c, 'requests'), entry)
-end
-
--- The reply to request `id`, if it was answered before or cannot be carried out under the id it gives;
--- "gone" if its entry is no longer there.
--- Requests of the leader itself (setup, waiting channels) have no entry and no id.
-local function request_begin(c, entry, id, given)
-    if entry == '' then
-        return nil
-    end
-    if #call('XRANGE', key(c, 'requests'), entry, entry) == 0 then
-        return 'gone'
-    end
-    local reply = call('GET', key(c, 'reply', id))
-    if reply then
-        call('XDEL', key(c, 'requests'), entry)
-        call('PUBLISH', c.topic .. 'replies', reply)
-    elseif not usable_id(given) then
-        reply = to_json({ok = false, id = id, error = 'The id of a request has at most ' .. MAX_ID ..
-            ' bytes, in UTF-8; this one has not, so the reply is under its entry.'})
-        request_reply(c, entry, id, reply)
-    end
-    return reply
-end
-
-local function request_end(c, entry, id, op, reply)
-    reply.id = id
-    reply.op = shown(op)
-    local text = to_json(reply)
-    if entry ~= '' then
-        request_reply(c, entry, id, text)
-    end
-    hint(c)
-    return {'done', text}
-end
+do -- the rest is seen in here alone
 
 -- The open shards of a user that channels may go to, the least loaded first: a queue for each number of
 -- channels. Counts in here run ahead of Redis's until the step writes them.
@@ -91,7 +47,7 @@ end
 
 -- What an assign step is about to do: channels by shard, channels that wait, and what limits it. `n`: how many
 -- channels at most.
-local function plan_create(c, n)
+function plan_create(c, n)
     local plan = {
         n = n, user = setting(c, 'user'), users = {}, named = {}, nnamed = 0, by_shard = {}, user_of = {},
         waiting = {}, waited = {},
@@ -116,10 +72,10 @@ local function plan_user(c, plan, name)
     return user
 end
 
-local function room_refused(user, channel)
+local function room_refused(c, user, channel)
     if channel ~= user.name and user.rooms >= user.room_limit then
-        return string.format('The room limit of user %s has been reached: it is in %d of %d rooms.',
-            user.name, user.rooms, user.room_limit)
+        return refused_by(c, string.format('The room limit of user %s has been reached: it is in %d of %d rooms.',
+            user.name, user.rooms, user.room_limit), 'room_limit')
     end
     return nil
 end
@@ -155,7 +111,7 @@ local function plan_least_loaded(c, plan, user)
         return nil, user.full
     end
     if call('ZCARD', key(c, 'load')) >= plan.max_shards then
-        user.full = ERR_SHARDS_FULL
+        user.full = refused_by(c, ERR_SHARDS_FULL, 'max_shard_count')
         return nil, user.full
     end
     local node = choose_node(c, user.name)
@@ -202,9 +158,10 @@ local function plan_channel(c, plan, channel, where)
             return nil, 'Shard ' .. shown(what) .. ' does not exist.'
         end
         user = plan_user(c, plan, named.user)
-        why = room_refused(user, channel)
+        why = room_refused(c, user, channel)
         if not why and named.count >= plan.per_shard then
-            why = string.format('Shard %s is full: it has %d of %d channels.', what, named.count, plan.per_shard)
+            why = refused_by(c, string.format('Shard %s is full: it has %d of %d channels.', what, named.count,
+                plan.per_shard), 'channels_per_shard')
         end
         if why then
             return nil, why
@@ -213,7 +170,7 @@ local function plan_channel(c, plan, channel, where)
         shard = what
     elseif kind == '' or kind == '@' then
         user = plan_user(c, plan, kind == '' and plan.user or what)
-        why = room_refused(user, channel)
+        why = room_refused(c, user, channel)
         if not why then
             shard, why = plan_least_loaded(c, plan, user)
         end
@@ -234,7 +191,7 @@ local function plan_channel(c, plan, channel, where)
 end
 
 -- Write what was planned.
-local function plan_apply(c, plan)
+function plan_apply(c, plan)
     local pairs_of, rooms, changes, placed = {}, {}, {}, {}
     for shard, channels in pairs(plan.by_shard) do
         local user = plan.user_of[shard]
@@ -277,7 +234,7 @@ end
 
 -- Of channels as people wrote them, those that are channels: their logins, each once; the others go
 -- to `refused`.
-local function channel_names(texts, refused)
+function channel_names(texts, refused)
     local names, seen = {}, {}
     for _, text in ipairs(texts) do
         local channel = channel_name(text)
@@ -309,18 +266,21 @@ local function never_initial(c, names)
     return fresh
 end
 
--- The channels of an assign step, each once, in the order of their groups: names, and where each may go.
--- Texts that are no channels go to `refused`. nil: the arguments are none.
+-- The channels of an assign step, each once, in the order of their groups: names, where each may go, and all texts
+-- as they were given. Texts that are no channels go to `refused`. nil: the arguments are none.
 local function assign_groups(a, refused)
-    local names, wheres, total, at = {}, {}, 0, 6
+    local names, wheres, texts, at = {}, {}, {}, 6
     while at <= #a do
         local where, n = a[at], tonumber(a[at + 1] or '')
         if not n or n < 0 or n ~= math.floor(n) or at + 1 + n > #a then
             return nil
         end
-        total = total + n
-        if total <= MAX_CHANNELS_PER_REQUEST then
-            for _, channel in ipairs(channel_names({unpack(a, at + 2, at + 1 + n)}, refused)) do
+        local first = #texts + 1
+        for i = at + 2, at + 1 + n do
+            texts[#texts + 1] = a[i]
+        end
+        if #texts <= MAX_CHANNELS_PER_REQUEST then
+            for _, channel in ipairs(channel_names({unpack(texts, first)}, refused)) do
                 if not wheres[channel] then
                     wheres[channel] = where
                     names[#names + 1] = channel
@@ -329,7 +289,31 @@ local function assign_groups(a, refused)
         end
         at = at + 2 + n
     end
-    return names, wheres, total
+    return names, wheres, texts
+end
+
+-- Channels that Twitch refused are tried again: `failed` is shard -> list. Their nodes are told when that was asked.
+local function try_again(c, failed)
+    local changes = {}
+    for shard, channels in pairs(failed) do
+        local asked = {}
+        for _, channel in ipairs(channels) do
+            asked[#asked + 1], asked[#asked + 2] = channel, c.stamp
+        end
+        call('HSET', key(c, 'shard', shard, 'retry'), unpack(asked))
+        changes[shard] = 0
+    end
+    count_channels(c, changes)
+end
+
+-- Notes a channel of a shard for try_again, if Twitch refused it. Was it?
+local function note_failed(c, failed, channel, shard)
+    if call('HGET', key(c, 'channel', channel), 'state') ~= 'failed' then
+        return false
+    end
+    failed[shard] = failed[shard] or {}
+    table.insert(failed[shard], channel)
+    return true
 end
 
 -- How a channel that found no shard goes on: it is kept as wanted, or it is refused.
@@ -352,18 +336,18 @@ function steps.assign(keys, a)
     if deposed then
         return deposed
     end
-    local entry, id, mode = a[3], request_id(a[3], a[4]), a[5]
-    local assigned, refused, waiting = {}, {}, {}
-    local names, wheres, total = assign_groups(a, refused)
+    local mode = a[5]
+    local assigned, refused, waiting, bad = {}, {}, {}, {}
+    local names, wheres, texts = assign_groups(a, bad)
     if not names then
         return badarg('assign: incarnation token entry id mode {where n channel*n}...')
     end
-    local before = request_begin(c, entry, id, a[4])
-    if before then
-        return before == 'gone' and {'gone'} or {'again', before}
+    local r, before = request_begin(c, a[3], a[4], 'join', texts)
+    if not r then
+        return before
     end
-    if total == 0 or total > MAX_CHANNELS_PER_REQUEST then
-        return request_end(c, entry, id, 'join', {ok = false,
+    if #texts == 0 or #texts > MAX_CHANNELS_PER_REQUEST then
+        return request_end(c, r, {ok = false,
             error = 'A join names 1 to ' .. MAX_CHANNELS_PER_REQUEST .. ' channels.'})
     end
     if mode == 'initial' then
@@ -372,7 +356,7 @@ function steps.assign(keys, a)
     if #names > 0 then
         local plan = plan_create(c, #names)
         local now = call('HMGET', key(c, 'channels'), unpack(names))
-        local found, why = {}, {}
+        local found, why, failures = {}, {}, {}
         -- Named shards first: what they take is known when the least loaded is looked for.
         for pass = 1, 2 do
             for i, channel in ipairs(names) do
@@ -381,6 +365,9 @@ function steps.assign(keys, a)
                 if (string.sub(where, 1, 1) == '=') == (pass == 1) then
                     if now[i] and now[i] ~= '' then
                         found[channel] = now[i]
+                        if mode == 'join' then
+                            note_failed(c, failures, channel, now[i])
+                        end
                     elseif now[i] or mode ~= 'waiting' then
                         found[channel], why[channel] = plan_channel(c, plan, channel, where)
                     end
@@ -401,12 +388,17 @@ function steps.assign(keys, a)
             end
         end
         plan_apply(c, plan)
+        try_again(c, failures)
     end
-    local reply = {ok = next(refused) == nil, assigned = assigned, refused = refused}
+    local ok, listed, more = request_refused(refused, bad)
+    local reply = {ok = ok, assigned = assigned, refused = listed}
+    if more then
+        reply.refused_more = more
+    end
     if next(waiting) then
         reply.waiting = waiting
     end
-    return request_end(c, entry, id, 'join', reply)
+    return request_end(c, r, reply)
 end
 
 -- The channels are wanted no more. Those that were not are refused, and those that are not on `only`, if given.
@@ -440,6 +432,7 @@ local function part(c, names, refused, only)
         local sk = key(c, 'shard', shard)
         call('SREM', sk .. ':channels', unpack(channels))
         call('HDEL', sk .. ':read', unpack(channels))
+        call('HDEL', sk .. ':retry', unpack(channels))
         local user = user_of(c, shard)
         if user then
             call('SREM', key(c, 'rooms', user), unpack(channels))
@@ -474,29 +467,74 @@ function steps.release(keys, a)
     if deposed then
         return deposed
     end
-    local entry, id, mode = a[3], request_id(a[3], a[4]), a[5]
-    local before = request_begin(c, entry, id, a[4])
-    if before then
-        return before == 'gone' and {'gone'} or {'again', before}
+    local mode = a[5]
+    local shard = mode == 'remove' and (a[6] or '')
+    local texts = {unpack(a, shard and 7 or 6)}
+    local r, before = request_begin(c, a[3], a[4], mode == 'idle' and 'idle' or 'part', texts)
+    if not r then
+        return before
     end
     if mode == 'idle' then
         for i = 6, #a do
             close_idle(c, a[i])
         end
-        return request_end(c, entry, id, 'idle', {ok = true})
+        return request_end(c, r, {ok = true})
     end
-    local shard = mode == 'remove' and (a[6] or '')
-    local first = shard and 7 or 6
-    if #a < first or #a - first >= MAX_CHANNELS_PER_REQUEST then
-        return request_end(c, entry, id, 'part', {ok = false,
+    if #texts == 0 or #texts > MAX_CHANNELS_PER_REQUEST then
+        return request_end(c, r, {ok = false,
             error = 'A part names 1 to ' .. MAX_CHANNELS_PER_REQUEST .. ' channels.'})
     end
-    local refused = {}
-    local names = channel_names({unpack(a, first)}, refused)
+    local refused, bad = {}, {}
+    local names = channel_names(texts, bad)
     local parted = #names > 0 and part(c, names, refused, shard) or {}
-    local reply = {ok = next(refused) == nil, refused = refused}
+    local ok, listed, more = request_refused(refused, bad)
+    local reply = {ok = ok, refused = listed, refused_more = more}
     if #parted > 0 then
         reply.parted = parted
     end
-    return request_end(c, entry, id, 'part', reply)
+    return request_end(c, r, reply)
+end
+
+-- retry: incarnation token entry id mode(unused) channel... Those that failed are tried again at once.
+function steps.retry(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local deposed = leader_check(c, a[1], a[2])
+    if deposed then
+        return deposed
+    end
+    local texts = {unpack(a, 6)}
+    local r, before = request_begin(c, a[3], a[4], 'retry', texts)
+    if not r then
+        return before
+    end
+    if #texts == 0 or #texts > MAX_CHANNELS_PER_REQUEST then
+        return request_end(c, r, {ok = false,
+            error = 'A retry names 1 to ' .. MAX_CHANNELS_PER_REQUEST .. ' channels.'})
+    end
+    local refused, bad, failures, retried = {}, {}, {}, {}
+    local names = channel_names(texts, bad)
+    local now = #names > 0 and call('HMGET', key(c, 'channels'), unpack(names)) or {}
+    for i, channel in ipairs(names) do
+        if not now[i] then
+            refused[channel] = 'The channel is not joined.'
+        elseif now[i] == '' then
+            refused[channel] = 'The channel waits for a shard; it is tried again by itself.'
+        elseif note_failed(c, failures, channel, now[i]) then
+            retried[#retried + 1] = channel
+        else
+            refused[channel] = 'The channel has not failed.'
+        end
+    end
+    try_again(c, failures)
+    local ok, listed, more = request_refused(refused, bad)
+    local reply = {ok = ok, refused = listed, refused_more = more}
+    if #retried > 0 then
+        reply.retried = retried
+    end
+    return request_end(c, r, reply)
+end
+
 end

@@ -6,8 +6,7 @@ do -- seen in here alone
 local function shard_channels_refused(c, shard, user, names)
     local per_shard, most_rooms = limit(c, 'channels_per_shard'), room_limit(c, user)
     if #names > per_shard then
-        return string.format('Shard %s cannot have %d channels: channels_per_shard is %d.', shard, #names,
-            per_shard)
+        return refused_by(c, string.format('Shard %s cannot have %d channels.', shard, #names), 'channels_per_shard')
     end
     local now = call('HMGET', key(c, 'channels'), unpack(names))
     local rooms = 0
@@ -19,8 +18,9 @@ local function shard_channels_refused(c, shard, user, names)
     end
     local taken = most_rooms ~= math.huge and call('SCARD', key(c, 'rooms', user)) or 0
     if taken + rooms > most_rooms then
-        return string.format('%d channels more are above the room limit of user %s: it is in %d of %d rooms.',
-            rooms, user, taken, most_rooms)
+        return refused_by(c, string.format(
+            '%d channels more are above the room limit of user %s: it is in %d of %d rooms.', rooms, user, taken,
+            most_rooms), 'room_limit')
     end
     return nil
 end
@@ -50,7 +50,7 @@ function steps.add_shard(keys, a)
         return {'refused', no_token(user)}
     end
     if call('ZCARD', key(c, 'load')) >= limit(c, 'max_shard_count') then
-        return {'refused', ERR_SHARDS_FULL}
+        return {'refused', refused_by(c, ERR_SHARDS_FULL, 'max_shard_count')}
     end
     local refused = {}
     local names = channel_names({unpack(a, 5)}, refused)
@@ -102,13 +102,26 @@ local function shard_run(c, shard, start)
     return nil
 end
 
-local function unknown_op(op)
-    return 'Unknown op "' .. shown(op) .. '"; ops are join, part, set, unset, start and stop.'
-end
+-- What may be asked for, and in which stream. All else that configure knows the leader does by itself.
+local REQUEST_OPS = {join = 'requests', part = 'requests', retry = 'requests', set = 'admin', unset = 'admin',
+    start = 'admin', stop = 'admin'}
 
--- What the leader does by itself, and no request may ask for.
-local LEADERS_OPS = {create = true, abandon = true, setup = true, senders = true, shard_start = true,
-    shard_stop = true, error = true}
+-- Why the op cannot be asked for by that entry, or nil.
+local function op_refused(c, entry, op)
+    local stream = REQUEST_OPS[op]
+    local given = string.match(entry, '^admin:') and 'admin' or 'requests'
+    if entry == '' or stream == given then
+        return nil
+    elseif stream == 'admin' then
+        return 'Op "' .. op .. '" is administration: add it to the stream ' .. key(c, 'admin') .. '.'
+    elseif stream then
+        return 'Op "' .. op .. '" is no administration: add it to the stream ' .. key(c, 'requests') .. '.'
+    elseif given == 'admin' then
+        return 'Unknown op "' .. shown(op) .. '"; ops of this stream are set, unset, start and stop.'
+    end
+    return 'Unknown op "' .. shown(op) .. '"; ops are join, part and retry; set, unset, start and stop are for ' ..
+        key(c, 'admin') .. '.'
+end
 
 -- configure: incarnation token entry id op arg...
 -- op "set" name value | "unset" name | "start" | "stop" | "setup" (it is done) |
@@ -126,15 +139,16 @@ function steps.configure(keys, a)
     if deposed then
         return deposed
     end
-    local entry, id, op = a[3], request_id(a[3], a[4]), a[5] or ''
-    local before = request_begin(c, entry, id, a[4])
-    if before then
-        return before == 'gone' and {'gone'} or {'again', before}
+    local op = a[5] or ''
+    local r, before = request_begin(c, a[3], a[4], op, {unpack(a, 6)})
+    if not r then
+        return before
     end
     local config = key(c, 'config')
     local reply = {ok = true}
-    if entry ~= '' and LEADERS_OPS[op] then
-        reply = {ok = false, error = unknown_op(op)}
+    local misplaced = op_refused(c, r.entry, op)
+    if misplaced then
+        reply = {ok = false, error = misplaced}
     elseif op == 'set' then
         local why = setting_refused(a[6] or '', a[7] or '')
         if why then
@@ -155,7 +169,7 @@ function steps.configure(keys, a)
         for i = 7, #a - 1, 2 do
             local why = setting_refused(a[i], a[i + 1])
             if why then
-                return request_end(c, entry, id, op, {ok = false, error = why})
+                return request_end(c, r, {ok = false, error = why})
             end
         end
         if settings(c).setup ~= 'done' then
@@ -201,9 +215,9 @@ function steps.configure(keys, a)
             end
         end
     else
-        reply = {ok = false, error = unknown_op(op)}
+        return badarg('configure: no such op')
     end
-    return request_end(c, entry, id, op, reply)
+    return request_end(c, r, reply)
 end
 
 end

@@ -1,0 +1,208 @@
+-- Replies: what waits in the request streams, and the one reply to each request.
+--
+-- There are two streams, `requests` and `admin`, so that an ACL can give the one and not the other. An entry is named
+-- by its id ("5-0"), one of `admin` as "admin:5-0". A request without an id of its own is answered under that name.
+-- Anything may stand in a stream: what is too large to be handed on is refused here, where it is.
+
+local request_begin, request_refused, request_end -- below
+
+do -- the rest is seen in here alone
+
+local REQUEST_BYTES = 65536    -- of all fields of one request: 1,000 names take 26,000
+local READ_BYTES = 262144      -- of an answer, but for its last entry
+local READ_ENTRIES = 200
+local REFUSED_NAMES = 100      -- that a reply lists; the others are counted
+local REFUSAL_SECONDS = 300    -- a reply that says only what was refused
+local CROWDED_SECONDS = 60     -- any, where more than so many bytes of them are kept in a minute:
+local REPLY_BYTES = 8388608
+
+-- The stream of an entry, and its id there.
+local function request_place(c, entry)
+    local id = string.match(entry, '^admin:(.*)$')
+    return key(c, id and 'admin' or 'requests'), id or entry
+end
+
+-- For how long a reply of that size is kept.
+local function reply_seconds(c, size, refusal)
+    local ck = key(c, 'clock')
+    local minute = string.format('%d', math.floor(c.now / 60000))
+    local kept = call('HMGET', ck, 'replies_minute', 'replies_bytes')
+    local bytes = size + (kept[1] == minute and tonumber(kept[2]) or 0)
+    call('HSET', ck, 'replies_minute', minute, 'replies_bytes', bytes)
+    if bytes > REPLY_BYTES then
+        return CROWDED_SECONDS
+    end
+    return refusal and REFUSAL_SECONDS or REPLY_SECONDS
+end
+
+-- The one reply: kept, published, and the entry is gone. The text.
+local function request_reply(c, r, reply)
+    local stream, at = request_place(c, r.entry)
+    reply.id = r.id
+    reply.op = shown(r.op)
+    if r.digest then
+        reply.request = r.digest
+    end
+    local refusal = not reply.ok and not reply.waiting and not reply.parted and not reply.retried and
+        next(reply.assigned or {}) == nil
+    local text = to_json(reply)
+    call('SET', key(c, 'reply', r.id), text, 'EX', reply_seconds(c, #text, refusal))
+    call('PUBLISH', c.topic .. 'replies', text)
+    call('XDEL', stream, at)
+    return text
+end
+
+-- Why a request cannot be known by the id it gives, or nil.
+local function request_id_refused(id)
+    if not usable_id(id) then
+        return 'The id of a request has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not'
+    elseif string.match(id, '^%d+%-%d+$') or string.match(id, '^admin:') then
+        return 'An id like "' .. shown(id) .. '" is that of an entry; give another, or none'
+    end
+    return nil
+end
+
+-- A request about to be carried out: {entry, id, op, digest}. `content`: what it asks for, beside the op. Nil and what
+-- the step answers: its entry is gone, it was answered before, or it cannot be carried out under the id it gives.
+-- Requests of the leader itself (setup, waiting channels) have no entry and no id.
+function request_begin(c, entry, id, op, content)
+    local r = {entry = entry, id = entry, op = op}
+    if entry == '' then
+        return r
+    end
+    local stream, at = request_place(c, entry)
+    if not string.match(at, '^%d+%-%d+$') or #call('XRANGE', stream, at, at) == 0 then
+        return nil, {'gone'}
+    end
+    if id == '' or id == entry then
+        return r
+    end
+    local why = request_id_refused(id)
+    if why then
+        return nil, {'again', request_reply(c, r, {ok = false, error = why .. ', so the reply is under its entry.'})}
+    end
+    local digest = redis.sha1hex(op .. '\0' .. table.concat(content, '\0'))
+    local before = call('GET', key(c, 'reply', id))
+    if before and string.match(before, '"request":"(%x+)"') == digest then
+        call('XDEL', stream, at)
+        call('PUBLISH', c.topic .. 'replies', before)
+        return nil, {'again', before}
+    elseif before then
+        return nil, {'again', request_reply(c, r, {ok = false, given = id,
+            error = 'Another request had the id "' .. shown(id) ..
+                '", so this one is not carried out and the reply is under its entry. Give each request an id of ' ..
+                'its own, or none.'})}
+    end
+    r.id, r.digest = id, digest
+    return r
+end
+
+-- What a reply lists of the refused channels, and of the texts that are none: no refusals at all, the list, and how
+-- many more there are, or nil.
+function request_refused(refused, bad)
+    local list, n = {}, 0
+    for _, names in ipairs({refused, bad}) do
+        for name, why in pairs(names) do
+            n = n + 1
+            if n <= REFUSED_NAMES then
+                list[name] = why
+            end
+        end
+    end
+    return n == 0, list, n > REFUSED_NAMES and n - REFUSED_NAMES or nil
+end
+
+-- The request has been carried out, or refused as a whole: "done", reply.
+function request_end(c, r, reply)
+    local text
+    if r.entry == '' then
+        reply.id = r.id
+        reply.op = shown(r.op)
+        text = to_json(reply)
+    else
+        text = request_reply(c, r, reply)
+    end
+    hint(c)
+    return {'done', text}
+end
+
+-- Of the fields of an entry: how large they are, and what they say.
+local function entry_fields(list)
+    local size, fields = 0, {}
+    for i = 1, #list, 2 do
+        size = size + #list[i] + #list[i + 1]
+        fields[list[i]] = fields[list[i]] or list[i + 1]
+    end
+    return size, fields
+end
+
+-- Refuse an entry that is not looked at any closer. An id that cannot be used is passed over, and so is one that has a
+-- reply: it may be that of another request.
+local function refuse_entry(c, entry, id, op, why)
+    local r = {entry = entry, id = entry, op = op}
+    if id ~= '' and not request_id_refused(id) and call('EXISTS', key(c, 'reply', id)) == 0 then
+        r.id, r.digest = id, '0' -- that of no request: what comes under this id is another one
+    end
+    return request_reply(c, r, {ok = false, error = why})
+end
+
+-- requests: incarnation token after_admin after_requests. What waits behind these entries, administration first:
+-- {last of admin, last of requests, {{entry, {name, value, ...}}...}}, a portion a call; nothing is left where the
+-- list is empty. What is too large has its reply at once.
+function steps.requests(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local deposed = leader_check(c, a[1], a[2])
+    if deposed then
+        return deposed
+    end
+    local last, list, bytes, large = {a[3], a[4]}, {}, 0, false
+    for i, stream in ipairs({'admin', 'requests'}) do
+        while #list < READ_ENTRIES and bytes < READ_BYTES and not large do
+            local found = call('XRANGE', key(c, stream), '(' .. last[i], '+', 'COUNT', 1)[1]
+            if not found then
+                break
+            end
+            last[i] = found[1]
+            local entry = (i == 1 and 'admin:' or '') .. found[1]
+            local size, fields = entry_fields(found[2])
+            if size > REQUEST_BYTES then
+                large = true
+                local why = string.format('A request has at most %d bytes; this one has %d.', REQUEST_BYTES, size)
+                local id, op = fields.id or '', string.sub(fields.op or '', 1, MAX_ID)
+                refuse_entry(c, entry, #id <= MAX_ID and id or '', op, why)
+                list[#list + 1] = {entry, {}} -- so that the caller asks again; for its step the entry is gone
+            else
+                list[#list + 1] = {entry, found[2]}
+                bytes = bytes + size
+            end
+        end
+    end
+    if large then
+        collectgarbage() -- some hundred MB, perhaps
+    end
+    return {last[1], last[2], list}
+end
+
+-- refuse: incarnation token why {entry id op}... What the leader has no room for. "done"
+function steps.refuse(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    local deposed = leader_check(c, a[1], a[2])
+    if deposed then
+        return deposed
+    end
+    for i = 4, #a - 2, 3 do
+        local stream, at = request_place(c, a[i])
+        if #call('XRANGE', stream, at, at) > 0 then
+            refuse_entry(c, a[i], a[i + 1], a[i + 2], a[3])
+        end
+    end
+    return {'done'}
+end
+
+end
