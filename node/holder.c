@@ -84,6 +84,8 @@ static void on_draw(void *ctx, const uint64_t *waits_ms, size_t n, const struct 
         n = err != NULL ? 0 : n < ARRAY_LEN(at) ? n : ARRAY_LEN(at);
         for (size_t i = 0; i < n; i++) {
             at[i] = now + waits_ms[i];
+            restate_drew(draw->holder->options.restate, held->user,
+                         draw->kind == SHARD_DRAW_LOGIN ? "login" : "join", waits_ms[i]);
         }
         shard_on_grant(held->core, draw->kind, at, n, now);
         holder_arm(held);

@@ -440,6 +440,11 @@ void lease_leave(struct lease *l, bool said, registry_done_cb cb, void *ctx)
     }
 }
 
+struct registry *lease_registry(const struct lease *l)
+{
+    return l->registry;
+}
+
 struct link *lease_link(const struct lease *l)
 {
     return l->link;

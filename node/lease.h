@@ -64,6 +64,8 @@ void lease_set_users(struct lease *l, const char *users);
 /* Leave in order: `cb` when the registry has placed the shards elsewhere, or could not be told. No
  * renewals any more. `said`: see registry_leave. */
 void lease_leave(struct lease *l, bool said, registry_done_cb cb, void *ctx);
+/* The registry on the fan-out link. */
+struct registry *lease_registry(const struct lease *l);
 /* The fan-out link. */
 struct link *lease_link(const struct lease *l);
 /* The incarnation in force; the pointer stays, what it points to changes with each loss. */

@@ -129,6 +129,7 @@ void node_timer_at(struct node *n, uint64_t wait_ms)
 static void on_current(void *ctx, const struct registry_picture *picture, bool new_link)
 {
     struct node *n = ctx;
+    uint64_t forgotten = 0;
 
     if (trouble_over(&n->trouble)) {
         log_info("node", "redis.up", "link", "fan", NULL);
@@ -148,8 +149,9 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
             node_timer_at(n, picture->resume_delay_ms);
         }
         n->was_away = false;
-        fanout_attach(n->fanout, lease_link(n->lease), picture->seq);
+        forgotten = fanout_attach(n->fanout, lease_link(n->lease), picture->seq);
     }
+    node_restate(n, picture, forgotten);
     if (n->resume_ms == 0) {
         fanout_hold(n->fanout, false);
     }
@@ -197,6 +199,7 @@ static void on_lost(void *ctx, const char *why, bool emptied)
     holder_drop(n->holder);
     fanout_drop(n->fanout, emptied ? "registry_lost" : "lease_lost");
     sender_reset(n->sender);
+    restate_lost(n->restate);
     n->resume_ms = 0;
     holder_set_fenced(n->holder, false);
     if (n->state == NODE_LOST) {
@@ -381,6 +384,7 @@ static void begin_rooms(struct node *n)
                                     .incarnation = lease_incarnation(n->lease),
                                     .may_act = may_act,
                                     .on_send_result = on_send_result,
+                                    .restate = n->restate,
                                     .on_change = on_change,
                                     .on_contact = node_on_contact,
                                     .ctx = n};
@@ -393,6 +397,7 @@ static void begin_rooms(struct node *n)
                                     .may_act = may_act,
                                     .can_send = can_send,
                                     .write = write_send,
+                                    .restate = n->restate,
                                     .ctx = n};
     n->sender = sender_create(n->loop, &sender);
     n->probe = probe_create(n->loop, n->pool, n->options.twitch_url, node_on_probe, n);
@@ -406,6 +411,7 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     n->loop = loop;
     n->options = *options;
     n->pool = NULL;
+    n->restate = restate_create();
     if (tokens_load(options->tokens_file, &n->tokens, err) != 0) {
         node_free(n);
         return NULL;
@@ -432,6 +438,7 @@ void node_free(struct node *n)
         return;
     }
     connections_free(n->pool);
+    restate_destroy(n->restate);
     registry_destroy(n->control_registry);
     tokens_destroy(n->tokens);
     free(n);

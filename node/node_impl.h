@@ -46,10 +46,16 @@ struct node {
     uint64_t resume_ms;     /* held lines flow from then on; 0: they flow */
     bool was_away;          /* the link to Redis was lost since lines last flowed */
     uint64_t drain_until_ms;
-    bool leaving;       /* the registry is being told */
-    struct news users;  /* those this node has tokens for changed */
-    struct news fenced; /* this node was */
-    struct news lost;   /* it was, under its last incarnation */
+    bool leaving;        /* the registry is being told */
+    struct news users;   /* those this node has tokens for changed */
+    struct news fenced;  /* this node was */
+    struct news lost;    /* it was, under its last incarnation */
+    struct news rewound; /* Redis has forgotten what it had answered: */
+    uint64_t rewound_ms; /* so much of time, */
+    uint64_t rewound_lines;
+    struct restate *restate;
+    uint64_t told_ms; /* Redis's time as answered last, by one that did not ask to restate */
+    uint64_t back_ms; /* so far back the registry went, which is to be restated */
     struct probe *probe;
     struct sight sight;
     struct news sight_news;      /* the state of its sight is another */
@@ -71,6 +77,11 @@ void news_set(struct news *news, const char *why);
 void node_report(void *node, struct buf *out);
 void node_report_arrived(void *node);
 void node_report_lost(void *node);
+
+/* In node_restate.c: a renewal was answered: tell again what Redis may have forgotten, if it asks for that; `forgotten`
+ * lines of the fan-out are. And the members of a report's "node" that say how much. */
+void node_restate(struct node *n, const struct registry_picture *picture, uint64_t forgotten);
+void node_report_rewound(const struct node *n, struct json *j);
 
 /* In node_sight.c. As holder_options and probe_cb have them. */
 void node_on_contact(void *node, uint64_t began_ms, const char *why);

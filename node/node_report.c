@@ -19,7 +19,7 @@ static void news_arrived(struct news *news)
 /* What became of this node itself. */
 static bool report_node(struct node *n, struct json *j)
 {
-    struct news *all[] = {&n->users, &n->fenced, &n->lost, &n->sight_news};
+    struct news *all[] = {&n->users, &n->fenced, &n->lost, &n->rewound, &n->sight_news};
     bool any = n->state == NODE_DRAINING || n->others_blind || n->sight.state != SIGHT_SEES;
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
@@ -43,6 +43,9 @@ static bool report_node(struct node *n, struct json *j)
     }
     if (n->lost.due) {
         json_string(j, "lost", n->lost.why);
+    }
+    if (n->rewound.due) {
+        node_report_rewound(n, j);
     }
     json_object_end(j);
     return true;
@@ -78,6 +81,7 @@ void node_report_arrived(void *ctx)
     news_arrived(&n->users);
     news_arrived(&n->fenced);
     news_arrived(&n->lost);
+    news_arrived(&n->rewound);
     if (n->sight_news.told) {
         node_sight_arrived(n);
     }
@@ -92,5 +96,6 @@ void node_report_lost(void *ctx)
     n->users.told = false;
     n->fenced.told = false;
     n->lost.told = false;
+    n->rewound.told = false;
     n->sight_news.told = false;
 }

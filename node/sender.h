@@ -28,6 +28,7 @@
 #ifndef SHOAL_NODE_SENDER_H
 #define SHOAL_NODE_SENDER_H
 
+#include "node/restate.h"
 #include "shared/redis/registry.h"
 #include "shared/redis/subscriber.h"
 
@@ -48,6 +49,7 @@ struct sender_options {
      * tried again; -ERR_PROTOCOL: it can never be). The answer comes through sender_on_result(entry). */
     int (*write)(void *ctx, struct slice shard, const struct registry_send *send, const char *entry,
                  struct err *err);
+    struct restate *restate; /* remembers what becomes of claims */
     void *ctx;
 };
 

@@ -122,6 +122,9 @@ static void on_stored(void *ctx, const struct err *err)
         lane_retry(s, lane, LANE_STORING, SENDER_RETRY_MS);
         return;
     }
+    if (err == NULL) {
+        restate_told(s->options.restate, lane->queue->entry);
+    }
     lane_pop(s, lane);
 }
 
@@ -151,6 +154,8 @@ void lane_result(struct sender *s, struct lane *lane, const char *status, struct
     free(send->notice);
     send->reason = xstrndup(reason.ptr != NULL ? reason.ptr : "", reason.len);
     send->notice = xstrndup(text.ptr != NULL ? text.ptr : "", text.len);
+    restate_settled(s->options.restate, send->entry, status, slice_of(send->reason),
+                    slice_of(send->notice));
     lane_store(s, lane);
 }
 
@@ -161,6 +166,9 @@ static void on_unclaimed(void *ctx, const struct err *err)
 
     if (lane != NULL) {
         lane->doubt = err != NULL;
+        if (err == NULL) {
+            restate_unclaimed(s->options.restate, lane->queue->entry, lane->channel);
+        }
         lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
     }
 }
@@ -219,6 +227,8 @@ static void claimed(struct sender *s, struct lane *lane, const struct registry_c
     send->reply_to = xstrndup(claim->send.reply_to.ptr, claim->send.reply_to.len);
     send->as_command = claim->send.as_command;
     lane->slot_ms = mono_ms() + claim->wait_ms;
+    restate_claimed(s->options.restate, send->entry, lane->channel, send->id, send->shard,
+                    claim->wait_ms);
     if (claim->wait_ms == 0) {
         lane->state = LANE_CLAIMED;
         lane_write(s, lane);

@@ -100,6 +100,19 @@ static void buf_reuse(struct buf *b)
     }
 }
 
+/* A peer that died is noticed by writing first, though its last answers may lie unread in the socket: whoever threw
+ * them away would take for unanswered what was answered. Reading comes to their end, and to the reason. */
+static void conn_write_failed(struct conn *conn, int status)
+{
+    if (status != UV_ECONNRESET && status != UV_EPIPE) {
+        conn_fail_broken(conn, status);
+        return;
+    }
+    conn->broken = true;
+    buf_reuse(&conn->out);
+    buf_reuse(&conn->wire);
+}
+
 static void on_written(uv_write_t *request, int status)
 {
     struct conn *conn = request->data;
@@ -108,7 +121,7 @@ static void on_written(uv_write_t *request, int status)
     buf_reuse(&conn->leaving);
     if (status < 0) {
         if (status != UV_ECANCELED) {
-            conn_fail_broken(conn, status);
+            conn_write_failed(conn, status);
         }
         return;
     }
@@ -147,7 +160,7 @@ static void write_rest(struct conn *conn, struct buf *from, size_t skip)
     rc = uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &bytes, 1, on_written);
     if (rc != 0) {
         conn->writing = false;
-        conn_fail_broken(conn, rc);
+        conn_write_failed(conn, rc);
     }
 }
 
@@ -157,7 +170,7 @@ static void conn_flush(struct conn *conn)
     int taken;
 
     uv_idle_stop(&conn->idle);
-    if (conn->writing || conn->failed || !conn->tcp_open) {
+    if (conn->writing || conn->failed || conn->broken || !conn->tcp_open) {
         return;
     }
     if ((conn->use_tls && !encrypt_out(conn)) || from->len == 0) {
@@ -170,7 +183,7 @@ static void conn_flush(struct conn *conn)
         taken = 0;
     }
     if (taken < 0) {
-        conn_fail_broken(conn, taken);
+        conn_write_failed(conn, taken);
     } else if ((size_t)taken == from->len) {
         buf_reuse(from);
     } else {
@@ -325,7 +338,7 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
 bool conn_write(struct conn *conn, const void *data, size_t len)
 {
     BUG_ON(conn->phase != CONN_OPEN && conn->phase != CONN_CLOSING);
-    if (conn->phase == CONN_CLOSING || conn->failed) {
+    if (conn->phase == CONN_CLOSING || conn->failed || conn->broken) {
         return true; /* on its way down: like bytes lost in the socket */
     }
     if (len > conn->o.unsent_max - conn->out.len) {
@@ -364,7 +377,7 @@ bool conn_writev(struct conn *conn, const struct slice *parts, size_t nparts)
         total += parts[i].len;
     }
     BUG_ON(conn->phase != CONN_OPEN && conn->phase != CONN_CLOSING);
-    if (conn->phase == CONN_CLOSING || conn->failed) {
+    if (conn->phase == CONN_CLOSING || conn->failed || conn->broken) {
         return true;
     }
     if (total > conn->o.unsent_max - conn->out.len) {

@@ -25,6 +25,7 @@ struct conn {
     bool failed;      /* on_fail was called */
     bool tcp_open;    /* tcp is initialised and not being closed */
     bool writing;     /* leaving belongs to libuv */
+    bool broken;      /* the peer takes nothing any more; what it said before is still to be read */
     unsigned handles; /* handles and the lookup that are not done yet */
     uint64_t deadline;
     char host[256];

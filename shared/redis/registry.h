@@ -117,6 +117,10 @@ struct registry_picture {
         blind_ms; /* a node none of whose connections worked for so long is blind; 0: it never is */
     bool
         others_blind; /* one holds shards that a node could take which says (seen_ms) that it sees Twitch */
+    uint64_t now_ms;   /* Redis's time */
+    bool must_restate; /* Redis was restarted, or is another: registry_restate is waited for */
+    uint64_t
+        kept_ms; /* Redis's time up to which it had all then: what it answered later may be forgotten */
     /* Where more than some hundred shards changed, rev is that of the last one told: `held` and
      * `served` are whole, details of the others come with the next answer. */
     bool changed; /* the fields below are filled: rev differs from the one asked with */
@@ -159,6 +163,14 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * "why" and for how long, "failing_ms"; "draining"); "seen_ms": how long ago it has heard of Twitch. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
+/* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn until all nodes have told
+ * the last one (two leases at most). back_ms: how far back this node saw the registry go. {"sends":[{"entry",
+ * "channel","status","id","shard","ago_ms","wait_ms","reason","text","told"}],
+ * "draws":[{"user","kind","ago_ms","wait_ms"}]}: status "claimed", "unclaimed" or the result; told: 1 where the
+ * registry had the result already; ago_ms: how long ago it was claimed or drawn, wait_ms: as it was answered then. */
+MUST_USE int registry_restate(struct registry *r, const char *node, const char *incarnation,
+                              struct slice report, bool last, uint64_t back_ms, registry_done_cb cb,
+                              void *ctx);
 /* Leave in order; calls again by itself until all shards are placed elsewhere. `said`: everything that was read is
  * fanned out, and it was reported up to when each channel was read. */
 MUST_USE int registry_leave(struct registry *r, const char *node, const char *incarnation,

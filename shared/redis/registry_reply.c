@@ -211,6 +211,11 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->registry = reader_slice(&r);
     out->blind_ms = reader_duration(&r);
     out->others_blind = reader_u64(&r) != 0;
+    struct reader restate = reader_of(reader_next(&r));
+    out->now_ms = reader_u64(&restate);
+    out->must_restate = reader_u64(&restate) == 1;
+    out->kept_ms = reader_u64(&restate);
+    r.bad = r.bad || restate.bad;
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
     if (r.bad || !current || out->lease_ms == 0 || out->registry.len >= REGISTRY_ID_CHARS) {
         return reply_broken(err, "register or renew");

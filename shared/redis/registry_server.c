@@ -151,6 +151,33 @@ int registry_check(struct registry *r, registry_done_cb cb, void *ctx)
     return call_send(call, &a);
 }
 
+/* What was forgotten --------------------------------------------------------------------------------- */
+
+static void on_restated(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+
+    if (call->cb.done != NULL) {
+        call->cb.done(call->ctx, call_error(reply, err, &space));
+    }
+}
+
+int registry_restate(struct registry *r, const char *node, const char *incarnation,
+                     struct slice report, bool last, uint64_t back_ms, registry_done_cb cb,
+                     void *ctx)
+{
+    struct args a = {0};
+    args_fcall(&a, r, "shoal1_restate");
+    args_text(&a, node);
+    args_text(&a, incarnation);
+    args_text(&a, last ? "1" : "0");
+    args_number(&a, (int64_t)back_ms);
+    args_slice(&a, report);
+    struct call *call = call_create(r, on_restated, ctx);
+    call->cb.done = cb;
+    return call_send(call, &a);
+}
+
 /* Other processes' links -------------------------------------------------------------------------- */
 
 /* CLIENT <what> ID <link>; for 0, which Redis refuses as an id, a command that changes nothing and whose

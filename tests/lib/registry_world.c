@@ -624,6 +624,14 @@ const char *world_take(struct world *w)
     return w->word;
 }
 
+const char *world_restate(struct world *w, const struct world_node *n, uint64_t back_ms,
+                          const char *report)
+{
+    STEP(w, registry_restate(w->r, n->name, n->incarnation, slice_of(report), true, back_ms,
+                             on_done, w));
+    return w->word;
+}
+
 const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry)
 {
     STEP(w, registry_send_unclaim(w->r, n->name, n->incarnation, slice_of(entry), on_done, w));

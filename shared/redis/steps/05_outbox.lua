@@ -93,7 +93,8 @@ local function publish_result(c, result)
 end
 
 -- The one result of a send: kept, published, the entry gone and its claim with it.
-local function finish_send(c, send, status, reason, text)
+-- `told`: it was published before.
+local function finish_send(c, send, status, reason, text, told)
     local result = {id = send.id, channel = send.channel, status = status, at = c.now}
     for name, value in pairs({reason = reason or '', text = text or '', by = send.by or ''}) do
         if value ~= '' then
@@ -114,7 +115,9 @@ local function finish_send(c, send, status, reason, text)
     if claim and string.match(claim, '^%S+') == send.entry then
         call('HDEL', key(c, 'claims'), send.channel)
     end
-    publish_result(c, result)
+    if not told then
+        publish_result(c, result)
+    end
 end
 
 -- What a node noted with its claim, which outlives the entry: an operator may have trimmed the stream.
@@ -358,6 +361,9 @@ function steps.send_take(keys)
     local c, failed = context(keys)
     if failed then
         return failed
+    end
+    if restating(c) then
+        return {'done'}
     end
     settle_overdue(c)
     local more = take_new(c)

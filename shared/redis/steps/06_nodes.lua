@@ -88,7 +88,7 @@ local RUN = {new = 0, started = 1, stopped = 2}
 -- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms,
 -- {held ids}, {{shard, epoch, rev, user, run, channel, [unread, [retry,]]...}...},
 -- {served ids}, {{shard, sender, channel...}...}, compare_ms, registry, blind_ms (0: off),
--- another node is blind (0/1)
+-- another node is blind (0/1), {time, must restate (0/1), time up to which Redis has all}
 -- Ids and changes are empty where rev == seen. Where many changed, the rev answered is that of the last
 -- one told, and the node is hinted to ask for the rest.
 local function picture(c, node, seen)
@@ -102,6 +102,7 @@ local function picture(c, node, seen)
         shard_id(call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user)) or '',
         limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), {}, {}, {}, {}, limit(c, 'compare_ms'),
         registry_of(c), blind_ms ~= math.huge and blind_ms or 0, others_blind(c, node),
+        {c.now, must_restate(c, node) and 1 or 0, count_of(call('HGET', key(c, 'clock'), 'kept'))},
     }
     if rev == seen then
         return answer
@@ -154,6 +155,7 @@ function steps.register(keys, a)
         return badarg('register: node incarnation link run_id host pid version capacity users takeover state')
     end
     local lease = limit(c, 'lease_ms')
+    restating(c) -- before `seen` is written
     watch_clock(c, lease)
     local nk = key(c, 'node', node)
     local deadline = count_of(call('ZSCORE', key(c, 'nodes'), node))
@@ -334,6 +336,7 @@ function steps.renew(keys, a)
         report = decoded
     end
     local lease = limit(c, 'lease_ms')
+    restating(c) -- before `seen` is written
     watch_clock(c, lease)
     call('ZADD', key(c, 'nodes'), c.now + lease, node)
     -- What was read before the last renewal was carried out, by a node that still answers for it, is not
@@ -368,6 +371,10 @@ function steps.renew(keys, a)
             if reported(value) ~= nil and not NODE_OWN[name] then
                 call('HSET', nk, name, reported(value))
             end
+        end
+        if reported(told.rewound_ms) then
+            event(c, 'redis.rewound', {'node', node, 'ms', reported(told.rewound_ms),
+                'lines', reported(told.rewound_lines) or 0})
         end
         if reported(told.fenced) then
             event(c, 'node.fenced', {'node', node, 'why', reported(told.fenced)})

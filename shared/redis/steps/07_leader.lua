@@ -98,6 +98,7 @@ function steps.lead(keys, a)
         return badarg('lead: coordinator incarnation link run_id host pid resign')
     end
     local lease = limit(c, 'lease_ms')
+    restating(c) -- before `seen` is written
     watch_clock(c, lease)
     local other = take_lead(c, a, lease)
     if other then

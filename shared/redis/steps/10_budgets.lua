@@ -55,6 +55,9 @@ function steps.draw(keys, a)
     if lost then
         return lost
     end
+    if restating(c) then
+        return {}
+    end
     local user, kind, n = a[3], a[4], tonumber(a[5])
     if not channel_name(user or '') or (kind ~= 'login' and kind ~= 'join') or not n or n < 1 or
         n > 1000 then

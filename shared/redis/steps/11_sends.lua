@@ -1,5 +1,6 @@
 -- Sends: from the outbox to the connection: accepted, claimed, done.
 
+local claimed_by, unclaim -- 11_sends_restated.lua needs them, too
 do -- seen in here alone
 
 -- Was it entered already? A call whose answer was lost is made again, and may be carried out late: each process
@@ -145,6 +146,9 @@ function steps.send_claim(keys, a)
             return lost
         end
     end
+    if restating(c) then
+        return {'later', RESTATE_LOOK_MS, 'channel', ''}
+    end
     local send = outbox_entry(c, entry)
     if not send then
         return {'gone'}
@@ -190,7 +194,7 @@ function steps.send_claim(keys, a)
 end
 
 -- The claimer's own claim, or nil; it is taken back. And the send's deadline.
-local function claimed_by(c, node, entry)
+function claimed_by(c, node, entry)
     local ck = key(c, 'node', node, 'claims')
     local note = call('HGET', ck, entry)
     if not note then
@@ -200,13 +204,20 @@ local function claimed_by(c, node, entry)
     return noted_claim(entry, note)
 end
 
+function unclaim(c, send, deadline)
+    if string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^%S*') == send.entry then
+        call('HDEL', key(c, 'claims'), send.channel)
+    end
+    call('ZADD', key(c, 'sends'), 'XX', deadline or c.now + limit(c, 'send_ttl_ms'), member_of(send))
+end
+
 -- send_unclaim: node incarnation entry. Surely not written: it may be claimed again.
 function steps.send_unclaim(keys, a)
     local c, failed = context(keys)
     if failed then
         return failed
     end
-    local lost = node_check(c, a[1], a[2])
+    local lost = node_check(c, a[1], a[2]) or too_early(c, a[1])
     if lost then
         return lost
     end
@@ -214,8 +225,7 @@ function steps.send_unclaim(keys, a)
     if not send then
         return {'gone'}
     end
-    call('HDEL', key(c, 'claims'), send.channel)
-    call('ZADD', key(c, 'sends'), 'XX', deadline or c.now + limit(c, 'send_ttl_ms'), member_of(send))
+    unclaim(c, send, deadline)
     return {'unclaimed'}
 end
 
@@ -227,7 +237,7 @@ function steps.send_done(keys, a)
     if failed then
         return failed
     end
-    local lost = node_check(c, a[1], a[2])
+    local lost = node_check(c, a[1], a[2]) or too_early(c, a[1])
     if lost then
         return lost
     end

@@ -1,0 +1,42 @@
+/* Node, where Redis has forgotten what it had answered: how much is told, and the rest stated anew. */
+#include "node/node_impl.h"
+
+#include "shared/log.h"
+
+void node_report_rewound(const struct node *n, struct json *j)
+{
+    json_number(j, "rewound_ms", (int64_t)n->rewound_ms);
+    json_number(j, "rewound_lines", (int64_t)n->rewound_lines);
+}
+
+static void rewound(struct node *n, uint64_t ms, uint64_t lines)
+{
+    log_warn("node", "redis.rewound", "ms", log_u64(ms), "lines", log_u64(lines), "error",
+             "Redis has forgotten what it had answered; it was restarted with older data, or a "
+             "replica that was "
+             "behind is the primary now",
+             NULL);
+    n->rewound_ms = ms;
+    n->rewound_lines = lines;
+    news_set(&n->rewound, "");
+}
+
+void node_restate(struct node *n, const struct registry_picture *picture, uint64_t forgotten)
+{
+    uint64_t back_ms = 0;
+
+    if (!picture->must_restate) {
+        n->told_ms = picture->now_ms;
+        n->back_ms = 0;
+    } else if (n->back_ms == 0 && n->told_ms > picture->kept_ms) {
+        back_ms = n->told_ms - picture->kept_ms;
+        n->back_ms = back_ms;
+    }
+    if (back_ms > 0 || forgotten > 0) {
+        rewound(n, back_ms, forgotten);
+    }
+    if (picture->must_restate) {
+        restate_tell(n->restate, lease_registry(n->lease), n->options.id,
+                     lease_incarnation(n->lease), n->back_ms);
+    }
+}
