@@ -30,6 +30,11 @@ static void fence(struct lease *l, const char *why)
     }
 }
 
+static bool is_late(const struct lease *l, uint64_t now)
+{
+    return now > l->tick_due_ms + l->lease_ms / 3;
+}
+
 bool lease_holds(struct lease *l)
 {
     if (!l->registered || l->fenced) {
@@ -41,6 +46,7 @@ bool lease_holds(struct lease *l)
     /* Who asks is in the middle of something: on_fenced comes from the loop. */
     if (!l->fence_due && !l->leaving && l->closing == 0) {
         l->fence_due = true;
+        l->stood_still = is_late(l, mono_ms()); /* who woke up may ask before the timer fires */
         tick_at(l, 0);
     }
     return false;
@@ -51,8 +57,11 @@ static void on_tick(uv_timer_t *timer)
     struct lease *l = timer->data;
     uint64_t now = mono_ms();
 
+    bool stood_still = l->stood_still || is_late(l, now);
+
     l->fence_due = false;
-    if (now > l->tick_due_ms + l->lease_ms / 3) {
+    l->stood_still = false;
+    if (stood_still) {
         fence(l, "the process or its machine stood still");
     } else if (now >= l->deadline_ms) {
         fence(l, "no renewal was answered in time");

@@ -26,9 +26,10 @@ struct lease {
     char former_run[41];
     bool registered;
     bool fenced;
-    bool asking;    /* a question is under way on this link */
-    bool again;     /* another one was wanted meanwhile */
-    bool fence_due; /* the deadline has passed, the timer will say so */
+    bool asking;      /* a question is under way on this link */
+    bool again;       /* another one was wanted meanwhile */
+    bool stood_still; /* the timer was late when the deadline was seen to have passed */
+    bool fence_due;   /* the deadline has passed, the timer will say so */
     bool leaving;
     bool waiting_said;      /* "waiting for a coordinator" was logged */
     struct trouble trouble; /* with renewing */

@@ -79,8 +79,10 @@ def lines_doubled(chat, kills):
     whose answer is lost."""
     seen, doubled = {}, []
     for at, message in zip(list(chat.times), list(chat.messages)):
-        first = seen.setdefault(message, at)
-        if first != at and not any(kill - UNDER_WAY_S < first < kill + 0.1 for kill in kills):
+        first = seen.get(message)
+        if first is None:
+            seen[message] = at
+        elif not any(kill - UNDER_WAY_S < first < kill + 0.1 for kill in kills):
             doubled.append((round(at - first, 3), *message))
     return doubled
 
