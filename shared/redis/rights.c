@@ -55,6 +55,7 @@ static const struct {
     {STEPS, "HSET K:* x x"},
     {STEPS, "HSETNX K:* x x"},
     {STEPS, "LINDEX K:* 0"},
+    {STEPS, "LRANGE K:* 0 -1"},
     {STEPS, "LTRIM K:* 0 1"},
     {STEPS, "PEXPIRE K:* 1"},
     {STEPS, "PUBLISH T:events x"},

@@ -61,7 +61,7 @@ end
 
 -- Is this node to restate?
 function must_restate(c, node)
-    return restating(c) and call('SISMEMBER', key(c, 'restated'), node) == 0
+    return restating(c) and call('SMISMEMBER', key(c, 'restated'), node)[1] == 0
 end
 
 -- A node that has not restated tells what became of a send: it may not be known here yet.

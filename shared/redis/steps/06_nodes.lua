@@ -1,5 +1,8 @@
 -- Nodes: registering, renewing, leaving, and what a node is told.
 
+local RUN, NODE_STATES, reported, members, evacuate, forget_node -- the others are seen in here alone
+do
+
 -- Of the channels, those first that had lines lately. Where lists are long, each thousand by itself.
 local function active_first(c, channels)
     local ordered = {}
@@ -82,7 +85,7 @@ local function unread_of(c, shard)
 end
 
 -- What is asked of a shard, as a node is told it.
-local RUN = {new = 0, started = 1, stopped = 2}
+RUN = {new = 0, started = 1, stopped = 2}
 
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
 -- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms,
@@ -140,7 +143,7 @@ local function overtaken(c, node, link, run_id)
 end
 
 -- How a node may say it is.
-local NODE_STATES = {active = true, blind = true, proving = true, draining = true}
+NODE_STATES = {active = true, blind = true, proving = true, draining = true}
 
 -- register: node incarnation link run_id host pid version capacity users takeover_link state(active, blind, proving)
 function steps.register(keys, a)
@@ -207,7 +210,7 @@ local NODE_OWN = {
 }
 
 -- A value of a report as Redis keeps it; nil for what is none (null, tables).
-local function reported(value)
+function reported(value)
     if type(value) == 'boolean' then
         return value and '1' or '0'
     elseif type(value) == 'string' then
@@ -223,7 +226,7 @@ local function ago(c, ms)
     return c.now - (whole(reported(ms)) or 0)
 end
 
-local function members(report, name)
+function members(report, name)
     return type(report[name]) == 'table' and report[name] or {}
 end
 
@@ -400,7 +403,7 @@ function steps.renew(keys, a)
 end
 
 -- A node's shards go to others, a portion a call; true when none is left. `said` as stop_reading() takes it.
-local function evacuate(c, node, said)
+function evacuate(c, node, said)
     local shards = call('ZRANGE', key(c, 'node', node, 'shards'), 0, SHARDS_PER_EXPIRE - 1)
     local until_ms = read_until(c, node)
     for _, shard in ipairs(shards) do
@@ -417,7 +420,7 @@ local function evacuate(c, node, said)
     return #shards < SHARDS_PER_EXPIRE
 end
 
-local function forget_node(c, node, event_name)
+function forget_node(c, node, event_name)
     call('DEL', key(c, 'node', node), key(c, 'node', node, 'shards'),
         key(c, 'node', node, 'serves'), key(c, 'fan', node))
     call('ZREM', key(c, 'blind'), node)
@@ -448,4 +451,6 @@ function steps.leave(keys, a)
     end
     hint(c)
     return {done and 'gone' or 'more'}
+end
+
 end
