@@ -10,6 +10,7 @@
 #include "coordinator/leader.h"
 #include "coordinator/manager_load.h"
 #include "coordinator/manager_run.h"
+#include "coordinator/redis_look.h"
 #include "coordinator/sender_sync.h"
 #include "coordinator/setup.h"
 #include "coordinator/sweep.h"
@@ -40,6 +41,7 @@ struct coordinator {
     struct startup startup;
     struct trouble trouble; /* with Redis */
     struct leader *leader;
+    struct redis_look look;
     struct cluster_view *view;
     struct shard_manager *manager;
     struct manager_run *run;
@@ -196,6 +198,7 @@ static void on_won(void *ctx)
     compare_begin(c->compare);
     setup_begin(c->setup);
     manager_run_begin(c->run);
+    redis_look_begin(&c->look, c->leader, c->url.db);
 }
 
 static void on_view(void *ctx)

@@ -236,6 +236,21 @@ static void warn_of_rest(struct status *s)
     }
 }
 
+/* What is wrong with Redis itself: the same looks as shoalctl doctor. */
+static int warn_of_redis(struct ctl *c, struct status *s)
+{
+    struct look l;
+    int code = doctor_look(c, &l);
+
+    for (size_t i = 0; code == CTL_DONE && i < l.n; i++) {
+        if (l.finding[i].verdict == LOOK_WRONG) {
+            warn(s, "Redis: %s: %s; mend: %s", l.finding[i].what, l.finding[i].text,
+                 l.finding[i].mend);
+        }
+    }
+    return code;
+}
+
 static int gather(struct ctl *c, struct status *s)
 {
     int code = CTL_DONE;
@@ -257,6 +272,7 @@ static int gather(struct ctl *c, struct status *s)
         warn_of_rest(s);
         warn_of_channels(s);
         warn_of_shards(s);
+        code = warn_of_redis(c, s);
     }
     return code;
 }

@@ -27,6 +27,7 @@ static const struct ctl_command commands[] = {
     {"nodes", "", "The nodes and what they hold.", "", cmd_nodes},
     {"config", "get [NAME] | set NAME VALUE | unset NAME", "The cluster's settings.", "",
      cmd_config},
+    {"doctor", "", "What of this Redis is right, what is not, and the mend.", "", cmd_doctor},
     {"start", "", "Connect all shards again after a stop.", "", cmd_start},
     {"stop", "", "Close all connections to Twitch; channels stay wanted.", " no-wait ", cmd_stop},
 };

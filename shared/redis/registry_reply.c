@@ -77,8 +77,7 @@ int reply_version(const struct redisReply *reply, struct slice *contract, uint64
     return r.bad ? reply_broken(err, "version") : 0;
 }
 
-/* Copy the value of the line "name:value" into out; false if there is none that fits. */
-static bool info_field(struct slice text, const char *name, char *out, size_t size)
+bool reply_info_field(struct slice text, const char *name, char *out, size_t size)
 {
     size_t name_len = strlen(name);
     const char *at = text.ptr;
@@ -112,8 +111,8 @@ int reply_info(const struct redisReply *reply, struct registry_greeting *out, st
         return rc;
     }
     struct slice text = reply_slice(reply);
-    if (text.len == 0 || !info_field(text, "run_id", out->run_id, sizeof(out->run_id)) ||
-        !info_field(text, "redis_version", out->redis_version, sizeof(out->redis_version))) {
+    if (text.len == 0 || !reply_info_field(text, "run_id", out->run_id, sizeof(out->run_id)) ||
+        !reply_info_field(text, "redis_version", out->redis_version, sizeof(out->redis_version))) {
         return reply_broken(err, "INFO server");
     }
     return 0;

@@ -21,6 +21,8 @@ MUST_USE int reply_check(const struct redisReply *reply, struct err *err);
 /* shoal1_version: the contract and the revision of the library there. */
 MUST_USE int reply_version(const struct redisReply *reply, struct slice *contract,
                            uint64_t *revision, struct err *err);
+/* Copy the value of the line "name:value" of INFO into out; false if there is none that fits. */
+bool reply_info_field(struct slice text, const char *name, char *out, size_t size);
 /* Parse the text of INFO server. */
 MUST_USE int reply_info(const struct redisReply *reply, struct registry_greeting *out,
                         struct err *err);

@@ -77,6 +77,12 @@ def test_an_answer_of_another_type_is_told_and_nothing_ends_badly(question):
             assert line.startswith("shoalctl: Redis's answer to ") and "not what" in line, line
 
 
+@pytest.mark.parametrize("question", ["TIME", "CONFIG", "FCALL_RO"])
+def test_the_doctor_minds_no_answer_of_another_type(question):
+    for answer in [*STRANGE, b"-NOPERM no\r\n", b"-ERR unknown command 'X'\r\n"]:
+        assert ask({question.encode(): answer}, "doctor").returncode == 1  # a Redis 6
+
+
 @pytest.mark.parametrize("command", [["status"], ["config", "get", "lease_ms"]])
 def test_settings_of_another_type_are_told_and_nothing_ends_badly(command):
     for answer in STRANGE:

@@ -1,0 +1,74 @@
+/* shoalctl doctor: what of this Redis is right, what is not, and the mend. */
+#include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/table.h"
+
+static const char *const verdicts[] = {
+    [LOOK_RIGHT] = "ok", [LOOK_WRONG] = "WRONG", [LOOK_UNKNOWN] = "unknown"};
+
+static void on_done(void *ctx, const struct look *l)
+{
+    (void)ctx; /* whoever waits looks by itself */
+    (void)l;
+}
+
+int doctor_look(struct ctl *c, struct look *l)
+{
+    int code = CTL_DONE;
+
+    *l = (struct look){.failed = true};
+    while (code == CTL_DONE && l->failed) {
+        while (!link_is_up(c->link) && !ctl_is_over(c)) {
+            ctl_turn(c);
+        }
+        if (!ctl_is_over(c) && look_begin(l, c->link, ctl_tag(c), c->url.db, on_done, NULL) != 0) {
+            continue;
+        }
+        while (look_is_under_way(l) && !ctl_is_over(c)) {
+            ctl_turn(c);
+        }
+        code = ctl_is_over(c) ? ctl_over(c, "Redis's answer") : CTL_DONE;
+    }
+    if (look_is_under_way(l)) {
+        link_reset(c->link, "given up"); /* nothing may call back into what is about to be gone */
+    }
+    while (look_is_under_way(l)) {
+        ctl_turn(c);
+    }
+    return code;
+}
+
+static void show(struct ctl *c, const struct look_finding *f)
+{
+    if (c->json) {
+        cJSON *record = cJSON_CreateObject();
+        cJSON_AddStringToObject(record, "what", f->what);
+        cJSON_AddStringToObject(record, "verdict",
+                                f->verdict == LOOK_WRONG ? "wrong" : verdicts[f->verdict]);
+        cJSON_AddStringToObject(record, "found", f->text);
+        cJSON_AddStringToObject(record, "mend", f->mend);
+        table_json_line(record);
+        cJSON_Delete(record);
+    } else {
+        ctl_say("%-8s  %-12s  %s%s%s", verdicts[f->verdict], f->what, f->text,
+                f->mend[0] ? "; mend: " : "", f->mend);
+    }
+}
+
+int cmd_doctor(struct ctl *c, const struct ctl_command *self)
+{
+    struct look l;
+    size_t wrong = 0;
+
+    if (c->nargs > 0) {
+        return ctl_usage(self);
+    }
+    int code = doctor_look(c, &l);
+    if (code != CTL_DONE) {
+        return code;
+    }
+    for (size_t i = 0; i < l.n; i++) {
+        show(c, &l.finding[i]);
+        wrong += l.finding[i].verdict == LOOK_WRONG;
+    }
+    return wrong > 0 ? CTL_FAILED : CTL_DONE;
+}

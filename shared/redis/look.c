@@ -1,0 +1,265 @@
+/* Look: four questions, and what each answer says. */
+#include "shared/redis/look.h"
+
+#include "shared/redis/reader.h"
+#include "shared/redis/refusal.h"
+#include "shared/redis/registry_reply.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLOCK_OFF_MS     1000 /* of this host's clock against Redis's, beyond what the question took */
+#define PUBSUB_LEAST     (32 << 20) /* bytes that may wait for a subscriber: Redis's own default */
+#define OLDEST_REDIS     7
+#define PERSISTENCE_MEND "set appendonly yes"
+
+static void add(struct look *l, enum look_verdict verdict, const char *what, const char *mend,
+                const char *fmt, ...) PRINTF_LIKE(5, 6);
+static void add(struct look *l, enum look_verdict verdict, const char *what, const char *mend,
+                const char *fmt, ...)
+{
+    BUG_ON(l->n == LOOK_MOST);
+    struct look_finding *f = &l->finding[l->n++];
+    va_list args;
+
+    *f = (struct look_finding){verdict, what, verdict == LOOK_RIGHT ? "" : mend, ""};
+    va_start(args, fmt);
+    vsnprintf(f->text, sizeof(f->text), fmt, args);
+    va_end(args);
+}
+
+/* A field of INFO, "" where it is not there. */
+static const char *info(struct slice text, const char *name, char out[64])
+{
+    return reply_info_field(text, name, out, 64) ? out : "";
+}
+
+static void look_at_server(struct look *l, struct slice text)
+{
+    char field[64];
+    bool valkey = strcmp(info(text, "server_name", field), "valkey") == 0;
+    const char *version = info(text, valkey ? "valkey_version" : "redis_version", field);
+    bool old = !valkey && strtol(version, NULL, 10) < OLDEST_REDIS;
+
+    add(l, old ? LOOK_WRONG : LOOK_RIGHT, "version", "Redis 7 or newer, or Valkey 8, is needed",
+        "%s %s", valkey ? "Valkey" : "Redis", version);
+    const char *role = info(text, "role", field);
+    add(l, strcmp(role, "slave") == 0 ? LOOK_WRONG : LOOK_RIGHT, "role",
+        "give the address of the primary",
+        strcmp(role, "slave") == 0 ? "a replica, which takes no writes" : "primary");
+}
+
+static void look_at_memory(struct look *l, struct slice text)
+{
+    char field[64];
+    const char *policy = info(text, "maxmemory_policy", field);
+    bool evicts = *policy && strcmp(policy, "noeviction") != 0;
+
+    add(l, evicts ? LOOK_WRONG : LOOK_RIGHT, "memory", "set maxmemory-policy noeviction",
+        evicts ? "maxmemory-policy is %s: Redis drops Shoal's state when its memory is full"
+               : "maxmemory-policy is %s",
+        *policy ? policy : "not told");
+}
+
+/* What is in the append-only file is known to INFO; when snapshots are made, to CONFIG alone. */
+static void look_at_disk(struct look *l, struct slice text, bool *appends)
+{
+    char aof[64];
+    char rdb[64];
+
+    *appends = strcmp(info(text, "aof_enabled", aof), "1") == 0;
+    bool broken = strcmp(info(text, "aof_last_write_status", aof), "err") == 0 ||
+                  strcmp(info(text, "rdb_last_bgsave_status", rdb), "err") == 0;
+    if (broken) {
+        add(l, LOOK_WRONG, "disk", "look at Redis's log and at the disk",
+            "Redis could not write to its disk");
+    }
+}
+
+static void take_info(struct look *l, const struct redisReply *reply)
+{
+    bool appends = false;
+    struct slice text = reply_slice(reply);
+
+    if (reply->type != REDIS_REPLY_STRING) {
+        add(l, LOOK_UNKNOWN, "server", "", "may not be asked (INFO is forbidden)");
+        return;
+    }
+    look_at_server(l, text);
+    look_at_memory(l, text);
+    look_at_disk(l, text, &appends);
+    if (appends) {
+        add(l, LOOK_RIGHT, "persistence", "", "appendonly is on");
+    }
+    l->appends = appends;
+}
+
+static void look_at_snapshots(struct look *l, const char *save)
+{
+    if (l->appends) {
+        return;
+    }
+    if (*save) {
+        add(l, LOOK_WRONG, "persistence", PERSISTENCE_MEND,
+            "snapshots alone: what was joined or parted since the last one is lost with Redis");
+    } else {
+        add(l, LOOK_WRONG, "persistence", PERSISTENCE_MEND,
+            "off: all channels are lost with Redis");
+    }
+}
+
+static void look_at_timeout(struct look *l, const char *timeout)
+{
+    bool off = strcmp(timeout, "0") == 0;
+
+    add(l, off ? LOOK_RIGHT : LOOK_WRONG, "timeout", "set timeout 0",
+        off ? "off" : "connections that say nothing for %.20s s are closed", timeout);
+}
+
+/* "normal 0 0 0 slave 1 2 3 pubsub 33554432 8388608 60" */
+static void look_at_subscribers(struct look *l, const char *limits)
+{
+    const char *pubsub = strstr(limits, "pubsub ");
+    uint64_t most = pubsub ? strtoull(pubsub + strlen("pubsub "), NULL, 10) : 0;
+    bool small = most > 0 && most < PUBSUB_LEAST;
+
+    add(l, small ? LOOK_WRONG : LOOK_RIGHT, "subscribers",
+        "set client-output-buffer-limit \"pubsub 33554432 8388608 60\", or more",
+        most == 0 ? "no limit" : "one that is %" PRIu64 " bytes behind is disconnected", most);
+}
+
+/* {name, value, name, value, ...} */
+static void take_config(struct look *l, const struct redisReply *reply)
+{
+    struct reader r = reader_of(reply);
+    const char *save = "";
+    const char *timeout = "0";
+    const char *limits = "";
+
+    while (reader_left(&r) > 0) {
+        const char *name = reader_text(&r);
+        const char *value = reader_text(&r);
+        save = strcmp(name, "save") == 0 ? value : save;
+        timeout = strcmp(name, "timeout") == 0 ? value : timeout;
+        limits = strcmp(name, "client-output-buffer-limit") == 0 ? value : limits;
+    }
+    if (r.bad) {
+        add(l, LOOK_UNKNOWN, "settings", "",
+            "%stimeout and client-output-buffer-limit may not be asked (CONFIG is forbidden)",
+            l->appends ? "" : "snapshots, ");
+        return;
+    }
+    look_at_snapshots(l, save);
+    look_at_timeout(l, timeout);
+    look_at_subscribers(l, limits);
+}
+
+static void take_time(struct look *l, const struct redisReply *reply)
+{
+    struct reader r = reader_of(reply);
+    uint64_t redis_ms = reader_u64(&r) * 1000;
+    redis_ms += reader_u64(&r) / 1000;
+    uint64_t now_ms = wall_ms();
+
+    if (r.bad) {
+        add(l, LOOK_UNKNOWN, "clock", "", "may not be asked (TIME is forbidden)");
+        return;
+    }
+    /* Redis looked at its clock between our two looks at ours. */
+    bool ahead = redis_ms > now_ms + CLOCK_OFF_MS;
+    bool behind = redis_ms + CLOCK_OFF_MS < l->asked_ms;
+    uint64_t off = ahead ? redis_ms - now_ms : behind ? l->asked_ms - redis_ms : 0;
+    add(l, off > 0 ? LOOK_WRONG : LOOK_RIGHT, "clock", "let both hosts follow NTP",
+        off > 0 ? "Redis's clock and this host's are %" PRIu64 " ms apart"
+                : "Redis's and this host's agree",
+        off);
+}
+
+/* The databases in which a live cluster has our name. */
+static void take_elsewhere(struct look *l, const struct redisReply *reply)
+{
+    struct reader r = reader_of(reply);
+
+    if (refusal_is(reply, REFUSAL_NO_LIBRARY) || refusal_is(reply, REFUSAL_NO_FUNCTIONS)) {
+        add(l, LOOK_WRONG, "functions", "start a shoal-coordinator, which loads them",
+            "Shoal's are not loaded");
+        return;
+    }
+    uint64_t db = reader_left(&r) > 0 ? reader_u64(&r) : 0;
+    if (r.bad) {
+        add(l, LOOK_UNKNOWN, "cluster", "", "other databases may not be looked at");
+        return;
+    }
+    bool other = r.at > 0;
+    add(l, other ? LOOK_WRONG : LOOK_RIGHT, "cluster",
+        "give one of them another name (--cluster), or a Redis of its own",
+        other ? "a live one of this name is in database %" PRIu64
+                " too: they share topics, so each line and send would be there twice"
+              : "no other database has one of this name",
+        db);
+}
+
+static const struct {
+    const char *argv[6];
+    int argc;
+    void (*take)(struct look *l, const struct redisReply *reply);
+} questions[] = {
+    {{"INFO"}, 1, take_info},
+    {{"CONFIG", "GET", "save", "timeout", "client-output-buffer-limit"}, 5, take_config},
+    {{"TIME"}, 1, take_time},
+    {{"FCALL_RO", "shoal1_elsewhere", "1"}, 3, take_elsewhere},
+};
+
+/* Answers come in the order of the questions. */
+static void on_answer(void *ctx, const struct redisReply *reply, const struct err *err)
+{
+    struct look *l = ctx;
+    size_t i = l->next++;
+
+    (void)err;
+    l->unanswered--;
+    if (reply) {
+        questions[i].take(l, reply);
+    } else {
+        l->failed = true;
+    }
+    if (l->unanswered == 0) {
+        l->on_done(l->ctx, l);
+    }
+}
+
+int look_begin(struct look *l, struct link *link, const char *tag, unsigned db,
+               void (*on_done)(void *ctx, const struct look *l), void *ctx)
+{
+    char own[24];
+
+    if (!link_is_up(link)) {
+        return -ERR_DOWN;
+    }
+    snprintf(own, sizeof(own), "%u", db);
+    *l = (struct look){
+        .unanswered = ARRAY_LEN(questions), .asked_ms = wall_ms(), .on_done = on_done, .ctx = ctx};
+    for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
+        const char *argv[8] = {0};
+        int argc = questions[i].argc;
+        memcpy(argv, questions[i].argv, sizeof(questions[i].argv));
+        if (questions[i].take == take_elsewhere) {
+            argv[argc++] = tag;
+            argv[argc++] = own;
+        }
+        if (link_try_argv(link, argc, argv, NULL, on_answer, l) != 0) {
+            l->failed = true;
+            l->unanswered -= ARRAY_LEN(questions) - i; /* those that were asked are answered */
+            return i > 0 ? 0 : -ERR_DOWN;
+        }
+    }
+    return 0;
+}
+
+bool look_is_under_way(const struct look *l)
+{
+    return l->unanswered > 0;
+}
