@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define MAX_UNDER_WAY 64
-#define MAX_NAMES     8000 /* channels in all steps under way, so that a renewal never waits long */
+#define MAX_NAMES     4000 /* channels in all steps under way, so that a renewal never waits long */
 #define BLOCK_MS      1000
 #define READ_AGAIN_MS 1000 /* after a refused step */
 

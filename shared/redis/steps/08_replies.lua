@@ -9,7 +9,7 @@ local request_begin, request_refused, request_end -- below
 do -- the rest is seen in here alone
 
 local REQUEST_BYTES = 65536    -- of all fields of one request: 1,000 names take 26,000
-local READ_BYTES = 262144      -- of an answer, but for its last entry
+local READ_BYTES = 1048576     -- of an answer, but for its last entry
 local READ_ENTRIES = 200
 local REFUSED_NAMES = 100      -- that a reply lists; the others are counted
 local REFUSAL_SECONDS = 300    -- a reply that says only what was refused
