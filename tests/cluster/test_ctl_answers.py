@@ -25,6 +25,8 @@ HEALTHY = {
     b"ZSCAN": array(bulk("0"), array(bulk("one"), bulk("1700000009000"))),
     b"HSCAN": array(bulk("0"), array(bulk("alice"), bulk("one"))),
     b"HGETALL": array(bulk("state"), bulk("ready"), bulk("channels"), bulk("1")),
+    b"EXISTS": b":1\r\n",
+    b"HEXISTS": b":1\r\n",
     b"ZCARD": INT,
     b"SCARD": b":0\r\n",
     b"HGET": NIL,
