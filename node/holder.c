@@ -30,7 +30,8 @@ static void on_timer(uv_timer_t *timer);
 /* After each input. A timer that fires too early costs a tick; arming it for each line would cost more. */
 void holder_arm(struct held *held)
 {
-    uint64_t due = held->connect_failed || held->draws_failed != 0 ? 0 : shard_deadline(held->core);
+    bool at_once = held->connect_failed || held->token_is_new || held->draws_failed != 0;
+    uint64_t due = at_once ? 0 : shard_deadline(held->core);
 
     if (due >= held->armed_ms) {
         return;
@@ -49,6 +50,10 @@ static void on_timer(uv_timer_t *timer)
     if (held->connect_failed) {
         held->connect_failed = false;
         shard_on_disconnected(held->core, "no connection could be begun", mono_ms());
+    }
+    if (held->token_is_new) {
+        held->token_is_new = false;
+        shard_on_token(held->core, mono_ms());
     }
     for (unsigned kind = 0; kind < SHARD_DRAW_KINDS; kind++) {
         if ((held->draws_failed & 1u << kind) != 0) {
@@ -185,8 +190,13 @@ static void port_login_refused(void *ctx, struct slice text)
     held->login_refused = true;
     held->holder->options.on_contact(held->holder->options.ctx, held->tried_ms, NULL);
     log_error("shard", "shard.login_refused", "shard", held->id, "user", held->user, "twitch",
-              log_slice(text), "mend", "put a valid token into the tokens file and send SIGHUP",
-              NULL);
+              log_slice(text), "mend", "put a valid token into the tokens file", NULL);
+    if (held->holder->options.on_refused(held->holder->options.ctx, slice_of(held->user))) {
+        for (struct held *h = held->holder->shards; h != NULL; h = h->hh.next) {
+            h->token_is_new = h->login_refused && strcmp(h->user, held->user) == 0;
+            holder_arm(h);
+        }
+    }
 }
 
 /* Life of one -------------------------------------------------------------------------------------------------- */

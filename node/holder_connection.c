@@ -79,6 +79,9 @@ bool holder_log_in(void *ctx, struct err *err)
     struct buf line;
 
     if (strcmp(held->user, "anonymous") != 0) {
+        if (held->login_refused) {
+            (void)h->options.on_refused(h->options.ctx, slice_of(held->user));
+        }
         token = tokens_get(*h->options.tokens, slice_of(held->user));
         if (token.len == 0) {
             err_set(err, ERR_AUTH, "no token of %s on this node; add it to its tokens file",

@@ -29,7 +29,9 @@ struct held {
     struct shard *core;
     struct connection *connection;
     uv_timer_t timer;
-    uint64_t armed_ms;     /* when the timer fires; UINT64_MAX: not armed */
+    uint64_t armed_ms; /* when the timer fires; UINT64_MAX: not armed */
+    bool
+        token_is_new; /* the login that was refused may be tried again: tell the core from the loop */
     bool connect_failed;   /* tell the core from the loop */
     unsigned draws_failed; /* kinds (bits) that could not be asked for: the same */
     char *id;

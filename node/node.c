@@ -286,35 +286,6 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-int node_reload(struct node *n, const struct node_options *fresh, struct err *err)
-{
-    struct tokens *tokens;
-
-    if (n->closing > 0 || n->state == NODE_GONE) {
-        return 0;
-    }
-    int rc = tokens_load(fresh->tokens_file, &tokens, err);
-    if (rc != 0) {
-        return rc;
-    }
-    rc = connections_trust(n->pool, fresh->twitch_tls_ca, err);
-    if (rc != 0) {
-        tokens_destroy(tokens);
-        return rc;
-    }
-    n->options.tokens_file = fresh->tokens_file;
-    n->options.twitch_tls_ca = fresh->twitch_tls_ca;
-    n->options.drain_ms = fresh->drain_ms;
-    lease_set_users(n->lease, tokens_users(tokens));
-    tokens_destroy(n->tokens);
-    n->tokens = tokens;
-    news_set(&n->users, "");
-    lease_renew_soon(n->lease);
-    holder_on_tokens(n->holder);
-    log_info("node", "tokens.reloaded", "users", tokens_users(tokens), NULL);
-    return 0;
-}
-
 /* Life -------------------------------------------------------------------------------------------------------- */
 
 static struct link_options link_options_of(struct node *n, unsigned i, const char *name)
@@ -387,6 +358,7 @@ static void begin_rooms(struct node *n)
                                     .restate = n->restate,
                                     .on_change = on_change,
                                     .on_contact = node_on_contact,
+                                    .on_refused = node_on_refused,
                                     .ctx = n};
     n->holder = holder_create(&holder);
     struct sender_options sender = {.registry = n->control_registry,

@@ -1,4 +1,5 @@
-/* What the files of the node share: node.c (what the lease and the links say), node_report.c, node_sight.c and
+/* What the files of the node share: node.c (what the lease and the links say), node_report.c, node_sight.c,
+ * node_tokens.c and
  * node_leave.c. */
 #ifndef SHOAL_NODE_NODE_IMPL_H
 #define SHOAL_NODE_NODE_IMPL_H
@@ -95,6 +96,9 @@ const char *node_sight_told(struct node *n);
 void node_sight_arrived(struct node *n);
 /* The registry has answered, and what it says was carried out. */
 void node_sight_current(struct node *n, const struct registry_picture *picture);
+
+/* In node_tokens.c. As holder_options has it. */
+bool node_on_refused(void *node, struct slice user);
 
 /* In node_leave.c: is everything closed and said by now? */
 void node_look_at_drain(struct node *n);

@@ -154,3 +154,13 @@ const char *tokens_users(const struct tokens *t)
 {
     return t->users.data != NULL ? t->users.data : "";
 }
+
+bool tokens_equal(const struct tokens *a, const struct tokens *b)
+{
+    bool equal = a->n == b->n && strcmp(tokens_users(a), tokens_users(b)) == 0;
+
+    for (size_t i = 0; equal && i < a->n; i++) {
+        equal = strcmp(a->list[i].secret, b->list[i].secret) == 0;
+    }
+    return equal;
+}

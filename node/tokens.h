@@ -22,6 +22,8 @@ int tokens_check(const char *path, struct err *err);
 void tokens_destroy(struct tokens *t);
 /* The token of a user, without "oauth:"; the empty slice if there is none. Borrowed. */
 struct slice tokens_get(const struct tokens *t, struct slice login);
+/* The same users with the same tokens? */
+bool tokens_equal(const struct tokens *a, const struct tokens *b);
 /* "a,b,c": the users, in the file's order. Borrowed. */
 const char *tokens_users(const struct tokens *t);
 

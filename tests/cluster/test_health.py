@@ -1,6 +1,7 @@
 """Placement by health: what a node that is not well keeps, what is taken from it, and what is said of it."""
 
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from chat import PATIENT_REDIS, finish
 from proxy import Proxy
-from shoal import free_port, wait_until
+from shoal import TOKEN, USER, free_port, wait_until
 from test_restart import begin, gaps, lines_of, placed
 
 NAMES = ("alice", "bob", "carol", "dave")
@@ -273,3 +274,48 @@ def test_a_setting_that_says_off_makes_no_node_blind(bare):
     wait_until(lambda: state(bare, "n2") == "blind", 30, "n2 is blind")
     bare.request("set", name="blind_ms", value="off")
     wait_until(lambda: state(bare, "n2") == "active", 10, "it is not any more")
+
+
+# Tokens -------------------------------------------------------------------------------------------------
+
+
+def test_a_token_file_that_was_replaced_is_read_when_a_login_is_refused(bare):
+    start(bare, n1=None)
+    bare.join("alice")
+    logins = bare.sim.control("stats channels=0")["logins"]
+    bare.write_tokens({USER: "wrong"})
+    bare.processes["n1"].signal(signal.SIGHUP)
+    wait_until(lambda: "tokens.reloaded" in bare.processes["n1"].text(), 10, "the wrong token is in use")
+    bare.write_tokens({USER: TOKEN})  # and nobody says so
+    bare.sim.control("disconnect all")
+    wait_until(lambda: bare.sim.control("stats channels=0")["logins"]["ok"] > logins["ok"], 10, "it has logged in")
+    wait_until(lambda: bare.joined("alice"), 10, "it is back")
+    assert bare.sim.control("stats channels=0")["logins"]["refused"] == logins["refused"] + 1
+
+
+def test_an_empty_token_file_at_sighup_keeps_the_tokens_and_is_told(bare):
+    start(bare, n1=None)
+    bare.join("alice")
+    bare.tokens.write_text("")
+    bare.processes["n1"].signal(signal.SIGHUP)
+    wait_until(lambda: "the tokens read before stay" in bare.processes["n1"].text(), 10, "it is told")
+    assert bare.node("n1")["users"] == USER
+    bare.sim.control("disconnect all")
+    chat = bare.subscribe(bare.topic("chat:*"))
+    bare.chat_flows(chat, "alice")
+
+
+def test_one_refused_login_holds_back_the_other_shards_of_its_account(bare):
+    start(bare)
+    bare.write_tokens({USER: "wrong"})
+    add(bare, "n1")
+    wait_until(lambda: any(s.get("login_refused") == "1" for s in bare.shards().values()), 15, "it is refused")
+    told = bare.processes["n1"].text().count("shard.login_refused ")
+    bare.request("join", channels=" ".join(NAMES))  # three shards more
+    wait_until(lambda: len(bare.shards()) == 4, 10, "there are four")
+    wait_until(lambda: sum(s["state"] == "idle" for s in bare.shards().values()) == 3, 5, "they wait")
+    time.sleep(3)
+    assert bare.processes["n1"].text().count("shard.login_refused ") == told
+    bare.write_tokens({USER: TOKEN})
+    bare.processes["n1"].signal(signal.SIGHUP)
+    wait_until(lambda: bare.joined(*NAMES), 15, "all are joined")

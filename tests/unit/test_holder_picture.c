@@ -47,6 +47,13 @@ static void on_contact(void *ctx, uint64_t began_ms, const char *why)
     (void)why;
 }
 
+static bool on_refused(void *ctx, struct slice user)
+{
+    (void)ctx;
+    (void)user;
+    return false;
+}
+
 static void on_change(void *ctx)
 {
     (void)ctx;
@@ -73,7 +80,8 @@ static int begin(void **state)
                                                .may_act = may_act,
                                                .on_send_result = on_send_result,
                                                .on_change = on_change,
-                                               .on_contact = on_contact});
+                                               .on_contact = on_contact,
+                                               .on_refused = on_refused});
     changes = 0;
     return 0;
 }

@@ -335,6 +335,53 @@ static void what_was_not_read_on_a_blind_node_is_known_by_whoever_takes_it(void 
     assert_string_equal(w.unread, "foo:20");
 }
 
+/* Logins ------------------------------------------------------------------------------------------ */
+
+static void reports(struct world_node *n, const char *shard, const char *state, int refused)
+{
+    char report[200];
+
+    snprintf(report, sizeof(report),
+             "{\"shards\":{\"%s\":{\"epoch\":1,\"state\":\"%s\",\"login_refused\":%d}}}", shard,
+             state, refused);
+    assert_string_equal(world_renew(&w, n, report), "current");
+}
+
+static size_t logins(const struct world_node *n)
+{
+    assert_string_equal(world_draw(&w, n, "anonymous", "login", 1), "drawn");
+    return w.nwaits;
+}
+
+static void what_was_refused_is_tried_once_in_a_while_by_all_that_were_refused(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        world_ask(&w, "HSET shoal:{t}:config connect_interval_ms off login_limit off"), "2");
+    register_n2(10, "anonymous");
+    world_add_shard(&w, &me, "initial-shard-1", "anonymous", "");
+    assert_int_equal(logins(&n1), 1);
+    reports(&n1, "main-shard", "backoff", 1);
+    assert_int_equal(logins(&n1), 0);
+    assert_int_equal(world_draw(&w, &n1, "anonymous", "join", 1) && w.nwaits == 1, 1);
+    /* Another node may have another token, until it was refused as well. */
+    assert_int_equal(logins(&n2), 1);
+    reports(&n2, node_of("initial-shard-1")[1] == '2' ? "initial-shard-1" : "main-shard", "backoff",
+            1);
+    assert_int_equal(logins(&n2), 0);
+    world_ask(&w, "HSET shoal:{t}:budget:anonymous:refused until 1");
+    assert_int_equal(logins(&n2), 1);
+    assert_int_equal(logins(&n1), 0);
+    assert_int_equal(logins(&n2), 0);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:budget:anonymous:refused wait"), "60000");
+    /* New tokens of a node are tried at once; and what works is no longer held back. */
+    world_renew(&w, &n1, "{\"node\":{\"users\":\"anonymous\"}}");
+    assert_int_equal(logins(&n1), 1);
+    assert_int_equal(logins(&n2), 0);
+    reports(&n1, "main-shard", "ready", 0);
+    assert_int_equal(logins(&n2), 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
@@ -355,6 +402,7 @@ int main(void)
         TEST(of_a_blind_node_nobody_takes_what_he_cannot_log_in_as),
         TEST(a_blind_node_that_registers_anew_is_blind_still),
         TEST(a_draining_node_says_nothing_else_any_more),
+        TEST(what_was_refused_is_tried_once_in_a_while_by_all_that_were_refused),
         TEST(what_was_not_read_on_a_blind_node_is_known_by_whoever_takes_it),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

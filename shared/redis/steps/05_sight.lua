@@ -4,10 +4,11 @@
 -- again and has yet to prove that. A blind node does not connect its shards before its renewal has said that it sees:
 -- so they may be placed elsewhere without a word to it.
 
+local sight = {} -- (a chunk of Lua has at most 200 locals)
 local BLIND_LOOKED_AT = 8 -- nodes whose shards are given away in one step
 
 -- Does a node other than `node` hold what it cannot read? Then those that see Twitch say so with each renewal.
-local function others_blind(c, node)
+function sight.others_blind(c, node)
     for _, blind in ipairs(call('ZRANGEBYSCORE', key(c, 'blind'), '-inf', '(inf', 'LIMIT', 0, BLIND_LOOKED_AT)) do
         if blind ~= node and node_id(blind) and call('ZCARD', key(c, 'node', blind, 'shards')) > 0 then
             return 1
@@ -17,7 +18,7 @@ local function others_blind(c, node)
 end
 
 -- Some of what `blind` holds goes to nodes that have seen Twitch after `since`: a share, for others will ask as well.
-local function take_share(c, blind, since, takers)
+function sight.take_share(c, blind, since, takers)
     local shards = call('ZRANDMEMBER', key(c, 'node', blind, 'shards'), SHARDS_PER_EXPIRE)
     local share = math.ceil(#shards / takers)
     for _, shard in ipairs(shards) do
@@ -34,21 +35,21 @@ local function take_share(c, blind, since, takers)
 end
 
 -- A node that takes shards has heard of Twitch at `seen`.
-local function report_seen(c, node, seen)
+function sight.report_seen(c, node, seen)
     call('HSET', key(c, 'node', node), 'seen', seen)
     local takers = call('ZCARD', key(c, 'free'))
     local blind = call('ZRANGEBYSCORE', key(c, 'blind'), '-inf', '(' .. string.format('%d', seen), 'WITHSCORES',
         'LIMIT', 0, BLIND_LOOKED_AT)
     for i = 1, #blind, 2 do
         if node_id(blind[i]) then
-            take_share(c, blind[i], count_of(blind[i + 1]), math.max(1, takers))
+            sight.take_share(c, blind[i], count_of(blind[i + 1]), math.max(1, takers))
         end
     end
 end
 
 -- How the node is, and with that whether it may take shards: "active", "proving", "blind" (its tries fail since
 -- `since`, because of `why`) or "draining".
-local function keep_state(c, node, state, since, why)
+function sight.keep_state(c, node, state, since, why)
     local nk = key(c, 'node', node)
     call('HSET', nk, 'state', state, 'error', state == 'blind' and why or '')
     if state == 'active' then
@@ -65,12 +66,12 @@ local function keep_state(c, node, state, since, why)
 end
 
 -- The node says that; true where it may take shards from now on.
-local function report_state(c, node, state, failing_ms, why)
+function sight.report_state(c, node, state, failing_ms, why)
     local was = call('HGET', key(c, 'node', node), 'state')
     if was == 'draining' then
         return false
     end
-    keep_state(c, node, state, c.now - failing_ms, why)
+    sight.keep_state(c, node, state, c.now - failing_ms, why)
     if state == was then
         return false
     end
@@ -84,6 +85,6 @@ local function report_state(c, node, state, failing_ms, why)
 end
 
 -- Are all nodes that are up blind, but for those that take nothing for another reason?
-local function all_blind(c)
+function sight.all_blind(c)
     return call('ZCARD', key(c, 'free')) == 0 and call('ZCARD', key(c, 'blind')) > 0
 end

@@ -104,7 +104,7 @@ local function picture(c, node, seen)
         count_of(call('HGET', key(c, 'fan', node), 'seq')),
         shard_id(call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user)) or '',
         limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), {}, {}, {}, {}, limit(c, 'compare_ms'),
-        registry_of(c), blind_ms ~= math.huge and blind_ms or 0, others_blind(c, node),
+        registry_of(c), blind_ms ~= math.huge and blind_ms or 0, sight.others_blind(c, node),
         {c.now, must_restate(c, node) and 1 or 0, count_of(call('HGET', key(c, 'clock'), 'kept'))},
     }
     if rev == seen then
@@ -181,7 +181,7 @@ function steps.register(keys, a)
         'since', c.now, 'silent', '', 'seen', 0)
     local held = call('ZRANGE', nk .. ':shards', 0, -1)
     call('HSET', nk, 'shards', #held)
-    keep_state(c, node, a[11], c.now, '')
+    sight.keep_state(c, node, a[11], c.now, '')
     local until_ms = read_until(c, node)
     for _, shard in ipairs(held) do
         if node_of(c, shard) == node then
@@ -246,8 +246,16 @@ local function report_shard(c, node, shard, fields)
         return
     end
     keep_fields(sk, fields, SHARD_REPORT)
-    if tostring(reported(fields.login_refused) or 0) ~= (now[4] or '0') then
+    local refused = tostring(reported(fields.login_refused) or 0)
+    local user = user_of(c, shard)
+    if refused ~= (now[4] or '0') then
         shards_changed(c) -- shard managers ask whose token can be used
+        if user and refused == '1' then
+            logins.refused(c, node, user)
+        end
+    end
+    if user and fields.state == 'ready' and now[3] ~= 'ready' then
+        logins.taken(c, user)
     end
     local silent = count_of(reported(fields.silent_ms))
     call('HSET', sk, 'silent', silent > 0 and c.now - silent or '')
@@ -386,15 +394,16 @@ function steps.renew(keys, a)
             event(c, 'node.lost', {'node', node, 'why', reported(told.lost)})
         end
         local takes = NODE_STATES[told.state] and
-            report_state(c, node, told.state, count_of(reported(told.failing_ms)), reported(told.why) or '')
+            sight.report_state(c, node, told.state, count_of(reported(told.failing_ms)), reported(told.why) or '')
         if told.users then
+            logins.tokens_are_new(c, node, tostring(reported(told.users) or ''))
             shards_changed(c)
         end
         if takes or told.users then
             place_homeless(c) -- it may take more now
         end
         if reported(told.seen_ms) then
-            report_seen(c, node, ago(c, told.seen_ms))
+            sight.report_seen(c, node, ago(c, told.seen_ms))
         end
     end
     local answer = picture(c, node, seen)

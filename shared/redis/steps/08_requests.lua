@@ -116,7 +116,7 @@ local function plan_least_loaded(c, plan, user)
     end
     local node = choose_node(c, user.name)
     if not node then
-        user.full = all_blind(c) and ERR_BLIND or user_known(c, user.name) and ERR_NO_ROOM or no_token(user.name)
+        user.full = sight.all_blind(c) and ERR_BLIND or user_known(c, user.name) and ERR_NO_ROOM or no_token(user.name)
         return nil, user.full
     end
     local n = count_of(call('HGET', key(c, 'clock'), 'extended'))

@@ -63,6 +63,9 @@ function steps.draw(keys, a)
         n > 1000 then
         return badarg('draw: node incarnation user login|join 1..1000')
     end
+    if kind == 'login' and logins.must_wait(c, a[1], user) then
+        return {}
+    end
     local bk = key(c, 'budget', user, kind)
     local connect = key(c, 'budget', user, 'connect')
     local most, window = limit(c, kind .. '_limit'), limit(c, kind .. '_window_ms')

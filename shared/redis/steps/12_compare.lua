@@ -410,7 +410,7 @@ local function compare_node(c, node)
         right = right and whole(call('ZSCORE', key(c, 'free'), node)) == free and
             (call('ZSCORE', key(c, 'blind'), node) and true or false) == blind
         if not right then
-            keep_state(c, node, n[3], c.now, n[5] or '')
+            sight.keep_state(c, node, n[3], c.now, n[5] or '')
         end
     end
     if not right then

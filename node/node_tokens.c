@@ -1,0 +1,75 @@
+/* Node, tokens: when their file is read again. At SIGHUP, with all that may change; and where a login is refused and
+ * before it is tried again: whoever refreshes tokens may just replace the file. */
+#include "node/node_impl.h"
+
+#include "shared/log.h"
+
+/* Read `file`, which may be empty only where it always was: one that is about to be written must not drop accounts. */
+static int read_tokens(struct node *n, const char *file, struct tokens **out, struct err *err)
+{
+    int rc = tokens_load(file, out, err);
+
+    if (rc == 0 && file != NULL && tokens_users(*out)[0] == '\0' && tokens_users(n->tokens)[0]) {
+        tokens_destroy(*out);
+        return err_set(
+            err, ERR_USAGE,
+            "the tokens file %s has no line `login = token`; the tokens read before stay", file);
+    }
+    return rc;
+}
+
+static void take_tokens(struct node *n, struct tokens *fresh)
+{
+    lease_set_users(n->lease, tokens_users(fresh));
+    tokens_destroy(n->tokens);
+    n->tokens = fresh;
+    news_set(&n->users, "");
+    lease_renew_soon(n->lease);
+    log_info("node", "tokens.reloaded", "users", tokens_users(fresh), NULL);
+}
+
+int node_reload(struct node *n, const struct node_options *fresh, struct err *err)
+{
+    struct tokens *tokens;
+
+    if (n->closing > 0 || n->state == NODE_GONE) {
+        return 0;
+    }
+    int rc = read_tokens(n, fresh->tokens_file, &tokens, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = connections_trust(n->pool, fresh->twitch_tls_ca, err);
+    if (rc != 0) {
+        tokens_destroy(tokens);
+        return rc;
+    }
+    n->options.tokens_file = fresh->tokens_file;
+    n->options.twitch_tls_ca = fresh->twitch_tls_ca;
+    n->options.drain_ms = fresh->drain_ms;
+    take_tokens(n, tokens);
+    holder_on_tokens(n->holder);
+    return 0;
+}
+
+bool node_on_refused(void *ctx, struct slice user)
+{
+    struct node *n = ctx;
+    struct tokens *fresh;
+    struct err err = {0};
+
+    if (n->options.tokens_file == NULL || n->closing > 0) {
+        return false;
+    }
+    if (read_tokens(n, n->options.tokens_file, &fresh, &err) != 0) {
+        log_warn("node", "tokens.kept", "error", err.text, NULL);
+        return false;
+    }
+    bool another = !slice_eq(tokens_get(n->tokens, user), tokens_get(fresh, user));
+    if (tokens_equal(n->tokens, fresh)) {
+        tokens_destroy(fresh);
+    } else {
+        take_tokens(n, fresh);
+    }
+    return another;
+}
