@@ -17,6 +17,8 @@
 
 #define RETRY_MS  500
 #define RESIGN_MS 1000
+#define LIBRARY_MS                                                                                 \
+    5000 /* so often the library is looked at: nodes call functions that a leader does not */
 
 struct leader {
     struct leader_options options;
@@ -33,6 +35,7 @@ struct leader {
     uv_timer_t timer;
     struct trouble trouble; /* with steps */
     uint64_t sent_ms;       /* of the question under way */
+    uint64_t library_ms;    /* when the library is looked at next */
     bool preparing;         /* greeting or loading is under way */
     bool prepared;          /* this connection may be asked */
     bool told_ready;        /* on_ready was called for this connection */
@@ -175,9 +178,26 @@ static void on_lead(void *ctx, const struct registry_lead *facts, const struct e
     plan(l);
 }
 
+static void on_library(void *ctx, const struct err *err)
+{
+    struct leader *l = ctx;
+    if (err && !l->closing) {
+        leader_step_failed(l, "load", err);
+    }
+}
+
+static void look_at_library(struct leader *l)
+{
+    if (l->sent_ms >= l->library_ms) {
+        l->library_ms = l->sent_ms + LIBRARY_MS;
+        (void)!registry_load(l->registry, on_library, l);
+    }
+}
+
 static void ask(struct leader *l)
 {
     l->sent_ms = mono_ms();
+    look_at_library(l);
     l->asking = registry_lead(l->registry, &l->me, on_lead, l) == 0;
     if (!l->asking) {
         leadership_on_failure(&l->leadership, l->sent_ms, RETRY_MS);
@@ -415,6 +435,9 @@ void leader_step_failed(struct leader *l, const char *step, const struct err *er
         }
         plan(l);
         return;
+    }
+    if (err->code == ERR_ABSENT) {
+        l->library_ms = 0;
     }
     struct err told = *err;
     err_wrap(&told, "%s", step);

@@ -147,6 +147,7 @@ static void on_reload(void *ctx)
         return;
     }
     options_go_over(&c->options, fresh, "coordinator");
+    BUG_ON(url_parse_redis(options_string(c->options, "redis-url"), &c->url, NULL) != 0);
     options_set_up_log(c->options);
     log_info("coordinator", "config.reloaded", NULL);
 }

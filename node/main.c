@@ -89,6 +89,7 @@ struct app {
     struct loop loop;
     struct options *options;
     struct node *node;
+    struct url redis; /* what the links connect to next */
     struct err why;
 };
 
@@ -140,16 +141,17 @@ static void on_reload(void *ctx)
         return;
     }
     options_go_over(&app->options, fresh, "node");
+    BUG_ON(url_parse_redis(options_string(app->options, "redis-url"), &app->redis, NULL) != 0);
     options_set_up_log(app->options);
     options_warn(app->options, "node");
     log_info("node", "config.reloaded", NULL);
 }
 
-static int run(struct app *app, const struct url *redis, const char *id)
+static int run(struct app *app, const char *id)
 {
     struct node_options node = node_options_of(app->options);
 
-    node.redis = redis;
+    node.redis = &app->redis;
     node.id = id;
     node.on_gone = on_gone;
     node.ctx = app;
@@ -174,7 +176,6 @@ int main(int argc, char **argv)
     static struct app app; /* handles in it live as long as the loop */
     struct options *options;
     struct err err = {0};
-    struct url redis;
     char host[65] = "";
 
     secrecy_begin();
@@ -191,15 +192,15 @@ int main(int argc, char **argv)
         }
     }
     if (outcome == OPTIONS_ERROR ||
-        url_parse_redis(options_string(options, "redis-url"), &redis, &err) != 0) {
+        url_parse_redis(options_string(options, "redis-url"), &app.redis, &err) != 0) {
         fprintf(stderr, "shoal-node: %s\n", err.text);
         return 2;
     }
     options_set_up_log(options);
     options_warn(options, "node");
     app.options = options;
-    int code = run(&app, &redis, id);
-    explicit_bzero(&redis, sizeof(redis));
+    int code = run(&app, id);
+    explicit_bzero(&app.redis, sizeof(app.redis));
     options_destroy(app.options);
     log_flush(200);
     return code;

@@ -125,7 +125,7 @@ void options_warn(const struct options *o, const char *room);
 #define OPTIONS_COMMON                                                                             \
     {"redis-url",                                                                                  \
      OPTION_STRING,                                                                                \
-     OPTION_SECRET,                                                                                \
+     OPTION_SECRET | OPTION_RELOAD,                                                                \
      "redis://127.0.0.1:6379",                                                                     \
      0,                                                                                            \
      0,                                                                                            \

@@ -48,7 +48,7 @@ typedef void (*registry_greeting_cb)(void *ctx, const struct registry_greeting *
 MUST_USE int registry_greet(struct registry *r, registry_greeting_cb cb, void *ctx);
 
 typedef void (*registry_done_cb)(void *ctx, const struct err *err); /* err NULL: done */
-/* Load the library where Redis has none or an older revision (FUNCTION LOAD REPLACE). A server
+/* Load the library where Redis has none, an older revision, or this one with another text (FUNCTION LOAD REPLACE). A server
  * without functions: ERR_REFUSED with the text that says which Redis is needed. */
 MUST_USE int registry_load(struct registry *r, registry_done_cb cb, void *ctx);
 /* Is the library there, at the contract's version? ERR_ABSENT "no coordinator has set up ..." if it is

@@ -57,6 +57,11 @@ int registry_greet(struct registry *r, registry_greeting_cb cb, void *ctx)
 
 /* The library ------------------------------------------------------------------------------------- */
 
+static struct slice own_text(void)
+{
+    return (struct slice){(const char *)shoal_lua, shoal_lua_len};
+}
+
 /* N of the line "local REVISION = N" in our own text. */
 static uint64_t own_revision(void)
 {
@@ -84,6 +89,44 @@ static void version_args(struct args *a)
     args_text(a, "0");
 }
 
+static void load(struct call *call)
+{
+    struct err err;
+    struct args a = {0};
+
+    call->answered = on_loaded;
+    args_text(&a, "FUNCTION");
+    args_text(&a, "LOAD");
+    args_text(&a, "REPLACE");
+    args_slice(&a, own_text());
+    if (!call_send_again(call, &a)) {
+        err_set(&err, ERR_DOWN, "the link to Redis is down");
+        call->cb.done(call->ctx, &err);
+    }
+}
+
+/* Does the text stand somewhere in the answer? */
+static bool holds(const struct redisReply *reply, struct slice text)
+{
+    bool found = slice_eq(reply_slice(reply), text);
+
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements && !found; i++) {
+        found = holds(reply->element[i], text);
+    }
+    return found;
+}
+
+static void on_load_list(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct err space;
+    err = call_error(reply, err, &space);
+    if (err == NULL && !holds(reply, own_text())) {
+        load(call);
+    } else {
+        call->cb.done(call->ctx, err);
+    }
+}
+
 static void on_load_version(struct call *call, const struct redisReply *reply,
                             const struct err *err)
 {
@@ -98,12 +141,18 @@ static void on_load_version(struct call *call, const struct redisReply *reply,
         }
     }
     if (err == NULL && (missing || revision < own_revision())) {
-        call->answered = on_loaded;
+        load(call);
+        return;
+    }
+    if (err == NULL &&
+        revision == own_revision()) { /* is it, in fact? Somebody may have left something out */
+        call->answered = on_load_list;
         struct args a = {0};
         args_text(&a, "FUNCTION");
-        args_text(&a, "LOAD");
-        args_text(&a, "REPLACE");
-        args_slice(&a, (struct slice){(const char *)shoal_lua, shoal_lua_len});
+        args_text(&a, "LIST");
+        args_text(&a, "LIBRARYNAME");
+        args_text(&a, "shoal1");
+        args_text(&a, "WITHCODE");
         if (call_send_again(call, &a)) {
             return;
         }

@@ -47,3 +47,27 @@ def test_a_demoted_primary_whose_connections_stay_open_is_left_by_a_quiet_cluste
     finally:
         for proxy in proxies:
             proxy.close()
+
+
+def test_a_library_that_lacks_a_function_is_loaded_again_whatever_its_revision(cluster):
+    cluster.sim.control("limit all=off")
+    source = cluster.redis.execute_command("FUNCTION", "LIST", "WITHCODE")[0]
+    code = source[source.index("library_code") + 1]
+    node = cluster.start_node("n1")
+    cluster.join("alice")
+    for function in ("send_done", "lead"):
+        registered = f"always('{function}')"
+        assert registered in code
+        less = "\n".join(line for line in code.splitlines() if line != registered)
+        assert cluster.redis.function_load(less, replace=True) == "shoal1"
+        name = f"shoal1_{function}"
+
+        def is_there(name=name):
+            functions = cluster.redis.execute_command("FUNCTION", "LIST")[0]
+            return name in str(functions)
+
+        wait_until(is_there, 10, f"{name} is there again")
+        result = cluster.send("alice", f"hello {function}")
+        assert result["status"] == "sent", result
+        assert cluster.request("join", channels="bob")["ok"]
+    assert node.is_running()

@@ -14,10 +14,10 @@ class Daemon:
     """A daemon whose whole configuration is one file."""
 
     def __init__(self, cluster, program, **options):
-        self.file = cluster.directory / "shoal.conf"
+        self.file = cluster.directory / f"{options.get('id') or 'node'}.conf"
         self.options = options
         self.write()
-        self.process = cluster._start("daemon", [program, "--config", self.file])
+        self.process = cluster._start(f"daemon-{self.file.stem}", [program, "--config", self.file])
         up = "redis.up" if program == COORDINATOR else "lease.registered"
         wait_until(lambda: self.lines(up), 10, "the daemon is there")
 
@@ -72,10 +72,10 @@ def test_a_node_takes_over_what_may_change_and_names_what_may_not(cluster):
     cluster.redis.client_kill_filter(_id=control["id"])
     wait_until(lambda: daemon.lines(" debug "), 10, "it says more")
 
-    daemon.write(cluster="other", node_id="n2", redis_url="redis://127.0.0.1:1", shard_capacity=5, log_level="info")
+    daemon.write(cluster="other", node_id="n2", shard_capacity=5, log_level="info")
     fixed = [line for line in daemon.reload() if "config.fixed" in line]
-    assert len(fixed) == 4
-    for name in ("cluster", "node-id", "redis-url", "shard-capacity"):
+    assert len(fixed) == 3
+    for name in ("cluster", "node-id", "shard-capacity"):
         assert any(f"option={name} " in line and "restart" in line for line in fixed), name
     assert cluster.nodes() == ["n1"]
     chat = cluster.subscribe(cluster.topic("chat:alice"))
@@ -100,11 +100,11 @@ def test_a_coordinator_takes_over_what_may_change_and_names_what_may_not(bare):
 def test_a_wrong_file_changes_nothing_and_is_told_once(cluster, start):
     daemon = start(cluster, log_level="info")
     daemon.write(log_level="loud", cluster="other")
-    daemon.refuses("shoal.conf:", "log-level", "loud")
+    daemon.refuses(".conf:", "log-level", "loud")
     daemon.write(log_level="debug", cluster="main", no_such="key")
-    daemon.refuses("shoal.conf:", "no_such")
+    daemon.refuses(".conf:", "no_such")
     daemon.file.unlink()
-    daemon.refuses("shoal.conf", "No such file")
+    daemon.refuses(".conf", "No such file")
     assert not daemon.lines(" debug ")
 
 
@@ -159,5 +159,42 @@ def test_a_fifo_in_the_place_of_tokens_or_configuration_is_refused_and_blocks_no
     daemon.refuses("not a regular file", "fifo")
     daemon.file.unlink()
     os.mkfifo(daemon.file)
-    daemon.refuses("not a regular file", "shoal.conf")
+    daemon.refuses("not a regular file", ".conf")
     cluster.chat_flows(chat, "alice")
+
+
+def test_a_new_password_of_redis_is_taken_without_losing_a_line(bare):
+    server = bare.start_redis()
+    acl = lambda *rules: bare.redis.execute_command("ACL", "SETUSER", "shoal", *rules)  # noqa: E731
+    acl("on", ">old", "~*", "&*", "+@all")
+    url = f"redis://shoal:PASSWORD@127.0.0.1:{server.port}"
+    bare.start_sim("--verified", "--limits-off")
+    bare.start_coordinator()  # sets up; the daemons below are those that rotate
+    wait_until(bare.leader, 10, "a coordinator leads")
+    node = Daemon(
+        bare, NODE, redis_url=url.replace("PASSWORD", "old"), twitch_url=bare.sim.url, node_id="n1", tokens=bare.tokens
+    )
+    bare.join("alice")
+    chat = bare.subscribe(bare.topic("chat:alice"))
+    bare.chat_flows(chat, "alice")
+    bare.processes["c1"].stop()
+    leader = Daemon(bare, COORDINATOR, redis_url=url.replace("PASSWORD", "old"), id="c2")
+
+    texts = [f"line {i}" for i in range(300)]
+    for i, text in enumerate(texts):
+        bare.inject("alice", text)
+        if i == 50:
+            acl(">new")
+        elif i == 100:
+            for daemon in (node, leader):
+                daemon.write(redis_url=url.replace("PASSWORD", "new"))
+                daemon.reload()
+        elif i == 150:
+            acl("<old")
+        elif i == 200:
+            bare.redis.client_kill_filter(user="shoal", skipme=True)
+    wait_until(lambda: texts[-1] in chat.texts(bare.topic("chat:alice")), 15, "chat flows")
+    assert [t for t in chat.texts(bare.topic("chat:alice")) if t in texts] == texts
+    assert bare.send("alice", "hello")["status"] == "sent"
+    assert bare.request("join", channels="bob")["ok"]
+    assert not node.lines("password") and not leader.lines("password")
