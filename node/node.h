@@ -33,7 +33,7 @@ enum node_state {
 const char *node_state_name(enum node_state state);
 
 struct node_options {
-    const struct url *redis; /* read anew for each connection */
+    const struct url *redis;  /* read anew for each connection */
     const char *redis_tls_ca; /* or NULL */
     const char *cluster;
     const char *id;

@@ -373,9 +373,28 @@ static void a_send_is_refused_where_there_is_no_shard_or_no_connection(void **st
 
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 
+static void a_channel_without_a_name_is_survived(void **state)
+{
+    static const struct slice channels[] = {{NULL, 0}};
+    static const int64_t unread[] = {0};
+    const struct registry_shard shard = {.id = SLICE("s1"),
+                                         .epoch = 1,
+                                         .user = SLICE("anonymous"),
+                                         .run = SHARD_STARTED,
+                                         .nchannels = 1,
+                                         .channels = channels,
+                                         .unread_ms = unread,
+                                         .retry_ms = unread};
+
+    (void)state;
+    holder_hold(h, &shard);
+    assert_true(holder_holds(h, SLICE("s1")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(a_channel_without_a_name_is_survived),
         T(what_a_picture_does_not_name_is_let_go),
         T(what_changed_is_told_once),
         T(a_shard_connects_when_it_is_started_and_says_when_it_is_closed),

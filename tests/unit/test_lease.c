@@ -1,6 +1,8 @@
 /* Lease: registering, renewing, the own deadline and its loss, against a real Redis. */
 #include "node/lease.h"
 
+#include "node/lease_impl.h"
+
 #include "tests/lib/registry_world.h"
 
 #include <setjmp.h>
@@ -433,6 +435,29 @@ static void on_id(void *ctx, const struct redisReply *reply, const struct err *e
     *(uint64_t *)ctx = (uint64_t)reply->integer;
 }
 
+/* What Redis says is input: a holder whose lease has no measure. */
+static void a_lease_beyond_all_measure_is_survived(void **state)
+{
+    static struct lease l;
+    const struct registry_holder holder = {.host = SLICE("h"),
+                                           .pid = SLICE("1"),
+                                           .link_id = 1,
+                                           .remaining_ms = INT64_MAX,
+                                           .lease_ms = INT64_MAX,
+                                           .run_id = SLICE("")};
+
+    (void)state;
+    l = (struct lease){.options = {.node = "n1"},
+                       .registry = w.r,
+                       .asking = true,
+                       .held_since_ms = mono_ms(),
+                       .held_lease_ms = INT64_MAX};
+    lease_held(&l, &holder);
+    assert_true(l.asking); /* whether the holder's link is alive */
+    l.closing = 1;
+    world_ask(&w, "PING");
+}
+
 static void a_process_that_misses_two_renewals_is_cut_off_and_taken_over(void **state)
 {
     struct world_node other;
@@ -503,6 +528,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
     const struct CMUnitTest tests[] = {
+        TEST(a_lease_beyond_all_measure_is_survived),
         TEST(a_lease_is_registered_and_renewed_again_and_again),
         TEST(the_whole_picture_is_asked_for_again_and_again),
         TEST(a_renewal_can_be_had_sooner),
