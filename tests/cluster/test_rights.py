@@ -96,7 +96,7 @@ def test_a_right_that_is_taken_while_a_cluster_runs_is_named_once_and_nothing_is
         lines = [line for line in process.text().splitlines() if "redis.rights " in line]
         return [line for line in lines if all(f" {name} " in line for name in names)]
 
-    for right, victim in (("multi", node), ("publish", node), ("exec", node), ("xread", coordinator),
+    for right, victim in (("multi", node), ("publish", node), ("exec", node), ("time", coordinator),
                           ("subscribe", node)):  # fmt: skip
         bare.redis.execute_command("ACL", "SETUSER", "limited", f"-{right}")
         if right == "subscribe":  # what is subscribed stays
