@@ -2,6 +2,8 @@
  * their shard. */
 #include "coordinator/cluster_view_impl.h"
 
+#include "shared/irc/parse.h"
+
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,7 @@ void view_shard_put(struct cluster_view *v, struct shard *s, struct slice channe
 {
     struct view_channel *c;
 
-    if (channel.len == 0 || channel.len >= sizeof(c->name)) {
+    if (!irc_channel_valid(channel)) {
         return;
     }
     HASH_FIND(hh, v->channels, channel.ptr, channel.len, c);

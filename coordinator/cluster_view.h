@@ -56,6 +56,8 @@ bool users_have(const char *users, const char *user);
 struct cluster_view_options {
     struct leader *leader;
     void (*on_fresh)(void *ctx); /* a round ended well */
+    /* Something of it is not as Shoal wrote it: passed over. */
+    void (*on_damaged)(void *ctx);
     void *ctx;
 };
 

@@ -2,6 +2,8 @@
  * the order of the questions, which tells whose they are. A question that fails spoils the round. */
 #include "coordinator/cluster_view_impl.h"
 
+#include "shared/irc/parse.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,8 @@
 #define REST_FACTOR 4 /* after a round that took 100 ms, the next is 400 ms later at the soonest */
 #define FIELDS      "user node state sender rev run login_refused"
 #define FIELD_COUNT 7
+#define SHARD_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_-"
+#define NODE_CHARS  SHARD_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZ."
 
 static void pairs_finish(struct pairs *pairs)
 {
@@ -111,13 +115,40 @@ static void ask(struct cluster_view *v, link_reply_cb cb, const char *command, c
     }
 }
 
+/* Something is there that is nothing of ours: passed over, and the compare puts it right. */
+static bool is_damaged(struct cluster_view *v, const struct redisReply *reply,
+                       const struct err *err)
+{
+    static const char kind[] = "WRONGTYPE ";
+
+    if (err || reply->type != REDIS_REPLY_ERROR ||
+        strncmp(reply->str, kind, sizeof(kind) - 1) != 0) {
+        return false;
+    }
+    v->pending--;
+    v->options.on_damaged(v->options.ctx);
+    return true;
+}
+
+/* Names become parts of keys. */
+static bool is_name(struct slice text, const char *chars)
+{
+    return text.len > 0 && text.len <= 64 && !memchr(text.ptr, '\0', text.len) &&
+           strspn(text.ptr, chars) == text.len; /* hiredis puts a NUL behind each */
+}
+
 /* Channels of the shards that changed. */
 static void on_channels(void *ctx, const struct redisReply *reply, const struct err *err)
 {
     struct cluster_view *v = ctx;
     struct shard *s = cluster_view_shard(v, v->ids[v->changed[v->answered++]]);
 
-    if (is_array(v, reply, err) && s) {
+    if (is_damaged(v, reply, err)) {
+        if (s) {
+            view_shard_empty(v, s);
+            s->rev = UINT64_MAX;
+        }
+    } else if (is_array(v, reply, err) && s) {
         view_shard_empty(v, s);
         for (size_t i = 0; i < reply->elements; i++) {
             view_shard_put(v, s, reply_slice(reply->element[i]));
@@ -166,11 +197,12 @@ static void on_fields(void *ctx, const struct redisReply *reply, const struct er
     struct cluster_view *v = ctx;
     size_t i = v->answered++;
 
-    /* A shard that went meanwhile has no user. */
-    if (is_array(v, reply, err) && reply->elements == FIELD_COUNT &&
-        reply->element[0]->type == REDIS_REPLY_STRING &&
-        take_fields(view_shard_found(v, v->ids[i]), reply->element)) {
-        v->changed[v->nchanged++] = i;
+    if (!is_damaged(v, reply, err) && is_array(v, reply, err) && reply->elements == FIELD_COUNT) {
+        if (!irc_channel_valid(reply_slice(reply->element[0]))) {
+            v->options.on_damaged(v->options.ctx); /* or it went meanwhile */
+        } else if (take_fields(view_shard_found(v, v->ids[i]), reply->element)) {
+            v->changed[v->nchanged++] = i;
+        }
     }
     go_on(v);
 }
@@ -236,7 +268,7 @@ static void on_users(void *ctx, const struct redisReply *reply, const struct err
     struct cluster_view *v = ctx;
     size_t i = v->nodes_answered++;
 
-    if (is_array(v, reply, err) && reply->elements == 1) {
+    if (!is_damaged(v, reply, err) && is_array(v, reply, err) && reply->elements == 1) {
         take_text(&v->nodes[i].users, reply->element[0]);
     }
     go_on(v);
@@ -248,13 +280,16 @@ static void on_nodes(void *ctx, const struct redisReply *reply, const struct err
 
     if (is_array(v, reply, err)) {
         nodes_finish(v);
-        v->nnodes = reply->elements;
-        v->nodes = xcalloc(v->nnodes + 1, sizeof(*v->nodes));
-        for (size_t i = 0; i < v->nnodes; i++) {
+        v->nodes = xcalloc(reply->elements + 1, sizeof(*v->nodes));
+        for (size_t i = 0; i < reply->elements; i++) {
             char rest[128];
-            v->nodes[i].id = text_of(reply->element[i]);
-            v->nodes[i].users = xstrdup("");
-            snprintf(rest, sizeof(rest), "node:%.64s", v->nodes[i].id);
+            if (!is_name(reply_slice(reply->element[i]), NODE_CHARS)) {
+                continue;
+            }
+            struct view_node *node = &v->nodes[v->nnodes++];
+            node->id = text_of(reply->element[i]);
+            node->users = xstrdup("");
+            snprintf(rest, sizeof(rest), "node:%.64s", node->id);
             ask(v, on_users, "HMGET", rest, "users");
         }
     }
@@ -266,11 +301,12 @@ static void on_ids(void *ctx, const struct redisReply *reply, const struct err *
     struct cluster_view *v = ctx;
 
     if (is_array(v, reply, err)) {
-        v->nids = reply->elements;
-        v->ids = xcalloc(v->nids + 1, sizeof(*v->ids));
-        v->changed = xcalloc(v->nids + 1, sizeof(*v->changed));
-        for (size_t i = 0; i < v->nids; i++) {
-            v->ids[i] = text_of(reply->element[i]);
+        v->ids = xcalloc(reply->elements + 1, sizeof(*v->ids));
+        v->changed = xcalloc(reply->elements + 1, sizeof(*v->changed));
+        for (size_t i = 0; i < reply->elements; i++) {
+            if (is_name(reply_slice(reply->element[i]), SHARD_CHARS)) {
+                v->ids[v->nids++] = text_of(reply->element[i]);
+            }
         }
     }
     go_on(v);

@@ -9,6 +9,7 @@
 
 #define BURST_MS   20 /* of the sixth of a lease between two renewals */
 #define DEFAULT_MS 60000
+#define SOON_MS    1000
 
 struct compare {
     struct leader *leader;
@@ -19,6 +20,7 @@ struct compare {
     uint64_t repairs;  /* of this round */
     bool under_way;    /* a round */
     bool busy;         /* a portion */
+    bool soon;         /* something is known to be wrong */
     bool anew;         /* what is under way is of an earlier term */
 };
 
@@ -98,17 +100,26 @@ void compare_begin(struct compare *c)
     c->anew = c->busy;
 }
 
+void compare_soon(struct compare *c)
+{
+    c->soon = true;
+}
+
 void compare_on_facts(struct compare *c, const struct registry_lead *facts)
 {
     uint64_t now = mono_ms();
 
-    if (c->busy || !facts->setup_done || !cluster_view_is_whole(c->view)) {
+    c->soon = c->soon || facts->damaged;
+    /* Not only when the view is whole: what is damaged may be why it is not. */
+    if (c->busy || !facts->setup_done) {
         return;
     }
     if (!c->under_way) {
-        if (c->begun_ms != 0 && now - c->begun_ms < interval_ms(c)) {
+        uint64_t wait_ms = c->soon && interval_ms(c) > SOON_MS ? SOON_MS : interval_ms(c);
+        if (c->begun_ms != 0 && now - c->begun_ms < wait_ms) {
             return;
         }
+        c->soon = false;
         c->under_way = true;
         c->begun_ms = now;
         c->repairs = 0;

@@ -40,7 +40,8 @@ struct leader {
     bool prepared;          /* this connection may be asked */
     bool told_ready;        /* on_ready was called for this connection */
     bool asking;
-    bool ask_again; /* leader_ask_now came while a question was under way */
+    char registry_id[REGISTRY_ID_CHARS]; /* that was led in last; "" none */
+    bool ask_again;                      /* leader_ask_now came while a question was under way */
     bool stopping;
     bool closing;
     unsigned open; /* handles */
@@ -112,6 +113,18 @@ static void unprepare(struct leader *l, const struct err *err)
     l->options.on_failed(l->options.ctx, err);
 }
 
+/* Is it another registry than the one this process knew? What was there is gone. */
+static bool is_other_registry(struct leader *l, struct slice id)
+{
+    bool other = l->registry_id[0] && !slice_is(id, l->registry_id);
+
+    snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)id.len, id.ptr ? id.ptr : "");
+    if (other) {
+        l->options.on_registry_lost(l->options.ctx);
+    }
+    return other;
+}
+
 static void on_leading(struct leader *l, const struct registry_lead *facts)
 {
     enum leadership_change change =
@@ -121,14 +134,20 @@ static void on_leading(struct leader *l, const struct registry_lead *facts)
         log_out(l, "the lease was confirmed too late");
         return;
     }
+    if (l->leadership.state != LEADERSHIP_LEADING) {
+        return;
+    }
+    bool lost = is_other_registry(l, facts->registry);
     if (change == LEADERSHIP_WON) {
         log_info("leader", "leader.elected", "id", l->me.id, "token", l->me.token, "lease_ms",
                  log_u64(facts->lease_ms), "nodes", log_u64(facts->nodes), NULL);
+    } else if (lost) {
+        l->options.on_out(l->options.ctx); /* a new term in the new one */
+    }
+    if (lost || change == LEADERSHIP_WON) {
         l->options.on_won(l->options.ctx);
     }
-    if (l->leadership.state == LEADERSHIP_LEADING) {
-        l->options.on_facts(l->options.ctx, facts);
-    }
+    l->options.on_facts(l->options.ctx, facts);
 }
 
 static void on_standby(struct leader *l, const struct registry_lead *facts)
@@ -136,6 +155,7 @@ static void on_standby(struct leader *l, const struct registry_lead *facts)
     if (leadership_on_standby(&l->leadership, mono_ms(), facts->remaining_ms) == LEADERSHIP_OUT) {
         log_out(l, "another coordinator leads");
     }
+    (void)is_other_registry(l, facts->registry);
     if (!slice_is(facts->leader_id, l->rival)) {
         snprintf(l->rival, sizeof(l->rival), "%.*s", (int)facts->leader_id.len,
                  facts->leader_id.ptr);

@@ -26,6 +26,9 @@ struct leader_options {
     void (*on_won)(void *ctx);                           /* leads from now on */
     void (*on_facts)(void *ctx, const struct registry_lead *facts); /* each "leading" answer */
     void (*on_out)(void *ctx);                                      /* leads no more */
+    /* All, or a part, of the registry that this process knew is gone. In the one that is there now it leads anew (on_out
+     * and on_won come next), or does not. */
+    void (*on_registry_lost)(void *ctx);
     void *ctx;
 };
 

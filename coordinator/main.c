@@ -11,6 +11,7 @@
 #include "coordinator/manager_load.h"
 #include "coordinator/manager_run.h"
 #include "coordinator/redis_look.h"
+#include "coordinator/registry_lost.h"
 #include "coordinator/sender_sync.h"
 #include "coordinator/setup.h"
 #include "coordinator/sweep.h"
@@ -35,6 +36,7 @@ struct coordinator {
     struct url url;
     struct link_group group;
     char id[129];
+    struct registry_lost lost;
     struct initial_channels channels;
     struct cluster_settings settings;
     const struct shard_manager_ops *ops;
@@ -112,6 +114,7 @@ static void on_leader_closed(void *ctx)
     sweep_close(c->sweep, NULL, NULL);
     sender_sync_destroy(c->senders);
     compare_destroy(c->compare);
+    registry_lost_finish(&c->lost);
     manager_run_destroy(c->run);
     cluster_view_destroy(c->view);
     c->leader = NULL;
@@ -202,11 +205,27 @@ static void on_won(void *ctx)
     redis_look_begin(&c->look, c->leader, c->url.db);
 }
 
+static void on_damaged(void *ctx)
+{
+    struct coordinator *c = ctx;
+    compare_soon(c->compare);
+}
+
+static void on_registry_lost(void *ctx)
+{
+    struct coordinator *c = ctx;
+    registry_lost_begin(&c->lost, c->view);
+    if (!leader_may_act(c->leader)) { /* no view of the new one will come */
+        registry_lost_tell(&c->lost, NULL, c->leader);
+    }
+}
+
 static void on_view(void *ctx)
 {
     struct coordinator *c = ctx;
     if (!c->begun) {
         c->begun = true;
+        registry_lost_tell(&c->lost, c->view, c->leader);
         intake_begin(c->intake);
         leader_ask_now(c->leader); /* the others go by facts */
     }
@@ -297,9 +316,10 @@ static int start(struct coordinator *c, struct err *err)
                                                        .on_won = on_won,
                                                        .on_facts = on_facts,
                                                        .on_out = on_out,
+                                                       .on_registry_lost = on_registry_lost,
                                                        .ctx = c});
-    c->view = cluster_view_create(
-        &(struct cluster_view_options){.leader = c->leader, .on_fresh = on_view, .ctx = c});
+    c->view = cluster_view_create(&(struct cluster_view_options){
+        .leader = c->leader, .on_fresh = on_view, .on_damaged = on_damaged, .ctx = c});
     c->manager = manager_create(
         &(struct shard_manager_create_options){
             .loop = loop,

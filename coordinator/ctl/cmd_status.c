@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BAR_CHARS 20
+#define BAR_CHARS    20
+#define LOST_TOLD_MS 86400000
 
 struct status {
     cJSON *settings;
@@ -126,6 +127,24 @@ static void take_leader(struct status *s, struct reader *r, uint64_t now_ms)
     }
 }
 
+/* What an earlier registry held is gone: said for a day. */
+static void take_lost(struct status *s, struct reader *r, uint64_t now_ms)
+{
+    struct reader lost = reader_of(reader_next(r));
+    uint64_t at_ms = strtoull(reader_text(&lost), NULL, 10);
+    uint64_t channels = strtoull(reader_text(&lost), NULL, 10);
+    uint64_t shards = strtoull(reader_text(&lost), NULL, 10);
+
+    if (at_ms > 0 && at_ms <= now_ms && now_ms - at_ms < LOST_TOLD_MS) {
+        warn(s,
+             "Redis lost its data %llu s ago: %llu channels and %llu shards are gone; join the "
+             "channels again",
+             (unsigned long long)((now_ms - at_ms) / 1000), (unsigned long long)channels,
+             (unsigned long long)shards);
+    }
+    r->bad = r->bad || lost.bad;
+}
+
 static int gather_rest(struct ctl *c, struct status *s)
 {
     static const char *const budgets[] = {"login", "join", "message", "message_mod"};
@@ -142,6 +161,7 @@ static int gather_rest(struct ctl *c, struct status *s)
         ctl_ask(&b, "LRANGE %s 0 -1", ctl_key(c, "budget:%s:%s", user, budgets[i]));
     }
     ctl_ask(&b, "SCARD %s", ctl_key(c, "rooms:%s", user));
+    ctl_ask(&b, "HMGET %s lost_at lost_channels lost_shards", ctl_key(c, "clock"));
     int code = ctl_answer(c, &b);
     if (code == CTL_DONE) {
         struct reader r = ctl_read(&b);
@@ -154,6 +174,7 @@ static int gather_rest(struct ctl *c, struct status *s)
             add_budget(s, budgets[i], &r, now_ms);
         }
         add_rooms(s, reader_u64(&r));
+        take_lost(s, &r, now_ms);
         code = r.bad ? ctl_strange("TIME, HMGET, SCARD, HGET or LRANGE") : code;
     }
     ctl_batch_finish(&b);

@@ -214,8 +214,10 @@ struct registry_lead {
     const struct registry_expired *expired;
     size_t nidle;
     const struct slice *idle; /* shards that may close */
-    struct slice registry;    /* as in registry_picture */
-    bool damaged;             /* something is not as it should be: compare soon */
+    /* both: */
+    struct slice registry; /* as in registry_picture */
+    /* leading: */
+    bool damaged; /* something is not as it should be: compare soon */
 };
 typedef void (*registry_lead_cb)(void *ctx, const struct registry_lead *lead,
                                  const struct err *err);
@@ -273,8 +275,9 @@ MUST_USE int registry_retry(struct registry *r, const struct registry_leader *me
                             size_t n, registry_word_cb cb, void *ctx);
 /* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" MANAGER NAME VALUE ...,
  * "abandon" NAME ..., "senders" SHARD SENDER ... (a SENDER of another user is passed over; at most 200 pairs a
- * call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ... (an event); any other op is refused to
- * who asked for it, and so is one that is not for the stream it came in. */
+ * call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ... (an event), "lost" CHANNELS SHARDS NAMES
+ * (so many of an earlier registry are gone); any other op is refused to who asked for it, and so is one that is not for
+ * the stream it came in. */
 MUST_USE int registry_configure(struct registry *r, const struct registry_leader *me,
                                 const struct registry_request *request, struct slice op,
                                 const struct slice *args, size_t n, registry_word_cb cb, void *ctx);

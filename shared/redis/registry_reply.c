@@ -271,6 +271,8 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     if (slice_is(word, "standby")) {
         out->leader_id = reader_slice(&r);
         out->remaining_ms = reader_duration(&r);
+        out->registry = reader_slice(&r);
+        r.bad = r.bad || out->registry.len >= REGISTRY_ID_CHARS;
         return r.bad ? reply_broken(err, "lead") : 0;
     }
     out->leading = slice_is(word, "leading");

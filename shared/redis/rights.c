@@ -56,6 +56,7 @@ static const struct {
     {STEPS, "HSETNX K:* x x"},
     {STEPS, "LINDEX K:* 0"},
     {STEPS, "LRANGE K:* 0 -1"},
+    {STEPS, "SISMEMBER K:* x"},
     {STEPS, "LTRIM K:* 0 1"},
     {STEPS, "PEXPIRE K:* 1"},
     {STEPS, "PUBLISH T:events x"},

@@ -21,6 +21,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -331,6 +332,20 @@ def stream_of(op):
     return "admin" if op in ("set", "unset", "start", "stop") else "requests"
 
 
+class Clock:
+    """A wall clock for a process, which the test moves (tests/lib/clock_shim.c)."""
+
+    def __init__(self, directory):
+        self.path = Path(directory) / "clock"
+        self.env = {"LD_PRELOAD": str(BIN / "tests" / "clock_shim.so"), "SHOAL_TEST_CLOCK": str(self.path)}
+        self.path.write_bytes(struct.pack("=q", 0))
+
+    def move(self, seconds):
+        """So far it is from the real one from now on."""
+        with open(self.path, "r+b") as f:  # in place: it is mapped
+            f.write(struct.pack("=q", int(seconds * 1000)))
+
+
 class Cluster:
     def __init__(self, directory, name="main"):
         self.directory = Path(directory)
@@ -361,11 +376,11 @@ class Cluster:
         self.processes[name] = process
         return process.start()
 
-    def start_redis(self, *args, name="redis", password=None, tls=None):
+    def start_redis(self, *args, name="redis", password=None, tls=None, clock=None):
         """A private Redis; it keeps nothing, unless args say so ("--appendonly", "yes").
 
         With a password, the cluster's programs get the URL through their environment. tls: the Certificates
-        with which everybody but the test itself speaks to it.
+        with which everybody but the test itself speaks to it. clock: the Clock it goes by.
         """
         data = self.directory / name
         data.mkdir(exist_ok=True)
@@ -379,6 +394,7 @@ class Cluster:
                 + (["--requirepass", password] if password else [])
                 + (tls.redis_options(tls_port) if tls else [])
                 + list(args),
+                env=clock and clock.env,
             )
             client = redis.Redis(
                 port=port, password=password, decode_responses=True, socket_timeout=10

@@ -269,6 +269,7 @@ static struct registry_node node_of(const struct world_node *n, uint64_t takeove
         .users = n->users,
         .takeover = takeover,
         .state = n->state,
+        .registry = n->registry,
     };
 }
 
@@ -307,6 +308,7 @@ static void tell_unread(struct world *w, const struct registry_picture *p)
 static void on_picture(struct world *w, const struct registry_picture *picture)
 {
     w->picture = *picture;
+    copy(w->registry, sizeof(w->registry), picture->registry);
     if (picture->nheld_changed > 0) {
         w->run = picture->held_changed[picture->nheld_changed - 1].run;
     }

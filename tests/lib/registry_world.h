@@ -12,6 +12,7 @@ struct world_node {
     char name[16];
     char incarnation[INCARNATION_CHARS];
     char users[64];
+    char registry[REGISTRY_ID_CHARS]; /* what its renewals name; "" nothing */
     uint64_t link_id;
     uint64_t capacity;
     const char *state; /* as it registers: "active", "blind", "proving" */
@@ -39,7 +40,8 @@ struct world {
     char expired[64]; /* the first of the expired nodes */
     char idle[64];    /* the first of the idle shards */
     struct registry_picture picture;
-    enum shard_run run; /* the last of the shards that changed in it */
+    char registry[REGISTRY_ID_CHARS]; /* of the newest picture */
+    enum shard_run run;               /* the last of the shards that changed in it */
     /* Of the shards that changed: "a:0 b:-1 c:5", for how many seconds (rounded) a channel is unread. */
     char unread[256];
     char order[256];   /* the same channels as they came: "c a b" */

@@ -414,6 +414,83 @@ static void after_the_clock_went_back_nothing_expires(void **state)
     assert_string_equal(world_expire(&w, &me, "n1", 1001), "grace");
 }
 
+/* As if the clock had been `ms` ahead until now. */
+static void clock_was_ahead(long ms)
+{
+    char script[1024];
+
+    snprintf(script, sizeof(script),
+             "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) + %ld "
+             "local k = KEYS[1] "
+             "redis.call('HSET', k .. ':clock', 'seen', now, 'grace', 0) "
+             "redis.call('HSET', k .. ':leader', 'deadline', now + 3000) "
+             "for _, n in ipairs(redis.call('ZRANGE', k .. ':nodes', 0, -1)) do "
+             "redis.call('ZADD', k .. ':nodes', now + 3000, n) end "
+             "for _, s in ipairs(redis.call('ZRANGE', k .. ':idle', 0, -1)) do "
+             "redis.call('ZADD', k .. ':idle', now, s) end return ''",
+             ms);
+    world_eval(&w, script, "");
+}
+
+static void
+after_the_clock_went_back_leases_and_idle_times_are_no_longer_than_they_are(void **state)
+{
+    (void)state;
+    set("lease_ms,300");
+    set("idle_shard_ms,100");
+    world_assign(&w, &me, "", "", "join", "foo");
+    world_release(&w, &me, "", "", "part", "foo");
+    struct world_node other;
+    world_node(&other, "n2", 1002, 10, "anonymous");
+    world_register(&w, &other, 0);
+    clock_was_ahead(120000);
+
+    struct registry_leader next;
+    world_leader(&next, "c2");
+    assert_string_equal(world_lead(&w, &next), "standby");
+    assert_in_range(w.lead.remaining_ms, 1, 300);
+    test_loop_run_for(&w.probe.t, 320);
+    assert_string_equal(world_renew(&w, &other, ""), "current");
+    assert_string_equal(world_lead(&w, &next), "leading");
+    assert_string_equal(w.idle, "extended-shard-1");
+    for (int i = 0; i < 20 && w.expired[0] == '\0'; i++) { /* two leases of grace */
+        test_loop_run_for(&w.probe.t, 50);
+        assert_string_equal(world_renew(&w, &other, ""), "current");
+        assert_string_equal(world_lead(&w, &next), "leading");
+    }
+    assert_string_equal(w.expired, "n1");
+    assert_string_equal(world_expire(&w, &next, "n1", n1.link_id), "expired");
+}
+
+static void new_connections_wait_for_their_interval_alone_after_the_clock_went_back(void **state)
+{
+    (void)state;
+    set("login_limit,off");
+    set("login_window_ms,1000");
+    set("connect_interval_ms,100");
+    world_ask(&w, "SET shoal:{t}:budget:bot:connect 99999999999999");
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(world_draw(&w, &n1, "bot", "login", 1), "drawn");
+        assert_int_equal(w.nwaits, 1);
+        assert_true(w.waits[0] <= 400);
+    }
+}
+
+static void a_renewal_tells_an_emptied_registry_from_a_lost_lease(void **state)
+{
+    (void)state;
+    world_renew(&w, &n1, "");
+    snprintf(n1.registry, sizeof(n1.registry), "%s", w.registry);
+    assert_true(n1.registry[0] != '\0');
+    world_ask(&w, "HDEL shoal:{t}:node:n1 incarnation");
+    assert_string_equal(world_renew(&w, &n1, ""), "LOST");
+    world_ask(&w, "FLUSHALL");
+    assert_string_equal(world_renew(&w, &n1, ""), "ERROR");
+    assert_int_equal(w.err.code, ERR_EMPTIED);
+    assert_string_equal(world_register(&w, &n1, 0), "current");
+    assert_string_not_equal(w.registry, n1.registry);
+}
+
 static void a_node_that_leaves_gives_its_shards_away(void **state)
 {
     (void)state;
@@ -608,6 +685,9 @@ int main(void)
         TEST(a_node_with_another_link_by_now_is_not_expired),
         TEST(after_a_pause_nothing_expires_for_two_leases),
         TEST(after_the_clock_went_back_nothing_expires),
+        TEST(after_the_clock_went_back_leases_and_idle_times_are_no_longer_than_they_are),
+        TEST(new_connections_wait_for_their_interval_alone_after_the_clock_went_back),
+        TEST(a_renewal_tells_an_emptied_registry_from_a_lost_lease),
         TEST(a_node_that_leaves_gives_its_shards_away),
         TEST(a_report_is_kept_and_a_stale_one_is_not),
         TEST(a_broken_report_is_refused_and_odd_members_are_passed_over),

@@ -126,7 +126,7 @@ static const struct {
                 ") 60000 'r1 15000 0 ( 5 0 0 ) )"},
     {"picture", "( 'current '3000 4 0 nil 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
     {"holder", "( 'held 'host '12 '7 -40 3000 'run )"},
-    {"lead", "( 'standby 'c1 100 )"},
+    {"lead", "( 'standby 'c1 100 'r1 )"},
     {"lead", "( 'leading '1 3000 0 -1 1 0 0 1 0 'bot ( 'n1 '7 'run 'n2 ' nil ) ( 's1 ) 'r1 0 )"},
     {"claim", "( 'gone )"},
     {"claim", "( 'later 100 'plain 'bot )"},

@@ -146,6 +146,26 @@ static void a_budget_recovers_when_the_clock_went_back(void **state)
     assert_int_equal(w.waits[0], 100);
 }
 
+static void slots_move_with_the_clock_when_it_went_back(void **state)
+{
+    (void)state;
+    set("join_window_ms,10000");
+    set("join_limit,4");
+    world_draw(&w, &n1, "anonymous", "join", 3);
+    /* As if the clock had been two minutes ahead until now. */
+    world_eval(
+        &w,
+        "local bk = KEYS[1] .. ':budget:anonymous:join' local at = {} "
+        "for i, slot in ipairs(redis.call('LRANGE', bk, 0, -1)) do at[i] = slot + 120000 end "
+        "redis.call('DEL', bk) redis.call('RPUSH', bk, unpack(at)) "
+        "redis.call('HSET', KEYS[1] .. ':clock', 'seen', at[3]) return ''",
+        "");
+    world_draw(&w, &n1, "anonymous", "join", 2);
+    assert_int_equal(w.nwaits, 2);
+    assert_in_range(w.waits[0], 0, 50);
+    assert_in_range(w.waits[1], 9000, 10000);
+}
+
 static void only_the_holder_of_the_lease_draws(void **state)
 {
     (void)state;
@@ -519,6 +539,7 @@ int main(void)
         TEST(a_budget_that_is_off_has_no_waits),
         TEST(logins_come_in_a_burst_and_then_one_an_interval),
         TEST(a_budget_recovers_when_the_clock_went_back),
+        TEST(slots_move_with_the_clock_when_it_went_back),
         TEST(only_the_holder_of_the_lease_draws),
         SENDING(a_send_gets_one_result),
         SENDING(the_same_send_id_is_said_once),

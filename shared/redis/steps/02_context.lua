@@ -262,6 +262,7 @@ local function clock_went_back(c, lease, ms)
     if count_of(call('HGET', key(c, 'leader'), 'deadline')) > c.now + lease then
         call('HSET', key(c, 'leader'), 'deadline', c.now + lease)
     end
+    call('HSET', key(c, 'clock'), 'back', ms)
     if ms >= CLOCK_TOLD_MS then
         event(c, 'redis.clock_back', {'ms', ms})
     end

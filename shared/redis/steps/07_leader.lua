@@ -9,8 +9,8 @@ local OVERDUE_LOOKED_AT = 64 -- of those that are kept there may be many
 local TYPES = {
     config = 'hash', nodes = 'zset', load = 'zset', channels = 'hash', free = 'zset', homeless = 'set',
     waiting = 'set', active = 'zset', idle = 'zset', initial = 'set', senders = 'hash', claims = 'hash',
-    requests = 'stream', outbox = 'stream', log = 'stream', sends = 'zset', queued = 'hash', ids = 'hash',
-    listeners = 'hash',
+    requests = 'stream', admin = 'stream', outbox = 'stream', log = 'stream', sends = 'zset', queued = 'hash',
+    ids = 'hash', listeners = 'hash',
 }
 
 -- What somebody put in their place is removed: programs read some of them without a step.
@@ -67,7 +67,7 @@ local function take_lead(c, a, lease)
             call('HSET', lk, 'deadline', c.now + lease)
         end
         if remaining > 0 then
-            return {'standby', leader[3], remaining}
+            return {'standby', leader[3], remaining, registry_of(c)}
         end
     end
     if not mine or count_of(leader[4]) == 0 or #leader[4] > 20 then
@@ -84,7 +84,7 @@ local function take_lead(c, a, lease)
 end
 
 -- lead: coordinator incarnation link run_id host pid resign(0 or 1)
--- "standby", leader's id, remaining ms | "resigned" | "leading", token, lease, shards_rev,
+-- "standby", leader's id, remaining ms, registry | "resigned" | "leading", token, lease, shards_rev,
 -- ms to the next deadline of a node (-1: none), nodes that are up, waiting, homeless, setup done (0/1),
 -- stopped (0/1), user,
 -- {node, link, run_id of each expired}, {idle shards that may close},

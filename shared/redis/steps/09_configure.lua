@@ -129,6 +129,7 @@ end
 -- "abandon" name ... (setting it up failed: as if they had never been created, unless it has shards) |
 -- "senders" shard sender ... (a shard "@USER": for channels nobody joined) |
 -- "shard_start" shard | "shard_stop" shard | "error" name value ... (an event) |
+-- "lost" channels shards names (so many of an earlier registry are gone) |
 -- anything else: refused with that as the unknown op.
 function steps.configure(keys, a)
     local c, failed = context(keys)
@@ -199,6 +200,9 @@ function steps.configure(keys, a)
         if why then
             reply = {ok = false, error = why}
         end
+    elseif op == 'lost' then
+        call('HSET', key(c, 'clock'), 'lost_at', c.now, 'lost_channels', count_of(a[6]), 'lost_shards', count_of(a[7]))
+        event(c, 'registry.lost', {'channels', count_of(a[6]), 'shards', count_of(a[7]), 'first', a[8] or ''})
     elseif op == 'error' then
         event(c, 'error', {unpack(a, 6)})
     elseif op == 'setup' then

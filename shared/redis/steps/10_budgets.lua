@@ -1,7 +1,32 @@
 -- Budgets: what Twitch allows a user: slots of a sliding window that slides for the whole cluster.
 
+local message_budgets, message_peek, message_take -- what others use
+
+do -- seen in here alone
+
 -- A slot further ahead than this beyond its window was taken before Redis's clock went back.
 local AHEAD_MOST_MS = 5000
+
+-- The last of these slots is further ahead than any can be. Where Redis's clock went back, they all move with it, as
+-- far as it is known to have gone; else the next is a window away. The last one, then.
+local function slots_move(c, bk, last, window)
+    watch_clock(c, limit(c, 'lease_ms'))
+    local back = count_of(call('HGET', key(c, 'clock'), 'back'))
+    local moved = {}
+    if last - back <= c.now + window then
+        for i, slot in ipairs(call('LRANGE', bk, 0, -1)) do
+            moved[i] = math.max(0, math.min(count_of(slot), last) - back)
+        end
+    else
+        moved[1] = c.now + window
+    end
+    call('DEL', bk)
+    for from = 1, #moved, 1000 do
+        call('RPUSH', bk, unpack(moved, from, math.min(from + 999, #moved)))
+    end
+    call('PEXPIRE', bk, 3 * window + 60000)
+    return moved[#moved]
+end
 
 -- The times of the last `most` slots are a list; a new slot is not before the oldest of them left
 -- the window, and never before the last.
@@ -11,9 +36,7 @@ local function slot_peek(c, bk, most, window)
     end
     local last = count_of(call('LINDEX', bk, -1))
     if last > c.now + window + AHEAD_MOST_MS then
-        call('DEL', bk)
-        call('RPUSH', bk, c.now + window)
-        return c.now + window
+        last = slots_move(c, bk, last, window)
     end
     local oldest = call('LINDEX', bk, -most)
     return math.max(c.now, oldest and math.min(count_of(oldest), last) + window or 0, last)
@@ -94,7 +117,7 @@ local function half(most)
 end
 
 -- The keys a message to that channel draws from, and how much of each it may use.
-local function message_budgets(c, user, channel)
+function message_budgets(c, user, channel)
     local b = {
         window = limit(c, 'message_window_ms'),
         joined = call('HEXISTS', key(c, 'channels'), channel) == 1,
@@ -112,7 +135,7 @@ end
 
 -- The time a message may be said at, and what holds it back until then: "all" or "plain" (the account's
 -- limits), "unjoined" (the half of them), or "channel".
-local function message_peek(c, b)
+function message_peek(c, b)
     local at, by = c.now, 'channel'
     for _, budget in ipairs(b) do
         local free = slot_peek(c, budget.key, b.joined and budget.most or half(budget.most), b.window)
@@ -131,11 +154,13 @@ local function message_peek(c, b)
     return at, by
 end
 
-local function message_take(b, at)
+function message_take(b, at)
     for _, budget in ipairs(b) do
         slot_take(budget.key, budget.most, b.window, at)
     end
     if b.gap ~= math.huge then
         call('SET', b.last, at, 'PX', b.gap + 60000)
     end
+end
+
 end

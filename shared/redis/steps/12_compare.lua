@@ -134,10 +134,43 @@ local function compare_counts(c, shard, user, s, changed)
     end
 end
 
+-- A node that is registered and not among the nodes is again: if it is dead, it expires, its link killed first.
+local function is_node(c, node)
+    if not node_id(node) then
+        return false
+    elseif not call('ZSCORE', key(c, 'nodes'), node) then
+        if call('HEXISTS', key(c, 'node', node), 'incarnation') == 0 then
+            return false
+        end
+        call('ZADD', key(c, 'nodes'), c.now + limit(c, 'lease_ms'), node)
+        repaired(c, 'node', node, 'was not among the nodes: it is again')
+    end
+    return true
+end
+
+-- The node that was told to hold the shard, and may hold it still; nil: none was.
+local function listed_by(c, shard)
+    for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
+        if node_id(node) and call('ZSCORE', key(c, 'node', node, 'shards'), shard) then
+            return node
+        end
+    end
+    return nil
+end
+
 local function compare_placement(c, shard, s)
     local sk = key(c, 'shard', shard)
     local node = s.node or ''
-    if node ~= '' and not (node_id(node) and call('ZSCORE', key(c, 'nodes'), node)) then
+    if node == '' and call('SISMEMBER', key(c, 'homeless'), shard) == 0 then
+        node = listed_by(c, shard) or ''
+        if node ~= '' then
+            call('HSET', sk, 'node', node)
+            touch(c, node, 'shards', shard)
+            serves_moved(c, shard, nil, node)
+            repaired(c, 'shard', shard, 'was on no node, though node ' .. node .. ' holds it: it is on that')
+        end
+    end
+    if node ~= '' and not is_node(c, node) then
         stop_reading(c, shard, node_id(node) and read_until(c, node) or c.now)
         call('HSET', sk, 'node', '', 'state', 'idle', 'joined', 0, 'silent', '')
         place(c, shard)
@@ -560,6 +593,14 @@ function steps.compare(keys, a)
     cursor = COMPARISONS[phase](c, cursor)
     if cursor == '0' then
         phase = phase + 1
+    end
+    if c.repairs then -- a node may hold what nothing says any more that it does: all look
+        for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
+            if node_id(node) then
+                bump(key(c, 'node', node), 'rev', 1)
+                c.dirty[node] = true
+            end
+        end
     end
     hint(c)
     if not COMPARISONS[phase] then
