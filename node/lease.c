@@ -104,9 +104,31 @@ void lease_answered(struct lease *l)
     }
 }
 
+/* The answer was made between the question and now. What contradicts the former answers stands: a clock was set. */
+static void learn_clock(struct lease *l, uint64_t redis_ms)
+{
+    int64_t low = (int64_t)redis_ms - (int64_t)mono_ms();
+    int64_t high = (int64_t)redis_ms - (int64_t)l->sent_ms;
+
+    if (low > l->redis_high || high < l->redis_low) {
+        l->redis_low = low;
+        l->redis_high = high;
+    } else {
+        l->redis_low = low > l->redis_low ? low : l->redis_low;
+        l->redis_high = high < l->redis_high ? high : l->redis_high;
+    }
+}
+
+uint64_t lease_redis_ms(const struct lease *l)
+{
+    return l->redis_high != 0 ? (uint64_t)((int64_t)mono_ms() + l->redis_low) : 0;
+}
+
 static void current(struct lease *l, const struct registry_picture *picture)
 {
     bool new_link = !l->attached;
+
+    learn_clock(l, picture->now_ms);
 
     l->registered = true;
     l->attached = true;

@@ -66,6 +66,9 @@ void lease_set_users(struct lease *l, const char *users);
 void lease_leave(struct lease *l, bool said, registry_done_cb cb, void *ctx);
 /* The registry on the fan-out link. */
 struct registry *lease_registry(const struct lease *l);
+/* What Redis's clock shows now, as far as its answers told; 0: not known yet. A report says with it when it was
+ * written, since a Redis that stands still reads it late. */
+uint64_t lease_redis_ms(const struct lease *l);
 /* The fan-out link. */
 struct link *lease_link(const struct lease *l);
 /* The incarnation in force; the pointer stays, what it points to changes with each loss. */

@@ -35,6 +35,8 @@ struct lease {
     struct trouble trouble; /* with renewing */
     uint64_t lease_ms;
     uint64_t sent_ms;
+    int64_t redis_low;  /* Redis's clock is between so far */
+    int64_t redis_high; /* and so far ahead of mono_ms; both 0: nothing is known of it */
     uint64_t deadline_ms;
     uint64_t tick_due_ms;
     int64_t seen_rev;

@@ -154,8 +154,9 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * or empty: {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","bad_lines","login_refused",
  * "error","silent_ms"}},
  * "channels":{NAME:{"shard","state","reason","next_try_ms","since_ms","moderator","room","unread_ms"}},
- * "active":[NAME,...],"gaps":[{"channel","from_ms","to_ms","lines","reason"}],"node":{FIELD:VALUE},"waits_ms"}; all
+ * "active":[NAME,...],"gaps":[{"channel","from_ms","to_ms","lines","reason"}],"node":{FIELD:VALUE},"waits_ms","at_ms"}; all
  * members optional. active: at most 1,000 channels that had lines since this was last told.
+ * at_ms: when the report was written, by Redis's clock; without it, now.
  * Times go by no clock but Redis's: since_ms, from_ms, to_ms are how long ago it was, next_try_ms in how long it will
  * be (0: there is none). unread_ms: how long ago a channel that was read and is not any more was read last. silent_ms: how
  * long nothing at all was read on the connection, 0: not for long. waits_ms: how long the oldest line that is

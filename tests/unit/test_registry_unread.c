@@ -189,6 +189,30 @@ static void of_a_silent_connection_nothing_is_known_since_its_last_line(void **s
     assert_string_equal(unread(&n1), "a:1 b:-1 c:-1");
 }
 
+/* Redis stood still while the report lay in its socket. */
+static void a_report_that_is_read_late_tells_the_times_it_was_written_with(void **state)
+{
+    (void)state;
+    char text[200];
+    report(&n1, REPORT(JOINED("b") "," JOINED("c")));
+    unsigned long long now =
+        strtoull(world_eval(&w, "return redis.call('TIME')[1] .. '000'", ""), NULL, 10);
+
+    snprintf(text, sizeof(text), "{\"at_ms\":%llu,\"channels\":{%s,%s}}", now - 20000,
+             QUEUED("b", "5000"), CHANNEL("c", "\"state\":\"joined\",\"since_ms\":7000"));
+    report(&n1, text);
+    unsigned long long since = strtoull(world_ask(&w, "HGET shoal:{t}:channel:c since"), NULL, 10);
+    assert_int_equal(since, now - 27000);
+    assert_in_range(strtoul(strstr(unread(&n1), "b:") + 2, NULL, 10), 25, 27);
+
+    /* A node whose picture of Redis's clock is wrong is not believed. */
+    snprintf(text, sizeof(text), "{\"at_ms\":%llu,\"channels\":{%s}}", now + 3600000,
+             CHANNEL("c", "\"state\":\"joined\",\"since_ms\":7000"));
+    report(&n1, text);
+    since = strtoull(world_ask(&w, "HGET shoal:{t}:channel:c since"), NULL, 10);
+    assert_in_range(since, now - 7000, now - 5000);
+}
+
 static void what_was_parted_was_never_read(void **state)
 {
     (void)state;
@@ -210,6 +234,7 @@ int main(void)
         TEST(what_a_node_that_leaves_has_told_of_a_channel_is_exact),
         TEST(what_waits_to_be_fanned_out_is_not_read_yet),
         TEST(of_a_silent_connection_nothing_is_known_since_its_last_line),
+        TEST(a_report_that_is_read_late_tells_the_times_it_was_written_with),
         TEST(what_was_parted_was_never_read),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

@@ -50,6 +50,7 @@ local MAX_ID = 128
 local MAX_TOLD = 500 -- bytes of a text in an event
 local LEASE_MOST_MS = 60000 -- what lease_ms may be
 local CLOCK_TOLD_MS = 1000
+local REPORT_LATE_MOST_MS = 600000 -- a report that says it was written before is not believed
 local SILENT_MS = 1000 -- a node reports a connection on which nothing was read for so long
 
 local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been reached.'

@@ -221,9 +221,15 @@ function reported(value)
     return nil
 end
 
--- When something was that is reported as so many ms ago.
+-- When something was that is reported as so many ms ago: before the report was written, which a Redis that stood still
+-- reads late.
 local function ago(c, ms)
-    return c.now - (whole(reported(ms)) or 0)
+    return c.written - (whole(reported(ms)) or 0)
+end
+
+local function written_at(c, report)
+    local at = whole(reported(report.at_ms))
+    return at and at > c.now - REPORT_LATE_MOST_MS and math.min(at, c.now) or c.now
 end
 
 function members(report, name)
@@ -258,7 +264,7 @@ local function report_shard(c, node, shard, fields)
         logins.taken(c, user)
     end
     local silent = count_of(reported(fields.silent_ms))
-    call('HSET', sk, 'silent', silent > 0 and c.now - silent or '')
+    call('HSET', sk, 'silent', silent > 0 and ago(c, silent) or '')
     if type(fields.state) == 'string' and fields.state ~= now[3] then
         if fields.state == 'ready' or now[3] == 'ready' or fields.state == 'closed' then
             shards_changed(c)
@@ -284,7 +290,7 @@ local function report_channel(c, channel, fields)
         call('HSET', key(c, 'shard', fields.shard, 'read'), channel, '')
         call('HDEL', key(c, 'shard', fields.shard, 'retry'), channel)
     elseif unread then
-        call('HSET', key(c, 'shard', fields.shard, 'read'), channel, c.now - unread)
+        call('HSET', key(c, 'shard', fields.shard, 'read'), channel, ago(c, unread))
     end
     local moderator = reported(fields.moderator)
     local user = user_of(c, fields.shard)
@@ -345,6 +351,7 @@ function steps.renew(keys, a)
             return badarg('renew: the report is not JSON')
         end
         report = decoded
+        c.written = written_at(c, report)
     end
     local lease = limit(c, 'lease_ms')
     restating(c) -- before `seen` is written
