@@ -43,7 +43,7 @@ class FakeNode:
             for s, (epoch, run) in self.held.items()
         }
         report = json.dumps({"shards": shards}) if shards else ""
-        picture = self._call("renew", self._seen, report)
+        picture = self._call("renew", self._seen, report, "", "host", "1", "0", self.capacity, self.users)
         if picture[2] != self._seen:
             self._seen = picture[2]
             self.held.update({entry[0]: (entry[1], entry[4]) for entry in picture[8]})
