@@ -249,7 +249,6 @@ struct sender *sender_create(uv_loop_t *loop, const struct sender_options *optio
     s->heard_due_ms = UINT64_MAX;
     s->armed_ms = UINT64_MAX;
     s->ttl_ms = 30000;
-    s->patience_ms = 4500; /* one and a half leases, until the registry has told */
     random_hex(s->process, 16);
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;

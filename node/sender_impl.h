@@ -121,7 +121,6 @@ struct sender {
     /* Topics: */
     bool asking_topics;
     uint64_t topics_due_ms; /* served lanes do not listen yet: look then */
-    uint64_t patience_ms;
     bool leaving; /* listens to nothing any more */
     /* What was heard, see sender_heard.c: */
     struct heard *heard; /* to be entered */

@@ -6,7 +6,7 @@
  * knows. A node that is gone without having closed its connection (it stands still) is still sent what is published:
  * the new one has that connection killed first; what the former one has been sent until then, it enters when it
  * wakes. If somebody listens on (an application that watches), the new one begins after a lease and a half: by then a
- * node has seen that it serves the topic no more, or is gone. */
+ * node has seen that it serves the topic no more, or is gone. While Redis does not say who listens, nobody begins. */
 #include "node/sender_impl.h"
 
 #include <stdio.h>
@@ -81,7 +81,8 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
     for (size_t i = 0; current && !s->closing && i < listeners->n; i++) {
         struct lane *lane = NULL;
         HASH_FIND_STR(s->lanes, call->channels[i], lane);
-        if (listeners->counts[i] == 0 && lane != NULL && lane->served != NULL && !lane->listens) {
+        if (lane != NULL && lane->served != NULL && !lane->listens &&
+            (listeners->counts[i] == 0 || mono_ms() - lane->listen_ms >= listeners->patience_ms)) {
             listen_to(s, lane);
         }
     }
@@ -91,7 +92,6 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
         }
     }
     if (!s->closing) {
-        s->patience_ms = current ? listeners->patience_ms : s->patience_ms;
         s->topics_due_ms = mono_ms() + AGAIN_MS; /* for the others, if there are any */
         sender_at(s, s->topics_due_ms);
     }
@@ -125,7 +125,6 @@ static void ask(struct sender *s, struct topics_call *call)
 void topics_look(struct sender *s)
 {
     struct topics_call *call;
-    uint64_t now = mono_ms();
     struct lane *lane;
     struct lane *tmp;
 
@@ -139,9 +138,7 @@ void topics_look(struct sender *s)
         if (lane->served == NULL || lane->listens) {
             continue;
         }
-        if (now - lane->listen_ms >= s->patience_ms && subscriber_greeting(s->options.subscriber)) {
-            listen_to(s, lane);
-        } else if (call->n < ASK_MOST) {
+        if (call->n < ASK_MOST) {
             memcpy(call->channels[call->n++], lane->channel, sizeof(lane->channel));
         }
     }

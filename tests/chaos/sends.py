@@ -1,0 +1,310 @@
+#!/usr/bin/python3
+"""Sends while their node stands still, or Redis takes no writes; and beside applications that flood.
+
+    tests/chaos/sends.py answered [COUNT]     COUNT pauses of the node that sends, and phases of OOM, MISCONF and READONLY
+    tests/chaos/sends.py channels [COUNT]     COUNT outbox entries for as many channels that nobody joined
+    tests/chaos/sends.py huge [COUNT]         COUNT outbox entries of 100 MB
+    tests/chaos/sends.py flood [COUNT]        COUNT sends in ten seconds to one channel, by topic and outbox in turn
+
+Programs are taken from SHOAL_BIN_DIR, else from build/asan. Exit 0 where everything held. What must hold: a PUBLISH that
+was answered 1 gets exactly one result; and beside a flood another application's sends and joins take a second at most,
+no lease is lost, each send of the flood gets one result, and nothing of it is left in Redis but these.
+"""
+
+import json
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
+
+import redis  # noqa: E402
+
+from shoal import Cluster, missing_programs, wait_until  # noqa: E402
+
+LEASE_MS = 500
+LATE_S = 1.0  # what another application may wait beside a flood
+TTL_MS = 20_000
+HUGE = 100 * 1024 * 1024
+DEFAULTS = ("message_limit", "message_mod_limit", "message_window_ms", "channel_message_ms", "lease_ms")
+
+
+def begin(cluster, *names, nodes=2, **settings):
+    """A cluster that has joined these and serves their topics; what is told of sends and events."""
+    cluster.start_redis("--enable-protected-configs", "yes")
+    cluster.start_sim("--verified", "--limits-off")
+    cluster.start_coordinator(**settings)
+    for i in range(nodes):
+        cluster.start_node(f"n{i + 1}")
+    wait_until(lambda: len(cluster.nodes()) == nodes, 20, "the nodes are there")
+    told = cluster.subscribe(cluster.topic("sent:*"), cluster.topic("events"))
+    cluster.join(*names)
+    for name in names:
+        wait_until(lambda name=name: listens(cluster, name) == 1, 20, f"a node serves #{name}")
+    return told
+
+
+def listens(cluster, name):
+    topic = cluster.topic(f"send:{name}")
+    return dict(cluster.redis.pubsub_numsub(topic))[topic]
+
+
+def results(told):
+    return [json.loads(payload) for topic, payload in list(told.messages) if ":sent:" in topic]
+
+
+# Answered 1 ------------------------------------------------------------------------------------------------
+
+
+class Answered:
+    """Sends on topics, and which of them somebody heard."""
+
+    def __init__(self, cluster, names, rng):
+        self.cluster, self.names, self.rng = cluster, names, rng
+        self.ids, self.plain = {}, Counter()
+        self.asked, self.by_two = 0, 0
+
+    def say(self, count):
+        for _ in range(count):
+            name, number = self.rng.choice(self.names), self.asked
+            self.asked += 1
+            text, named = f"text {number}", self.rng.random() < 0.7
+            payload = json.dumps({"text": text, "id": f"s{number}", "ttl_ms": TTL_MS}) if named else text
+            heard = self.cluster.redis.publish(self.cluster.topic(f"send:{name}"), payload)
+            self.by_two += heard > 1
+            if heard and named:
+                self.ids[f"s{number}"] = text
+            elif heard:
+                self.plain[text] = heard
+
+    def complaints(self, told):
+        """What is not as it must be."""
+        found = [f"{self.by_two} sends were heard by two nodes"] if self.by_two else []
+        counts = Counter(r["id"] for r in results(told))
+        found += [f"{id}: {counts[id]} results" for id in self.ids if counts[id] != 1]
+        unnamed = {id: n for id, n in counts.items() if re.fullmatch(r"\d+-\d+|", id)}
+        if sum(unnamed.values()) != len(self.plain):
+            found.append(f"{len(self.plain)} sends without an id, {sum(unnamed.values())} results")
+        said = Counter()
+        for name in self.names:
+            said.update(m["text"] for m in self.cluster.sim.control(f"received {name}")["messages"])
+        found += [f"{text} was said {n} times" for text, n in said.items() if n > 1]
+        sent = {r["id"] for r in results(told) if r["status"] == "sent"}
+        found += [f"{id} is sent and was not said" for id in sent & set(self.ids) if not said[self.ids[id]]]
+        return found
+
+    def is_over(self, told):
+        ids = [r["id"] for r in results(told)]
+        return set(self.ids) <= set(ids) and len(ids) >= len(self.ids) + len(self.plain)
+
+
+def full(cluster):
+    cluster.redis.config_set("maxmemory", 1)
+    yield
+    cluster.redis.config_set("maxmemory", 0)
+
+
+def unwritable(cluster):
+    """A snapshot that cannot be written: Redis takes no writes until one could."""
+    snapshot = cluster.directory / "redis" / "dump.rdb"
+    snapshot.unlink(missing_ok=True)
+    snapshot.mkdir()
+    cluster.redis.config_set("save", "3600 1")
+    cluster.redis.bgsave()
+    wait_until(lambda: cluster.redis.info("persistence")["rdb_last_bgsave_status"] == "err", 10, "a failed snapshot")
+    yield
+    snapshot.rmdir()
+    cluster.redis.config_set("save", "")
+    cluster.redis.bgsave()
+    wait_until(lambda: cluster.redis.info("persistence")["rdb_last_bgsave_status"] == "ok", 10, "a snapshot")
+
+
+def demoted(cluster):
+    cluster.redis.replicaof("127.0.0.1", 1)
+    yield
+    cluster.redis.replicaof("NO", "ONE")
+
+
+PHASES = (full, unwritable, demoted)
+
+
+def answered(cluster, count=500, seed=None):
+    """`count` pauses, and a phase without writes after each tenth. Returns complaints."""
+    seed = random.randrange(1_000_000) if seed is None else seed
+    print(f"seed {seed}", flush=True)
+    rng = random.Random(seed)
+    names = ["alice", "bob", "carol", "dave"]
+    told = begin(cluster, *names, lease_ms=LEASE_MS)
+    sends = Answered(cluster, names, rng)
+    for round_ in range(count):
+        seconds = rng.uniform(0.2, 3) * LEASE_MS / 1000
+        victim = cluster.processes[rng.choice(["n1", "n2"])]
+        victim.pause()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            sends.say(rng.randrange(3))
+            time.sleep(seconds / 8)
+        victim.resume()
+        sends.say(1)
+        if round_ % 10 == 9:
+            phase = PHASES[round_ // 10 % len(PHASES)](cluster)
+            next(phase)
+            for _ in range(6):
+                sends.say(2)
+                time.sleep(rng.uniform(0.05, 0.3))
+            next(phase, None)
+            sends.say(2)
+            wait_until(lambda: sum(listens(cluster, name) == 1 for name in names) == len(names), 30, "all are served")
+    try:
+        wait_until(lambda: sends.is_over(told), TTL_MS / 1000 + 20, "a result for each")
+    except AssertionError:
+        pass  # the complaints say which
+    time.sleep(2 * LEASE_MS / 1000)  # for results that are one too many
+    print(f"{count} pauses, {len(sends.ids) + len(sends.plain)} sends answered 1, "
+          f"{dict(Counter(r['status'] for r in results(told)))}", flush=True)  # fmt: skip
+    return sends.complaints(told)
+
+
+# Floods ----------------------------------------------------------------------------------------------------
+
+
+class Other:
+    """Another application: sends to a channel of its own by both ways, and joins now and then."""
+
+    def __init__(self, cluster, told, every_s):
+        self.cluster, self.told, self.every_s = cluster, told, every_s
+        self.asked, self.joins, self.next_at = {}, [], time.monotonic()
+
+    def go_on(self):
+        if time.monotonic() < self.next_at:
+            return
+        self.next_at = time.monotonic() + self.every_s
+        number = len(self.asked)
+        send = {"text": f"other {number}", "id": f"other{number}"}
+        self.asked[send["id"]] = time.monotonic()
+        if number % 2:
+            self.cluster.redis.xadd(self.cluster.key("outbox"), {"channel": "other", **send})
+        else:
+            taken = self.cluster.redis.publish(self.cluster.topic("send:other"), json.dumps(send))
+            assert taken == 1, f"{taken} nodes took a send to #other"
+
+    def complaints(self):
+        came = {}
+        for (topic, payload), at in zip(list(self.told.messages), list(self.told.times)):
+            if topic == self.cluster.topic("sent:other"):
+                result = json.loads(payload)
+                came.setdefault(result["id"], []).append((result["status"], at))
+        waits, found = [], []
+        for id, asked in self.asked.items():
+            if len(came.get(id, [])) != 1 or came[id][0][0] != "sent":
+                found.append(f"{id}: {came.get(id)}")
+            else:
+                waits.append(came[id][0][1] - asked)
+        print(f"the other application: {len(waits)} sends, at most {max(waits, default=0):.3f} s", flush=True)
+        return found + [f"a send took {wait:.2f} s" for wait in waits if wait > LATE_S]
+
+
+def pipelined(client, commands, other):
+    """Hand out the commands, a portion at a time, while the other application goes on."""
+    for at in range(0, len(commands), 500):
+        with client.pipeline(transaction=False) as pipe:
+            for command in commands[at : at + 500]:
+                pipe.execute_command(*command)
+            pipe.execute()
+        other.go_on()
+
+
+def left_over(cluster):
+    """What is in Redis of sends, but results."""
+    names = [cluster.key(k) for k in ("outbox", "sends", "queued", "ids", "claims")]
+    left = {k: cluster.redis.type(k) for k in names if cluster.redis.exists(k)}
+    return {k: t for k, t in left.items() if t != "stream" or cluster.redis.xlen(k)}
+
+
+def beside(cluster, make, count, every_s=3.5):
+    """Flood: `make(cluster, count, other)` does it and returns the ids of its sends. Returns complaints."""
+    told = begin(cluster, "other", "flooded", **dict.fromkeys(DEFAULTS))
+    other = Other(cluster, told, every_s)
+    before = cluster.redis.info("memory")["used_memory"]
+    began = time.monotonic()
+    ids = make(cluster, count, other)
+    print(f"{count} asked for in {time.monotonic() - began:.1f} s", flush=True)
+    assert cluster.join("late"), "a join beside it"
+    peak = 0
+    until = time.monotonic() + 45
+    while time.monotonic() < until and (left_over(cluster) or time.monotonic() < began + 20):
+        other.go_on()
+        peak = max(peak, cluster.redis.info("memory")["used_memory"])
+        time.sleep(0.1)
+    time.sleep(2)
+    counts = Counter(r["id"] for r in results(told) if not r["id"].startswith("other"))
+    found = other.complaints()
+    print(f"results: {dict(Counter((r['status'], r.get('reason', '')) for r in results(told)))}", flush=True)
+    after = cluster.redis.info("memory")
+    print(f"Redis: {(peak - before) >> 20} MB more at most, {(after['used_memory'] - before) >> 20} MB afterwards, peak "
+          f"{after['used_memory_peak'] >> 20} MB", flush=True)  # fmt: skip
+    found += [f"{id}: {counts[id]} results" for id in ids if counts[id] != 1][:5]
+    found += [f"{k} is left" for k in left_over(cluster)]
+    for name in ("node.lost", "node.expired", "node.fenced", "leader.elected"):
+        lost = len(cluster.events(name)) - (name == "leader.elected")
+        found += [f"{lost} times {name}"] if lost else []
+    return found
+
+
+def strangers(cluster, count, other):
+    key = cluster.key("outbox")
+    commands = [("XADD", key, "*", "channel", f"c{i}", "text", "x", "id", f"f{i}") for i in range(count)]
+    pipelined(cluster.redis, commands, other)
+    return [f"f{i}" for i in range(count)]
+
+
+def huge(cluster, count, other):
+    client = redis.Redis(port=cluster.redis_process.port, socket_timeout=60)
+    for i in range(count):
+        client.xadd(cluster.key("outbox"), {"channel": "flooded", "text": b"x" * HUGE, "id": f"f{i}"})
+        other.go_on()
+    return [f"f{i}" for i in range(count)]
+
+
+def flood(cluster, count, other):
+    began, topic, key = time.monotonic(), cluster.topic("send:flooded"), cluster.key("outbox")
+    for at in range(0, count, 500):
+        commands = []
+        for i in range(at, min(at + 500, count)):
+            if i % 2:
+                commands.append(("XADD", key, "*", "channel", "flooded", "text", "x", "id", f"f{i}"))
+            else:
+                commands.append(("PUBLISH", topic, json.dumps({"text": "x", "id": f"f{i}"})))
+        pipelined(cluster.redis, commands, other)
+        time.sleep(max(0, began + 10 * at / count - time.monotonic()))
+    return [f"f{i}" for i in range(count)]
+
+
+RUNS = {
+    "answered": (answered, 500),
+    "channels": (lambda cluster, count: beside(cluster, strangers, count), 100_000),
+    "huge": (lambda cluster, count: beside(cluster, huge, count), 6),
+    "flood": (lambda cluster, count: beside(cluster, flood, count), 100_000),
+}
+
+
+def main():
+    absent = missing_programs()
+    if absent or len(sys.argv) < 2 or sys.argv[1] not in RUNS:
+        print(f"not built or not installed: {', '.join(absent)}" if absent else __doc__, file=sys.stderr)
+        return 2
+    run, count = RUNS[sys.argv[1]]
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else count
+    with tempfile.TemporaryDirectory(prefix="shoal-sends-") as directory:
+        with Cluster(directory) as cluster:
+            complaints = run(cluster, count)
+    print("\n".join(complaints) or "held")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
