@@ -478,6 +478,111 @@ static void a_send_heard_on_the_topic_becomes_an_entry(void **state)
     assert_string_equal(world_done(&w, &n1, entry, "eaten"), "ERROR");
 }
 
+/* Bounds ------------------------------------------------------------------------------------------- */
+
+static void too_many_sends_of_a_channel_are_refused_by_the_name_of_the_setting(void **state)
+{
+    (void)state;
+    set("channel_send_queue,2");
+    outbox("channel foo text 1");
+    outbox("channel foo text 2");
+    outbox("channel foo text 3 id third by me");
+    outbox("channel bar text 4");
+    world_take(&w);
+    assert_string_equal(result("third", "status"), "rejected");
+    assert_string_equal(result("third", "reason"), "queue_full");
+    assert_string_equal(result("third", "by"), "me");
+    assert_non_null(strstr(result("third", "text"), "channel_send_queue is 2"));
+    assert_in_range(atoi(world_ask(&w, "TTL shoal:{t}:result:foo:third")), 3500, 3600);
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "3");
+}
+
+static void channels_nobody_joined_leave_half_of_the_queue_to_the_others(void **state)
+{
+    (void)state;
+    set("send_queue,4");
+    outbox("channel a text 1");
+    outbox("channel b text 2");
+    outbox("channel c text 3 id third");
+    outbox("channel foo text 4");
+    outbox("channel foo text 5");
+    outbox("channel foo text 6 id sixth");
+    world_take(&w);
+    assert_non_null(strstr(result_in("c", "third", "text"), "send_queue (4)"));
+    assert_non_null(strstr(result("sixth", "text"), "send_queue is 4"));
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "4");
+}
+
+static void channels_nobody_joined_leave_half_of_the_limits_to_the_others(void **state)
+{
+    (void)state;
+    set("message_limit,4");
+    for (int i = 0; i < 2; i++) {
+        char fields[64];
+        snprintf(fields, sizeof(fields), "channel stranger%d text x", i);
+        const char *entry = outbox(fields);
+        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+        world_done(&w, &n1, entry, "sent");
+    }
+    assert_string_equal(world_claim(&w, &n1, outbox("channel other text x ttl_ms 60000")), "later");
+    const char *entry = outbox("channel foo text x");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_int_equal(w.claim.wait_ms, 0);
+    world_done(&w, &n1, entry, "sent");
+}
+
+static void a_send_whose_slot_comes_after_its_ttl_is_expired_at_once(void **state)
+{
+    (void)state;
+    const char *first = outbox("channel foo text 1");
+    assert_string_equal(world_claim(&w, &n1, first), "claimed");
+    world_done(&w, &n1, first, "sent");
+    const char *second = outbox("channel foo text 2 id s2 ttl_ms 100");
+    assert_string_equal(world_claim(&w, &n1, second), "done");
+    assert_string_equal(result("s2", "status"), "expired");
+}
+
+static void an_entry_of_any_size_is_refused_and_holds_up_no_other(void **state)
+{
+    (void)state;
+    world_eval(&w,
+               "for i, f in ipairs({'text', 'id', 'channel', 'by', 'unknown'}) do "
+               "local e = {id = 'big' .. i, channel = 'foo', text = 'x'} "
+               "e[f] = string.rep('x', 4000000) local l = {} "
+               "for k, v in pairs(e) do l[#l + 1] = k l[#l + 1] = v end "
+               "redis.call('XADD', KEYS[1] .. ':outbox', '*', unpack(l)) end return ''",
+               "");
+    const char *next = outbox("channel foo text hello id s1");
+    world_take(&w);
+    assert_string_equal(result("big1", "reason"), "bad_request");
+    assert_string_equal(result("big5", "status"), "rejected");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "1");
+    assert_string_equal(world_claim(&w, &n1, next), "claimed");
+    world_done(&w, &n1, next, "sent");
+}
+
+static void a_send_that_is_entered_again_in_doubt_is_entered_once(void **state)
+{
+    (void)state;
+    assert_string_equal(world_accept(&w, &n1, "foo", "", "hello"), "accepted");
+    w.heard--;
+    assert_string_equal(world_accept(&w, &n1, "foo", "", "hello"), "again");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "1");
+    w.heard_age_ms = 60000; /* heard so long ago that its time is over */
+    assert_string_equal(world_accept(&w, &n1, "foo", "late", "hello"), "refused");
+    assert_string_equal(result("late", "status"), "expired");
+}
+
+static void a_clock_that_went_back_does_not_hold_up_a_channel(void **state)
+{
+    (void)state;
+    world_ask(&w, "SET shoal:{t}:budget:bot:channel:foo 99999999999999");
+    const char *entry = outbox("channel foo text 1");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_in_range(w.claim.wait_ms, 0, 1200);
+    world_done(&w, &n1, entry, "sent");
+}
+
 /* Streams ----------------------------------------------------------------------------------------- */
 
 struct seen {
@@ -557,6 +662,13 @@ int main(void)
         SENDING(a_send_is_claimed_where_its_sender_is),
         SENDING(messages_keep_to_their_budgets),
         SENDING(a_send_heard_on_the_topic_becomes_an_entry),
+        SENDING(too_many_sends_of_a_channel_are_refused_by_the_name_of_the_setting),
+        SENDING(channels_nobody_joined_leave_half_of_the_queue_to_the_others),
+        SENDING(channels_nobody_joined_leave_half_of_the_limits_to_the_others),
+        SENDING(a_send_whose_slot_comes_after_its_ttl_is_expired_at_once),
+        SENDING(an_entry_of_any_size_is_refused_and_holds_up_no_other),
+        SENDING(a_send_that_is_entered_again_in_doubt_is_entered_once),
+        SENDING(a_clock_that_went_back_does_not_hold_up_a_channel),
         SENDING(entries_are_read_as_they_come),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
