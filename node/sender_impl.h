@@ -121,7 +121,7 @@ struct sender {
     /* Topics: */
     bool asking_topics;
     uint64_t topics_due_ms; /* served lanes do not listen yet: look then */
-    bool leaving; /* listens to nothing any more */
+    bool leaving;           /* listens to nothing any more */
     /* What was heard, see sender_heard.c: */
     struct heard *heard; /* to be entered */
     struct heard *doubt; /* the same, and they may have been: the answer was lost */
