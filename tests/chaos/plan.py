@@ -258,8 +258,8 @@ def make(seed, seconds, only=()):
         return {kind: n for kind, n in table.items() if not only or kind.__name__ in only}
 
     faults = draw(random.Random(f"{seed} faults"), chosen(FAULTS), seconds, 2.5)
-    asked = {kind: n for kind, n in APPS.items() if kind is not flood or "flood" in only}
+    asked = {kind: n for kind, n in APPS.items() if not only or kind is not flood or "flood" in only}
     apps = draw(random.Random(f"{seed} apps"), asked, seconds, 0.4)
     # Time to come to rest between two of Redis's, or nothing but outages would be tried.
-    of_redis = draw(random.Random(f"{seed} redis"), chosen(REDIS) if only else {}, seconds, 8)
+    of_redis = draw(random.Random(f"{seed} redis"), chosen(REDIS), seconds, 8)
     return sorted([*faults, *apps, *of_redis], key=lambda action: action.at)

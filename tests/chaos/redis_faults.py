@@ -10,6 +10,7 @@ import time
 
 import redis
 
+import plan
 from proxy import Proxy
 from shoal import wait_until
 
@@ -22,6 +23,11 @@ FORGOTTEN = {
     "a request has no reply", "a reply is not kept", "a send has no result", "another result is kept than was published",
     "a channel was joined again and no gap was told", "the registry had to be repaired", "a gap makes no sense",
     "max_shard_count was exceeded",
+}  # fmt: skip
+# And what a node said and drew since that is not there to tell it again: it was killed, left or stands still.
+UNTOLD = {
+    "a limit of Twitch was exceeded", "a send was written twice", "a send has two results", "a result is not true",
+    "a send was written after its result", "a message of ours was fanned out twice",
 }  # fmt: skip
 # Keys are gone until they are repaired, which is told.
 DAMAGED = {
@@ -98,7 +104,11 @@ class RedisFaults:
         self._note(f"started {primary.name}")
         self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
         if excused:
-            self._timeline.excuse((since or killed) - 1, time.time() + SETTLE_S, excused)
+            since, until = (since or killed) - 1, time.time() + SETTLE_S
+            self._timeline.excuse(since, until, excused)
+            ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
+            if any(at >= since - 5 for at in self._timeline.when("fault", ends)):
+                self._timeline.excuse(since, until, UNTOLD)
 
     def restart_redis(self, down_s):
         with self._hands_on_redis(), self._redis_is_down():
