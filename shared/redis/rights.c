@@ -38,6 +38,7 @@ static const struct {
     {RIGHTS_NODE, "UNSUBSCRIBE T:send:*"},
     {RIGHTS_COORDINATOR, "FUNCTION LOAD x"},
     {RIGHTS_COORDINATOR, "FUNCTION LIST"},
+    {RIGHTS_COORDINATOR, "CLIENT REPLY SKIP"},
     {RIGHTS_COORDINATOR, "XREAD STREAMS K:requests K:admin 0 0"},
     /* What the steps do in its name. */
     {STEPS, "DEL K:*"},

@@ -74,6 +74,7 @@ class Checker:
         said = {m["text"] for messages in received.values() for m in messages if m["outcome"] == "said"}
         beginnings = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP") for node in plan.NODES)
         deaths = [(at, at) for at in self._timeline.when("fault", beginnings)] + self._times(AWAY, BACK)
+        deaths += self._times("the data of", "killed redis")  # what Redis was told since, it forgot
         sent, heard = self.lines.at_end(record, self.reading, self.gaps, said, deaths)
         self.reading.at_end(self.gaps)
         self.requests.at_end(self._cluster, self._apps.requests)
