@@ -27,9 +27,10 @@ class Gap:
     begin: float
     end: float
     reason: str
+    earliest: float = float("inf")  # where it began by a clock that was moved since
 
     def covers(self, at):
-        return self.begin - PATIENCE_S <= at <= self.end + PATIENCE_S
+        return min(self.begin, self.earliest) - PATIENCE_S <= at <= self.end + PATIENCE_S
 
 
 class Reading:
@@ -100,9 +101,10 @@ class Reading:
 
 
 class Gaps:
-    def __init__(self, complain):
+    def __init__(self, timeline):
         self.of = defaultdict(list)  # channel -> gaps
-        self._complain = complain
+        self._timeline = timeline
+        self._complain = timeline.complain
 
     def on_event(self, event, wall):
         if event["event"] != "gap":
@@ -110,7 +112,9 @@ class Gaps:
         if not (event["channel"] in plan.CHANNELS and 0 < event["from"] <= event["to"] <= event["at"] + 1000):
             self._complain("a gap makes no sense", event, wall)
             return
-        gap = Gap(event["from"] / 1000, event["to"] / 1000, event["reason"])
+        begin, earliest = self._timeline.by_our_clock(event["from"] / 1000, wall)
+        end, _ = self._timeline.by_our_clock(event["to"] / 1000, wall)
+        gap = Gap(begin, max(begin, end), event["reason"], earliest)
         self.of[event["channel"]].append(gap)
 
     def cover(self, channel, at):

@@ -11,8 +11,8 @@ class Sends:
         self._complain = timeline.complain
         self._results = defaultdict(list)  # id -> results as published
 
-    def on_result(self, result, _wall):
-        self._results[result["id"]].append(result)
+    def on_result(self, result, wall):
+        self._results[result["id"]].append({**result, "heard": wall})
 
     def unfinished(self, cluster, sends):
         """Without a result that was heard or is kept: of those that Redis has acknowledged and still knows."""
@@ -60,10 +60,10 @@ class Sends:
         if len({result["status"] for result in results}) > 1 or (
             len(results) > 1 and not self._timeline.is_excused("a request has two replies", send.asked)
         ):
-            self._complain("a send has two results", f"{who}: {results}", results[-1]["at"] / 1000)
+            self._complain("a send has two results", f"{who}: {results}", results[-1]["heard"])
         kept = cluster.redis.hgetall(self.key(cluster, id, send))
         if not results and kept:
-            results = [{**kept, "at": int(kept["at"])}]
+            results = [{**kept, "heard": int(kept["at"]) / 1000}]
         if not results:
             # What was published on a topic may be lost with the node that heard it; it is not said then.
             died = send.way == "topic" and any(
@@ -84,6 +84,6 @@ class Sends:
         }.get(result["status"], True)
         if wrong:
             self._complain("a result is not true", f"{who}: {result}, but Twitch got {messages}", send.asked)
-        late = [m for m in messages if m["at_ms"] > result["at"] + 1000]
+        late = [m for m in messages if m["at_ms"] / 1000 > result["heard"] + 1]
         if late:
             self._complain("a send was written after its result", f"{who}: {result}, {late}", late[0]["at_ms"] / 1000)

@@ -29,7 +29,7 @@ class Checker:
         self.shards = Shards(timeline)
         self.requests = Requests(timeline)
         self.reading = Reading(timeline, apps.requests)
-        self.gaps = Gaps(complain)
+        self.gaps = Gaps(timeline)
         self.lines = Lines(complain)
         self.sends = Sends(timeline)
 

@@ -174,6 +174,11 @@ def cut_nodes(rng):
     return {"for_s": rng.choice((0.5, 2, 6))}
 
 
+def move_clock(rng):
+    # Of Redis alone, and back: where it leaps ahead, budgets are free before their time, and nobody can tell.
+    return {"back_s": rng.choice((2, 5, 40))}
+
+
 # Patterns of keys; one of each is deleted.
 DELETED = ("shard:*", "shard:*:channels", "channel:*", "node:n*", "nodes", "load", "free", "leader", "clock", "open:*",
            "channels", "shard:*:read", "homeless", "rooms:*", "fan:*")  # fmt: skip
@@ -185,7 +190,7 @@ def delete_keys(rng):
 
 REDIS = {
     restart_redis: 4, pause_redis: 3, older_redis: 2, cut_nodes: 2, swap_redis: 2, full_redis: 2, demote_redis: 1,
-    lonely_redis: 1, kill_clients: 2, delete_keys: 2, emptied_redis: 1,
+    lonely_redis: 1, kill_clients: 2, move_clock: 2, delete_keys: 2, emptied_redis: 1,
 }  # fmt: skip
 
 

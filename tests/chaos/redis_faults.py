@@ -12,7 +12,7 @@ import redis
 
 import plan
 from proxy import Proxy
-from shoal import wait_until
+from shoal import Clock, wait_until
 
 # Redis was killed: a line it had taken may not have left it. Said in the README.
 LAST_MOMENT = {"a line is lost outside of every gap", "a message of ours was not fanned out"}
@@ -45,8 +45,9 @@ class Servers:
     def __init__(self, cluster, *options):
         persistent = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", 0)
         self.options = (*options, *persistent, "--repl-diskless-sync-delay", 0)
-        self.primary = cluster.start_redis(*self.options, name="redis")
-        self.replica = cluster.start_redis(*self.options, name="redis2")
+        self.clock = Clock(cluster.directory)
+        self.primary = cluster.start_redis(*self.options, name="redis", clock=self.clock)
+        self.replica = cluster.start_redis(*self.options, name="redis2", clock=self.clock)
         self.replica.client.replicaof("127.0.0.1", self.primary.port)
         self.way = Proxy(self.primary.port)  # of applications and coordinators
         self.way_of_nodes = Proxy(self.primary.port)
@@ -185,6 +186,17 @@ class RedisFaults:
             yield iter([for_s])
             self._servers.direct().config_set(name, back)
             self._note(f"{name} {back}")
+
+    def move_clock(self, back_s):
+        with self._hands_on_redis():
+            now, offset = time.time(), self._timeline.offsets[-1][1] - back_s
+            self._servers.clock.move(offset)
+            self._timeline.offsets.append((now, offset))
+            self._note(f"Redis's clock is {offset} s off")
+            # Times that were noted before it and those after it do not compare.
+            words = {"a channel was joined again and no gap was told", "a gap makes no sense"}
+            self._timeline.excuse(now - 60, now + 60, words)
+            yield 3
 
     def kill_clients(self, kind):
         self._servers.direct().execute_command("CLIENT", "KILL", "TYPE", kind)

@@ -13,6 +13,7 @@ class Timeline:
         self.began = time.time()
         self.complaints = {}  # what was broken -> [(at, detail)]
         self._entries = []
+        self.offsets = [(self.began, 0)]  # from when on Redis's clock was how many seconds off
         self._excuses = []  # (begin, end, what may be broken then)
         self._lock = threading.Lock()
 
@@ -32,6 +33,12 @@ class Timeline:
         what it had, or somebody deleted it."""
         with self._lock:
             self._excuses.append((begin, end, frozenset(broken)))
+
+    def by_our_clock(self, redis_s, wall):
+        """Redis's time of something that was told at `wall`, and the earliest it may mean: it may have been noted
+        before its clock was moved."""
+        offsets = [offset for at, offset in self.offsets if at <= wall + 1]
+        return redis_s - offsets[-1], min(redis_s - offset for offset in offsets)
 
     def is_excused(self, broken, wall):
         with self._lock:

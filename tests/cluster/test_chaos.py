@@ -32,6 +32,9 @@ class Complaints(list):
     def is_excused(self, broken, _wall):
         return broken in self.excused
 
+    def by_our_clock(self, redis_s, _wall):
+        return redis_s, redis_s
+
 
 @pytest.fixture
 def complaints():
