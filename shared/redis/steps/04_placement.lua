@@ -178,6 +178,11 @@ local function read_until(c, node)
     return math.min(whole(call('HGET', key(c, 'node', node), 'read_until')) or c.now, c.now)
 end
 
+-- Nothing is read on it as far as anybody knows.
+local function set_idle(c, shard)
+    call('HSET', key(c, 'shard', shard), 'state', 'idle', 'joined', 0, 'silent', '', 'lines_s', 0, 'bytes_s', 0)
+end
+
 local function unplace(c, shard)
     local sk = key(c, 'shard', shard)
     local node = node_of(c, shard)
@@ -190,7 +195,8 @@ local function unplace(c, shard)
         end
         serves_moved(c, shard, node, nil)
     end
-    call('HSET', sk, 'node', '', 'state', 'idle', 'joined', 0, 'silent', '')
+    call('HSET', sk, 'node', '')
+    set_idle(c, shard)
 end
 
 -- Place a shard that no node holds on `node`, or on the best; the node, or nil where none has room. A shard of which

@@ -186,7 +186,7 @@ function steps.register(keys, a)
     for _, shard in ipairs(held) do
         if node_of(c, shard) == node then
             stop_reading(c, shard, until_ms)
-            call('HSET', key(c, 'shard', shard), 'state', 'idle', 'joined', 0, 'silent', '')
+            set_idle(c, shard)
         end
     end
     call('HSET', nk, 'renewed', c.now, 'read_until', c.now)

@@ -172,7 +172,8 @@ local function compare_placement(c, shard, s)
     end
     if node ~= '' and not is_node(c, node) then
         stop_reading(c, shard, node_id(node) and read_until(c, node) or c.now)
-        call('HSET', sk, 'node', '', 'state', 'idle', 'joined', 0, 'silent', '')
+        call('HSET', sk, 'node', '')
+        set_idle(c, shard)
         place(c, shard)
         repaired(c, 'shard', shard, 'was on ' .. shown(node) .. ', which is no node: it is placed anew')
         shards_changed(c)
