@@ -89,6 +89,12 @@ static void nodes_that_are_cut_off_together_keep_what_they_hold(void **state)
     register_n2(10, "anonymous");
     world_add_shard(&w, &me, "initial-shard-1", "anonymous", "");
     world_end_lease(&w, &n1);
+    /* The other renewed a moment later. */
+    world_eval(&w,
+               "local t = redis.call('TIME') redis.call('ZADD', KEYS[1] .. ':nodes', "
+               "t[1] * 1000 + math.floor(t[2] / 1000) + 1000, 'n2') return ''",
+               "");
+    is_kept(&n1);
     world_end_lease(&w, &n2);
     is_kept(&n1);
     is_kept(&n2);

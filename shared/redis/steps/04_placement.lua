@@ -79,11 +79,11 @@ local function count_channels(c, changes)
     touch_all(c, touched)
 end
 
--- Can the node, which must be alive, log in as `user`?
-local function node_knows(c, node, user)
+-- Can the node, which must be alive (with `left_ms`: whose lease goes on for longer), log in as `user`?
+local function node_knows(c, node, user, left_ms)
     local deadline = count_of(call('ZSCORE', key(c, 'nodes'), node))
     local users = call('HGET', key(c, 'node', node), 'users') or ''
-    return deadline > c.now and
+    return deadline > c.now + (left_ms or 0) and
         (user == 'anonymous' or (not string.find(user, ',', 1, true) and
             string.find(',' .. users .. ',', ',' .. user .. ',', 1, true) ~= nil))
 end
@@ -110,15 +110,16 @@ local function no_token(user)
     return 'No node has a token for user ' .. shown(user) .. '.'
 end
 
--- The live node with the most free capacity that can log in as `user`; with `since`: that has seen Twitch after that.
-local function choose_node(c, user, since)
+-- The live node with the most free capacity that can log in as `user`; with `since`: that has seen Twitch after that;
+-- with `left_ms`: whose lease goes on for longer.
+local function choose_node(c, user, since, left_ms)
     local from = 0
-    local wish = since and user .. ' ' .. since or user
+    local wish = user .. ' ' .. (since or '') .. ' ' .. (left_ms or '')
     while not c.no_node[wish] do
         local nodes = call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', from, 16)
         for _, node in ipairs(nodes) do
             local seen = since and count_of(call('HGET', key(c, 'node', node), 'seen'))
-            if node_knows(c, node, user) and (not since or (seen > since and seen <= c.now)) then
+            if node_knows(c, node, user, left_ms) and (not since or (seen > since and seen <= c.now)) then
                 return node
             end
         end
@@ -142,15 +143,17 @@ local function serves_moved(c, shard, old, new)
 end
 
 -- Could any live node take a shard of those `node` holds? Where nothing is known of it, there is nothing to keep.
+-- One that renewed as long ago as half a lease may have been cut off together with it.
 local function could_take_any(c, node)
     local nk = key(c, 'node', node)
+    local left = math.floor(limit(c, 'lease_ms') / 2)
     local shards = call('ZRANGE', nk .. ':shards', 0, SHARDS_PER_EXPIRE - 1)
     if #shards == 0 or call('HEXISTS', nk, 'incarnation') == 0 then
         return true
     end
     for _, shard in ipairs(shards) do
         local user = shard_id(shard) and user_of(c, shard)
-        if user and choose_node(c, user) then
+        if user and choose_node(c, user, nil, left) then
             return true
         end
     end
