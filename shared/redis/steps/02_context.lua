@@ -122,9 +122,8 @@ local function not_utf8(text, start)
     return nil
 end
 
--- The table as JSON. cjson copies bytes as they are: those that are not UTF-8 become U+FFFD.
-local function to_json(object)
-    local text = cjson.encode(object)
+-- Bytes that are not UTF-8 become U+FFFD.
+local function to_utf8(text)
     local bad = not_utf8(text, 1)
     if not bad then
         return text
@@ -137,6 +136,11 @@ local function to_json(object)
     end
     parts[#parts + 1] = string.sub(text, start)
     return table.concat(parts, '\239\191\189')
+end
+
+-- The table as JSON; cjson copies bytes as they are.
+local function to_json(object)
+    return to_utf8(cjson.encode(object))
 end
 
 -- Can a request or a send be known by this id, which was given with it?

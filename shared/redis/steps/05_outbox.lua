@@ -98,7 +98,7 @@ local function finish_send(c, send, status, reason, text, told)
     local result = {id = send.id, channel = send.channel, status = status, at = c.now}
     for name, value in pairs({reason = reason or '', text = text or '', by = send.by or ''}) do
         if value ~= '' then
-            result[name] = value
+            result[name] = to_utf8(value)
         end
     end
     local rk, fields = key(c, 'result', send.channel, send.id), {}
