@@ -4,7 +4,8 @@
     proxy.program = cluster.start_coordinator("c1", env={"SHOAL_REDIS_URL": proxy.url})
     proxy.trap = Trap("assign", "before")         # kill -9 before Redis gets it, or "after" it carried it out
     proxy.trap.sprung.wait(10)
-    proxy.cut(but="xread") ... proxy.heal()       # nothing passes (but on links that read), and nobody is told
+    proxy.cut() ... proxy.heal()                  # nothing passes, and nobody is told
+    proxy.cut(at="assign")                        # from the first such command on
     proxy.lead_to(port)                           # another server from the next connection on
 
 Commands are named as the steps they are ("assign", "configure setup"), others by their words ("client kill").
@@ -69,7 +70,7 @@ class Proxy:
         self.program = None  # who speaks through it
         self.seen = set()  # names of commands
         self.trap = None
-        self._but = None
+        self._cut_at = None
         self._passing = threading.Event()
         self._passing.set()
         self._redis_port = redis_port
@@ -83,11 +84,16 @@ class Proxy:
         """New connections go to that server; those that are open stay where they are."""
         self._redis_port = redis_port
 
-    def cut(self, but=None):
-        self._but = but
-        self._passing.clear()
+    def cut(self, at=None):
+        self._cut_at = at
+        if at is None:
+            self._passing.clear()
+
+    def is_cut(self):
+        return not self._passing.is_set()
 
     def heal(self):
+        self._cut_at = None
         self._passing.set()
 
     def close(self):
@@ -119,9 +125,8 @@ class Proxy:
         asked, answered = bytearray(), bytearray()
         sent = got = 0  # commands, and answers to them
         trap = fatal = None  # the answer that is not to arrive
-        asked_here = set()
         while not self._closing:
-            if self._but not in asked_here and not self._passing.wait(0.1):
+            if not self._passing.wait(0.1):
                 continue
             for sock in select.select((program, server), (), (), 0.1)[0]:
                 data = sock.recv(1 << 16)
@@ -133,8 +138,10 @@ class Proxy:
                         words, end = command
                         sent += 1
                         name = name_of(words)
+                        if name == self._cut_at:
+                            self.cut()
+                            self._passing.wait()  # it and what follows lie in the socket
                         self.seen.add(name)
-                        asked_here.add(name)
                         if self.trap and self.trap.is_for(name):
                             trap = self.trap
                             if trap.when == "before":
