@@ -644,6 +644,10 @@ class Cluster:
         events = [json.loads(fields["event"]) for _, fields in entries]
         return [event for event in events if name in (None, event["event"])]
 
+    def errors(self):
+        """The same of errors, but for what is wrong with the Redis of tests, which keeps nothing."""
+        return [event for event in self.events("error") if event["where"] != "redis"]
+
     def incarnation(self, node):
         """Of the process that holds the node id, None while none does."""
         return self.redis.hget(self.key(f"node:{node}"), "incarnation")

@@ -258,7 +258,7 @@ def test_base_client(probes, bare):
     assert (first["event"], first["channel"], first["manager"]) == ("error", "alice", "probe")
     assert first["error"] == 'it broke: "x"\ny'
     assert second["error"] == "too" and "channel" not in second
-    assert [e["where"] for e in bare.events("error")] == ["my code", "elsewhere"]
+    assert [e["where"] for e in bare.errors()] == ["my code", "elsewhere"]
     assert "it broke" in bare.processes["c1"].text()
 
 

@@ -203,7 +203,7 @@ def test_a_setup_that_fails_ends_the_coordinator_and_leaves_nothing(probes, bare
     assert "probe" in said and said.endswith("There are not enough shards.")
     assert bare.shards() == {} and bare.channels() == {}
     assert bare.redis.hgetall(bare.key("config")) == {}
-    (event,) = bare.events("error")
+    (event,) = bare.errors()
     assert (event["where"], event["error"]) == ("setup", "There are not enough shards.")
 
     probe = probes.start("c2", setup="add:one", channels_per_shard=3).connect()

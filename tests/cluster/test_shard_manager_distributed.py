@@ -100,7 +100,7 @@ def test_distributed_setup(seen, channels, shards):
     assert sorted(name for members in held for name in members) == sorted(names(channels))
     nodes = [shard["node"] for shard in seen.shards().values()]
     assert abs(nodes.count("n1") - nodes.count("n2")) <= 1
-    assert seen.events("error") == []
+    assert seen.errors() == []
 
 
 @pytest.mark.parametrize("shards", [1, 5])
