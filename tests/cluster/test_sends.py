@@ -358,6 +358,7 @@ def test_one_node_at_a_time_listens_and_a_watching_application_takes_nothing_awa
     serving = bare.shards()[bare.channels()["alice"]]["node"]
 
     assert senders.say("alice", "heard by both") == 2
+    bare.processes[serving].expected_to_end = True
     bare.processes[serving].signal(signal.SIGTERM)
     wait_until(lambda: bare.shards()[bare.channels()["alice"]]["node"] != serving, 10, "the other holds it")
     wait_until(lambda: senders.serving("alice") == 2, 10, "the other listens, though somebody watches")
