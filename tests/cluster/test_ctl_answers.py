@@ -1,6 +1,7 @@
 """shoalctl and a Redis (or a key in it) that holds something else than Shoal wrote: told, never a crash."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,6 +64,13 @@ def ask(answers, *args):
     return done
 
 
+def ask_each(*asked):
+    """Several at a time: who asks a coordinator waits more than it works."""
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda words: ask(*words), asked):
+            pass
+
+
 @pytest.mark.parametrize("command", ["status", "nodes", "shards", "channels", "config"])
 def test_a_healthy_answer_is_shown(command):
     done = ask({}, command)
@@ -102,22 +110,19 @@ REPLIES = [
 
 @pytest.mark.parametrize("command", [["join", "a"], ["part", "a"], ["config", "set", "a", "1"], ["start"]])
 def test_a_reply_that_is_none_of_a_coordinators_is_told_and_nothing_ends_badly(command):
-    for answer in [*map(bulk, REPLIES), *STRANGE]:
-        for form in ([], ["--json"]):
-            ask({b"GET": answer}, *form, *command)
+    answers = [*map(bulk, REPLIES), *STRANGE]
+    ask_each(*(({b"GET": answer}, *form, *command) for answer in answers for form in ([], ["--json"])))
     done = ask({b"GET": bulk("{}")}, *command)
     assert done.returncode == 1 and "not what" in done.stderr, done.stderr
 
 
 def test_a_result_of_a_send_of_another_type_is_told_and_nothing_ends_badly():
-    for answer in STRANGE:
-        ask({b"HGETALL": answer}, "send", "alice", "hello")
+    ask_each(*(({b"HGETALL": answer}, "send", "alice", "hello") for answer in STRANGE))
     assert ask({b"HGETALL": array(bulk("status"), bulk("sent"))}, "send", "alice", "x").stdout == "sent\n"
 
 
 def test_an_id_from_a_stream_of_another_type_ends_nothing_badly():
-    for answer in STRANGE:
-        ask({b"XADD": answer}, "--timeout", "500ms", "send", "alice", "hello")
+    ask_each(*(({b"XADD": answer}, "--timeout", "500ms", "send", "alice", "hello") for answer in STRANGE))
 
 
 EVIL = "\x1b[31m\x07\x7f\u009b2J\u202eevil\u2066\u2028" + "x"
