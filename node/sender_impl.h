@@ -65,6 +65,7 @@ struct lane {
     struct due_item due;
     uint64_t slot_ms; /* of the claimed head */
     struct send *queue;
+    size_t nqueued;
     bool asked; /* a registry call for the head is under way */
     bool doubt; /* a claim of the head was not answered: it may be claimed */
     /* Its turn: */

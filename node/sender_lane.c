@@ -76,6 +76,7 @@ void lane_free_if_idle(struct sender *s, struct lane *lane)
 void lane_drop(struct sender *s, struct lane *lane, struct send *send)
 {
     DL_DELETE(lane->queue, send);
+    lane->nqueued--;
     HASH_DEL(s->sends, send);
     send_free(send);
     if (lane->queue == NULL) {

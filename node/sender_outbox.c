@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TAKE_EVERY_MS 25 /* nothing but XREAD wakes a client, and that brings all fields along */
-#define PASSES_KEPT   3  /* a look at what changes meanwhile may miss some */
+#define TAKE_EVERY_MS 25    /* nothing but XREAD wakes a client, and that brings all fields along */
+#define PASSES_KEPT   3     /* a look at what changes meanwhile may miss some */
+#define HINT_MOST     100   /* entries of one hint: as many as are taken in one step */
+#define LANE_MOST     10000 /* sends known of a channel: what channel_send_queue may be at most */
 
 /* Entries in --------------------------------------------------------------------------------------- */
 
@@ -41,6 +43,7 @@ static void lane_insert(struct lane *lane, struct send *send)
         }
         before = before->prev;
     }
+    lane->nqueued++;
     if (before != NULL) {
         DL_APPEND_ELEM(lane->queue, before, send);
     } else {
@@ -63,6 +66,9 @@ void sender_queue(struct sender *s, const char *channel, struct slice entry)
         return;
     }
     struct lane *lane = lane_get(s, channel);
+    if (lane->nqueued >= LANE_MOST) {
+        return; /* found again by a rescan */
+    }
     bool alone = lane->queue == NULL;
     send = xcalloc(1, sizeof(*send));
     memcpy(send->entry, entry.ptr, entry.len);
@@ -109,7 +115,7 @@ bool sender_on_hint(struct sender *s, struct slice hint)
     if (!slice_is(word_of(&hint), "sends")) {
         return false;
     }
-    while (hint.len > 0) {
+    for (unsigned n = 0; hint.len > 0 && n < HINT_MOST; n++) {
         struct slice channel = word_of(&hint);
         on_waiting(s, channel, word_of(&hint));
     }

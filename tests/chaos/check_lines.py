@@ -103,6 +103,7 @@ class Reading:
 class Gaps:
     def __init__(self, timeline):
         self.of = defaultdict(list)  # channel -> gaps
+        self._known = set()
         self._timeline = timeline
         self._complain = timeline.complain
 
@@ -114,6 +115,9 @@ class Gaps:
             return
         begin, earliest = self._timeline.by_our_clock(event["from"] / 1000, wall)
         end, _ = self._timeline.by_our_clock(event["to"] / 1000, wall)
+        if (event["channel"], event["from"], event["to"]) in self._known:
+            return
+        self._known.add((event["channel"], event["from"], event["to"]))
         gap = Gap(begin, max(begin, end), event["reason"], earliest)
         self.of[event["channel"]].append(gap)
 

@@ -58,7 +58,7 @@ class Sends:
             self._complain("a send was written twice", f"{who}: {messages}", messages[1]["at_ms"] / 1000)
         # The same one may be told again, where Redis has forgotten that it was.
         if len({result["status"] for result in results}) > 1 or (
-            len(results) > 1 and not self._timeline.is_excused("a request has two replies", send.asked)
+            len(results) > 1 and not self._timeline.is_excused("a request has two replies", results[0]["heard"])
         ):
             self._complain("a send has two results", f"{who}: {results}", results[-1]["heard"])
         kept = cluster.redis.hgetall(self.key(cluster, id, send))

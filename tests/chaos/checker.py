@@ -69,6 +69,8 @@ class Checker:
     def at_end(self, record):
         """Everything is quiet: judge the whole. Returns a line of figures."""
         self.catch_up()
+        for event in self._cluster.events("gap"):  # those that came while our subscription was not there
+            self.gaps.on_event(event, time.time())
         self._cluster.sim.control("flush")
         received = {c: self._cluster.sim.control(f"received {c}")["messages"] for c in plan.CHANNELS}
         said = {m["text"] for messages in received.values() for m in messages if m["outcome"] == "said"}

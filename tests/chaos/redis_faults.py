@@ -14,7 +14,7 @@ import plan
 from proxy import Proxy
 from shoal import Clock, wait_until
 
-# Redis was killed: a line it had taken may not have left it. Said in the README.
+# Redis was killed, or our connection: a line it had taken may not have left it. Said in the README.
 LAST_MOMENT = {"a line is lost outside of every gap", "a message of ours was not fanned out"}
 LAST_MOMENT_S = 1.0
 # Redis came back with older data, or with none: what was asked, answered or noted since is not known any more.
@@ -199,7 +199,10 @@ class RedisFaults:
             yield 3
 
     def kill_clients(self, kind):
+        now = time.time()
         self._servers.direct().execute_command("CLIENT", "KILL", "TYPE", kind)
+        # Whoever listens misses what is published until he is back. The replies and results are kept, and events logged.
+        self._timeline.excuse(now - LAST_MOMENT_S, now + LAST_MOMENT_S, LAST_MOMENT)
         yield 0
 
     def cut_nodes(self, for_s):

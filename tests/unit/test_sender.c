@@ -256,6 +256,22 @@ static void a_channel_has_one_send_under_way_and_the_next_waits_for_its_slot(voi
     assert_string_equal(result("y", "status"), "sent");
 }
 
+/* Whoever may publish there may send any. */
+static void hints_without_end_do_not_hold_up_the_node(void **state)
+{
+    (void)state;
+    static char hint[1200000];
+    size_t len = 0;
+    uint64_t began = mono_ms();
+
+    len += (size_t)snprintf(hint, sizeof(hint), "sends");
+    for (unsigned i = 40000; i > 0; i--) {
+        len += (size_t)snprintf(hint + len, sizeof(hint) - len, " foo %u-1", i);
+    }
+    assert_true(sender_on_hint(rig.sender, (struct slice){hint, len}));
+    assert_in_range(mono_ms() - began, 0, 2000);
+}
+
 static void a_slot_that_was_missed_is_not_used(void **state)
 {
     (void)state;
@@ -515,6 +531,7 @@ int main(void)
         TEST(what_twitch_refuses_is_told_with_its_reason),
         TEST(what_is_heard_on_the_topic_and_read_in_the_stream_is_said_once),
         TEST(a_channel_has_one_send_under_way_and_the_next_waits_for_its_slot),
+        TEST(hints_without_end_do_not_hold_up_the_node),
         TEST(a_slot_that_was_missed_is_not_used),
         TEST(what_could_not_be_written_is_taken_back_and_said_later),
         TEST(what_can_never_be_written_is_rejected),
