@@ -67,6 +67,7 @@ class Answered:
         self.cluster, self.names, self.rng = cluster, names, rng
         self.ids, self.plain = {}, Counter()
         self.asked, self.by_two = 0, 0
+        self.during, self.when = "", {}  # what is under way, and what was when a send was asked for
 
     def say(self, count):
         for _ in range(count):
@@ -76,6 +77,7 @@ class Answered:
             payload = json.dumps({"text": text, "id": f"s{number}", "ttl_ms": TTL_MS}) if named else text
             heard = self.cluster.redis.publish(self.cluster.topic(f"send:{name}"), payload)
             self.by_two += heard > 1
+            self.when[f"s{number}"] = f"{self.during}, at {time.strftime('%T')}"
             if heard and named:
                 self.ids[f"s{number}"] = text
             elif heard:
@@ -85,7 +87,7 @@ class Answered:
         """What is not as it must be."""
         found = [f"{self.by_two} sends were heard by two nodes"] if self.by_two else []
         counts = Counter(r["id"] for r in results(told))
-        found += [f"{id}: {counts[id]} results" for id in self.ids if counts[id] != 1]
+        found += [f"{id}: {counts[id]} results ({self.when[id]})" for id in self.ids if counts[id] != 1]
         unnamed = {id: n for id, n in counts.items() if re.fullmatch(r"\d+-\d+|", id)}
         if sum(unnamed.values()) != len(self.plain):
             found.append(f"{len(self.plain)} sends without an id, {sum(unnamed.values())} results")
@@ -143,20 +145,25 @@ def answered(cluster, count=500, seed=None):
     for round_ in range(count):
         seconds = rng.uniform(0.2, 3) * LEASE_MS / 1000
         victim = cluster.processes[rng.choice(["n1", "n2"])]
+        sends.during = f"pause {round_}"
         victim.pause()
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             sends.say(rng.randrange(3))
             time.sleep(seconds / 8)
         victim.resume()
+        sends.during = f"after pause {round_}"
         sends.say(1)
         if round_ % 10 == 9:
-            phase = PHASES[round_ // 10 % len(PHASES)](cluster)
+            phase = PHASES[round_ // 10 % len(PHASES)]
+            sends.during = phase.__name__
+            phase = phase(cluster)
             next(phase)
             for _ in range(6):
                 sends.say(2)
                 time.sleep(rng.uniform(0.05, 0.3))
             next(phase, None)
+            sends.during += " no more"
             sends.say(2)
             wait_until(lambda: sum(listens(cluster, name) == 1 for name in names) == len(names), 30, "all are served")
     try:
@@ -173,11 +180,13 @@ def answered(cluster, count=500, seed=None):
 
 
 class Other:
-    """Another application: sends to a channel of its own by both ways, and joins now and then."""
+    """Another application: sends to a channel of its own by both ways."""
 
-    def __init__(self, cluster, told, every_s):
-        self.cluster, self.told, self.every_s = cluster, told, every_s
-        self.asked, self.joins, self.next_at = {}, [], time.monotonic()
+    def __init__(self, cluster, every_s):
+        self.cluster, self.every_s = cluster, every_s
+        # Of its own: whoever reads the results of the flood too is late by these.
+        self.told = cluster.subscribe(cluster.topic("sent:other"))
+        self.asked, self.next_at = {}, time.monotonic()
 
     def go_on(self):
         if time.monotonic() < self.next_at:
@@ -194,10 +203,9 @@ class Other:
 
     def complaints(self):
         came = {}
-        for (topic, payload), at in zip(list(self.told.messages), list(self.told.times)):
-            if topic == self.cluster.topic("sent:other"):
-                result = json.loads(payload)
-                came.setdefault(result["id"], []).append((result["status"], at))
+        for (_, payload), at in zip(list(self.told.messages), list(self.told.times)):
+            result = json.loads(payload)
+            came.setdefault(result["id"], []).append((result["status"], at))
         waits, found = [], []
         for id, asked in self.asked.items():
             if len(came.get(id, [])) != 1 or came[id][0][0] != "sent":
@@ -228,7 +236,7 @@ def left_over(cluster):
 def beside(cluster, make, count, every_s=3.5):
     """Flood: `make(cluster, count, other)` does it and returns the ids of its sends. Returns complaints."""
     told = begin(cluster, "other", "flooded", **dict.fromkeys(DEFAULTS))
-    other = Other(cluster, told, every_s)
+    other = Other(cluster, every_s)
     before = cluster.redis.info("memory")["used_memory"]
     began = time.monotonic()
     ids = make(cluster, count, other)
