@@ -531,6 +531,41 @@ static void channels_nobody_joined_leave_half_of_the_limits_to_the_others(void *
     world_done(&w, &n1, entry, "sent");
 }
 
+static void a_slot_taken_ahead_holds_up_no_other_channel_that_has_room(void **state)
+{
+    static const char *const channels[] = {"bar", "baz"};
+
+    (void)state;
+    set("message_limit,4");
+    world_assign(&w, &me, "", "", "join", "bar,baz");
+    for (int i = 0; i < 2; i++) {
+        const char *entry = outbox("channel foo text x");
+        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+        world_done(&w, &n1, entry, "sent");
+    }
+    assert_in_range(w.claim.wait_ms, 900, 1200); /* the pace of foo */
+    for (int i = 0; i < 2; i++) {
+        char fields[64];
+        snprintf(fields, sizeof(fields), "channel %s text x", channels[i]);
+        const char *entry = outbox(fields);
+        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+        assert_int_equal(w.claim.wait_ms, 0);
+        world_done(&w, &n1, entry, "sent");
+    }
+    /* All four count, in the order of their times. */
+    world_assign(&w, &me, "", "", "join", "late");
+    assert_string_equal(world_claim(&w, &n1, outbox("channel late text x ttl_ms 60000")), "later");
+    assert_in_range(w.claim.wait_ms, 30000, 32000);
+    assert_string_equal(
+        world_eval(&w,
+                   "local s = redis.call('LRANGE', KEYS[1] .. ':budget:bot:message', 0, -1) "
+                   "for i = 2, #s do if tonumber(s[i]) < tonumber(s[i - 1]) then return 'disorder' "
+                   "end end "
+                   "return 'slots ' .. #s",
+                   ""),
+        "slots 4");
+}
+
 static void a_send_whose_slot_comes_after_its_ttl_is_expired_at_once(void **state)
 {
     (void)state;
@@ -665,6 +700,7 @@ int main(void)
         SENDING(too_many_sends_of_a_channel_are_refused_by_the_name_of_the_setting),
         SENDING(channels_nobody_joined_leave_half_of_the_queue_to_the_others),
         SENDING(channels_nobody_joined_leave_half_of_the_limits_to_the_others),
+        SENDING(a_slot_taken_ahead_holds_up_no_other_channel_that_has_room),
         SENDING(a_send_whose_slot_comes_after_its_ttl_is_expired_at_once),
         SENDING(an_entry_of_any_size_is_refused_and_holds_up_no_other),
         SENDING(a_send_that_is_entered_again_in_doubt_is_entered_once),

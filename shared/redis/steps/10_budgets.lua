@@ -8,8 +8,8 @@ do -- seen in here alone
 local AHEAD_MOST_MS = 5000
 
 -- The last of these slots is further ahead than any can be. Where Redis's clock went back, they all move with it, as
--- far as it is known to have gone; else the next is a window away. The last one, then.
-local function slots_move(c, bk, last, window)
+-- far as it is known to have gone; else all count as taken now, and the next is a window away. The last one, then.
+local function slots_move(c, bk, last, most, window)
     watch_clock(c, limit(c, 'lease_ms'))
     local back = count_of(call('HGET', key(c, 'clock'), 'back'))
     local moved = {}
@@ -18,7 +18,9 @@ local function slots_move(c, bk, last, window)
             moved[i] = math.max(0, math.min(count_of(slot), last) - back)
         end
     else
-        moved[1] = c.now + window
+        for i = 1, math.max(most, #call('LRANGE', bk, 0, -1)) do
+            moved[i] = c.now
+        end
     end
     call('DEL', bk)
     for from = 1, #moved, 1000 do
@@ -28,25 +30,35 @@ local function slots_move(c, bk, last, window)
     return moved[#moved]
 end
 
--- The times of the last `most` slots are a list; a new slot is not before the oldest of them left
--- the window, and never before the last.
+-- The times of the last `most` slots are a list in their order; a new slot is not before the oldest of them left the
+-- window. It may be before slots that were taken ahead: these wait for something else as well (their channel's
+-- pace, a narrower limit), which holds up nobody who has room.
 local function slot_peek(c, bk, most, window)
     if most == math.huge then
         return c.now
     end
     local last = count_of(call('LINDEX', bk, -1))
     if last > c.now + window + AHEAD_MOST_MS then
-        last = slots_move(c, bk, last, window)
+        last = slots_move(c, bk, last, most, window)
     end
     local oldest = call('LINDEX', bk, -most)
-    return math.max(c.now, oldest and math.min(count_of(oldest), last) + window or 0, last)
+    return math.max(c.now, oldest and math.min(count_of(oldest), last) + window or 0)
 end
 
 local function slot_take(bk, most, window, at)
     if most == math.huge then
         return
     end
+    local later, last = {}, call('LINDEX', bk, -1)
+    while count_of(last) > at do
+        later[#later + 1] = last
+        call('LTRIM', bk, 0, -2)
+        last = call('LINDEX', bk, -1)
+    end
     call('RPUSH', bk, at)
+    for i = #later, 1, -1 do
+        call('RPUSH', bk, later[i])
+    end
     call('LTRIM', bk, -most, -1)
     call('PEXPIRE', bk, 3 * window + 60000)
 end
