@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A cluster of real processes while things die, and a checker of what Shoal promises.
 
-    tests/run chaos [--minutes N] [--seed S] [--release]
+    tests/run chaos [--minutes N] [--seed S] [--redis] [--only FAULTS] [--release]
 
 A plan is drawn from the seed (plan.py): what dies or stands still (faults.py), what applications ask for
 (apps.py). While it is carried out, the registry is looked at in atomic steps (watch.py). Then everything is
@@ -198,6 +198,7 @@ def main():
     parser = argparse.ArgumentParser(description="The promises, while things die.")
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--redis", action="store_true", help="Redis fails too, and an application floods")
     parser.add_argument("--only", default="", help="these faults alone, with commas between (plan.py names them)")
     options = parser.parse_args()
     absent = missing_programs()
@@ -207,7 +208,7 @@ def main():
     seed = options.seed if options.seed is not None else random.randrange(1_000_000)
     only = [name for name in options.only.split(",") if name]
     try:
-        actions = plan.make(seed, options.minutes * 60, only)
+        actions = plan.make(seed, options.minutes * 60, only, options.redis)
     except ValueError as error:
         parser.error(str(error))
     print(f"chaos: seed {seed}, {options.minutes:g} minutes", flush=True)
@@ -227,7 +228,7 @@ def main():
     print(run.timeline.around_first_complaint())
     print(run.timeline.complaints_text())
     print(f"logs, record, what was heard and the timeline are in {directory}")
-    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}{options.only and ' --only ' + options.only}")
+    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}{options.redis * ' --redis'}{options.only and ' --only ' + options.only}")
     return 1
 
 

@@ -251,9 +251,9 @@ def draw(rng, table, seconds, mean_s):
         yield Action(round(at, 3), kind.__name__, kind(rng))
 
 
-def make(seed, seconds, only=()):
+def make(seed, seconds, only=(), redis=False):
     """The actions of a run. Each table has a generator of random numbers of its own: a change of the one leaves
-    the other parts of the plan as they were."""
+    the other parts of the plan as they were. only: these kinds of faults alone; redis: also what fails of Redis, and floods."""
     if only:
         unknown = set(only) - {kind.__name__ for kind in [*FAULTS, *REDIS, *APPS]}
         if unknown:
@@ -263,8 +263,8 @@ def make(seed, seconds, only=()):
         return {kind: n for kind, n in table.items() if not only or kind.__name__ in only}
 
     faults = draw(random.Random(f"{seed} faults"), chosen(FAULTS), seconds, 2.5)
-    asked = {kind: n for kind, n in APPS.items() if not only or kind is not flood or "flood" in only}
+    asked = {kind: n for kind, n in APPS.items() if kind is not flood or "flood" in only or (redis and not only)}
     apps = draw(random.Random(f"{seed} apps"), asked, seconds, 0.4)
     # Time to come to rest between two of Redis's, or nothing but outages would be tried.
-    of_redis = draw(random.Random(f"{seed} redis"), chosen(REDIS), seconds, 8)
+    of_redis = draw(random.Random(f"{seed} redis"), chosen(REDIS) if redis or only else {}, seconds, 8)
     return sorted([*faults, *apps, *of_redis], key=lambda action: action.at)
