@@ -11,6 +11,8 @@ from check_registry import Requests, Shards, Wanted
 from check_sends import Sends
 from shoal import TOKEN
 
+# Words of faults.py: who gives in takes along what it has heard.
+TWINS = tuple(f"{node} or its twin ended" for node in plan.NODES)
 # Words of redis_faults.py.
 AWAY = ("killed redis", "SIGSTOP redis", "full_redis", "lonely_redis", "demote_redis", "cut_nodes")
 BACK = ("started redis", "SIGCONT redis", "maxmemory 0", "min-replicas-to-write 0", "primary again", "nodes reach Redis")
@@ -83,7 +85,7 @@ class Checker:
         self.sends.at_end(
             self._cluster, self._apps.sends, received,
             lambda channel, at: self.lines.is_missed(channel, at, self.reading, self.gaps), self.lines.own,
-            [(at, at) for at in self._timeline.when("fault", "killed")] + self._times("cut_nodes", "nodes reach Redis"),
+            [(at, at) for at in self._timeline.when("fault", ("killed", *TWINS))] + self._times("cut_nodes", "nodes reach Redis"),
         )  # fmt: skip
         self._look_for_tokens()
         statuses = ", ".join(f"{n} {status}" for status, n in sorted(self.sends.statuses.items()))
