@@ -3,6 +3,7 @@
 
 #include "tests/lib/registry_world.h"
 
+#include <hiredis/hiredis.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -496,6 +497,101 @@ static void past_the_lease_nothing_is_entered_claimed_or_written(void **state)
     wait_until(&w.probe.t, sender_is_drained(rig.sender));
 }
 
+static void hear(const char *payload)
+{
+    assert_true(sender_on_message(rig.sender, SLICE("shoal:t:send:foo"), slice_of(payload)));
+}
+
+/* Ask Redis while the loop of the test stands still: what was written to it before was carried out. */
+static void ask_at_once(const char *command)
+{
+    redisContext *c = redisConnect("127.0.0.1", private_redis_port(redis));
+
+    freeReplyObject(redisCommand(c, "PING"));
+    freeReplyObject(redisCommand(c, command));
+    redisFree(c);
+}
+
+static void an_entry_that_comes_while_others_are_taken_is_taken_at_once(void **state)
+{
+    (void)state;
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    private_redis_pause(redis);
+    sender_rescan(rig.sender);
+    test_loop_run_for(&w.probe.t, 50);
+    private_redis_resume(redis);
+    ask_at_once("XADD shoal:{t}:outbox * channel foo id x text hello");
+    uint64_t began = mono_ms();
+    sender_rescan(rig.sender); /* that answer, which is on its way, does not know of it */
+    wait_until(&w.probe.t, rig.writes == 1);
+    assert_in_range(mono_ms() - began, 0, 5000); /* not at the next rescan */
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
+static void what_is_heard_past_the_lease_is_entered_when_it_holds_again(void **state)
+{
+    (void)state;
+    rig.may_act = false;
+    hear("{\"text\":\"hello\",\"id\":\"x\"}");
+    test_loop_run_for(&w.probe.t, 400);
+    assert_false(sender_is_drained(rig.sender));
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
+    rig.may_act = true;
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("x", "status"), "sent");
+}
+
+static void a_send_whose_entering_was_not_answered_is_entered_once(void **state)
+{
+    (void)state;
+    hear("hello"); /* without an id nothing but its number tells it apart */
+    test_loop_turn(&w.probe.t);
+    link_reset(rig.link, "the test wants it");
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    test_loop_run_for(&w.probe.t, 600);
+    assert_string_equal(rig.said, "foo:hello ");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
+}
+
+static void more_than_can_be_held_is_refused_and_what_is_held_is_said(void **state)
+{
+    (void)state;
+    set("channel_message_ms,off");
+    set("message_limit,off");
+    set("message_mod_limit,off");
+    rig.count_up = true;
+    rig.may_act = false;
+    for (unsigned i = 1; i <= 201; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "%u", i);
+        hear(text);
+    }
+    rig.may_act = true;
+    wait_until(&w.probe.t, rig.writes == 200);
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_int_equal(rig.writes, 200);
+}
+
+static void who_leaves_enters_what_was_heard_first(void **state)
+{
+    (void)state;
+    rig.may_act = false;
+    hear("hello");
+    sender_drain(rig.sender);
+    test_loop_run_for(&w.probe.t, 300);
+    assert_false(sender_is_drained(rig.sender));
+    assert_string_equal(world_ask(&w, "PUBLISH shoal:t:send:foo late"), "0");
+    rig.may_act = true;
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
 static void a_reset_forgets_everything_and_answers_to_before_are_none(void **state)
 {
     (void)state;
@@ -544,6 +640,11 @@ int main(void)
         TEST(channels_nobody_joined_are_the_default_senders),
         TEST(a_long_outbox_is_said_in_its_order_without_being_known_at_once),
         TEST(past_the_lease_nothing_is_entered_claimed_or_written),
+        TEST(an_entry_that_comes_while_others_are_taken_is_taken_at_once),
+        TEST(what_is_heard_past_the_lease_is_entered_when_it_holds_again),
+        TEST(a_send_whose_entering_was_not_answered_is_entered_once),
+        TEST(more_than_can_be_held_is_refused_and_what_is_held_is_said),
+        TEST(who_leaves_enters_what_was_heard_first),
         TEST(a_reset_forgets_everything_and_answers_to_before_are_none),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
