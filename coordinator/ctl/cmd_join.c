@@ -2,7 +2,7 @@
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/request.h"
 #include "coordinator/ctl/table.h"
-#include "coordinator/initial_channels.h"
+#include "coordinator/options/initial_channels.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -8,7 +8,7 @@ from probe import OBJECT
 from shoal import COORDINATOR, ROOT, run
 
 FUNCTIONS = """
-#include "coordinator/shard_manager.h"
+#include "coordinator/manager/shard_manager.h"
 static void *create(struct shard_manager *m, const struct shard_manager_options *o, const char **e)
 { (void)o; (void)e; return m; }
 static void destroy(void *self) { (void)self; }

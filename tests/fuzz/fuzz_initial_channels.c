@@ -1,7 +1,7 @@
 /* Fuzz: files of initial channels, and the same text as the option's value and as what people name on a command line.
  *
  * What must hold: each name is a channel of Twitch and comes once, or the refusal is one line. */
-#include "coordinator/initial_channels.h"
+#include "coordinator/options/initial_channels.h"
 #include "shared/irc/parse.h"
 
 #include <stdlib.h>

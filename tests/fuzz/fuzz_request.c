@@ -1,7 +1,7 @@
 /* Fuzz: entries of the streams `requests` and `admin`, as Redis hands them on, up to the arguments of a step.
  *
  * What must hold: every slice lies in the request's own copy, and none is longer than it may be. */
-#include "coordinator/request.h"
+#include "coordinator/requests/request.h"
 #include "shared/redis/registry_reply.h"
 #include "shared/redis/reply_reader.h"
 

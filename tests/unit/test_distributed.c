@@ -1,5 +1,5 @@
 /* DistributedShardManager: how many initial shards there are to be. */
-#include "coordinator/manager_distributed.h"
+#include "coordinator/manager/built_in_distributed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* Initial channels: what people write, and what comes of it. Also --set pairs. */
-#include "coordinator/initial_channels.h"
+#include "coordinator/options/initial_channels.h"
 
-#include "coordinator/cluster_settings.h"
-#include "coordinator/command_output.h"
+#include "coordinator/options/cluster_settings.h"
+#include "coordinator/options/command_output.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Leadership: who leads, by answers and times alone. */
-#include "coordinator/leadership.h"
+#include "coordinator/lead/leadership.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

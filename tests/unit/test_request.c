@@ -1,7 +1,7 @@
 /* Requests and sends as they come out of a stream: what is made of hostile and of ordinary entries. */
-#include "coordinator/request.h"
+#include "coordinator/requests/request.h"
 
-#include "coordinator/cluster_view.h"
+#include "coordinator/view/cluster_view.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Request queue: whose turn it is, and what it has no room for. */
-#include "coordinator/request_queue.h"
+#include "coordinator/requests/request_queue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Senders: who sends for which shard. Tables: BEFORE (facts), COMPUTE, AFTER (who sends). */
-#include "coordinator/senders.h"
+#include "coordinator/manager/senders.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

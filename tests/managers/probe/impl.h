@@ -3,7 +3,7 @@
 #ifndef SHOAL_TESTS_PROBE_IMPL_H
 #define SHOAL_TESTS_PROBE_IMPL_H
 
-#include "coordinator/shard_manager.h"
+#include "coordinator/manager/shard_manager.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>

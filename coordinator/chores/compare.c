@@ -1,0 +1,135 @@
+/* Compare: one portion after another, a burst with each renewal of the lead, so that Redis has time for the rest. */
+#include "coordinator/chores/compare.h"
+
+#include "coordinator/lead/leader.h"
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BURST_MS   20 /* of the sixth of a lease between two renewals */
+#define DEFAULT_MS 60000
+#define SOON_MS    1000
+
+struct compare {
+    struct leader *leader;
+    const struct cluster_view *view;
+    char cursor[64];
+    uint64_t begun_ms; /* this round; 0: none was */
+    uint64_t burst_ms; /* when this burst began */
+    uint64_t repairs;  /* of this round */
+    bool under_way;    /* a round */
+    bool busy;         /* a portion */
+    bool soon;         /* something is known to be wrong */
+    bool anew;         /* what is under way is of an earlier term */
+};
+
+static void next_portion(struct compare *c);
+
+static void end_round(struct compare *c)
+{
+    c->under_way = false;
+    if (c->repairs > 0) {
+        log_warn("compare", "registry.repaired", "count", log_u64(c->repairs), "mend",
+                 "the log of events says what; nothing but Shoal may write its keys", NULL);
+    }
+    log_debug("compare", "compare.done", "ms", log_u64(mono_ms() - c->begun_ms), NULL);
+}
+
+/* "REPAIRS CURSOR", the cursor of two words, or "REPAIRS". */
+static void take_rest(struct compare *c, struct slice rest)
+{
+    char text[96];
+    char *cursor;
+
+    snprintf(text, sizeof(text), "%.*s", (int)rest.len, rest.ptr ? rest.ptr : "");
+    c->repairs += strtoull(text, &cursor, 10);
+    snprintf(c->cursor, sizeof(c->cursor), "%s", *cursor == ' ' ? cursor + 1 : "");
+}
+
+static void on_portion(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    struct compare *c = ctx;
+
+    c->busy = false;
+    if (c->anew) {
+        c->anew = false;
+        return;
+    }
+    if (err) {
+        leader_step_failed(c->leader, "compare", err);
+        c->under_way = false; /* after compare_ms from the beginning */
+        return;
+    }
+    take_rest(c, rest);
+    if (!slice_is(word, "more")) {
+        end_round(c);
+    } else if (mono_ms() - c->burst_ms < BURST_MS) {
+        next_portion(c);
+    }
+}
+
+static void next_portion(struct compare *c)
+{
+    c->busy = leader_may_act(c->leader) &&
+              registry_compare(leader_registry(c->leader), leader_identity(c->leader),
+                               slice_of(c->cursor), on_portion, c) == 0;
+}
+
+static uint64_t interval_ms(const struct compare *c)
+{
+    const char *text = cluster_view_setting(c->view, "compare_ms");
+    uint64_t ms = 0;
+
+    return text && slice_to_u64(slice_of(text), &ms) ? ms : DEFAULT_MS;
+}
+
+struct compare *compare_create(struct leader *leader, const struct cluster_view *view)
+{
+    struct compare *c = xcalloc(1, sizeof(*c));
+
+    c->leader = leader;
+    c->view = view;
+    return c;
+}
+
+void compare_begin(struct compare *c)
+{
+    c->under_way = false;
+    c->begun_ms = 0;
+    c->anew = c->busy;
+}
+
+void compare_soon(struct compare *c)
+{
+    c->soon = true;
+}
+
+void compare_on_facts(struct compare *c, const struct registry_lead *facts)
+{
+    uint64_t now = mono_ms();
+
+    c->soon = c->soon || facts->damaged;
+    /* Not only when the view is whole: what is damaged may be why it is not. */
+    if (c->busy || !facts->setup_done) {
+        return;
+    }
+    if (!c->under_way) {
+        uint64_t wait_ms = c->soon && interval_ms(c) > SOON_MS ? SOON_MS : interval_ms(c);
+        if (c->begun_ms != 0 && now - c->begun_ms < wait_ms) {
+            return;
+        }
+        c->soon = false;
+        c->under_way = true;
+        c->begun_ms = now;
+        c->repairs = 0;
+        snprintf(c->cursor, sizeof(c->cursor), "%s", REGISTRY_COMPARE_FROM);
+    }
+    c->burst_ms = now;
+    next_portion(c);
+}
+
+void compare_destroy(struct compare *c)
+{
+    free(c);
+}

@@ -1,0 +1,207 @@
+/* Sender sync: all questions, then the differences in portions. A failure ends the round; the next view begins
+ * another. */
+#include "coordinator/chores/sender_sync.h"
+
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PORTION 100 /* changes a step: it touches less than ten keys for each */
+
+/* Who sends for `shard`? */
+struct question {
+    struct sender_sync *sync;
+    char *shard; /* NULL: to channels nobody joined */
+};
+
+struct sender_sync {
+    struct leader *leader;
+    struct shard_manager *manager;
+    bool busy;
+    bool again;        /* the view was read meanwhile */
+    bool told;         /* an error of this round */
+    size_t unanswered; /* and one more while they are asked */
+    struct question *questions;
+    size_t n;
+    char **changes; /* shard, sender, ... */
+    size_t nchanges;
+    size_t next_change;
+};
+
+struct sender_sync *sender_sync_create(struct leader *leader, struct shard_manager *manager)
+{
+    struct sender_sync *s = xcalloc(1, sizeof(*s));
+    s->leader = leader;
+    s->manager = manager;
+    return s;
+}
+
+static void forget(struct sender_sync *s)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        free(s->questions[i].shard);
+    }
+    for (size_t i = 0; i < s->nchanges; i++) {
+        free(s->changes[i]);
+    }
+    free(s->questions);
+    free(s->changes);
+    s->questions = NULL;
+    s->changes = NULL;
+    s->n = s->nchanges = s->next_change = 0;
+}
+
+void sender_sync_destroy(struct sender_sync *s)
+{
+    forget(s);
+    free(s);
+}
+
+static void end_round(struct sender_sync *s)
+{
+    s->busy = false;
+    forget(s);
+    if (s->again) {
+        s->again = false;
+        sender_sync_on_view(s);
+    }
+}
+
+/* Writing ------------------------------------------------------------------------------------------- */
+
+static void write_portion(struct sender_sync *s);
+
+static void on_written(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    (void)word;
+    (void)rest;
+    struct sender_sync *s = ctx;
+    if (err) {
+        leader_step_failed(s->leader, "senders", err);
+        cluster_view_doubt(manager_view(s->manager));
+        end_round(s);
+        return;
+    }
+    write_portion(s);
+}
+
+static void write_portion(struct sender_sync *s)
+{
+    struct slice args[2 * PORTION];
+    size_t n = 0;
+    while (n < ARRAY_LEN(args) && s->next_change < s->nchanges) {
+        args[n++] = slice_of(s->changes[s->next_change++]);
+    }
+    if (n == 0) {
+        if (s->nchanges) {
+            log_info("senders", "senders.changed", "count", log_u64(s->nchanges / 2), NULL);
+        }
+        end_round(s);
+        return;
+    }
+    if (!leader_may_act(s->leader) ||
+        registry_configure(leader_registry(s->leader), leader_identity(s->leader),
+                           &(struct registry_request){0}, SLICE("senders"), args, n, on_written,
+                           s) != 0) {
+        cluster_view_doubt(manager_view(s->manager));
+        end_round(s);
+    }
+}
+
+/* Asking --------------------------------------------------------------------------------------------- */
+
+static void change(struct sender_sync *s, char *shard, const char *sender)
+{
+    s->changes = xrealloc(s->changes, (s->nchanges + 2) * sizeof(*s->changes));
+    s->changes[s->nchanges++] = shard;
+    s->changes[s->nchanges++] = xstrdup(sender);
+}
+
+static void tell(struct sender_sync *s, const char *channel, const char *error)
+{
+    if (!s->told) {
+        s->told = true;
+        cluster_error(shard_manager_client(s->manager), "get_sender_shard", channel, error);
+    }
+}
+
+/* The manager named a shard for this one. */
+static void compare(struct sender_sync *s, const char *shard, const char *sender)
+{
+    struct cluster_view *view = manager_view(s->manager);
+    struct shard *to = cluster_view_shard(view, sender);
+    struct shard *from = shard ? cluster_view_shard(view, shard) : NULL;
+
+    if (!to || (shard && !from)) {
+        return; /* gone meanwhile */
+    }
+    if (!shard) {
+        if (strcmp(cluster_view_default_sender(view, to->user), sender) != 0) {
+            change(s, xasprintf("@%s", to->user), sender);
+        }
+    } else if (strcmp(from->user, to->user) != 0) {
+        char *text = xasprintf("Shard %s of user %s cannot send for shard %s of user %s.", sender,
+                               to->user, shard, from->user);
+        tell(s, from->channels ? from->channels->name : NULL, text);
+        free(text);
+    } else if (strcmp(from->sender, sender) != 0) {
+        free(from->sender);
+        from->sender = xstrdup(sender);
+        change(s, xstrdup(shard), sender);
+    }
+}
+
+static void answered(struct sender_sync *s)
+{
+    if (--s->unanswered == 0) {
+        write_portion(s);
+    }
+}
+
+static void on_answer(void *ctx, const struct manager_answer *answer)
+{
+    struct question *q = ctx;
+    struct sender_sync *s = q->sync;
+
+    if (answer->kind == MANAGER_SHARD) {
+        compare(s, q->shard, answer->text);
+    } else if (answer->kind == MANAGER_FAILED && q->shard) {
+        /* To a channel that nobody joined there need not be anybody who sends. */
+        tell(s, NULL, answer->text);
+    }
+    answered(s);
+}
+
+void sender_sync_on_view(struct sender_sync *s)
+{
+    struct cluster_view *view = manager_view(s->manager);
+    size_t n = 0;
+
+    if (s->busy) {
+        s->again = true;
+        return;
+    }
+    if (!leader_may_act(s->leader) || !cluster_view_shards(view)) {
+        return;
+    }
+    s->busy = true;
+    s->told = false;
+    s->questions = xcalloc(HASH_COUNT(cluster_view_shards(view)) + 1, sizeof(*s->questions));
+    for (const struct shard *each = cluster_view_shards(view); each; each = each->hh.next) {
+        if (each->channels) {
+            s->questions[n++] = (struct question){s, xstrdup(each->id)};
+        }
+    }
+    s->questions[n++] = (struct question){s, NULL};
+    s->n = n;
+    s->unanswered = n + 1;
+    for (size_t i = 0; i < n; i++) {
+        const struct shard *each =
+            s->questions[i].shard ? cluster_view_shard(view, s->questions[i].shard) : NULL;
+        const char *channel = each && each->channels ? each->channels->name : "";
+        manager_ask(s->manager, MANAGER_SENDER, channel, false, on_answer, &s->questions[i]);
+    }
+    answered(s);
+}

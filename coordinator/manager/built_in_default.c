@@ -1,0 +1,106 @@
+/* DefaultShardManager: one shard, so nothing is left to decide. */
+#include "coordinator/manager/built_in_default.h"
+
+#include "coordinator/manager/built_in.h"
+
+#define MAIN_SHARD "main-shard"
+#define ANOTHER    "There is no main-shard: another shard manager has set this cluster up."
+
+/* Its data is the base itself. */
+static void *create(struct shard_manager *m, const struct shard_manager_options *options,
+                    const char **error)
+{
+    if (options->n > 0) {
+        *error = "it takes no manager.KEY settings";
+        return NULL;
+    }
+    return m;
+}
+
+static void destroy(void *self)
+{
+    (void)self;
+}
+
+static struct shard *main_shard(const struct shard_manager *m)
+{
+    return shard_manager_shard(m, MAIN_SHARD);
+}
+
+static void on_added(void *ctx, struct shard *shard, const char *error)
+{
+    (void)shard;
+    shard_call_complete(ctx, error);
+}
+
+static void setup(void *self, const struct shard_manager_options *options, shard_call call)
+{
+    struct shard_manager *m = self;
+    size_t n;
+    const char *const *channels = shard_manager_initial_channels(m, &n);
+
+    (void)options;
+    if (main_shard(m)) {
+        shard_call_done(m, call); /* a leader that died had come so far */
+        return;
+    }
+    n = manager_common_initial(m, shard_manager_client(m));
+    n = n < MANAGER_CREATE_MOST ? n : MANAGER_CREATE_MOST;
+    shard_manager_add_shard(m, MAIN_SHARD, NULL, channels, n, on_added, shard_call_ctx(m, call));
+}
+
+static void assign_shard(void *self, const char *channel_name, bool is_initial_channel,
+                         shard_call call)
+{
+    struct shard_manager *m = self;
+
+    if (is_initial_channel && shard_manager_shard_of(m, channel_name)) {
+        shard_call_done(m, call);
+    } else if (main_shard(m)) {
+        shard_call_shard(m, call, main_shard(m));
+    } else {
+        shard_call_fail(m, call, ANOTHER);
+    }
+}
+
+static void get_sender_shard(void *self, const char *channel_name, shard_call call)
+{
+    struct shard_manager *m = self;
+
+    (void)channel_name;
+    if (main_shard(m)) {
+        shard_call_shard(m, call, main_shard(m));
+    } else {
+        shard_call_fail(m, call, ANOTHER);
+    }
+}
+
+static void start(void *self, shard_call call)
+{
+    manager_common_start(self, call);
+}
+
+static void stop(void *self, shard_call call)
+{
+    shard_manager_stop_all_shards(self, shard_call_complete, shard_call_ctx(self, call));
+}
+
+static const struct shard_manager_option settings[] = {
+    {"channels_per_shard", "none"},
+    {"max_shard_count", "1"},
+    {0},
+};
+
+const struct shard_manager_ops manager_default = {
+    .abi = SHARD_MANAGER_ABI,
+    .size = sizeof(manager_default),
+    .name = "default",
+    .settings = settings,
+    .create = create,
+    .destroy = destroy,
+    .setup = setup,
+    .assign_shard = assign_shard,
+    .get_sender_shard = get_sender_shard,
+    .start = start,
+    .stop = stop,
+};

@@ -1,0 +1,289 @@
+/* DistributedShardManager: the initial shards are its own decision, everything after is left to the step. */
+#include "coordinator/manager/built_in_distributed.h"
+
+#include "coordinator/manager/built_in.h"
+#include "coordinator/manager/manager.h"
+#include "coordinator/manager/senders.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_UNDER_WAY 64 /* shards being added */
+
+/* Who sends for a shard, as chosen last. */
+struct chosen {
+    UT_hash_handle hh;
+    char *sender;
+    char shard[];
+};
+
+struct distributed {
+    struct shard_manager *base;
+    /* setup: */
+    shard_call call; /* 0: none is under way */
+    size_t nshards;
+    size_t nchannels; /* of the initial channels, those that are spread */
+    size_t next;      /* shard */
+    size_t first;     /* channel of the next shard */
+    size_t under_way;
+    char *error; /* the first */
+    /* get_sender_shard: */
+    struct chosen *chosen;
+    uint64_t chosen_round;
+};
+
+static void *create(struct shard_manager *m, const struct shard_manager_options *options,
+                    const char **error)
+{
+    if (options->n > 0) {
+        *error =
+            "it takes no manager.KEY settings; its own are channels_per_shard, max_shard_count and "
+            "initial_shard_count";
+        return NULL;
+    }
+    struct distributed *d = xcalloc(1, sizeof(*d));
+    d->base = m;
+    d->chosen_round = UINT64_MAX;
+    return d;
+}
+
+static void forget_chosen(struct distributed *d)
+{
+    struct chosen *c;
+    struct chosen *tmp;
+
+    HASH_ITER(hh, d->chosen, c, tmp)
+    {
+        HASH_DEL(d->chosen, c);
+        free(c->sender);
+        free(c);
+    }
+}
+
+static void destroy(void *self)
+{
+    struct distributed *d = self;
+
+    forget_chosen(d);
+    free(d->error);
+    free(d);
+}
+
+/* Setup --------------------------------------------------------------------------------------------------- */
+
+int distributed_spread(size_t channels, size_t channels_per_shard, size_t max_shard_count,
+                       size_t initial_shard_count, size_t *shards, struct err *err)
+{
+    size_t needed = channels / channels_per_shard + (channels % channels_per_shard != 0);
+    char each[24] = "none";
+    char most[24] = "none";
+
+    if (channels_per_shard != SIZE_MAX) {
+        snprintf(each, sizeof(each), "%zu", channels_per_shard);
+    }
+    if (max_shard_count != SIZE_MAX) {
+        snprintf(most, sizeof(most), "%zu", max_shard_count);
+    }
+    if (needed > max_shard_count) {
+        return err_set(
+            err, ERR_REFUSED,
+            "More channels have been added to initial_channels than are allowed by the "
+            "combination of channels_per_shard and max_shard_count. There are %zu channels; "
+            "channels_per_shard is %s and max_shard_count is %s. Larger values allow more: "
+            "--set max_shard_count=%zu would do.",
+            channels, each, most, needed);
+    }
+    if (initial_shard_count > max_shard_count) {
+        return err_set(
+            err, ERR_REFUSED,
+            "initial_shard_count is %zu, more than max_shard_count, which is %s. Lower the "
+            "one or raise the other with --set.",
+            initial_shard_count, most);
+    }
+    *shards = needed > initial_shard_count ? needed : initial_shard_count;
+    return 0;
+}
+
+static void add_shards(struct distributed *d);
+
+static void on_added(void *ctx, struct shard *shard, const char *error)
+{
+    struct distributed *d = ctx;
+
+    (void)shard;
+    d->under_way--;
+    if (error && !d->error) {
+        d->error = xstrdup(error);
+    }
+    add_shards(d);
+}
+
+/* The shards from the next one on, each with its slice of the channels. */
+static void add_shards(struct distributed *d)
+{
+    size_t n;
+    const char *const *channels = shard_manager_initial_channels(d->base, &n);
+
+    while (d->next < d->nshards && d->under_way < MAX_UNDER_WAY && !d->error) {
+        size_t size = d->nchannels / d->nshards + (d->next < d->nchannels % d->nshards);
+        size_t most = size < MANAGER_CREATE_MOST ? size : MANAGER_CREATE_MOST;
+        char id[64];
+        snprintf(id, sizeof(id), "initial-shard-%zu", d->next + 1);
+        if (!shard_manager_shard(d->base, id)) { /* else a leader that died had come so far */
+            d->under_way++;
+            shard_manager_add_shard(d->base, id, NULL, channels ? channels + d->first : NULL, most,
+                                    on_added, d);
+        }
+        d->first += size;
+        d->next++;
+    }
+    if (d->under_way > 0) {
+        return;
+    }
+    shard_call call = d->call;
+    d->call = 0;
+    if (d->error) {
+        shard_call_fail(d->base, call, d->error);
+    } else {
+        shard_call_done(d->base, call);
+    }
+}
+
+static void setup(void *self, const struct shard_manager_options *options, shard_call call)
+{
+    struct distributed *d = self;
+    struct cluster *client = shard_manager_client(d->base);
+    size_t n;
+    struct err err;
+
+    (void)options;
+    if (d->call) {
+        shard_call_fail(d->base, call, "An earlier setup is still under way.");
+        return;
+    }
+    (void)shard_manager_initial_channels(d->base, &n);
+    if (distributed_spread(n, manager_common_limit(client, "channels_per_shard"),
+                           manager_common_limit(client, "max_shard_count"),
+                           manager_common_limit(client, "initial_shard_count"), &d->nshards,
+                           &err) != 0) {
+        shard_call_fail(d->base, call, err.text);
+        return;
+    }
+    d->call = call;
+    d->nchannels = manager_common_initial(d->base, client);
+    d->next = d->first = 0;
+    free(d->error);
+    d->error = NULL;
+    add_shards(d);
+}
+
+/* Decisions ------------------------------------------------------------------------------------------------ */
+
+static void assign_shard(void *self, const char *channel_name, bool is_initial_channel,
+                         shard_call call)
+{
+    struct distributed *d = self;
+
+    if (is_initial_channel && shard_manager_shard_of(d->base, channel_name)) {
+        shard_call_done(d->base, call);
+    } else {
+        shard_call_least_loaded(d->base, call, NULL);
+    }
+}
+
+static void keep_chosen(struct distributed *d, const char *shard, const char *sender)
+{
+    struct chosen *c = NULL;
+    size_t len = strlen(shard);
+
+    HASH_FIND(hh, d->chosen, shard, len, c);
+    if (!c) {
+        c = xcalloc(1, sizeof(*c) + len + 1);
+        memcpy(c->shard, shard, len);
+        HASH_ADD_KEYPTR(hh, d->chosen, c->shard, len, c);
+    }
+    free(c->sender);
+    c->sender = xstrdup(sender);
+}
+
+static void on_change(void *ctx, const char *shard, const char *sender)
+{
+    keep_chosen(ctx, shard, sender);
+}
+
+/* All senders at once, since they are spread evenly: once for each time the view was read. */
+static void choose(struct distributed *d)
+{
+    struct cluster_view *view = manager_view(d->base);
+    const char *user = cluster_setting(shard_manager_client(d->base), "user");
+    struct sender_default own = {user ? user : "", ""};
+    size_t n = 0;
+
+    forget_chosen(d);
+    d->chosen_round = cluster_view_round(view);
+    for (const struct shard *s = cluster_view_shards(view); s; s = s->hh.next) {
+        keep_chosen(d, s->id, s->sender);
+        n++;
+    }
+    own.sender = cluster_view_default_sender(view, own.user);
+    struct sender_shard *shards = xcalloc(n + 1, sizeof(*shards));
+    n = 0;
+    for (const struct shard *s = cluster_view_shards(view); s; s = s->hh.next) {
+        shards[n++] = (struct sender_shard){s->id, s->user, shard_ready(s), s->sender};
+    }
+    char *at_user = xasprintf("@%s", own.user);
+    keep_chosen(d, at_user, own.sender);
+    free(at_user);
+    senders_compute(shards, n, &own, 1, on_change, d);
+    free(shards);
+}
+
+static void get_sender_shard(void *self, const char *channel_name, shard_call call)
+{
+    struct distributed *d = self;
+    struct cluster_view *view = manager_view(d->base);
+    const struct shard *holder = shard_manager_shard_of(d->base, channel_name);
+    const char *user = cluster_setting(shard_manager_client(d->base), "user");
+    struct chosen *c;
+
+    if (d->chosen_round != cluster_view_round(view)) {
+        choose(d);
+    }
+    char *key = holder ? xstrdup(holder->id) : xasprintf("@%s", user ? user : "");
+    HASH_FIND_STR(d->chosen, key, c);
+    free(key);
+    const struct shard *sender = c ? shard_manager_shard(d->base, c->sender) : NULL;
+    if (sender) {
+        shard_call_shard(d->base, call, sender);
+    } else {
+        shard_call_fail(d->base, call, "There is no shard that could send.");
+    }
+}
+
+/* Life ------------------------------------------------------------------------------------------------------ */
+
+static void start(void *self, shard_call call)
+{
+    struct distributed *d = self;
+    manager_common_start(d->base, call);
+}
+
+static void stop(void *self, shard_call call)
+{
+    struct distributed *d = self;
+    shard_manager_stop_all_shards(d->base, shard_call_complete, shard_call_ctx(d->base, call));
+}
+
+const struct shard_manager_ops manager_distributed = {
+    .abi = SHARD_MANAGER_ABI,
+    .size = sizeof(manager_distributed),
+    .name = "distributed",
+    .create = create,
+    .destroy = destroy,
+    .setup = setup,
+    .assign_shard = assign_shard,
+    .get_sender_shard = get_sender_shard,
+    .start = start,
+    .stop = stop,
+};

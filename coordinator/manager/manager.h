@@ -1,0 +1,65 @@
+/* Manager: the shard manager as the rest of the coordinator sees it (shard_manager.h is what a manager sees).
+ *
+ * Every question is answered once, perhaps before manager_ask returns: with what the manager decided, or that it
+ * took too long, or that this coordinator leads no more. Borrows leader and view. Loop thread only. */
+#ifndef SHOAL_COORDINATOR_MANAGER_H
+#define SHOAL_COORDINATOR_MANAGER_H
+
+#include "coordinator/view/cluster_view.h"
+
+enum manager_op {
+    MANAGER_SETUP,
+    MANAGER_ASSIGN,
+    MANAGER_SENDER,
+    MANAGER_START,
+    MANAGER_STOP,
+    MANAGER_OPS, /* how many */
+};
+
+enum manager_answer_kind {
+    MANAGER_DONE,
+    MANAGER_FAILED,       /* text: why */
+    MANAGER_LATE,         /* it was given up, and has been told as an error; text: so */
+    MANAGER_OUT,          /* this coordinator leads no more */
+    MANAGER_SHARD,        /* text: its id */
+    MANAGER_LEAST_LOADED, /* text: of this user; "" the cluster's */
+};
+
+/* Valid during the callback. */
+struct manager_answer {
+    enum manager_answer_kind kind;
+    const char *text;
+};
+typedef void (*manager_answer_cb)(void *ctx, const struct manager_answer *answer);
+
+struct shard_manager_create_options {
+    uv_loop_t *loop;
+    struct leader *leader;
+    struct cluster_view *view;
+    const char *cluster; /* borrowed, as all below */
+    const struct shard_manager_ops *ops;
+    const struct shard_manager_option *kwargs; /* nkwargs of them */
+    size_t nkwargs;
+    const struct initial_channels *channels; /* NULL: the option was not given */
+    uint64_t timeout_ms;
+};
+
+/* NULL, err filled: its create failed. */
+struct shard_manager *manager_create(const struct shard_manager_create_options *options,
+                                     struct err *err);
+/* One of the table's functions. `channel` for ASSIGN (is_initial) and SENDER, else NULL. */
+void manager_ask(struct shard_manager *m, enum manager_op op, const char *channel, bool is_initial,
+                 manager_answer_cb cb, void *ctx);
+/* Did a step fail since setup was asked for last (Redis, or its link)? Then a failure is not the manager's. */
+bool manager_step_failed(const struct shard_manager *m);
+/* The view was read anew: whoever waits for a shard may have waited long enough. */
+void manager_on_view(struct shard_manager *m);
+/* This coordinator leads no more: everything under way is answered so. */
+void manager_out(struct shard_manager *m);
+/* The end; after the leader is closed. on_closed from the loop when the memory is gone. */
+void manager_close(struct shard_manager *m, void (*on_closed)(void *ctx), void *ctx);
+const char *manager_name(const struct shard_manager *m);
+struct cluster_view *manager_view(const struct shard_manager *m);
+struct leader *manager_leader(const struct shard_manager *m);
+
+#endif

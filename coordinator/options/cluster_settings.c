@@ -1,0 +1,118 @@
+/* Cluster settings given with --set. */
+#include "coordinator/options/cluster_settings.h"
+
+#include "coordinator/options/initial_channels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MANAGER "manager."
+
+static const struct cluster_setting_rule *rule_of(struct slice name)
+{
+    for (const struct cluster_setting_rule *rule = cluster_setting_rules; rule->name; rule++) {
+        if (slice_is(name, rule->name)) {
+            return rule;
+        }
+    }
+    return NULL;
+}
+
+static bool is_login(const char *value)
+{
+    size_t len = strlen(value);
+    return len >= 1 && len < CHANNEL_NAME_CHARS &&
+           strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
+}
+
+static int check_value(const struct cluster_setting_rule *rule, const char *value, struct err *err)
+{
+    uint64_t number;
+
+    if (rule->most == 0) {
+        return is_login(value)
+                   ? 0
+                   : err_set(err, ERR_USAGE, "%s takes a Twitch login in lower case, or anonymous",
+                             rule->name);
+    }
+    if ((rule->off && strcmp(value, rule->off) == 0) ||
+        (slice_to_u64(slice_of(value), &number) && number >= rule->least && number <= rule->most)) {
+        return 0;
+    }
+    return err_set(err, ERR_USAGE, "%s takes a number from %llu to %llu%s%s, not \"%.60s\"",
+                   rule->name, (unsigned long long)rule->least, (unsigned long long)rule->most,
+                   rule->off ? ", or " : "", rule->off ? rule->off : "", value);
+}
+
+int cluster_setting_check(const char *text, struct err *err)
+{
+    size_t len = strcspn(text, "=");
+
+    if (strncmp(text, MANAGER, strlen(MANAGER)) == 0) {
+        if (text[len] == '=' && len > strlen(MANAGER)) {
+            return 0;
+        }
+        return err_set(err, ERR_USAGE, "\"%.60s\" is not of the form " MANAGER "KEY=VALUE", text);
+    }
+    if (len == 0 || text[len] != '=') {
+        return err_set(err, ERR_USAGE,
+                       "\"%.60s\" is not of the form NAME=VALUE, as in channels_per_shard=25",
+                       text);
+    }
+    const struct cluster_setting_rule *rule = rule_of((struct slice){text, len});
+    if (!rule) {
+        return err_set(err, ERR_USAGE,
+                       "Unknown setting %.*s; shoalctl config get, and the README, list them",
+                       len > 60 ? 60 : (int)len, text);
+    }
+    return check_value(rule, text + len + 1, err);
+}
+
+static void add(struct cluster_settings *s, struct slice name, struct slice value)
+{
+    for (size_t i = 0; i < s->n; i += 2) {
+        if (slice_eq(s->pairs[i], name)) {
+            s->pairs[i + 1] = value;
+            return;
+        }
+    }
+    s->pairs[s->n++] = name;
+    s->pairs[s->n++] = value;
+}
+
+void cluster_settings_begin(struct cluster_settings *s, const struct shard_manager_option *own,
+                            size_t most)
+{
+    size_t nown = 0;
+
+    while (own && own[nown].key) {
+        nown++;
+    }
+    s->pairs = xcalloc(2 * (nown + most) + 1, sizeof(*s->pairs));
+    s->kwargs = xcalloc(most + 1, sizeof(*s->kwargs));
+    for (size_t i = 0; i < nown; i++) {
+        add(s, slice_of(own[i].key), slice_of(own[i].value));
+    }
+}
+
+void cluster_settings_add(struct cluster_settings *s, const char *text)
+{
+    size_t len = strcspn(text, "=");
+    const char *value = text + len + 1;
+
+    if (strncmp(text, MANAGER, strlen(MANAGER)) == 0) {
+        s->kwargs[s->nkwargs++] = (struct shard_manager_option){
+            xstrndup(text + strlen(MANAGER), len - strlen(MANAGER)), value};
+    } else {
+        add(s, (struct slice){text, len}, slice_of(value));
+    }
+}
+
+void cluster_settings_finish(struct cluster_settings *s)
+{
+    for (size_t i = 0; i < s->nkwargs; i++) {
+        free((char *)s->kwargs[i].key);
+    }
+    free(s->kwargs);
+    free(s->pairs);
+}

@@ -1,0 +1,147 @@
+/* Assignment: a wish for each channel; the last answer of the manager sends the step. */
+#include "coordinator/requests/assignment.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One channel whose place is asked for. */
+struct place {
+    struct assignment *assignment;
+    char name[CHANNEL_NAME_CHARS];
+    char *where; /* as registry_wish has it; NULL: "" */
+};
+
+struct assignment {
+    struct assignment_request r;
+    struct place *places;
+    char **texts;     /* as they were asked for */
+    size_t undecided; /* and one more while they are asked for */
+    bool out;         /* this coordinator leads no more */
+};
+
+static void assignment_free(struct assignment *a)
+{
+    for (size_t i = 0; i < a->r.n; i++) {
+        free(a->texts[i]);
+        free(a->places[i].where);
+    }
+    free(a->texts);
+    free(a->places);
+    free(a);
+}
+
+static void answer(struct assignment *a, struct slice word, struct slice rest,
+                   const struct err *err)
+{
+    a->r.cb(a->r.ctx, word, rest, err);
+    assignment_free(a);
+}
+
+/* Does the reply tell where channels are now? Not so that of a request that was refused as a whole, or is gone. */
+static bool names_channels(struct slice reply)
+{
+    static const char assigned[] = "\"assigned\":";
+    return reply.len > 0 && memmem(reply.ptr, reply.len, assigned, sizeof(assigned) - 1);
+}
+
+static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    struct assignment *a = ctx;
+    struct cluster_view *view = manager_view(a->r.manager);
+
+    if (!err) {
+        cluster_view_on_reply(view, rest);
+    }
+    if (err || !names_channels(rest)) {
+        cluster_view_doubt(view); /* what was put there ahead is wrong */
+    }
+    answer(a, word, rest, err);
+}
+
+static int send_step(struct assignment *a)
+{
+    struct leader *leader = manager_leader(a->r.manager);
+    struct registry_wish *wishes = xcalloc(a->r.n + 1, sizeof(*wishes));
+
+    for (size_t i = 0; i < a->r.n; i++) {
+        wishes[i] = (struct registry_wish){slice_of(a->texts[i]), slice_of(a->places[i].where)};
+    }
+    int failed = registry_assign(leader_registry(leader), leader_identity(leader), &a->r.request,
+                                 a->r.mode, wishes, a->r.n, on_step, a);
+    free(wishes);
+    return failed;
+}
+
+static void decided(struct assignment *a)
+{
+    if (--a->undecided > 0) {
+        return;
+    }
+    if (!a->out && leader_may_act(manager_leader(a->r.manager)) && send_step(a) == 0) {
+        if (a->r.on_sent) {
+            a->r.on_sent(a->r.ctx);
+        }
+        return;
+    }
+    struct err err;
+    err_set(&err, ERR_CANCELED, "it was not sent");
+    answer(a, (struct slice){0}, (struct slice){0}, &err);
+}
+
+static void on_place(void *ctx, const struct manager_answer *given)
+{
+    struct place *p = ctx;
+    struct assignment *a = p->assignment;
+    struct cluster_view *view = manager_view(a->r.manager);
+
+    switch (given->kind) {
+    case MANAGER_DONE:
+        p->where = xstrdup("-");
+        break;
+    case MANAGER_SHARD:
+        p->where = xasprintf("=%s", given->text);
+        /* So that the manager's next decision counts it. */
+        if (!cluster_view_shard_of(view, p->name)) {
+            cluster_view_put(view, slice_of(p->name), slice_of(given->text));
+        }
+        break;
+    case MANAGER_LEAST_LOADED:
+        p->where = given->text[0] ? xasprintf("@%s", given->text) : NULL;
+        break;
+    case MANAGER_FAILED:
+    case MANAGER_LATE:
+        p->where = xasprintf("!%s", given->text);
+        break;
+    case MANAGER_OUT:
+        a->out = true;
+        break;
+    }
+    decided(a);
+}
+
+void assignment_begin(const struct assignment_request *request)
+{
+    struct assignment *a = xcalloc(1, sizeof(*a));
+    bool initial = strcmp(request->mode, "initial") == 0;
+
+    a->r = *request;
+    a->places = xcalloc(a->r.n + 1, sizeof(*a->places));
+    a->texts = xcalloc(a->r.n + 1, sizeof(*a->texts));
+    a->undecided = a->r.n + 1;
+    for (size_t i = 0; i < a->r.n; i++) {
+        a->texts[i] = xstrndup(request->channels[i].ptr, request->channels[i].len);
+        a->places[i].assignment = a;
+    }
+    for (size_t i = 0; i < request->n; i++) {
+        struct place *p = &a->places[i];
+        if (!channel_name_copy(slice_of(a->texts[i]), p->name)) {
+            decided(a);
+        } else if (request->not_yet) {
+            p->where = xasprintf("?%s", request->not_yet);
+            decided(a);
+        } else {
+            manager_ask(request->manager, MANAGER_ASSIGN, p->name, initial, on_place, p);
+        }
+    }
+    decided(a);
+}

@@ -1,0 +1,399 @@
+/* Intake: the driver between the streams and the steps.
+ *
+ * `place` is how far they have been read. Steps, and reading, which is one too, go through the leader's link, which
+ * keeps their order; waiting for the bell goes through a link of its own, since it blocks. A read that was
+ * under way when leading ended or when reading began anew is known by its generation, and its entries are not used. */
+#include "coordinator/requests/intake.h"
+
+#include "coordinator/requests/assignment.h"
+#include "coordinator/requests/request_queue.h"
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_UNDER_WAY 64
+#define MAX_NAMES     4000 /* channels in all steps under way, so that a renewal never waits long */
+#define BLOCK_MS      1000
+#define READ_AGAIN_MS 1000 /* after a refused step */
+
+struct intake {
+    struct intake_options options;
+    struct link *link; /* for the bell */
+    struct registry *bell;
+    bool active;
+    bool closing;
+    bool reading;
+    bool more;        /* there may be something to read */
+    bool waiting;     /* for the bell */
+    bool rang;        /* so there should be something */
+    bool quiet;       /* nothing was there when it rang: no waiting before the next renewal */
+    bool pumping;     /* pump is under way */
+    bool deciding;    /* the shard manager was asked about the join that comes next */
+    bool is_set_up;   /* before that, joins wait */
+    bool anew;        /* a step failed: read from the beginning once nothing is under way ... */
+    uint64_t anew_ms; /* ... and not before */
+    uint64_t bell_ms; /* since when it is waited for */
+    unsigned generation;
+    unsigned read_generation; /* of the read under way */
+    struct registry_place place;
+    struct request_queue *queue; /* read and not sent */
+    size_t nunder_way;
+    size_t nnames; /* channels in the steps under way */
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+/* A step under way. */
+struct errand {
+    struct intake *intake;
+    struct request *request;
+};
+
+static void pump(struct intake *i);
+
+static void read_anew(struct intake *i, uint64_t delay_ms)
+{
+    i->anew = true;
+    i->anew_ms = mono_ms() + delay_ms;
+}
+
+/* The step changed what the shard manager looks at. */
+static void tell_view(const struct intake *i, const struct request *r, struct slice reply)
+{
+    struct cluster_view *view = manager_view(i->options.manager);
+
+    if (r->step == REQUEST_RELEASE) {
+        cluster_view_on_reply(view, reply);
+    } else if (r->step == REQUEST_CONFIGURE) {
+        cluster_view_refresh(view);
+    }
+}
+
+/* Refusing ------------------------------------------------------------------------------------------- */
+
+static void on_refused(void *ctx, const struct err *err)
+{
+    struct intake *i = ctx;
+    if (err) {
+        leader_step_failed(i->options.leader, "refuse", err);
+        read_anew(i, READ_AGAIN_MS);
+    }
+}
+
+static void refuse(struct intake *i, const struct registry_refusal *refusals, size_t n,
+                   const char *why)
+{
+    struct leader *leader = i->options.leader;
+
+    if (n > 0 && registry_refuse(leader_registry(leader), leader_identity(leader), slice_of(why),
+                                 refusals, n, on_refused, i) != 0) {
+        read_anew(i, 0);
+    }
+}
+
+/* What needs memory is not waited with until there is some: whoever asked can do more about it. */
+static bool is_out_of_memory(const struct err *err)
+{
+    return err->code == ERR_UNABLE && (strstr(err->text, "OOM") || strstr(err->text, "maxmemory"));
+}
+
+/* Sending -------------------------------------------------------------------------------------------- */
+
+static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    struct errand *errand = ctx;
+    struct intake *i = errand->intake;
+    struct request *r = errand->request;
+    free(errand);
+    i->nunder_way--;
+    i->nnames -= r->nargs;
+    if (err && is_out_of_memory(err)) {
+        leader_step_failed(i->options.leader, "request", err);
+        refuse(i, &(struct registry_refusal){{r->entry, r->id}, r->op}, 1, err->text);
+    } else if (err) {
+        leader_step_failed(i->options.leader, "request", err);
+        read_anew(i, err_is_silence(err) || err->code == ERR_LOST ? 0 : READ_AGAIN_MS);
+        if (err->code == ERR_CANCELED) {
+            i->deciding = false;
+            request_queue_clear(i->queue); /* it comes again, before them */
+        }
+    } else {
+        tell_view(i, r, rest);
+        log_debug("intake", "request.done", "id", log_slice(r->id), "op", log_slice(r->op), "word",
+                  log_slice(word), "reply", log_slice(rest), NULL);
+    }
+    request_destroy(r);
+    pump(i);
+}
+
+static void on_sent(void *ctx)
+{
+    struct errand *errand = ctx;
+    struct intake *i = errand->intake;
+
+    i->deciding = false;
+    pump(i);
+}
+
+static void begin_join(struct intake *i, struct request *r, struct errand *errand)
+{
+    const struct assignment_request join = {
+        .manager = i->options.manager,
+        .request = {.entry = r->entry, .id = r->id},
+        .mode = "join",
+        .channels = r->args,
+        .n = r->nargs,
+        .not_yet = i->is_set_up ? NULL : "The cluster is being set up.",
+        .on_sent = on_sent,
+        .cb = on_step,
+        .ctx = errand,
+    };
+    i->deciding = true;
+    assignment_begin(&join);
+}
+
+/* Send the first of the queue; false where the link is down. */
+static bool send_first(struct intake *i)
+{
+    struct request *r = request_queue_first(i->queue);
+    struct errand *errand = xmalloc(sizeof(*errand));
+    struct leader *leader = i->options.leader;
+
+    *errand = (struct errand){i, r};
+    if (r->step != REQUEST_ASSIGN &&
+        request_send(r, leader_registry(leader), leader_identity(leader), on_step, errand) != 0) {
+        free(errand);
+        return false;
+    }
+    request_queue_take(i->queue);
+    i->nunder_way++;
+    i->nnames += r->nargs;
+    if (r->step == REQUEST_ASSIGN) {
+        begin_join(i, r, errand);
+    }
+    return true;
+}
+
+/* The next that may be sent now, or NULL. */
+static struct request *next_request(const struct intake *i)
+{
+    struct request *r = request_queue_first(i->queue);
+
+    if (!r || i->deciding || i->nunder_way >= MAX_UNDER_WAY ||
+        (i->anew && mono_ms() >= i->anew_ms)) {
+        return NULL;
+    }
+    request_split(r);
+    return i->nunder_way == 0 || i->nnames + r->nargs <= MAX_NAMES ? r : NULL;
+}
+
+static void send_queued(struct intake *i)
+{
+    i->pumping = true;
+    while (next_request(i)) {
+        if (!send_first(i)) {
+            request_queue_clear(i->queue);
+            read_anew(i, 0);
+        }
+    }
+    i->pumping = false;
+}
+
+/* Reading -------------------------------------------------------------------------------------------- */
+
+static uint64_t setting(const struct intake *i, const char *name, uint64_t otherwise)
+{
+    const char *text = cluster_view_setting(manager_view(i->options.manager), name);
+    uint64_t value = 0;
+
+    return text && slice_to_u64(slice_of(text), &value) ? value : otherwise;
+}
+
+/* Into the queue, as far as there is room. */
+static void take_entries(struct intake *i, const struct registry_entry *entries, size_t n)
+{
+    struct registry_refusal *refusals = xcalloc(n, sizeof(*refusals));
+    char why[300] = "";
+    size_t nrefused = 0;
+
+    request_queue_limit(i->queue, setting(i, "request_limit", 10000),
+                        setting(i, "request_limit_bytes", (uint64_t)8 << 20));
+    for (size_t at = 0; at < n; at++) {
+        struct request *r = request_create(&entries[at]);
+        char now[sizeof(why)];
+        if (request_queue_add(i->queue, r, now, sizeof(now))) {
+            continue;
+        }
+        if (strcmp(now, why) != 0) {
+            refuse(i, refusals, nrefused, why);
+            nrefused = 0;
+            memcpy(why, now, sizeof(why));
+        }
+        refusals[nrefused++] = (struct registry_refusal){
+            {entries[at].id, registry_field(&entries[at], "id")}, SLICE("")};
+        request_destroy(r);
+    }
+    refuse(i, refusals, nrefused, why);
+    free(refusals);
+}
+
+static void on_read(void *ctx, const struct registry_requests *got, const struct err *err)
+{
+    struct intake *i = ctx;
+    i->reading = false;
+    if (err) {
+        leader_step_failed(i->options.leader, "requests", err);
+        return; /* tried again at the next renewal */
+    }
+    if (i->read_generation != i->generation || !i->active) {
+        pump(i);
+        return;
+    }
+    i->more = got->n > 0;
+    i->place = got->last;
+    if (i->more) {
+        take_entries(i, got->entries, got->n);
+    } else {
+        i->quiet = i->rang;
+    }
+    i->rang = false;
+    pump(i);
+}
+
+static void read_more(struct intake *i)
+{
+    struct leader *leader = i->options.leader;
+
+    i->read_generation = i->generation;
+    i->reading = registry_read_requests(leader_registry(leader), leader_identity(leader), &i->place,
+                                        on_read, i) == 0;
+}
+
+static void on_bell(void *ctx, const struct err *err)
+{
+    struct intake *i = ctx;
+    i->waiting = false;
+    i->more = true;
+    if (err && !err_is_silence(err)) {
+        leader_step_failed(i->options.leader, "await_requests", err);
+        return; /* the next renewal */
+    }
+    i->rang = mono_ms() - i->bell_ms < BLOCK_MS / 2;
+    if (!err) {
+        pump(i);
+    }
+}
+
+static void await_bell(struct intake *i)
+{
+    i->bell_ms = mono_ms();
+    i->waiting = registry_await_requests(i->bell, &i->place, BLOCK_MS, on_bell, i) == 0;
+}
+
+/* Read from the beginning, if that is due. */
+static void begin_anew(struct intake *i)
+{
+    if (i->anew && i->nunder_way == 0 && mono_ms() >= i->anew_ms) {
+        i->anew = false;
+        i->generation++; /* what is being read is not used */
+        i->more = true;
+        request_queue_clear(i->queue);
+        i->place = (struct registry_place){REGISTRY_FROM_BEGINNING, REGISTRY_FROM_BEGINNING};
+    }
+}
+
+static void pump(struct intake *i)
+{
+    if (!i->active || i->closing || i->pumping || !leader_may_act(i->options.leader)) {
+        return;
+    }
+    begin_anew(i);
+    send_queued(i);
+    if (i->more && !i->reading) {
+        read_more(i);
+    } else if (!i->reading && !i->waiting && !i->quiet && link_is_up(i->link)) {
+        await_bell(i);
+    }
+}
+
+static void on_link_up(void *ctx)
+{
+    pump(ctx);
+}
+
+static void on_link_down(void *ctx, const struct err *why)
+{
+    (void)ctx;
+    log_debug("intake", "redis.down", "error", why->text, NULL);
+}
+
+struct intake *intake_create(const struct intake_options *options)
+{
+    struct intake *i = xcalloc(1, sizeof(*i));
+    i->options = *options;
+    i->queue = request_queue_create();
+    char name[200];
+    snprintf(name, sizeof(name), "shoal-coordinator:%.150s:requests", options->id);
+    i->link = link_create(options->loop, &(struct link_options){.url = options->url,
+                                                                .group = options->group,
+                                                                .tls_ca = options->tls_ca,
+                                                                .name = name,
+                                                                .on_up = on_link_up,
+                                                                .on_down = on_link_down,
+                                                                .ctx = i});
+    i->bell = registry_create(i->link, options->cluster);
+    return i;
+}
+
+void intake_begin(struct intake *i)
+{
+    i->active = true;
+    i->generation++;
+    request_queue_clear(i->queue);
+    read_anew(i, 0);
+    pump(i);
+}
+
+void intake_end(struct intake *i)
+{
+    i->active = false;
+    i->is_set_up = false;
+    i->generation++;
+    request_queue_clear(i->queue);
+}
+
+void intake_set_up(struct intake *i, bool done)
+{
+    i->is_set_up = done;
+}
+
+void intake_go_on(struct intake *i)
+{
+    i->quiet = false;
+    i->more = i->more || !i->waiting; /* nothing rings while that link is down */
+    pump(i);
+}
+
+static void on_link_closed(void *ctx)
+{
+    struct intake *i = ctx;
+    void (*on_closed)(void *ctx) = i->on_closed;
+    void *closed_ctx = i->closed_ctx;
+    registry_destroy(i->bell);
+    request_queue_destroy(i->queue);
+    free(i);
+    if (on_closed) {
+        on_closed(closed_ctx);
+    }
+}
+
+void intake_close(struct intake *i, void (*on_closed)(void *ctx), void *ctx)
+{
+    BUG_ON(i->nunder_way > 0);
+    i->closing = true;
+    i->on_closed = on_closed;
+    i->closed_ctx = ctx;
+    link_close(i->link, on_link_closed, i);
+}

@@ -1,0 +1,116 @@
+/* Request: from the fields of an entry to the arguments of a step. */
+#include "coordinator/requests/request.h"
+
+#include "coordinator/options/initial_channels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_OP    32  /* bytes that go into the step, and into its words of refusal */
+#define MAX_NAME  64  /* of a channel or a setting */
+#define MAX_VALUE 200 /* of a setting */
+
+static struct slice cut(struct slice s, size_t most)
+{
+    return (struct slice){s.ptr, s.len < most ? s.len : most};
+}
+
+/* Copy `s` to *at and advance it. */
+static struct slice keep(char **at, struct slice s)
+{
+    char *start = *at;
+    if (s.len) {
+        memcpy(start, s.ptr, s.len);
+    }
+    *at += s.len;
+    return (struct slice){start, s.len};
+}
+
+static enum request_step step_of(struct slice op, bool is_admin)
+{
+    if (!is_admin && slice_is(op, "join")) {
+        return REQUEST_ASSIGN;
+    }
+    if (!is_admin && slice_is(op, "part")) {
+        return REQUEST_RELEASE;
+    }
+    return !is_admin && slice_is(op, "retry") ? REQUEST_RETRY : REQUEST_CONFIGURE;
+}
+
+static void take_setting(struct request *r, struct slice name, struct slice value)
+{
+    r->args = xcalloc(2, sizeof(*r->args));
+    r->args[0] = name;
+    r->args[1] = value;
+    r->nargs = slice_is(r->op, "set") ? 2 : slice_is(r->op, "unset") ? 1 : 0;
+}
+
+struct request *request_create(const struct registry_entry *entry)
+{
+    static const char admin[] = "admin:";
+    struct request *r = xcalloc(1, sizeof(*r));
+    struct slice id = cut(registry_field(entry, "id"), REGISTRY_MAX_ID + 1);
+    struct slice op = cut(registry_field(entry, "op"), MAX_OP);
+    struct slice by = cut(registry_field(entry, "by"), REQUEST_MAX_BY);
+    struct slice name = cut(registry_field(entry, "name"), MAX_NAME);
+    struct slice value = cut(registry_field(entry, "value"), MAX_VALUE);
+    struct slice channels = registry_field(entry, "channels");
+
+    r->is_admin =
+        entry->id.len >= sizeof(admin) - 1 && memcmp(entry->id.ptr, admin, sizeof(admin) - 1) == 0;
+    r->step = step_of(op, r->is_admin);
+    if (r->step == REQUEST_CONFIGURE) {
+        channels = (struct slice){0};
+    }
+    r->bytes = entry->id.len + id.len + op.len + by.len + name.len + value.len + channels.len + 1;
+    r->text = xmalloc(r->bytes);
+    char *at = r->text;
+    r->entry = keep(&at, entry->id);
+    r->id = id.len ? keep(&at, id) : r->entry;
+    r->op = keep(&at, op);
+    r->by = keep(&at, by);
+    if (r->step == REQUEST_CONFIGURE) {
+        struct slice kept_name = keep(&at, name);
+        take_setting(r, kept_name, keep(&at, value));
+    } else {
+        r->channels = keep(&at, channels);
+    }
+    return r;
+}
+
+void request_split(struct request *r)
+{
+    if (r->step == REQUEST_CONFIGURE || r->args) {
+        return;
+    }
+    /* One more than allowed is enough for the step to refuse. */
+    r->args = xcalloc(REGISTRY_MAX_CHANNELS + 1, sizeof(*r->args));
+    r->nargs = channel_names_split(r->channels, r->args, REGISTRY_MAX_CHANNELS + 1);
+    for (size_t i = 0; i < r->nargs; i++) {
+        r->args[i] = cut(r->args[i], MAX_NAME);
+    }
+}
+
+void request_destroy(struct request *r)
+{
+    if (r) {
+        free(r->args);
+        free(r->text);
+        free(r);
+    }
+}
+
+int request_send(const struct request *r, struct registry *registry,
+                 const struct registry_leader *me, registry_word_cb cb, void *ctx)
+{
+    struct registry_request request = {.entry = r->entry, .id = r->id};
+
+    BUG_ON(r->step == REQUEST_ASSIGN);
+    if (r->step == REQUEST_RETRY) {
+        return registry_retry(registry, me, &request, r->args, r->nargs, cb, ctx);
+    }
+    if (r->step == REQUEST_RELEASE) {
+        return registry_release(registry, me, &request, "part", r->args, r->nargs, cb, ctx);
+    }
+    return registry_configure(registry, me, &request, r->op, r->args, r->nargs, cb, ctx);
+}

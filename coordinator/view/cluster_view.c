@@ -1,0 +1,316 @@
+/* Cluster view: what was read, and what steps did since. Channels are kept twice: in a hash over all, and in a list of
+ * their shard. */
+#include "coordinator/view/cluster_view_private.h"
+
+#include "shared/irc/parse.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+/* Channels and shards --------------------------------------------------------------------------------- */
+
+static void channel_unlink(struct cluster_view *v, struct view_channel *c)
+{
+    DL_DELETE(c->shard->channels, c);
+    c->shard->nchannels--;
+    free(c->shard->names);
+    c->shard->names = NULL;
+    HASH_DEL(v->channels, c);
+    free(c);
+}
+
+void view_shard_put(struct cluster_view *v, struct shard *s, struct slice channel)
+{
+    struct view_channel *c;
+
+    if (!irc_channel_valid(channel)) {
+        return;
+    }
+    HASH_FIND(hh, v->channels, channel.ptr, channel.len, c);
+    if (c && c->shard == s) {
+        return;
+    }
+    if (c) {
+        channel_unlink(v, c);
+    }
+    c = xcalloc(1, sizeof(*c));
+    memcpy(c->name, channel.ptr, channel.len);
+    c->shard = s;
+    HASH_ADD_STR(v->channels, name, c);
+    DL_APPEND(s->channels, c);
+    s->nchannels++;
+    free(s->names);
+    s->names = NULL;
+}
+
+void view_shard_empty(struct cluster_view *v, struct shard *s)
+{
+    while (s->channels) {
+        channel_unlink(v, s->channels);
+    }
+}
+
+void view_shard_forget(struct cluster_view *v, struct shard *s)
+{
+    view_shard_empty(v, s);
+    HASH_DEL(v->shards, s);
+    free(s->id);
+    free(s->user);
+    free(s->node);
+    free(s->sender);
+    free(s->names);
+    free(s);
+}
+
+static struct shard *find(const struct cluster_view *v, struct slice id)
+{
+    struct shard *s;
+
+    HASH_FIND(hh, v->shards, id.ptr, id.len, s);
+    return s;
+}
+
+void cluster_view_put(struct cluster_view *v, struct slice channel, struct slice shard)
+{
+    struct shard *s = find(v, shard);
+
+    if (s) {
+        view_shard_put(v, s, channel);
+    }
+}
+
+void cluster_view_drop(struct cluster_view *v, struct slice channel)
+{
+    struct view_channel *c;
+
+    HASH_FIND(hh, v->channels, channel.ptr, channel.len, c);
+    if (c) {
+        channel_unlink(v, c);
+    }
+}
+
+static void drop_all(struct cluster_view *v, const cJSON *names, bool is_list)
+{
+    const cJSON *each;
+
+    cJSON_ArrayForEach(each, names)
+    {
+        const char *name = is_list ? cJSON_GetStringValue(each) : each->string;
+        if (name) {
+            cluster_view_drop(v, slice_of(name));
+        }
+    }
+}
+
+void cluster_view_on_reply(struct cluster_view *v, struct slice reply)
+{
+    cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
+    const cJSON *each;
+
+    cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(json, "assigned"))
+    {
+        if (each->string && cJSON_IsString(each)) {
+            cluster_view_put(v, slice_of(each->string), slice_of(each->valuestring));
+        }
+    }
+    if (cJSON_GetObjectItemCaseSensitive(json, "assigned")) {
+        drop_all(v, cJSON_GetObjectItemCaseSensitive(json, "refused"), false);
+        drop_all(v, cJSON_GetObjectItemCaseSensitive(json, "waiting"), false);
+    }
+    drop_all(v, cJSON_GetObjectItemCaseSensitive(json, "parted"), true);
+    cJSON_Delete(json);
+}
+
+struct shard *view_shard_found(struct cluster_view *v, const char *id)
+{
+    struct shard *s = cluster_view_shard(v, id);
+
+    if (!s) {
+        s = xcalloc(1, sizeof(*s));
+        s->manager = v->manager;
+        s->id = xstrdup(id);
+        s->rev = UINT64_MAX;
+        HASH_ADD_KEYPTR(hh, v->shards, s->id, strlen(s->id), s);
+    }
+    s->seen = v->rounds + 1;
+    return s;
+}
+
+/* Outside ------------------------------------------------------------------------------------------------- */
+
+struct cluster_view *cluster_view_create(const struct cluster_view_options *options)
+{
+    struct cluster_view *v = xcalloc(1, sizeof(*v));
+    v->options = *options;
+    return v;
+}
+
+void cluster_view_set_manager(struct cluster_view *v, struct shard_manager *m)
+{
+    v->manager = m;
+}
+
+void cluster_view_add(struct cluster_view *v, const char *id, const char *user)
+{
+    struct shard *s = view_shard_found(v, id);
+
+    free(s->user);
+    s->user = xstrdup(user);
+    s->node = s->node ? s->node : xstrdup("");
+    s->sender = s->sender ? s->sender : xstrdup(id);
+}
+
+void cluster_view_begin(struct cluster_view *v)
+{
+    struct shard *s;
+    struct shard *tmp;
+
+    HASH_ITER(hh, v->shards, s, tmp)
+    {
+        view_shard_forget(v, s);
+    }
+    v->whole = false;
+    v->wanted = true;
+    v->not_before_ms = 0;
+    v->stale = true;
+}
+
+void cluster_view_doubt(struct cluster_view *v)
+{
+    for (struct shard *s = v->shards; s; s = s->hh.next) {
+        s->rev = UINT64_MAX;
+    }
+    v->wanted = true;
+}
+
+void cluster_view_on_facts(struct cluster_view *v, const struct registry_lead *facts)
+{
+    if (!v->busy && leader_may_act(v->options.leader) && mono_ms() >= v->not_before_ms &&
+        (v->wanted || facts->shards_rev != v->seen_rev)) {
+        view_round_begin(v, facts->shards_rev);
+    }
+}
+
+uint64_t cluster_view_refresh(struct cluster_view *v)
+{
+    v->wanted = true;
+    v->stale = true;
+    v->not_before_ms = 0;
+    leader_ask_now(v->options.leader);
+    return v->rounds + 1;
+}
+
+void cluster_view_destroy(struct cluster_view *v)
+{
+    struct shard *s;
+    struct shard *tmp;
+
+    BUG_ON(v->pending > 0);
+    HASH_ITER(hh, v->shards, s, tmp)
+    {
+        view_shard_forget(v, s);
+    }
+    view_round_finish(v);
+    free(v);
+}
+
+bool cluster_view_is_whole(const struct cluster_view *v)
+{
+    return v->whole;
+}
+
+uint64_t cluster_view_round(const struct cluster_view *v)
+{
+    return v->rounds;
+}
+
+struct shard *cluster_view_shard(const struct cluster_view *v, const char *id)
+{
+    return find(v, slice_of(id));
+}
+
+struct shard *cluster_view_shards(const struct cluster_view *v)
+{
+    return v->shards;
+}
+
+struct shard *cluster_view_shard_of(const struct cluster_view *v, const char *channel)
+{
+    struct view_channel *c;
+
+    HASH_FIND_STR(v->channels, channel, c);
+    return c ? c->shard : NULL;
+}
+
+static const char *pairs_find(const struct pairs *pairs, const char *name)
+{
+    for (size_t i = 0; i < pairs->n; i++) {
+        if (strcmp(pairs->pair[i].name, name) == 0) {
+            return pairs->pair[i].value;
+        }
+    }
+    return NULL;
+}
+
+const char *cluster_view_default_sender(const struct cluster_view *v, const char *user)
+{
+    const char *shard = pairs_find(&v->senders, user);
+    return shard ? shard : "";
+}
+
+const char *cluster_view_setting(const struct cluster_view *v, const char *name)
+{
+    return pairs_find(&v->settings, name);
+}
+
+/* The length of the first of "a,b". */
+static size_t first_of(const char *users)
+{
+    return strcspn(users, ",");
+}
+
+bool users_have(const char *users, const char *user)
+{
+    size_t len = strlen(user);
+
+    for (const char *at = users; *at;
+         at += at[first_of(at)] == ',' ? first_of(at) + 1 : first_of(at)) {
+        if (first_of(at) == len && strncmp(at, user, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool cluster_view_knows_user(const struct cluster_view *v, const char *user)
+{
+    bool knows = strcmp(user, "anonymous") == 0;
+
+    for (size_t i = 0; i < v->nnodes && !knows; i++) {
+        knows = users_have(v->nodes[i].users, user);
+    }
+    return knows;
+}
+
+void cluster_view_first_user(const struct cluster_view *v, char *out, size_t size)
+{
+    const struct view_node *first = NULL;
+
+    for (size_t i = 0; i < v->nnodes; i++) {
+        const struct view_node *node = &v->nodes[i];
+        if (node->users[0] && (!first || strcmp(node->id, first->id) < 0)) {
+            first = node;
+        }
+    }
+    snprintf(out, size, "%.*s", first ? (int)first_of(first->users) : 9,
+             first ? first->users : "anonymous");
+}
+
+const struct view_node *cluster_view_nodes(const struct cluster_view *v, size_t *n)
+{
+    *n = v->nnodes;
+    return v->nodes;
+}
