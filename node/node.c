@@ -1,10 +1,10 @@
 /* Node: puts lease, holder, fan-out and sender together. See node.h for the states.
  *
- * How it works: every renewal brings the registry's picture (lease.h); reconcile() makes the holder and the
+ * How it works: every renewal brings the registry's picture (node_lease.h); reconcile() makes the holder and the
  * sender agree with it. Room lines go from the holder to the fan-out, which writes to the lease's link. Fenced
  * and lost come from the lease and are passed on to all three. Leaving: shards close, the fan-out drains, the
  * registry is told, the links close, in that order. */
-#include "node/node_impl.h"
+#include "node/node_private.h"
 
 #include "shared/log.h"
 

@@ -1,6 +1,6 @@
 /* Node, leaving: in order, or at once. Shards close, what was read is said, the registry is told, the links
  * close; then nothing of it is left but memory. */
-#include "node/node_impl.h"
+#include "node/node_private.h"
 
 #include "shared/log.h"
 

@@ -1,5 +1,5 @@
 /* Node, reporting: what its next renewal tells, and what became of that. */
-#include "node/node_impl.h"
+#include "node/node_private.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* Node, where Redis has forgotten what it had answered: how much is told, and the rest stated anew. */
-#include "node/node_impl.h"
+#include "node/node_private.h"
 
 #include "shared/log.h"
 

@@ -3,7 +3,7 @@
  *
  * While the registry may have this node as blind, whoever sees Twitch may take its shards at any moment: they are not
  * connected before it was told, and has answered, that the node sees again. */
-#include "node/node_impl.h"
+#include "node/node_private.h"
 
 #include "shared/log.h"
 

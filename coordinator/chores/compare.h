@@ -4,7 +4,7 @@
  * Each step keeps the registry exact, and each node reconciles itself to it: this finds what neither could know of,
  * such as a key that somebody removed by hand. What a step or a view had to pass over makes the next
  * one come soon. The nodes compare what they hold, and what Twitch has confirmed, as
- * often (lease.h).
+ * often (node_lease.h).
  *
  * Borrows leader and view. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_COMPARE_H

@@ -1,8 +1,8 @@
-/* Lease: registration, renewal and the own deadline. See lease.h.
+/* Lease: registration, renewal and the own deadline. See node_lease.h.
  *
  * One timer does all of it: each turn it looks whether the deadline has passed, whether the loop was late,
  * and what to ask the registry next. At most one question is under way. */
-#include "node/lease_impl.h"
+#include "node/node_lease_private.h"
 
 #include "shared/log.h"
 

@@ -1,8 +1,8 @@
-/* What the files of the lease share: lease.c (registering, renewing, the deadline) and lease_takeover.c. */
-#ifndef SHOAL_NODE_LEASE_IMPL_H
-#define SHOAL_NODE_LEASE_IMPL_H
+/* What the files of the lease share: node_lease.c (registering, renewing, the deadline) and node_lease_takeover.c. */
+#ifndef SHOAL_NODE_NODE_LEASE_PRIVATE_H
+#define SHOAL_NODE_NODE_LEASE_PRIVATE_H
 
-#include "node/lease.h"
+#include "node/node_lease.h"
 
 #include "shared/redis/rights_watch.h"
 #include "shared/trouble.h"
@@ -52,12 +52,12 @@ struct lease {
     void *closed_ctx;
 };
 
-/* In lease.c: the question under way has its answer; go on. */
+/* In node_lease.c: the question under way has its answer; go on. */
 void lease_answered(struct lease *l);
 /* Nothing more is tried: `why` it is refused. */
 void lease_give_up(struct lease *l, const struct err *why);
 
-/* In lease_takeover.c: registering was answered with a process that holds the node id. */
+/* In node_lease_takeover.c: registering was answered with a process that holds the node id. */
 void lease_held(struct lease *l, const struct registry_holder *holder);
 
 #endif

@@ -1,15 +1,15 @@
 /* What the files of the node share: node.c (what the lease and the links say), node_report.c, node_sight.c,
  * node_tokens.c and
  * node_leave.c. */
-#ifndef SHOAL_NODE_NODE_IMPL_H
-#define SHOAL_NODE_NODE_IMPL_H
+#ifndef SHOAL_NODE_NODE_PRIVATE_H
+#define SHOAL_NODE_NODE_PRIVATE_H
 
 #include "node/node.h"
 
 #include "node/connection.h"
 #include "node/fanout.h"
 #include "node/holder.h"
-#include "node/lease.h"
+#include "node/node_lease.h"
 #include "node/probe.h"
 #include "node/sender.h"
 #include "node/sight.h"

@@ -1,7 +1,7 @@
 /* Lease: registering, renewing, the own deadline and its loss, against a real Redis. */
-#include "node/lease.h"
+#include "node/node_lease.h"
 
-#include "node/lease_impl.h"
+#include "node/node_lease_private.h"
 
 #include "tests/lib/registry_world.h"
 

@@ -12,8 +12,8 @@
  * incarnation, and it registers anew.
  *
  * Owns the fan-out link and its registry. Loop thread only. */
-#ifndef SHOAL_NODE_LEASE_H
-#define SHOAL_NODE_LEASE_H
+#ifndef SHOAL_NODE_NODE_LEASE_H
+#define SHOAL_NODE_NODE_LEASE_H
 
 #include "shared/buf.h"
 #include "shared/redis/registry.h"

@@ -1,5 +1,5 @@
 /* Lease, another's node id: is the process that holds it gone, does it fall behind, or is it simply alive? */
-#include "node/lease_impl.h"
+#include "node/node_lease_private.h"
 
 #include "shared/log.h"
 
