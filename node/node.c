@@ -45,7 +45,7 @@ static bool may_act(void *ctx)
 {
     struct node *n = ctx;
 
-    return lease_holds(n->lease);
+    return node_lease_holds(n->lease);
 }
 
 static void on_gap(void *ctx, struct slice channel, uint64_t from_ms, uint64_t to_ms,
@@ -61,7 +61,7 @@ static void on_change(void *ctx)
     struct node *n = ctx;
 
     if (n->lease != NULL) {
-        lease_renew_soon(n->lease);
+        node_lease_renew_soon(n->lease);
     }
 }
 
@@ -149,7 +149,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
             node_timer_at(n, picture->resume_delay_ms);
         }
         n->was_away = false;
-        forgotten = fanout_attach(n->fanout, lease_link(n->lease), picture->seq);
+        forgotten = fanout_attach(n->fanout, node_lease_link(n->lease), picture->seq);
     }
     node_restate(n, picture, forgotten);
     if (n->resume_ms == 0) {
@@ -161,7 +161,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
         node_sight_current(n, picture);
     }
     if (n->resume_ms == 0 && holder_has_report(n->holder)) {
-        lease_renew_soon(n->lease);
+        node_lease_renew_soon(n->lease);
     }
 }
 
@@ -261,7 +261,7 @@ static void on_message(void *ctx, struct slice topic, struct slice payload)
     if (!slice_is(topic, n->inbox_topic)) {
         sender_on_message(n->sender, topic, payload);
     } else if (!sender_on_hint(n->sender, payload)) {
-        lease_renew_soon(n->lease);
+        node_lease_renew_soon(n->lease);
     }
 }
 
@@ -281,8 +281,8 @@ static void on_timer(uv_timer_t *timer)
         node_look_at_drain(n);
     } else if (n->resume_ms != 0) {
         n->resume_ms = 0;
-        fanout_hold(n->fanout, !lease_holds(n->lease));
-        lease_renew_soon(n->lease);
+        fanout_hold(n->fanout, !node_lease_holds(n->lease));
+        node_lease_renew_soon(n->lease);
     }
 }
 
@@ -306,7 +306,7 @@ static void begin_links(struct node *n)
                                         .on_message = on_message,
                                         .on_down = on_topics_down,
                                         .ctx = n};
-    struct lease_options lease = {
+    struct node_lease_options lease = {
         .loop = n->loop,
         .link = link_options_of(n, 2, "fan"),
         .cluster = n->options.cluster,
@@ -332,7 +332,7 @@ static void begin_links(struct node *n)
     n->control_registry = registry_create(n->control, n->options.cluster);
     n->subscriber = subscriber_create(n->loop, &topics);
     subscriber_add(n->subscriber, slice_of(n->inbox_topic));
-    n->lease = lease_create(&lease);
+    n->lease = node_lease_create(&lease);
 }
 
 static void begin_rooms(struct node *n)
@@ -352,7 +352,7 @@ static void begin_rooms(struct node *n)
                                     .registry = n->control_registry,
                                     .fanout = n->fanout,
                                     .node = n->options.id,
-                                    .incarnation = lease_incarnation(n->lease),
+                                    .incarnation = node_lease_incarnation(n->lease),
                                     .may_act = may_act,
                                     .on_send_result = on_send_result,
                                     .restate = n->restate,
@@ -365,7 +365,7 @@ static void begin_rooms(struct node *n)
                                     .subscriber = n->subscriber,
                                     .cluster = n->options.cluster,
                                     .node = n->options.id,
-                                    .incarnation = lease_incarnation(n->lease),
+                                    .incarnation = node_lease_incarnation(n->lease),
                                     .may_act = may_act,
                                     .can_send = can_send,
                                     .write = write_send,

@@ -17,11 +17,11 @@
 #define RECONNECT_MS   400 /* at most between tries: a link that comes back late costs the lease */
 #define REPORT_BYTES   ((size_t)1024 * 1024)
 
-static void ask(struct lease *l);
+static void ask(struct node_lease *l);
 
-static void tick_at(struct lease *l, uint64_t wait_ms);
+static void tick_at(struct node_lease *l, uint64_t wait_ms);
 
-static void fence(struct lease *l, const char *why)
+static void fence(struct node_lease *l, const char *why)
 {
     if (l->registered && !l->fenced) {
         l->fenced = true;
@@ -30,12 +30,12 @@ static void fence(struct lease *l, const char *why)
     }
 }
 
-static bool is_late(const struct lease *l, uint64_t now)
+static bool is_late(const struct node_lease *l, uint64_t now)
 {
     return now > l->tick_due_ms + l->lease_ms / 3;
 }
 
-bool lease_holds(struct lease *l)
+bool node_lease_holds(struct node_lease *l)
 {
     if (!l->registered || l->fenced) {
         return false;
@@ -54,7 +54,7 @@ bool lease_holds(struct lease *l)
 
 static void on_tick(uv_timer_t *timer)
 {
-    struct lease *l = timer->data;
+    struct node_lease *l = timer->data;
     uint64_t now = mono_ms();
 
     bool stood_still = l->stood_still || is_late(l, now);
@@ -72,7 +72,7 @@ static void on_tick(uv_timer_t *timer)
 }
 
 /* At the deadline at the latest: what is queued then must not be written. */
-static void tick_at(struct lease *l, uint64_t wait_ms)
+static void tick_at(struct node_lease *l, uint64_t wait_ms)
 {
     uint64_t now = mono_ms();
 
@@ -84,7 +84,7 @@ static void tick_at(struct lease *l, uint64_t wait_ms)
     uv_timer_start(&l->timer, on_tick, wait_ms, 0);
 }
 
-void lease_renew_soon(struct lease *l)
+void node_lease_renew_soon(struct node_lease *l)
 {
     if (l->asking) {
         l->again = true;
@@ -95,17 +95,17 @@ void lease_renew_soon(struct lease *l)
 
 /* Answers -------------------------------------------------------------------------------------------- */
 
-void lease_answered(struct lease *l)
+void node_lease_answered(struct node_lease *l)
 {
     l->asking = false;
     if (l->again) {
         l->again = false;
-        lease_renew_soon(l);
+        node_lease_renew_soon(l);
     }
 }
 
 /* The answer was made between the question and now. What contradicts the former answers stands: a clock was set. */
-static void learn_clock(struct lease *l, uint64_t redis_ms)
+static void learn_clock(struct node_lease *l, uint64_t redis_ms)
 {
     int64_t low = (int64_t)redis_ms - (int64_t)mono_ms();
     int64_t high = (int64_t)redis_ms - (int64_t)l->sent_ms;
@@ -119,12 +119,12 @@ static void learn_clock(struct lease *l, uint64_t redis_ms)
     }
 }
 
-uint64_t lease_redis_ms(const struct lease *l)
+uint64_t node_lease_redis_ms(const struct node_lease *l)
 {
     return l->redis_high != 0 ? (uint64_t)((int64_t)mono_ms() + l->redis_low) : 0;
 }
 
-static void current(struct lease *l, const struct registry_picture *picture)
+static void current(struct node_lease *l, const struct registry_picture *picture)
 {
     bool new_link = !l->attached;
 
@@ -159,7 +159,7 @@ static void current(struct lease *l, const struct registry_picture *picture)
     l->options.on_current(l->options.ctx, picture, new_link);
 }
 
-static void lost(struct lease *l, const char *why, bool emptied)
+static void lost(struct node_lease *l, const char *why, bool emptied)
 {
     log_error("lease", "lease.lost", "node", l->options.node, "why", why, NULL);
     l->registered = false;
@@ -173,7 +173,7 @@ static void lost(struct lease *l, const char *why, bool emptied)
 
 static void on_renewed(void *ctx, const struct registry_picture *picture, const struct err *err)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
 
     if (l->closing > 0) {
         return;
@@ -193,12 +193,12 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
             log_warn("lease", "lease.renew", "error", err->text, NULL);
         }
     }
-    lease_answered(l);
+    node_lease_answered(l);
 }
 
 /* Registering ------------------------------------------------------------------------------------------ */
 
-void lease_give_up(struct lease *l, const struct err *why)
+void node_lease_give_up(struct node_lease *l, const struct err *why)
 {
     uv_timer_stop(&l->timer);
     l->leaving = true;
@@ -208,7 +208,7 @@ void lease_give_up(struct lease *l, const struct err *why)
 static void on_registered(void *ctx, const struct registry_picture *picture,
                           const struct registry_holder *holder, const struct err *err)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
 
     if (l->closing > 0) {
         return;
@@ -218,19 +218,19 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
                  l->incarnation, NULL);
         l->waiting_said = false;
         current(l, picture);
-        lease_answered(l);
+        node_lease_answered(l);
     } else if (holder != NULL) {
-        lease_held(l, holder);
+        node_lease_id_taken(l, holder);
     } else {
         if (!err_is_silence(err) && err->code != ERR_UNABLE && !l->waiting_said) {
             log_warn("lease", "lease.register", "error", err->text, NULL);
             l->waiting_said = true;
         }
-        lease_answered(l);
+        node_lease_answered(l);
     }
 }
 
-static void fill_node(const struct lease *l, struct registry_node *n)
+static void fill_node(const struct node_lease *l, struct registry_node *n)
 {
     *n = (struct registry_node){
         .node = l->options.node,
@@ -249,7 +249,7 @@ static void fill_node(const struct lease *l, struct registry_node *n)
 
 static void on_checked(void *ctx, const struct err *err)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
     struct registry_node node;
 
     if (l->closing > 0) {
@@ -258,7 +258,7 @@ static void on_checked(void *ctx, const struct err *err)
     if (err != NULL) {
         if (err->code == ERR_REFUSED && l->former_link == 0) {
             /* A Redis that cannot serve, found at the start: waiting does not mend it. */
-            lease_give_up(l, err);
+            node_lease_give_up(l, err);
             return;
         }
         if (err->code == ERR_UNABLE && l->former_link == 0) {
@@ -272,7 +272,7 @@ static void on_checked(void *ctx, const struct err *err)
             log_warn("lease", "lease.waiting", "reason", err->text, NULL);
             l->waiting_said = true;
         }
-        lease_answered(l);
+        node_lease_answered(l);
         return;
     }
     l->options.on_usable(l->options.ctx);
@@ -281,13 +281,13 @@ static void on_checked(void *ctx, const struct err *err)
     l->sent_ms = mono_ms();
     l->whole_at_ms = l->sent_ms;
     if (registry_register(l->registry, &node, on_registered, l) != 0) {
-        lease_answered(l);
+        node_lease_answered(l);
     }
 }
 
 /* Questions -------------------------------------------------------------------------------------------- */
 
-static int renew(struct lease *l)
+static int renew(struct node_lease *l)
 {
     struct registry_node node;
     struct buf report;
@@ -311,7 +311,7 @@ static int renew(struct lease *l)
     return rc;
 }
 
-static void ask(struct lease *l)
+static void ask(struct node_lease *l)
 {
     if (!l->greeted || l->asking || l->leaving || l->closing > 0) {
         return;
@@ -327,7 +327,7 @@ static void ask(struct lease *l)
 
 static void on_greeting(void *ctx, const struct registry_greeting *greeting, const struct err *err)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
 
     if (l->closing > 0) {
         return;
@@ -349,7 +349,7 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
     ask(l);
 }
 
-static void greet(struct lease *l)
+static void greet(struct node_lease *l)
 {
     if (!l->greeting_begun && link_is_up(l->link)) {
         l->greeting_begun = registry_greet(l->registry, on_greeting, l) == 0;
@@ -358,10 +358,10 @@ static void greet(struct lease *l)
 
 static void on_rights(void *ctx, const struct err *missing, bool transactions)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
 
     if (missing != NULL) {
-        lease_give_up(l, missing);
+        node_lease_give_up(l, missing);
     } else if (!transactions) {
         /* Lines that leave without a transaction may be said twice. */
         link_refuse(l->link, "Redis does not let this user do MULTI");
@@ -372,7 +372,7 @@ static void on_rights(void *ctx, const struct err *missing, bool transactions)
 
 static void on_up(void *ctx)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
 
     if (!rights_watch_look(&l->rights)) {
         greet(l);
@@ -381,7 +381,7 @@ static void on_up(void *ctx)
 
 static void on_down(void *ctx, const struct err *why)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
 
     l->greeting_begun = false;
     l->greeted = false;
@@ -391,9 +391,9 @@ static void on_down(void *ctx, const struct err *why)
     l->options.on_link_down(l->options.ctx, why);
 }
 
-struct lease *lease_create(const struct lease_options *options)
+struct node_lease *node_lease_create(const struct node_lease_options *options)
 {
-    struct lease *l = xcalloc(1, sizeof(*l));
+    struct node_lease *l = xcalloc(1, sizeof(*l));
     struct link_options link = options->link;
 
     l->options = *options;
@@ -422,7 +422,7 @@ struct lease *lease_create(const struct lease_options *options)
     return l;
 }
 
-static void handle_gone(struct lease *l)
+static void handle_gone(struct node_lease *l)
 {
     if (--l->closing == 0) {
         void (*on_closed)(void *ctx) = l->on_closed;
@@ -443,7 +443,7 @@ static void on_timer_closed(uv_handle_t *handle)
     handle_gone(handle->data);
 }
 
-void lease_close(struct lease *l, void (*on_closed)(void *ctx), void *ctx)
+void node_lease_close(struct node_lease *l, void (*on_closed)(void *ctx), void *ctx)
 {
     l->closing = 2;
     l->registered = false;
@@ -454,12 +454,12 @@ void lease_close(struct lease *l, void (*on_closed)(void *ctx), void *ctx)
     link_close(l->link, on_link_closed, l);
 }
 
-void lease_set_users(struct lease *l, const char *users)
+void node_lease_set_users(struct node_lease *l, const char *users)
 {
     l->options.users = users;
 }
 
-void lease_leave(struct lease *l, bool said, registry_done_cb cb, void *ctx)
+void node_lease_leave(struct node_lease *l, bool said, registry_done_cb cb, void *ctx)
 {
     l->leaving = true;
     uv_timer_stop(&l->timer);
@@ -471,22 +471,22 @@ void lease_leave(struct lease *l, bool said, registry_done_cb cb, void *ctx)
     }
 }
 
-struct registry *lease_registry(const struct lease *l)
+struct registry *node_lease_registry(const struct node_lease *l)
 {
     return l->registry;
 }
 
-struct link *lease_link(const struct lease *l)
+struct link *node_lease_link(const struct node_lease *l)
 {
     return l->link;
 }
 
-const char *lease_incarnation(const struct lease *l)
+const char *node_lease_incarnation(const struct node_lease *l)
 {
     return l->incarnation;
 }
 
-uint64_t lease_ms(const struct lease *l)
+uint64_t node_lease_ms(const struct node_lease *l)
 {
     return l->lease_ms;
 }

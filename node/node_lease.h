@@ -4,7 +4,7 @@
  *
  * Registering: a node id that another live process holds is refused, with its host and pid; it is taken over
  * where the holder's link is gone, or where it misses two renewals (its link is killed first). Renewing: every
- * sixth of the lease, and sooner on lease_renew_soon. Each answer carries the registry's picture, as far as it
+ * sixth of the lease, and sooner on node_lease_renew_soon. Each answer carries the registry's picture, as far as it
  * changed; every compare_ms all of it, so that no difference stays for ever.
  *
  * Failure modes: the link fails: the lease runs on, the deadline decides; no answer before the own deadline, or
@@ -18,9 +18,9 @@
 #include "shared/buf.h"
 #include "shared/redis/registry.h"
 
-struct lease;
+struct node_lease;
 
-struct lease_options {
+struct node_lease_options {
     uv_loop_t *loop;
     struct link_options link; /* url, tls_ca, name; callbacks are set here */
     const char *cluster;
@@ -39,7 +39,7 @@ struct lease_options {
     /* A renewal failed: what it reported must be told again. */
     void (*on_report_lost)(void *ctx);
     void (*on_fenced)(void *ctx,
-                      const char *why); /* from the loop, never from within lease_holds */
+                      const char *why); /* from the loop, never from within node_lease_holds */
     /* `emptied`: as all of the registry is gone, so that nobody else takes over what was held. */
     void (*on_lost)(void *ctx, const char *why, bool emptied);
     void (*on_link_down)(void *ctx, const struct err *why);
@@ -51,28 +51,28 @@ struct lease_options {
 };
 
 /* Begins to connect. */
-struct lease *lease_create(const struct lease_options *options);
+struct node_lease *node_lease_create(const struct node_lease_options *options);
 /* Lets go of everything; on_closed comes from the loop, then the memory is gone. */
-void lease_close(struct lease *l, void (*on_closed)(void *ctx), void *ctx);
+void node_lease_close(struct node_lease *l, void (*on_closed)(void *ctx), void *ctx);
 /* May this node act now? Reads the clock each time. */
-bool lease_holds(struct lease *l);
+bool node_lease_holds(struct node_lease *l);
 /* Renew within some milliseconds instead of at the next turn. */
-void lease_renew_soon(struct lease *l);
+void node_lease_renew_soon(struct node_lease *l);
 /* The users this node has tokens for changed (SIGHUP); told when it registers next, and sooner where the
  * report names them. */
-void lease_set_users(struct lease *l, const char *users);
+void node_lease_set_users(struct node_lease *l, const char *users);
 /* Leave in order: `cb` when the registry has placed the shards elsewhere, or could not be told. No
  * renewals any more. `said`: see registry_leave. */
-void lease_leave(struct lease *l, bool said, registry_done_cb cb, void *ctx);
+void node_lease_leave(struct node_lease *l, bool said, registry_done_cb cb, void *ctx);
 /* The registry on the fan-out link. */
-struct registry *lease_registry(const struct lease *l);
+struct registry *node_lease_registry(const struct node_lease *l);
 /* What Redis's clock shows now, as far as its answers told; 0: not known yet. A report says with it when it was
  * written, since a Redis that stands still reads it late. */
-uint64_t lease_redis_ms(const struct lease *l);
+uint64_t node_lease_redis_ms(const struct node_lease *l);
 /* The fan-out link. */
-struct link *lease_link(const struct lease *l);
+struct link *node_lease_link(const struct node_lease *l);
 /* The incarnation in force; the pointer stays, what it points to changes with each loss. */
-const char *lease_incarnation(const struct lease *l);
-uint64_t lease_ms(const struct lease *l);
+const char *node_lease_incarnation(const struct node_lease *l);
+uint64_t node_lease_ms(const struct node_lease *l);
 
 #endif

@@ -9,8 +9,8 @@
 
 #define LEASE_RENEWS 6 /* in a lease */
 
-struct lease {
-    struct lease_options options;
+struct node_lease {
+    struct node_lease_options options;
     struct link *link;
     struct registry *registry;
     struct rights_watch rights;
@@ -53,11 +53,11 @@ struct lease {
 };
 
 /* In node_lease.c: the question under way has its answer; go on. */
-void lease_answered(struct lease *l);
+void node_lease_answered(struct node_lease *l);
 /* Nothing more is tried: `why` it is refused. */
-void lease_give_up(struct lease *l, const struct err *why);
+void node_lease_give_up(struct node_lease *l, const struct err *why);
 
 /* In node_lease_takeover.c: registering was answered with a process that holds the node id. */
-void lease_held(struct lease *l, const struct registry_holder *holder);
+void node_lease_id_taken(struct node_lease *l, const struct registry_holder *holder);
 
 #endif

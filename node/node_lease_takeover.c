@@ -3,7 +3,7 @@
 
 #include "shared/log.h"
 
-static void refused(struct lease *l, const struct registry_holder *holder)
+static void refused(struct node_lease *l, const struct registry_holder *holder)
 {
     struct err err = {0};
 
@@ -12,12 +12,12 @@ static void refused(struct lease *l, const struct registry_holder *holder)
             "another --node-id",
             l->options.node, (int)holder->host.len, holder->host.ptr, (int)holder->pid.len,
             holder->pid.ptr);
-    lease_give_up(l, &err);
+    node_lease_give_up(l, &err);
 }
 
 static void on_killed(void *ctx, const struct err *err)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
 
     if (l->closing > 0) {
         return;
@@ -26,12 +26,12 @@ static void on_killed(void *ctx, const struct err *err)
         l->takeover = 0;
     }
     l->again = true;
-    lease_answered(l);
+    node_lease_answered(l);
 }
 
 static void on_alive(void *ctx, bool yes, const struct err *err)
 {
-    struct lease *l = ctx;
+    struct node_lease *l = ctx;
 
     if (l->closing > 0) {
         return;
@@ -40,10 +40,10 @@ static void on_alive(void *ctx, bool yes, const struct err *err)
         l->takeover = 0;
     }
     l->again = l->takeover != 0;
-    lease_answered(l);
+    node_lease_answered(l);
 }
 
-void lease_held(struct lease *l, const struct registry_holder *holder)
+void node_lease_id_taken(struct node_lease *l, const struct registry_holder *holder)
 {
     int64_t lease_ms = (int64_t)holder->lease_ms;
     int64_t behind = lease_ms / LEASE_RENEWS * (LEASE_RENEWS - 2) - lease_ms / 24;
@@ -67,7 +67,7 @@ void lease_held(struct lease *l, const struct registry_holder *holder)
          * the lease to come back in. */
         l->takeover = holder->remaining_ms < 0 ? holder->link_id : 0;
         l->again = l->takeover != 0;
-        lease_answered(l);
+        node_lease_answered(l);
         return;
     }
     if (steady && holder->remaining_ms < behind) {
@@ -82,5 +82,5 @@ void lease_held(struct lease *l, const struct registry_holder *holder)
         return;
     }
     l->takeover = 0;
-    lease_answered(l);
+    node_lease_answered(l);
 }

@@ -35,9 +35,9 @@ void node_look_at_drain(struct node *n)
             log_warn("node", "node.drain", "reason", "took longer than --drain-timeout", NULL);
         }
         n->leaving = true;
-        n->drain_until_ms = mono_ms() + lease_ms(n->lease);
+        n->drain_until_ms = mono_ms() + node_lease_ms(n->lease);
         node_timer_at(n, DRAIN_LOOK_MS);
-        lease_leave(n->lease, drained, on_left, n);
+        node_lease_leave(n->lease, drained, on_left, n);
     } else {
         node_timer_at(n, DRAIN_LOOK_MS);
     }
@@ -55,7 +55,7 @@ void node_stop(struct node *n, int times)
     node_move(n, NODE_DRAINING);
     n->drain_until_ms = mono_ms() + n->options.drain_ms;
     n->resume_ms = 0;
-    fanout_hold(n->fanout, !lease_holds(n->lease));
+    fanout_hold(n->fanout, !node_lease_holds(n->lease));
     holder_drain(n->holder);
     sender_drain(n->sender);
     node_look_at_sight(n);
@@ -110,5 +110,5 @@ void node_close(struct node *n, const struct err *why)
     probe_close(n->probe, on_part_closed, n);
     link_close(n->control, on_part_closed, n);
     subscriber_close(n->subscriber, on_part_closed, n);
-    lease_close(n->lease, on_links_closed, n);
+    node_lease_close(n->lease, on_links_closed, n);
 }

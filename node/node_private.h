@@ -33,7 +33,7 @@ struct node {
     struct fanout *fanout;
     struct holder *holder;
     struct sender *sender;
-    struct lease *lease;
+    struct node_lease *lease;
     struct subscriber *subscriber;
     struct link_group group; /* of all links */
     struct link *control;

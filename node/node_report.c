@@ -67,7 +67,7 @@ void node_report(void *ctx, struct buf *out)
         any = true;
     }
     any = (n->resume_ms == 0 && report_node(n, &j)) || any;
-    uint64_t at_ms = lease_redis_ms(n->lease);
+    uint64_t at_ms = node_lease_redis_ms(n->lease);
     if (at_ms > 0) {
         json_number(&j, "at_ms", (int64_t)at_ms);
     }

@@ -36,7 +36,7 @@ void node_restate(struct node *n, const struct registry_picture *picture, uint64
         rewound(n, back_ms, forgotten);
     }
     if (picture->must_restate) {
-        restate_tell(n->restate, lease_registry(n->lease), n->options.id,
-                     lease_incarnation(n->lease), n->back_ms);
+        restate_tell(n->restate, node_lease_registry(n->lease), n->options.id,
+                     node_lease_incarnation(n->lease), n->back_ms);
     }
 }

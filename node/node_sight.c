@@ -62,7 +62,7 @@ void node_look_at_sight(struct node *n)
                      n->options.id, NULL);
         }
         news_set(&n->sight_news, "");
-        lease_renew_soon(n->lease);
+        node_lease_renew_soon(n->lease);
     }
     plan_probe(n, working);
 }
@@ -85,7 +85,7 @@ void node_sight_current(struct node *n, const struct registry_picture *picture)
         holder_set_blind(n->holder, false);
     }
     if (picture->others_blind && !n->others_blind) {
-        lease_renew_soon(n->lease);
+        node_lease_renew_soon(n->lease);
     }
     n->blind_ms = picture->blind_ms;
     n->others_blind = picture->others_blind;

@@ -20,11 +20,11 @@ static int read_tokens(struct node *n, const char *file, struct tokens **out, st
 
 static void take_tokens(struct node *n, struct tokens *fresh)
 {
-    lease_set_users(n->lease, tokens_users(fresh));
+    node_lease_set_users(n->lease, tokens_users(fresh));
     tokens_destroy(n->tokens);
     n->tokens = fresh;
     news_set(&n->users, "");
-    lease_renew_soon(n->lease);
+    node_lease_renew_soon(n->lease);
     log_info("node", "tokens.reloaded", "users", tokens_users(fresh), NULL);
 }
 

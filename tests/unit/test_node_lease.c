@@ -17,7 +17,7 @@
 
 /* A lease as a node has it, and what it said. */
 struct holder {
-    struct lease *lease;
+    struct node_lease *lease;
     unsigned reports;
     unsigned arrived;
     unsigned report_lost;
@@ -70,7 +70,7 @@ static void on_lease_closed(void *ctx)
 static void close_lease(struct holder *h)
 {
     if (h->lease != NULL) {
-        lease_close(h->lease, on_lease_closed, h);
+        node_lease_close(h->lease, on_lease_closed, h);
         h->lease = NULL;
         wait_until(&w.probe.t, h->closed);
     }
@@ -112,7 +112,7 @@ static void on_report_lost(void *ctx)
 
     h->report_lost++;
     if (h->rush) {
-        lease_renew_soon(h->lease);
+        node_lease_renew_soon(h->lease);
     }
 }
 
@@ -120,7 +120,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
 {
     struct holder *h = ctx;
 
-    assert_true(lease_holds(h->lease));
+    assert_true(node_lease_holds(h->lease));
     h->currents++;
     h->new_links += new_link;
     h->changed += picture->changed;
@@ -132,7 +132,7 @@ static void on_fenced(void *ctx, const char *why)
     struct holder *h = ctx;
 
     assert_true(strlen(why) > 0);
-    assert_false(lease_holds(h->lease));
+    assert_false(node_lease_holds(h->lease));
     h->fenced++;
 }
 
@@ -141,7 +141,7 @@ static void on_lost(void *ctx, const char *why, bool emptied)
     struct holder *h = ctx;
 
     assert_true(strlen(why) > 0);
-    assert_false(lease_holds(h->lease));
+    assert_false(node_lease_holds(h->lease));
     h->emptied = emptied;
     h->lost++;
 }
@@ -177,7 +177,7 @@ static void on_left(void *ctx, const struct err *err)
 
 static void open_lease(struct holder *h)
 {
-    struct lease_options options = {
+    struct node_lease_options options = {
         .loop = &w.probe.t.uv,
         .link = {.url = &w.probe.url, .name = "test:fan"},
         .cluster = "t",
@@ -196,8 +196,8 @@ static void open_lease(struct holder *h)
         .on_refused = on_refused,
         .ctx = h,
     };
-    h->lease = lease_create(&options);
-    assert_false(lease_holds(h->lease));
+    h->lease = node_lease_create(&options);
+    assert_false(node_lease_holds(h->lease));
 }
 
 static void open_current(struct holder *h)
@@ -228,12 +228,12 @@ static void a_lease_is_registered_and_renewed_again_and_again(void **state)
     (void)state;
     open_current(&a);
     assert_int_equal(a.new_links, 1);
-    assert_int_equal(lease_ms(a.lease), 600);
+    assert_int_equal(node_lease_ms(a.lease), 600);
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:node:n1 incarnation"),
-                        lease_incarnation(a.lease));
+                        node_lease_incarnation(a.lease));
 
     test_loop_run_for(&w.probe.t, 1500);
-    assert_true(lease_holds(a.lease));
+    assert_true(node_lease_holds(a.lease));
     assert_in_range(a.currents, 8, 17);
     assert_int_equal(a.new_links, 1);
     assert_int_equal(a.fenced, 0);
@@ -258,8 +258,8 @@ static void a_renewal_can_be_had_sooner(void **state)
     open_current(&a);
     test_loop_run_for(&w.probe.t, 600); /* the turn of the first lease, which was shorter */
     unsigned before = a.currents;
-    lease_renew_soon(a.lease);
-    lease_renew_soon(a.lease);
+    node_lease_renew_soon(a.lease);
+    node_lease_renew_soon(a.lease);
     test_loop_run_for(&w.probe.t, 300);
     assert_int_equal(a.currents, before + 1);
 }
@@ -292,7 +292,7 @@ static void a_killed_link_is_taken_anew_and_says_so(void **state)
     assert_int_equal(a.seq, 17);
     assert_int_equal(a.lost, 0);
     assert_true(own_link() != former);
-    assert_true(lease_holds(a.lease));
+    assert_true(node_lease_holds(a.lease));
 
     world_ask(&w, "CLIENT KILL ID %u", own_link());
     wait_until(&w.probe.t, a.new_links == 3);
@@ -302,7 +302,7 @@ static void an_orderly_leave_is_told(void **state)
 {
     (void)state;
     open_current(&a);
-    lease_leave(a.lease, true, on_left, &a);
+    node_lease_leave(a.lease, true, on_left, &a);
     wait_until(&w.probe.t, a.left == 1);
     assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:nodes"), "0");
     unsigned before = a.reports;
@@ -324,13 +324,13 @@ static void past_its_deadline_a_lease_fences_and_an_answer_ends_that(void **stat
     wait_until(&w.probe.t, a.fenced == 1);
     /* 0.9 of a lease from when the last renewal was sent, and not a turn later. */
     assert_in_range(mono_ms() - start, 300, 590);
-    assert_false(lease_holds(a.lease));
+    assert_false(node_lease_holds(a.lease));
     unsigned before = a.currents;
     test_loop_run_for(&w.probe.t, 300);
 
     private_redis_resume(redis);
     wait_until(&w.probe.t, a.currents > before);
-    assert_true(lease_holds(a.lease));
+    assert_true(node_lease_holds(a.lease));
     assert_int_equal(a.fenced, 1);
     assert_int_equal(a.lost, 0);
     assert_int_equal(a.new_links, 1);
@@ -357,14 +357,14 @@ static void asking_for_the_lease_calls_nothing_back(void **state)
     (void)state;
     open_current(&a);
     usleep(700 * 1000); /* the process stands still */
-    assert_false(lease_holds(a.lease));
-    assert_false(lease_holds(a.lease));
+    assert_false(node_lease_holds(a.lease));
+    assert_false(node_lease_holds(a.lease));
     assert_int_equal(a.fenced, 0);
 
     wait_until(&w.probe.t, a.fenced == 1);
     unsigned before = a.currents;
     wait_until(&w.probe.t, a.currents > before);
-    assert_true(lease_holds(a.lease));
+    assert_true(node_lease_holds(a.lease));
 }
 
 static void a_loop_that_was_late_fences_until_the_next_answer(void **state)
@@ -374,7 +374,7 @@ static void a_loop_that_was_late_fences_until_the_next_answer(void **state)
     test_loop_run_for(&w.probe.t, 150);
     usleep(320 * 1000); /* over a turn and a third of the lease, under the deadline */
     wait_until(&w.probe.t, a.fenced == 1);
-    wait_until(&w.probe.t, lease_holds(a.lease));
+    wait_until(&w.probe.t, node_lease_holds(a.lease));
 }
 
 static void a_lost_lease_is_registered_anew_under_another_incarnation(void **state)
@@ -383,7 +383,7 @@ static void a_lost_lease_is_registered_anew_under_another_incarnation(void **sta
 
     (void)state;
     open_current(&a);
-    snprintf(former, sizeof(former), "%s", lease_incarnation(a.lease));
+    snprintf(former, sizeof(former), "%s", node_lease_incarnation(a.lease));
     private_redis_pause(redis);
     wait_until(&w.probe.t, a.fenced == 1);
     private_redis_resume(redis);
@@ -391,10 +391,10 @@ static void a_lost_lease_is_registered_anew_under_another_incarnation(void **sta
     world_ask(&w, "HDEL shoal:{t}:node:n1 incarnation");
     wait_until(&w.probe.t, a.lost == 1);
     wait_until(&w.probe.t, a.new_links == 2);
-    assert_true(lease_holds(a.lease));
-    assert_string_not_equal(lease_incarnation(a.lease), former);
+    assert_true(node_lease_holds(a.lease));
+    assert_string_not_equal(node_lease_incarnation(a.lease), former);
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:node:n1 incarnation"),
-                        lease_incarnation(a.lease));
+                        node_lease_incarnation(a.lease));
 }
 
 static void an_emptied_redis_is_waited_for_and_registered_at(void **state)
@@ -411,7 +411,7 @@ static void an_emptied_redis_is_waited_for_and_registered_at(void **state)
     wait_until(&w.probe.t, a.new_links == 2);
     assert_int_equal(a.lost, 1);
     assert_true(a.report_lost > 0);
-    assert_true(lease_holds(a.lease));
+    assert_true(node_lease_holds(a.lease));
 }
 
 /* The same node id ----------------------------------------------------------------------------------- */
@@ -438,7 +438,7 @@ static void on_id(void *ctx, const struct redisReply *reply, const struct err *e
 /* What Redis says is input: a holder whose lease has no measure. */
 static void a_lease_beyond_all_measure_is_survived(void **state)
 {
-    static struct lease l;
+    static struct node_lease l;
     const struct registry_holder holder = {.host = SLICE("h"),
                                            .pid = SLICE("1"),
                                            .link_id = 1,
@@ -447,12 +447,12 @@ static void a_lease_beyond_all_measure_is_survived(void **state)
                                            .run_id = SLICE("")};
 
     (void)state;
-    l = (struct lease){.options = {.node = "n1"},
-                       .registry = w.r,
-                       .asking = true,
-                       .held_since_ms = mono_ms(),
-                       .held_lease_ms = INT64_MAX};
-    lease_held(&l, &holder);
+    l = (struct node_lease){.options = {.node = "n1"},
+                            .registry = w.r,
+                            .asking = true,
+                            .held_since_ms = mono_ms(),
+                            .held_lease_ms = INT64_MAX};
+    node_lease_id_taken(&l, &holder);
     assert_true(l.asking); /* whether the holder's link is alive */
     l.closing = 1;
     world_ask(&w, "PING");
@@ -519,7 +519,7 @@ static void a_live_process_keeps_its_node_id_and_is_named_to_the_other(void **st
     test_loop_run_for(&w.probe.t, 300);
     assert_int_equal(b.refused, 1);
     assert_int_equal(b.currents, 0);
-    assert_true(lease_holds(a.lease));
+    assert_true(node_lease_holds(a.lease));
     assert_int_equal(a.lost, 0);
     assert_int_equal(a.downs, 0);
 }
