@@ -12,7 +12,7 @@
  *
  * Happy path: create -> calls and commands -> destroy closes all handles; the last one that is closed frees
  * everything. Loop thread only. */
-#include "tests/managers/probe/impl.h"
+#include "probe/probe_private.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Probe, its commands: one for each function of shard_manager.h, and for the record and the scripts. */
-#include "tests/managers/probe/impl.h"
+#include "probe/probe_private.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  *   holder        the shard that the channel is on; for one that nobody joined, any
  *   add:ONE,TWO   shards of the cluster's user, those that are not there yet; then it is done
  *   never         left to the command "complete" */
-#include "tests/managers/probe/impl.h"
+#include "probe/probe_private.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Probe, its socket: one client at a time, a new one takes the place of the old. A client that goes away loses the
  * answers that are still to come. */
-#include "tests/managers/probe/impl.h"
+#include "probe/probe_private.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -1,9 +1,9 @@
 /* Probe, what its files share: probe.c has the manager's table, socket.c its client, commands.c what the client may
  * ask for, script.c how calls of the table are completed. */
-#ifndef SHOAL_TESTS_PROBE_IMPL_H
-#define SHOAL_TESTS_PROBE_IMPL_H
+#ifndef SHOAL_TESTS_PROBE_PRIVATE_H
+#define SHOAL_TESTS_PROBE_PRIVATE_H
 
-#include "coordinator/manager/shard_manager.h"
+#include <shoal/shard_manager.h>
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
