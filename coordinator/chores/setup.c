@@ -4,6 +4,7 @@
  * earlier one wrote waits until the view shows it. */
 #include "coordinator/chores/setup.h"
 
+#include "coordinator/options/initial_channels.h"
 #include "coordinator/requests/assignment.h"
 #include "shared/log.h"
 #include "shared/trouble.h"

@@ -88,7 +88,7 @@ static void call_table(struct shard_manager *m, enum manager_op op, const char *
 {
     const struct shard_manager_ops *ops = m->options.ops;
     const struct shard_manager_options options = {m->options.nkwargs, m->options.kwargs};
-    char name[CHANNEL_NAME_CHARS] = ""; /* completing the call may free the caller's */
+    char name[IRC_CHANNEL_CHARS] = ""; /* completing the call may free the caller's */
 
     if (channel) {
         snprintf(name, sizeof(name), "%s", channel);

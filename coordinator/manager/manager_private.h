@@ -24,10 +24,10 @@ struct errand {
     uint64_t round;     /* of the view that is waited for first; 0: none */
     enum shard_run all; /* then all shards are to be started or stopped; SHARD_NEW: no */
     enum errand_wait wait;
-    char *shard;                       /* the one it is about, or NULL */
-    char *text;                        /* the error, or NULL */
-    char *login;                       /* token handler; or the user of an added shard */
-    char (*names)[CHANNEL_NAME_CHARS]; /* channels of an added shard */
+    char *shard;                      /* the one it is about, or NULL */
+    char *text;                       /* the error, or NULL */
+    char *login;                      /* token handler; or the user of an added shard */
+    char (*names)[IRC_CHANNEL_CHARS]; /* channels of an added shard */
     size_t nnames;
     bool usable;
     size_t pending; /* steps under way */

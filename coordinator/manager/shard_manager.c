@@ -1,6 +1,7 @@
 /* Shard manager, the base: its attributes, which come from the view, its life, and whom it calls back. */
 #include "coordinator/manager/manager_private.h"
 
+#include "coordinator/options/initial_channels.h"
 #include "shared/log.h"
 
 #include <stdio.h>

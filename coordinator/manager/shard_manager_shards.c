@@ -477,7 +477,7 @@ void shard_manager_add_shard(struct shard_manager *m, const char *shard_id,
     e->names = xcalloc(n + 1, sizeof(*e->names));
     for (size_t i = 0; i < n; i++) {
         names[i] = slice_of(initial_channels[i]);
-        e->nnames += channel_name_copy(names[i], e->names[e->nnames]);
+        e->nnames += irc_channel_normalise(names[i], e->names[e->nnames], IRC_CHANNEL_CHARS);
     }
     step_begin(e, registry_add_shard(steps(m), me(m), shard_id, slice_of(e->login), names, n,
                                      on_added, e));

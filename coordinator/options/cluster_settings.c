@@ -1,7 +1,7 @@
 /* Cluster settings given with --set. */
 #include "coordinator/options/cluster_settings.h"
 
-#include "coordinator/options/initial_channels.h"
+#include "shared/irc/parse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +18,12 @@ static const struct cluster_setting_rule *rule_of(struct slice name)
     return NULL;
 }
 
-static bool is_login(const char *value)
-{
-    size_t len = strlen(value);
-    return len >= 1 && len < CHANNEL_NAME_CHARS &&
-           strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_") == len;
-}
-
 static int check_value(const struct cluster_setting_rule *rule, const char *value, struct err *err)
 {
     uint64_t number;
 
     if (rule->most == 0) {
-        return is_login(value)
+        return irc_channel_valid(slice_of(value))
                    ? 0
                    : err_set(err, ERR_USAGE, "%s takes a Twitch login in lower case, or anonymous",
                              rule->name);

@@ -4,6 +4,7 @@
 #include "coordinator/options/command_output.h"
 #include "shared/buf.h"
 #include "shared/file.h"
+#include "shared/irc/parse.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -93,32 +94,12 @@ static void blank_comments(char *text)
     }
 }
 
-bool channel_name_copy(struct slice text, char *out)
-{
-    if (text.len > 0 && text.ptr[0] == '#') {
-        text.ptr++;
-        text.len--;
-    }
-    if (text.len < 1 || text.len >= CHANNEL_NAME_CHARS) {
-        return false;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        char c = (char)tolower((unsigned char)text.ptr[i]);
-        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '_') {
-            return false;
-        }
-        out[i] = c;
-    }
-    out[text.len] = '\0';
-    return true;
-}
-
 /* The name in its place in the text becomes the login. */
 static bool normalise(char *text, struct slice *name)
 {
-    char login[CHANNEL_NAME_CHARS];
+    char login[IRC_CHANNEL_CHARS];
 
-    if (!channel_name_copy(*name, login)) {
+    if (!irc_channel_normalise(*name, login, sizeof(login))) {
         return false;
     }
     size_t len = strlen(login);

@@ -10,11 +10,6 @@
 
 #include "shared/err.h"
 
-#define CHANNEL_NAME_CHARS 26 /* of a Twitch login, and the NUL */
-
-/* A channel as people write it (`#Forsen`) as its login in `out` (CHANNEL_NAME_CHARS); false: it is none. */
-bool channel_name_copy(struct slice text, char *out);
-
 struct initial_channels {
     size_t n;
     struct slice *names; /* point into `text` */

@@ -7,7 +7,7 @@
 /* One channel whose place is asked for. */
 struct place {
     struct assignment *assignment;
-    char name[CHANNEL_NAME_CHARS];
+    char name[IRC_CHANNEL_CHARS];
     char *where; /* as registry_wish has it; NULL: "" */
 };
 
@@ -134,7 +134,7 @@ void assignment_begin(const struct assignment_request *request)
     }
     for (size_t i = 0; i < request->n; i++) {
         struct place *p = &a->places[i];
-        if (!channel_name_copy(slice_of(a->texts[i]), p->name)) {
+        if (!irc_channel_normalise(slice_of(a->texts[i]), p->name, sizeof(p->name))) {
             decided(a);
         } else if (request->not_yet) {
             p->where = xasprintf("?%s", request->not_yet);

@@ -12,7 +12,7 @@
 
 #include "coordinator/lead/leader.h"
 #include "coordinator/manager/shard_manager.h"
-#include "coordinator/options/initial_channels.h"
+#include "shared/irc/parse.h"
 
 #include <uthash.h>
 
@@ -42,7 +42,7 @@ struct view_channel {
     struct view_channel *prev; /* of its shard */
     struct view_channel *next;
     struct shard *shard;
-    char name[CHANNEL_NAME_CHARS];
+    char name[IRC_CHANNEL_CHARS];
 };
 
 struct view_node {

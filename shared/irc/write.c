@@ -187,56 +187,18 @@ int irc_write_part(struct buf *out, struct slice channel, struct err *err)
     return line_finish(&line, out, "PART", err);
 }
 
-/* The length of the UTF-8 sequence that begins at p (n bytes are left); 0 if it is none: cut short,
- * overlong, a surrogate, or above U+10FFFF (Unicode 15, table 3-7). */
-static size_t utf8_sequence(const unsigned char *p, size_t n)
-{
-    unsigned char low = 0x80;
-    unsigned char high = 0xbf;
-    size_t len;
-
-    if (p[0] < 0x80) {
-        return 1;
-    }
-    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-        len = 2;
-    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-        len = 3;
-        low = p[0] == 0xe0 ? 0xa0 : low;
-        high = p[0] == 0xed ? 0x9f : high;
-    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-        len = 4;
-        low = p[0] == 0xf0 ? 0x90 : low;
-        high = p[0] == 0xf4 ? 0x8f : high;
-    } else {
-        return 0;
-    }
-    if (n < len || p[1] < low || p[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return len;
-}
-
 /* Count the code points; false if it is no UTF-8. */
 static bool utf8_count(struct slice text, size_t *chars)
 {
-    const unsigned char *p = (const unsigned char *)text.ptr;
-    size_t left = text.len;
-
     *chars = 0;
-    while (left > 0) {
-        size_t len = utf8_sequence(p, left);
+    while (text.len > 0) {
+        size_t len = utf8_length(text.ptr, text.len);
 
         if (len == 0) {
             return false;
         }
-        p += len;
-        left -= len;
+        text.ptr += len;
+        text.len -= len;
         (*chars)++;
     }
     return true;
