@@ -3,7 +3,7 @@
  * Where a block is in its life is where it is in the one list: `sent` blocks first, then those that
  * wait; the last may be open. What is answered is gone from it.
  */
-#include "node/fanout_impl.h"
+#include "node/fanout_private.h"
 
 #include "node/publish.h"
 

@@ -6,7 +6,7 @@
  *        ^                              ^                                                  |  |
  *        |                              +-----------------it is refused--------------------+  |
  *        +--------------------------------it is carried out-----------------------------------+ */
-#include "node/fanout_impl.h"
+#include "node/fanout_private.h"
 
 #include "node/publish.h"
 #include "shared/log.h"

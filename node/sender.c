@@ -2,7 +2,7 @@
  *
  * Every entry known is in one table (`sends`), so that one that is told twice is queued once. A lane lives while
  * its channel is served or something is queued. */
-#include "node/sender_impl.h"
+#include "node/sender_private.h"
 
 #include "shared/log.h"
 

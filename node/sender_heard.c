@@ -11,7 +11,7 @@
  *
  * The registry remembers the last number alone, so numbers reach it in their order: those in doubt one at a
  * time, and before any new one. */
-#include "node/sender_impl.h"
+#include "node/sender_private.h"
 
 #include "node/send_payload.h"
 #include "shared/buf.h"

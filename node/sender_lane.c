@@ -1,5 +1,5 @@
 /* Sender, lanes: one send of a channel at a time, from its claim to its stored result. See sender.h. */
-#include "node/sender_impl.h"
+#include "node/sender_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

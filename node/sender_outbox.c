@@ -3,7 +3,7 @@
  * The step send_take looks at new entries in Redis and tells the node that says them; send_list tells all that wait.
  * What other nodes or the leader have settled meanwhile is found out when it is claimed; and each look at all that
  * waits marks what it finds: what several did not find is forgotten. */
-#include "node/sender_impl.h"
+#include "node/sender_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

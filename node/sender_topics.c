@@ -7,7 +7,7 @@
  * the new one has that connection killed first; what the former one has been sent until then, it enters when it
  * wakes. If somebody listens on (an application that watches), the new one begins after a lease and a half: by then a
  * node has seen that it serves the topic no more, or is gone. While Redis does not say who listens, nobody begins. */
-#include "node/sender_impl.h"
+#include "node/sender_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

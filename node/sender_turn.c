@@ -5,7 +5,7 @@
  * whose budget is used up costs a few claims each time a slot is free. Queues of a line, in the order in which they
  * are served: lanes that only the widest budget may hold back (every send is tried so once: this node does not
  * know where the account is moderator), those that the one for ordinary members does, channels nobody joined. */
-#include "node/sender_impl.h"
+#include "node/sender_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

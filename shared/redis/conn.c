@@ -7,7 +7,7 @@
  * idle handle also keeps the loop from sleeping, whoever wrote and when). With TLS, `wire` collects
  * what OpenSSL made of it. What the socket does not take moves to `leaving`, which stays put until
  * libuv has written it. */
-#include "shared/redis/conn_impl.h"
+#include "shared/redis/conn_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

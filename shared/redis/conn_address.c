@@ -1,6 +1,6 @@
 /* Conn, addresses: from the name in the URL to a socket that connects, one address after the other
  * (shared/addresses.h). One that connected and then said nothing counts as dead too. */
-#include "shared/redis/conn_impl.h"
+#include "shared/redis/conn_private.h"
 
 #include <stdio.h>
 

@@ -12,7 +12,7 @@
  * Deadlines: one timer, lazily armed: it fires at the deadline of what was the oldest command and is
  * set anew if that was answered. When a deadline has passed, the loop gets one more look at the
  * socket first: after a pause of this process, the answers may be lying there. */
-#include "shared/redis/link_impl.h"
+#include "shared/redis/link_private.h"
 
 #include "shared/buf.h"
 #include "shared/redis/greeting.h"

@@ -1,5 +1,5 @@
 /* Link, commands: what is sent, in the form in which Redis reads it. */
-#include "shared/redis/link_impl.h"
+#include "shared/redis/link_private.h"
 
 #include <stdarg.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "shared/redis/link_group.h"
 
 #include "shared/log.h"
-#include "shared/redis/link_impl.h"
+#include "shared/redis/link_private.h"
 
 #include <stdio.h>
 #include <string.h>

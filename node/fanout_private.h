@@ -1,6 +1,6 @@
 /* What the files of the fan-out share: fanout.c (lines in, the link's life) and fanout_send.c (blocks out). */
-#ifndef SHOAL_NODE_FANOUT_IMPL_H
-#define SHOAL_NODE_FANOUT_IMPL_H
+#ifndef SHOAL_NODE_FANOUT_PRIVATE_H
+#define SHOAL_NODE_FANOUT_PRIVATE_H
 
 #include "node/fanout.h"
 

@@ -1,8 +1,8 @@
 /* What the files of the sender share: sender.c (what is served), sender_topics.c (when it listens),
  * sender_outbox.c (what waits in the outbox), sender_heard.c (what was heard, until it is entered), sender_turn.c (which lane claims next) and sender_lane.c
  * (what is done with a send). */
-#ifndef SHOAL_NODE_SENDER_IMPL_H
-#define SHOAL_NODE_SENDER_IMPL_H
+#ifndef SHOAL_NODE_SENDER_PRIVATE_H
+#define SHOAL_NODE_SENDER_PRIVATE_H
 
 #include "node/sender.h"
 #include "shared/due.h"

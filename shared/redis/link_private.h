@@ -1,6 +1,6 @@
 /* What the files of the link share: link.c (its life, replies, deadlines) and link_command.c. */
-#ifndef SHOAL_REDIS_LINK_IMPL_H
-#define SHOAL_REDIS_LINK_IMPL_H
+#ifndef SHOAL_REDIS_LINK_PRIVATE_H
+#define SHOAL_REDIS_LINK_PRIVATE_H
 
 #include "shared/redis/link.h"
 

@@ -1,6 +1,6 @@
 /* What the files of a conn share: conn.c (bytes in and out, TLS, its life) and conn_address.c. */
-#ifndef SHOAL_REDIS_CONN_IMPL_H
-#define SHOAL_REDIS_CONN_IMPL_H
+#ifndef SHOAL_REDIS_CONN_PRIVATE_H
+#define SHOAL_REDIS_CONN_PRIVATE_H
 
 #include "shared/redis/conn.h"
 
