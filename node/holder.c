@@ -143,7 +143,7 @@ static void port_channel_changed(void *ctx, const struct shard_channel *channel)
 {
     struct held *held = ctx;
 
-    if (channel->state == SHARD_CHANNEL_FAILED) {
+    if (channel->machine.state == SHARD_CHANNEL_FAILED) {
         log_warn("shard", "channel.failed", "shard", held->id, "channel", channel->name, "reason",
                  channel->reason, NULL);
     }
@@ -456,7 +456,7 @@ void holder_set_fenced(struct holder *h, bool fenced)
 
 static void mark_failed(void *ctx, const struct shard_channel *channel)
 {
-    if (channel->state == SHARD_CHANNEL_FAILED) {
+    if (channel->machine.state == SHARD_CHANNEL_FAILED) {
         holder_mark_channel(ctx, channel->name); /* its next_try */
     }
 }

@@ -24,7 +24,7 @@ static void remember(void *ctx, const struct shard_channel *channel)
 {
     struct holder *h = ctx;
     struct remembered *r;
-    bool joined = channel->state == SHARD_CHANNEL_JOINED;
+    bool joined = channel->machine.state == SHARD_CHANNEL_JOINED;
 
     HASH_FIND_STR(h->remembered, channel->name, r);
     if (r != NULL || (!joined && channel->lost_at_ms == 0)) {

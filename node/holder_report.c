@@ -41,7 +41,7 @@ void holder_compare(struct held *held, const struct registry_shard *shard)
 
     for (size_t i = 0; i < shard->nchannels; i++) {
         const struct shard_channel *channel = shard_channel(held->core, shard->channels[i]);
-        bool joined = channel != NULL && channel->state == SHARD_CHANNEL_JOINED;
+        bool joined = channel != NULL && channel->machine.state == SHARD_CHANNEL_JOINED;
 
         if (channel != NULL && joined != (shard->unread_ms[i] == 0)) {
             holder_mark_channel(held, channel->name);
@@ -228,7 +228,7 @@ static void report_channel(struct held *held, const struct shard_channel *channe
 
     json_object_begin(out, channel->name);
     json_string(out, "shard", held->id);
-    json_string(out, "state", shard_channel_state_name(channel->state));
+    json_string(out, "state", shard_channel_state_name(channel->machine.state));
     json_string(out, "reason", channel->reason);
     json_number(out, "since_ms", (int64_t)(now - channel->since_ms));
     json_number(out, "next_try_ms",
@@ -237,7 +237,7 @@ static void report_channel(struct held *held, const struct shard_channel *channe
         json_number(out, "unread_ms", (int64_t)(now - channel->lost_at_ms));
     }
     /* Whether we are moderator is known once Twitch has said so: with the join. */
-    if (channel->state == SHARD_CHANNEL_JOINED) {
+    if (channel->machine.state == SHARD_CHANNEL_JOINED) {
         json_number(out, "moderator", channel->moderator ? 1 : 0);
     }
     if (channel->known) {

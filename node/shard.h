@@ -29,6 +29,7 @@
 
 #include "shared/err.h"
 #include "shared/irc/parse.h"
+#include "shared/machine.h"
 
 struct shard;
 
@@ -70,7 +71,7 @@ struct shard_room {
 /* One channel, to be read only. */
 struct shard_channel {
     char name[IRC_CHANNEL_CHARS];
-    enum shard_channel_state state;
+    struct machine machine;  /* its state is an enum shard_channel_state */
     uint64_t since_ms;       /* when that state began */
     char reason[64];         /* why it failed: "no_answer", "msg_banned", ...; else empty */
     uint64_t next_try_ms;    /* failed: when it is queued again; else 0 */
@@ -236,7 +237,6 @@ uint64_t shard_deadline(const struct shard *s);
 /* Getters; what they return is valid until the next input. */
 const char *shard_id(const struct shard *s);
 enum shard_state shard_state(const struct shard *s);
-uint64_t shard_since_ms(const struct shard *s);
 /* When its last line was read, or where it has read none yet, when it was connected. */
 uint64_t shard_last_line_ms(const struct shard *s);
 /* May shard_send be called: ready, not fenced, not about to be closed? */

@@ -80,9 +80,9 @@ static void draw(struct shard *s, enum shard_draw_kind kind, size_t need, uint64
 
 static void login_tick(struct shard *s, uint64_t now_ms)
 {
-    bool idle = s->state == SHARD_IDLE && s->started;
+    bool idle = s->machine.state == SHARD_IDLE && s->started;
 
-    if (s->fenced || (!idle && s->state != SHARD_BACKOFF)) {
+    if (s->fenced || (!idle && s->machine.state != SHARD_BACKOFF)) {
         return;
     }
     if (!idle && now_ms < s->retry_ms) {

@@ -17,20 +17,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BIT(state) (1u << (state))
-static const struct {
-    const char *name;
-    unsigned next;
-} states[SHARD_CHANNEL_STATES] = {
-    [SHARD_CHANNEL_QUEUED] = {"queued", BIT(SHARD_CHANNEL_JOINING) | BIT(SHARD_CHANNEL_GONE)},
-    [SHARD_CHANNEL_JOINING] = {"joining", BIT(SHARD_CHANNEL_JOINED) | BIT(SHARD_CHANNEL_QUEUED) |
-                                              BIT(SHARD_CHANNEL_FAILED) |
-                                              BIT(SHARD_CHANNEL_PARTING)},
-    [SHARD_CHANNEL_JOINED] = {"joined", BIT(SHARD_CHANNEL_QUEUED) | BIT(SHARD_CHANNEL_PARTING)},
-    [SHARD_CHANNEL_PARTING] = {"parting", BIT(SHARD_CHANNEL_QUEUED) | BIT(SHARD_CHANNEL_GONE)},
-    [SHARD_CHANNEL_FAILED] = {"failed", BIT(SHARD_CHANNEL_QUEUED) | BIT(SHARD_CHANNEL_GONE)},
+static const struct machine_state states[SHARD_CHANNEL_STATES] = {
+    [SHARD_CHANNEL_QUEUED] = {"queued",
+                              MACHINE_BIT(SHARD_CHANNEL_JOINING) | MACHINE_BIT(SHARD_CHANNEL_GONE)},
+    [SHARD_CHANNEL_JOINING] = {"joining", MACHINE_BIT(SHARD_CHANNEL_JOINED) |
+                                              MACHINE_BIT(SHARD_CHANNEL_QUEUED) |
+                                              MACHINE_BIT(SHARD_CHANNEL_FAILED) |
+                                              MACHINE_BIT(SHARD_CHANNEL_PARTING)},
+    [SHARD_CHANNEL_JOINED] = {"joined", MACHINE_BIT(SHARD_CHANNEL_QUEUED) |
+                                            MACHINE_BIT(SHARD_CHANNEL_PARTING)},
+    [SHARD_CHANNEL_PARTING] = {"parting",
+                               MACHINE_BIT(SHARD_CHANNEL_QUEUED) | MACHINE_BIT(SHARD_CHANNEL_GONE)},
+    [SHARD_CHANNEL_FAILED] = {"failed",
+                              MACHINE_BIT(SHARD_CHANNEL_QUEUED) | MACHINE_BIT(SHARD_CHANNEL_GONE)},
     [SHARD_CHANNEL_GONE] = {"gone", 0},
 };
+
+static const char *id(const void *owner)
+{
+    return ((const struct shard_entry *)owner)->pub.name;
+}
+
+static void check(const void *owner)
+{
+    const struct shard_entry *e = owner;
+    enum shard_channel_state state = (enum shard_channel_state)e->pub.machine.state;
+
+    BUG_ON((state == SHARD_CHANNEL_FAILED) != (e->pub.reason[0] != '\0'));
+    BUG_ON((state == SHARD_CHANNEL_FAILED) != (e->pub.next_try_ms != 0));
+    BUG_ON(state == SHARD_CHANNEL_JOINED && e->pub.lost_at_ms != 0);
+}
+
+static const struct machine_type machine = {"channel", states, SHARD_CHANNEL_STATES, id, check};
 
 const char *shard_channel_state_name(enum shard_channel_state state)
 {
@@ -52,9 +70,7 @@ struct shard_entry *shard_find(const struct shard *s, struct slice name)
 static void enter_state(struct shard *s, struct shard_entry *e, enum shard_channel_state to,
                         uint64_t now_ms)
 {
-    e->pub.state = to;
     e->pub.since_ms = now_ms;
-    s->counts[to]++;
     e->part_written = false;
     e->wanted = to != SHARD_CHANNEL_PARTING;
     if (to == SHARD_CHANNEL_QUEUED) {
@@ -70,16 +86,24 @@ static void enter_state(struct shard *s, struct shard_entry *e, enum shard_chann
 void shard_channel_move(struct shard *s, struct shard_entry *e, enum shard_channel_state to,
                         uint64_t now_ms)
 {
-    BUG_ON((unsigned)to >= SHARD_CHANNEL_STATES);
-    BUG_ON((states[e->pub.state].next & BIT(to)) == 0);
-    s->counts[e->pub.state]--;
+    unsigned from = e->pub.machine.state;
+
     enter_state(s, e, to, now_ms);
+    machine_move(&e->pub.machine, to, e);
+    s->counts[from]--;
+    s->counts[to]++;
     s->port->channel_changed(s->ctx, &e->pub);
     if (to == SHARD_CHANNEL_GONE) {
         s->counts[to]--;
         HASH_DEL(s->channels, e);
         free(e);
     }
+}
+
+bool shard_channel_reads(const struct shard_entry *e)
+{
+    return e->pub.machine.state == SHARD_CHANNEL_JOINING ||
+           e->pub.machine.state == SHARD_CHANNEL_JOINED;
 }
 
 void shard_channel_joined(struct shard *s, struct shard_entry *e, uint64_t now_ms)
@@ -128,7 +152,7 @@ void shard_channel_no_room(struct shard *s, struct shard_entry *e, struct slice 
 /* Lines of a joined channel do not come any more; the last line read tells up to when they did. */
 static void lose(struct shard *s, struct shard_entry *e, uint64_t now_ms)
 {
-    if (e->pub.state == SHARD_CHANNEL_JOINED && e->pub.lost_at_ms == 0) {
+    if (e->pub.machine.state == SHARD_CHANNEL_JOINED && e->pub.lost_at_ms == 0) {
         e->pub.lost_at_ms = s->last_line_ms;
     }
     shard_channel_move(s, e, SHARD_CHANNEL_QUEUED, now_ms);
@@ -143,9 +167,9 @@ static void end_part(struct shard *s, struct shard_entry *e, uint64_t now_ms)
 
 void shard_channel_parted(struct shard *s, struct shard_entry *e, uint64_t now_ms)
 {
-    if (e->pub.state == SHARD_CHANNEL_PARTING && e->part_written) {
+    if (e->pub.machine.state == SHARD_CHANNEL_PARTING && e->part_written) {
         end_part(s, e, now_ms);
-    } else if (e->pub.state == SHARD_CHANNEL_JOINED) {
+    } else if (e->pub.machine.state == SHARD_CHANNEL_JOINED) {
         lose(s, e, now_ms); /* Twitch took us out */
     }
 }
@@ -158,9 +182,9 @@ void shard_channels_lost(struct shard *s, uint64_t now_ms)
     HASH_ITER(hh, s->channels, e, next)
     {
         e->userstate_by_ms = 0;
-        if (e->pub.state == SHARD_CHANNEL_JOINED || e->pub.state == SHARD_CHANNEL_JOINING) {
+        if (shard_channel_reads(e)) {
             lose(s, e, now_ms);
-        } else if (e->pub.state == SHARD_CHANNEL_PARTING) {
+        } else if (e->pub.machine.state == SHARD_CHANNEL_PARTING) {
             end_part(s, e, now_ms);
         }
     }
@@ -188,7 +212,9 @@ static void add_channel(struct shard *s, const struct shard_want *want, uint64_t
     e->pub.lost_at_ms = want->lost_at_ms;
     e->mark = s->mark;
     e->retry = want->retry;
+    machine_begin(&e->pub.machine, &machine, SHARD_CHANNEL_QUEUED);
     enter_state(s, e, SHARD_CHANNEL_QUEUED, now_ms);
+    s->counts[SHARD_CHANNEL_QUEUED]++;
     HASH_ADD(hh, s->channels, pub.name, want->name.len, e);
     s->port->channel_changed(s->ctx, &e->pub);
 }
@@ -213,7 +239,7 @@ static void want_channel(struct shard *s, const struct shard_want *want, uint64_
     }
     e->mark = s->mark;
     e->wanted = true;
-    if (e->pub.state == SHARD_CHANNEL_QUEUED) {
+    if (e->pub.machine.state == SHARD_CHANNEL_QUEUED) {
         e->pub.rejoin = e->pub.rejoin || want->rejoin;
         if (e->pub.lost_at_ms == 0) {
             e->pub.lost_at_ms = want->lost_at_ms;
@@ -221,7 +247,7 @@ static void want_channel(struct shard *s, const struct shard_want *want, uint64_
     }
     if (want->retry > e->retry) {
         e->retry = want->retry;
-        if (e->pub.state == SHARD_CHANNEL_FAILED) {
+        if (e->pub.machine.state == SHARD_CHANNEL_FAILED) {
             try_again(s, e, now_ms);
         }
     }
@@ -229,7 +255,7 @@ static void want_channel(struct shard *s, const struct shard_want *want, uint64_
 
 static void drop_channel(struct shard *s, struct shard_entry *e, uint64_t now_ms)
 {
-    switch (e->pub.state) {
+    switch ((enum shard_channel_state)e->pub.machine.state) {
     case SHARD_CHANNEL_QUEUED:
     case SHARD_CHANNEL_FAILED:
         shard_channel_move(s, e, SHARD_CHANNEL_GONE, now_ms);
@@ -292,7 +318,7 @@ static size_t pick_joins(const struct shard *s, struct shard_entry **picked, siz
     for (struct shard_entry *e = s->channels; e != NULL; e = e->hh.next) {
         size_t at = count;
 
-        if (e->pub.state != SHARD_CHANNEL_QUEUED) {
+        if (e->pub.machine.state != SHARD_CHANNEL_QUEUED) {
             continue;
         }
         while (at > 0 && comes_before(e, picked[at - 1])) {
@@ -351,7 +377,7 @@ static void write_part(struct shard *s, struct shard_entry *e, uint64_t now_ms)
 {
     struct buf out;
 
-    if (!shard_may_write(s) && s->state != SHARD_DRAINING) {
+    if (!shard_may_write(s) && s->machine.state != SHARD_DRAINING) {
         return;
     }
     if (s->fenced) {
@@ -412,7 +438,8 @@ void shard_set_failed_retry(struct shard *s, uint64_t ms, uint64_t now_ms)
     for (struct shard_entry *e = s->channels; e != NULL; e = e->hh.next) {
         uint64_t wait_ms =
             e->pub.next_try_ms - e->pub.since_ms; /* shorter where there was no room */
-        if (e->pub.state == SHARD_CHANNEL_FAILED && (wait_ms == before_ms || wait_ms > ms)) {
+        if (e->pub.machine.state == SHARD_CHANNEL_FAILED &&
+            (wait_ms == before_ms || wait_ms > ms)) {
             e->pub.next_try_ms = e->pub.since_ms + ms;
         }
     }
@@ -426,7 +453,7 @@ void shard_channels_tick(struct shard *s, uint64_t now_ms)
 
     HASH_ITER(hh, s->channels, e, next)
     {
-        switch (e->pub.state) {
+        switch ((enum shard_channel_state)e->pub.machine.state) {
         case SHARD_CHANNEL_JOINING:
             joining_tick(s, e, now_ms);
             break;

@@ -72,7 +72,8 @@ static void on_reconnect(struct shard *s, const struct irc_line *line, uint64_t 
 static void on_cap(struct shard *s, const struct irc_line *line, uint64_t now_ms)
 {
     /* Without tags no line would have an id, and no answer could be told apart. */
-    if (s->state == SHARD_AUTHENTICATING && line->nparams > 1 && slice_is(line->params[1], "NAK")) {
+    if (s->machine.state == SHARD_AUTHENTICATING && line->nparams > 1 &&
+        slice_is(line->params[1], "NAK")) {
         shard_fail(s, "Twitch refused the capabilities tags and commands", now_ms);
     }
 }
@@ -81,7 +82,7 @@ static void on_join(struct shard *s, const struct irc_line *line, uint64_t now_m
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
 
-    if (e != NULL && is_self(s, line) && e->pub.state == SHARD_CHANNEL_JOINING) {
+    if (e != NULL && is_self(s, line) && e->pub.machine.state == SHARD_CHANNEL_JOINING) {
         shard_channel_joined(s, e, now_ms);
     }
 }
@@ -141,13 +142,12 @@ static void on_roomstate(struct shard *s, const struct irc_line *line, uint64_t 
     struct shard_entry *e = shard_find(s, irc_channel(line));
     struct shard_room old;
 
-    if (e == NULL ||
-        (e->pub.state != SHARD_CHANNEL_JOINING && e->pub.state != SHARD_CHANNEL_JOINED)) {
+    if (e == NULL || !shard_channel_reads(e)) {
         return;
     }
     old = e->pub.room;
     read_room(line, &e->pub.room);
-    if (e->pub.state == SHARD_CHANNEL_JOINING) {
+    if (e->pub.machine.state == SHARD_CHANNEL_JOINING) {
         e->pub.known = true;
         shard_channel_joined(s, e, now_ms);
     } else if (!e->pub.known || !room_eq(&old, &e->pub.room)) {
@@ -229,12 +229,12 @@ static void on_notice(struct shard *s, const struct irc_line *line, uint64_t now
         return;
     }
     if (slice_is(msg_id, NO_ROOM)) {
-        if (e != NULL && e->pub.state == SHARD_CHANNEL_JOINING) {
+        if (e != NULL && e->pub.machine.state == SHARD_CHANNEL_JOINING) {
             shard_channel_no_room(s, e, msg_id, now_ms);
         }
         return;
     }
-    joining = e != NULL && e->pub.state == SHARD_CHANNEL_JOINING &&
+    joining = e != NULL && e->pub.machine.state == SHARD_CHANNEL_JOINING &&
               slice_is_one_of(msg_id, join_refusals, ARRAY_LEN(join_refusals));
     /* The same words answer a JOIN and a message: the older of the two is answered first. */
     if (!shard_sends_notice(s, line, msg_id, joining ? e->join_seq : UINT64_MAX) && joining) {
@@ -258,8 +258,7 @@ static void room_line(struct shard *s, const struct irc_line *line, uint64_t now
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
 
-    if (e == NULL ||
-        (e->pub.state != SHARD_CHANNEL_JOINED && e->pub.state != SHARD_CHANNEL_JOINING)) {
+    if (e == NULL || !shard_channel_reads(e)) {
         return;
     }
     e->pub.last_active_ms = now_ms;

@@ -1,6 +1,7 @@
 /* Shard, inside: what the files of the shard share. Nobody else includes this.
  *
- *     shard.c          the machine of the connection: connect, log in, PING, fail, back off, drain
+ *     shard.c          inputs, the tick, getters
+ *     shard_life.c     the machine of the connection: connect, log in, PING, fail, back off, drain
  *     shard_budget.c   slots drawn from the user's budget: logins and joins
  *     shard_channel.c  the machine of a channel: join, part, retry, diff
  *     shard_line.c     lines in: who is told what
@@ -67,7 +68,7 @@ struct shard {
     const struct shard_port *port; /* (borrowed) */
     void *ctx;                     /* (borrowed) */
 
-    enum shard_state state;
+    struct machine machine; /* its state is an enum shard_state */
     uint64_t since_ms;
     bool busy;            /* inside an input: only shard_send may come in */
     bool started;         /* idle: may connect */
@@ -112,10 +113,17 @@ void shard_wake(struct shard *s, uint64_t at_ms);
 /* Has an answer failed to come by `at_ms`? If not, asks to be woken then. A late tick gives what
  * waits unread in the socket a moment more. */
 bool shard_overdue(struct shard *s, uint64_t at_ms, uint64_t now_ms);
-/* The one setter of the state. */
-void shard_move(struct shard *s, enum shard_state to, uint64_t now_ms);
 /* May something other than PING and PONG be written: ready, not fenced, not leaving? */
 bool shard_may_write(const struct shard *s);
+
+/* shard_life.c */
+extern const struct machine_type shard_machine;
+/* The one setter of the state. */
+void shard_move(struct shard *s, enum shard_state to, uint64_t now_ms);
+/* Deadlines of the connection itself. */
+void shard_life_tick(struct shard *s, uint64_t now_ms);
+/* Closed, if it is not yet; what hung on the connection is lost. */
+void shard_close_now(struct shard *s, const char *reason, uint64_t now_ms);
 /* Something failed: close, report what is lost, back off. */
 void shard_fail(struct shard *s, const char *why, uint64_t now_ms);
 /* The same, because of the login: the wait is long. */
@@ -142,6 +150,8 @@ struct shard_entry *shard_find(const struct shard *s, struct slice name);
 /* The one setter of a channel's state; frees the entry where `to` is GONE. */
 void shard_channel_move(struct shard *s, struct shard_entry *e, enum shard_channel_state to,
                         uint64_t now_ms);
+/* JOIN is written: its room lines are handed out. */
+bool shard_channel_reads(const struct shard_entry *e);
 /* The channel's answer to JOIN is here. */
 void shard_channel_joined(struct shard *s, struct shard_entry *e, uint64_t now_ms);
 /* Twitch will not have us there. */

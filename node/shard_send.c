@@ -31,7 +31,7 @@ int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct s
     BUG_ON(!irc_channel_valid(channel) || nonce.len > SHARD_MAX_NONCE);
     if (!shard_may_write(s)) {
         return err_set(err, ERR_DOWN, "shard %s cannot send: %s", s->id,
-                       s->fenced ? "fenced" : shard_state_name(s->state));
+                       s->fenced ? "fenced" : shard_state_name(shard_state(s)));
     }
     if (s->nsends >= SHARD_MAX_SENDS) {
         return err_set(err, ERR_FULL, "shard %s cannot send: %d messages wait for their answer",
@@ -67,8 +67,7 @@ static void settle_first(struct shard *s, enum shard_send_status status, struct 
         .reason = reason,
         .text = text,
         .userstate = userstate,
-        .held = e != NULL &&
-                (e->pub.state == SHARD_CHANNEL_JOINED || e->pub.state == SHARD_CHANNEL_JOINING),
+        .held = e != NULL && shard_channel_reads(e),
     };
 
     DL_DELETE(s->sends, w);

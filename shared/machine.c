@@ -19,11 +19,12 @@ void machine_move(struct machine *m, unsigned to, const void *owner)
     const struct machine_type *type = m->type;
 
     BUG_ON(!machine_may(m, to));
-    log_debug("machine", "machine.move", "machine", type->name, "id",
-              type->id ? type->id(owner) : NULL, "from", type->states[m->state].name, "to",
-              type->states[to].name, NULL);
+    if (type->name != NULL) {
+        log_debug(type->name, "machine.move", "id", type->id != NULL ? type->id(owner) : NULL,
+                  "from", type->states[m->state].name, "to", type->states[to].name, NULL);
+    }
     m->state = to;
-    if (type->check) {
+    if (type->check != NULL) {
         type->check(owner);
     }
 }

@@ -9,7 +9,7 @@
  *
  * The owner keeps a struct machine, reads its `state`, and changes it with machine_move alone. A move that the table
  * does not have is a bug, and so is an owner whose fields do not fit the state it has moved to. Each move is told at
- * log level debug, as "machine.move". */
+ * log level debug, as "machine.move" of the machine. */
 #ifndef SHOAL_MACHINE_H
 #define SHOAL_MACHINE_H
 
@@ -24,7 +24,7 @@ struct machine_state {
 };
 
 struct machine_type {
-    const char *name;
+    const char *name; /* NULL: it moves with each line of chat, which is not for the log */
     const struct machine_state *states; /* by number */
     unsigned count;                     /* of states, 32 at most */
     /* Which one this is, for the log. NULL: there is but one. */

@@ -68,7 +68,8 @@ static void on_room_line(void *ctx, const struct shard_channel *channel,
                          const struct irc_line *line)
 {
     (void)ctx;
-    BUG_ON(channel->state != SHARD_CHANNEL_JOINING && channel->state != SHARD_CHANNEL_JOINED);
+    BUG_ON(channel->machine.state != SHARD_CHANNEL_JOINING &&
+           channel->machine.state != SHARD_CHANNEL_JOINED);
     BUG_ON(!slice_is(irc_channel(line), channel->name));
 }
 
@@ -81,13 +82,13 @@ static void on_state_changed(void *ctx, enum shard_state from, enum shard_state 
 static void on_channel_changed(void *ctx, const struct shard_channel *channel)
 {
     (void)ctx;
-    BUG_ON((channel->state == SHARD_CHANNEL_FAILED) != (channel->reason[0] != '\0'));
+    BUG_ON((channel->machine.state == SHARD_CHANNEL_FAILED) != (channel->reason[0] != '\0'));
 }
 
 static void on_gap(void *ctx, const struct shard_channel *channel, uint64_t from, uint64_t to)
 {
     (void)ctx;
-    BUG_ON(channel->state != SHARD_CHANNEL_JOINED || from > to);
+    BUG_ON(channel->machine.state != SHARD_CHANNEL_JOINED || from > to);
 }
 
 static void on_send_result(void *ctx, const struct shard_send_result *result)

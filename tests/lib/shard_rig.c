@@ -90,7 +90,7 @@ static void on_state_changed(void *ctx, enum shard_state from, enum shard_state 
 
 static void on_channel_changed(void *ctx, const struct shard_channel *channel)
 {
-    note(ctx, "#%s %s%s%s%s", channel->name, shard_channel_state_name(channel->state),
+    note(ctx, "#%s %s%s%s%s", channel->name, shard_channel_state_name(channel->machine.state),
          channel->reason[0] == '\0' ? "" : " ", channel->reason, channel->moderator ? " mod" : "");
 }
 
@@ -298,14 +298,14 @@ void rig_joined(struct rig *r, const char *name)
                    ":tmi.twitch.tv ROOMSTATE #%s",
                    name);
     rig_line(r, text);
-    assert_int_equal(shard_channel(r->s, slice_of(name))->state, SHARD_CHANNEL_JOINED);
+    assert_int_equal(shard_channel(r->s, slice_of(name))->machine.state, SHARD_CHANNEL_JOINED);
 }
 
 enum shard_channel_state rig_state_of(const struct rig *r, const char *name)
 {
     const struct shard_channel *c = shard_channel(r->s, slice_of(name));
 
-    return c == NULL ? SHARD_CHANNEL_GONE : c->state;
+    return c == NULL ? SHARD_CHANNEL_GONE : c->machine.state;
 }
 
 void rig_expect_connecting(struct rig *r, uint64_t min, uint64_t max)

@@ -36,7 +36,9 @@ static void move_shard(int from, int to)
 {
     struct rig *r = rig_create();
 
-    r->s->state = (enum shard_state)from;
+    r->s->machine.state = (unsigned)from;
+    r->s->connected = true;
+    (void)snprintf(r->s->last_error, sizeof(r->s->last_error), "why");
     shard_move(r->s, (enum shard_state)to, r->now);
     rig_destroy(r);
 }
@@ -49,9 +51,11 @@ static void move_channel(int from, int to)
 
     shard_set_channels(r->s, &w, 1, r->now);
     e = shard_find(r->s, SLICE("a"));
-    r->s->counts[e->pub.state]--;
-    e->pub.state = (enum shard_channel_state)from;
-    r->s->counts[e->pub.state]++;
+    r->s->counts[e->pub.machine.state]--;
+    e->pub.machine.state = (unsigned)from;
+    r->s->counts[from]++;
+    (void)snprintf(e->pub.reason, sizeof(e->pub.reason), "why");
+    e->pub.next_try_ms = r->now;
     shard_channel_move(r->s, e, (enum shard_channel_state)to, r->now);
     rig_destroy(r);
 }

@@ -205,7 +205,7 @@ static void a_join_that_finds_no_room_is_tried_again_slower_and_slower(void **st
         const struct shard_channel *a = shard_channel(r->s, SLICE("a"));
 
         rig_line(r, full);
-        assert_int_equal(a->state, SHARD_CHANNEL_FAILED);
+        assert_int_equal(a->machine.state, SHARD_CHANNEL_FAILED);
         assert_string_equal(a->reason, "msg_concurrent_channel_limit_reached");
         assert_int_equal(a->next_try_ms, r->now + wait_ms);
         rig_clear(r);

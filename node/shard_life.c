@@ -1,0 +1,276 @@
+/* Shard, life: the machine of one chat connection: its states, what it waits for in each, and how it fails.
+ *
+ * Failure modes, all of which end in shard_fail: connecting takes too long or fails, no answer to the login, the
+ * connection is lost, no answer to PING, RECONNECT. A refused login (shard_refuse) differs only in its wait. */
+#include "node/shard_private.h"
+
+#include "shared/irc/write.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define WORTH_AGAIN_MS 5000 /* up for this long, RECONNECT is followed at once */
+
+/* idle -> connecting -> authenticating -> ready -> draining -> closed
+ *   connecting, authenticating, ready -> backoff -> connecting
+ *   anything -> closed */
+static const struct machine_state states[SHARD_STATES] = {
+    [SHARD_IDLE] = {"idle", MACHINE_BIT(SHARD_CONNECTING) | MACHINE_BIT(SHARD_CLOSED)},
+    [SHARD_CONNECTING] = {"connecting", MACHINE_BIT(SHARD_AUTHENTICATING) |
+                                            MACHINE_BIT(SHARD_BACKOFF) | MACHINE_BIT(SHARD_CLOSED)},
+    [SHARD_AUTHENTICATING] = {"authenticating", MACHINE_BIT(SHARD_READY) |
+                                                    MACHINE_BIT(SHARD_BACKOFF) |
+                                                    MACHINE_BIT(SHARD_CLOSED)},
+    [SHARD_READY] = {"ready", MACHINE_BIT(SHARD_DRAINING) | MACHINE_BIT(SHARD_BACKOFF) |
+                                  MACHINE_BIT(SHARD_CLOSED)},
+    [SHARD_DRAINING] = {"draining", MACHINE_BIT(SHARD_CLOSED)},
+    [SHARD_CLOSED] = {"closed", 0},
+    [SHARD_BACKOFF] = {"backoff", MACHINE_BIT(SHARD_CONNECTING) | MACHINE_BIT(SHARD_CLOSED)},
+};
+
+static const char *id(const void *owner)
+{
+    return ((const struct shard *)owner)->id;
+}
+
+/* What is lost with a connection is told once the state is the new one: there may be one still in backoff, closed. */
+static void check(const void *owner)
+{
+    const struct shard *s = owner;
+    enum shard_state state = shard_state(s);
+    bool alive = state == SHARD_CONNECTING || state == SHARD_AUTHENTICATING ||
+                 state == SHARD_READY || state == SHARD_DRAINING;
+
+    BUG_ON(alive && !s->connected);
+    BUG_ON(state == SHARD_CONNECTING && s->nsends > 0);
+    BUG_ON(state == SHARD_BACKOFF && s->last_error[0] == '\0');
+}
+
+const struct machine_type shard_machine = {"shard", states, SHARD_STATES, id, check};
+
+const char *shard_state_name(enum shard_state state)
+{
+    BUG_ON((unsigned)state >= SHARD_STATES);
+    return states[state].name;
+}
+
+void shard_move(struct shard *s, enum shard_state to, uint64_t now_ms)
+{
+    enum shard_state from = shard_state(s);
+
+    s->since_ms = now_ms;
+    s->login_due = to == SHARD_AUTHENTICATING;
+    s->reconnect_ms = 0;
+    s->ping_ms = to == SHARD_DRAINING ? s->ping_ms : 0;
+    if (to == SHARD_READY) {
+        s->ready_ms = now_ms;
+        s->pong_ms = now_ms;
+        s->last_error[0] = '\0';
+    }
+    if (to != SHARD_BACKOFF) {
+        s->was_refused = false;
+    }
+    machine_move(&s->machine, to, s);
+    shard_wake(s, now_ms);
+    s->port->state_changed(s->ctx, from, to);
+}
+
+/* The connection is gone or goes now: what hung on it is over. The state is the new one already, so
+ * that nobody who hears of it starts something on the old. */
+static void lose_connection(struct shard *s, const char *why, uint64_t now_ms)
+{
+    if (s->connected) {
+        s->connected = false;
+        s->port->close(s->ctx, why);
+    }
+    shard_sends_lost(s);
+    shard_channels_lost(s, now_ms);
+}
+
+static void back_off(struct shard *s, const char *why, uint64_t wait_ms, bool refused,
+                     uint64_t now_ms)
+{
+    char copy[sizeof(s->last_error)];
+
+    /* `why` may lie in what is overwritten or closed here. */
+    (void)snprintf(copy, sizeof(copy), "%s", why);
+    memcpy(s->last_error, copy, sizeof(copy));
+    if (s->machine.state == SHARD_DRAINING) {
+        shard_move(s, SHARD_CLOSED, now_ms);
+    } else {
+        s->retry_ms = now_ms + wait_ms;
+        shard_move(s, SHARD_BACKOFF, now_ms);
+        s->was_refused = refused;
+    }
+    lose_connection(s, copy, now_ms);
+}
+
+void shard_fail(struct shard *s, const char *why, uint64_t now_ms)
+{
+    bool ready = s->machine.state == SHARD_READY;
+    uint64_t up_ms = ready ? now_ms - s->ready_ms : 0;
+    uint64_t wait_ms = 0;
+
+    if (up_ms >= s->timings.stable_ms) {
+        s->failed_before = false;
+    }
+    if (ready && s->reconnect_ms != 0 && up_ms >= WORTH_AGAIN_MS) {
+        wait_ms = 0; /* Twitch asked for it */
+    } else if (s->failed_before) {
+        wait_ms = backoff_next(&s->backoff, 0);
+    } else {
+        backoff_init(&s->backoff, s->timings.backoff_first_ms, s->timings.backoff_cap_ms,
+                     s->timings.stable_ms);
+        s->failed_before = true;
+    }
+    back_off(s, why, wait_ms, false, now_ms);
+}
+
+void shard_refuse(struct shard *s, struct slice text, uint64_t now_ms)
+{
+    char said[200]; /* the line may go with the connection */
+    char why[256];
+
+    (void)snprintf(said, sizeof(said), "%.*s", (int)(text.len > 199 ? 199 : text.len), text.ptr);
+    (void)snprintf(why, sizeof(why), "login refused: %s", said);
+    back_off(s, why, backoff_next(&s->refused, 0), true, now_ms);
+    s->port->login_refused(s->ctx, slice_of(said));
+}
+
+void shard_become_ready(struct shard *s, struct slice self, uint64_t now_ms)
+{
+    if (s->machine.state != SHARD_AUTHENTICATING || s->login_due) {
+        return;
+    }
+    if (irc_channel_valid(self)) {
+        (void)snprintf(s->self, sizeof(s->self), "%.*s", (int)self.len, self.ptr);
+    }
+    backoff_init(&s->refused, s->timings.refused_first_ms, s->timings.refused_cap_ms, 1);
+    shard_move(s, SHARD_READY, now_ms);
+}
+
+void shard_reconnect(struct shard *s, uint64_t now_ms)
+{
+    if (s->machine.state == SHARD_AUTHENTICATING) {
+        shard_fail(s, "Twitch asked to reconnect", now_ms);
+    } else if (s->machine.state == SHARD_READY && s->reconnect_ms == 0) {
+        s->reconnect_ms = now_ms + s->timings.reconnect_ms;
+        shard_wake(s, s->reconnect_ms);
+    }
+}
+
+void shard_on_pong(struct shard *s, struct slice token, uint64_t now_ms)
+{
+    uint64_t n;
+
+    if (s->ping_ms != 0 && slice_to_u64(token, &n) && n == s->pings) {
+        s->stats.lag_ms = now_ms - s->ping_ms;
+        s->pong_ms = now_ms;
+        s->ping_ms = 0;
+        shard_wake(s, now_ms);
+    }
+}
+
+static void write_login(struct shard *s, uint64_t now_ms)
+{
+    struct err err = {0};
+
+    if (s->port->login(s->ctx, &err)) {
+        s->login_due = false;
+    } else if (err.code == ERR_AUTH) {
+        shard_refuse(s, slice_of(err.text), now_ms);
+    } else {
+        shard_wake(s, now_ms + SHARD_AGAIN_MS);
+    }
+}
+
+static void write_ping(struct shard *s, uint64_t now_ms)
+{
+    char token[24];
+    struct buf out;
+    int len = snprintf(token, sizeof(token), "%llu", (unsigned long long)++s->pings);
+
+    buf_init(&out, IRC_MAX_SENT_BYTES);
+    BUG_ON(irc_write_ping(&out, (struct slice){token, (size_t)len}, NULL) != 0);
+    /* A PING that finds no room is one that nobody answers: the connection takes nothing. */
+    (void)s->port->write(s->ctx, SHARD_WRITE_KEEPALIVE, buf_slice(&out));
+    buf_finish(&out);
+    s->ping_ms = now_ms;
+}
+
+static void ping_tick(struct shard *s, uint64_t now_ms)
+{
+    const struct shard_timings *t = &s->timings;
+
+    if (s->ping_ms == 0) {
+        uint64_t silent = s->last_line_ms + t->ping_interval_ms;
+        uint64_t lag = s->pong_ms + t->lag_interval_ms;
+        uint64_t due = silent < lag ? silent : lag;
+
+        if (now_ms < due) {
+            shard_wake(s, due);
+            return;
+        }
+        write_ping(s, now_ms);
+    }
+    /* Any line is a sign of life; but one that never answers is dead in its other direction. */
+    uint64_t heard = s->last_line_ms > s->ping_ms ? s->last_line_ms : s->ping_ms;
+
+    if (shard_overdue(s, heard + t->pong_ms, now_ms) ||
+        shard_overdue(s, s->ping_ms + t->pong_hard_ms, now_ms)) {
+        shard_fail(s, "no answer to PING", now_ms);
+    }
+}
+
+static void authenticating_tick(struct shard *s, uint64_t now_ms)
+{
+    uint64_t from_ms = s->login_at_ms > s->since_ms ? s->login_at_ms : s->since_ms;
+    uint64_t most_ms = s->login_due ? s->timings.draw_answer_ms : s->timings.auth_ms;
+
+    if (shard_overdue(s, from_ms + most_ms, now_ms)) {
+        shard_fail(s,
+                   s->login_due ? "no lease or no slot to log in with" : "no answer to the login",
+                   now_ms);
+    } else if (s->login_due && !s->fenced && shard_login_slot(s, now_ms)) {
+        write_login(s, now_ms);
+        shard_wake(s, now_ms + s->timings.auth_ms);
+    }
+}
+
+void shard_life_tick(struct shard *s, uint64_t now_ms)
+{
+    switch (shard_state(s)) {
+    case SHARD_CONNECTING:
+        if (shard_overdue(s, s->since_ms + s->timings.connect_ms, now_ms)) {
+            shard_fail(s, "no connection in time", now_ms);
+        }
+        break;
+    case SHARD_AUTHENTICATING:
+        authenticating_tick(s, now_ms);
+        break;
+    case SHARD_READY:
+        if (s->reconnect_ms != 0 && now_ms >= s->reconnect_ms) {
+            shard_fail(s, "Twitch asked to reconnect", now_ms);
+            break;
+        }
+        shard_wake(s, s->reconnect_ms == 0 ? SHARD_NEVER : s->reconnect_ms);
+        ping_tick(s, now_ms);
+        break;
+    case SHARD_DRAINING:
+        ping_tick(s, now_ms);
+        break;
+    case SHARD_IDLE:
+    case SHARD_BACKOFF:
+    case SHARD_CLOSED:
+    case SHARD_STATES:
+        break;
+    }
+}
+
+void shard_close_now(struct shard *s, const char *reason, uint64_t now_ms)
+{
+    if (s->machine.state != SHARD_CLOSED) {
+        shard_move(s, SHARD_CLOSED, now_ms);
+        lose_connection(s, reason, now_ms);
+    }
+}
