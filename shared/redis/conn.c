@@ -18,6 +18,42 @@
 #define CONN_KEEP_BYTES (256 * 1024) /* an empty buffer larger than this gives its memory back */
 #define CONN_KEEPALIVE  15           /* seconds */
 
+static const struct machine_state states[] = {
+    [CONN_WAITING] = {"waiting", MACHINE_BIT(CONN_RESOLVING) | MACHINE_BIT(CONN_CONNECTING) |
+                                     MACHINE_BIT(CONN_FAILED) | MACHINE_BIT(CONN_CLOSING)},
+    [CONN_RESOLVING] = {"resolving the name", MACHINE_BIT(CONN_CONNECTING) |
+                                                  MACHINE_BIT(CONN_FAILED) |
+                                                  MACHINE_BIT(CONN_CLOSING)},
+    [CONN_CONNECTING] = {"connecting", MACHINE_BIT(CONN_BETWEEN) | MACHINE_BIT(CONN_TLS) |
+                                           MACHINE_BIT(CONN_OPEN) | MACHINE_BIT(CONN_FAILED) |
+                                           MACHINE_BIT(CONN_CLOSING)},
+    [CONN_BETWEEN] = {"connecting again", MACHINE_BIT(CONN_CONNECTING) | MACHINE_BIT(CONN_FAILED) |
+                                              MACHINE_BIT(CONN_CLOSING)},
+    [CONN_TLS] = {"in the TLS handshake",
+                  MACHINE_BIT(CONN_OPEN) | MACHINE_BIT(CONN_FAILED) | MACHINE_BIT(CONN_CLOSING)},
+    [CONN_OPEN] = {"open", MACHINE_BIT(CONN_FAILED) | MACHINE_BIT(CONN_CLOSING)},
+    [CONN_FAILED] = {"failed", MACHINE_BIT(CONN_CLOSING)},
+    [CONN_CLOSING] = {"closing", 0},
+};
+
+static const char *id(const void *owner)
+{
+    return ((const struct conn *)owner)->where;
+}
+
+static void check(const void *owner)
+{
+    const struct conn *conn = owner;
+    enum conn_state state = conn->machine.state;
+    bool connected = state == CONN_TLS || state == CONN_OPEN;
+
+    BUG_ON(state != CONN_FAILED && conn->tcp_open != (connected || state == CONN_CONNECTING));
+    BUG_ON(state == CONN_RESOLVING && conn->handles != 3);
+    BUG_ON(connected && conn->use_tls != (conn->tls != NULL));
+}
+
+static const struct machine_type machine = {"conn", states, ARRAY_LEN(states), id, check};
+
 static void conn_flush(struct conn *conn);
 
 void conn_released(struct conn *conn)
@@ -45,33 +81,38 @@ static void on_handle_closed(uv_handle_t *handle)
 
 void conn_close(struct conn *conn)
 {
-    if (conn->phase == CONN_CLOSING) {
+    if (conn->machine.state == CONN_CLOSING) {
         return;
     }
-    if (conn->phase == CONN_RESOLVING) {
+    if (conn->machine.state == CONN_RESOLVING) {
         (void)uv_cancel((uv_req_t *)&conn->lookup); /* its callback comes either way */
     }
     if (!conn->heard) {
         addresses_failed(&conn->addresses, uv_now(conn->loop));
     }
-    conn->phase = CONN_CLOSING;
     if (conn->tcp_open) {
         conn->tcp_open = false;
         uv_close((uv_handle_t *)&conn->tcp, on_handle_closed);
     }
     uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
     uv_close((uv_handle_t *)&conn->idle, on_handle_closed);
+    machine_move(&conn->machine, CONN_CLOSING, conn);
 }
 
-/* Report once; the owner closes. */
+/* Nothing comes of it any more. */
+static bool is_over(const struct conn *conn)
+{
+    return conn->machine.state == CONN_FAILED || conn->machine.state == CONN_CLOSING;
+}
+
 void conn_fail(struct conn *conn, const struct err *why)
 {
-    if (conn->phase == CONN_CLOSING || conn->failed) {
+    if (is_over(conn)) {
         return;
     }
     struct err told = *why;
 
-    conn->failed = true;
+    machine_move(&conn->machine, CONN_FAILED, conn);
     uv_idle_stop(&conn->idle);
     conn->o.on_fail(conn->o.ctx, &told);
 }
@@ -80,7 +121,7 @@ static void conn_fail_broken(struct conn *conn, int status)
 {
     struct err err;
 
-    if (conn->phase == CONN_TLS && status == UV_EOF) {
+    if (conn->machine.state == CONN_TLS && status == UV_EOF) {
         err_set(&err, ERR_UNREACHABLE,
                 "%s closed the connection in the TLS handshake; is it a TLS port?", conn->where);
     } else if (status == UV_EOF) {
@@ -170,7 +211,7 @@ static void conn_flush(struct conn *conn)
     int taken;
 
     uv_idle_stop(&conn->idle);
-    if (conn->writing || conn->failed || conn->broken || !conn->tcp_open) {
+    if (conn->writing || conn->broken || is_over(conn)) {
         return;
     }
     if ((conn->use_tls && !encrypt_out(conn)) || from->len == 0) {
@@ -198,7 +239,7 @@ static void on_idle(uv_idle_t *idle)
 
 static void conn_opened(struct conn *conn)
 {
-    conn->phase = CONN_OPEN;
+    machine_move(&conn->machine, CONN_OPEN, conn);
     conn->o.on_open(conn->o.ctx);
 }
 
@@ -217,7 +258,7 @@ static void tls_progress(struct conn *conn)
     struct err err;
     int n;
 
-    if (conn->phase == CONN_TLS) {
+    if (conn->machine.state == CONN_TLS) {
         n = tls_handshake(conn->tls, &err);
         tls_take(conn->tls, &conn->wire); /* an alert for the peer, too */
         conn_flush(conn);
@@ -225,12 +266,12 @@ static void tls_progress(struct conn *conn)
             err_wrap(&err, "%s cannot be reached", conn->where);
             conn_fail(conn, &err);
         }
-        if (n <= 0 || conn->failed) {
+        if (n <= 0 || is_over(conn)) {
             return;
         }
         conn_opened(conn);
     }
-    while (conn->phase == CONN_OPEN && !conn->failed) {
+    while (conn->machine.state == CONN_OPEN) {
         n = tls_read(conn->tls, plain, sizeof(plain), &err);
         if (n < 0) {
             err_wrap(&err, "%s", conn->where);
@@ -242,7 +283,7 @@ static void tls_progress(struct conn *conn)
         }
         deliver(conn, plain, (size_t)n);
     }
-    if (conn->phase == CONN_OPEN && !conn->failed) {
+    if (conn->machine.state == CONN_OPEN) {
         tls_take(conn->tls, &conn->wire); /* TLS 1.3 may answer a key update */
         conn_flush(conn);
     }
@@ -260,7 +301,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
 {
     struct conn *conn = stream->data;
 
-    if (conn->phase == CONN_CLOSING || conn->failed || n == 0) {
+    if (is_over(conn) || n == 0) {
         return;
     }
     if (n < 0) {
@@ -279,7 +320,7 @@ void conn_on_connected(uv_connect_t *request, int status)
     struct conn *conn = request->data;
     struct err err;
 
-    if (status == UV_ECANCELED || conn->phase != CONN_CONNECTING || !conn->tcp_open) {
+    if (status == UV_ECANCELED || conn->machine.state != CONN_CONNECTING) {
         return;
     }
     if (status < 0) {
@@ -298,12 +339,12 @@ void conn_on_connected(uv_connect_t *request, int status)
         conn_opened(conn);
         return;
     }
-    conn->phase = CONN_TLS;
     conn->tls = tls_create(conn->host, conn->o.tls_ca, &err);
     if (conn->tls == NULL) {
         conn_fail(conn, &err);
         return;
     }
+    machine_move(&conn->machine, CONN_TLS, conn);
     tls_progress(conn);
 }
 
@@ -312,6 +353,7 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
     struct conn *conn = xcalloc(1, sizeof(*conn));
     bool v6 = strchr(options->url->host, ':') != NULL;
 
+    machine_begin(&conn->machine, &machine, CONN_WAITING);
     conn->o = *options;
     conn->loop = loop;
     conn->deadline = uv_now(loop) + options->connect_ms;
@@ -337,8 +379,8 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
 
 bool conn_write(struct conn *conn, const void *data, size_t len)
 {
-    BUG_ON(conn->phase != CONN_OPEN && conn->phase != CONN_CLOSING);
-    if (conn->phase == CONN_CLOSING || conn->failed || conn->broken) {
+    BUG_ON(conn->machine.state < CONN_OPEN);
+    if (is_over(conn) || conn->broken) {
         return true; /* on its way down: like bytes lost in the socket */
     }
     if (len > conn->o.unsent_max - conn->out.len) {
@@ -376,8 +418,8 @@ bool conn_writev(struct conn *conn, const struct slice *parts, size_t nparts)
     for (size_t i = 0; i < nparts; i++) {
         total += parts[i].len;
     }
-    BUG_ON(conn->phase != CONN_OPEN && conn->phase != CONN_CLOSING);
-    if (conn->phase == CONN_CLOSING || conn->failed || conn->broken) {
+    BUG_ON(conn->machine.state < CONN_OPEN);
+    if (is_over(conn) || conn->broken) {
         return true;
     }
     if (total > conn->o.unsent_max - conn->out.len) {
@@ -413,9 +455,5 @@ const char *conn_where(const struct conn *conn)
 
 const char *conn_doing(const struct conn *conn)
 {
-    static const char *const names[] = {
-        "waiting", "resolving the name", "connecting", "in the TLS handshake", "open", "closing",
-    };
-
-    return names[conn->phase];
+    return machine_state_name(&conn->machine);
 }

@@ -1,6 +1,9 @@
 /* Conn: one try at a connection: name, address, TCP, TLS, then bytes in and bytes out.
  *
- *   waiting -> resolving -> connecting (each address in turn) -> tls -> open -> closing
+ *   waiting -> resolving -> connecting -> (tls) -> open
+ *                            ^      |
+ *                            +- between (one address after the other)
+ *   anything -> failed -> closing;  anything -> closing
  *
  * What belongs to Redis (greeting, replies, deadlines, coming back) is the link's. Bytes handed to
  * conn_write are collected and leave with one system call at the end of the loop turn; conn_writev

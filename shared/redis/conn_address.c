@@ -9,7 +9,7 @@ static void connect_next(struct conn *conn);
 static void on_address_closed(uv_handle_t *handle)
 {
     struct conn *conn = handle->data;
-    bool go_on = conn->phase != CONN_CLOSING;
+    bool go_on = conn->machine.state == CONN_BETWEEN;
 
     conn_released(conn); /* the timer still holds conn if go_on */
     if (go_on) {
@@ -25,6 +25,7 @@ void conn_address_failed(struct conn *conn, int status)
     addresses_failed(&conn->addresses, uv_now(conn->loop));
     conn->tcp_open = false;
     uv_close((uv_handle_t *)&conn->tcp, on_address_closed);
+    machine_move(&conn->machine, CONN_BETWEEN, conn);
 }
 
 static void connect_next(struct conn *conn)
@@ -39,11 +40,11 @@ static void connect_next(struct conn *conn)
         conn_fail(conn, &conn->last);
         return;
     }
-    conn->phase = CONN_CONNECTING;
     BUG_ON(uv_tcp_init(conn->loop, &conn->tcp) != 0);
     conn->tcp.data = conn;
     conn->tcp_open = true;
     conn->handles++;
+    machine_move(&conn->machine, CONN_CONNECTING, conn);
     conn->connect.data = conn;
     rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, conn_on_connected);
     if (rc != 0) {
@@ -58,7 +59,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 {
     struct conn *conn = request->data;
 
-    if (conn->phase == CONN_CLOSING) {
+    if (conn->machine.state == CONN_CLOSING) {
         uv_freeaddrinfo(found);
         conn_released(conn);
         return;
@@ -101,17 +102,17 @@ static void conn_start(struct conn *conn)
         conn_fail(conn, &conn->last);
         return;
     }
-    conn->phase = CONN_RESOLVING;
     conn->handles++;
+    machine_move(&conn->machine, CONN_RESOLVING, conn);
 }
 
 void conn_on_timer(uv_timer_t *timer)
 {
     struct conn *conn = timer->data;
 
-    if (conn->phase == CONN_WAITING) {
+    if (conn->machine.state == CONN_WAITING) {
         conn_start(conn);
-    } else if (conn->phase == CONN_CONNECTING && conn->tcp_open) {
+    } else if (conn->machine.state == CONN_CONNECTING) {
         conn_address_failed(conn, UV_ETIMEDOUT);
     }
 }

@@ -5,26 +5,29 @@
 #include "shared/redis/conn.h"
 
 #include "shared/buf.h"
+#include "shared/machine.h"
 #include "shared/redis/tls.h"
 
 #define CONN_READ_BYTES (64 * 1024) /* one read */
 
-enum conn_phase {
-    CONN_WAITING,
-    CONN_RESOLVING,
-    CONN_CONNECTING,
+/* See conn.h for the picture. */
+enum conn_state {
+    CONN_WAITING,    /* for the loop */
+    CONN_RESOLVING,  /* the lookup is under way */
+    CONN_CONNECTING, /* to one address */
+    CONN_BETWEEN,    /* its socket closes; then it is the next one's turn */
     CONN_TLS,
     CONN_OPEN,
+    CONN_FAILED, /* on_fail was called */
     CONN_CLOSING,
 };
 
 struct conn {
     struct conn_options o; /* url is not used after conn_open */
     uv_loop_t *loop;
-    enum conn_phase phase;
-    bool failed;      /* on_fail was called */
-    bool tcp_open;    /* tcp is initialised and not being closed */
-    bool writing;     /* leaving belongs to libuv */
+    struct machine machine; /* its state is an enum conn_state */
+    bool tcp_open;          /* tcp is initialised and not being closed */
+    bool writing;           /* leaving belongs to libuv */
     bool broken;      /* the peer takes nothing any more; what it said before is still to be read */
     unsigned handles; /* handles and the lookup that are not done yet */
     uint64_t deadline;

@@ -1,9 +1,9 @@
 /* Link: a connection to Redis that comes back by itself.
  *
  * How it works: `conn` gives a stream of bytes (name, TCP, TLS and writing are its matter); this file
- * greets, parses replies, matches them with the commands in order (a ring, no allocation per
- * command), watches deadlines and waits between tries. There is at most one conn: a new try starts
- * when the wait is over *and* the old conn is gone.
+ * greets, watches deadlines and waits between tries; link_reply.c parses replies and matches them with the commands
+ * in order (a ring, no allocation per command). There is at most one conn: a new try starts when the wait is over
+ * *and* the old conn is gone (clearing).
  *
  * Callbacks may do anything. While one runs, `depth` is above 0, and link_close and link_reset only
  * leave a note that link_settle carries out when the stack is unwound; nothing is freed under a
@@ -16,7 +16,6 @@
 
 #include "shared/buf.h"
 #include "shared/redis/greeting.h"
-#include "shared/redis/refusal.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -31,27 +30,42 @@
 #define LINK_SECOND_LOOK_MS 20
 #define LINK_REFUSED_MS     1000 /* what Redis refuses is not tried sooner */
 
-#define BIT(state) (1u << (state))
-static const struct {
-    const char *name;
-    unsigned next;
-} link_states[] = {
-    [LINK_WAITING] = {"waiting", BIT(LINK_CONNECTING) | BIT(LINK_CLOSED)},
-    [LINK_CONNECTING] = {"connecting", BIT(LINK_GREETING) | BIT(LINK_WAITING) | BIT(LINK_CLOSED)},
-    [LINK_GREETING] = {"greeting", BIT(LINK_UP) | BIT(LINK_WAITING) | BIT(LINK_CLOSED)},
-    [LINK_UP] = {"up", BIT(LINK_WAITING) | BIT(LINK_CLOSED)},
+static const struct machine_state states[] = {
+    [LINK_WAITING] = {"waiting", MACHINE_BIT(LINK_CLEARING) | MACHINE_BIT(LINK_CONNECTING) |
+                                     MACHINE_BIT(LINK_CLOSED)},
+    [LINK_CLEARING] = {"clearing", MACHINE_BIT(LINK_CONNECTING) | MACHINE_BIT(LINK_CLOSED)},
+    [LINK_CONNECTING] = {"connecting", MACHINE_BIT(LINK_GREETING) | MACHINE_BIT(LINK_WAITING) |
+                                           MACHINE_BIT(LINK_CLOSED)},
+    [LINK_GREETING] = {"greeting",
+                       MACHINE_BIT(LINK_UP) | MACHINE_BIT(LINK_WAITING) | MACHINE_BIT(LINK_CLOSED)},
+    [LINK_UP] = {"up", MACHINE_BIT(LINK_WAITING) | MACHINE_BIT(LINK_CLOSED)},
     [LINK_CLOSED] = {"closed", 0},
 };
+
+static const char *id(const void *owner)
+{
+    return ((const struct link *)owner)->name;
+}
+
+/* What was sent and not answered is told that once the link is down: it may still be there. */
+static void check(const void *owner)
+{
+    const struct link *link = owner;
+    enum link_state state = link->machine.state;
+    bool connected = state == LINK_GREETING || state == LINK_UP;
+
+    BUG_ON(connected != (link->reader != NULL));
+    BUG_ON((connected || state == LINK_CONNECTING || state == LINK_CLEARING) && link->conn == NULL);
+    BUG_ON((link->greetings > 0) != (state == LINK_GREETING));
+    BUG_ON(link->pending.len > 0 && connected && state != LINK_UP);
+    BUG_ON(link->reset_wanted && state != LINK_CLOSED);
+}
+
+static const struct machine_type machine = {"link", states, ARRAY_LEN(states), id, check};
 
 static void link_connect(struct link *link);
 static void link_settle(struct link *link);
 static void on_timer(uv_timer_t *timer);
-
-static void link_move(struct link *link, enum link_state to)
-{
-    BUG_ON((link_states[link->state].next & BIT(to)) == 0);
-    link->state = to;
-}
 
 /* Call back everything unanswered; what callbacks try to send is refused, so this ends. */
 static void link_abandon(struct link *link, const struct err *why)
@@ -77,7 +91,7 @@ static void link_released(struct link *link)
     void (*on_closed)(void *) = link->on_closed;
     void *ctx = link->closed_ctx;
 
-    BUG_ON(link->state != LINK_CLOSED || link->pending.len > 0);
+    BUG_ON(link->machine.state != LINK_CLOSED || link->pending.len > 0);
     if (link->o.group != NULL) {
         DL_DELETE(link->o.group->links, link);
     }
@@ -100,7 +114,7 @@ static void on_conn_closed(void *ctx)
     struct link *link = ctx;
 
     link->conn = NULL;
-    if (link->state == LINK_WAITING && link->wait_over) {
+    if (link->machine.state == LINK_CLEARING) {
         link->handles--;
         link_connect(link);
         return;
@@ -115,6 +129,7 @@ static void drop_connection(struct link *link)
     }
     reply_reader_destroy(link->reader);
     link->reader = NULL;
+    link->greetings = 0;
 }
 
 static void link_finish(struct link *link)
@@ -122,8 +137,8 @@ static void link_finish(struct link *link)
     struct err why;
 
     err_set(&why, ERR_CANCELED, "the link was closed before the answer came");
-    link_move(link, LINK_CLOSED);
     drop_connection(link);
+    machine_move(&link->machine, LINK_CLOSED, link);
     uv_close((uv_handle_t *)&link->timer, on_handle_closed);
     uv_close((uv_handle_t *)&link->settle, on_handle_closed);
     link_abandon(link, &why);
@@ -132,7 +147,7 @@ static void link_finish(struct link *link)
 /* Down: say so to everybody who waits, then to on_down, then wait and try again. */
 static void link_fail(struct link *link, const struct err *cause, bool at_once)
 {
-    uint64_t up_ms = link->state == LINK_UP ? uv_now(link->loop) - link->since : 0;
+    uint64_t up_ms = link->machine.state == LINK_UP ? uv_now(link->loop) - link->since : 0;
     struct err why = *cause;
     struct err each = *cause;
     uint64_t wait_ms;
@@ -141,13 +156,12 @@ static void link_fail(struct link *link, const struct err *cause, bool at_once)
     if (each.code != ERR_TIMEOUT) {
         each.code = ERR_DOWN;
     }
-    if (link->state == LINK_UP) {
+    if (link->machine.state == LINK_UP) {
         link->down_ms = mono_ms();
     }
-    link_move(link, LINK_WAITING);
     link->reset_wanted = false;
-    link->wait_over = false;
     drop_connection(link);
+    machine_move(&link->machine, LINK_WAITING, link);
     wait_ms = backoff_next(&link->backoff, up_ms);
     if (at_once && up_ms >= LINK_STABLE_MS) {
         wait_ms = 0;
@@ -168,7 +182,7 @@ static void link_fail(struct link *link, const struct err *cause, bool at_once)
 /* Carry out what a callback asked for. */
 static void link_settle(struct link *link)
 {
-    if (link->depth > 0 || link->state == LINK_CLOSED) {
+    if (link->depth > 0 || link->machine.state == LINK_CLOSED) {
         return;
     }
     uv_idle_stop(&link->settle);
@@ -230,7 +244,7 @@ static void check_deadline(struct link *link)
 
 static void connect_timed_out(struct link *link)
 {
-    bool greeting = link->state == LINK_GREETING;
+    bool greeting = link->machine.state == LINK_GREETING;
     struct err why;
 
     err_set(&why, ERR_TIMEOUT, "%s cannot be reached: no answer within %llu ms while %s",
@@ -243,11 +257,12 @@ static void on_timer(uv_timer_t *timer)
 {
     struct link *link = timer->data;
 
-    switch (link->state) {
+    switch ((enum link_state)link->machine.state) {
     case LINK_WAITING:
-        link->wait_over = true;
         if (link->conn == NULL) {
             link_connect(link);
+        } else {
+            machine_move(&link->machine, LINK_CLEARING, link);
         }
         break;
     case LINK_CONNECTING:
@@ -257,14 +272,15 @@ static void on_timer(uv_timer_t *timer)
     case LINK_UP:
         check_deadline(link);
         break;
+    case LINK_CLEARING:
     case LINK_CLOSED:
         break;
     }
 }
 
-static void link_greeted(struct link *link)
+void link_greeted(struct link *link)
 {
-    link_move(link, LINK_UP);
+    machine_move(&link->machine, LINK_UP, link);
     link->since = uv_now(link->loop);
     link->up_ms = mono_ms();
     link->second_look = false;
@@ -274,112 +290,9 @@ static void link_greeted(struct link *link)
     }
 }
 
-/* What Redis refuses is told; 0, or an error where the link is of no use after it. */
-static int look_at_refusal(struct link *link, const struct redisReply *reply, struct err *err)
-{
-    const struct refusal *r = refusal_of(reply);
-
-    if (r == NULL) {
-        return 0;
-    }
-    if (link->o.group != NULL && r->then != REFUSAL_DROPS_SERVER) {
-        link_group_tell(link->o.group, link->name, reply);
-    }
-    if (r->then == REFUSAL_STAYS) {
-        return 0;
-    }
-    (void)refusal_err(reply, err);
-    err_wrap(err, "%s", conn_where(link->conn));
-    if (r->then == REFUSAL_DROPS_SERVER) {
-        err->code =
-            ERR_DOWN; /* told by whoever tells that the server is gone, and tried again as soon */
-        if (link->o.group != NULL) {
-            link_group_drop(link->o.group, link, UINT64_MAX, err->text);
-        }
-    }
-    return -(int)err->code;
-}
-
-static int take_reply(struct link *link, const struct redisReply *reply, struct err *err)
-{
-    struct pending *head = pending_head(&link->pending);
-
-    if (link->state == LINK_GREETING) {
-        if (greeting_check(reply, link->o.url, conn_where(link->conn), err) != 0) {
-            return -(int)err->code;
-        }
-        link->greetings--;
-        if (link->greetings == 0) {
-            link_greeted(link);
-        }
-        return 0;
-    }
-    if (link->o.raw_pushes) {
-        link->o.on_push(link->o.ctx, reply);
-        return look_at_refusal(link, reply, err);
-    }
-    if (head == NULL) {
-        return err_set(err, ERR_PROTOCOL, "sent a reply that nobody asked for");
-    }
-    link->second_look = false;
-    struct pending p = pending_pop(&link->pending);
-    const struct redisReply *skipped = reply_reader_skipped_error(link->reader);
-
-    if (reply->type == REDIS_REPLY_ERROR && skipped != NULL) {
-        reply = skipped; /* of a transaction: why it could not be carried out */
-    }
-    if (p.cb != NULL) {
-        p.cb(p.ctx, reply, NULL);
-    }
-    int rc = p.is_try ? 0 : look_at_refusal(link, reply, err);
-    reply_reader_forget(link->reader);
-    return rc;
-}
-
-/* Replies nobody is told of are not made into objects. *more: bytes are needed before anything else can
- * be read. 0, or -ERR_PROTOCOL. */
-static int skip_replies(struct link *link, bool *more, struct err *err)
-{
-    struct pending *head = pending_head(&link->pending);
-    bool done = true;
-
-    while (done && head != NULL && head->replies > 1) {
-        int rc = reply_reader_skip(link->reader, &done, err);
-        if (rc != 0) {
-            return rc;
-        }
-        head->replies -= done;
-        link->second_look = false;
-    }
-    *more = !done;
-    return 0;
-}
-
-/* Feed bytes and hand on what they complete. Stops early when a callback closes or resets. */
-static int parse_bytes(struct link *link, const char *data, size_t len, struct err *err)
-{
-    struct redisReply *reply = NULL;
-    bool more = false;
-    int rc = reply_reader_feed(link->reader, data, len, err);
-
-    while (rc == 0 && !link->close_wanted && !link->reset_wanted) {
-        rc = skip_replies(link, &more, err);
-        if (rc != 0 || more) {
-            break;
-        }
-        rc = reply_reader_next(link->reader, &reply, err);
-        if (rc != 0 || reply == NULL) {
-            break;
-        }
-        rc = take_reply(link, reply, err);
-        freeReplyObject(reply);
-    }
-    return rc;
-}
-
 static void protocol_broken(struct link *link, const struct err *what)
 {
-    bool plain_greeting = link->state == LINK_GREETING && !link->o.url->tls;
+    bool plain_greeting = link->machine.state == LINK_GREETING && !link->o.url->tls;
     struct err why;
 
     err_set(&why, ERR_PROTOCOL, "%s %s%s", conn_where(link->conn), what->text,
@@ -397,7 +310,7 @@ static void on_conn_bytes(void *ctx, const char *data, size_t len)
         return;
     }
     link->depth++;
-    rc = parse_bytes(link, data, len, &err);
+    rc = link_take_bytes(link, data, len, &err);
     link->depth--;
     if (rc == -ERR_PROTOCOL && !link->close_wanted && !link->reset_wanted) {
         protocol_broken(link, &err);
@@ -413,10 +326,10 @@ static void on_conn_open(void *ctx)
     struct link *link = ctx;
     struct buf hello;
 
-    link_move(link, LINK_GREETING);
     link->reader = reply_reader_create();
     buf_init(&hello, SIZE_MAX / 2);
     link->greetings = greeting_write(&hello, link->o.url, link->name);
+    machine_move(&link->machine, LINK_GREETING, link);
     BUG_ON(!conn_write(link->conn, hello.data, hello.len));
     OPENSSL_cleanse(hello.data, hello.len);
     buf_finish(&hello);
@@ -427,7 +340,7 @@ static void on_conn_fail(void *ctx, const struct err *why)
     struct link *link = ctx;
     struct err told = *why;
 
-    if (link->state == LINK_GREETING && !link->o.url->tls) {
+    if (link->machine.state == LINK_GREETING && !link->o.url->tls) {
         err_set(&told, ERR_UNREACHABLE, "%s in the greeting; is it a TLS port (rediss://)?",
                 why->text);
     }
@@ -449,9 +362,9 @@ static void link_connect(struct link *link)
         .ctx = link,
     };
 
-    link_move(link, LINK_CONNECTING);
     link->conn = conn_open(link->loop, &options);
     link->handles++;
+    machine_move(&link->machine, LINK_CONNECTING, link);
     uv_timer_start(&link->timer, on_timer, link->o.connect_ms, 0);
 }
 
@@ -460,6 +373,7 @@ struct link *link_create(uv_loop_t *loop, const struct link_options *options)
     struct link *link = xcalloc(1, sizeof(*link));
 
     BUG_ON(options->url == NULL || (options->raw_pushes && options->on_push == NULL));
+    machine_begin(&link->machine, &machine, LINK_WAITING);
     link->o = *options;
     link->loop = loop;
     link->tls_ca = options->tls_ca != NULL ? xstrdup(options->tls_ca) : NULL;
@@ -496,7 +410,7 @@ void link_close(struct link *link, void (*on_closed)(void *ctx), void *ctx)
 
 bool link_is_up(const struct link *link)
 {
-    return link->state == LINK_UP && !link->close_wanted && !link->reset_wanted;
+    return link->machine.state == LINK_UP && !link->close_wanted && !link->reset_wanted;
 }
 
 static void reset(struct link *link, enum err_code code, const char *why)

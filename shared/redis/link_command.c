@@ -109,7 +109,7 @@ int link_send_push(struct link *link, int argc, const char **argv, const size_t 
 
 size_t link_unsent_bytes(const struct link *link)
 {
-    return link->state == LINK_UP ? conn_unsent(link->conn) : 0;
+    return link->machine.state == LINK_UP ? conn_unsent(link->conn) : 0;
 }
 
 struct slice reply_slice(const struct redisReply *reply)

@@ -1,10 +1,11 @@
-/* What the files of the link share: link.c (its life, replies, deadlines) and link_command.c. */
+/* What the files of the link share: link.c (its life, deadlines), link_reply.c, link_command.c and link_group.c. */
 #ifndef SHOAL_REDIS_LINK_PRIVATE_H
 #define SHOAL_REDIS_LINK_PRIVATE_H
 
 #include "shared/redis/link.h"
 
 #include "shared/backoff.h"
+#include "shared/machine.h"
 #include "shared/redis/conn.h"
 #include "shared/redis/link_group.h"
 #include "shared/redis/pending.h"
@@ -12,7 +13,15 @@
 
 #define LINK_UNSENT_MAX ((size_t)256 * 1024 * 1024)
 
-enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_GREETING, LINK_UP, LINK_CLOSED };
+/* See link.h for the picture; `down` there is waiting, for the backoff to pass, and clearing. */
+enum link_state {
+    LINK_WAITING,
+    LINK_CLEARING, /* the backoff has passed, the old conn has not closed yet */
+    LINK_CONNECTING,
+    LINK_GREETING,
+    LINK_UP,
+    LINK_CLOSED,
+};
 
 struct link {
     struct link *prev; /* in its group */
@@ -21,13 +30,12 @@ struct link {
     char *tls_ca;
     char *name;
     uv_loop_t *loop;
-    enum link_state state;
+    struct machine machine; /* its state is an enum link_state */
     uv_timer_t timer;
     uv_idle_t settle;  /* carries out a link_reset made outside callbacks */
     unsigned handles;  /* timer, settle, conn: the memory goes with the last */
     struct conn *conn; /* also while it closes */
     struct addresses_memory addresses;
-    bool wait_over; /* the backoff has passed, conn has not closed yet */
     struct pending_ring pending;
     struct reply_reader *reader;
     unsigned greetings; /* replies still to come */
@@ -47,5 +55,11 @@ struct link {
 
 /* In link.c: a command was sent that `replies` replies answer; the last is cb's. */
 void link_expect(struct link *link, const struct pending *command, uint64_t block_ms);
+/* The last greeting is answered. */
+void link_greeted(struct link *link);
+
+/* In link_reply.c: feed bytes and hand on what they complete; stops early when a callback closes or resets. 0, or an
+ * error: the connection is of no use any more. */
+MUST_USE int link_take_bytes(struct link *link, const char *data, size_t len, struct err *err);
 
 #endif
