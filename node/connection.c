@@ -1,8 +1,5 @@
 /* Connection: the websocket driver. See connection.h.
  *
- *     resolving -> connecting -> open -> ended
- *       resolving, connecting -> ended
- *
  * Happy path: uv_getaddrinfo; libwebsockets is given one address after the other until one answers
  * the upgrade (connection_attempt.c); frames arrive (RECEIVE), lines go out of them without a copy; what is written waits in `queue`
  * until the socket takes it (WRITEABLE), at most 16 KiB a turn, so that little is beyond recall.
@@ -19,11 +16,40 @@
 
 #define CLOSE_MS 1000 /* for the close frame to get out */
 
+static const struct machine_state states[] = {
+    [CONNECTION_RESOLVING] = {"resolving",
+                              MACHINE_BIT(CONNECTION_CONNECTING) | MACHINE_BIT(CONNECTION_ENDED)},
+    [CONNECTION_CONNECTING] = {"connecting", MACHINE_BIT(CONNECTION_BETWEEN) |
+                                                 MACHINE_BIT(CONNECTION_OPEN) |
+                                                 MACHINE_BIT(CONNECTION_ENDED)},
+    [CONNECTION_BETWEEN] = {"between",
+                            MACHINE_BIT(CONNECTION_CONNECTING) | MACHINE_BIT(CONNECTION_ENDED)},
+    [CONNECTION_OPEN] = {"open", MACHINE_BIT(CONNECTION_ENDED)},
+    [CONNECTION_ENDED] = {"ended", 0},
+};
+
+static const char *id(const void *owner)
+{
+    return ((const struct connection *)owner)->url.host;
+}
+
+static void check(const void *owner)
+{
+    const struct connection *c = owner;
+    enum connection_state state = c->machine.state;
+
+    BUG_ON(c->looking_up && state != CONNECTION_ENDED);
+    BUG_ON((c->wsi != NULL) != (state == CONNECTION_OPEN) && state != CONNECTION_ENDED);
+    BUG_ON((c->queue.len > 0 || c->keepalives.len > 0) && state != CONNECTION_OPEN);
+}
+
+static const struct machine_type machine = {"connection", states, ARRAY_LEN(states), id, check};
+
 /* Life ---------------------------------------------------------------------------------------- */
 
 void connection_maybe_free(struct connection *c)
 {
-    if (c->state != CONNECTION_ENDED || c->looking_up || !c->timer_closed) {
+    if (c->machine.state != CONNECTION_ENDED || c->looking_up || !c->timer_closed) {
         return;
     }
     DL_DELETE(c->pool->list, c);
@@ -66,22 +92,23 @@ static void discard(struct buf *queue)
 
 static void on_timer(uv_timer_t *timer);
 
-void connection_end(struct connection *c, const char *why)
+/* `wsi_goes`: by itself. */
+static void end(struct connection *c, bool wsi_goes, const char *why)
 {
-    bool open = c->state == CONNECTION_OPEN;
+    bool open = c->machine.state == CONNECTION_OPEN;
 
-    if (c->state == CONNECTION_ENDED) {
+    if (c->machine.state == CONNECTION_ENDED) {
         return;
     }
-    c->state = CONNECTION_ENDED;
     discard(&c->queue);
     discard(&c->keepalives);
+    machine_move(&c->machine, CONNECTION_ENDED, c);
     if (c->looking_up) {
         (void)uv_cancel((uv_req_t *)&c->lookup);
     }
     if (c->wsi == NULL) {
         close_timer(c);
-    } else if (c->closing) {
+    } else if (wsi_goes) {
         uv_timer_stop(&c->timer);
     } else if (open) {
         /* WRITEABLE sends the close frame; a peer that does not read is not waited for. */
@@ -96,11 +123,16 @@ void connection_end(struct connection *c, const char *why)
     }
 }
 
+void connection_end(struct connection *c, const char *why)
+{
+    end(c, false, why);
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct connection *c = timer->data;
 
-    if (c->state != CONNECTION_ENDED) {
+    if (c->machine.state != CONNECTION_ENDED) {
         connection_on_attempt_timer(c);
     } else if (c->wsi != NULL) {
         connection_kill_wsi(c);
@@ -127,7 +159,7 @@ struct connection *connection_open(struct connections *pool, const char *url,
     c->pool = pool;
     c->callbacks = *callbacks;
     c->ctx = ctx;
-    c->state = CONNECTION_RESOLVING;
+    machine_begin(&c->machine, &machine, CONNECTION_RESOLVING);
     rc = connection_resolve(c);
     if (rc != 0) {
         (void)err_set(err, ERR_IO, "resolve %s: %s", c->url.host, uv_strerror(rc));
@@ -161,7 +193,7 @@ static bool on_split_line(void *ctx, struct slice line)
     struct connection *c = ctx;
 
     c->callbacks.on_line(c->ctx, line);
-    return c->state == CONNECTION_OPEN;
+    return c->machine.state == CONNECTION_OPEN;
 }
 
 static int on_receive(struct connection *c, const char *bytes, size_t len)
@@ -169,7 +201,7 @@ static int on_receive(struct connection *c, const char *bytes, size_t len)
     bool last = lws_is_final_fragment(c->wsi) && lws_remaining_packet_payload(c->wsi) == 0;
 
     (void)irc_splitter_piece(&c->splitter, (struct slice){bytes, len}, last, on_split_line, c);
-    while (c->state == CONNECTION_OPEN && c->long_lines_told < c->splitter.too_long) {
+    while (c->machine.state == CONNECTION_OPEN && c->long_lines_told < c->splitter.too_long) {
         c->long_lines_told++;
         c->callbacks.on_long_line(c->ctx);
     }
@@ -178,7 +210,7 @@ static int on_receive(struct connection *c, const char *bytes, size_t len)
 
 static bool queue_bytes(struct connection *c, struct buf *queue, struct slice bytes)
 {
-    if (c->state != CONNECTION_OPEN || bytes.len > queue->max - queue->len) {
+    if (c->machine.state != CONNECTION_OPEN || bytes.len > queue->max - queue->len) {
         return false;
     }
     buf_append_slice(queue, bytes);
@@ -266,9 +298,9 @@ static void set_peer_why(struct connection *c, const unsigned char *in, size_t l
 void connection_on_wsi_gone(struct connection *c)
 {
     c->wsi = NULL;
-    if (c->state == CONNECTION_ENDED) {
+    if (c->machine.state == CONNECTION_ENDED) {
         close_timer(c);
-    } else if (c->state == CONNECTION_OPEN) {
+    } else if (c->machine.state == CONNECTION_OPEN) {
         connection_end(c, c->why[0] == '\0' ? "connection lost" : c->why);
     } else {
         connection_attempt_over(c);
@@ -277,10 +309,10 @@ void connection_on_wsi_gone(struct connection *c)
 
 static int on_open(struct connection *c)
 {
-    if (c->state != CONNECTION_CONNECTING) {
+    if (c->machine.state != CONNECTION_CONNECTING) {
         return -1;
     }
-    c->state = CONNECTION_OPEN;
+    machine_move(&c->machine, CONNECTION_OPEN, c);
     addresses_worked(&c->addresses);
     c->why[0] = '\0';
     uv_timer_stop(&c->timer);
@@ -314,9 +346,9 @@ int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void 
     }
     switch (reason) {
     case LWS_CALLBACK_CLIENT_RECEIVE:
-        return c->state == CONNECTION_OPEN ? on_receive(c, in, len) : 0;
+        return c->machine.state == CONNECTION_OPEN ? on_receive(c, in, len) : 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
-        if (c->state == CONNECTION_OPEN) {
+        if (c->machine.state == CONNECTION_OPEN) {
             return on_writable(c);
         }
         lws_close_reason(wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
@@ -332,8 +364,7 @@ int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void 
         set_peer_why(c, in, len);
         return 0;
     case LWS_CALLBACK_CLIENT_CLOSED:
-        c->closing = true;
-        connection_end(c, c->why[0] == '\0' ? "connection lost" : c->why);
+        end(c, true, c->why[0] == '\0' ? "connection lost" : c->why);
         return 0;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
     case LWS_CALLBACK_WSI_DESTROY:

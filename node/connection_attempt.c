@@ -53,7 +53,7 @@ void connection_attempt_over(struct connection *c)
     if (!c->answered) {
         addresses_failed(&c->addresses, mono_ms());
     }
-    c->try_next = true;
+    machine_move(&c->machine, CONNECTION_BETWEEN, c);
     connection_set_timer(c, 0);
 }
 
@@ -100,9 +100,9 @@ static void attempt(struct connection *c)
         connection_end(c, why);
         return;
     }
-    c->state = CONNECTION_CONNECTING;
+    machine_move(&c->machine, CONNECTION_CONNECTING, c);
     connection_set_timer(c, patience_ms + 1); /* not a moment before the deadline */
-    if (!begin_attempt(c, address) && !c->try_next) {
+    if (!begin_attempt(c, address) && c->machine.state == CONNECTION_CONNECTING) {
         c->wsi = NULL;
         connection_attempt_over(c);
     }
@@ -116,6 +116,7 @@ static void give_up(struct connection *c)
     connection_kill_wsi(c);
     c->wsi = NULL;
     (void)snprintf(c->why, sizeof(c->why), "no answer");
+    machine_move(&c->machine, CONNECTION_BETWEEN, c);
     attempt(c);
 }
 
@@ -123,18 +124,17 @@ void connection_on_attempt_timer(struct connection *c)
 {
     char why[sizeof(c->url.host) + 100];
 
-    if (c->try_next) {
-        c->try_next = false;
+    if (c->machine.state == CONNECTION_BETWEEN) {
         attempt(c);
-    } else if (c->state == CONNECTION_CONNECTING && mono_ms() < c->deadline_ms) {
+    } else if (c->machine.state == CONNECTION_CONNECTING && mono_ms() < c->deadline_ms) {
         give_up(c);
-    } else if (c->state != CONNECTION_OPEN) {
-        if (c->state == CONNECTION_CONNECTING) {
+    } else if (c->machine.state != CONNECTION_OPEN) {
+        if (c->machine.state == CONNECTION_CONNECTING) {
             addresses_failed(&c->addresses, mono_ms());
         }
         (void)snprintf(why, sizeof(why), "%s %s: no answer within %llu ms",
-                       c->state == CONNECTION_RESOLVING ? "resolve" : "connect to", c->url.host,
-                       (unsigned long long)c->pool->connect_ms);
+                       c->machine.state == CONNECTION_RESOLVING ? "resolve" : "connect to",
+                       c->url.host, (unsigned long long)c->pool->connect_ms);
         connection_end(c, why);
     }
 }
@@ -148,7 +148,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     addresses_init(&c->addresses, &c->pool->memory, c->pool->opened++);
     addresses_add_all(&c->addresses, result);
     uv_freeaddrinfo(result);
-    if (c->state == CONNECTION_ENDED) {
+    if (c->machine.state == CONNECTION_ENDED) {
         connection_maybe_free(c);
     } else if (c->addresses.n == 0) {
         (void)snprintf(why, sizeof(why), "resolve %s: %s", c->url.host,

@@ -9,6 +9,7 @@
 #include "shared/buf.h"
 #include "shared/ca_store.h"
 #include "shared/irc/splitter.h"
+#include "shared/machine.h"
 #include "shared/url.h"
 
 #include <libwebsockets.h>
@@ -17,19 +18,24 @@
 #define CONNECTION_KEEP_BYTES  (16 * 1024)  /* PING and PONG that may wait */
 #define CONNECTION_PROTOCOL    "shoal-chat" /* our own word: the server is not told */
 
+/* resolving -> connecting -> open -> ended
+ *               ^      |
+ *               +- between
+ *   anything -> ended */
 enum connection_state {
     CONNECTION_RESOLVING,
-    CONNECTION_CONNECTING,
+    CONNECTION_CONNECTING, /* an attempt with one address, which a wsi stands for */
+    CONNECTION_BETWEEN,    /* that attempt is over; the loop begins the next */
     CONNECTION_OPEN,
-    CONNECTION_ENDED,
+    CONNECTION_ENDED, /* deaf, until its wsi, its timer and its look-up are gone */
 };
 
 struct connection {
     struct connections *pool; /* (borrowed) */
     struct connection_callbacks callbacks;
-    void *ctx; /* (borrowed) */
-    enum connection_state state;
-    bool detached; /* closed by its user: no callback any more */
+    void *ctx;              /* (borrowed) */
+    struct machine machine; /* its state is an enum connection_state */
+    bool detached;          /* closed by its user: no callback any more */
     struct url url;
     uint64_t deadline_ms; /* for everything before open */
 
@@ -39,9 +45,7 @@ struct connection {
 
     uv_timer_t timer; /* the end of an attempt; the next one; the end of a close */
     bool timer_closed;
-    bool closing;    /* the wsi goes by itself */
     struct lws *wsi; /* NULL: none */
-    bool try_next;   /* the attempt is over */
     bool asked;      /* the upgrade, on this attempt: TCP and TLS are there */
     bool answered;   /* the upgrade, with another status: no other address is asked */
     char why[256];   /* what is known about a failure */
