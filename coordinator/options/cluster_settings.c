@@ -54,8 +54,7 @@ int cluster_setting_check(const char *text, struct err *err)
     }
     const struct cluster_setting_rule *rule = rule_of((struct slice){text, len});
     if (!rule) {
-        return err_set(err, ERR_USAGE,
-                       "Unknown setting %.*s; shoalctl config get, and the README, list them",
+        return err_set(err, ERR_USAGE, "Unknown setting %.*s; shoalctl config get lists them",
                        len > 60 ? 60 : (int)len, text);
     }
     return check_value(rule, text + len + 1, err);

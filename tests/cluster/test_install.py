@@ -10,6 +10,10 @@ from shoal import BIN, ROOT, run
 
 PROGRAMS = ("shoal-node", "shoal-coordinator", "shoalctl")
 PAGES = ("man8/shoal-node.8", "man8/shoal-coordinator.8", "man1/shoalctl.1")
+DOCUMENTS = (
+    "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "shared/contract.md", "shared/design.md", "shared/irc/twitch.md",
+    "deploy/README.md", "deploy/redis/README.md", "deploy/redis/redis.conf", "deploy/redis/users.acl",
+)  # fmt: skip
 FOR_MANAGERS = ("include/shoal/shard_manager.h", "share/pkgconfig/shoal.pc", "share/man/man3/shoal-shard-manager.3")
 
 
@@ -25,8 +29,19 @@ def installed(tmp_path_factory):
 def test_programs_man_pages_and_documents_are_installed_and_nothing_else(installed):
     found = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert found == {f"bin/{name}" for name in PROGRAMS} | {f"share/man/{page}" for page in PAGES} | {
-        f"share/doc/shoal/{name}" for name in ("README.md", "CHANGELOG.md", "LICENSE")
+        f"share/doc/shoal/{name}" for name in DOCUMENTS
     } | set(FOR_MANAGERS)
+
+
+def test_each_link_of_a_document_leads_to_one_that_is_installed(installed):
+    directory = installed / "share/doc/shoal"
+    links = 0
+    for page in directory.rglob("*.md"):
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in link:
+                assert (page.parent / link).is_file(), f"{page.name}: {link}"
+                links += 1
+    assert links >= 5
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -14,7 +14,7 @@
 -- longer leads). Bad arguments are errors that begin with BADARG. A step checks before it writes:
 -- Redis does not undo what a failed function wrote.
 --
--- Keys beside those of the public contract (README), all internal:
+-- Keys beside those of the public contract (shared/contract.md), all internal:
 --   node:<node>:shards   zset  shards placed on the node -> the node's rev when last changed
 --   node:<node>:serves   zset  shards whose sends this node serves -> the same
 --   node:<node>:claims   hash  outbox entry this node has claimed -> its channel, id, by and deadline, JSON

@@ -1,4 +1,4 @@
-"""The README is what users read: its tables, commands and programs are true."""
+"""What users read is true: tables, commands and programs of the README, the contract and deploy/README.md."""
 
 import json
 import re
@@ -11,7 +11,8 @@ import pytest
 
 from shoal import BIN, COORDINATOR, CTL, NODE, ROOT, Process, run, wait_until
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = ("README.md", "shared/contract.md", "deploy/README.md")
+TEXT = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
 PROGRAMS = {
     "node": (NODE, {"all", "daemons", "node"}),
     "coordinator": (COORDINATOR, {"all", "daemons", "coordinator"}),
@@ -22,7 +23,7 @@ URL = "redis://127.0.0.1:6379"
 
 def table(first_heading):
     """Rows of the table whose first column has that heading, as lists of cells."""
-    found = re.search(rf"^\| {first_heading} \|.*\n\|[ |-]+\|\n((?:\|.*\n)+)", README, re.MULTILINE)
+    found = re.search(rf"^\| {first_heading} \|.*\n\|[ |-]+\|\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in found[1].splitlines()]
 
 
@@ -33,13 +34,13 @@ def words(cell):
 
 def code(language):
     """The one block of that language."""
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     return block
 
 
 def commands(program):
     """The indented lines that begin with that program."""
-    return re.findall(rf"^    ({program}(?: .*)?)$", README, re.MULTILINE)
+    return re.findall(rf"^    ({program}(?: .*)?)$", TEXT, re.MULTILINE)
 
 
 # Tables ------------------------------------------------------------------------------------------------
@@ -57,7 +58,7 @@ def help_options(program):
     everywhere = ("--config FILE", "--check", "--print-config", "--version", "--help")
     for name in everywhere:
         options.pop(name)
-        assert f"`{name}`" in README
+        assert f"`{name}`" in TEXT
     return options
 
 
@@ -70,7 +71,7 @@ def test_the_table_of_options_is_what_help_and_print_config_say(program):
     assert len(told) == len(rows), "an option is there twice"
     assert set(told) == set(options)
     for name, default in options.items():
-        # Where --help has no value, the README may have words.
+        # Where --help has no value, the table may have words.
         assert told[name] == f"`{default}`" if default else "`" not in told[name], name
 
     printed = {}
@@ -141,13 +142,13 @@ def chat_is_shown(cluster, channel, program):
 
 def redis_commands():
     """Lines of redis-cli, and the three of the beginning, which are without it and with an explanation."""
-    first = re.findall(r"^    ((?:SUBSCRIBE|PUBLISH|ZRANGE) .*?)  +\w+ .*$", README.replace("PUBLISH  ", "PUBLISH"),
+    first = re.findall(r"^    ((?:SUBSCRIBE|PUBLISH|ZRANGE) .*?)  +\w+ .*$", TEXT.replace("PUBLISH  ", "PUBLISH"),
                        re.MULTILINE)
     assert len(first) == 3
     return first + [line.removeprefix("redis-cli ") for line in commands("redis-cli")]
 
 
-ENTRY = "1700000000000-0"  # in README
+ENTRY = "1700000000000-0"  # in TEXT
 
 
 def test_each_redis_command_is_one_and_does_what_is_said(forsen):
@@ -162,7 +163,7 @@ def test_each_redis_command_is_one_and_does_what_is_said(forsen):
         elif command[0] == "GET":
             argv[-1] = argv[-1].replace(ENTRY, entry)
             answer = json.loads(wait_until(lambda: run(argv).stdout.strip(), 10, line))
-            shown = re.search(r'^    (\{"id":"%s".*?\})\n\n' % ENTRY, README, re.M | re.S)[1]
+            shown = re.search(r'^    (\{"id":"%s".*?\})\n\n' % ENTRY, TEXT, re.M | re.S)[1]
             shown = shown.replace(ENTRY, entry).replace("max_shard_count is 5", "max_shard_count is 1")
             assert answer == json.loads(shown)
         elif command[0] == "ZRANGE":
