@@ -242,15 +242,182 @@ static void a_slot_taken_ahead_holds_up_no_other_channel_that_has_room(void **st
 static void a_clock_that_went_back_does_not_hold_up_a_channel(void **state)
 {
     (void)state;
-    world_ask(&w, "SET shoal:{t}:budget:bot:channel:foo 99999999999999");
+    world_ask(&w, "RPUSH shoal:{t}:budget:bot:channel:foo 99999999999999");
     const char *entry = outbox("channel foo text 1");
     assert_string_equal(world_claim(&w, &n1, entry), "claimed");
     assert_in_range(w.claim.wait_ms, 0, 1200);
     world_done(&w, &n1, entry, "sent");
 }
 
+/* Shares ------------------------------------------------------------------------------------------- */
+
+/* As begin_sending, with a second channel, bar, and no pace within a channel. */
+static int begin_sharing(void **state)
+{
+    begin_sending(state);
+    set("channel_message_ms,off");
+    world_assign(&w, &me, "", "", "join", "bar");
+    return 0;
+}
+
+/* One more send to that channel: is it said, or what becomes of it? */
+static const char *say(const char *channel)
+{
+    char fields[64];
+    snprintf(fields, sizeof(fields), "channel %s text x ttl_ms 60000", channel);
+    const char *entry = outbox(fields);
+    const char *word = world_claim(&w, &n1, entry);
+    if (strcmp(word, "claimed") != 0) {
+        return word;
+    }
+    world_done(&w, &n1, entry, "sent");
+    return "claimed";
+}
+
+/* So many are said to the channel at once, and the next one is held back by that. */
+static void says_at_once(const char *channel, unsigned n, enum registry_held_by held_by)
+{
+    for (unsigned i = 0; i < n; i++) {
+        assert_string_equal(say(channel), "claimed");
+        assert_int_equal(w.claim.wait_ms, 0);
+    }
+    assert_string_equal(say(channel), "later");
+    assert_int_equal(w.claim.held_by, held_by);
+}
+
+static void a_channel_leaves_a_quarter_of_the_limit_to_the_others(void **state)
+{
+    (void)state;
+    set("message_limit,8");
+    says_at_once("foo", 6, HELD_BY_CHANNEL);
+    assert_in_range(w.claim.wait_ms, 31000, 32000);
+    says_at_once("bar", 2, HELD_BY_PLAIN);
+}
+
+static void the_only_joined_channel_may_use_all_of_the_limit(void **state)
+{
+    (void)state;
+    set("message_limit,8");
+    world_release(&w, &me, "", "", "part", "bar");
+    says_at_once("foo", 8, HELD_BY_PLAIN);
+}
+
+static void its_share_counts_as_soon_as_another_channel_is_joined(void **state)
+{
+    (void)state;
+    set("message_limit,8");
+    world_release(&w, &me, "", "", "part", "bar");
+    for (int i = 0; i < 7; i++) {
+        assert_string_equal(say("foo"), "claimed");
+    }
+    world_assign(&w, &me, "", "", "join", "bar");
+    says_at_once("foo", 0, HELD_BY_CHANNEL);
+    says_at_once("bar", 1, HELD_BY_PLAIN);
+}
+
+static void where_it_is_moderator_it_leaves_a_quarter_of_all_messages(void **state)
+{
+    (void)state;
+    set("message_limit,4");
+    set("message_mod_limit,8");
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":1}}}");
+    says_at_once("foo", 6, HELD_BY_CHANNEL);
+    says_at_once("bar", 2, HELD_BY_ALL);
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
+}
+
+static void of_the_smallest_limits_one_slot_is_left_to_the_others_if_there_is_another(void **state)
+{
+    static const struct {
+        const char *limit;
+        unsigned own;
+        unsigned left;
+    } cases[] = {{"message_limit,1", 1, 0}, {"message_limit,2", 1, 1}, {"message_limit,3", 2, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        set(cases[i].limit);
+        says_at_once("foo", cases[i].own, cases[i].left > 0 ? HELD_BY_CHANNEL : HELD_BY_PLAIN);
+        says_at_once("bar", cases[i].left, HELD_BY_PLAIN);
+        world_ask(&w, "DEL shoal:{t}:budget:bot:message shoal:{t}:budget:bot:channel:foo "
+                      "shoal:{t}:budget:bot:channel:bar");
+    }
+}
+
+static void a_share_follows_the_limit_while_it_runs(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        assert_string_equal(say("foo"), "claimed");
+    }
+    set("message_limit,8");
+    says_at_once("foo", 0, HELD_BY_CHANNEL);
+    assert_string_equal(say("bar"), "claimed");
+    set("message_limit,12");
+    says_at_once("foo", 3, HELD_BY_CHANNEL);
+    set("message_limit,off");
+    set("message_mod_limit,off");
+    for (int i = 0; i < 20; i++) {
+        assert_string_equal(say("foo"), "claimed");
+    }
+}
+
+/* As if the clock had been so far ahead until now. */
+static void clock_went_back(const char *ms)
+{
+    world_eval(&w,
+               "local ms, now = tonumber(ARGV[1]), redis.call('TIME')[1] * 1000 "
+               "for _, k in ipairs({'message', 'message_mod', 'channel:foo'}) do "
+               "local bk = KEYS[1] .. ':budget:bot:' .. k local at = {} "
+               "for i, slot in ipairs(redis.call('LRANGE', bk, 0, -1)) do at[i] = slot + ms end "
+               "redis.call('DEL', bk) redis.call('RPUSH', bk, unpack(at)) end "
+               "redis.call('HSET', KEYS[1] .. ':clock', 'seen', now + ms) return ''",
+               ms);
+}
+
+static void a_share_is_the_same_when_the_clock_went_back(void **state)
+{
+    static const char *const jumps[] = {"120000", "4000"};
+
+    (void)state;
+    set("message_limit,8");
+    for (size_t i = 0; i < ARRAY_LEN(jumps); i++) {
+        says_at_once("foo", 6, HELD_BY_CHANNEL);
+        clock_went_back(jumps[i]);
+        says_at_once("foo", 0, HELD_BY_CHANNEL);
+        assert_in_range(w.claim.wait_ms, 30000, 36000);
+        says_at_once("bar", 2, HELD_BY_PLAIN);
+        world_ask(&w, "DEL shoal:{t}:budget:bot:message shoal:{t}:budget:bot:message_mod "
+                      "shoal:{t}:budget:bot:channel:foo shoal:{t}:budget:bot:channel:bar");
+    }
+}
+
+static void what_a_channel_said_is_kept_for_the_window_and_no_longer(void **state)
+{
+    (void)state;
+    world_ask(&w, "RPUSH shoal:{t}:budget:bot:channel:foo 1 2 3 4 5");
+    for (int i = 0; i < 4; i++) {
+        assert_string_equal(say("foo"), "claimed");
+    }
+    assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:channel:foo"), "4");
+    assert_in_range(atoi(world_ask(&w, "PTTL shoal:{t}:budget:bot:channel:foo")), 90000, 160000);
+    set("message_limit,off");
+    set("message_mod_limit,off");
+    set("message_window_ms,100");
+    set("channel_message_ms,30000");
+    assert_string_equal(say("foo"), "later"); /* by the pace alone */
+    set("channel_message_ms,600000");
+    world_ask(&w, "DEL shoal:{t}:budget:bot:channel:foo");
+    assert_string_equal(say("foo"), "claimed");
+    assert_in_range(atoi(world_ask(&w, "PTTL shoal:{t}:budget:bot:channel:foo")), 600000, 2000000);
+    set("channel_message_ms,1");
+    assert_string_equal(say("foo"), "claimed");
+    assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:channel:foo"), "1");
+}
+
 #define TEST(name)    cmocka_unit_test_setup_teardown(name, begin, finish)
 #define SENDING(name) cmocka_unit_test_setup_teardown(name, begin_sending, finish)
+#define SHARING(name) cmocka_unit_test_setup_teardown(name, begin_sharing, finish)
 
 int main(void)
 {
@@ -266,6 +433,14 @@ int main(void)
         SENDING(channels_nobody_joined_leave_half_of_the_limits_to_the_others),
         SENDING(a_slot_taken_ahead_holds_up_no_other_channel_that_has_room),
         SENDING(a_clock_that_went_back_does_not_hold_up_a_channel),
+        SHARING(a_channel_leaves_a_quarter_of_the_limit_to_the_others),
+        SHARING(the_only_joined_channel_may_use_all_of_the_limit),
+        SHARING(its_share_counts_as_soon_as_another_channel_is_joined),
+        SHARING(where_it_is_moderator_it_leaves_a_quarter_of_all_messages),
+        SHARING(of_the_smallest_limits_one_slot_is_left_to_the_others_if_there_is_another),
+        SHARING(a_share_follows_the_limit_while_it_runs),
+        SHARING(a_share_is_the_same_when_the_clock_went_back),
+        SHARING(what_a_channel_said_is_kept_for_the_window_and_no_longer),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }
