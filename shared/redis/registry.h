@@ -357,7 +357,7 @@ enum registry_claim_word {
     CLAIMED,         /* write it in wait_ms */
 };
 /* What holds a send back, the widest first: all messages of the account; those to channels where it is not
- * moderator; those to channels nobody joined; or its own channel. */
+ * moderator; those to channels nobody joined; or what was said in its own channel (its pace, its share of those). */
 enum registry_held_by { HELD_BY_ALL, HELD_BY_PLAIN, HELD_BY_UNJOINED, HELD_BY_CHANNEL };
 struct registry_claim {
     enum registry_claim_word word;

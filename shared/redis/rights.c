@@ -51,6 +51,7 @@ static const struct {
     {STEPS, "HGETALL K:*"},
     {STEPS, "HINCRBY K:* x 1"},
     {STEPS, "HKEYS K:*"},
+    {STEPS, "HLEN K:*"},
     {STEPS, "HMGET K:* x"},
     {STEPS, "HSCAN K:* 0"},
     {STEPS, "HSET K:* x x"},

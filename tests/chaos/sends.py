@@ -5,10 +5,13 @@
     tests/chaos/sends.py channels [COUNT]     COUNT outbox entries for as many channels that nobody joined
     tests/chaos/sends.py huge [COUNT]         COUNT outbox entries of 100 MB
     tests/chaos/sends.py flood [COUNT]        COUNT sends in ten seconds to one channel, by topic and outbox in turn
+    tests/chaos/sends.py names [COUNT]        COUNT requests that name 1,000 channels each that are none
+    tests/chaos/sends.py requests [COUNT]     COUNT requests of 100 MB
 
 Programs are taken from SHOAL_BIN_DIR, else from build/asan. Exit 0 where everything held. What must hold: a PUBLISH that
 was answered 1 gets exactly one result; and beside a flood another application's sends and joins take a second at most,
-no lease is lost, each send of the flood gets one result, and nothing of it is left in Redis but these.
+no lease is lost, each send of the flood gets one result and each request one reply, and nothing of it is left in Redis but
+these.
 """
 
 import json
@@ -16,6 +19,7 @@ import random
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -41,7 +45,7 @@ def begin(cluster, *names, nodes=2, **settings):
     for i in range(nodes):
         cluster.start_node(f"n{i + 1}")
     wait_until(lambda: len(cluster.nodes()) == nodes, 20, "the nodes are there")
-    told = cluster.subscribe(cluster.topic("sent:*"), cluster.topic("events"))
+    told = cluster.subscribe(*map(cluster.topic, ("sent:*", "replies", "events")))
     cluster.join(*names)
     for name in names:
         wait_until(lambda name=name: listens(cluster, name) == 1, 20, f"a node serves #{name}")
@@ -55,6 +59,10 @@ def listens(cluster, name):
 
 def results(told):
     return [json.loads(payload) for topic, payload in list(told.messages) if ":sent:" in topic]
+
+
+def replies(told):
+    return [json.loads(payload) for topic, payload in list(told.messages) if topic.endswith(":replies")]
 
 
 # Answered 1 ------------------------------------------------------------------------------------------------
@@ -180,82 +188,121 @@ def answered(cluster, count=500, seed=None):
 
 
 class Other:
-    """Another application: sends to a channel of its own by both ways."""
+    """Another application: sends to a channel of its own by both ways, and joins one channel after the other."""
 
     def __init__(self, cluster, every_s):
         self.cluster, self.every_s = cluster, every_s
         # Of its own: whoever reads the results of the flood too is late by these.
         self.told = cluster.subscribe(cluster.topic("sent:other"))
-        self.asked, self.next_at = {}, time.monotonic()
+        self.redis = redis.Redis(port=cluster.redis_process.port, decode_responses=True)
+        self.asked, self.joins, self.joined, self.failed = {}, {}, {}, []
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
 
-    def go_on(self):
-        if time.monotonic() < self.next_at:
-            return
-        self.next_at = time.monotonic() + self.every_s
+    def run(self):
+        next_at = time.monotonic()
+        try:
+            while not self.ending.wait(0.02):
+                if time.monotonic() >= next_at:
+                    next_at += self.every_s
+                    self.send()
+                    self.join()
+                self.look()
+        except (AssertionError, redis.RedisError) as error:
+            self.failed.append(f"the other application: {error!r}")
+
+    def send(self):
         number = len(self.asked)
         send = {"text": f"other {number}", "id": f"other{number}"}
         self.asked[send["id"]] = time.monotonic()
         if number % 2:
-            self.cluster.redis.xadd(self.cluster.key("outbox"), {"channel": "other", **send})
+            self.redis.xadd(self.cluster.key("outbox"), {"channel": "other", **send})
         else:
-            taken = self.cluster.redis.publish(self.cluster.topic("send:other"), json.dumps(send))
+            taken = self.redis.publish(self.cluster.topic("send:other"), json.dumps(send))
             assert taken == 1, f"{taken} nodes took a send to #other"
+
+    def join(self):
+        id = f"join{len(self.joins)}"
+        self.joins[id] = time.monotonic()
+        self.redis.xadd(self.cluster.key("requests"), {"op": "join", "by": "other", "id": id, "channels": id})
+
+    def look(self):
+        """Which joins are answered."""
+        for id in self.joins.keys() - self.joined.keys():
+            reply = self.redis.get(self.cluster.key(f"reply:{id}"))
+            if reply:
+                self.joined[id] = time.monotonic()
+                assert json.loads(reply)["assigned"], reply
+
+    def end(self):
+        self.ending.set()
+        self.thread.join()
 
     def complaints(self):
         came = {}
         for (_, payload), at in zip(list(self.told.messages), list(self.told.times)):
             result = json.loads(payload)
             came.setdefault(result["id"], []).append((result["status"], at))
-        waits, found = [], []
+        waits, found = {}, list(self.failed)
         for id, asked in self.asked.items():
             if len(came.get(id, [])) != 1 or came[id][0][0] != "sent":
                 found.append(f"{id}: {came.get(id)}")
             else:
-                waits.append(came[id][0][1] - asked)
-        print(f"the other application: {len(waits)} sends, at most {max(waits, default=0):.3f} s", flush=True)
-        return found + [f"a send took {wait:.2f} s" for wait in waits if wait > LATE_S]
+                waits[id] = came[id][0][1] - asked
+        sends = len(waits)
+        for id, asked in self.joins.items():
+            if id in self.joined:
+                waits[id] = self.joined[id] - asked
+            else:
+                found.append(f"{id}: no reply")
+        most = [max([w for id, w in waits.items() if id.startswith(kind)], default=0) for kind in ("other", "join")]
+        print(f"the other application: {sends} sends, at most {most[0]:.3f} s; {len(waits) - sends} joins, at most "
+              f"{most[1]:.3f} s", flush=True)  # fmt: skip
+        return found + [f"{id} took {wait:.2f} s" for id, wait in waits.items() if wait > LATE_S]
 
 
-def pipelined(client, commands, other):
-    """Hand out the commands, a portion at a time, while the other application goes on."""
+def pipelined(client, commands):
+    """Hand out the commands, a portion at a time."""
     for at in range(0, len(commands), 500):
         with client.pipeline(transaction=False) as pipe:
             for command in commands[at : at + 500]:
                 pipe.execute_command(*command)
             pipe.execute()
-        other.go_on()
 
 
 def left_over(cluster):
-    """What is in Redis of sends, but results."""
-    names = [cluster.key(k) for k in ("outbox", "sends", "queued", "ids", "claims")]
+    """What is in Redis of sends and requests, but results and replies."""
+    names = [cluster.key(k) for k in ("outbox", "sends", "queued", "ids", "claims", "requests")]
     left = {k: cluster.redis.type(k) for k in names if cluster.redis.exists(k)}
     return {k: t for k, t in left.items() if t != "stream" or cluster.redis.xlen(k)}
 
 
 def beside(cluster, make, count, every_s=3.5):
-    """Flood: `make(cluster, count, other)` does it and returns the ids of its sends. Returns complaints."""
+    """Flood: `make(cluster, count)` does it and returns the ids of its sends or requests. Returns complaints."""
     told = begin(cluster, "other", "flooded", **dict.fromkeys(DEFAULTS))
     other = Other(cluster, every_s)
     before = cluster.redis.info("memory")["used_memory"]
     began = time.monotonic()
-    ids = make(cluster, count, other)
+    ids = make(cluster, count)
     print(f"{count} asked for in {time.monotonic() - began:.1f} s", flush=True)
-    assert cluster.join("late"), "a join beside it"
     peak = 0
     until = time.monotonic() + 45
     while time.monotonic() < until and (left_over(cluster) or time.monotonic() < began + 20):
-        other.go_on()
         peak = max(peak, cluster.redis.info("memory")["used_memory"])
         time.sleep(0.1)
     time.sleep(2)
-    counts = Counter(r["id"] for r in results(told) if not r["id"].startswith("other"))
+    other.end()
+    took = time.monotonic() - began
+    answers = [r for r in results(told) + replies(told) if not r["id"].startswith(("other", "join"))]
+    counts = Counter(r["id"] for r in answers)
     found = other.complaints()
-    print(f"results: {dict(Counter((r['status'], r.get('reason', '')) for r in results(told)))}", flush=True)
+    kinds = Counter((r.get("status", "reply"), r.get("reason", r.get("error", ""))[:60]) for r in answers)
+    print(f"all over after {took:.1f} s: {dict(kinds)}", flush=True)
     after = cluster.redis.info("memory")
     print(f"Redis: {(peak - before) >> 20} MB more at most, {(after['used_memory'] - before) >> 20} MB afterwards, peak "
           f"{after['used_memory_peak'] >> 20} MB", flush=True)  # fmt: skip
-    found += [f"{id}: {counts[id]} results" for id in ids if counts[id] != 1][:5]
+    found += [f"{id}: {counts[id]} answers" for id in ids if counts[id] != 1][:5]
     found += [f"{k} is left" for k in left_over(cluster)]
     for name in ("node.lost", "node.expired", "node.fenced", "leader.elected"):
         lost = len(cluster.events(name)) - (name == "leader.elected")
@@ -263,22 +310,29 @@ def beside(cluster, make, count, every_s=3.5):
     return found
 
 
-def strangers(cluster, count, other):
+def strangers(cluster, count):
     key = cluster.key("outbox")
     commands = [("XADD", key, "*", "channel", f"c{i}", "text", "x", "id", f"f{i}") for i in range(count)]
-    pipelined(cluster.redis, commands, other)
+    pipelined(cluster.redis, commands)
     return [f"f{i}" for i in range(count)]
 
 
-def huge(cluster, count, other):
+def huge(cluster, count):
+    return enormous(cluster, count, "outbox", {"channel": "flooded"}, "text")
+
+
+def requests(cluster, count):
+    return enormous(cluster, count, "requests", {"op": "join", "by": "flooder"}, "channels")
+
+
+def enormous(cluster, count, stream, fields, field):
     client = redis.Redis(port=cluster.redis_process.port, socket_timeout=60)
     for i in range(count):
-        client.xadd(cluster.key("outbox"), {"channel": "flooded", "text": b"x" * HUGE, "id": f"f{i}"})
-        other.go_on()
+        client.xadd(cluster.key(stream), {**fields, field: b"x" * HUGE, "id": f"f{i}"})
     return [f"f{i}" for i in range(count)]
 
 
-def flood(cluster, count, other):
+def flood(cluster, count):
     began, topic, key = time.monotonic(), cluster.topic("send:flooded"), cluster.key("outbox")
     for at in range(0, count, 500):
         commands = []
@@ -287,16 +341,29 @@ def flood(cluster, count, other):
                 commands.append(("XADD", key, "*", "channel", "flooded", "text", "x", "id", f"f{i}"))
             else:
                 commands.append(("PUBLISH", topic, json.dumps({"text": "x", "id": f"f{i}"})))
-        pipelined(cluster.redis, commands, other)
+        pipelined(cluster.redis, commands)
         time.sleep(max(0, began + 10 * at / count - time.monotonic()))
     return [f"f{i}" for i in range(count)]
 
+
+def names(cluster, count):
+    bad = ",".join(f"bad-{i}" for i in range(1000))
+    fields = ("op", "join", "by", "flooder", "channels", bad, "id")
+    pipelined(cluster.redis, [("XADD", cluster.key("requests"), "*", *fields, f"f{i}") for i in range(count)])
+    return [f"f{i}" for i in range(count)]
+
+
+# The flooded channel is a joined one: it leaves a quarter of the 20 messages in 32 s to the others, five. So often an
+# application may say something and has its result at once, whatever the flood does.
+A_QUARTER_S = 7
 
 RUNS = {
     "answered": (answered, 500),
     "channels": (lambda cluster, count: beside(cluster, strangers, count), 100_000),
     "huge": (lambda cluster, count: beside(cluster, huge, count), 6),
-    "flood": (lambda cluster, count: beside(cluster, flood, count), 100_000),
+    "flood": (lambda cluster, count: beside(cluster, flood, count, A_QUARTER_S), 100_000),
+    "names": (lambda cluster, count: beside(cluster, names, count), 8_000),
+    "requests": (lambda cluster, count: beside(cluster, requests, count), 6),
 }
 
 

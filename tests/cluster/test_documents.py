@@ -95,6 +95,82 @@ def test_the_table_of_settings_is_what_the_registry_says(cluster):
     assert told == {name: default for name, _, default, _ in settings}
 
 
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "s": 1, "minute": 60, "hour": 3600}
+
+
+def numbers(cell):
+    """All numbers of a cell, in bytes or seconds where they have such a unit."""
+    found = re.findall(r"\b([\d,]*\d)(?: (KiB|MiB|s|minute|hour)s?\b)?", re.sub("`.*?`", "", cell))
+    return [int(number.replace(",", "")) * UNITS.get(unit, 1) for number, unit in found]
+
+
+def constant(path, name):
+    """What a constant of C or Lua is in that file."""
+    text = (ROOT / path).read_text()
+    (value,) = re.findall(rf"^(?:#define|local) {name}\b(?: =)? *(.+?) *(?:/\*.*|--.*)?$", text, re.MULTILINE)
+    value = value.replace("(size_t)", "")
+    assert re.fullmatch(r"[\d()*< ]+", value), value
+    return eval(value)  # noqa: S307
+
+
+STEPS = "shared/redis/steps/"
+
+
+def bounds(default, most):
+    """{what: the numbers of its bound} as the code has them; the default of a setting or option, the most a setting may be."""
+    waiting = [default["request_limit"], default["request_limit_bytes"]]
+    budget = (ROOT / STEPS / "10_budgets.lua").read_text()
+    assert "math.floor(most * 3 / 4)" in budget and "math.ceil(most / 2)" in budget
+    plain, moderator, window = (default[f"message_{name}"] for name in ("limit", "mod_limit", "window_ms"))
+    lists = constant("coordinator/options/initial_channels.c", "FILE_MAX_BYTES")
+    assert lists == constant("shared/ca_store.c", "FILE_MAX_BYTES")
+    assert lists == constant("coordinator/ctl/cmd_join.c", "STDIN_MAX_BYTES")
+    return {
+        "a name of a channel": [constant("shared/irc/parse.h", "IRC_CHANNEL_CHARS") - 1],
+        "an id, `by`, `reply_to`": [constant(STEPS + "01_library.lua", "MAX_ID")],
+        "the text of a send": [constant(STEPS + "05_outbox.lua", "MAX_TEXT")],
+        "an entry of the outbox": [constant(STEPS + "05_outbox.lua", "MAX_ENTRY_BYTES")],
+        "sends that wait, in one channel": [default["channel_send_queue"]],
+        "sends that wait, in all": [default["send_queue"], default["send_queue"] // 2],
+        "messages to one joined channel, where others are joined":
+            [plain * 3 // 4, moderator * 3 // 4, window // 1000],
+        "messages to channels nobody joined": [plain // 2, window // 1000],
+        "how long a send waits": [default["send_ttl_ms"] // 1000, most["send_ttl_ms"] // 1000],
+        "sends heard on topics and not entered yet": [
+            constant("node/sender_heard.c", name) for name in ("HEARD_OF_CHANNEL", "HEARD_MOST", "HEARD_BYTES")
+        ],
+        "a request": [constant(STEPS + "01_library.lua", "MAX_CHANNELS_PER_REQUEST"),
+                      constant(STEPS + "08_replies.lua", "REQUEST_BYTES")],
+        "requests that wait, of one `by`": waiting,
+        "requests that wait, of all":
+            [constant("coordinator/requests/request_queue.h", "REQUEST_QUEUE_SHARE") * n for n in waiting],
+        "refusals in a reply": [constant(STEPS + "08_replies.lua", "REFUSED_NAMES")],
+        "replies": [
+            constant(STEPS + "01_library.lua", "REPLY_SECONDS"),
+            *(constant(STEPS + "08_replies.lua", name) for name in
+              ("REFUSAL_SECONDS", "REPLY_BYTES", "CROWDED_SECONDS")),
+        ],
+        "results": [constant(STEPS + "01_library.lua", f"{name}_SECONDS") for name in ("RESULT", "REFUSED")],
+        "events in `shoal:{main}:log`": [constant(STEPS + "01_library.lua", "LOG_ENTRIES")],
+        "chat held while Redis is away": [default["--buffer-bytes"]],
+        "files": [constant("shared/options_impl.h", "OPTIONS_FILE_MAX_BYTES"),
+                  constant("node/tokens.c", "FILE_MAX_BYTES"), lists],
+    }  # fmt: skip
+
+
+def test_the_table_of_bounds_is_what_the_code_says(cluster):
+    settings = cluster.redis.fcall_ro("shoal1_settings", 1, "shoal:{main}")
+    default = {name: int(default) for name, _, default, _ in settings if default.isdigit()}
+    most = {name: int(re.match(r"\d+ to (\d+)", allowed)[1]) for name, _, _, allowed in settings if "to" in allowed}
+    default["--buffer-bytes"] = int(help_options(NODE)["--buffer-bytes BYTES"].removesuffix("m")) << 20
+    expected = bounds(default, most)
+    rows = table("what")
+    assert {what: numbers(bound) for what, bound, _, _ in rows} == expected
+    assert len(rows) == len(expected), "a bound is there twice"
+    named = {name for _, _, names, _ in rows for name in words(names)}
+    assert named - set(default) == {"ttl_ms"}
+
+
 def test_every_event_there_is_has_its_row():
     told = {name for row in table("event") for name in words(row[0])}
     steps = "".join(path.read_text() for path in (ROOT / "shared/redis/steps").glob("*.lua"))

@@ -223,6 +223,38 @@ static void slots_that_redis_forgot_are_used_and_those_it_knows_are_not_counted_
     assert_in_range(w.waits[1], 1000, 2000); /* a burst of three */
 }
 
+static void what_a_channel_said_counts_where_redis_forgot_it(void **state)
+{
+    static const char report[] =
+        "{\"sends\":["
+        "{\"entry\":\"5-1\",\"channel\":\"foo\",\"status\":\"sent\",\"id\":\"a\",\"shard\":"
+        "\"main-shard\",\"ago_ms\":3000,\"wait_ms\":0},"
+        "{\"entry\":\"5-2\",\"channel\":\"foo\",\"status\":\"sent\",\"id\":\"b\",\"shard\":"
+        "\"main-shard\",\"ago_ms\":2000,\"wait_ms\":1000},"
+        "{\"entry\":\"5-3\",\"channel\":\"foo\",\"status\":\"sent\",\"id\":\"c\",\"shard\":"
+        "\"main-shard\",\"ago_ms\":100,\"wait_ms\":0}]}";
+
+    (void)state;
+    world_assign(&w, &me, "", "", "join", "bar");
+    world_eval(&w,
+               "local now = redis.call('TIME')[1] * 1000 "
+               "redis.call('HSET', 'shoal:{t}:clock', 'run_id', 'x', 'seen', now - 5000) return ''",
+               "");
+    world_renew(&w, &n1, "");
+    assert_string_equal(world_restate(&w, &n1, 0, report), "done");
+    restated();
+
+    const char *entry = outbox("d");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_in_range(w.claim.wait_ms, 800, 1200); /* its pace */
+    world_unclaim(&w, &n1, entry);
+    assert_string_equal(world_configure(&w, &me, "", "", "set", "channel_message_ms,off"), "done");
+    assert_string_equal(world_configure(&w, &me, "", "", "set", "message_limit,6"), "done");
+    assert_string_equal(world_claim(&w, &n1, outbox("e")), "later"); /* its share: 4 of 6 */
+    assert_int_equal(w.claim.held_by, HELD_BY_CHANNEL);
+    assert_in_range(w.claim.wait_ms, 25000, 31000);
+}
+
 static void odd_reports_are_refused_or_passed_over(void **state)
 {
     (void)state;
@@ -251,6 +283,7 @@ int main(void)
         T(a_claim_that_was_forgotten_is_known_again_and_gets_its_result),
         T(a_claim_that_is_over_does_not_hold_up_its_channel),
         T(slots_that_redis_forgot_are_used_and_those_it_knows_are_not_counted_twice),
+        T(what_a_channel_said_counts_where_redis_forgot_it),
         T(odd_reports_are_refused_or_passed_over),
     };
 

@@ -4,16 +4,16 @@ local message_budgets, message_peek, message_take -- what others use
 
 do -- seen in here alone
 
--- A slot further ahead than this beyond its window was taken before Redis's clock went back.
+-- A slot further ahead than it may be, and this, was taken before Redis's clock went back.
 local AHEAD_MOST_MS = 5000
 
 -- The last of these slots is further ahead than any can be. Where Redis's clock went back, they all move with it, as
 -- far as it is known to have gone; else all count as taken now, and the next is a window away. The last one, then.
-local function slots_move(c, bk, last, most, window)
+local function slots_move(c, bk, last, most, window, ahead)
     watch_clock(c, limit(c, 'lease_ms'))
     local back = count_of(call('HGET', key(c, 'clock'), 'back'))
     local moved = {}
-    if last - back <= c.now + window then
+    if last - back <= c.now + ahead + AHEAD_MOST_MS then
         for i, slot in ipairs(call('LRANGE', bk, 0, -1)) do
             moved[i] = math.max(0, math.min(count_of(slot), last) - back)
         end
@@ -32,17 +32,17 @@ end
 
 -- The times of the last `most` slots are a list in their order; a new slot is not before the oldest of them left the
 -- window. It may be before slots that were taken ahead: these wait for something else as well (their channel's
--- pace, a narrower limit), which holds up nobody who has room.
-local function slot_peek(c, bk, most, window)
+-- pace, a narrower limit), which holds up nobody who has room. None is taken further ahead than `ahead`.
+local function slot_peek(c, bk, most, window, ahead)
     if most == math.huge then
         return c.now
     end
     local last = count_of(call('LINDEX', bk, -1))
-    if last > c.now + window + AHEAD_MOST_MS then
-        last = slots_move(c, bk, last, most, window)
+    if last > c.now + ahead + AHEAD_MOST_MS then
+        last = slots_move(c, bk, last, most, window, ahead)
     end
-    local oldest = call('LINDEX', bk, -most)
-    return math.max(c.now, oldest and math.min(count_of(oldest), last) + window or 0)
+    local oldest = most == 1 and last or call('LINDEX', bk, -most)
+    return math.max(c.now, oldest and math.min(count_of(oldest), last, c.now + ahead) + window or 0)
 end
 
 local function slot_take(bk, most, window, at)
@@ -106,7 +106,7 @@ function steps.draw(keys, a)
     local most, window = limit(c, kind .. '_limit'), limit(c, kind .. '_window_ms')
     local waits = {}
     for i = 1, n do
-        local at = slot_peek(c, bk, most, window)
+        local at = slot_peek(c, bk, most, window, window)
         local empty_at
         if kind == 'login' then
             at, empty_at = connect_peek(c, connect, at, window)
@@ -128,50 +128,69 @@ local function half(most)
     return most == math.huge and most or math.ceil(most / 2)
 end
 
--- The keys a message to that channel draws from, and how much of each it may use.
+-- Three quarters of a limit, but one slot at least: what one of several joined channels may use of it.
+local function share(most)
+    return most == math.huge and most or math.max(1, math.floor(most * 3 / 4))
+end
+
+-- The keys a message to that channel draws from, and how much of each it may use; `own` are the channel's slots:
+-- it keeps its pace (`gap`, the time between two), and to its share where it is not the only joined channel.
 function message_budgets(c, user, channel)
+    local window = limit(c, 'message_window_ms')
     local b = {
-        window = limit(c, 'message_window_ms'),
+        window = window,
         joined = call('HEXISTS', key(c, 'channels'), channel) == 1,
-        gap = limit(c, 'channel_message_ms'),
-        last = key(c, 'budget', user, 'channel') .. ':' .. channel,
         {name = 'all', key = key(c, 'budget', user, 'message_mod'), most = limit(c, 'message_mod_limit')},
     }
-    if channel == user or call('HGET', key(c, 'channel', channel), 'moderator') == '1' then
-        b.gap = math.huge
-    else
+    local own = {key = key(c, 'budget', user, 'channel') .. ':' .. channel, share = share(b[1].most)}
+    if channel ~= user and call('HGET', key(c, 'channel', channel), 'moderator') ~= '1' then
         b[2] = {name = 'plain', key = key(c, 'budget', user, 'message'), most = limit(c, 'message_limit')}
+        own.share = math.min(own.share, share(b[2].most))
+        own.gap = limit(c, 'channel_message_ms')
+        own.gap = own.gap ~= math.huge and own.gap or nil
     end
+    own.most = own.share ~= math.huge and own.share or own.gap and 1 or math.huge -- of them kept
+    own.window = math.max(window, own.gap or 0)
+    b.own = own
     return b
 end
 
 -- The time a message may be said at, and what holds it back until then: "all" or "plain" (the account's
--- limits), "unjoined" (the half of them), or "channel".
+-- limits), "unjoined" (the half of them), or "channel" (what was said there: its share of them, its pace).
 function message_peek(c, b)
-    local at, by = c.now, 'channel'
+    local own, at, by = b.own, c.now, 'channel'
     for _, budget in ipairs(b) do
-        local free = slot_peek(c, budget.key, b.joined and budget.most or half(budget.most), b.window)
+        local most = b.joined and budget.most or half(budget.most)
+        local free = slot_peek(c, budget.key, most, b.window, CLAIM_AHEAD_MS)
         if free > at then
             at, by = free, b.joined and budget.name or 'unjoined'
         end
     end
-    if b.gap ~= math.huge then
-        -- Further ahead than a claim is made: Redis's clock went back.
-        local last = count_of(call('GET', b.last))
-        local free = (last > c.now + CLAIM_AHEAD_MS and c.now or last) + b.gap
-        if free > at then
-            at, by = free, 'channel'
-        end
+    local free = at
+    if b.joined and own.share ~= math.huge and call('HLEN', key(c, 'channels')) > 1 then
+        free = slot_peek(c, own.key, own.share, b.window, CLAIM_AHEAD_MS)
+    end
+    if own.gap then
+        free = math.max(free, slot_peek(c, own.key, 1, own.gap, CLAIM_AHEAD_MS))
+    end
+    if free > at then
+        at, by = free, 'channel'
     end
     return at, by
 end
 
 function message_take(b, at)
+    local own = b.own
     for _, budget in ipairs(b) do
         slot_take(budget.key, budget.most, b.window, at)
     end
-    if b.gap ~= math.huge then
-        call('SET', b.last, at, 'PX', b.gap + 60000)
+    slot_take(own.key, own.most, own.window, at)
+    -- What left the window goes, faster than it comes: the share may be far more than is ever said there.
+    for _ = 1, own.most > 1 and 2 or 0 do
+        local oldest = call('LINDEX', own.key, 0)
+        if oldest and count_of(oldest) < at - own.window then
+            call('LTRIM', own.key, 1, -1)
+        end
     end
 end
 

@@ -79,11 +79,7 @@ local function restate_message(c, drawn, stated, channel)
     for _, budget in ipairs(budgets) do
         slot_note(c, drawn, stated, budget.key, budget.most, budgets.window)
     end
-    local at = c.now - (tonumber(stated.ago_ms) or 0) + (tonumber(stated.wait_ms) or 0)
-    if budgets.gap ~= math.huge and at > c.now - budgets.gap and
-        at > tonumber(call('GET', budgets.last) or 0) then
-        call('SET', budgets.last, at, 'PX', budgets.gap + 60000)
-    end
+    slot_note(c, drawn, stated, budgets.own.key, budgets.own.most, budgets.own.window)
 end
 
 -- The entry was claimed by this node, which says what becomes of it.

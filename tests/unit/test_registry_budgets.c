@@ -1,0 +1,449 @@
+/* Registry: budgets, against a real Redis. */
+#include "shared/redis/registry.h"
+
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct world w;
+static struct registry_leader me;
+static struct world_node n1;
+
+/* A leader and the node n1 with room for ten shards. */
+static int begin(void **state)
+{
+    (void)state;
+    world_begin(&w, &me, &n1, 10);
+    return 0;
+}
+
+/* Whatever a test did, the invariants hold. */
+static int finish(void **state)
+{
+    (void)state;
+    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
+    world_finish(&w);
+    return 0;
+}
+
+static void set(const char *setting_and_value)
+{
+    assert_string_equal(world_configure(&w, &me, "", "", "set", setting_and_value), "done");
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+}
+
+/* As begin, with a user that may speak and the channel foo on its main-shard. */
+static int begin_sending(void **state)
+{
+    begin(state);
+    set("user,bot");
+    world_node(&n1, "n1", 1002, 10, "bot");
+    world_register(&w, &n1, 1001);
+    world_add_shard(&w, &me, "main-shard", "bot", "");
+    world_assign(&w, &me, "", "", "join", "foo");
+    return 0;
+}
+
+/* An entry in the outbox, as an application writes it. */
+static const char *outbox(const char *fields)
+{
+    static char entries[8][64];
+    static unsigned next;
+    char *entry = entries[next++ % 8];
+    snprintf(entry, 64, "%s", world_ask(&w, "XADD shoal:{t}:outbox * %s", fields));
+    return entry;
+}
+
+/* Logins and joins -------------------------------------------------------------------------------- */
+
+static void draws_never_exceed_the_window(void **state)
+{
+    (void)state;
+    static uint64_t at[400];
+    size_t n = 0;
+    set("join_limit,7");
+    set("join_window_ms,100");
+    uint64_t start = mono_ms();
+    while (n < 60) {
+        uint64_t before = mono_ms() - start;
+        assert_string_equal(world_draw(&w, &n1, "anonymous", "join", 1 + random_below(10)),
+                            "drawn");
+        uint64_t after = mono_ms() - start;
+        for (size_t i = 0; i < w.nwaits; i++) {
+            assert_true(w.waits[i] <= 100);
+            at[n + i] = before + w.waits[i];
+            /* Seven slots earlier is a window earlier, but for the time the call took. */
+            if (n + i >= 7) {
+                assert_true(at[n + i] + (after - before) + 2 >= at[n + i - 7] + 100);
+            }
+        }
+        n += w.nwaits;
+        if (w.nwaits == 0) {
+            test_loop_run_for(&w.probe.t, 5);
+        }
+    }
+}
+
+static void a_draw_gives_a_window_and_no_more(void **state)
+{
+    (void)state;
+    world_draw(&w, &n1, "anonymous", "join", 1000);
+    assert_int_equal(w.nwaits, 40); /* 20 now, 20 in 11 s */
+    assert_int_equal(w.waits[19], 0);
+    assert_in_range(w.waits[20], 10000, 11000);
+    world_draw(&w, &n1, "anonymous", "join", 1);
+    assert_int_equal(w.nwaits, 0);
+    world_draw(&w, &n1, "other", "join", 1);
+    assert_int_equal(w.nwaits, 1); /* another user has its own */
+}
+
+static void a_budget_that_is_off_has_no_waits(void **state)
+{
+    (void)state;
+    set("join_limit,off");
+    world_draw(&w, &n1, "anonymous", "join", 500);
+    assert_int_equal(w.nwaits, 500);
+    assert_int_equal(w.waits[499], 0);
+}
+
+static void logins_come_in_a_burst_and_then_one_an_interval(void **state)
+{
+    (void)state;
+    world_draw(&w, &n1, "anonymous", "login", 20);
+    assert_int_equal(w.nwaits, 10); /* 5 at once, then every 2 s within the window of 11 s */
+    assert_int_equal(w.waits[4], 0);
+    assert_int_equal(w.waits[5], 2000);
+    assert_int_equal(w.waits[9], 10000);
+    world_draw(&w, &n1, "anonymous", "login", 1);
+    assert_int_equal(w.nwaits, 0);
+}
+
+static void a_budget_recovers_when_the_clock_went_back(void **state)
+{
+    (void)state;
+    set("join_window_ms,100");
+    world_ask(&w, "RPUSH shoal:{t}:budget:anonymous:join 99999999999999");
+    world_draw(&w, &n1, "anonymous", "join", 1);
+    assert_int_equal(w.nwaits, 1);
+    assert_int_equal(w.waits[0], 100);
+}
+
+static void slots_move_with_the_clock_when_it_went_back(void **state)
+{
+    (void)state;
+    set("join_window_ms,10000");
+    set("join_limit,4");
+    world_draw(&w, &n1, "anonymous", "join", 3);
+    /* As if the clock had been two minutes ahead until now. */
+    world_eval(
+        &w,
+        "local bk = KEYS[1] .. ':budget:anonymous:join' local at = {} "
+        "for i, slot in ipairs(redis.call('LRANGE', bk, 0, -1)) do at[i] = slot + 120000 end "
+        "redis.call('DEL', bk) redis.call('RPUSH', bk, unpack(at)) "
+        "redis.call('HSET', KEYS[1] .. ':clock', 'seen', at[3]) return ''",
+        "");
+    world_draw(&w, &n1, "anonymous", "join", 2);
+    assert_int_equal(w.nwaits, 2);
+    assert_in_range(w.waits[0], 0, 50);
+    assert_in_range(w.waits[1], 9000, 10000);
+}
+
+static void only_the_holder_of_the_lease_draws(void **state)
+{
+    (void)state;
+    struct world_node stranger;
+    world_node(&stranger, "n1", 5, 1, "anonymous");
+    assert_string_equal(world_draw(&w, &stranger, "anonymous", "join", 1), "LOST");
+    assert_string_equal(world_draw(&w, &n1, "anonymous", "beer", 1), "ERROR");
+    assert_string_equal(world_draw(&w, &n1, "anonymous", "join", 0), "ERROR");
+}
+
+/* Messages ----------------------------------------------------------------------------------------- */
+
+static void messages_keep_to_their_budgets(void **state)
+{
+    (void)state;
+    const char *first = outbox("channel foo text 1");
+    assert_string_equal(world_claim(&w, &n1, first), "claimed");
+    world_done(&w, &n1, first, "sent");
+    const char *second = outbox("channel foo text 2");
+    assert_string_equal(world_claim(&w, &n1, second), "claimed");
+    assert_in_range(w.claim.wait_ms, 900, 1200); /* 1.2 s a channel */
+    world_done(&w, &n1, second, "sent");
+    const char *third = outbox("channel foo text 3");
+    assert_string_equal(world_claim(&w, &n1, third), "later");
+    assert_in_range(w.claim.wait_ms, 1900, 2400);
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":1}}}");
+    assert_string_equal(world_claim(&w, &n1, third), "claimed"); /* moderators are not held back */
+    world_done(&w, &n1, third, "sent");
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
+}
+
+static void channels_nobody_joined_leave_half_of_the_limits_to_the_others(void **state)
+{
+    (void)state;
+    set("message_limit,4");
+    for (int i = 0; i < 2; i++) {
+        char fields[64];
+        snprintf(fields, sizeof(fields), "channel stranger%d text x", i);
+        const char *entry = outbox(fields);
+        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+        world_done(&w, &n1, entry, "sent");
+    }
+    assert_string_equal(world_claim(&w, &n1, outbox("channel other text x ttl_ms 60000")), "later");
+    const char *entry = outbox("channel foo text x");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_int_equal(w.claim.wait_ms, 0);
+    world_done(&w, &n1, entry, "sent");
+}
+
+static void a_slot_taken_ahead_holds_up_no_other_channel_that_has_room(void **state)
+{
+    static const char *const channels[] = {"bar", "baz"};
+
+    (void)state;
+    set("message_limit,4");
+    world_assign(&w, &me, "", "", "join", "bar,baz");
+    for (int i = 0; i < 2; i++) {
+        const char *entry = outbox("channel foo text x");
+        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+        world_done(&w, &n1, entry, "sent");
+    }
+    assert_in_range(w.claim.wait_ms, 900, 1200); /* the pace of foo */
+    for (int i = 0; i < 2; i++) {
+        char fields[64];
+        snprintf(fields, sizeof(fields), "channel %s text x", channels[i]);
+        const char *entry = outbox(fields);
+        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+        assert_int_equal(w.claim.wait_ms, 0);
+        world_done(&w, &n1, entry, "sent");
+    }
+    /* All four count, in the order of their times. */
+    world_assign(&w, &me, "", "", "join", "late");
+    assert_string_equal(world_claim(&w, &n1, outbox("channel late text x ttl_ms 60000")), "later");
+    assert_in_range(w.claim.wait_ms, 30000, 32000);
+    assert_string_equal(
+        world_eval(&w,
+                   "local s = redis.call('LRANGE', KEYS[1] .. ':budget:bot:message', 0, -1) "
+                   "for i = 2, #s do if tonumber(s[i]) < tonumber(s[i - 1]) then return 'disorder' "
+                   "end end "
+                   "return 'slots ' .. #s",
+                   ""),
+        "slots 4");
+}
+
+static void a_clock_that_went_back_does_not_hold_up_a_channel(void **state)
+{
+    (void)state;
+    world_ask(&w, "RPUSH shoal:{t}:budget:bot:channel:foo 99999999999999");
+    const char *entry = outbox("channel foo text 1");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_in_range(w.claim.wait_ms, 0, 1200);
+    world_done(&w, &n1, entry, "sent");
+}
+
+/* Shares ------------------------------------------------------------------------------------------- */
+
+/* As begin_sending, with a second channel, bar, and no pace within a channel. */
+static int begin_sharing(void **state)
+{
+    begin_sending(state);
+    set("channel_message_ms,off");
+    world_assign(&w, &me, "", "", "join", "bar");
+    return 0;
+}
+
+/* One more send to that channel: is it said, or what becomes of it? */
+static const char *say(const char *channel)
+{
+    char fields[64];
+    snprintf(fields, sizeof(fields), "channel %s text x ttl_ms 60000", channel);
+    const char *entry = outbox(fields);
+    const char *word = world_claim(&w, &n1, entry);
+    if (strcmp(word, "claimed") != 0) {
+        return word;
+    }
+    world_done(&w, &n1, entry, "sent");
+    return "claimed";
+}
+
+/* So many are said to the channel at once, and the next one is held back by that. */
+static void says_at_once(const char *channel, unsigned n, enum registry_held_by held_by)
+{
+    for (unsigned i = 0; i < n; i++) {
+        assert_string_equal(say(channel), "claimed");
+        assert_int_equal(w.claim.wait_ms, 0);
+    }
+    assert_string_equal(say(channel), "later");
+    assert_int_equal(w.claim.held_by, held_by);
+}
+
+static void a_channel_leaves_a_quarter_of_the_limit_to_the_others(void **state)
+{
+    (void)state;
+    set("message_limit,8");
+    says_at_once("foo", 6, HELD_BY_CHANNEL);
+    assert_in_range(w.claim.wait_ms, 31000, 32000);
+    says_at_once("bar", 2, HELD_BY_PLAIN);
+}
+
+static void the_only_joined_channel_may_use_all_of_the_limit(void **state)
+{
+    (void)state;
+    set("message_limit,8");
+    world_release(&w, &me, "", "", "part", "bar");
+    says_at_once("foo", 8, HELD_BY_PLAIN);
+}
+
+static void its_share_counts_as_soon_as_another_channel_is_joined(void **state)
+{
+    (void)state;
+    set("message_limit,8");
+    world_release(&w, &me, "", "", "part", "bar");
+    for (int i = 0; i < 7; i++) {
+        assert_string_equal(say("foo"), "claimed");
+    }
+    world_assign(&w, &me, "", "", "join", "bar");
+    says_at_once("foo", 0, HELD_BY_CHANNEL);
+    says_at_once("bar", 1, HELD_BY_PLAIN);
+}
+
+static void where_it_is_moderator_it_leaves_a_quarter_of_all_messages(void **state)
+{
+    (void)state;
+    set("message_limit,4");
+    set("message_mod_limit,8");
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":1}}}");
+    says_at_once("foo", 6, HELD_BY_CHANNEL);
+    says_at_once("bar", 2, HELD_BY_ALL);
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
+}
+
+static void of_the_smallest_limits_one_slot_is_left_to_the_others_if_there_is_another(void **state)
+{
+    static const struct {
+        const char *limit;
+        unsigned own;
+        unsigned left;
+    } cases[] = {{"message_limit,1", 1, 0}, {"message_limit,2", 1, 1}, {"message_limit,3", 2, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        set(cases[i].limit);
+        says_at_once("foo", cases[i].own, cases[i].left > 0 ? HELD_BY_CHANNEL : HELD_BY_PLAIN);
+        for (unsigned left = cases[i].left; left > 0; left--) {
+            assert_string_equal(say("bar"), "claimed");
+        }
+        assert_string_equal(say("bar"), "later");
+        world_ask(&w, "DEL shoal:{t}:budget:bot:message shoal:{t}:budget:bot:channel:foo "
+                      "shoal:{t}:budget:bot:channel:bar");
+    }
+}
+
+static void a_share_follows_the_limit_while_it_runs(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        assert_string_equal(say("foo"), "claimed");
+    }
+    set("message_limit,8");
+    says_at_once("foo", 0, HELD_BY_CHANNEL);
+    assert_string_equal(say("bar"), "claimed");
+    set("message_limit,12");
+    says_at_once("foo", 3, HELD_BY_CHANNEL);
+    set("message_limit,off");
+    set("message_mod_limit,off");
+    for (int i = 0; i < 20; i++) {
+        assert_string_equal(say("foo"), "claimed");
+    }
+}
+
+/* As if the clock had been so far ahead until now. */
+static void clock_went_back(const char *ms)
+{
+    world_eval(&w,
+               "local ms, now = tonumber(ARGV[1]), redis.call('TIME')[1] * 1000 "
+               "for _, k in ipairs({'message', 'message_mod', 'channel:foo'}) do "
+               "local bk = KEYS[1] .. ':budget:bot:' .. k local at = {} "
+               "for i, slot in ipairs(redis.call('LRANGE', bk, 0, -1)) do at[i] = slot + ms end "
+               "redis.call('DEL', bk) redis.call('RPUSH', bk, unpack(at)) end "
+               "redis.call('HSET', KEYS[1] .. ':clock', 'seen', now + ms) return ''",
+               ms);
+}
+
+static void a_share_is_the_same_when_the_clock_went_back(void **state)
+{
+    static const char *const jumps[] = {"120000", "4000"};
+
+    (void)state;
+    set("message_limit,8");
+    for (size_t i = 0; i < ARRAY_LEN(jumps); i++) {
+        says_at_once("foo", 6, HELD_BY_CHANNEL);
+        clock_went_back(jumps[i]);
+        says_at_once("foo", 0, HELD_BY_CHANNEL);
+        assert_in_range(w.claim.wait_ms, 30000, 36000);
+        says_at_once("bar", 2, HELD_BY_PLAIN);
+        world_ask(&w, "DEL shoal:{t}:budget:bot:message shoal:{t}:budget:bot:message_mod "
+                      "shoal:{t}:budget:bot:channel:foo shoal:{t}:budget:bot:channel:bar");
+    }
+}
+
+static void what_a_channel_said_is_kept_for_the_window_and_no_longer(void **state)
+{
+    (void)state;
+    world_ask(&w, "RPUSH shoal:{t}:budget:bot:channel:foo 1 2 3 4 5");
+    for (int i = 0; i < 4; i++) {
+        assert_string_equal(say("foo"), "claimed");
+    }
+    assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:channel:foo"), "4");
+    assert_in_range(atoi(world_ask(&w, "PTTL shoal:{t}:budget:bot:channel:foo")), 90000, 160000);
+    set("message_limit,off");
+    set("message_mod_limit,off");
+    set("message_window_ms,100");
+    set("channel_message_ms,30000");
+    assert_string_equal(say("foo"), "later"); /* by the pace alone */
+    set("channel_message_ms,600000");
+    world_ask(&w, "DEL shoal:{t}:budget:bot:channel:foo");
+    assert_string_equal(say("foo"), "claimed");
+    assert_in_range(atoi(world_ask(&w, "PTTL shoal:{t}:budget:bot:channel:foo")), 600000, 2000000);
+    set("channel_message_ms,1");
+    assert_string_equal(say("foo"), "claimed");
+    assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:channel:foo"), "1");
+}
+
+#define TEST(name)    cmocka_unit_test_setup_teardown(name, begin, finish)
+#define SENDING(name) cmocka_unit_test_setup_teardown(name, begin_sending, finish)
+#define SHARING(name) cmocka_unit_test_setup_teardown(name, begin_sharing, finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(draws_never_exceed_the_window),
+        TEST(a_draw_gives_a_window_and_no_more),
+        TEST(a_budget_that_is_off_has_no_waits),
+        TEST(logins_come_in_a_burst_and_then_one_an_interval),
+        TEST(a_budget_recovers_when_the_clock_went_back),
+        TEST(slots_move_with_the_clock_when_it_went_back),
+        TEST(only_the_holder_of_the_lease_draws),
+        SENDING(messages_keep_to_their_budgets),
+        SENDING(channels_nobody_joined_leave_half_of_the_limits_to_the_others),
+        SENDING(a_slot_taken_ahead_holds_up_no_other_channel_that_has_room),
+        SENDING(a_clock_that_went_back_does_not_hold_up_a_channel),
+        SHARING(a_channel_leaves_a_quarter_of_the_limit_to_the_others),
+        SHARING(the_only_joined_channel_may_use_all_of_the_limit),
+        SHARING(its_share_counts_as_soon_as_another_channel_is_joined),
+        SHARING(where_it_is_moderator_it_leaves_a_quarter_of_all_messages),
+        SHARING(of_the_smallest_limits_one_slot_is_left_to_the_others_if_there_is_another),
+        SHARING(a_share_follows_the_limit_while_it_runs),
+        SHARING(a_share_is_the_same_when_the_clock_went_back),
+        SHARING(what_a_channel_said_is_kept_for_the_window_and_no_longer),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
