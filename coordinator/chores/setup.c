@@ -4,7 +4,6 @@
  * earlier one wrote waits until the view shows it. */
 #include "coordinator/chores/setup.h"
 
-#include "coordinator/options/initial_channels.h"
 #include "coordinator/requests/assignment.h"
 #include "shared/log.h"
 #include "shared/trouble.h"
@@ -346,7 +345,7 @@ static void do_manager(struct setup *s)
 
 static size_t portion(const struct setup *s)
 {
-    size_t left = s->options.channels->n - s->next_channel;
+    size_t left = s->options.nchannels - s->next_channel;
     return left < REGISTRY_MAX_CHANNELS ? left : REGISTRY_MAX_CHANNELS;
 }
 
@@ -371,15 +370,14 @@ static void on_channels(void *ctx, struct slice word, struct slice reply, const 
 
 static void do_channels(struct setup *s)
 {
-    const struct initial_channels *all = s->options.channels;
-    if (s->next_channel >= all->n) {
+    if (s->next_channel >= s->options.nchannels) {
         move_on(s, PART_MARK);
         return;
     }
     const struct assignment_request initial = {
         .manager = s->options.manager,
         .mode = "initial",
-        .channels = all->names + s->next_channel,
+        .channels = s->options.channels + s->next_channel,
         .n = portion(s),
         .cb = on_channels,
         .ctx = s,

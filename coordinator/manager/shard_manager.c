@@ -1,7 +1,6 @@
 /* Shard manager, the base: its attributes, which come from the view, its life, and whom it calls back. */
 #include "coordinator/manager/manager_private.h"
 
-#include "coordinator/options/initial_channels.h"
 #include "shared/log.h"
 
 #include <stdio.h>
@@ -224,15 +223,15 @@ static void on_turn(uv_timer_t *timer)
 
 static void keep_initial_channels(struct shard_manager *m)
 {
-    const struct initial_channels *channels = m->options.channels;
+    const struct slice *channels = m->options.channels;
 
-    if (!channels) {
+    if (channels == NULL) {
         return;
     }
-    m->initial = xcalloc(channels->n + 1, sizeof(*m->initial));
-    m->ninitial = channels->n;
-    for (size_t i = 0; i < channels->n; i++) {
-        m->initial[i] = xstrndup(channels->names[i].ptr, channels->names[i].len);
+    m->ninitial = m->options.nchannels;
+    m->initial = xcalloc(m->ninitial + 1, sizeof(*m->initial));
+    for (size_t i = 0; i < m->ninitial; i++) {
+        m->initial[i] = xstrndup(channels[i].ptr, channels[i].len);
     }
 }
 
