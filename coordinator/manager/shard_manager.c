@@ -45,6 +45,11 @@ const char *const *shard_manager_initial_channels(const struct shard_manager *m,
     return m->initial;
 }
 
+uint64_t shard_manager_round(const struct shard_manager *m)
+{
+    return cluster_view_round(m->options.view);
+}
+
 struct token_handler *shard_manager_token_handler(struct shard_manager *m)
 {
     return &m->token_handler;
@@ -63,6 +68,14 @@ const char *cluster_name(const struct cluster *c)
 struct uv_loop_s *cluster_loop(const struct cluster *c)
 {
     return c->manager->options.loop;
+}
+
+struct shard *cluster_sender(const struct cluster *c)
+{
+    const struct cluster_view *view = c->manager->options.view;
+    const char *user = cluster_view_setting(view, "user");
+
+    return cluster_view_shard(view, cluster_view_default_sender(view, user != NULL ? user : ""));
 }
 
 const char *cluster_setting(const struct cluster *c, const char *name)
