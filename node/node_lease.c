@@ -34,6 +34,11 @@ static void plan(struct node_lease *l)
     }
 }
 
+enum lease_state node_lease_state(const struct node_lease *l)
+{
+    return l->lease.right.state;
+}
+
 bool node_lease_holds(struct node_lease *l)
 {
     bool holds = lease_may_act(&l->lease, mono_ms());

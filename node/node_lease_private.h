@@ -4,7 +4,6 @@
 
 #include "node/node_lease.h"
 
-#include "shared/lease.h"
 #include "shared/redis/rights_watch.h"
 #include "shared/trouble.h"
 
