@@ -264,10 +264,8 @@ static int renew(struct node_lease *l)
         buf_clear(&report);
     }
     fill_node(l, &node);
-    lease_asked(&l->lease, mono_ms());
-    uint64_t sent_ms = l->lease.sent_ms;
-    bool whole = !l->attached || sent_ms - l->whole_at_ms >= l->compare_ms;
-    l->whole_at_ms = whole ? sent_ms : l->whole_at_ms;
+    bool whole = !l->attached || l->lease.sent_ms - l->whole_at_ms >= l->compare_ms;
+    l->whole_at_ms = whole ? l->lease.sent_ms : l->whole_at_ms;
     int rc = registry_renew(l->registry, &node, whole ? -1 : l->seen_rev, buf_slice(&report),
                             on_renewed, l);
     if (rc != 0) {

@@ -89,7 +89,7 @@ static int configure(struct setup *s, struct slice operation, const struct slice
 static bool answered(struct setup *s, const char *step, const struct err *err)
 {
     s->busy = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->options.leader, step, err);
         return false;
     }
@@ -134,7 +134,7 @@ static bool reply_refused(struct slice reply, char *out, size_t size)
     bool refused = !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok"));
     if (refused) {
         const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
-        snprintf(out, size, "%s", text ? text : "refused");
+        snprintf(out, size, "%s", text != NULL ? text : "refused");
     }
     cJSON_Delete(json);
     return refused;
@@ -259,7 +259,7 @@ static void do_user(struct setup *s)
 {
     const char *user = cluster_view_setting(view(s), "user");
 
-    if (!user || !user[0]) {
+    if (user == NULL || user[0] == '\0') {
         choose_user(s);
     } else if (s->is_done) {
         move_on(s, PART_DONE);
@@ -481,7 +481,7 @@ static void on_timer_closed(uv_handle_t *handle)
     void (*on_closed)(void *ctx) = s->on_closed;
     void *ctx = s->closed_ctx;
     free(s);
-    if (on_closed) {
+    if (on_closed != NULL) {
         on_closed(ctx);
     }
 }

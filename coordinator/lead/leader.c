@@ -101,7 +101,8 @@ static bool is_other_registry(struct leader *l, struct slice id)
 {
     bool other = l->registry_id[0] && !slice_is(id, l->registry_id);
 
-    snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)id.len, id.ptr ? id.ptr : "");
+    snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)id.len,
+             id.ptr != NULL ? id.ptr : "");
     if (other) {
         l->options.on_registry_lost(l->options.ctx);
     }
@@ -159,9 +160,9 @@ static void on_lead(void *ctx, const struct registry_lead *facts, const struct e
         return;
     }
     lease_set_link(&l->lease, LEASE_LINK_READY);
-    if (err && err_is_silence(err)) {
+    if (err != NULL && err_is_silence(err)) {
         lease_on_failure(&l->lease, mono_ms());
-    } else if (err) {
+    } else if (err != NULL) {
         unprepare(l, err);
     } else {
         tell_ready(l);
@@ -177,7 +178,7 @@ static void on_lead(void *ctx, const struct registry_lead *facts, const struct e
 static void on_library(void *ctx, const struct err *err)
 {
     struct leader *l = ctx;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(l, "load", err);
     }
 }
@@ -208,11 +209,11 @@ static bool goes_on(struct leader *l, const struct err *err)
     if (is_over(l)) {
         return false;
     }
-    if (err && !err_is_silence(err)) {
+    if (err != NULL && !err_is_silence(err)) {
         unprepare(l, err);
         plan(l);
     }
-    return !err;
+    return err == NULL;
 }
 
 static void on_loaded(void *ctx, const struct err *err)
@@ -249,7 +250,7 @@ static void on_rights(void *ctx, const struct err *missing, bool transactions)
 {
     struct leader *l = ctx;
     (void)transactions;
-    if (missing) {
+    if (missing != NULL) {
         l->options.on_failed(l->options.ctx, missing);
     } else if (l->lease.link.state == LEASE_LINK_UP) {
         wait_for(l, registry_greet(l->registry, on_greeting, l));
@@ -329,7 +330,7 @@ static void handle_closed(struct leader *l)
         return;
     }
     /* The other rooms end in it, and may still ask whether it leads. */
-    if (l->on_closed) {
+    if (l->on_closed != NULL) {
         l->on_closed(l->closed_ctx);
     }
     registry_destroy(l->registry);
@@ -358,7 +359,7 @@ static void close_all(struct leader *l)
 static void on_resigned(void *ctx, const struct err *err)
 {
     struct leader *l = ctx;
-    if (!err) {
+    if (err == NULL) {
         log_info("leader", "leader.resigned", "id", l->me.id, NULL);
     }
     close_all(l);
