@@ -12,31 +12,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    unsigned next; /* states it may go to */
-} states[] = {
-    [NODE_STARTING] = {"starting", 1u << NODE_ACTIVE | 1u << NODE_GONE},
-    [NODE_ACTIVE] = {"active",
-                     1u << NODE_FENCED | 1u << NODE_LOST | 1u << NODE_DRAINING | 1u << NODE_GONE},
-    [NODE_FENCED] = {"fenced",
-                     1u << NODE_ACTIVE | 1u << NODE_LOST | 1u << NODE_DRAINING | 1u << NODE_GONE},
-    [NODE_LOST] = {"lost", 1u << NODE_STARTING},
-    [NODE_DRAINING] = {"draining", 1u << NODE_GONE},
+static const struct machine_state states[] = {
+    [NODE_STARTING] = {"starting", MACHINE_BIT(NODE_ACTIVE) | MACHINE_BIT(NODE_GONE)},
+    [NODE_ACTIVE] = {"active", MACHINE_BIT(NODE_FENCED) | MACHINE_BIT(NODE_LOST) |
+                                   MACHINE_BIT(NODE_DRAINING) | MACHINE_BIT(NODE_GONE)},
+    [NODE_FENCED] = {"fenced", MACHINE_BIT(NODE_ACTIVE) | MACHINE_BIT(NODE_LOST) |
+                                   MACHINE_BIT(NODE_DRAINING) | MACHINE_BIT(NODE_GONE)},
+    [NODE_LOST] = {"lost", MACHINE_BIT(NODE_STARTING)},
+    [NODE_DRAINING] = {"draining", MACHINE_BIT(NODE_GONE)},
     [NODE_GONE] = {"gone", 0},
 };
 
-const char *node_state_name(enum node_state state)
+static const char *id(const void *owner)
 {
-    return states[state].name;
+    const struct node *n = owner;
+
+    return n->options.id;
 }
+
+static void check(const void *owner)
+{
+    const struct node *n = owner;
+    enum node_state state = n->state.state;
+    enum lease_state lease = node_lease_state(n->lease);
+
+    BUG_ON(state == NODE_ACTIVE && lease != LEASE_CURRENT);
+    BUG_ON(state == NODE_FENCED && lease != LEASE_FENCED);
+    BUG_ON(state == NODE_LOST && lease != LEASE_LOST);
+    BUG_ON(n->resume_ms != 0 && state != NODE_ACTIVE && state != NODE_FENCED);
+    BUG_ON((state == NODE_GONE) != (n->closing > 0));
+}
+
+static const struct machine_type machine = {"node", states, ARRAY_LEN(states), id, check};
 
 void node_move(struct node *n, enum node_state to)
 {
-    BUG_ON((states[n->state].next & 1u << to) == 0);
-    log_info("node", "node.state", "node", n->options.id, "from", node_state_name(n->state), "to",
-             node_state_name(to), NULL);
-    n->state = to;
+    log_info("node", "node.state", "node", n->options.id, "from", machine_state_name(&n->state),
+             "to", states[to].name, NULL);
+    machine_move(&n->state, to, n);
 }
 
 /* What the rooms ask ------------------------------------------------------------------------------------ */
@@ -134,16 +147,16 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     if (trouble_over(&n->trouble)) {
         log_info("node", "redis.up", "link", "fan", NULL);
     }
-    if (n->state == NODE_STARTING) {
+    if (n->state.state == NODE_STARTING) {
         node_move(n, NODE_ACTIVE);
         node_sight_arrived(n); /* it registered with it */
         holder_report_all(n->holder);
-    } else if (n->state == NODE_FENCED) {
+    } else if (n->state.state == NODE_FENCED) {
         node_move(n, NODE_ACTIVE);
     }
     if (new_link) {
         /* Subscribers need a moment to be back as well, before what was held flows. */
-        if (n->was_away && n->state == NODE_ACTIVE) {
+        if (n->was_away && n->state.state == NODE_ACTIVE) {
             n->resume_ms = mono_ms() + picture->resume_delay_ms;
             fanout_hold(n->fanout, true);
             node_timer_at(n, picture->resume_delay_ms);
@@ -156,7 +169,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
         fanout_hold(n->fanout, false);
     }
     holder_set_fenced(n->holder, false);
-    if (n->state == NODE_ACTIVE) {
+    if (n->state.state == NODE_ACTIVE) {
         reconcile(n, picture);
         node_sight_current(n, picture);
     }
@@ -170,7 +183,7 @@ static void on_fenced(void *ctx, const char *why)
     struct node *n = ctx;
 
     news_set(&n->fenced, why);
-    if (n->state == NODE_ACTIVE) {
+    if (n->state.state == NODE_ACTIVE) {
         node_move(n, NODE_FENCED);
     }
     fanout_hold(n->fanout, true);
@@ -184,7 +197,7 @@ static void on_lost(void *ctx, const char *why, bool emptied)
     struct err err = {0};
     char held[200] = "";
 
-    if (n->state == NODE_DRAINING) {
+    if (n->state.state == NODE_DRAINING) {
         err_set(&err, ERR_LOST, "the lease was lost while leaving");
         node_close(n, &err);
         return;
@@ -193,16 +206,16 @@ static void on_lost(void *ctx, const char *why, bool emptied)
         holder_remember(n->holder, held, sizeof(held));
     }
     news_set(&n->lost, emptied ? held : why);
-    if (n->state != NODE_STARTING) { /* registered, but answered too late to become active */
+    n->resume_ms = 0;
+    if (n->state.state != NODE_STARTING) { /* registered, but answered too late to become active */
         node_move(n, NODE_LOST);
     }
     holder_drop(n->holder);
     fanout_drop(n->fanout, emptied ? "registry_lost" : "lease_lost");
     sender_reset(n->sender);
     restate_lost(n->restate);
-    n->resume_ms = 0;
     holder_set_fenced(n->holder, false);
-    if (n->state == NODE_LOST) {
+    if (n->state.state == NODE_LOST) {
         node_move(n, NODE_STARTING);
     }
 }
@@ -277,7 +290,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct node *n = timer->data;
 
-    if (n->state == NODE_DRAINING) {
+    if (n->state.state == NODE_DRAINING) {
         node_look_at_drain(n);
     } else if (n->resume_ms != 0) {
         n->resume_ms = 0;
@@ -382,7 +395,7 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
 
     n->loop = loop;
     n->options = *options;
-    n->pool = NULL;
+    machine_begin(&n->state, &machine, NODE_STARTING);
     n->restate = restate_create();
     if (tokens_load(options->tokens_file, &n->tokens, err) != 0) {
         node_free(n);

@@ -21,17 +21,6 @@
 
 struct node;
 
-enum node_state {
-    NODE_STARTING,
-    NODE_ACTIVE,
-    NODE_FENCED,
-    NODE_LOST,
-    NODE_DRAINING,
-    NODE_GONE,
-};
-/* "starting", "active", ... */
-const char *node_state_name(enum node_state state);
-
 struct node_options {
     const struct url *redis;  /* read anew for each connection */
     const char *redis_tls_ca; /* or NULL */

@@ -1,7 +1,7 @@
-/* Lease: registration, renewal and the own deadline. See node_lease.h.
+/* Lease of a node: registration and renewal. See node_lease.h.
  *
- * One timer does all of it: each turn it looks whether the deadline has passed, whether the loop was late,
- * and what to ask the registry next. At most one question is under way. */
+ * One timer does all of it: each time it looks whether the right to act is over, and what to ask the registry next. At
+ * most one question is under way. */
 #include "node/node_lease_private.h"
 
 #include "shared/log.h"
@@ -12,103 +12,76 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST_LEASE_MS 3000 /* until the registry has said how long it is */
-#define SOON_MS        20
-#define RECONNECT_MS   400 /* at most between tries: a link that comes back late costs the lease */
-#define REPORT_BYTES   ((size_t)1024 * 1024)
+#define SOON_MS      20  /* what is wanted at once is one question */
+#define RECONNECT_MS 400 /* at most between tries: a link that comes back late costs the lease */
+#define REPORT_BYTES ((size_t)1024 * 1024)
 
-static void ask(struct node_lease *l);
+static void on_timer(uv_timer_t *timer);
 
-static void tick_at(struct node_lease *l, uint64_t wait_ms);
-
-static void fence(struct node_lease *l, const char *why)
+static void timer_at(struct node_lease *l, uint64_t when)
 {
-    if (l->registered && !l->fenced) {
-        l->fenced = true;
-        log_warn("lease", "lease.fenced", "why", why, NULL);
-        l->options.on_fenced(l->options.ctx, why);
+    uint64_t now = mono_ms();
+
+    uv_update_time(l->options.loop);
+    uv_timer_start(&l->timer, on_timer, when > now ? when - now : 0, 0);
+}
+
+/* Set the timer to what comes next. */
+static void plan(struct node_lease *l)
+{
+    if (l->lease.right.state != LEASE_LEAVING) {
+        timer_at(l, lease_due_ms(&l->lease));
     }
 }
 
-static bool is_late(const struct node_lease *l, uint64_t now)
+enum lease_state node_lease_state(const struct node_lease *l)
 {
-    return now > l->tick_due_ms + l->lease_ms / 3;
+    return l->lease.right.state;
 }
 
 bool node_lease_holds(struct node_lease *l)
 {
-    if (!l->registered || l->fenced) {
-        return false;
-    }
-    if (mono_ms() < l->deadline_ms) {
-        return true;
-    }
+    bool holds = lease_may_act(&l->lease, mono_ms());
+
     /* Who asks is in the middle of something: on_fenced comes from the loop. */
-    if (!l->fence_due && !l->leaving && l->closing == 0) {
-        l->fence_due = true;
-        l->stood_still = is_late(l, mono_ms()); /* who woke up may ask before the timer fires */
-        tick_at(l, 0);
+    if (!holds && l->lease.right.state == LEASE_CURRENT) {
+        timer_at(l, 0);
     }
-    return false;
-}
-
-static void on_tick(uv_timer_t *timer)
-{
-    struct node_lease *l = timer->data;
-    uint64_t now = mono_ms();
-
-    bool stood_still = l->stood_still || is_late(l, now);
-
-    l->fence_due = false;
-    l->stood_still = false;
-    if (stood_still) {
-        fence(l, "the process or its machine stood still");
-    } else if (now >= l->deadline_ms) {
-        fence(l, "no renewal was answered in time");
-    }
-    tick_at(l, l->lease_ms / LEASE_RENEWS);
-    (void)rights_watch_look(&l->rights);
-    ask(l);
-}
-
-/* At the deadline at the latest: what is queued then must not be written. */
-static void tick_at(struct node_lease *l, uint64_t wait_ms)
-{
-    uint64_t now = mono_ms();
-
-    if (l->registered && !l->fenced && now + wait_ms > l->deadline_ms) {
-        wait_ms = l->deadline_ms > now ? l->deadline_ms - now : 0;
-    }
-    l->tick_due_ms = now + wait_ms;
-    uv_update_time(l->options.loop);
-    uv_timer_start(&l->timer, on_tick, wait_ms, 0);
+    return holds;
 }
 
 void node_lease_renew_soon(struct node_lease *l)
 {
-    if (l->asking) {
-        l->again = true;
-    } else if (!l->leaving && l->closing == 0 && mono_ms() + SOON_MS < l->tick_due_ms) {
-        tick_at(l, SOON_MS);
+    if (lease_ask_at(&l->lease, mono_ms() + SOON_MS)) {
+        plan(l);
     }
+}
+
+static void fenced(struct node_lease *l, const char *why)
+{
+    log_warn("lease", "lease.fenced", "why", why, NULL);
+    l->options.on_fenced(l->options.ctx, why);
 }
 
 /* Answers -------------------------------------------------------------------------------------------- */
 
 void node_lease_answered(struct node_lease *l)
 {
-    l->asking = false;
-    if (l->again) {
-        l->again = false;
-        node_lease_renew_soon(l);
-    }
+    lease_set_link(&l->lease, LEASE_LINK_READY);
+    plan(l);
+}
+
+static void failed(struct node_lease *l)
+{
+    lease_on_failure(&l->lease, mono_ms());
+    node_lease_answered(l);
 }
 
 /* The answer was made between the question and now. What contradicts the former answers stands: a clock was set. */
 static void learn_clock(struct node_lease *l, uint64_t redis_ms)
 {
     int64_t low = (int64_t)redis_ms - (int64_t)mono_ms();
-    int64_t high = (int64_t)redis_ms - (int64_t)l->sent_ms;
+    int64_t high = (int64_t)redis_ms - (int64_t)l->lease.sent_ms;
 
     if (low > l->redis_high || high < l->redis_low) {
         l->redis_low = low;
@@ -126,34 +99,27 @@ uint64_t node_lease_redis_ms(const struct node_lease *l)
 
 static void current(struct node_lease *l, const struct registry_picture *picture)
 {
+    bool was_fenced = l->lease.right.state == LEASE_FENCED;
     bool new_link = !l->attached;
+    uint64_t now = mono_ms();
 
     learn_clock(l, picture->now_ms);
-
-    l->registered = true;
-    l->attached = true;
-    l->held_since_ms = 0;
+    l->taken_since_ms = 0;
     l->takeover = 0;
     l->former_link = l->greeting.link_id;
     memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
     snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)picture->registry.len,
              picture->registry.ptr != NULL ? picture->registry.ptr : "");
-    l->lease_ms = picture->lease_ms;
     l->compare_ms = picture->compare_ms;
-    l->deadline_ms = l->sent_ms + l->lease_ms * 9 / 10;
-    if (l->tick_due_ms > mono_ms() + l->lease_ms / LEASE_RENEWS && !l->leaving) {
-        tick_at(l, l->lease_ms / LEASE_RENEWS); /* the lease is shorter than it was thought to be */
+    if (lease_on_granted(&l->lease, now, picture->lease_ms) == LEASE_OUT) {
+        fenced(l, "the renewal was answered too late");
     }
-    if (mono_ms() >= l->deadline_ms) {
-        /* The answer itself came too late to act on; the next one decides, and tells this picture again. */
-        fence(l, "the renewal was answered too late");
-        l->attached = !new_link;
-        l->again = true;
-        return;
+    if (!lease_may_act(&l->lease, now)) {
+        return; /* the next answer decides, and tells this picture again */
     }
+    l->attached = true;
     l->seen_rev = (int64_t)picture->rev;
-    if (l->fenced) {
-        l->fenced = false;
+    if (was_fenced) {
         log_info("lease", "lease.current", NULL);
     }
     l->options.on_current(l->options.ctx, picture, new_link);
@@ -162,13 +128,12 @@ static void current(struct node_lease *l, const struct registry_picture *picture
 static void lost(struct node_lease *l, const char *why, bool emptied)
 {
     log_error("lease", "lease.lost", "node", l->options.node, "why", why, NULL);
-    l->registered = false;
-    l->fenced = false;
+    lease_on_lost(&l->lease);
     l->attached = false;
     l->options.on_lost(l->options.ctx, why, emptied);
     random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
     l->seen_rev = -1;
-    l->again = true;
+    lease_begin_anew(&l->lease, mono_ms());
 }
 
 static void on_renewed(void *ctx, const struct registry_picture *picture, const struct err *err)
@@ -187,7 +152,7 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
         lost(l, err->text, err->code == ERR_EMPTIED);
     } else {
         l->options.on_report_lost(l->options.ctx);
-        l->again = false; /* at the next turn: a Redis that refuses must not be asked in a rush */
+        lease_on_failure(&l->lease, mono_ms());
         if ((err->code == ERR_REPLY || err->code == ERR_ABSENT) &&
             trouble_is_news(&l->trouble, err, mono_ms())) {
             log_warn("lease", "lease.renew", "error", err->text, NULL);
@@ -201,7 +166,7 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
 void node_lease_give_up(struct node_lease *l, const struct err *why)
 {
     uv_timer_stop(&l->timer);
-    l->leaving = true;
+    lease_leave(&l->lease, false);
     l->options.on_refused(l->options.ctx, why);
 }
 
@@ -226,7 +191,7 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
             log_warn("lease", "lease.register", "error", err->text, NULL);
             l->waiting_said = true;
         }
-        node_lease_answered(l);
+        failed(l);
     }
 }
 
@@ -272,16 +237,16 @@ static void on_checked(void *ctx, const struct err *err)
             log_warn("lease", "lease.waiting", "reason", err->text, NULL);
             l->waiting_said = true;
         }
-        node_lease_answered(l);
+        failed(l);
         return;
     }
     l->options.on_usable(l->options.ctx);
     fill_node(l, &node);
     node.state = l->options.state(l->options.ctx);
-    l->sent_ms = mono_ms();
-    l->whole_at_ms = l->sent_ms;
+    lease_asked(&l->lease, mono_ms());
+    l->whole_at_ms = l->lease.sent_ms;
     if (registry_register(l->registry, &node, on_registered, l) != 0) {
-        node_lease_answered(l);
+        failed(l);
     }
 }
 
@@ -299,9 +264,8 @@ static int renew(struct node_lease *l)
         buf_clear(&report);
     }
     fill_node(l, &node);
-    l->sent_ms = mono_ms();
-    bool whole = !l->attached || l->sent_ms - l->whole_at_ms >= l->compare_ms;
-    l->whole_at_ms = whole ? l->sent_ms : l->whole_at_ms;
+    bool whole = !l->attached || l->lease.sent_ms - l->whole_at_ms >= l->compare_ms;
+    l->whole_at_ms = whole ? l->lease.sent_ms : l->whole_at_ms;
     int rc = registry_renew(l->registry, &node, whole ? -1 : l->seen_rev, buf_slice(&report),
                             on_renewed, l);
     if (rc != 0) {
@@ -313,13 +277,10 @@ static int renew(struct node_lease *l)
 
 static void ask(struct node_lease *l)
 {
-    if (!l->greeted || l->asking || l->leaving || l->closing > 0) {
-        return;
-    }
-    l->asking = true;
-    int rc = l->registered ? renew(l) : registry_check(l->registry, on_checked, l);
+    lease_asked(&l->lease, mono_ms());
+    int rc = lease_is_held(&l->lease) ? renew(l) : registry_check(l->registry, on_checked, l);
     if (rc != 0) {
-        l->asking = false;
+        failed(l);
     }
 }
 
@@ -339,20 +300,20 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
         return;
     }
     l->greeting = *greeting;
-    l->greeted = true;
     link_group_server(l->options.link.group, l->link, greeting->run_id);
     /* What the former link still had in Redis's or the kernel's buffers must not be carried out behind the
      * answer that says how far the fan-out came. Its answer need not be waited for: order is kept. */
     if (l->former_link != 0 && strcmp(l->former_run, greeting->run_id) == 0) {
         (void)!registry_kill_link(l->registry, l->former_link, NULL, NULL);
     }
-    ask(l);
+    (void)lease_ask_at(&l->lease, mono_ms());
+    node_lease_answered(l);
 }
 
 static void greet(struct node_lease *l)
 {
-    if (!l->greeting_begun && link_is_up(l->link)) {
-        l->greeting_begun = registry_greet(l->registry, on_greeting, l) == 0;
+    if (l->lease.link.state == LEASE_LINK_UP && registry_greet(l->registry, on_greeting, l) == 0) {
+        lease_set_link(&l->lease, LEASE_LINK_GREETING);
     }
 }
 
@@ -370,24 +331,44 @@ static void on_rights(void *ctx, const struct err *missing, bool transactions)
     }
 }
 
+static void prepare(struct node_lease *l)
+{
+    if (!rights_watch_look(&l->rights)) {
+        greet(l);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct node_lease *l = timer->data;
+    uint64_t now = mono_ms();
+    bool late = lease_is_late(&l->lease, now);
+
+    if (lease_on_time(&l->lease, now) == LEASE_OUT) {
+        fenced(l,
+               late ? "the process or its machine stood still" : "no renewal was answered in time");
+    }
+    prepare(l);
+    if (lease_turn(&l->lease, now) && l->lease.link.state == LEASE_LINK_READY) {
+        ask(l);
+    }
+    plan(l);
+}
+
 static void on_up(void *ctx)
 {
     struct node_lease *l = ctx;
 
-    if (!rights_watch_look(&l->rights)) {
-        greet(l);
-    }
+    lease_set_link(&l->lease, LEASE_LINK_UP);
+    prepare(l);
 }
 
 static void on_down(void *ctx, const struct err *why)
 {
     struct node_lease *l = ctx;
 
-    l->greeting_begun = false;
-    l->greeted = false;
+    lease_set_link(&l->lease, LEASE_LINK_DOWN);
     l->attached = false;
-    l->asking = false;
-    l->again = false;
     l->options.on_link_down(l->options.ctx, why);
 }
 
@@ -402,11 +383,11 @@ struct node_lease *node_lease_create(const struct node_lease_options *options)
     }
     snprintf(l->pid, sizeof(l->pid), "%ld", (long)getpid());
     random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
-    l->lease_ms = FIRST_LEASE_MS;
+    lease_begin(&l->lease, LEASE_UNREGISTERED, l->options.node, mono_ms());
     l->seen_rev = -1;
     uv_timer_init(options->loop, &l->timer);
     l->timer.data = l;
-    tick_at(l, l->lease_ms / LEASE_RENEWS);
+    plan(l);
     link.on_up = on_up;
     link.on_down = on_down;
     link.ctx = l;
@@ -446,7 +427,7 @@ static void on_timer_closed(uv_handle_t *handle)
 void node_lease_close(struct node_lease *l, void (*on_closed)(void *ctx), void *ctx)
 {
     l->closing = 2;
-    l->registered = false;
+    lease_leave(&l->lease, false);
     l->on_closed = on_closed;
     l->closed_ctx = ctx;
     rights_watch_stop(&l->rights);
@@ -461,10 +442,11 @@ void node_lease_set_users(struct node_lease *l, const char *users)
 
 void node_lease_leave(struct node_lease *l, bool said, registry_done_cb cb, void *ctx)
 {
-    l->leaving = true;
+    bool held = lease_is_held(&l->lease);
+
     uv_timer_stop(&l->timer);
-    if (!l->registered ||
-        registry_leave(l->registry, l->options.node, l->incarnation, said, cb, ctx) != 0) {
+    lease_leave(&l->lease, true);
+    if (!held || registry_leave(l->registry, l->options.node, l->incarnation, said, cb, ctx) != 0) {
         struct err err = {0};
         err_set(&err, ERR_DOWN, "not registered, or Redis is out of reach");
         cb(ctx, &err);
@@ -488,5 +470,5 @@ const char *node_lease_incarnation(const struct node_lease *l)
 
 uint64_t node_lease_ms(const struct node_lease *l)
 {
-    return l->lease_ms;
+    return l->lease.lease_ms;
 }

@@ -16,6 +16,7 @@
 #define SHOAL_NODE_NODE_LEASE_H
 
 #include "shared/buf.h"
+#include "shared/lease.h"
 #include "shared/redis/registry.h"
 
 struct node_lease;
@@ -54,6 +55,7 @@ struct node_lease_options {
 struct node_lease *node_lease_create(const struct node_lease_options *options);
 /* Lets go of everything; on_closed comes from the loop, then the memory is gone. */
 void node_lease_close(struct node_lease *l, void (*on_closed)(void *ctx), void *ctx);
+enum lease_state node_lease_state(const struct node_lease *l);
 /* May this node act now? Reads the clock each time. */
 bool node_lease_holds(struct node_lease *l);
 /* Renew within some milliseconds instead of at the next turn. */

@@ -7,10 +7,9 @@
 #include "shared/redis/rights_watch.h"
 #include "shared/trouble.h"
 
-#define LEASE_RENEWS 6 /* in a lease */
-
 struct node_lease {
     struct node_lease_options options;
+    struct lease lease; /* what it may do, and when it asks */
     struct link *link;
     struct registry *registry;
     struct rights_watch rights;
@@ -19,35 +18,21 @@ struct node_lease {
     char pid[16];
     char incarnation[INCARNATION_CHARS];
     struct registry_greeting greeting; /* of the link that is up */
-    bool greeting_begun;
-    bool greeted;
-    bool attached;        /* on_current was told of this link */
-    uint64_t former_link; /* the last link that was registered */
+    uint64_t former_link;              /* the last link that was registered */
     char former_run[41];
-    bool registered;
-    bool fenced;
-    bool asking;      /* a question is under way on this link */
-    bool again;       /* another one was wanted meanwhile */
-    bool stood_still; /* the timer was late when the deadline was seen to have passed */
-    bool fence_due;   /* the deadline has passed, the timer will say so */
-    bool leaving;
+    bool attached;          /* on_current was told of this link */
     bool waiting_said;      /* "waiting for a coordinator" was logged */
     struct trouble trouble; /* with renewing */
-    uint64_t lease_ms;
-    uint64_t sent_ms;
-    int64_t redis_low;  /* Redis's clock is between so far */
-    int64_t redis_high; /* and so far ahead of mono_ms; both 0: nothing is known of it */
-    uint64_t deadline_ms;
-    uint64_t tick_due_ms;
+    int64_t redis_low;      /* Redis's clock is between so far */
+    int64_t redis_high;     /* and so far ahead of mono_ms; both 0: nothing is known of it */
     int64_t seen_rev;
     char registry_id[REGISTRY_ID_CHARS]; /* which registry it was that answered last */
     uint64_t whole_at_ms;                /* the whole picture was asked for */
     uint64_t compare_ms;                 /* so often it is */
-    uint64_t
-        held_since_ms; /* the node id is another's, and under the same lease, since; 0: is not */
-    uint64_t held_lease_ms; /* that lease */
-    uint64_t takeover;      /* the holder's link, gone or killed */
-    unsigned closing;       /* handles to go */
+    uint64_t taken_since_ms; /* another process has the id, under one lease, since; 0: none has */
+    uint64_t taken_lease_ms; /* that lease */
+    uint64_t takeover;       /* its link, gone or killed */
+    unsigned closing;        /* handles to go */
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };

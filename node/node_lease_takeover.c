@@ -15,6 +15,15 @@ static void refused(struct node_lease *l, const struct registry_holder *holder)
     node_lease_give_up(l, &err);
 }
 
+/* Registering is tried again soon where there is a link to take over from, else at the next turn. */
+static void take_over(struct node_lease *l)
+{
+    if (l->takeover != 0) {
+        node_lease_renew_soon(l);
+    }
+    node_lease_answered(l);
+}
+
 static void on_killed(void *ctx, const struct err *err)
 {
     struct node_lease *l = ctx;
@@ -25,8 +34,7 @@ static void on_killed(void *ctx, const struct err *err)
     if (err != NULL) {
         l->takeover = 0;
     }
-    l->again = true;
-    node_lease_answered(l);
+    take_over(l);
 }
 
 static void on_alive(void *ctx, bool yes, const struct err *err)
@@ -39,43 +47,38 @@ static void on_alive(void *ctx, bool yes, const struct err *err)
     if (err != NULL || yes) {
         l->takeover = 0;
     }
-    l->again = l->takeover != 0;
-    node_lease_answered(l);
+    take_over(l);
 }
 
 void node_lease_id_taken(struct node_lease *l, const struct registry_holder *holder)
 {
-    int64_t lease_ms = (int64_t)holder->lease_ms;
-    int64_t behind = lease_ms / LEASE_RENEWS * (LEASE_RENEWS - 2) - lease_ms / 24;
     uint64_t now = mono_ms();
 
-    if (l->held_since_ms == 0) {
+    if (l->taken_since_ms == 0) {
         log_info("lease", "lease.held", "node", l->options.node, "host", log_slice(holder->host),
                  "pid", log_slice(holder->pid), NULL);
     }
     /* What remains says how late the holder is only under the lease it renewed with: where the setting has
      * changed meanwhile, watching begins anew. */
-    bool steady = l->held_since_ms != 0 && l->held_lease_ms == holder->lease_ms &&
-                  holder->remaining_ms <= lease_ms;
+    bool steady = l->taken_since_ms != 0 && l->taken_lease_ms == holder->lease_ms &&
+                  holder->remaining_ms <= (int64_t)holder->lease_ms;
     if (!steady) {
-        l->held_since_ms = now;
-        l->held_lease_ms = holder->lease_ms;
+        l->taken_since_ms = now;
+        l->taken_lease_ms = holder->lease_ms;
     }
     l->takeover = holder->link_id;
     if (!slice_is(holder->run_id, l->greeting.run_id)) {
         /* Another server's client: gone for certain, and its id may be somebody else's here. The holder has
          * the lease to come back in. */
         l->takeover = holder->remaining_ms < 0 ? holder->link_id : 0;
-        l->again = l->takeover != 0;
-        node_lease_answered(l);
+        take_over(l);
         return;
     }
-    if (steady && holder->remaining_ms < behind) {
+    if (steady && lease_is_behind(holder->lease_ms, holder->remaining_ms)) {
         if (registry_kill_link(l->registry, holder->link_id, on_killed, l) == 0) {
             return;
         }
-    } else if (now - l->held_since_ms > holder->lease_ms) {
-        l->asking = false;
+    } else if (now - l->taken_since_ms > holder->lease_ms) {
         refused(l, holder);
         return;
     } else if (registry_link_alive(l->registry, holder->link_id, on_alive, l) == 0) {

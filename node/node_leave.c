@@ -10,7 +10,7 @@ static void on_left(void *ctx, const struct err *err)
 {
     struct node *n = ctx;
 
-    if (n->closing == 0) {
+    if (n->state.state != NODE_GONE) {
         if (err != NULL && err->code != ERR_LOST) {
             log_warn("node", "node.leave", "error", err->text, NULL);
         }
@@ -26,15 +26,16 @@ void node_look_at_drain(struct node *n)
     bool drained = holder_is_closed(n->holder) && sender_is_drained(n->sender) &&
                    fanout_is_drained(n->fanout) && !holder_has_report(n->holder);
 
-    if (n->leaving && !late) {
+    bool told = node_lease_state(n->lease) == LEASE_LEAVING; /* the registry is being told */
+
+    if (told && !late) {
         node_timer_at(n, DRAIN_LOOK_MS);
-    } else if (n->leaving) {
+    } else if (told) {
         on_left(n, NULL);
     } else if (drained || late) {
         if (!drained) {
             log_warn("node", "node.drain", "reason", "took longer than --drain-timeout", NULL);
         }
-        n->leaving = true;
         n->drain_until_ms = mono_ms() + node_lease_ms(n->lease);
         node_timer_at(n, DRAIN_LOOK_MS);
         node_lease_leave(n->lease, drained, on_left, n);
@@ -45,16 +46,16 @@ void node_look_at_drain(struct node *n)
 
 void node_stop(struct node *n, int times)
 {
-    if (n->closing > 0) {
+    if (n->state.state == NODE_GONE) {
         return;
     }
-    if (times > 1 || (n->state != NODE_ACTIVE && n->state != NODE_FENCED)) {
+    if (times > 1 || (n->state.state != NODE_ACTIVE && n->state.state != NODE_FENCED)) {
         node_close(n, NULL);
         return;
     }
+    n->resume_ms = 0;
     node_move(n, NODE_DRAINING);
     n->drain_until_ms = mono_ms() + n->options.drain_ms;
-    n->resume_ms = 0;
     fanout_hold(n->fanout, !node_lease_holds(n->lease));
     holder_drain(n->holder);
     sender_drain(n->sender);
@@ -95,12 +96,13 @@ static void on_links_closed(void *ctx)
 
 void node_close(struct node *n, const struct err *why)
 {
-    if (n->closing > 0) {
+    if (n->state.state == NODE_GONE) {
         return;
     }
     n->why = why != NULL ? *why : (struct err){0};
-    node_move(n, NODE_GONE);
+    n->resume_ms = 0;
     n->closing = 5;
+    node_move(n, NODE_GONE);
     fanout_detach(n->fanout);
     /* The subscriber stays in memory until its callback; the sender lets go of it here. */
     sender_reset(n->sender);

@@ -13,9 +13,12 @@
 #include "node/probe.h"
 #include "node/sender.h"
 #include "node/sight.h"
+#include "shared/machine.h"
 #include "shared/redis/link_group.h"
 #include "shared/startup.h"
 #include "shared/trouble.h"
+
+enum node_state { NODE_STARTING, NODE_ACTIVE, NODE_FENCED, NODE_LOST, NODE_DRAINING, NODE_GONE };
 
 /* Something to tell the registry, once. */
 struct news {
@@ -27,7 +30,7 @@ struct news {
 struct node {
     uv_loop_t *loop;
     struct node_options options;
-    enum node_state state;
+    struct machine state; /* enum node_state */
     struct tokens *tokens;
     struct connections *pool;
     struct fanout *fanout;
@@ -47,7 +50,6 @@ struct node {
     uint64_t resume_ms;     /* held lines flow from then on; 0: they flow */
     bool was_away;          /* the link to Redis was lost since lines last flowed */
     uint64_t drain_until_ms;
-    bool leaving;        /* the registry is being told */
     struct news users;   /* those this node has tokens for changed */
     struct news fenced;  /* this node was */
     struct news lost;    /* it was, under its last incarnation */

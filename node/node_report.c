@@ -20,7 +20,7 @@ static void news_arrived(struct news *news)
 static bool report_node(struct node *n, struct json *j)
 {
     struct news *all[] = {&n->users, &n->fenced, &n->lost, &n->rewound, &n->sight_news};
-    bool any = n->state == NODE_DRAINING || n->others_blind || n->sight.state != SIGHT_SEES;
+    bool any = n->state.state == NODE_DRAINING || n->others_blind || n->sight.state != SIGHT_SEES;
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         all[i]->told = all[i]->due;
@@ -30,8 +30,8 @@ static bool report_node(struct node *n, struct json *j)
         return false;
     }
     json_object_begin(j, "node");
-    if (n->state == NODE_DRAINING) {
-        json_string(j, "state", node_state_name(n->state));
+    if (n->state.state == NODE_DRAINING) {
+        json_string(j, "state", machine_state_name(&n->state));
     } else {
         node_report_sight(n, j);
     }

@@ -39,7 +39,7 @@ static void plan_probe(struct node *n, bool working)
     uint64_t often = n->blind_ms / 3 < PROBE_MOST ? n->blind_ms / 3 : PROBE_MOST;
     uint64_t every = 0;
 
-    if (n->state != NODE_ACTIVE || n->blind_ms == 0) {
+    if (n->state.state != NODE_ACTIVE || n->blind_ms == 0) {
         every = 0;
     } else if ((n->sight.state != SIGHT_SEES && !working) || n->others_blind) {
         every = often; /* connections that work may be quiet for longer */
@@ -53,7 +53,7 @@ void node_look_at_sight(struct node *n)
 {
     bool working = holder_is_working(n->holder);
 
-    if (n->state == NODE_ACTIVE && sight_look(&n->sight, working, n->blind_ms, mono_ms())) {
+    if (n->state.state == NODE_ACTIVE && sight_look(&n->sight, working, n->blind_ms, mono_ms())) {
         if (n->sight.state == SIGHT_BLIND) {
             log_warn("node", "node.blind", "node", n->options.id, "why", n->sight.why, NULL);
             holder_set_blind(n->holder, true);

@@ -32,7 +32,7 @@ int node_reload(struct node *n, const struct node_options *fresh, struct err *er
 {
     struct tokens *tokens;
 
-    if (n->closing > 0 || n->state == NODE_GONE) {
+    if (n->state.state == NODE_GONE) {
         return 0;
     }
     int rc = read_tokens(n, fresh->tokens_file, &tokens, err);
@@ -58,7 +58,7 @@ bool node_on_refused(void *ctx, struct slice user)
     struct tokens *fresh;
     struct err err = {0};
 
-    if (n->options.tokens_file == NULL || n->closing > 0) {
+    if (n->options.tokens_file == NULL || n->state.state == NODE_GONE) {
         return false;
     }
     if (read_tokens(n, n->options.tokens_file, &fresh, &err) != 0) {

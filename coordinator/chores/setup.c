@@ -4,9 +4,9 @@
  * earlier one wrote waits until the view shows it. */
 #include "coordinator/chores/setup.h"
 
-#include "coordinator/options/initial_channels.h"
 #include "coordinator/requests/assignment.h"
 #include "shared/log.h"
+#include "shared/machine.h"
 #include "shared/trouble.h"
 
 #include <cjson/cJSON.h>
@@ -25,16 +25,27 @@ enum part {
     PART_MANAGER,
     PART_CHANNELS,
     PART_MARK,
-    PART_DONE
+    PART_DONE,
+};
+
+static const struct machine_state parts[] = {
+    [PART_SETTINGS] = {"settings", MACHINE_BIT(PART_NODES) | MACHINE_BIT(PART_CHANNELS)},
+    [PART_NODES] = {"nodes", MACHINE_BIT(PART_USER) | MACHINE_BIT(PART_SETTINGS)},
+    [PART_USER] = {"user",
+                   MACHINE_BIT(PART_MANAGER) | MACHINE_BIT(PART_DONE) | MACHINE_BIT(PART_SETTINGS)},
+    [PART_MANAGER] = {"manager", MACHINE_BIT(PART_CHANNELS) | MACHINE_BIT(PART_SETTINGS)},
+    [PART_CHANNELS] = {"channels", MACHINE_BIT(PART_MARK) | MACHINE_BIT(PART_SETTINGS)},
+    [PART_MARK] = {"mark", MACHINE_BIT(PART_DONE) | MACHINE_BIT(PART_SETTINGS)},
+    [PART_DONE] = {"done", MACHINE_BIT(PART_USER) | MACHINE_BIT(PART_SETTINGS)},
 };
 
 struct setup {
     struct setup_options options;
-    enum part part;
-    bool busy;      /* an answer is awaited */
-    bool is_done;   /* the cluster is set up, as last heard */
-    bool was_done;  /* it was once: from then on this process ends for no refusal */
-    uint64_t round; /* of the view that shows what was written */
+    struct machine part; /* enum part */
+    bool busy;           /* an answer is awaited */
+    bool is_done;        /* the cluster is set up, as last heard */
+    bool was_done;       /* it was once: from then on this process ends for no refusal */
+    uint64_t round;      /* of the view that shows what was written */
     uint64_t nodes;
     uint64_t still_since_ms;
     char user[64];     /* chosen here */
@@ -48,28 +59,37 @@ struct setup {
     void *closed_ctx;
 };
 
+static void check(const void *owner)
+{
+    const struct setup *s = owner;
+
+    BUG_ON(s->busy || s->next_channel != 0);
+    BUG_ON(s->part.state == PART_DONE && !s->is_done);
+}
+
+static const struct machine_type machine = {"setup", parts, ARRAY_LEN(parts), NULL, check};
+
 static void advance(struct setup *s);
-
-static struct registry *steps(const struct setup *s)
-{
-    return leader_registry(s->options.leader);
-}
-
-static const struct registry_leader *me(const struct setup *s)
-{
-    return leader_identity(s->options.leader);
-}
 
 static struct cluster_view *view(const struct setup *s)
 {
     return manager_view(s->options.manager);
 }
 
+static int configure(struct setup *s, struct slice operation, const struct slice *args, size_t n,
+                     registry_word_cb cb)
+{
+    const struct leader *leader = s->options.leader;
+
+    return registry_configure(leader_registry(leader), leader_identity(leader),
+                              &(struct registry_request){0}, operation, args, n, cb, s);
+}
+
 /* The answer of a step came: true if it is to be used. */
 static bool answered(struct setup *s, const char *step, const struct err *err)
 {
     s->busy = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->options.leader, step, err);
         return false;
     }
@@ -82,11 +102,18 @@ static bool has_shards(const struct setup *s)
     return cluster_view_shards(view(s)) != NULL;
 }
 
+static void set_part(struct setup *s, enum part part)
+{
+    s->next_channel = 0;
+    if (s->part.state != part) {
+        machine_move(&s->part, part, s);
+    }
+}
+
 /* From the beginning, after a while: told, but not with each try. */
 static void begin_later(struct setup *s, const struct err *why)
 {
-    s->part = PART_SETTINGS;
-    s->next_channel = 0;
+    set_part(s, PART_SETTINGS);
     s->not_before_ms = mono_ms() + RETRY_MS;
     if (trouble_is_news(&s->trouble, why, mono_ms())) {
         log_error("setup", "setup.refused", "error", why->text, "in_ms", log_i64(RETRY_MS), "mend",
@@ -96,8 +123,7 @@ static void begin_later(struct setup *s, const struct err *why)
 
 static void move_on(struct setup *s, enum part to)
 {
-    s->part = to;
-    s->next_channel = 0;
+    set_part(s, to);
     advance(s);
 }
 
@@ -108,7 +134,7 @@ static bool reply_refused(struct slice reply, char *out, size_t size)
     bool refused = !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok"));
     if (refused) {
         const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
-        snprintf(out, size, "%s", text ? text : "refused");
+        snprintf(out, size, "%s", text != NULL ? text : "refused");
     }
     cJSON_Delete(json);
     return refused;
@@ -171,8 +197,7 @@ static void do_settings(struct setup *s)
     if (s->options.nsettings > 0) {
         memcpy(args + 1, s->options.settings, s->options.nsettings * sizeof(*args));
     }
-    s->busy = registry_configure(steps(s), me(s), &(struct registry_request){0}, SLICE("create"),
-                                 args, s->options.nsettings + 1, on_settings, s) == 0;
+    s->busy = configure(s, SLICE("create"), args, s->options.nsettings + 1, on_settings) == 0;
     free(args);
 }
 
@@ -226,8 +251,7 @@ static void choose_user(struct setup *s)
         cluster_view_first_user(view(s), s->user, sizeof(s->user));
     }
     const struct slice args[] = {SLICE("user"), slice_of(s->user)};
-    s->busy = registry_configure(steps(s), me(s), &(struct registry_request){0}, SLICE("set"), args,
-                                 ARRAY_LEN(args), on_user_set, s) == 0;
+    s->busy = configure(s, SLICE("set"), args, ARRAY_LEN(args), on_user_set) == 0;
 }
 
 /* Goes on when somebody can log in as the user. */
@@ -235,7 +259,7 @@ static void do_user(struct setup *s)
 {
     const char *user = cluster_view_setting(view(s), "user");
 
-    if (!user || !user[0]) {
+    if (user == NULL || user[0] == '\0') {
         choose_user(s);
     } else if (s->is_done) {
         move_on(s, PART_DONE);
@@ -259,7 +283,6 @@ static void give_up(struct setup *s)
 {
     struct err why = s->failure;
 
-    s->busy = false;
     if (s->was_done) {
         begin_later(s, &why);
     } else {
@@ -274,7 +297,6 @@ static void adopt(struct setup *s, const char *why)
               "error", why, "mend",
               "the shards go on; settings that were lost have their defaults: shoalctl config set",
               NULL);
-    s->busy = false;
     s->round = cluster_view_refresh(view(s));
     move_on(s, PART_CHANNELS);
 }
@@ -284,9 +306,7 @@ static void on_abandoned(void *ctx, struct slice word, struct slice reply, const
     (void)word;
     (void)reply;
     struct setup *s = ctx;
-    if (err) {
-        leader_step_failed(s->options.leader, "configure", err);
-    }
+    (void)answered(s, "configure", err);
     give_up(s);
 }
 
@@ -302,10 +322,9 @@ static void abandon(struct setup *s)
     if (s->user[0]) {
         names[n++] = SLICE("user"); /* it was chosen here */
     }
-    int failed = registry_configure(steps(s), me(s), &(struct registry_request){0},
-                                    SLICE("abandon"), names, n, on_abandoned, s);
+    s->busy = configure(s, SLICE("abandon"), names, n, on_abandoned) == 0;
     free(names);
-    if (failed) {
+    if (!s->busy) {
         give_up(s);
     }
 }
@@ -314,8 +333,8 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
 {
     struct setup *s = ctx;
 
+    s->busy = false;
     if (answer->kind == MANAGER_DONE) {
-        s->busy = false;
         move_on(s, PART_CHANNELS);
     } else if (answer->kind == MANAGER_FAILED && !manager_step_failed(s->options.manager)) {
         cluster_error(shard_manager_client(s->options.manager), "setup", NULL, answer->text);
@@ -325,14 +344,10 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
         }
         err_set(&s->failure, ERR_REFUSED, "the %s shard manager cannot set the cluster up: %s",
                 manager_name(s->options.manager), answer->text);
-        abandon(s); /* busy until it is over */
-    } else {
-        s->busy = false;
-        if (answer->kind != MANAGER_OUT) { /* it took too long, or Redis failed it */
-            log_warn("setup", "setup.again", "in_ms", log_i64(RETRY_MS), "error", answer->text,
-                     NULL);
-            s->not_before_ms = mono_ms() + RETRY_MS;
-        }
+        abandon(s);
+    } else if (answer->kind != MANAGER_OUT) { /* it took too long, or Redis failed it */
+        log_warn("setup", "setup.again", "in_ms", log_i64(RETRY_MS), "error", answer->text, NULL);
+        s->not_before_ms = mono_ms() + RETRY_MS;
     }
 }
 
@@ -346,7 +361,7 @@ static void do_manager(struct setup *s)
 
 static size_t portion(const struct setup *s)
 {
-    size_t left = s->options.channels->n - s->next_channel;
+    size_t left = s->options.nchannels - s->next_channel;
     return left < REGISTRY_MAX_CHANNELS ? left : REGISTRY_MAX_CHANNELS;
 }
 
@@ -371,15 +386,14 @@ static void on_channels(void *ctx, struct slice word, struct slice reply, const 
 
 static void do_channels(struct setup *s)
 {
-    const struct initial_channels *all = s->options.channels;
-    if (s->next_channel >= all->n) {
+    if (s->next_channel >= s->options.nchannels) {
         move_on(s, PART_MARK);
         return;
     }
     const struct assignment_request initial = {
         .manager = s->options.manager,
         .mode = "initial",
-        .channels = all->names + s->next_channel,
+        .channels = s->options.channels + s->next_channel,
         .n = portion(s),
         .cb = on_channels,
         .ctx = s,
@@ -408,22 +422,21 @@ static void do_mark(struct setup *s)
         move_on(s, PART_DONE);
         return;
     }
-    s->busy = registry_configure(steps(s), me(s), &(struct registry_request){0}, SLICE("setup"),
-                                 NULL, 0, on_marked, s) == 0;
+    s->busy = configure(s, SLICE("setup"), NULL, 0, on_marked) == 0;
 }
 
 /* Outside ----------------------------------------------------------------------------------------------- */
 
 static void advance(struct setup *s)
 {
-    static void (*const parts[])(struct setup *s) = {
+    static void (*const begin[])(struct setup *s) = {
         [PART_SETTINGS] = do_settings, [PART_NODES] = do_nodes,       [PART_USER] = do_user,
         [PART_MANAGER] = do_manager,   [PART_CHANNELS] = do_channels, [PART_MARK] = do_mark,
     };
-    if (!s->busy && s->part != PART_DONE && mono_ms() >= s->not_before_ms &&
+    if (!s->busy && s->part.state != PART_DONE && mono_ms() >= s->not_before_ms &&
         leader_may_act(s->options.leader) && cluster_view_is_whole(view(s)) &&
         cluster_view_round(view(s)) >= s->round) {
-        parts[s->part](s);
+        begin[s->part.state](s);
     }
 }
 
@@ -431,6 +444,7 @@ struct setup *setup_create(const struct setup_options *options)
 {
     struct setup *s = xcalloc(1, sizeof(*s));
     s->options = *options;
+    machine_begin(&s->part, &machine, PART_SETTINGS);
     uv_timer_init(options->loop, &s->timer);
     s->timer.data = s;
     return s;
@@ -438,9 +452,8 @@ struct setup *setup_create(const struct setup_options *options)
 
 void setup_begin(struct setup *s)
 {
-    if (s->part != PART_DONE && !s->busy) {
-        s->part = PART_SETTINGS;
-        s->next_channel = 0;
+    if (s->part.state != PART_DONE && !s->busy) {
+        set_part(s, PART_SETTINGS);
     }
 }
 
@@ -452,12 +465,11 @@ void setup_on_facts(struct setup *s, const struct registry_lead *facts)
         s->nodes = facts->nodes;
         s->still_since_ms = mono_ms();
     }
-    if (s->part == PART_DONE && !s->busy) {
+    if (s->part.state == PART_DONE && !s->busy) {
         if (!s->is_done) {
-            s->part = PART_SETTINGS; /* Redis lost it all */
-            s->next_channel = 0;
+            set_part(s, PART_SETTINGS); /* Redis lost it all */
         } else if (facts->user.len == 0 && s->nodes > 0) {
-            s->part = PART_USER; /* somebody unset it */
+            set_part(s, PART_USER); /* somebody unset it */
         }
     }
     advance(s);
@@ -469,7 +481,7 @@ static void on_timer_closed(uv_handle_t *handle)
     void (*on_closed)(void *ctx) = s->on_closed;
     void *ctx = s->closed_ctx;
     free(s);
-    if (on_closed) {
+    if (on_closed != NULL) {
         on_closed(ctx);
     }
 }

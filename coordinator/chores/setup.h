@@ -21,9 +21,10 @@ struct setup_options {
     uv_loop_t *loop;
     struct leader *leader;
     struct shard_manager *manager;
-    const struct initial_channels *channels; /* borrowed */
-    const struct slice *settings;            /* name, value, ...; borrowed */
-    size_t nsettings;                        /* slices, twice the pairs */
+    const struct slice *channels; /* --initial-channels, nchannels of them; borrowed */
+    size_t nchannels;
+    const struct slice *settings; /* name, value, ...; borrowed */
+    size_t nsettings;             /* slices, twice the pairs */
     /* A setting is refused, or the manager's setup failed, and there is no cluster that could go on without, nor was
      * there one that this process led. */
     void (*on_refused)(void *ctx, const struct err *why);

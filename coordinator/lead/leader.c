@@ -1,10 +1,7 @@
-/* Leader: the driver round leadership.c: link, greeting, library, one timer.
- *
- * One question is under way at a time; its sending time is what the own deadline is counted from. The
- * timer stands at the nearest of: the next question, the own deadline, the next try to prepare. */
+/* Leader: the driver round the lease: link, greeting, library, one timer. See leader.h. */
 #include "coordinator/lead/leader.h"
 
-#include "coordinator/lead/leadership.h"
+#include "shared/lease.h"
 #include "shared/log.h"
 #include "shared/redis/rights_watch.h"
 #include "shared/trouble.h"
@@ -15,17 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RETRY_MS  500
 #define RESIGN_MS 1000
 #define LIBRARY_MS                                                                                 \
     5000 /* so often the library is looked at: nodes call functions that a leader does not */
 
 struct leader {
     struct leader_options options;
+    struct lease lease; /* does it lead, and when it asks */
     struct link *link;
     struct registry *registry;
     struct rights_watch rights;
-    struct leadership leadership;
     struct registry_leader me;
     char incarnation[INCARNATION_CHARS];
     char run_id[41];
@@ -33,18 +29,11 @@ struct leader {
     char pid[24];
     char rival[129]; /* who leads, as logged last */
     uv_timer_t timer;
-    struct trouble trouble; /* with steps */
-    uint64_t sent_ms;       /* of the question under way */
-    uint64_t library_ms;    /* when the library is looked at next */
-    bool preparing;         /* greeting or loading is under way */
-    bool prepared;          /* this connection may be asked */
-    bool told_ready;        /* on_ready was called for this connection */
-    bool asking;
+    struct trouble trouble;              /* with steps */
+    uint64_t library_ms;                 /* when the library is looked at next */
+    bool told_ready;                     /* on_ready was called for this connection */
     char registry_id[REGISTRY_ID_CHARS]; /* that was led in last; "" none */
-    bool ask_again;                      /* leader_ask_now came while a question was under way */
-    bool stopping;
-    bool closing;
-    unsigned open; /* handles */
+    unsigned open;                       /* handles */
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
@@ -53,53 +42,47 @@ static void ask(struct leader *l);
 static void prepare(struct leader *l);
 static void on_timer(uv_timer_t *timer);
 
+/* Resigned, or about to be. */
+static bool is_over(const struct leader *l)
+{
+    return l->lease.right.state == LEASE_LEAVING;
+}
+
 /* Set the timer to what comes next. */
 static void plan(struct leader *l)
 {
-    if (l->stopping) {
-        return;
+    if (!is_over(l)) {
+        uint64_t now = mono_ms();
+        uint64_t due = lease_due_ms(&l->lease);
+        uv_update_time(l->options.loop);
+        uv_timer_start(&l->timer, on_timer, due > now ? due - now : 0, 0);
     }
-    uint64_t now = mono_ms();
-    uint64_t due = UINT64_MAX;
-    if (l->leadership.state == LEADERSHIP_LEADING) {
-        due = l->leadership.deadline_ms;
-    }
-    bool can_ask = l->prepared && !l->asking;
-    bool can_prepare = link_is_up(l->link) && !l->prepared && !l->preparing;
-    if ((can_ask || can_prepare) && l->leadership.next_ms < due) {
-        due = l->leadership.next_ms;
-    }
-    if (due == UINT64_MAX) {
-        uv_timer_stop(&l->timer);
-        return;
-    }
-    uv_update_time(l->options.loop);
-    uv_timer_start(&l->timer, on_timer, due > now ? due - now : 0, 0);
 }
 
-static void log_out(struct leader *l, const char *why)
+static void tell_out(struct leader *l, enum lease_change change, const char *why)
 {
-    log_warn("leader", "leader.deposed", "id", l->me.id, "why", why, NULL);
-    l->rival[0] = '\0';
-    l->options.on_out(l->options.ctx);
+    if (change == LEASE_OUT) {
+        log_warn("leader", "leader.deposed", "id", l->me.id, "why", why, NULL);
+        l->rival[0] = '\0';
+        l->options.on_out(l->options.ctx);
+    }
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct leader *l = timer->data;
     uint64_t now = mono_ms();
-    if (l->prepared) {
+
+    if (lease_is_ready(&l->lease)) {
         (void)rights_watch_look(&l->rights);
     }
-    if (leadership_on_time(&l->leadership, now) == LEADERSHIP_OUT) {
-        log_out(l, "the lease was not confirmed in time");
-    }
-    if (now >= l->leadership.next_ms) {
-        if (l->prepared && !l->asking) {
-            ask(l);
-        } else if (link_is_up(l->link) && !l->prepared && !l->preparing) {
-            prepare(l);
-        }
+    tell_out(l, lease_on_time(&l->lease, now), "the lease was not confirmed in time");
+    if (!lease_turn(&l->lease, now)) {
+        /* It came for the deadline, or to see that the loop runs. */
+    } else if (lease_is_ready(&l->lease)) {
+        ask(l);
+    } else {
+        prepare(l);
     }
     plan(l);
 }
@@ -107,9 +90,9 @@ static void on_timer(uv_timer_t *timer)
 /* Redis refused something it should not: what the connection was prepared for no longer holds. */
 static void unprepare(struct leader *l, const struct err *err)
 {
-    l->prepared = false;
+    lease_set_link(&l->lease, LEASE_LINK_UP);
+    lease_on_failure(&l->lease, mono_ms());
     l->told_ready = false;
-    leadership_on_failure(&l->leadership, mono_ms(), RETRY_MS);
     l->options.on_failed(l->options.ctx, err);
 }
 
@@ -118,7 +101,8 @@ static bool is_other_registry(struct leader *l, struct slice id)
 {
     bool other = l->registry_id[0] && !slice_is(id, l->registry_id);
 
-    snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)id.len, id.ptr ? id.ptr : "");
+    snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)id.len,
+             id.ptr != NULL ? id.ptr : "");
     if (other) {
         l->options.on_registry_lost(l->options.ctx);
     }
@@ -127,24 +111,22 @@ static bool is_other_registry(struct leader *l, struct slice id)
 
 static void on_leading(struct leader *l, const struct registry_lead *facts)
 {
-    enum leadership_change change =
-        leadership_on_leading(&l->leadership, l->sent_ms, mono_ms(), facts->lease_ms, facts->token);
-    memcpy(l->me.token, l->leadership.token, sizeof(l->me.token));
-    if (change == LEADERSHIP_OUT) {
-        log_out(l, "the lease was confirmed too late");
-        return;
-    }
-    if (l->leadership.state != LEADERSHIP_LEADING) {
+    uint64_t now = mono_ms();
+    enum lease_change change = lease_on_granted(&l->lease, now, facts->lease_ms);
+
+    snprintf(l->me.token, sizeof(l->me.token), "%.*s", (int)facts->token.len, facts->token.ptr);
+    tell_out(l, change, "the lease was confirmed too late");
+    if (!lease_may_act(&l->lease, now)) {
         return;
     }
     bool lost = is_other_registry(l, facts->registry);
-    if (change == LEADERSHIP_WON) {
+    if (change == LEASE_WON) {
         log_info("leader", "leader.elected", "id", l->me.id, "token", l->me.token, "lease_ms",
                  log_u64(facts->lease_ms), "nodes", log_u64(facts->nodes), NULL);
     } else if (lost) {
         l->options.on_out(l->options.ctx); /* a new term in the new one */
     }
-    if (lost || change == LEADERSHIP_WON) {
+    if (lost || change == LEASE_WON) {
         l->options.on_won(l->options.ctx);
     }
     l->options.on_facts(l->options.ctx, facts);
@@ -152,9 +134,8 @@ static void on_leading(struct leader *l, const struct registry_lead *facts)
 
 static void on_standby(struct leader *l, const struct registry_lead *facts)
 {
-    if (leadership_on_standby(&l->leadership, mono_ms(), facts->remaining_ms) == LEADERSHIP_OUT) {
-        log_out(l, "another coordinator leads");
-    }
+    tell_out(l, lease_on_standby(&l->lease, mono_ms(), facts->remaining_ms),
+             "another coordinator leads");
     (void)is_other_registry(l, facts->registry);
     if (!slice_is(facts->leader_id, l->rival)) {
         snprintf(l->rival, sizeof(l->rival), "%.*s", (int)facts->leader_id.len,
@@ -175,13 +156,13 @@ static void tell_ready(struct leader *l)
 static void on_lead(void *ctx, const struct registry_lead *facts, const struct err *err)
 {
     struct leader *l = ctx;
-    l->asking = false;
-    if (l->stopping) {
+    if (is_over(l)) {
         return;
     }
-    if (err && err_is_silence(err)) {
-        leadership_on_failure(&l->leadership, mono_ms(), RETRY_MS);
-    } else if (err) {
+    lease_set_link(&l->lease, LEASE_LINK_READY);
+    if (err != NULL && err_is_silence(err)) {
+        lease_on_failure(&l->lease, mono_ms());
+    } else if (err != NULL) {
         unprepare(l, err);
     } else {
         tell_ready(l);
@@ -191,53 +172,65 @@ static void on_lead(void *ctx, const struct registry_lead *facts, const struct e
             on_standby(l, facts);
         }
     }
-    if (l->ask_again) {
-        l->ask_again = false;
-        leadership_ask_at(&l->leadership, mono_ms());
-    }
     plan(l);
 }
 
 static void on_library(void *ctx, const struct err *err)
 {
     struct leader *l = ctx;
-    if (err && !l->closing) {
+    if (err != NULL) {
         leader_step_failed(l, "load", err);
     }
 }
 
-static void look_at_library(struct leader *l)
+static void look_at_library(struct leader *l, uint64_t now)
 {
-    if (l->sent_ms >= l->library_ms) {
-        l->library_ms = l->sent_ms + LIBRARY_MS;
+    if (now >= l->library_ms) {
+        l->library_ms = now + LIBRARY_MS;
         (void)!registry_load(l->registry, on_library, l);
     }
 }
 
 static void ask(struct leader *l)
 {
-    l->sent_ms = mono_ms();
-    look_at_library(l);
-    l->asking = registry_lead(l->registry, &l->me, on_lead, l) == 0;
-    if (!l->asking) {
-        leadership_on_failure(&l->leadership, l->sent_ms, RETRY_MS);
+    uint64_t now = mono_ms();
+
+    look_at_library(l, now);
+    if (registry_lead(l->registry, &l->me, on_lead, l) == 0) {
+        lease_asked(&l->lease, now);
+    } else {
+        lease_on_failure(&l->lease, now);
     }
+}
+
+/* May the connection be prepared further, after this answer? */
+static bool goes_on(struct leader *l, const struct err *err)
+{
+    if (is_over(l)) {
+        return false;
+    }
+    if (err != NULL && !err_is_silence(err)) {
+        unprepare(l, err);
+        plan(l);
+    }
+    return err == NULL;
 }
 
 static void on_loaded(void *ctx, const struct err *err)
 {
     struct leader *l = ctx;
-    l->preparing = false;
-    if (l->stopping) {
-        return;
+    if (goes_on(l, err)) {
+        lease_set_link(&l->lease, LEASE_LINK_READY);
+        leader_ask_now(l);
     }
-    if (err) {
-        if (!err_is_silence(err)) {
-            unprepare(l, err);
-        }
-    } else {
-        l->prepared = true;
-        leadership_ask_at(&l->leadership, mono_ms());
+}
+
+/* A step of preparing was sent, or was not: `failed`. */
+static void wait_for(struct leader *l, int failed)
+{
+    lease_set_link(&l->lease, failed ? LEASE_LINK_UP : LEASE_LINK_GREETING);
+    if (failed) {
+        lease_on_failure(&l->lease, mono_ms());
     }
     plan(l);
 }
@@ -245,28 +238,11 @@ static void on_loaded(void *ctx, const struct err *err)
 static void on_greeting(void *ctx, const struct registry_greeting *g, const struct err *err)
 {
     struct leader *l = ctx;
-    l->preparing = false;
-    if (l->stopping) {
-        return;
-    }
-    if (err) {
-        if (!err_is_silence(err)) {
-            unprepare(l, err);
-        }
-    } else {
+    if (goes_on(l, err)) {
         l->me.link_id = g->link_id;
         link_group_server(l->options.group, l->link, g->run_id);
         snprintf(l->run_id, sizeof(l->run_id), "%s", g->run_id);
-        l->preparing = registry_load(l->registry, on_loaded, l) == 0;
-    }
-    plan(l);
-}
-
-static void greet(struct leader *l)
-{
-    l->preparing = registry_greet(l->registry, on_greeting, l) == 0;
-    if (!l->preparing) {
-        leadership_on_failure(&l->leadership, mono_ms(), RETRY_MS);
+        wait_for(l, registry_load(l->registry, on_loaded, l));
     }
 }
 
@@ -274,40 +250,35 @@ static void on_rights(void *ctx, const struct err *missing, bool transactions)
 {
     struct leader *l = ctx;
     (void)transactions;
-    if (missing) {
-        l->preparing = false;
+    if (missing != NULL) {
         l->options.on_failed(l->options.ctx, missing);
-    } else if (link_is_up(l->link) && !l->prepared) {
-        greet(l);
-        plan(l);
+    } else if (l->lease.link.state == LEASE_LINK_UP) {
+        wait_for(l, registry_greet(l->registry, on_greeting, l));
     }
 }
 
 static void prepare(struct leader *l)
 {
-    l->preparing = rights_watch_look(&l->rights);
-    if (!l->preparing) {
-        greet(l);
+    if (!rights_watch_look(&l->rights)) {
+        on_rights(l, NULL, false);
     }
 }
 
 static void on_link_up(void *ctx)
 {
     struct leader *l = ctx;
-    if (!l->stopping) {
-        l->prepared = false;
+    if (!is_over(l)) {
+        lease_set_link(&l->lease, LEASE_LINK_UP);
         prepare(l);
-        plan(l);
     }
 }
 
 static void on_link_down(void *ctx, const struct err *why)
 {
     struct leader *l = ctx;
-    l->prepared = false;
-    l->preparing = false;
+    lease_set_link(&l->lease, LEASE_LINK_DOWN);
     l->told_ready = false;
-    if (!l->stopping) {
+    if (!is_over(l)) {
         l->options.on_failed(l->options.ctx, why);
         plan(l);
     }
@@ -327,7 +298,7 @@ struct leader *leader_create(const struct leader_options *options)
                                      .run_id = l->run_id,
                                      .host = l->host,
                                      .pid = l->pid};
-    leadership_init(&l->leadership, mono_ms());
+    lease_begin(&l->lease, LEASE_STANDBY, options->id, mono_ms());
     uv_timer_init(options->loop, &l->timer);
     l->timer.data = l;
     l->open = 2;
@@ -359,7 +330,7 @@ static void handle_closed(struct leader *l)
         return;
     }
     /* The other rooms end in it, and may still ask whether it leads. */
-    if (l->on_closed) {
+    if (l->on_closed != NULL) {
         l->on_closed(l->closed_ctx);
     }
     registry_destroy(l->registry);
@@ -378,24 +349,20 @@ static void on_link_closed(void *ctx)
 
 static void close_all(struct leader *l)
 {
-    if (l->closing) {
-        return;
+    if (!uv_is_closing((uv_handle_t *)&l->timer)) {
+        rights_watch_stop(&l->rights);
+        uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+        link_close(l->link, on_link_closed, l);
     }
-    l->closing = true;
-    rights_watch_stop(&l->rights);
-    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
-    link_close(l->link, on_link_closed, l);
 }
 
 static void on_resigned(void *ctx, const struct err *err)
 {
     struct leader *l = ctx;
-    if (!l->closing) {
-        if (!err) {
-            log_info("leader", "leader.resigned", "id", l->me.id, NULL);
-        }
-        close_all(l);
+    if (err == NULL) {
+        log_info("leader", "leader.resigned", "id", l->me.id, NULL);
     }
+    close_all(l);
 }
 
 static void on_resign_timeout(uv_timer_t *timer)
@@ -405,16 +372,16 @@ static void on_resign_timeout(uv_timer_t *timer)
 
 void leader_stop(struct leader *l, void (*on_closed)(void *ctx), void *ctx)
 {
+    bool leads = l->lease.right.state == LEASE_LEADING;
+
     l->on_closed = on_closed;
     l->closed_ctx = ctx;
-    bool first = !l->stopping;
-    bool leads = l->leadership.state == LEADERSHIP_LEADING;
-    l->stopping = true;
-    if (first && leads && registry_resign(l->registry, &l->me, on_resigned, l) == 0) {
+    lease_leave(&l->lease, false);
+    if (leads && registry_resign(l->registry, &l->me, on_resigned, l) == 0) {
         uv_timer_start(&l->timer, on_resign_timeout, RESIGN_MS, 0);
-        return;
+    } else {
+        close_all(l);
     }
-    close_all(l);
 }
 
 /* What other rooms ask ---------------------------------------------------------------------------- */
@@ -431,28 +398,22 @@ const struct registry_leader *leader_identity(const struct leader *l)
 
 bool leader_may_act(const struct leader *l)
 {
-    return !l->stopping && l->prepared && leadership_may_act(&l->leadership, mono_ms());
+    return lease_is_ready(&l->lease) && lease_may_act(&l->lease, mono_ms());
 }
 
 void leader_ask_now(struct leader *l)
 {
-    if (l->asking) {
-        l->ask_again = true;
-        return;
-    }
-    leadership_ask_at(&l->leadership, mono_ms());
+    (void)lease_ask_at(&l->lease, mono_ms());
     plan(l);
 }
 
 void leader_step_failed(struct leader *l, const char *step, const struct err *err)
 {
-    if (l->stopping || err_is_silence(err)) {
+    if (is_over(l) || err_is_silence(err)) {
         return;
     }
     if (err->code == ERR_LOST) {
-        if (leadership_on_deposed(&l->leadership, mono_ms()) == LEADERSHIP_OUT) {
-            log_out(l, "another coordinator leads");
-        }
+        tell_out(l, lease_on_deposed(&l->lease, mono_ms()), "another coordinator leads");
         plan(l);
         return;
     }

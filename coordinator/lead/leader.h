@@ -2,7 +2,7 @@
  *
  *   link up -> greet -> load the library -> lead, every lease/6 -> facts -> the other rooms act
  *
- * Decides nothing by itself (leadership.h does) and acts on nothing: it hands facts on. Failure modes: the
+ * Decides nothing by itself (shared/lease.h does) and acts on nothing: it hands facts on. Failure modes: the
  * link goes down (it comes back by itself, and all begins again with the greeting); Redis refuses a step
  * (emptied of its functions, a replica by now: greeted and loaded anew); the answer comes too late
  * (out of office at the own deadline); another one leads.

@@ -24,7 +24,7 @@ static void on_started(void *ctx, const char *error)
     }
 }
 
-void manager_common_start(struct shard_manager *m, shard_call call)
+void built_in_start(struct shard_manager *m, shard_call call)
 {
     struct starting *s = xmalloc(sizeof(*s));
 
@@ -32,7 +32,7 @@ void manager_common_start(struct shard_manager *m, shard_call call)
     shard_manager_start_all_shards(m, on_started, s);
 }
 
-size_t manager_common_limit(const struct cluster *client, const char *name)
+size_t built_in_limit(const struct cluster *client, const char *name)
 {
     const char *text = cluster_setting(client, name);
     uint64_t number = 0;
@@ -40,12 +40,12 @@ size_t manager_common_limit(const struct cluster *client, const char *name)
     return slice_to_u64(slice_of(text), &number) && number <= SIZE_MAX ? (size_t)number : SIZE_MAX;
 }
 
-size_t manager_common_initial(const struct shard_manager *m, const struct cluster *client)
+size_t built_in_initial(const struct shard_manager *m, const struct cluster *client)
 {
     size_t n;
     const char *const *channels = shard_manager_initial_channels(m, &n);
     const char *user = cluster_setting(client, "user");
-    size_t left = manager_common_limit(client, "room_limit");
+    size_t left = built_in_limit(client, "room_limit");
 
     if (user && strcmp(user, "anonymous") == 0) {
         return n; /* Twitch caps the rooms of named accounts only */

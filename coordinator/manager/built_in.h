@@ -4,14 +4,14 @@
 
 #include "coordinator/manager/shard_manager.h"
 
-#define MANAGER_CREATE_MOST                                                                        \
+#define BUILT_IN_CREATE_MOST                                                                       \
     1000 /* channels a shard is created with; the others come by assign_shard */
 
 /* Start all shards; the call is completed when they have exited. */
-void manager_common_start(struct shard_manager *m, shard_call call);
+void built_in_start(struct shard_manager *m, shard_call call);
 /* How many of the initial channels, from the first on, the user may be in under room_limit. */
-size_t manager_common_initial(const struct shard_manager *m, const struct cluster *client);
+size_t built_in_initial(const struct shard_manager *m, const struct cluster *client);
 /* A numeric setting in force; SIZE_MAX where it is off. */
-size_t manager_common_limit(const struct cluster *client, const char *name);
+size_t built_in_limit(const struct cluster *client, const char *name);
 
 #endif

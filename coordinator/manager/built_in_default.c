@@ -44,8 +44,8 @@ static void setup(void *self, const struct shard_manager_options *options, shard
         shard_call_done(m, call); /* a leader that died had come so far */
         return;
     }
-    n = manager_common_initial(m, shard_manager_client(m));
-    n = n < MANAGER_CREATE_MOST ? n : MANAGER_CREATE_MOST;
+    n = built_in_initial(m, shard_manager_client(m));
+    n = n < BUILT_IN_CREATE_MOST ? n : BUILT_IN_CREATE_MOST;
     shard_manager_add_shard(m, MAIN_SHARD, NULL, channels, n, on_added, shard_call_ctx(m, call));
 }
 
@@ -77,7 +77,7 @@ static void get_sender_shard(void *self, const char *channel_name, shard_call ca
 
 static void start(void *self, shard_call call)
 {
-    manager_common_start(self, call);
+    built_in_start(self, call);
 }
 
 static void stop(void *self, shard_call call)
@@ -91,9 +91,9 @@ static const struct shard_manager_option settings[] = {
     {0},
 };
 
-const struct shard_manager_ops manager_default = {
+const struct shard_manager_ops built_in_default = {
     .abi = SHARD_MANAGER_ABI,
-    .size = sizeof(manager_default),
+    .size = sizeof(built_in_default),
     .name = "default",
     .settings = settings,
     .create = create,

@@ -6,6 +6,6 @@
 
 #include "coordinator/manager/shard_manager.h"
 
-extern const struct shard_manager_ops manager_default;
+extern const struct shard_manager_ops built_in_default;
 
 #endif

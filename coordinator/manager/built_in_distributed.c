@@ -2,12 +2,12 @@
 #include "coordinator/manager/built_in_distributed.h"
 
 #include "coordinator/manager/built_in.h"
-#include "coordinator/manager/manager.h"
 #include "coordinator/manager/senders.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #define MAX_UNDER_WAY 64 /* shards being added */
 
@@ -127,7 +127,7 @@ static void add_shards(struct distributed *d)
 
     while (d->next < d->nshards && d->under_way < MAX_UNDER_WAY && !d->error) {
         size_t size = d->nchannels / d->nshards + (d->next < d->nchannels % d->nshards);
-        size_t most = size < MANAGER_CREATE_MOST ? size : MANAGER_CREATE_MOST;
+        size_t most = size < BUILT_IN_CREATE_MOST ? size : BUILT_IN_CREATE_MOST;
         char id[64];
         snprintf(id, sizeof(id), "initial-shard-%zu", d->next + 1);
         if (!shard_manager_shard(d->base, id)) { /* else a leader that died had come so far */
@@ -163,15 +163,14 @@ static void setup(void *self, const struct shard_manager_options *options, shard
         return;
     }
     (void)shard_manager_initial_channels(d->base, &n);
-    if (distributed_spread(n, manager_common_limit(client, "channels_per_shard"),
-                           manager_common_limit(client, "max_shard_count"),
-                           manager_common_limit(client, "initial_shard_count"), &d->nshards,
-                           &err) != 0) {
+    if (distributed_spread(n, built_in_limit(client, "channels_per_shard"),
+                           built_in_limit(client, "max_shard_count"),
+                           built_in_limit(client, "initial_shard_count"), &d->nshards, &err) != 0) {
         shard_call_fail(d->base, call, err.text);
         return;
     }
     d->call = call;
-    d->nchannels = manager_common_initial(d->base, client);
+    d->nchannels = built_in_initial(d->base, client);
     d->next = d->first = 0;
     free(d->error);
     d->error = NULL;
@@ -212,25 +211,34 @@ static void on_change(void *ctx, const char *shard, const char *sender)
     keep_chosen(ctx, shard, sender);
 }
 
-/* All senders at once, since they are spread evenly: once for each time the view was read. */
+static const char *id_of(const struct shard *s)
+{
+    return s != NULL ? shard_id(s) : "";
+}
+
+/* As whom messages go to channels that nobody joined. */
+static const char *own_user(const struct distributed *d)
+{
+    const char *user = cluster_setting(shard_manager_client(d->base), "user");
+    return user != NULL ? user : "";
+}
+
+/* All senders at once, since they are spread evenly: once for each time the shards were read. */
 static void choose(struct distributed *d)
 {
-    struct cluster_view *view = manager_view(d->base);
-    const char *user = cluster_setting(shard_manager_client(d->base), "user");
-    struct sender_default own = {user ? user : "", ""};
+    const struct sender_default own = {own_user(d),
+                                       id_of(cluster_sender(shard_manager_client(d->base)))};
+    struct sender_shard *shards = NULL;
     size_t n = 0;
 
     forget_chosen(d);
-    d->chosen_round = cluster_view_round(view);
-    for (const struct shard *s = cluster_view_shards(view); s; s = s->hh.next) {
-        keep_chosen(d, s->id, s->sender);
-        n++;
-    }
-    own.sender = cluster_view_default_sender(view, own.user);
-    struct sender_shard *shards = xcalloc(n + 1, sizeof(*shards));
-    n = 0;
-    for (const struct shard *s = cluster_view_shards(view); s; s = s->hh.next) {
-        shards[n++] = (struct sender_shard){s->id, s->user, shard_ready(s), s->sender};
+    d->chosen_round = shard_manager_round(d->base);
+    for (const struct shard *s = shard_manager_next_shard(d->base, NULL); s != NULL;
+         s = shard_manager_next_shard(d->base, s)) {
+        const char *sender = id_of(shard_sender(s));
+        keep_chosen(d, shard_id(s), sender);
+        shards = xrealloc(shards, (n + 1) * sizeof(*shards));
+        shards[n++] = (struct sender_shard){shard_id(s), shard_user(s), shard_ready(s), sender};
     }
     char *at_user = xasprintf("@%s", own.user);
     keep_chosen(d, at_user, own.sender);
@@ -242,19 +250,17 @@ static void choose(struct distributed *d)
 static void get_sender_shard(void *self, const char *channel_name, shard_call call)
 {
     struct distributed *d = self;
-    struct cluster_view *view = manager_view(d->base);
     const struct shard *holder = shard_manager_shard_of(d->base, channel_name);
-    const char *user = cluster_setting(shard_manager_client(d->base), "user");
     struct chosen *c;
 
-    if (d->chosen_round != cluster_view_round(view)) {
+    if (d->chosen_round != shard_manager_round(d->base)) {
         choose(d);
     }
-    char *key = holder ? xstrdup(holder->id) : xasprintf("@%s", user ? user : "");
+    char *key = holder != NULL ? xstrdup(shard_id(holder)) : xasprintf("@%s", own_user(d));
     HASH_FIND_STR(d->chosen, key, c);
     free(key);
-    const struct shard *sender = c ? shard_manager_shard(d->base, c->sender) : NULL;
-    if (sender) {
+    const struct shard *sender = c != NULL ? shard_manager_shard(d->base, c->sender) : NULL;
+    if (sender != NULL) {
         shard_call_shard(d->base, call, sender);
     } else {
         shard_call_fail(d->base, call, "There is no shard that could send.");
@@ -266,7 +272,7 @@ static void get_sender_shard(void *self, const char *channel_name, shard_call ca
 static void start(void *self, shard_call call)
 {
     struct distributed *d = self;
-    manager_common_start(d->base, call);
+    built_in_start(d->base, call);
 }
 
 static void stop(void *self, shard_call call)
@@ -275,9 +281,9 @@ static void stop(void *self, shard_call call)
     shard_manager_stop_all_shards(d->base, shard_call_complete, shard_call_ctx(d->base, call));
 }
 
-const struct shard_manager_ops manager_distributed = {
+const struct shard_manager_ops built_in_distributed = {
     .abi = SHARD_MANAGER_ABI,
-    .size = sizeof(manager_distributed),
+    .size = sizeof(built_in_distributed),
     .name = "distributed",
     .create = create,
     .destroy = destroy,

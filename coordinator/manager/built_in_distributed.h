@@ -9,7 +9,7 @@
 #include "coordinator/manager/shard_manager.h"
 #include "shared/err.h"
 
-extern const struct shard_manager_ops manager_distributed;
+extern const struct shard_manager_ops built_in_distributed;
 
 /* How `channels` initial channels are spread: over *shards shards, the first of which get one more than the
  * others where it does not come out even. Limits are SIZE_MAX where there is none. -ERR_REFUSED where more shards

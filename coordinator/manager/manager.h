@@ -5,6 +5,7 @@
 #ifndef SHOAL_COORDINATOR_MANAGER_H
 #define SHOAL_COORDINATOR_MANAGER_H
 
+#include "coordinator/manager/shard_manager.h"
 #include "coordinator/view/cluster_view.h"
 
 enum manager_op {
@@ -40,7 +41,8 @@ struct shard_manager_create_options {
     const struct shard_manager_ops *ops;
     const struct shard_manager_option *kwargs; /* nkwargs of them */
     size_t nkwargs;
-    const struct initial_channels *channels; /* NULL: the option was not given */
+    const struct slice *channels; /* --initial-channels, nchannels of them; NULL: not given */
+    size_t nchannels;
     uint64_t timeout_ms;
 };
 

@@ -43,7 +43,7 @@ static int check_table(const char *file, const struct shard_manager_ops *ops, st
 
 const struct shard_manager_ops *manager_load(const char *name, struct err *err)
 {
-    static const struct shard_manager_ops *const own[] = {&manager_distributed, &manager_default};
+    static const struct shard_manager_ops *const own[] = {&built_in_distributed, &built_in_default};
 
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {
         if (strcmp(name, own[i]->name) == 0) {

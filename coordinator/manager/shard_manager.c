@@ -1,7 +1,6 @@
 /* Shard manager, the base: its attributes, which come from the view, its life, and whom it calls back. */
 #include "coordinator/manager/manager_private.h"
 
-#include "coordinator/options/initial_channels.h"
 #include "shared/log.h"
 
 #include <stdio.h>
@@ -46,6 +45,11 @@ const char *const *shard_manager_initial_channels(const struct shard_manager *m,
     return m->initial;
 }
 
+uint64_t shard_manager_round(const struct shard_manager *m)
+{
+    return cluster_view_round(m->options.view);
+}
+
 struct token_handler *shard_manager_token_handler(struct shard_manager *m)
 {
     return &m->token_handler;
@@ -64,6 +68,14 @@ const char *cluster_name(const struct cluster *c)
 struct uv_loop_s *cluster_loop(const struct cluster *c)
 {
     return c->manager->options.loop;
+}
+
+struct shard *cluster_sender(const struct cluster *c)
+{
+    const struct cluster_view *view = c->manager->options.view;
+    const char *user = cluster_view_setting(view, "user");
+
+    return cluster_view_shard(view, cluster_view_default_sender(view, user != NULL ? user : ""));
 }
 
 const char *cluster_setting(const struct cluster *c, const char *name)
@@ -224,15 +236,15 @@ static void on_turn(uv_timer_t *timer)
 
 static void keep_initial_channels(struct shard_manager *m)
 {
-    const struct initial_channels *channels = m->options.channels;
+    const struct slice *channels = m->options.channels;
 
-    if (!channels) {
+    if (channels == NULL) {
         return;
     }
-    m->initial = xcalloc(channels->n + 1, sizeof(*m->initial));
-    m->ninitial = channels->n;
-    for (size_t i = 0; i < channels->n; i++) {
-        m->initial[i] = xstrndup(channels->names[i].ptr, channels->names[i].len);
+    m->ninitial = m->options.nchannels;
+    m->initial = xcalloc(m->ninitial + 1, sizeof(*m->initial));
+    for (size_t i = 0; i < m->ninitial; i++) {
+        m->initial[i] = xstrndup(channels[i].ptr, channels[i].len);
     }
 }
 

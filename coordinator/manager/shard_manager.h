@@ -124,6 +124,8 @@ struct shard *shard_manager_shard_of(const struct shard_manager *m, const char *
 /* --initial-channels: lower case, each once; *n of them. NULL where the option was not given, which differs from
  * a list with nothing in it. */
 const char *const *shard_manager_initial_channels(const struct shard_manager *m, size_t *n);
+/* Grows each time the shards were read anew: what was made of all of them stands as long as it is the same. */
+uint64_t shard_manager_round(const struct shard_manager *m);
 struct token_handler *shard_manager_token_handler(struct shard_manager *m);
 struct cluster *shard_manager_client(struct shard_manager *m);
 
@@ -136,6 +138,9 @@ void token_handler_get(struct token_handler *t, const char *user, token_handler_
 const char *cluster_name(const struct cluster *c);
 /* The coordinator's libuv loop (uv_loop_t), for timers and sockets of the manager. */
 struct uv_loop_s *cluster_loop(const struct cluster *c);
+/* The shard that sends, as the user of the cluster, to channels nobody joined, as it was read last; NULL: there is
+ * none. */
+struct shard *cluster_sender(const struct cluster *c);
 /* A setting in force ("25", "none"); NULL: there is no such setting. */
 const char *cluster_setting(const struct cluster *c, const char *name);
 /* Tell an error, as an `error` event and in the log: TwitchIO's event_error. `channel` may be NULL. */
@@ -148,6 +153,9 @@ const char *shard_id(const struct shard *s);
 const char *shard_user(const struct shard *s);
 /* The node that holds it; "" while none does. */
 const char *shard_node(const struct shard *s);
+/* The shard that sends to its channels, as it was written down last (first it sends to them itself); NULL: that one is
+ * gone. */
+struct shard *shard_sender(const struct shard *s);
 /* Its channels, *n of them, in no order; valid as long as the shard, until its channels change. */
 const char *const *shard_channels(const struct shard *s, size_t *n);
 /* Is it logged in and taking channels? */

@@ -30,6 +30,11 @@ const char *shard_node(const struct shard *s)
     return s->node;
 }
 
+struct shard *shard_sender(const struct shard *s)
+{
+    return cluster_view_shard(s->manager->options.view, s->sender);
+}
+
 const char *const *shard_channels(const struct shard *s, size_t *n)
 {
     struct shard *own = (struct shard *)s; /* the list is made when it is asked for */

@@ -224,7 +224,7 @@ int initial_channels_parse(const char *value, struct initial_channels *out, stru
     char *text = NULL;
 
     *out = (struct initial_channels){0};
-    if (!value || !value[0]) {
+    if (value == NULL) {
         return 0;
     }
     if (value[0] != '@' && value[0] != '!') {

@@ -16,7 +16,7 @@ struct initial_channels {
     char *text;
 };
 
-/* Parse the option's value; NULL or empty gives none. -ERR_USAGE with the names (and FILE:LINE) that are no
+/* Parse the option's value; NULL gives none, and no `names`. -ERR_USAGE with the names (and FILE:LINE) that are no
  * channels, the first of them where there are many, -ERR_IO where the file cannot be read, or the program fails. initial_channels_finish it on success. */
 MUST_USE int initial_channels_parse(const char *value, struct initial_channels *out,
                                     struct err *err);

@@ -1,13 +1,13 @@
 /* Intake: the driver between the streams and the steps.
  *
  * `place` is how far they have been read. Steps, and reading, which is one too, go through the leader's link, which
- * keeps their order; waiting for the bell goes through a link of its own, since it blocks. A read that was
- * under way when leading ended or when reading began anew is known by its generation, and its entries are not used. */
+ * keeps their order; waiting for the bell goes through a link of its own, since it blocks. */
 #include "coordinator/requests/intake.h"
 
 #include "coordinator/requests/assignment.h"
 #include "coordinator/requests/request_queue.h"
 #include "shared/log.h"
+#include "shared/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,26 +17,42 @@
 #define MAX_NAMES     4000 /* channels in all steps under way, so that a renewal never waits long */
 #define BLOCK_MS      1000
 #define READ_AGAIN_MS 1000 /* after a refused step */
+#define NEVER         UINT64_MAX
+
+/* READER_DONE: up to `place`, as far as is known. */
+enum reader { READER_DONE, READER_BEHIND, READER_READING };
+
+static const struct machine_state readers[] = {
+    [READER_DONE] = {"done", MACHINE_BIT(READER_BEHIND)},
+    [READER_BEHIND] = {"behind", MACHINE_BIT(READER_READING)},
+    [READER_READING] = {"reading", MACHINE_BIT(READER_DONE) | MACHINE_BIT(READER_BEHIND)},
+};
+static const struct machine_type reader_machine = {"intake_reader", readers, ARRAY_LEN(readers),
+                                                   NULL, NULL};
+
+/* BELL_RANG: it is waited for again after something was read, or at the next renewal. */
+enum bell { BELL_IDLE, BELL_AWAITED, BELL_RANG };
+
+static const struct machine_state bells[] = {
+    [BELL_IDLE] = {"idle", MACHINE_BIT(BELL_AWAITED)},
+    [BELL_AWAITED] = {"awaited", MACHINE_BIT(BELL_IDLE) | MACHINE_BIT(BELL_RANG)},
+    [BELL_RANG] = {"rang", MACHINE_BIT(BELL_IDLE)},
+};
+static const struct machine_type bell_machine = {"intake_bell", bells, ARRAY_LEN(bells), NULL,
+                                                 NULL};
 
 struct intake {
     struct intake_options options;
     struct link *link; /* for the bell */
-    struct registry *bell;
+    struct registry *bell_registry;
+    struct machine reader; /* enum reader */
+    struct machine bell;   /* enum bell */
     bool active;
-    bool closing;
-    bool reading;
-    bool more;        /* there may be something to read */
-    bool waiting;     /* for the bell */
-    bool rang;        /* so there should be something */
-    bool quiet;       /* nothing was there when it rang: no waiting before the next renewal */
     bool pumping;     /* pump is under way */
     bool deciding;    /* the shard manager was asked about the join that comes next */
     bool is_set_up;   /* before that, joins wait */
-    bool anew;        /* a step failed: read from the beginning once nothing is under way ... */
-    uint64_t anew_ms; /* ... and not before */
+    uint64_t anew_ms; /* read from the beginning then, once nothing is under way; or NEVER */
     uint64_t bell_ms; /* since when it is waited for */
-    unsigned generation;
-    unsigned read_generation; /* of the read under way */
     struct registry_place place;
     struct request_queue *queue; /* read and not sent */
     size_t nunder_way;
@@ -53,9 +69,23 @@ struct errand {
 
 static void pump(struct intake *i);
 
+/* There may be something to read. */
+static void look(struct intake *i)
+{
+    if (i->reader.state == READER_DONE) {
+        machine_move(&i->reader, READER_BEHIND, i);
+    }
+}
+
+static void forget_bell(struct intake *i)
+{
+    if (i->bell.state == BELL_RANG) {
+        machine_move(&i->bell, BELL_IDLE, i);
+    }
+}
+
 static void read_anew(struct intake *i, uint64_t delay_ms)
 {
-    i->anew = true;
     i->anew_ms = mono_ms() + delay_ms;
 }
 
@@ -76,7 +106,7 @@ static void tell_view(const struct intake *i, const struct request *r, struct sl
 static void on_refused(void *ctx, const struct err *err)
 {
     struct intake *i = ctx;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(i->options.leader, "refuse", err);
         read_anew(i, READ_AGAIN_MS);
     }
@@ -109,10 +139,10 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
     free(errand);
     i->nunder_way--;
     i->nnames -= r->nargs;
-    if (err && is_out_of_memory(err)) {
+    if (err != NULL && is_out_of_memory(err)) {
         leader_step_failed(i->options.leader, "request", err);
         refuse(i, &(struct registry_refusal){{r->entry, r->id}, r->op}, 1, err->text);
-    } else if (err) {
+    } else if (err != NULL) {
         leader_step_failed(i->options.leader, "request", err);
         read_anew(i, err_is_silence(err) || err->code == ERR_LOST ? 0 : READ_AGAIN_MS);
         if (err->code == ERR_CANCELED) {
@@ -181,8 +211,7 @@ static struct request *next_request(const struct intake *i)
 {
     struct request *r = request_queue_first(i->queue);
 
-    if (!r || i->deciding || i->nunder_way >= MAX_UNDER_WAY ||
-        (i->anew && mono_ms() >= i->anew_ms)) {
+    if (r == NULL || i->deciding || i->nunder_way >= MAX_UNDER_WAY || mono_ms() >= i->anew_ms) {
         return NULL;
     }
     request_split(r);
@@ -192,7 +221,7 @@ static struct request *next_request(const struct intake *i)
 static void send_queued(struct intake *i)
 {
     i->pumping = true;
-    while (next_request(i)) {
+    while (next_request(i) != NULL) {
         if (!send_first(i)) {
             request_queue_clear(i->queue);
             read_anew(i, 0);
@@ -208,7 +237,7 @@ static uint64_t setting(const struct intake *i, const char *name, uint64_t other
     const char *text = cluster_view_setting(manager_view(i->options.manager), name);
     uint64_t value = 0;
 
-    return text && slice_to_u64(slice_of(text), &value) ? value : otherwise;
+    return text != NULL && slice_to_u64(slice_of(text), &value) ? value : otherwise;
 }
 
 /* Into the queue, as far as there is room. */
@@ -242,23 +271,20 @@ static void take_entries(struct intake *i, const struct registry_entry *entries,
 static void on_read(void *ctx, const struct registry_requests *got, const struct err *err)
 {
     struct intake *i = ctx;
-    i->reading = false;
-    if (err) {
+    bool used = err == NULL && i->active;
+
+    machine_move(&i->reader, used && got->n == 0 ? READER_DONE : READER_BEHIND, i);
+    if (err != NULL) {
         leader_step_failed(i->options.leader, "requests", err);
         return; /* tried again at the next renewal */
     }
-    if (i->read_generation != i->generation || !i->active) {
-        pump(i);
-        return;
+    if (used) {
+        i->place = got->last;
     }
-    i->more = got->n > 0;
-    i->place = got->last;
-    if (i->more) {
+    if (used && got->n > 0) {
         take_entries(i, got->entries, got->n);
-    } else {
-        i->quiet = i->rang;
+        forget_bell(i);
     }
-    i->rang = false;
     pump(i);
 }
 
@@ -266,39 +292,40 @@ static void read_more(struct intake *i)
 {
     struct leader *leader = i->options.leader;
 
-    i->read_generation = i->generation;
-    i->reading = registry_read_requests(leader_registry(leader), leader_identity(leader), &i->place,
-                                        on_read, i) == 0;
+    if (registry_read_requests(leader_registry(leader), leader_identity(leader), &i->place, on_read,
+                               i) == 0) {
+        machine_move(&i->reader, READER_READING, i);
+    }
 }
 
 static void on_bell(void *ctx, const struct err *err)
 {
     struct intake *i = ctx;
-    i->waiting = false;
-    i->more = true;
-    if (err && !err_is_silence(err)) {
-        leader_step_failed(i->options.leader, "await_requests", err);
-        return; /* the next renewal */
-    }
-    i->rang = mono_ms() - i->bell_ms < BLOCK_MS / 2;
-    if (!err) {
+    bool rang = err == NULL && mono_ms() - i->bell_ms < BLOCK_MS / 2;
+
+    look(i);
+    machine_move(&i->bell, rang ? BELL_RANG : BELL_IDLE, i);
+    if (err == NULL) {
         pump(i);
+    } else if (!err_is_silence(err)) {
+        leader_step_failed(i->options.leader, "await_requests", err); /* the next renewal */
     }
 }
 
 static void await_bell(struct intake *i)
 {
     i->bell_ms = mono_ms();
-    i->waiting = registry_await_requests(i->bell, &i->place, BLOCK_MS, on_bell, i) == 0;
+    if (registry_await_requests(i->bell_registry, &i->place, BLOCK_MS, on_bell, i) == 0) {
+        machine_move(&i->bell, BELL_AWAITED, i);
+    }
 }
 
 /* Read from the beginning, if that is due. */
 static void begin_anew(struct intake *i)
 {
-    if (i->anew && i->nunder_way == 0 && mono_ms() >= i->anew_ms) {
-        i->anew = false;
-        i->generation++; /* what is being read is not used */
-        i->more = true;
+    if (i->nunder_way == 0 && i->reader.state != READER_READING && mono_ms() >= i->anew_ms) {
+        i->anew_ms = NEVER;
+        look(i);
         request_queue_clear(i->queue);
         i->place = (struct registry_place){REGISTRY_FROM_BEGINNING, REGISTRY_FROM_BEGINNING};
     }
@@ -306,14 +333,15 @@ static void begin_anew(struct intake *i)
 
 static void pump(struct intake *i)
 {
-    if (!i->active || i->closing || i->pumping || !leader_may_act(i->options.leader)) {
+    if (!i->active || i->pumping || !leader_may_act(i->options.leader)) {
         return;
     }
     begin_anew(i);
     send_queued(i);
-    if (i->more && !i->reading) {
+    if (i->reader.state == READER_BEHIND) {
         read_more(i);
-    } else if (!i->reading && !i->waiting && !i->quiet && link_is_up(i->link)) {
+    } else if (i->reader.state == READER_DONE && i->bell.state == BELL_IDLE &&
+               link_is_up(i->link)) {
         await_bell(i);
     }
 }
@@ -334,6 +362,9 @@ struct intake *intake_create(const struct intake_options *options)
     struct intake *i = xcalloc(1, sizeof(*i));
     i->options = *options;
     i->queue = request_queue_create();
+    i->anew_ms = NEVER;
+    machine_begin(&i->reader, &reader_machine, READER_DONE);
+    machine_begin(&i->bell, &bell_machine, BELL_IDLE);
     char name[200];
     snprintf(name, sizeof(name), "shoal-coordinator:%.150s:requests", options->id);
     i->link = link_create(options->loop, &(struct link_options){.url = options->url,
@@ -343,14 +374,13 @@ struct intake *intake_create(const struct intake_options *options)
                                                                 .on_up = on_link_up,
                                                                 .on_down = on_link_down,
                                                                 .ctx = i});
-    i->bell = registry_create(i->link, options->cluster);
+    i->bell_registry = registry_create(i->link, options->cluster);
     return i;
 }
 
 void intake_begin(struct intake *i)
 {
     i->active = true;
-    i->generation++;
     request_queue_clear(i->queue);
     read_anew(i, 0);
     pump(i);
@@ -360,7 +390,6 @@ void intake_end(struct intake *i)
 {
     i->active = false;
     i->is_set_up = false;
-    i->generation++;
     request_queue_clear(i->queue);
 }
 
@@ -371,8 +400,10 @@ void intake_set_up(struct intake *i, bool done)
 
 void intake_go_on(struct intake *i)
 {
-    i->quiet = false;
-    i->more = i->more || !i->waiting; /* nothing rings while that link is down */
+    forget_bell(i);
+    if (i->bell.state != BELL_AWAITED) { /* nothing rings while that link is down */
+        look(i);
+    }
     pump(i);
 }
 
@@ -381,10 +412,10 @@ static void on_link_closed(void *ctx)
     struct intake *i = ctx;
     void (*on_closed)(void *ctx) = i->on_closed;
     void *closed_ctx = i->closed_ctx;
-    registry_destroy(i->bell);
+    registry_destroy(i->bell_registry);
     request_queue_destroy(i->queue);
     free(i);
-    if (on_closed) {
+    if (on_closed != NULL) {
         on_closed(closed_ctx);
     }
 }
@@ -392,7 +423,7 @@ static void on_link_closed(void *ctx)
 void intake_close(struct intake *i, void (*on_closed)(void *ctx), void *ctx)
 {
     BUG_ON(i->nunder_way > 0);
-    i->closing = true;
+    intake_end(i);
     i->on_closed = on_closed;
     i->closed_ctx = ctx;
     link_close(i->link, on_link_closed, i);

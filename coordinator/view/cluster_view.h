@@ -11,12 +11,12 @@
 #define SHOAL_COORDINATOR_CLUSTER_VIEW_H
 
 #include "coordinator/lead/leader.h"
-#include "coordinator/manager/shard_manager.h"
 #include "shared/irc/parse.h"
 
 #include <uthash.h>
 
 struct cluster_view;
+struct shard_manager; /* the view hands it on, and knows nothing of it */
 
 /* A shard as shard managers see it. Owned by the view; gone when a round does not find it any more. */
 struct shard {

@@ -330,6 +330,24 @@ def test_a_stop_that_is_not_completed_is_told_and_a_start_may_take_its_time(prob
     goes_on(bare, probe)
 
 
+def test_a_manager_sees_who_sends_and_when_shards_were_read_anew(probes, bare):
+    probe = probes.lead(setup="add:one,two", assign_shard="shard:one", get_sender_shard="fail:nobody")
+    assert probe.shard("one")["sender"] == probe("sender")["sender"] == "one"  # the first, while nobody decides
+    bare.join("alice")
+    before = probe("round")["round"]
+
+    probe.script("get_sender_shard", "shard:two")
+    probe.done("add_shard", "three", None)  # shards change: it is asked
+
+    wait_until(lambda: probe.shard("one")["sender"] == "two", 20, "what it decided is what it sees")
+    assert probe.shard("three")["sender"] == "three"  # it has no channels
+    after = probe("round")["round"]
+    assert after > before
+    probe.done("add_shard", "four", None)
+    wait_until(lambda: probe("sender")["sender"] == "two", 20, "and for channels nobody joined")
+    assert probe("round")["round"] > after
+
+
 def test_a_sender_of_another_user_is_not_written_down_but_told(probes, bare):
     probes.begin()
     helper = named_user(bare)

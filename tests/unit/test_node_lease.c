@@ -449,11 +449,14 @@ static void a_lease_beyond_all_measure_is_survived(void **state)
     (void)state;
     l = (struct node_lease){.options = {.node = "n1"},
                             .registry = w.r,
-                            .asking = true,
-                            .held_since_ms = mono_ms(),
-                            .held_lease_ms = INT64_MAX};
+                            .taken_since_ms = mono_ms(),
+                            .taken_lease_ms = INT64_MAX};
+    lease_begin(&l.lease, LEASE_UNREGISTERED, "n1", mono_ms());
+    for (enum lease_link to = LEASE_LINK_UP; to <= LEASE_LINK_ASKING; to++) {
+        lease_set_link(&l.lease, to);
+    }
     node_lease_id_taken(&l, &holder);
-    assert_true(l.asking); /* whether the holder's link is alive */
+    assert_int_equal(l.lease.link.state, LEASE_LINK_ASKING); /* if the holder's link is alive */
     l.closing = 1;
     world_ask(&w, "PING");
 }

@@ -70,6 +70,11 @@ static void on_token(void *ctx, const char *login, bool usable, const char *erro
 
 /* Commands ------------------------------------------------------------------------------------------------ */
 
+static void add_sender(cJSON *json, const struct shard *sender)
+{
+    add_text(json, "sender", sender ? shard_id(sender) : NULL);
+}
+
 static cJSON *shard_json(const struct shard *s)
 {
     size_t n;
@@ -79,6 +84,7 @@ static cJSON *shard_json(const struct shard *s)
     cJSON_AddStringToObject(json, "id", shard_id(s));
     cJSON_AddStringToObject(json, "user", shard_user(s));
     cJSON_AddStringToObject(json, "node", shard_node(s));
+    add_sender(json, shard_sender(s));
     cJSON_AddItemToObject(json, "channels", cJSON_CreateStringArray(channels, (int)n));
     cJSON_AddBoolToObject(json, "ready", shard_ready(s));
     cJSON_AddBoolToObject(json, "closing", shard_closing(s));
@@ -125,6 +131,20 @@ static cJSON *do_initial_channels(const struct command *c)
 static cJSON *do_name(const struct command *c)
 {
     return text_answer("name", cluster_name(shard_manager_client(c->probe->base)));
+}
+
+static cJSON *do_sender(const struct command *c)
+{
+    cJSON *json = cJSON_CreateObject();
+    add_sender(json, cluster_sender(shard_manager_client(c->probe->base)));
+    return json;
+}
+
+static cJSON *do_round(const struct command *c)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "round", (double)shard_manager_round(c->probe->base));
+    return json;
 }
 
 static cJSON *do_setting(const struct command *c)
@@ -255,6 +275,8 @@ static const struct {
     {"shard_of", 1, do_shard_of},
     {"initial_channels", 0, do_initial_channels},
     {"name", 0, do_name},
+    {"sender", 0, do_sender},
+    {"round", 0, do_round},
     {"setting", 1, do_setting},
     {"error", 3, do_error},
     {"token", 1, do_token},

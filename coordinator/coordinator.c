@@ -1,0 +1,281 @@
+/* Coordinator: the wiring. */
+#include "coordinator/coordinator.h"
+
+#include "coordinator/chores/compare.h"
+#include "coordinator/chores/redis_look.h"
+#include "coordinator/chores/registry_lost.h"
+#include "coordinator/chores/sender_sync.h"
+#include "coordinator/chores/setup.h"
+#include "coordinator/chores/sweep.h"
+#include "coordinator/lead/leader.h"
+#include "coordinator/manager/manager_run.h"
+#include "coordinator/requests/intake.h"
+#include "coordinator/view/cluster_view.h"
+#include "shared/log.h"
+#include "shared/redis/link_group.h"
+#include "shared/startup.h"
+#include "shared/trouble.h"
+
+#include <stdlib.h>
+
+struct coordinator {
+    struct coordinator_options options;
+    uv_loop_t *loop;
+    struct link_group group;
+    struct startup startup;
+    struct trouble trouble; /* with Redis */
+    struct leader *leader;
+    struct cluster_view *view;
+    struct shard_manager *manager; /* NULL: it could not begin, and so nor could what is below */
+    struct manager_run *run;
+    struct intake *intake;
+    struct setup *setup;
+    struct sweep *sweep;
+    struct compare *compare;
+    struct sender_sync *senders;
+    struct redis_look look;
+    struct registry_lost lost;
+    bool begun; /* leads, and the view is whole */
+    bool setup_done;
+    bool stopping;
+    struct err why; /* it ends */
+};
+
+/* Ending ------------------------------------------------------------------------------------------ */
+
+static void close_rooms(struct coordinator *c)
+{
+    manager_close(c->manager, NULL, NULL); /* what waits for it ends */
+    intake_close(c->intake, NULL, NULL);
+    setup_close(c->setup, NULL, NULL);
+    sweep_close(c->sweep, NULL, NULL);
+    sender_sync_destroy(c->senders);
+    compare_destroy(c->compare);
+    manager_run_destroy(c->run);
+}
+
+static void on_leader_closed(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    if (c->manager != NULL) {
+        close_rooms(c);
+    }
+    registry_lost_finish(&c->lost);
+    cluster_view_destroy(c->view);
+    c->leader = NULL;
+    startup_close(&c->startup);
+    c->options.on_gone(c->options.ctx, &c->why);
+}
+
+void coordinator_stop(struct coordinator *c)
+{
+    c->stopping = true;
+    if (c->leader != NULL) {
+        leader_stop(c->leader, on_leader_closed, c);
+    }
+}
+
+static void on_refused(void *ctx, const struct err *why)
+{
+    struct coordinator *c = ctx;
+
+    if (!c->stopping) {
+        c->why = *why;
+        coordinator_stop(c);
+    }
+}
+
+/* Wiring ------------------------------------------------------------------------------------------ */
+
+static void on_ready(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    startup_succeeded(&c->startup);
+    trouble_over(&c->trouble);
+    log_info("coordinator", "redis.up", NULL);
+}
+
+static void on_failed(void *ctx, const struct err *why)
+{
+    struct coordinator *c = ctx;
+
+    if (!startup_is_over(&c->startup)) {
+        startup_failed(&c->startup, why);
+    } else if (why->code != ERR_UNABLE && trouble_is_news(&c->trouble, why, mono_ms())) {
+        log_warn("coordinator", "redis.down", "error", why->text, NULL);
+    }
+}
+
+static void on_won(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    c->begun = false;
+    cluster_view_begin(c->view);
+    compare_begin(c->compare);
+    setup_begin(c->setup);
+    manager_run_begin(c->run);
+    redis_look_begin(&c->look, c->leader, c->options.redis->db);
+}
+
+static void on_damaged(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    compare_soon(c->compare);
+}
+
+static void on_registry_lost(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    registry_lost_begin(&c->lost, c->view);
+    if (!leader_may_act(c->leader)) { /* no view of the new one will come */
+        registry_lost_tell(&c->lost, NULL, c->leader);
+    }
+}
+
+static void on_view(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    if (!c->begun) {
+        c->begun = true;
+        registry_lost_tell(&c->lost, c->view, c->leader);
+        intake_begin(c->intake);
+        leader_ask_now(c->leader); /* the others go by facts */
+    }
+    manager_on_view(c->manager);
+    if (c->setup_done) { /* while a cluster is set up its shards change all the time */
+        sender_sync_on_view(c->senders);
+    }
+}
+
+static void set_up(struct coordinator *c, bool done)
+{
+    c->setup_done = done;
+    intake_set_up(c->intake, done);
+}
+
+static void on_set_up(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    set_up(c, true);
+    leader_ask_now(c->leader); /* shards are started, and channels that wait are assigned */
+}
+
+static void on_facts(void *ctx, const struct registry_lead *facts)
+{
+    struct coordinator *c = ctx;
+
+    set_up(c, facts->setup_done);
+    cluster_view_on_facts(c->view, facts);
+    sweep_on_facts(c->sweep, facts);
+    setup_on_facts(c->setup, facts);
+    manager_run_on_facts(c->run, facts);
+    compare_on_facts(c->compare, facts);
+    intake_go_on(c->intake);
+}
+
+static void on_out(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    intake_end(c->intake);
+    sweep_end(c->sweep);
+    manager_out(c->manager);
+}
+
+/* Beginning --------------------------------------------------------------------------------------- */
+
+static struct leader *create_leader(struct coordinator *c)
+{
+    const struct leader_options options = {.loop = c->loop,
+                                           .url = c->options.redis,
+                                           .group = &c->group,
+                                           .tls_ca = c->options.redis_tls_ca,
+                                           .cluster = c->options.cluster,
+                                           .id = c->options.id,
+                                           .on_ready = on_ready,
+                                           .on_failed = on_failed,
+                                           .on_won = on_won,
+                                           .on_facts = on_facts,
+                                           .on_out = on_out,
+                                           .on_registry_lost = on_registry_lost,
+                                           .ctx = c};
+
+    return leader_create(&options);
+}
+
+static struct shard_manager *create_manager(struct coordinator *c)
+{
+    const struct shard_manager_create_options options = {.loop = c->loop,
+                                                         .leader = c->leader,
+                                                         .view = c->view,
+                                                         .cluster = c->options.cluster,
+                                                         .ops = c->options.manager,
+                                                         .kwargs = c->options.settings->kwargs,
+                                                         .nkwargs = c->options.settings->nkwargs,
+                                                         .channels = c->options.channels->names,
+                                                         .nchannels = c->options.channels->n,
+                                                         .timeout_ms =
+                                                             c->options.manager_timeout_ms};
+
+    return manager_create(&options, &c->why);
+}
+
+static void create_rooms(struct coordinator *c)
+{
+    const struct intake_options intake = {.loop = c->loop,
+                                          .url = c->options.redis,
+                                          .group = &c->group,
+                                          .tls_ca = c->options.redis_tls_ca,
+                                          .cluster = c->options.cluster,
+                                          .id = c->options.id,
+                                          .leader = c->leader,
+                                          .manager = c->manager};
+    const struct setup_options setup = {.loop = c->loop,
+                                        .leader = c->leader,
+                                        .manager = c->manager,
+                                        .channels = c->options.channels->names,
+                                        .nchannels = c->options.channels->n,
+                                        .settings = c->options.settings->pairs,
+                                        .nsettings = c->options.settings->n,
+                                        .on_refused = on_refused,
+                                        .on_done = on_set_up,
+                                        .ctx = c};
+
+    c->run = manager_run_create(c->manager);
+    c->intake = intake_create(&intake);
+    c->setup = setup_create(&setup);
+    c->sweep = sweep_create(c->loop, c->leader, c->manager);
+    c->senders = sender_sync_create(c->leader, c->manager);
+    c->compare = compare_create(c->leader, c->view);
+}
+
+struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator_options *options)
+{
+    struct coordinator *c = xcalloc(1, sizeof(*c));
+
+    c->options = *options;
+    c->loop = loop;
+    startup_begin(&c->startup, loop, options->connect_ms, on_refused, c);
+    c->leader = create_leader(c);
+    c->view = cluster_view_create(&(struct cluster_view_options){
+        .leader = c->leader, .on_fresh = on_view, .on_damaged = on_damaged, .ctx = c});
+    c->manager = create_manager(c);
+    if (c->manager == NULL) {
+        coordinator_stop(c);
+    } else {
+        create_rooms(c);
+    }
+    return c;
+}
+
+void coordinator_free(struct coordinator *c)
+{
+    free(c);
+}
