@@ -1,0 +1,131 @@
+/* Compare over the real steps: what differs in the registry is put right, at its time. */
+#include "coordinator/chores/compare.h"
+
+#include "tests/lib/office.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct office o;
+static struct compare *compare;
+
+static void on_facts(void *room, const struct registry_lead *facts)
+{
+    compare_on_facts(room, facts);
+}
+
+static void close_compare(void *room)
+{
+    compare_destroy(room);
+}
+
+static void damage(void)
+{
+    office_ask(&o, "ZADD shoal:{t}:load 7 one");
+}
+
+static bool is_right(void)
+{
+    office_facts(&o);
+    return strcmp(office_ask(&o, "ZSCORE shoal:{t}:load one"), "1") == 0;
+}
+
+/* Facts enough for a whole comparison. */
+static void nothing_is_repaired(void)
+{
+    for (int i = 0; i < 10; i++) {
+        assert_false(is_right());
+    }
+}
+
+/* A shard with one channel; compared once. */
+static int open_office(void **state)
+{
+    (void)state;
+    memset(&o, 0, sizeof(o));
+    office_open(&o, "lease_ms,20000,compare_ms,5000");
+    assert_string_equal(world_add_shard(&o.world, &o.before, "one", "anonymous", "alice"), "added");
+    office_lead(&o);
+    compare = compare_create(o.leader, o.view);
+    compare_begin(compare);
+    office_room(&o, compare, on_facts, close_compare);
+    for (int i = 0; i < 10; i++) {
+        assert_true(is_right());
+    }
+    return 0;
+}
+
+static int close_office(void **state)
+{
+    (void)state;
+    office_close(&o);
+    return 0;
+}
+
+static void what_differs_is_put_right_every_compare_ms(void **state)
+{
+    (void)state;
+    damage();
+    nothing_is_repaired();
+    test_clock_forward(4000);
+    nothing_is_repaired();
+
+    test_clock_forward(1100);
+
+    office_until(&o, is_right());
+}
+
+static void what_is_known_to_be_wrong_is_compared_within_a_second(void **state)
+{
+    (void)state;
+    damage();
+    compare_soon(compare);
+    test_clock_forward(1000);
+
+    office_until(&o, is_right());
+
+    damage();
+    test_clock_forward(1100);
+    nothing_is_repaired();
+}
+
+static void a_new_term_compares_at_once(void **state)
+{
+    (void)state;
+    damage();
+    nothing_is_repaired();
+
+    compare_begin(compare);
+
+    office_until(&o, is_right());
+}
+
+static void what_a_step_passed_over_makes_the_next_one_come_soon(void **state)
+{
+    (void)state;
+    damage();
+    office_ask(&o, "HSET shoal:{t}:clock damaged 1");
+    office_facts(&o);
+
+    test_clock_forward(1000);
+
+    office_until(&o, is_right());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define OFFICE_TEST(f) cmocka_unit_test_setup_teardown(f, open_office, close_office)
+        OFFICE_TEST(what_differs_is_put_right_every_compare_ms),
+        OFFICE_TEST(what_is_known_to_be_wrong_is_compared_within_a_second),
+        OFFICE_TEST(a_new_term_compares_at_once),
+        OFFICE_TEST(what_a_step_passed_over_makes_the_next_one_come_soon),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
