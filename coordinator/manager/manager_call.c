@@ -1,4 +1,4 @@
-/* Shard manager, the base: calls of the table, with their deadlines.
+/* Manager: calls of the table, with their deadlines.
  *
  * A call is known by its number alone, so completing one twice, or after it was given up, finds nothing. All calls
  * have the same time, so the oldest is due first; `start` has none. */
@@ -17,9 +17,9 @@ static const char *const op_names[] = {"setup", "assign_shard", "get_sender_shar
 static void on_deadline(uv_timer_t *timer);
 
 /* The next call that is to be given up; `start` never is. */
-static struct call *next_late(const struct shard_manager *m)
+static struct manager_call *next_late(const struct shard_manager *m)
 {
-    struct call *c = m->oldest;
+    struct manager_call *c = m->oldest;
 
     while (c && c->op == MANAGER_START) {
         c = c->next;
@@ -29,7 +29,7 @@ static struct call *next_late(const struct shard_manager *m)
 
 static void plan_deadline(struct shard_manager *m)
 {
-    const struct call *c = next_late(m);
+    const struct manager_call *c = next_late(m);
     uint64_t now = mono_ms();
 
     if (!c) {
@@ -40,9 +40,9 @@ static void plan_deadline(struct shard_manager *m)
     uv_timer_start(&m->deadline, on_deadline, c->deadline_ms > now ? c->deadline_ms - now : 0, 0);
 }
 
-static struct call *call_find(struct shard_manager *m, shard_call id)
+static struct manager_call *call_find(struct shard_manager *m, shard_call id)
 {
-    struct call *c;
+    struct manager_call *c;
 
     HASH_FIND(hh, m->calls, &id, sizeof(id), c);
     if (!c) {
@@ -52,7 +52,7 @@ static struct call *call_find(struct shard_manager *m, shard_call id)
     return c;
 }
 
-static void call_end(struct shard_manager *m, struct call *c, enum manager_answer_kind kind,
+static void call_end(struct shard_manager *m, struct manager_call *c, enum manager_answer_kind kind,
                      const char *text)
 {
     HASH_DEL(m->calls, c);
@@ -67,7 +67,7 @@ static void on_deadline(uv_timer_t *timer)
 {
     struct shard_manager *m = timer->data;
     uint64_t now = mono_ms();
-    struct call *c;
+    struct manager_call *c;
     enum manager_op told = MANAGER_OPS;
 
     while ((c = next_late(m)) && c->deadline_ms <= now) {
@@ -117,7 +117,7 @@ static void call_table(struct shard_manager *m, enum manager_op op, const char *
 void manager_ask(struct shard_manager *m, enum manager_op op, const char *channel, bool is_initial,
                  manager_answer_cb cb, void *ctx)
 {
-    struct call *c = xcalloc(1, sizeof(*c));
+    struct manager_call *c = xcalloc(1, sizeof(*c));
     shard_call id = ++m->last_call;
 
     c->id = id;
@@ -137,7 +137,7 @@ void manager_ask(struct shard_manager *m, enum manager_op op, const char *channe
 }
 
 /* The kind of answer does not fit the question. */
-static void call_misfit(struct shard_manager *m, struct call *c, const char *with)
+static void call_misfit(struct shard_manager *m, struct manager_call *c, const char *with)
 {
     char text[200];
 
@@ -147,7 +147,7 @@ static void call_misfit(struct shard_manager *m, struct call *c, const char *wit
 
 void shard_call_done(struct shard_manager *m, shard_call call)
 {
-    struct call *c = call_find(m, call);
+    struct manager_call *c = call_find(m, call);
 
     if (!c) {
         return;
@@ -161,7 +161,7 @@ void shard_call_done(struct shard_manager *m, shard_call call)
 
 void shard_call_fail(struct shard_manager *m, shard_call call, const char *error)
 {
-    struct call *c = call_find(m, call);
+    struct manager_call *c = call_find(m, call);
 
     if (c) {
         char *text = xstrdup(error && error[0] ? error : "The shard manager gives no reason.");
@@ -172,7 +172,7 @@ void shard_call_fail(struct shard_manager *m, shard_call call, const char *error
 
 void shard_call_shard(struct shard_manager *m, shard_call call, const struct shard *shard)
 {
-    struct call *c = call_find(m, call);
+    struct manager_call *c = call_find(m, call);
 
     if (!c) {
         return;
@@ -190,7 +190,7 @@ void shard_call_shard(struct shard_manager *m, shard_call call, const struct sha
 
 void shard_call_least_loaded(struct shard_manager *m, shard_call call, const char *user)
 {
-    struct call *c = call_find(m, call);
+    struct manager_call *c = call_find(m, call);
 
     if (!c) {
         return;

@@ -1,42 +1,25 @@
-/* Shard manager, what the files of its base share: shard_manager.c has the attributes and the life,
- * shard_manager_call.c the calls of the table, shard_manager_shards.c what changes shards. */
+/* Manager, what its files share: manager.c has the life and whom it calls back, manager_call.c the calls of the table,
+ * shard_manager.c what a manager may look at, shard_manager_run.c and shard_manager_channels.c what it may change, which
+ * are errands (manager_errand.h). */
 #ifndef SHOAL_COORDINATOR_MANAGER_PRIVATE_H
 #define SHOAL_COORDINATOR_MANAGER_PRIVATE_H
 
 #include "coordinator/manager/manager.h"
 
-/* What an errand waits for when its steps are done. */
-enum errand_wait {
-    WAIT_NOT,
-    WAIT_EXIT,    /* its shard has exited; without one, all have */
-    WAIT_STOPPED, /* those that were stopped are closed */
+struct errand;
+
+/* Somebody who is to be called back from the loop: what begins the question they asked. */
+struct owed {
+    struct owed *prev;
+    struct owed *next;
+    void (*tell)(struct owed *o, bool silently); /* the end of the question: frees it */
 };
 
-/* Somebody who is to be called back, from the loop. Exactly one of the callbacks is set. */
-struct errand {
-    struct errand *prev;
-    struct errand *next;
-    struct shard_manager *manager;
-    shard_cb cb;
-    shard_added_cb on_added;
-    token_handler_cb on_token;
-    void *ctx;
-    uint64_t round;     /* of the view that is waited for first; 0: none */
-    enum shard_run all; /* then all shards are to be started or stopped; SHARD_NEW: no */
-    enum errand_wait wait;
-    char *shard;                      /* the one it is about, or NULL */
-    char *text;                       /* the error, or NULL */
-    char *login;                      /* token handler; or the user of an added shard */
-    char (*names)[IRC_CHANNEL_CHARS]; /* channels of an added shard */
-    size_t nnames;
-    bool usable;
-    size_t pending; /* steps under way */
-};
-
-struct call {
+/* A call of the table that is not completed yet. */
+struct manager_call {
     UT_hash_handle hh;
-    struct call *prev; /* oldest first */
-    struct call *next;
+    struct manager_call *prev; /* oldest first */
+    struct manager_call *next;
     shard_call id;
     enum manager_op op;
     char *channel;
@@ -60,9 +43,9 @@ struct shard_manager {
     struct token_handler token_handler;
     const char **initial; /* NULL: none were given */
     size_t ninitial;
-    struct call *calls;
-    struct call *oldest;
-    struct errand *due;   /* to be called back in the next turn */
+    struct manager_call *calls;
+    struct manager_call *oldest;
+    struct owed *due;     /* in the next turn */
     struct errand *waits; /* for shards to exit */
     size_t steps;         /* under way */
     bool step_failed;     /* one did, since setup was asked for */
@@ -76,13 +59,14 @@ struct shard_manager {
 
 #define MANAGER_OUT_TEXT "This coordinator does not lead any more."
 
-/* In shard_manager_call.c: every call under way is answered with MANAGER_OUT. */
+/* In manager_call.c: every call under way is answered with MANAGER_OUT. */
 void calls_out(struct shard_manager *m);
 
-struct errand *errand_create(struct shard_manager *m);
-/* Calls back in the next turn of the loop, with `error` unless that is NULL. It must be in no list. */
-void errand_due(struct errand *e, const char *error);
-/* In shard_manager_shards.c: call back those who have waited long enough, as the view has it. */
+/* Call back in the next turn of the loop. */
+void owed_due(struct shard_manager *m, struct owed *o);
+/* In manager_errand.c: call back those who have waited long enough, as the view has it; or all of them, since
+ * this coordinator leads no more. */
 void errands_look(struct shard_manager *m);
+void errands_out(struct shard_manager *m);
 
 #endif

@@ -1,4 +1,4 @@
-/* Shard manager, the base: its attributes, which come from the view, its life, and whom it calls back. */
+/* Shard manager: what a manager may look at, which comes from the view. */
 #include "coordinator/manager/manager_private.h"
 
 #include "shared/log.h"
@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
-
-#define END_TURNS 100 /* at the end a manager may ask for so much in answer to answers */
-
-/* Attributes ---------------------------------------------------------------------------------------- */
 
 const char *shard_manager_option(const struct shard_manager_options *options, const char *key)
 {
@@ -143,194 +139,86 @@ static const char *token_trouble(const struct shard_manager *m, const char *user
     return trouble;
 }
 
+/* Who asked about a user. */
+struct token_question {
+    struct owed owed;
+    token_handler_cb cb;
+    void *ctx;
+    const char *trouble; /* NULL: it is usable */
+    char login[];
+};
+
+static void tell_token(struct owed *o, bool silently)
+{
+    struct token_question *q = (struct token_question *)o;
+
+    if (!silently) {
+        q->cb(q->ctx, q->login, q->trouble == NULL, q->trouble);
+    }
+    free(q);
+}
+
 void token_handler_get(struct token_handler *t, const char *user, token_handler_cb cb, void *ctx)
 {
     struct shard_manager *m = t->manager;
-    struct errand *e = errand_create(m);
-    const char *login = user ? user : cluster_view_setting(m->options.view, "user");
+    const char *own = cluster_view_setting(m->options.view, "user");
+    const char *login = user != NULL ? user : own != NULL ? own : "";
+    size_t len = strlen(login) + 1;
+    struct token_question *q = xcalloc(1, sizeof(*q) + len);
 
-    e->on_token = cb;
-    e->ctx = ctx;
-    e->login = xstrdup(login ? login : "");
-    const char *trouble = token_trouble(m, e->login);
-    e->usable = !trouble;
-    errand_due(e, trouble);
+    q->owed.tell = tell_token;
+    q->cb = cb;
+    q->ctx = ctx;
+    q->trouble = token_trouble(m, login);
+    memcpy(q->login, login, len);
+    owed_due(m, &q->owed);
 }
 
-const char *manager_name(const struct shard_manager *m)
+/* Shards ---------------------------------------------------------------------------------------------- */
+
+const char *shard_id(const struct shard *s)
 {
-    return m->options.ops->name;
+    return s->id;
 }
 
-struct cluster_view *manager_view(const struct shard_manager *m)
+const char *shard_user(const struct shard *s)
 {
-    return m->options.view;
+    return s->user;
 }
 
-struct leader *manager_leader(const struct shard_manager *m)
+const char *shard_node(const struct shard *s)
 {
-    return m->options.leader;
+    return s->node;
 }
 
-/* Whoever is called back ------------------------------------------------------------------------------ */
-
-static void on_turn(uv_timer_t *timer);
-
-struct errand *errand_create(struct shard_manager *m)
+struct shard *shard_sender(const struct shard *s)
 {
-    struct errand *e = xcalloc(1, sizeof(*e));
-    e->manager = m;
-    return e;
+    return cluster_view_shard(s->manager->options.view, s->sender);
 }
 
-void errand_due(struct errand *e, const char *error)
+const char *const *shard_channels(const struct shard *s, size_t *n)
 {
-    struct shard_manager *m = e->manager;
+    struct shard *own = (struct shard *)s; /* the list is made when it is asked for */
+    const struct view_channel *c;
+    size_t i = 0;
 
-    if (error) {
-        char *text = xstrdup(error);
-        free(e->text);
-        e->text = text;
-    }
-    DL_APPEND(m->due, e);
-    uv_timer_start(&m->turn, on_turn, 0, 0);
-}
-
-static void errand_call_back(struct errand *e)
-{
-    if (e->cb) {
-        e->cb(e->ctx, e->text);
-    } else if (e->on_added) {
-        struct shard *s = e->text ? NULL : shard_manager_shard(e->manager, e->shard);
-        e->on_added(e->ctx, s, s ? NULL : e->text ? e->text : "The shard is gone again.");
-    } else if (e->on_token) {
-        e->on_token(e->ctx, e->login, e->usable, e->text);
-    }
-}
-
-static void call_back_due(struct shard_manager *m, bool silently)
-{
-    struct errand *due = m->due; /* what becomes due in here is for the next turn */
-
-    m->due = NULL;
-    while (due) {
-        struct errand *e = due;
-        DL_DELETE(due, e);
-        if (!silently) {
-            errand_call_back(e);
+    *n = s->nchannels;
+    if (!own->names) {
+        own->names = xcalloc(s->nchannels + 1, sizeof(*own->names));
+        DL_FOREACH(s->channels, c)
+        {
+            own->names[i++] = c->name;
         }
-        free(e->shard);
-        free(e->text);
-        free(e->login);
-        free(e->names);
-        free(e);
     }
+    return own->names;
 }
 
-static void on_turn(uv_timer_t *timer)
+bool shard_ready(const struct shard *s)
 {
-    call_back_due(timer->data, false);
+    return s->ready && s->run == SHARD_STARTED;
 }
 
-/* Life -------------------------------------------------------------------------------------------------- */
-
-static void keep_initial_channels(struct shard_manager *m)
+bool shard_closing(const struct shard *s)
 {
-    const struct slice *channels = m->options.channels;
-
-    if (channels == NULL) {
-        return;
-    }
-    m->ninitial = m->options.nchannels;
-    m->initial = xcalloc(m->ninitial + 1, sizeof(*m->initial));
-    for (size_t i = 0; i < m->ninitial; i++) {
-        m->initial[i] = xstrndup(channels[i].ptr, channels[i].len);
-    }
-}
-
-static void manager_free(struct shard_manager *m)
-{
-    for (size_t i = 0; i < m->ninitial; i++) {
-        free((char *)m->initial[i]);
-    }
-    free(m->initial);
-    free(m);
-}
-
-struct shard_manager *manager_create(const struct shard_manager_create_options *options,
-                                     struct err *err)
-{
-    struct shard_manager *m = xcalloc(1, sizeof(*m));
-    const struct shard_manager_options kwargs = {options->nkwargs, options->kwargs};
-    const char *error = NULL;
-
-    m->options = *options;
-    m->client.manager = m;
-    m->token_handler.manager = m;
-    keep_initial_channels(m);
-    m->self = options->ops->create(m, &kwargs, &error);
-    if (!m->self) {
-        err_set(err, ERR_REFUSED, "shard manager \"%s\": %s", options->ops->name,
-                error ? error : "it cannot be created, and gives no reason");
-        manager_free(m);
-        return NULL;
-    }
-    cluster_view_set_manager(options->view, m);
-    uv_timer_init(options->loop, &m->deadline);
-    uv_timer_init(options->loop, &m->turn);
-    m->deadline.data = m->turn.data = m;
-    m->open = 2;
-    return m;
-}
-
-bool manager_step_failed(const struct shard_manager *m)
-{
-    return m->step_failed;
-}
-
-void manager_on_view(struct shard_manager *m)
-{
-    errands_look(m);
-}
-
-void manager_out(struct shard_manager *m)
-{
-    calls_out(m);
-    struct errand *e;
-    struct errand *next;
-    DL_FOREACH_SAFE(m->waits, e, next)
-    {
-        DL_DELETE(m->waits, e);
-        errand_due(e, MANAGER_OUT_TEXT);
-    }
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    struct shard_manager *m = handle->data;
-
-    if (--m->open > 0) {
-        return;
-    }
-    void (*on_closed)(void *ctx) = m->on_closed;
-    void *ctx = m->closed_ctx;
-    manager_free(m);
-    if (on_closed) {
-        on_closed(ctx);
-    }
-}
-
-void manager_close(struct shard_manager *m, void (*on_closed)(void *ctx), void *ctx)
-{
-    m->on_closed = on_closed;
-    m->closed_ctx = ctx;
-    BUG_ON(m->steps > 0);
-    manager_out(m);
-    for (unsigned turns = 0; m->due && turns < END_TURNS; turns++) {
-        call_back_due(m, false);
-    }
-    m->options.ops->destroy(m->self);
-    call_back_due(m, true);
-    uv_close((uv_handle_t *)&m->deadline, on_handle_closed);
-    uv_close((uv_handle_t *)&m->turn, on_handle_closed);
+    return s->run == SHARD_STOPPED;
 }

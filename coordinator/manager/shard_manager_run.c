@@ -1,0 +1,119 @@
+/* Shard manager: shards that are started and stopped. */
+#include "coordinator/manager/manager_errand.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One shard of an errand. */
+struct run_step {
+    struct errand *errand;
+    char id[];
+};
+
+static void on_run(void *ctx, struct slice word, struct slice reply, const struct err *err)
+{
+    (void)word;
+    struct run_step *step = ctx;
+    struct errand *e = step->errand;
+
+    if (errand_stepped(e, "shard", err)) {
+        cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
+        struct shard *s = cluster_view_shard(e->manager->options.view, step->id);
+        bool done = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok"));
+        bool is_so = !e->shard && s && s->run == e->to; /* to all it is no error */
+        if (!done && !is_so) {
+            const char *why = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
+            errand_note(e, why ? why : "refused");
+        } else if (done && s) {
+            s->run = e->to;
+            s->ready = s->ready && e->to == SHARD_STARTED;
+            s->connected = true; /* until its node says that it is closed */
+        }
+        cJSON_Delete(json);
+    }
+    free(step);
+    errand_settle(e);
+}
+
+static void run_step(struct errand *e, const char *id)
+{
+    const struct slice args[] = {slice_of(id)};
+    size_t len = strlen(id) + 1;
+    struct run_step *step = xmalloc(sizeof(*step) + len);
+    struct slice op = e->to == SHARD_STARTED ? SLICE("shard_start") : SLICE("shard_stop");
+
+    step->errand = e;
+    memcpy(step->id, id, len);
+    int failed = registry_configure(errand_registry(e), errand_me(e), &(struct registry_request){0},
+                                    op, args, ARRAY_LEN(args), on_run, step);
+    errand_step(e, failed);
+    if (failed) {
+        free(step);
+    }
+}
+
+static void run_one(struct shard *s, enum shard_run to, enum errand_wait wait, shard_cb cb,
+                    void *ctx)
+{
+    struct errand *e = errand_create(s->manager, s->id, cb, ctx);
+
+    e->to = to;
+    e->wait = wait;
+    if (!errand_may_act(e)) {
+        return;
+    }
+    run_step(e, s->id);
+    errand_settle(e);
+}
+
+void shard_start(struct shard *s, bool wait, shard_cb cb, void *ctx)
+{
+    run_one(s, SHARD_STARTED, wait ? WAIT_EXIT : WAIT_NOT, cb, ctx);
+}
+
+void shard_stop(struct shard *s, shard_cb cb, void *ctx)
+{
+    run_one(s, SHARD_STOPPED, WAIT_EXIT, cb, ctx);
+}
+
+static void run_all(struct errand *e)
+{
+    const struct cluster_view *view = e->manager->options.view;
+
+    for (const struct shard *s = cluster_view_shards(view); s != NULL; s = s->hh.next) {
+        if ((s->run == SHARD_STARTED) != (e->to == SHARD_STARTED)) {
+            run_step(e, s->id);
+        }
+    }
+    errand_settle(e);
+}
+
+/* Who asks for all shards means those there are now, which the view may not know yet. */
+static void ask_for_all(struct shard_manager *m, enum shard_run to, enum errand_wait wait,
+                        shard_cb cb, void *ctx)
+{
+    struct errand *e = errand_create(m, NULL, cb, ctx);
+
+    e->to = to;
+    e->wait = wait;
+    if (!errand_may_act(e)) {
+        return;
+    }
+    errand_await_view(e, to != SHARD_NEW ? run_all : NULL);
+}
+
+void shard_manager_start_all_shards(struct shard_manager *m, shard_cb cb, void *ctx)
+{
+    ask_for_all(m, SHARD_STARTED, WAIT_NOT, cb, ctx);
+}
+
+void shard_manager_stop_all_shards(struct shard_manager *m, shard_cb cb, void *ctx)
+{
+    ask_for_all(m, SHARD_STOPPED, WAIT_STOPPED, cb, ctx);
+}
+
+void shard_manager_wait_until_exit(struct shard_manager *m, shard_cb cb, void *ctx)
+{
+    ask_for_all(m, SHARD_NEW, WAIT_EXIT, cb, ctx);
+}
