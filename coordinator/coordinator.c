@@ -103,7 +103,7 @@ static void on_failed(void *ctx, const struct err *why)
 
     if (!startup_is_over(&c->startup)) {
         startup_failed(&c->startup, why);
-    } else if (why->code != ERR_UNABLE && trouble_is_news(&c->trouble, why, mono_ms())) {
+    } else if (!err_is_told(why) && trouble_is_news(&c->trouble, why, mono_ms())) {
         log_warn("coordinator", "redis.down", "error", why->text, NULL);
     }
 }

@@ -45,10 +45,10 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
     struct fanout *f = xcalloc(1, sizeof(*f));
 
     f->options = *options;
-    f->topic_prefix = slice_of(xstrdup(options->topic_prefix));
-    f->tag = xstrdup(options->tag);
+    f->topic_prefix = slice_of(registry_topic(options->registry, TOPIC_CHAT, "", f->topic));
+    f->tag = xstrdup(registry_tag(options->registry));
     f->node = xstrdup(options->node);
-    snprintf(f->seq_key, sizeof(f->seq_key), "%s:fan:%s", f->tag, f->node);
+    registry_fan_key(options->registry, f->node, f->seq_key);
     uv_check_init(loop, &f->turn_end);
     f->turn_end.data = f;
     uv_check_start(&f->turn_end, on_turn_end);
@@ -103,7 +103,6 @@ static void on_awake_closed(uv_handle_t *handle)
 {
     struct fanout *f = handle->data;
 
-    free((char *)f->topic_prefix.ptr);
     free(f->tag);
     free(f->node);
     free(f);

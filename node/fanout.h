@@ -27,13 +27,12 @@
 #ifndef SHOAL_NODE_FANOUT_H
 #define SHOAL_NODE_FANOUT_H
 
-#include "shared/redis/link.h"
+#include "shared/redis/registry.h"
 
 struct fanout;
 
 struct fanout_options {
-    const char *topic_prefix; /* "shoal:main:chat:" */
-    const char *tag;          /* "shoal:{main}" */
+    const struct registry *registry; /* for names alone */
     const char *node;
     size_t buffer_bytes; /* what may be held */
     /* Asked before anything is written: does this node hold its lease now? */

@@ -34,10 +34,11 @@ struct block {
 
 struct fanout {
     struct fanout_options options;
-    struct slice topic_prefix; /* owned */
+    char topic[REGISTRY_TOPIC_CHARS];
+    struct slice topic_prefix; /* all of it */
     char *tag;
     char *node;
-    char seq_key[256];
+    char seq_key[REGISTRY_TOPIC_CHARS];
     uv_check_t turn_end; /* runs after I/O: what came in one loop turn leaves together */
     uv_idle_t awake;     /* keeps the loop from blocking while something is to be flushed */
     bool flush_due;

@@ -230,7 +230,7 @@ static void on_link_down(void *ctx, const struct err *why)
         return;
     }
     n->was_away = true;
-    if (why->code != ERR_UNABLE && trouble_is_news(&n->trouble, why, mono_ms())) {
+    if (!err_is_told(why) && trouble_is_news(&n->trouble, why, mono_ms())) {
         log_warn("node", "redis.down", "link", "fan", "error", why->text, NULL);
     }
 }
@@ -344,14 +344,14 @@ static void begin_links(struct node *n)
     n->control = link_create(n->loop, &control);
     n->control_registry = registry_create(n->control, n->options.cluster);
     n->subscriber = subscriber_create(n->loop, &topics);
+    registry_topic(n->control_registry, TOPIC_NODE, n->options.id, n->inbox_topic);
     subscriber_add(n->subscriber, slice_of(n->inbox_topic));
     n->lease = node_lease_create(&lease);
 }
 
 static void begin_rooms(struct node *n)
 {
-    struct fanout_options fanout = {.topic_prefix = n->topic_prefix,
-                                    .tag = registry_tag(n->control_registry),
+    struct fanout_options fanout = {.registry = n->control_registry,
                                     .node = n->options.id,
                                     .buffer_bytes = n->options.buffer_bytes,
                                     .may_send = may_act,
@@ -376,7 +376,6 @@ static void begin_rooms(struct node *n)
     n->holder = holder_create(&holder);
     struct sender_options sender = {.registry = n->control_registry,
                                     .subscriber = n->subscriber,
-                                    .cluster = n->options.cluster,
                                     .node = n->options.id,
                                     .incarnation = node_lease_incarnation(n->lease),
                                     .may_act = may_act,
@@ -406,9 +405,6 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
         node_free(n);
         return NULL;
     }
-    snprintf(n->inbox_topic, sizeof(n->inbox_topic), "shoal:%s:node:%s", options->cluster,
-             options->id);
-    snprintf(n->topic_prefix, sizeof(n->topic_prefix), "shoal:%s:chat:", options->cluster);
     uv_timer_init(loop, &n->timer);
     n->timer.data = n;
     startup_begin(&n->startup, loop, options->connect_ms, on_give_up, n);

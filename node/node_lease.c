@@ -153,7 +153,7 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
     } else {
         l->options.on_report_lost(l->options.ctx);
         lease_on_failure(&l->lease, mono_ms());
-        if ((err->code == ERR_REPLY || err->code == ERR_ABSENT) &&
+        if ((err->code == ERR_REPLY || err->code == ERR_STRANGE || err->code == ERR_ABSENT) &&
             trouble_is_news(&l->trouble, err, mono_ms())) {
             log_warn("lease", "lease.renew", "error", err->text, NULL);
         }
@@ -187,7 +187,7 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
     } else if (holder != NULL) {
         node_lease_id_taken(l, holder);
     } else {
-        if (!err_is_silence(err) && err->code != ERR_UNABLE && !l->waiting_said) {
+        if (!err_is_silence(err) && !err_is_told(err) && !l->waiting_said) {
             log_warn("lease", "lease.register", "error", err->text, NULL);
             l->waiting_said = true;
         }
@@ -226,14 +226,14 @@ static void on_checked(void *ctx, const struct err *err)
             node_lease_give_up(l, err);
             return;
         }
-        if (err->code == ERR_UNABLE && l->former_link == 0) {
+        if (err_is_told(err) && l->former_link == 0) {
             link_refuse(l->link, err->text);
             return;
         }
-        if (err->code == ERR_ABSENT || err->code == ERR_REPLY) {
+        if (err->code == ERR_ABSENT || err->code == ERR_REPLY || err->code == ERR_STRANGE) {
             l->options.on_usable(l->options.ctx);
         }
-        if (!err_is_silence(err) && err->code != ERR_UNABLE && !l->waiting_said) {
+        if (!err_is_silence(err) && !err_is_told(err) && !l->waiting_said) {
             log_warn("lease", "lease.waiting", "reason", err->text, NULL);
             l->waiting_said = true;
         }

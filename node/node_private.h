@@ -42,8 +42,7 @@ struct node {
     struct link *control;
     struct registry *control_registry;
     char names[3][128]; /* of the links, for CLIENT LIST */
-    char inbox_topic[160];
-    char topic_prefix[80];
+    char inbox_topic[REGISTRY_TOPIC_CHARS];
     uv_timer_t timer; /* resume delay, drain */
     struct startup startup;
     struct trouble trouble; /* with the fan-out link */

@@ -284,7 +284,7 @@ static void on_told(void *ctx, const struct err *err)
         return; /* the link is closed for good, and this may be gone */
     }
     r->telling = false;
-    if (err != NULL && err->code == ERR_REPLY) {
+    if (err != NULL && (err->code == ERR_REPLY || err->code == ERR_STRANGE)) {
         log_warn("restate", "restate.refused", "error", err->text, NULL);
     }
 }

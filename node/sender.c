@@ -241,8 +241,8 @@ struct sender *sender_create(uv_loop_t *loop, const struct sender_options *optio
     struct sender *s = xcalloc(1, sizeof(*s));
 
     s->options = *options;
-    s->topic_prefix_len = (size_t)snprintf(s->topic_prefix, sizeof(s->topic_prefix),
-                                           "shoal:%s:send:", options->cluster);
+    registry_topic(options->registry, TOPIC_SEND, "", s->topic_prefix);
+    s->topic_prefix_len = strlen(s->topic_prefix);
     s->rescan_due_ms = mono_ms() + SENDER_RESCAN_MS;
     s->take_due_ms = UINT64_MAX;
     s->topics_due_ms = UINT64_MAX;

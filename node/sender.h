@@ -39,7 +39,6 @@ enum send_status { SEND_SENT, SEND_REJECTED, SEND_UNKNOWN };
 struct sender_options {
     struct registry *registry;
     struct subscriber *subscriber; /* greets */
-    const char *cluster;
     const char *node;
     const char *incarnation;    /* borrowed; may change behind the pointer after sender_reset */
     bool (*may_act)(void *ctx); /* does this node hold its lease now? */

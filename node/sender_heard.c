@@ -14,8 +14,6 @@
 #include "node/sender_private.h"
 
 #include "node/send_payload.h"
-#include "shared/buf.h"
-#include "shared/json.h"
 #include "shared/log.h"
 
 #include <stdio.h>
@@ -26,7 +24,6 @@
 #define HEARD_BYTES      ((size_t)16 << 20)
 #define HEARD_OF_CHANNEL 200
 #define ASKED_MOST       64
-#define RESULT_BYTES     4096
 
 struct heard {
     struct heard *prev;
@@ -57,39 +54,6 @@ static void heard_free(struct sender *s, struct heard *h)
 
 /* Results without the registry ----------------------------------------------------------------------------- */
 
-/* Publish a result from here; false where the link is down. It is kept nowhere. */
-static bool publish_result(struct sender *s, const char *channel, const struct send_payload *p,
-                           const char *status, const char *reason, const char *text)
-{
-    char topic[128];
-    struct buf out;
-    struct json j;
-    bool usable = p->send.id.len <= REGISTRY_MAX_ID;
-
-    snprintf(topic, sizeof(topic), "shoal:%s:sent:%s", s->options.cluster, channel);
-    buf_init(&out, RESULT_BYTES);
-    json_init(&j, &out);
-    json_object_begin(&j, NULL);
-    json_slice(&j, "id", usable ? p->send.id : SLICE(""));
-    json_string(&j, "channel", channel);
-    json_string(&j, "status", status);
-    json_number(&j, "at", (int64_t)wall_ms());
-    if (reason[0] != '\0') {
-        json_string(&j, "reason", reason);
-    }
-    json_string(&j, "text", text);
-    if (p->send.by.len > 0 && p->send.by.len <= REGISTRY_MAX_ID) {
-        json_slice(&j, "by", p->send.by);
-    }
-    json_object_end(&j);
-    const char *argv[] = {"PUBLISH", topic, out.data};
-    const size_t len[] = {7, strlen(topic), out.len};
-    bool sent =
-        link_command_argv(registry_link(s->options.registry), 3, argv, len, NULL, NULL) == 0;
-    buf_finish(&out);
-    return sent;
-}
-
 /* Is there no room for one more in the lane? Its result, if there is none. */
 static bool no_room(struct sender *s, struct lane *lane, const struct send_payload *p)
 {
@@ -104,7 +68,8 @@ static bool no_room(struct sender *s, struct lane *lane, const struct send_paylo
     } else {
         return false;
     }
-    bool told = publish_result(s, lane->channel, p, "rejected", "queue_full", text);
+    bool told = registry_send_tell(s->options.registry, lane->channel, &p->send, "rejected",
+                                   "queue_full", text) == 0;
     if (!told || !s->refusing) {
         log_warn("sender", told ? "send.refused" : "send.lost", "channel", lane->channel, "why",
                  text, NULL);
@@ -132,8 +97,9 @@ static void expire(struct sender *s, uint64_t now)
     DL_FOREACH_SAFE(s->heard, h, tmp)
     {
         if (is_over(s, h, now)) {
-            if (!publish_result(s, h->lane->channel, &h->parsed, "expired", "",
-                                "It could not be entered before its time was over.")) {
+            if (registry_send_tell(s->options.registry, h->lane->channel, &h->parsed.send,
+                                   "expired", "",
+                                   "It could not be entered before its time was over.") != 0) {
                 return;
             }
             DL_DELETE(s->heard, h);

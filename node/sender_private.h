@@ -97,7 +97,7 @@ struct line {
 struct sender {
     struct sender_options options;
     char process[INCARNATION_CHARS]; /* who enters sends: this process, whatever its incarnation */
-    char topic_prefix[64];
+    char topic_prefix[REGISTRY_TOPIC_CHARS];
     size_t topic_prefix_len;
     uv_timer_t timer;
     uint64_t armed_ms; /* when the timer fires; UINT64_MAX: it does not */

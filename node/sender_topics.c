@@ -24,16 +24,11 @@ struct topics_call {
     char channels[ASK_MOST][IRC_CHANNEL_CHARS];
 };
 
-static void topic_of(const struct sender *s, const struct lane *lane, char *out, size_t size)
-{
-    snprintf(out, size, "%s%s", s->topic_prefix, lane->channel);
-}
-
 static void listen_to(struct sender *s, struct lane *lane)
 {
-    char topic[128];
+    char topic[REGISTRY_TOPIC_CHARS];
 
-    topic_of(s, lane, topic, sizeof(topic));
+    registry_topic(s->options.registry, TOPIC_SEND, lane->channel, topic);
     subscriber_add(s->options.subscriber, slice_of(topic));
     lane->listens = true;
 }
@@ -47,10 +42,10 @@ void topics_want(struct sender *s, struct lane *lane)
 
 void topics_forget(struct sender *s, struct lane *lane)
 {
-    char topic[128];
+    char topic[REGISTRY_TOPIC_CHARS];
 
     if (lane->listens) {
-        topic_of(s, lane, topic, sizeof(topic));
+        registry_topic(s->options.registry, TOPIC_SEND, lane->channel, topic);
         subscriber_remove(s->options.subscriber, slice_of(topic));
         lane->listens = false;
     }
@@ -102,14 +97,14 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
 static void ask(struct sender *s, struct topics_call *call)
 {
     const struct registry_greeting *greeting = subscriber_greeting(s->options.subscriber);
-    char topics[ASK_MOST][128];
+    char topics[ASK_MOST][REGISTRY_TOPIC_CHARS];
     struct slice names[ASK_MOST];
 
     call->sender = s;
     call->generation = s->generation;
     for (size_t i = 0; i < call->n; i++) {
-        snprintf(topics[i], sizeof(topics[i]), "%s%s", s->topic_prefix, call->channels[i]);
-        names[i] = slice_of(topics[i]);
+        names[i] =
+            slice_of(registry_topic(s->options.registry, TOPIC_SEND, call->channels[i], topics[i]));
     }
     s->asking_topics =
         greeting != NULL &&

@@ -71,10 +71,16 @@ int err_exit_code(enum err_code code)
     case ERR_AUTH:
     case ERR_DOWN:
     case ERR_UNABLE:
+    case ERR_MEMORY:
         return 3;
     default:
         return 1;
     }
+}
+
+bool err_is_told(const struct err *err)
+{
+    return err->code == ERR_UNABLE || err->code == ERR_MEMORY;
 }
 
 bool err_is_silence(const struct err *err)

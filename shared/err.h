@@ -17,7 +17,9 @@
     X(ERR_PROTOCOL, "the other side broke the protocol")                                           \
     X(ERR_DOWN, "the link is down")                                                                \
     X(ERR_REPLY, "Redis answered with an error")                                                   \
+    X(ERR_STRANGE, "Redis's answer is not what Shoal expects")                                     \
     X(ERR_UNABLE, "Redis cannot do it now, or must not do it for us")                              \
+    X(ERR_MEMORY, "Redis's memory is full")                                                        \
     X(ERR_REFUSED, "refused")                                                                      \
     X(ERR_ABSENT, "is not there yet")                                                              \
     X(ERR_LOST, "the lease is lost")                                                               \
@@ -45,8 +47,10 @@ int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The general text of a code ("no answer in time"). */
 const char *err_name(enum err_code code);
 /* The exit code that belongs to it: 2 for ERR_USAGE, 3 for ERR_UNREACHABLE, ERR_TIMEOUT, ERR_AUTH,
- * ERR_DOWN (Redis is out of reach) and ERR_UNABLE, else 1. */
+ * ERR_DOWN (Redis is out of reach) ERR_UNABLE and ERR_MEMORY, else 1. */
 int err_exit_code(enum err_code code);
+/* Does Redis refuse what it should not (ERR_UNABLE, ERR_MEMORY)? Then the link has told it. */
+bool err_is_told(const struct err *err);
 /* Did nobody answer (ERR_DOWN, ERR_TIMEOUT, ERR_CANCELED)? Then there is nothing to tell: the link's owner does. */
 bool err_is_silence(const struct err *err);
 

@@ -48,11 +48,9 @@ static void on_done(void *ctx, const struct look *l)
 
 void redis_look_begin(struct redis_look *r, struct leader *leader, unsigned db)
 {
-    struct registry *registry = leader_registry(leader);
-
     r->leader = leader;
-    if (!look_is_under_way(&r->look) && look_begin(&r->look, registry_link(registry),
-                                                   registry_tag(registry), db, on_done, r) != 0) {
+    if (!look_is_under_way(&r->look) &&
+        look_begin(&r->look, leader_registry(leader), db, on_done, r) != 0) {
         log_debug("coordinator", "redis.unseen", "why", "the link to Redis is down", NULL);
     }
 }

@@ -200,38 +200,30 @@ static void on_assigned(void *ctx, struct slice word, struct slice reply, const 
     }
 }
 
-static void on_waiting(void *ctx, const struct redisReply *reply, const struct err *err)
+static void on_waiting(void *ctx, const struct slice *channels, size_t n, const struct err *err)
 {
     struct sweep *s = ctx;
-    struct assignment_request waiting = {
-        .manager = s->manager, .mode = "waiting", .cb = on_assigned, .ctx = s};
+    struct assignment_request waiting = {.manager = s->manager,
+                                         .mode = "waiting",
+                                         .channels = channels,
+                                         .n = n,
+                                         .cb = on_assigned,
+                                         .ctx = s};
 
-    if (err || reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 ||
-        !leader_may_act(s->leader)) {
+    if (err || n == 0 || !leader_may_act(s->leader)) {
         s->waiting.busy = false;
         if (err) {
             leader_step_failed(s->leader, "waiting", err);
         }
         return;
     }
-    struct slice *names = xcalloc(reply->elements, sizeof(*names));
-    for (size_t i = 0; i < reply->elements; i++) {
-        names[i] = reply_slice(reply->element[i]);
-    }
-    waiting.channels = names;
-    waiting.n = reply->elements;
     assignment_begin(&waiting);
-    free(names);
 }
 
 static void assign_waiting(struct sweep *s)
 {
-    char key[256];
-
-    s->waiting.busy =
-        leader_may_act(s->leader) &&
-        link_command(registry_link(steps(s)), on_waiting, s, "SRANDMEMBER %s %d",
-                     registry_key(steps(s), key, sizeof(key), "waiting"), WAITING_AT_ONCE) == 0;
+    s->waiting.busy = leader_may_act(s->leader) &&
+                      registry_waiting(steps(s), WAITING_AT_ONCE, on_waiting, s) == 0;
 }
 
 /* Idle shards --------------------------------------------------------------------------------------- */

@@ -13,23 +13,23 @@ static int get_all(struct ctl *c)
                                                   {"VALUE", "value", false},
                                                   {"DEFAULT", "default", false},
                                                   {"ALLOWED", "allowed", false}};
-    int code = CTL_DONE;
-    cJSON *settings = view_settings(c, &code);
+    struct view v = {0};
+    int code = view_read(c, VIEW_SETTINGS, &v);
 
     if (code == CTL_DONE && c->json) {
-        table_json(settings);
+        table_json(v.settings);
     } else if (code == CTL_DONE) {
-        table_print(stdout, columns, ARRAY_LEN(columns), settings, true);
+        table_print(stdout, columns, ARRAY_LEN(columns), v.settings, true);
     }
-    cJSON_Delete(settings);
+    view_finish(&v);
     return code;
 }
 
 static int get_one(struct ctl *c, const char *name)
 {
-    int code = CTL_DONE;
-    cJSON *settings = view_settings(c, &code);
-    const cJSON *setting = view_find(settings, "name", name);
+    struct view v = {0};
+    int code = view_read(c, VIEW_SETTINGS, &v);
+    const cJSON *setting = view_find(v.settings, "name", name);
 
     if (code == CTL_DONE && !setting) {
         code = ctl_fail(CTL_FAILED, "unknown setting \"%s\"; shoalctl config get lists them", name);
@@ -38,7 +38,7 @@ static int get_one(struct ctl *c, const char *name)
     } else if (code == CTL_DONE) {
         ctl_say("%s", view_text(setting, "value"));
     }
-    cJSON_Delete(settings);
+    view_finish(&v);
     return code;
 }
 
@@ -50,11 +50,11 @@ int cmd_config(struct ctl *c, const struct ctl_command *self)
         return c->nargs == 2 ? get_one(c, ctl_arg(c, 1)) : get_all(c);
     }
     if (strcmp(op, "set") == 0 && c->nargs == 3) {
-        struct request_field fields[] = {{"name", ctl_arg(c, 1)}, {"value", ctl_arg(c, 2)}};
+        struct registry_pair fields[] = {{"name", ctl_arg(c, 1)}, {"value", ctl_arg(c, 2)}};
         return request_simple(c, "set", fields, 2);
     }
     if (strcmp(op, "unset") == 0 && c->nargs == 2) {
-        struct request_field fields[] = {{"name", ctl_arg(c, 1)}};
+        struct registry_pair fields[] = {{"name", ctl_arg(c, 1)}};
         return request_simple(c, "unset", fields, 1);
     }
     return ctl_usage(self);

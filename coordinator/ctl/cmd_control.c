@@ -8,12 +8,12 @@
 
 static int count_open(struct ctl *c, size_t *open)
 {
-    int code = CTL_DONE;
-    cJSON *shards = view_shards(c, &code);
+    struct view v = {0};
+    int code = view_read(c, VIEW_SHARDS, &v);
     const cJSON *shard;
 
     *open = 0;
-    cJSON_ArrayForEach(shard, shards)
+    cJSON_ArrayForEach(shard, v.shards)
     {
         /* The shard manager asks each to stop, its node says when it is closed. A shard without a node has no
          * connection, whatever was last said about it. */
@@ -22,7 +22,7 @@ static int count_open(struct ctl *c, size_t *open)
             !view_text(shard, "node")[0] || strcmp(view_text(shard, "state"), "closed") == 0;
         *open += !asked || (!closed && strcmp(view_text(shard, "run"), "stopped") == 0);
     }
-    cJSON_Delete(shards);
+    view_finish(&v);
     return code;
 }
 

@@ -20,7 +20,7 @@ int doctor_look(struct ctl *c, struct look *l)
         while (!link_is_up(c->link) && !ctl_is_over(c)) {
             ctl_turn(c);
         }
-        if (!ctl_is_over(c) && look_begin(l, c->link, ctl_tag(c), c->url.db, on_done, NULL) != 0) {
+        if (!ctl_is_over(c) && look_begin(l, c->registry, c->url.db, on_done, NULL) != 0) {
             continue;
         }
         while (look_is_under_way(l) && !ctl_is_over(c)) {

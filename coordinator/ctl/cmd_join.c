@@ -190,7 +190,7 @@ static int carry_out(struct ctl *c, const char *op)
 
     while (rest && code == CTL_DONE) {
         cJSON *reply = NULL;
-        struct request_field channels = {"channels", portion(&rest)};
+        struct registry_pair channels = {"channels", portion(&rest)};
         code = request_make(c, op, &channels, 1, wait ? &reply : NULL);
         if (reply) {
             refused = show_reply(c, reply) != CTL_DONE || refused;

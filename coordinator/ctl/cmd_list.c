@@ -5,16 +5,16 @@
 
 #include <stdio.h>
 
-static int list(struct ctl *c, const struct ctl_command *self,
-                cJSON *(*view)(struct ctl *c, int *code), const struct table_column *columns,
-                size_t n)
+static int list(struct ctl *c, const struct ctl_command *self, unsigned what,
+                const struct table_column *columns, size_t n)
 {
-    int code = CTL_DONE;
+    struct view v = {0};
 
     if (c->nargs > 0) {
         return ctl_usage(self);
     }
-    cJSON *records = view(c, &code);
+    int code = view_read(c, what, &v);
+    cJSON *records = what == VIEW_CHANNELS ? v.channels : what == VIEW_SHARDS ? v.shards : v.nodes;
     if (code == CTL_DONE && c->json) {
         table_json(records);
     } else if (code == CTL_DONE) {
@@ -23,13 +23,12 @@ static int list(struct ctl *c, const struct ctl_command *self,
         {
             char age[24];
             uint64_t since = view_number(record, "since");
-            uint64_t now = wall_ms();
-            table_age(now > since ? now - since : 0, age, sizeof(age));
+            table_age(v.now_ms > since ? v.now_ms - since : 0, age, sizeof(age));
             cJSON_AddStringToObject(record, "for", since ? age : "");
         }
         table_print(stdout, columns, n, records, true);
     }
-    cJSON_Delete(records);
+    view_finish(&v);
     return code;
 }
 
@@ -40,7 +39,7 @@ int cmd_channels(struct ctl *c, const struct ctl_command *self)
         {"FOR", "for", true},          {"REASON", "reason", false},
     };
 
-    return list(c, self, view_channels, columns, ARRAY_LEN(columns));
+    return list(c, self, VIEW_CHANNELS, columns, ARRAY_LEN(columns));
 }
 
 int cmd_shards(struct ctl *c, const struct ctl_command *self)
@@ -52,7 +51,7 @@ int cmd_shards(struct ctl *c, const struct ctl_command *self)
         {"ERROR", "error", false},
     };
 
-    return list(c, self, view_shards, columns, ARRAY_LEN(columns));
+    return list(c, self, VIEW_SHARDS, columns, ARRAY_LEN(columns));
 }
 
 int cmd_nodes(struct ctl *c, const struct ctl_command *self)
@@ -64,5 +63,5 @@ int cmd_nodes(struct ctl *c, const struct ctl_command *self)
         {"ERROR", "error", false},
     };
 
-    return list(c, self, view_nodes, columns, ARRAY_LEN(columns));
+    return list(c, self, VIEW_NODES, columns, ARRAY_LEN(columns));
 }

@@ -2,69 +2,89 @@
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/request.h"
 #include "coordinator/ctl/table.h"
+#include "coordinator/ctl/view.h"
 #include "shared/irc/parse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The result hash as the JSON object that the topic carries. */
+/* A result that is looked for. */
+struct lookup {
+    struct ctl *ctl;
+    const char *id;
+    char channel[IRC_CHANNEL_CHARS];
+    char *found; /* JSON, as the topic carries it */
+};
+
+static void on_result(void *ctx, const struct registry_result *result, const struct err *err)
+{
+    struct lookup *l = ctx;
+
+    if (!err && result->status.len > 0) {
+        cJSON *object = cJSON_CreateObject();
+        view_add_hash(object, &result->hash, registry_result_fields);
+        l->found = cJSON_PrintUnformatted(object);
+        cJSON_Delete(object);
+    }
+    ctl_answered(l->ctl, err);
+}
+
+static int ask_for_result(void *ctx)
+{
+    struct lookup *l = ctx;
+
+    return registry_find_result(l->ctl->registry, l->channel, l->id, on_result, l);
+}
+
 static int look_for_result(struct ctl *c, const char *id, char **found)
 {
-    struct ctl_batch b = {0};
-    char channel[IRC_CHANNEL_CHARS];
+    struct lookup l = {.ctl = c, .id = id};
 
-    if (!irc_channel_normalise(slice_of(ctl_arg(c, 0)), channel, sizeof(channel))) {
+    if (!irc_channel_normalise(slice_of(ctl_arg(c, 0)), l.channel, sizeof(l.channel))) {
         return CTL_USAGE; /* looked at before */
     }
-    cJSON *object = cJSON_CreateObject();
-    ctl_ask(&b, "HGETALL %s", ctl_key(c, "result:%s:%s", channel, id));
-    int code = ctl_answer(c, &b);
-    if (code == CTL_DONE) {
-        struct reader r = ctl_read(&b);
-        ctl_read_hash(&r, object);
-        code = r.bad ? ctl_strange("HGETALL") : code;
-    }
-    const char *at = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "at"));
-    if (at) {
-        cJSON_ReplaceItemInObjectCaseSensitive(object, "at", cJSON_CreateNumber(strtod(at, NULL)));
-    }
-    if (code == CTL_DONE &&
-        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "status"))) {
-        *found = cJSON_PrintUnformatted(object);
-    }
-    cJSON_Delete(object);
-    ctl_batch_finish(&b);
+    int code = ctl_ask(c, ask_for_result, &l);
+    *found = l.found;
     return code;
+}
+
+/* An entry of the outbox. */
+struct adding {
+    struct ctl *ctl;
+    struct registry_pair fields[8];
+    size_t n;
+};
+
+static void add_field(struct adding *a, const char *name, const char *value)
+{
+    if (value) {
+        a->fields[a->n++] = (struct registry_pair){name, value};
+    }
+}
+
+static int ask_to_add(void *ctx)
+{
+    struct adding *a = ctx;
+
+    return registry_add_send(a->ctl->registry, a->fields, a->n, ctl_answered_done, a->ctl);
 }
 
 static int add(struct ctl *c, const char *id, const char *channel, const char *text)
 {
-    char ttl[24] = "";
-    const char *argv[20] = {
-        "XADD", ctl_key(c, "outbox"), "*", "id", id, "channel", channel, "text", text,
-        "by",   request_by()};
-    int argc = 11;
-    const char *reply_to = options_string(c->options, "reply-to");
-    struct ctl_batch b = {0};
+    struct adding a = {.ctl = c};
+    char ttl[24];
+    bool has_ttl = options_string(c->options, "ttl") != NULL;
 
-    if (reply_to) {
-        argv[argc++] = "reply_to";
-        argv[argc++] = reply_to;
-    }
-    if (options_string(c->options, "ttl")) {
-        snprintf(ttl, sizeof(ttl), "%lld", (long long)options_int(c->options, "ttl"));
-        argv[argc++] = "ttl_ms";
-        argv[argc++] = ttl;
-    }
-    if (options_bool(c->options, "command")) {
-        argv[argc++] = "command";
-        argv[argc++] = "1";
-    }
-    ctl_ask_argv(&b, argc, argv);
-    int code = ctl_answer(c, &b);
-    ctl_batch_finish(&b);
-    return code;
+    snprintf(ttl, sizeof(ttl), "%lld", has_ttl ? (long long)options_int(c->options, "ttl") : 0);
+    add_field(&a, "id", id);
+    add_field(&a, "channel", channel);
+    add_field(&a, "text", text);
+    add_field(&a, "by", request_by());
+    add_field(&a, "reply_to", options_string(c->options, "reply-to"));
+    add_field(&a, "ttl_ms", has_ttl ? ttl : NULL);
+    add_field(&a, "command", options_bool(c->options, "command") ? "1" : NULL);
+    return ctl_ask(c, ask_to_add, &a);
 }
 
 static int show_result(struct ctl *c, const cJSON *result)
@@ -107,7 +127,7 @@ int cmd_send(struct ctl *c, const struct ctl_command *self)
     c->await_id = id;
     int code = request_check_cluster(c);
     if (code == CTL_DONE) {
-        code = ctl_subscribe(c, ctl_topic(c, "sent:%s", channel));
+        code = ctl_subscribe(c, TOPIC_SENT, channel);
     }
     if (code == CTL_DONE) {
         code = add(c, id, channel, ctl_arg(c, 1));

@@ -12,14 +12,11 @@
 #define LOST_TOLD_MS 86400000
 
 struct status {
-    cJSON *settings;
-    cJSON *nodes;
-    cJSON *shards;
-    cJSON *channels;
-    cJSON *leader;   /* {"id","host","pid","leads_ms"} or {} */
-    cJSON *states;   /* state of channels -> how many */
-    cJSON *budgets;  /* {"budget","used","limit","window_ms"} */
-    cJSON *warnings; /* texts */
+    struct view view; /* first: on_state finds us by it */
+    cJSON *leader;    /* {"id","host","pid","leads_ms"} or {} */
+    cJSON *states;    /* state of channels -> how many */
+    cJSON *budgets;   /* {"budget","used","limit","window_ms"} */
+    cJSON *warnings;  /* texts */
     uint64_t waiting;
     uint64_t homeless;
     bool stopped;
@@ -27,7 +24,7 @@ struct status {
 
 static const char *setting(const struct status *s, const char *name)
 {
-    return view_text(view_find(s->settings, "name", name), "value");
+    return view_setting(&s->view, name);
 }
 
 /* 0 where it is switched off. */
@@ -62,9 +59,9 @@ static void count_up(cJSON *counts, const char *name)
 }
 
 /* How many slots of a budget lie in the window that ends now (a slot may also be ahead). */
-static void add_budget(struct status *s, const char *name, struct reader *r, uint64_t now_ms)
+static void add_budget(struct status *s, const char *name, const struct cluster_budget *slots,
+                       uint64_t now_ms)
 {
-    struct reader slots = reader_of(reader_next(r));
     char field[48];
     uint64_t used = 0;
 
@@ -73,10 +70,9 @@ static void add_budget(struct status *s, const char *name, struct reader *r, uin
     snprintf(field, sizeof(field), "%.20s_window_ms",
              strcmp(name, "message_mod") == 0 ? "message" : name);
     uint64_t window = limit(s, field);
-    while (reader_left(&slots) > 0) {
-        used += reader_u64(&slots) + window > now_ms;
+    for (size_t i = 0; i < slots->n; i++) {
+        used += slots->at_ms[i] + window > now_ms;
     }
-    r->bad = r->bad || slots.bad;
     cJSON *budget = cJSON_CreateObject();
     cJSON_AddStringToObject(budget, "budget", name);
     cJSON_AddNumberToObject(budget, "used", (double)used);
@@ -106,79 +102,38 @@ static void add_rooms(struct status *s, uint64_t used)
     cJSON_AddItemToArray(s->budgets, budget);
 }
 
-static void take_leader(struct status *s, struct reader *r, uint64_t now_ms)
+static void take_leader(struct status *s, const struct cluster_leader *leader)
 {
-    struct reader leader = reader_of(reader_next(r));
-    const char *id = reader_text(&leader);
-    const char *host = reader_text(&leader);
-    const char *pid = reader_text(&leader);
-    uint64_t deadline = 0;
-    uint64_t since = 0;
-
-    /* Fields that are not there, or no numbers, are those of nobody. */
-    bool leads = slice_to_u64(reader_slice(&leader), &deadline) && deadline > now_ms;
-    bool known = slice_to_u64(reader_slice(&leader), &since) && since < now_ms;
-    r->bad = r->bad || leader.bad;
-    if (leads && !r->bad) {
-        cJSON_AddStringToObject(s->leader, "id", id);
-        cJSON_AddStringToObject(s->leader, "host", host);
-        cJSON_AddNumberToObject(s->leader, "pid", (double)strtoull(pid, NULL, 10));
-        cJSON_AddNumberToObject(s->leader, "leads_ms", known ? (double)(now_ms - since) : 0);
+    if (leader->id.len > 0) {
+        cJSON_AddStringToObject(s->leader, "id", leader->id.ptr);
+        cJSON_AddStringToObject(s->leader, "host", leader->host.ptr);
+        cJSON_AddNumberToObject(s->leader, "pid", (double)leader->pid);
+        cJSON_AddNumberToObject(s->leader, "leads_ms", (double)leader->leads_ms);
     }
 }
 
-/* What an earlier registry held is gone: said for a day. */
-static void take_lost(struct status *s, struct reader *r, uint64_t now_ms)
+static void on_state(struct view *v, const struct cluster_state *state)
 {
-    struct reader lost = reader_of(reader_next(r));
-    uint64_t at_ms = strtoull(reader_text(&lost), NULL, 10);
-    uint64_t channels = strtoull(reader_text(&lost), NULL, 10);
-    uint64_t shards = strtoull(reader_text(&lost), NULL, 10);
+    static const char *const budgets[CLUSTER_BUDGETS] = {"login", "join", "message", "message_mod"};
+    struct status *s = (struct status *)v;
+    uint64_t lost_ms = state->lost_at_ms;
 
-    if (at_ms > 0 && at_ms <= now_ms && now_ms - at_ms < LOST_TOLD_MS) {
+    take_leader(s, &state->leader);
+    s->waiting = state->waiting;
+    s->homeless = state->homeless;
+    s->stopped = state->stopped;
+    for (size_t i = 0; i < CLUSTER_BUDGETS; i++) {
+        add_budget(s, budgets[i], &state->budget[i], state->now_ms);
+    }
+    add_rooms(s, state->rooms);
+    /* What an earlier registry held is gone: said for a day. */
+    if (lost_ms > 0 && lost_ms <= state->now_ms && state->now_ms - lost_ms < LOST_TOLD_MS) {
         warn(s,
              "Redis lost its data %llu s ago: %llu channels and %llu shards are gone; join the "
              "channels again",
-             (unsigned long long)((now_ms - at_ms) / 1000), (unsigned long long)channels,
-             (unsigned long long)shards);
+             (unsigned long long)((state->now_ms - lost_ms) / 1000),
+             (unsigned long long)state->lost_channels, (unsigned long long)state->lost_shards);
     }
-    r->bad = r->bad || lost.bad;
-}
-
-static int gather_rest(struct ctl *c, struct status *s)
-{
-    static const char *const budgets[] = {"login", "join", "message", "message_mod"};
-    const char *user = setting(s, "user");
-    struct ctl_batch b = {0};
-
-    user = user[0] ? user : "anonymous";
-    ctl_ask(&b, "TIME");
-    ctl_ask(&b, "HMGET %s id host pid deadline since", ctl_key(c, "leader"));
-    ctl_ask(&b, "SCARD %s", ctl_key(c, "waiting"));
-    ctl_ask(&b, "SCARD %s", ctl_key(c, "homeless"));
-    ctl_ask(&b, "HGET %s stopped", ctl_key(c, "config"));
-    for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
-        ctl_ask(&b, "LRANGE %s 0 -1", ctl_key(c, "budget:%s:%s", user, budgets[i]));
-    }
-    ctl_ask(&b, "SCARD %s", ctl_key(c, "rooms:%s", user));
-    ctl_ask(&b, "HMGET %s lost_at lost_channels lost_shards", ctl_key(c, "clock"));
-    int code = ctl_answer(c, &b);
-    if (code == CTL_DONE) {
-        struct reader r = ctl_read(&b);
-        uint64_t now_ms = ctl_read_time(&r);
-        take_leader(s, &r, now_ms);
-        s->waiting = reader_u64(&r);
-        s->homeless = reader_u64(&r);
-        s->stopped = slice_is(reader_slice(&r), "1");
-        for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
-            add_budget(s, budgets[i], &r, now_ms);
-        }
-        add_rooms(s, reader_u64(&r));
-        take_lost(s, &r, now_ms);
-        code = r.bad ? ctl_strange("TIME, HMGET, SCARD, HGET or LRANGE") : code;
-    }
-    ctl_batch_finish(&b);
-    return code;
 }
 
 static void warn_of_channels(struct status *s)
@@ -187,7 +142,7 @@ static void warn_of_channels(struct status *s)
     const char *why = "";
     uint64_t failed = 0;
 
-    cJSON_ArrayForEach(channel, s->channels)
+    cJSON_ArrayForEach(channel, s->view.channels)
     {
         const char *state = view_text(channel, "state");
         count_up(s->states, state[0] ? state : "unknown");
@@ -209,14 +164,14 @@ static void warn_of_shards(struct status *s)
 {
     uint64_t each = limit(s, "channels_per_shard");
     uint64_t most = limit(s, "max_shard_count");
-    uint64_t count = (uint64_t)cJSON_GetArraySize(s->shards);
+    uint64_t count = (uint64_t)cJSON_GetArraySize(s->view.shards);
     const cJSON *shard;
 
     if (most > 0 && count > most) {
         warn(s, "there are %llu shards; max_shard_count is %llu", (unsigned long long)count,
              (unsigned long long)most);
     }
-    cJSON_ArrayForEach(shard, s->shards)
+    cJSON_ArrayForEach(shard, s->view.shards)
     {
         uint64_t channels = view_number(shard, "channels");
         if (each > 0 && channels > each) {
@@ -242,10 +197,10 @@ static void warn_of_rest(struct status *s)
     if (s->stopped) {
         warn(s, "the cluster is stopped; shoalctl start connects it again");
     }
-    if (cJSON_GetArraySize(s->nodes) == 0) {
+    if (cJSON_GetArraySize(s->view.nodes) == 0) {
         warn(s, "no node is up");
     }
-    cJSON_ArrayForEach(node, s->nodes)
+    cJSON_ArrayForEach(node, s->view.nodes)
     {
         if (view_text(node, "error")[0]) {
             warn(s, "node %s is blind, it does not see Twitch: %s", view_text(node, "node"),
@@ -274,21 +229,9 @@ static int warn_of_redis(struct ctl *c, struct status *s)
 
 static int gather(struct ctl *c, struct status *s)
 {
-    int code = CTL_DONE;
+    s->view.on_state = on_state;
+    int code = view_read(c, VIEW_SETTINGS | VIEW_NODES | VIEW_SHARDS | VIEW_CHANNELS, &s->view);
 
-    s->settings = view_settings(c, &code);
-    if (code == CTL_DONE) {
-        s->nodes = view_nodes(c, &code);
-    }
-    if (code == CTL_DONE) {
-        s->shards = view_shards(c, &code);
-    }
-    if (code == CTL_DONE) {
-        s->channels = view_channels(c, &code);
-    }
-    if (code == CTL_DONE) {
-        code = gather_rest(c, s);
-    }
     if (code == CTL_DONE) {
         warn_of_rest(s);
         warn_of_channels(s);
@@ -313,7 +256,7 @@ static void show_limits(const struct status *s)
         snprintf(each, sizeof(each), "at most %.40s channels in each",
                  setting(s, "channels_per_shard"));
     }
-    ctl_say("shards    %d%s, %s", cJSON_GetArraySize(s->shards), most, each);
+    ctl_say("shards    %d%s, %s", cJSON_GetArraySize(s->view.shards), most, each);
 }
 
 static void show_head(struct ctl *c, const struct status *s)
@@ -335,7 +278,7 @@ static void show_head(struct ctl *c, const struct status *s)
     ctl_say("user      %s", setting(s, "user")[0] ? setting(s, "user") : "not chosen yet");
     show_limits(s);
     buf_init(&states, 4096);
-    buf_printf(&states, "channels  %d", cJSON_GetArraySize(s->channels));
+    buf_printf(&states, "channels  %d", cJSON_GetArraySize(s->view.channels));
     const char *mark = ": ";
     cJSON_ArrayForEach(state, s->states)
     {
@@ -356,7 +299,7 @@ static void show_shards(const struct status *s)
     uint64_t each = limit(s, "channels_per_shard");
     cJSON *shard;
 
-    cJSON_ArrayForEach(shard, s->shards)
+    cJSON_ArrayForEach(shard, s->view.shards)
     {
         char bar[BAR_CHARS + 3];
         char of[48];
@@ -368,7 +311,7 @@ static void show_shards(const struct status *s)
         cJSON_AddStringToObject(shard, "of", of);
     }
     putchar('\n');
-    table_print(stdout, columns, ARRAY_LEN(columns), s->shards, true);
+    table_print(stdout, columns, ARRAY_LEN(columns), s->view.shards, true);
 }
 
 static void show_budgets(const struct status *s)
@@ -404,7 +347,7 @@ static void show(struct ctl *c, const struct status *s)
 
     show_head(c, s);
     putchar('\n');
-    table_print(stdout, nodes, ARRAY_LEN(nodes), s->nodes, true);
+    table_print(stdout, nodes, ARRAY_LEN(nodes), s->view.nodes, true);
     show_shards(s);
     show_budgets(s);
     cJSON_ArrayForEach(text, s->warnings)
@@ -423,9 +366,9 @@ static void show_json(struct ctl *c, const struct status *s)
     cJSON_AddStringToObject(all, "user", setting(s, "user"));
     cJSON_AddBoolToObject(all, "stopped", s->stopped);
     cJSON_AddItemToObject(all, "leader", cJSON_Duplicate(s->leader, true));
-    cJSON_AddItemToObject(all, "nodes", cJSON_Duplicate(s->nodes, true));
-    cJSON_AddItemToObject(all, "shards", cJSON_Duplicate(s->shards, true));
-    cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->channels));
+    cJSON_AddItemToObject(all, "nodes", cJSON_Duplicate(s->view.nodes, true));
+    cJSON_AddItemToObject(all, "shards", cJSON_Duplicate(s->view.shards, true));
+    cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->view.channels));
     cJSON_AddItemToObject(all, "states", cJSON_Duplicate(s->states, true));
     cJSON_AddItemToObject(all, "budgets", cJSON_Duplicate(s->budgets, true));
     cJSON_AddNumberToObject(all, "waiting", (double)s->waiting);
@@ -448,10 +391,7 @@ int cmd_status(struct ctl *c, const struct ctl_command *self)
     } else if (code == CTL_DONE) {
         show(c, &s);
     }
-    cJSON_Delete(s.settings);
-    cJSON_Delete(s.nodes);
-    cJSON_Delete(s.shards);
-    cJSON_Delete(s.channels);
+    view_finish(&s.view);
     cJSON_Delete(s.leader);
     cJSON_Delete(s.states);
     cJSON_Delete(s.budgets);

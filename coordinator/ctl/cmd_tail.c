@@ -57,7 +57,7 @@ static int subscribe_all(struct ctl *c)
         if (!pattern && !irc_channel_normalise(slice_of(arg), channel, sizeof(channel))) {
             return ctl_fail(CTL_USAGE, "\"%s\" is not a channel: 1 to 25 of a-z, 0-9 and _", arg);
         }
-        int code = ctl_subscribe(c, ctl_topic(c, "chat:%s", pattern ? arg : channel));
+        int code = ctl_subscribe(c, TOPIC_CHAT, pattern ? arg : channel);
         if (code != CTL_DONE) {
             return code;
         }
@@ -65,28 +65,37 @@ static int subscribe_all(struct ctl *c)
     return CTL_DONE;
 }
 
+/* Is a channel joined? */
+struct joined {
+    struct ctl *ctl;
+    char channel[IRC_CHANNEL_CHARS];
+};
+
+static int ask_whether_joined(void *ctx)
+{
+    struct joined *j = ctx;
+
+    return registry_is_wanted(j->ctl->registry, j->channel, ctl_answered_bool, j->ctl);
+}
+
 /* From a channel that nobody reads nothing comes; one may want to wait for it all the same. */
 static int say_what_is_not_joined(struct ctl *c)
 {
-    struct ctl_batch b = {0};
+    int code = CTL_DONE;
 
-    for (size_t i = 0; i < c->nargs; i++) {
-        char channel[IRC_CHANNEL_CHARS];
-        bool named = irc_channel_normalise(slice_of(ctl_arg(c, i)), channel, sizeof(channel));
-        ctl_ask(&b, "HEXISTS %s %s", ctl_key(c, "channels"), named ? channel : "");
-    }
-    int code = ctl_answer(c, &b);
-    struct reader r = ctl_read(&b);
     for (size_t i = 0; code == CTL_DONE && i < c->nargs; i++) {
-        bool joined = reader_i64(&r) != 0;
-        if (!joined && !r.bad && !strpbrk(ctl_arg(c, i), "*?")) {
+        struct joined j = {.ctl = c};
+        if (!irc_channel_normalise(slice_of(ctl_arg(c, i)), j.channel, sizeof(j.channel))) {
+            continue; /* a pattern */
+        }
+        code = ctl_ask(c, ask_whether_joined, &j);
+        if (code == CTL_DONE && !c->yes) {
             (void)ctl_fail(0,
                            "channel %s is not joined in cluster \"%s\": nothing comes before it is "
                            "(shoalctl join)",
                            ctl_arg(c, i), options_string(c->options, "cluster"));
         }
     }
-    ctl_batch_finish(&b);
     return code;
 }
 

@@ -2,7 +2,6 @@
 #include "coordinator/ctl/ctl.h"
 
 #include "coordinator/ctl/rights.h"
-#include "shared/redis/refusal.h"
 #include "shared/text.h"
 
 #include <stdarg.h>
@@ -52,11 +51,6 @@ int ctl_fail(int code, const char *fmt, ...)
     return code;
 }
 
-int ctl_strange(const char *command)
-{
-    return ctl_fail(CTL_FAILED, "Redis's answer to %s is not what shoalctl expects", command);
-}
-
 int ctl_usage(const struct ctl_command *command)
 {
     fprintf(stderr, "shoalctl: usage: shoalctl [OPTION...] %s%s%s\n", command->name,
@@ -103,253 +97,69 @@ void ctl_turn(struct ctl *c)
 
 /* Questions -------------------------------------------------------------------------------------- */
 
-static struct redisReply *reply_copy(const struct redisReply *reply)
+void ctl_answered(struct ctl *c, const struct err *err)
 {
-    struct redisReply *copy = xcalloc(1, sizeof(*copy));
+    c->asking = false;
+    c->answer = err ? *err : (struct err){0};
+}
 
-    copy->type = reply->type;
-    copy->integer = reply->integer;
-    if (reply->str) {
-        copy->str = xstrndup(reply->str, reply->len);
-        copy->len = reply->len;
+void ctl_answered_bool(void *ctx, bool yes, const struct err *err)
+{
+    struct ctl *c = ctx;
+
+    c->yes = yes;
+    ctl_answered(c, err);
+}
+
+void ctl_answered_done(void *ctx, const struct err *err)
+{
+    ctl_answered(ctx, err);
+}
+
+/* An error that Redis answered with. */
+static int refused(const struct err *err)
+{
+    if (err->code == ERR_ABSENT) {
+        return ctl_fail(CTL_FAILED,
+                        "no coordinator has set up this Redis yet: start a shoal-coordinator");
     }
-    if (reply->elements > 0) {
-        copy->element = xcalloc(reply->elements, sizeof(struct redisReply *));
-        copy->elements = reply->elements;
-        for (size_t i = 0; i < reply->elements; i++) {
-            copy->element[i] = reply_copy(reply->element[i]);
-        }
-    }
-    return copy;
+    return ctl_fail(
+        err_exit_code(err->code), "%s%s",
+        err->code == ERR_REFUSED || err->code == ERR_STRANGE ? "" : "Redis refused: ", err->text);
 }
 
-static struct ctl_question *batch_grow(struct ctl_batch *b)
+/* Nothing may call back into a question that is about to be gone. */
+static void abandon(struct ctl *c)
 {
-    if (b->n == b->cap) {
-        b->cap = b->cap ? 2 * b->cap : 16;
-        b->question = xrealloc(b->question, b->cap * sizeof(*b->question));
-    }
-    b->question[b->n] = (struct ctl_question){0};
-    return &b->question[b->n++];
-}
-
-static void question_set(struct ctl_question *q, char *resp, int len)
-{
-    BUG_ON(len < 0);
-    q->resp = resp;
-    q->len = (size_t)len;
-}
-
-void ctl_ask(struct ctl_batch *b, const char *fmt, ...)
-{
-    va_list args;
-    char *resp = NULL;
-
-    va_start(args, fmt);
-    int len = redisvFormatCommand(&resp, fmt, args);
-    va_end(args);
-    question_set(batch_grow(b), resp, len);
-}
-
-void ctl_ask_argv(struct ctl_batch *b, int argc, const char **argv)
-{
-    char *resp = NULL;
-    int len = (int)redisFormatCommandArgv(&resp, argc, argv, NULL);
-
-    question_set(batch_grow(b), resp, len);
-}
-
-/* The batch whose answers come now: link callbacks say nothing about the question, but come in order. */
-struct asked {
-    struct ctl_batch *batch;
-    size_t index;
-};
-
-static void on_answer(void *ctx, const struct redisReply *reply, const struct err *err)
-{
-    struct asked *asked = ctx;
-    struct ctl_batch *b = asked->batch;
-    struct ctl_question *q = &b->question[asked->index];
-
-    (void)err;
-    b->unanswered--;
-    if (reply) {
-        q->reply = reply_copy(reply);
-    } else {
-        q->asked = false;
-        b->failed = true;
-    }
-    free(asked);
-}
-
-static void batch_send(struct ctl *c, struct ctl_batch *b)
-{
-    b->failed = false;
-    for (size_t i = 0; i < b->n; i++) {
-        struct ctl_question *q = &b->question[i];
-        struct slice resp = {q->resp, q->len};
-        if (q->reply || q->asked) {
-            continue;
-        }
-        struct asked *asked = xmalloc(sizeof(*asked));
-        *asked = (struct asked){b, i};
-        if (link_send_raw(c->link, &resp, 1, 1, on_answer, asked) != 0) {
-            free(asked);
-            b->failed = true;
-            return;
-        }
-        q->asked = true;
-        b->unanswered++;
-    }
-}
-
-static bool batch_is_answered(const struct ctl_batch *b)
-{
-    for (size_t i = 0; i < b->n; i++) {
-        if (!b->question[i].reply) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Nothing may call back into a batch that is about to be gone. */
-static void batch_abandon(struct ctl *c, struct ctl_batch *b)
-{
-    if (b->unanswered > 0) {
+    if (c->asking) {
         link_reset(c->link, "given up");
     }
-    while (b->unanswered > 0) {
+    while (c->asking) {
         ctl_turn(c);
     }
 }
 
-static int batch_refused(const struct ctl_batch *b)
+int ctl_ask(struct ctl *c, int (*ask)(void *ctx), void *ctx)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        const struct redisReply *reply = b->question[i].reply;
-        struct err err;
-        if (refusal_is(reply, REFUSAL_NO_LIBRARY)) {
-            return ctl_fail(CTL_FAILED,
-                            "no coordinator has set up this Redis yet: start a shoal-coordinator");
+    int code = ctl_check_rights(c);
+    bool answered = false;
+
+    while (code == CTL_DONE && !answered) {
+        bool asked = link_is_up(c->link);
+        c->asking = asked;
+        if (asked && ask(ctx) != 0) {
+            c->asking = asked = false;
         }
-        if (refusal_err(reply, &err) != 0) {
-            return ctl_fail(err_exit_code(err.code), "%s%s",
-                            err.code == ERR_REFUSED ? "" : "Redis refused: ", err.text);
-        }
-    }
-    return CTL_DONE;
-}
-
-int ctl_answer(struct ctl *c, struct ctl_batch *b)
-{
-    int rights = ctl_check_rights(c);
-
-    if (rights != CTL_DONE) {
-        return rights;
-    }
-    b->failed = true; /* nothing sent yet */
-    while (!batch_is_answered(b)) {
-        if (ctl_is_over(c)) {
-            int code = ctl_over(c, "Redis's answer");
-            batch_abandon(c, b);
-            return code;
-        }
-        if (b->failed && b->unanswered == 0 && link_is_up(c->link)) {
-            batch_send(c, b);
-        }
-        ctl_turn(c);
-    }
-    b->all = (struct redisReply){.type = REDIS_REPLY_ARRAY, .elements = b->n};
-    b->all.element = xcalloc(b->n + 1, sizeof(struct redisReply *));
-    for (size_t i = 0; i < b->n; i++) {
-        b->all.element[i] = b->question[i].reply;
-    }
-    return batch_refused(b);
-}
-
-struct reader ctl_read(const struct ctl_batch *b)
-{
-    return reader_of(&b->all);
-}
-
-uint64_t ctl_read_time(struct reader *r)
-{
-    struct reader time = reader_of(reader_next(r));
-    uint64_t seconds = reader_u64(&time);
-    uint64_t us = reader_u64(&time);
-
-    r->bad = r->bad || time.bad;
-    return seconds * 1000 + us / 1000;
-}
-
-void ctl_read_hash(struct reader *r, cJSON *record)
-{
-    struct reader hash = reader_of(reader_next(r));
-
-    while (reader_left(&hash) > 0) {
-        const char *field = reader_text(&hash);
-        const char *value = reader_text(&hash);
-        if (!hash.bad && !cJSON_GetObjectItemCaseSensitive(record, field)) {
-            cJSON_AddStringToObject(record, field, value);
+        do {
+            ctl_turn(c);
+        } while (c->asking && !ctl_is_over(c));
+        answered = asked && !c->asking && !err_is_silence(&c->answer);
+        if (!answered && ctl_is_over(c)) {
+            code = ctl_over(c, "Redis's answer");
+            abandon(c);
         }
     }
-    r->bad = r->bad || hash.bad;
-}
-
-void ctl_batch_finish(struct ctl_batch *b)
-{
-    BUG_ON(b->unanswered > 0);
-    for (size_t i = 0; i < b->n; i++) {
-        free(b->question[i].resp);
-        if (b->question[i].reply) {
-            freeReplyObject(b->question[i].reply);
-        }
-    }
-    free(b->question);
-    free(b->all.element);
-    *b = (struct ctl_batch){0};
-}
-
-/* Names ------------------------------------------------------------------------------------------ */
-
-static char *name_buffer(void)
-{
-    static char buffers[8][512];
-    static unsigned next;
-
-    return buffers[next++ % 8];
-}
-
-const char *ctl_tag(const struct ctl *c)
-{
-    char *tag = name_buffer();
-
-    registry_key(c->registry, tag, 512, "");
-    tag[strlen(tag) - 1] = '\0'; /* without the last colon */
-    return tag;
-}
-
-const char *ctl_key(const struct ctl *c, const char *fmt, ...)
-{
-    char rest[400];
-    va_list args;
-
-    va_start(args, fmt);
-    vsnprintf(rest, sizeof(rest), fmt, args);
-    va_end(args);
-    return registry_key(c->registry, name_buffer(), 512, rest);
-}
-
-const char *ctl_topic(const struct ctl *c, const char *fmt, ...)
-{
-    char rest[400];
-    va_list args;
-
-    va_start(args, fmt);
-    vsnprintf(rest, sizeof(rest), fmt, args);
-    va_end(args);
-    return registry_topic(c->registry, name_buffer(), 512, rest);
+    return code == CTL_DONE && c->answer.code != ERR_OK ? refused(&c->answer) : code;
 }
 
 /* Messages --------------------------------------------------------------------------------------- */
@@ -383,8 +193,9 @@ static void on_subscriber_down(void *ctx, const struct err *why)
     c->down = *why;
 }
 
-int ctl_subscribe(struct ctl *c, const char *topic)
+int ctl_subscribe(struct ctl *c, enum registry_topic kind, const char *name)
 {
+    char topic[REGISTRY_TOPIC_CHARS];
     int rights = ctl_check_rights(c);
 
     if (rights != CTL_DONE) {
@@ -401,6 +212,7 @@ int ctl_subscribe(struct ctl *c, const char *topic)
         };
         c->subscriber = subscriber_create(&c->loop.uv, &o);
     }
+    registry_topic(c->registry, kind, name, topic);
     if (strpbrk(topic, "*?[")) {
         subscriber_add_pattern(c->subscriber, slice_of(topic));
     } else {

@@ -9,8 +9,7 @@
 
 #include "shared/loop.h"
 #include "shared/options.h"
-#include "shared/redis/reader.h"
-#include "shared/redis/registry.h"
+#include "shared/redis/registry_client.h"
 #include "shared/redis/subscriber.h"
 
 #include <cjson/cJSON.h>
@@ -23,8 +22,11 @@ struct ctl {
     struct loop loop;
     const struct options *options;
     struct url url;
-    struct link *link;         /* NULL once given up */
-    struct registry *registry; /* for names only */
+    struct link *link; /* NULL once given up */
+    struct registry *registry;
+    bool asking;       /* a question is under way (ctl_ask) */
+    bool yes;          /* its answer (ctl_answered_bool) */
+    struct err answer; /* code 0: a good one */
     struct subscriber *subscriber;
     uv_timer_t tick;                   /* makes the loop turn, so that deadlines are seen */
     uint64_t deadline_ms;              /* mono_ms: when the command gives up */
@@ -71,52 +73,20 @@ void ctl_turn(struct ctl *c);
 
 /* Questions -------------------------------------------------------------------------------------- */
 
-struct ctl_question {
-    char *resp; /* the command, formatted by hiredis */
-    size_t len;
-    struct redisReply *reply; /* a copy, owned; never NULL after a batch was answered */
-    bool asked;
-};
-
-/* Commands that are sent together. */
-struct ctl_batch {
-    struct ctl_question *question;
-    size_t n;
-    size_t cap;
-    size_t unanswered;     /* calls back still to come */
-    bool failed;           /* one was not answered: ask again */
-    struct redisReply all; /* the answers, in order, as one array, for ctl_read; not their owner */
-};
-
-/* Add a command in hiredis's format (%s, %b). Never put anybody's text into `fmt`. */
-void ctl_ask(struct ctl_batch *b, const char *fmt, ...);
-/* Add a command of `argc` C strings. */
-void ctl_ask_argv(struct ctl_batch *b, int argc, const char **argv);
-/* Send what was added and wait for all answers: CTL_DONE, or the exit code after the reason has been
- * printed. An error reply of Redis is such a failure. */
-MUST_USE int ctl_answer(struct ctl *c, struct ctl_batch *b);
-/* The answers, in the order of the questions: what an element is, is for the reader to check (ctl_strange). */
-struct reader ctl_read(const struct ctl_batch *b);
-/* The next element, an answer to TIME: milliseconds of Redis's clock. */
-uint64_t ctl_read_time(struct reader *r);
-/* The next element, a hash (HGETALL): added to `record` as text, but for fields that it has already. */
-void ctl_read_hash(struct reader *r, cJSON *record);
-/* Say that what Redis answered to `command` is not what was expected; returns CTL_FAILED. */
-int ctl_strange(const char *command);
-/* Forget questions and answers; the batch may be used again. */
-void ctl_batch_finish(struct ctl_batch *b);
-
-/* "shoal:{main}": KEYS[1] of the steps; static. */
-const char *ctl_tag(const struct ctl *c);
-/* "shoal:{main}:REST" as an owned string in one of 8 static buffers taken in turn. */
-const char *ctl_key(const struct ctl *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* "shoal:main:REST", the same way. */
-const char *ctl_topic(const struct ctl *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Ask, and wait for the answer: `ask` sends a question to Redis (0, or it was not sent), whose callback ends in
+ * ctl_answered. CTL_DONE, or the exit code after the reason was printed; an error of Redis is one. */
+MUST_USE int ctl_ask(struct ctl *c, int (*ask)(void *ctx), void *ctx);
+/* For callbacks: the answer is there; err NULL: it is good. */
+void ctl_answered(struct ctl *c, const struct err *err);
+/* The same for questions that are answered by yes or no, or by having been done: ctx is the `struct ctl`, and yes is in
+ * c->yes. */
+void ctl_answered_bool(void *ctx, bool yes, const struct err *err);
+void ctl_answered_done(void *ctx, const struct err *err);
 
 /* Messages --------------------------------------------------------------------------------------- */
 
-/* Subscribe, and wait until Redis has confirmed. CTL_DONE or an exit code. */
-MUST_USE int ctl_subscribe(struct ctl *c, const char *topic);
+/* Subscribe to the topic of that name (registry.h), and wait until Redis has confirmed. CTL_DONE or an exit code. */
+MUST_USE int ctl_subscribe(struct ctl *c, enum registry_topic topic, const char *name);
 /* Wait for a JSON object with this "id" (set await_id before asking for it, so that an early one is
  * kept): heard on the topics subscribed to, or found by `look`, which
  * is called now and then, since a message may be lost; look sets *found (owned) when it is there.

@@ -22,74 +22,86 @@ const char *request_by(void)
     return by;
 }
 
-/* Say so, once, where nobody is there who would answer now: `leader` is its deadline. */
-static void say_who_leads(struct ctl *c, struct slice leader, uint64_t now_ms)
-{
-    uint64_t deadline = 0;
+/* A reply that is looked for. */
+struct lookup {
+    struct ctl *ctl;
+    const char *id;
+    char *found; /* owned by who asks */
+};
 
-    if (c->told_no_leader || (slice_to_u64(leader, &deadline) && deadline >= now_ms)) {
-        return;
+static void on_reply(void *ctx, struct slice text, const struct err *err)
+{
+    struct lookup *l = ctx;
+
+    l->found = text.len > 0 ? xstrndup(text.ptr, text.len) : NULL;
+    ctl_answered(l->ctl, err);
+}
+
+static int ask_for_reply(void *ctx)
+{
+    struct lookup *l = ctx;
+
+    return registry_find_reply(l->ctl->registry, l->id, on_reply, l);
+}
+
+static int ask_who_leads(void *ctx)
+{
+    struct ctl *c = ctx;
+
+    return registry_is_led(c->registry, ctl_answered_bool, c);
+}
+
+/* Say so, once, where nobody is there who would answer now. */
+static int say_who_leads(struct ctl *c)
+{
+    int code = ctl_ask(c, ask_who_leads, c);
+
+    if (code == CTL_DONE && !c->yes) {
+        c->told_no_leader = true;
+        (void)ctl_fail(
+            0,
+            "no coordinator leads cluster \"%s\"; the request stays in Redis and is carried "
+            "out when one does. Waiting (--timeout)",
+            options_string(c->options, "cluster"));
     }
-    c->told_no_leader = true;
-    (void)ctl_fail(0,
-                   "no coordinator leads cluster \"%s\"; the request stays in Redis and is carried "
-                   "out when one does. Waiting (--timeout)",
-                   options_string(c->options, "cluster"));
+    return code;
 }
 
 static int look_for_reply(struct ctl *c, const char *id, char **found)
 {
-    struct ctl_batch b = {0};
+    struct lookup l = {c, id, NULL};
+    int code = ctl_ask(c, ask_for_reply, &l);
 
-    ctl_ask(&b, "GET %s", ctl_key(c, "reply:%s", id));
-    ctl_ask(&b, "HGET %s deadline", ctl_key(c, "leader"));
-    ctl_ask(&b, "TIME");
-    int code = ctl_answer(c, &b);
-    struct reader r = ctl_read(&b);
-    if (code == CTL_DONE) {
-        const char *text = reader_text(&r);
-        *found = text[0] ? xstrdup(text) : NULL;
-        struct slice deadline = reader_slice(&r);
-        uint64_t now_ms = ctl_read_time(&r);
-        code = r.bad ? ctl_strange("GET, HGET and TIME") : code;
-        if (code == CTL_DONE && !*found) {
-            say_who_leads(c, deadline, now_ms);
-        }
-    }
-    ctl_batch_finish(&b);
-    return code;
+    *found = l.found;
+    return code == CTL_DONE && !l.found && !c->told_no_leader ? say_who_leads(c) : code;
 }
 
-/* The stream for what is asked. */
-static const char *stream_of(const char *op)
+/* An entry that is added. */
+struct adding {
+    struct ctl *ctl;
+    const char *op;
+    struct registry_pair fields[3 + REQUEST_MAX_FIELDS];
+    size_t n;
+};
+
+static int ask_to_add(void *ctx)
 {
-    static const char *const channels[] = {"join", "part", "retry"};
+    struct adding *a = ctx;
 
-    for (size_t i = 0; i < ARRAY_LEN(channels); i++) {
-        if (strcmp(op, channels[i]) == 0) {
-            return "requests";
-        }
-    }
-    return "admin";
+    return registry_add_request(a->ctl->registry, a->op, a->fields, a->n, ctl_answered_done,
+                                a->ctl);
 }
 
-static int add(struct ctl *c, const char *id, const char *op, const struct request_field *fields,
+static int add(struct ctl *c, const char *id, const char *op, const struct registry_pair *fields,
                size_t nfields)
 {
-    const char *argv[9 + 2 * REQUEST_MAX_FIELDS] = {
-        "XADD", ctl_key(c, "%s", stream_of(op)), "*", "id", id, "op", op, "by", request_by()};
-    int argc = 9;
-    struct ctl_batch b = {0};
+    struct adding a = {c, op, {{"id", id}, {"op", op}, {"by", request_by()}}, 3 + nfields};
 
     BUG_ON(nfields > REQUEST_MAX_FIELDS);
     for (size_t i = 0; i < nfields; i++) {
-        argv[argc++] = fields[i].name;
-        argv[argc++] = fields[i].value;
+        a.fields[3 + i] = fields[i];
     }
-    ctl_ask_argv(&b, argc, argv);
-    int code = ctl_answer(c, &b);
-    ctl_batch_finish(&b);
-    return code;
+    return ctl_ask(c, ask_to_add, &a);
 }
 
 /* Is every item of the map or list, if there is one, a text? An empty one may be either: Lua knows no difference. */
@@ -120,24 +132,27 @@ bool request_reply_is_valid(const cJSON *reply)
            texts_alone(reply, "parted", false) && texts_alone(reply, "retried", false);
 }
 
+static int ask_for_cluster(void *ctx)
+{
+    struct ctl *c = ctx;
+
+    return registry_is_there(c->registry, ctl_answered_bool, c);
+}
+
 int request_check_cluster(struct ctl *c)
 {
-    struct ctl_batch b = {0};
+    int code = ctl_ask(c, ask_for_cluster, c);
 
-    ctl_ask(&b, "EXISTS %s", ctl_key(c, "version"));
-    int code = ctl_answer(c, &b);
-    struct reader r = ctl_read(&b);
-    if (code == CTL_DONE && reader_i64(&r) == 0) {
+    if (code == CTL_DONE && !c->yes) {
         code = ctl_fail(CTL_FAILED,
                         "there is no cluster \"%s\" in this Redis: no coordinator has led it; is "
                         "--cluster (and --redis-url) right?",
                         options_string(c->options, "cluster"));
     }
-    ctl_batch_finish(&b);
     return code;
 }
 
-int request_make(struct ctl *c, const char *op, const struct request_field *fields, size_t nfields,
+int request_make(struct ctl *c, const char *op, const struct registry_pair *fields, size_t nfields,
                  cJSON **reply)
 {
     char id[INCARNATION_CHARS];
@@ -148,7 +163,7 @@ int request_make(struct ctl *c, const char *op, const struct request_field *fiel
     int code = request_check_cluster(c);
     if (code == CTL_DONE && reply) {
         c->await_id = id;
-        code = ctl_subscribe(c, ctl_topic(c, "replies"));
+        code = ctl_subscribe(c, TOPIC_REPLIES, "");
     }
     if (code == CTL_DONE) {
         code = add(c, id, op, fields, nfields);
@@ -170,7 +185,7 @@ int request_make(struct ctl *c, const char *op, const struct request_field *fiel
     return CTL_DONE;
 }
 
-int request_simple(struct ctl *c, const char *op, const struct request_field *fields,
+int request_simple(struct ctl *c, const char *op, const struct registry_pair *fields,
                    size_t nfields)
 {
     cJSON *reply = NULL;

@@ -12,18 +12,13 @@
 
 #define REQUEST_MAX_FIELDS 4 /* beside id, op and by */
 
-struct request_field {
-    const char *name;
-    const char *value;
-};
-
 /* Make a request and wait for its reply: CTL_DONE and *reply (owned; its "ok" may be false), or the
  * exit code. With `reply` NULL nothing is waited for. */
-MUST_USE int request_make(struct ctl *c, const char *op, const struct request_field *fields,
+MUST_USE int request_make(struct ctl *c, const char *op, const struct registry_pair *fields,
                           size_t nfields, cJSON **reply);
 /* The same for a request whose reply says no more than ok or error: prints the error, and the reply
  * with --json. */
-MUST_USE int request_simple(struct ctl *c, const char *op, const struct request_field *fields,
+MUST_USE int request_simple(struct ctl *c, const char *op, const struct registry_pair *fields,
                             size_t nfields);
 /* Is it a reply as a coordinator makes them: "ok", texts in the maps and lists of channels, a text as "error"? What
  * request_make gives is. */

@@ -1,226 +1,66 @@
-/* View: names first, then the hashes behind them, a portion at a time. */
+/* View: what the cluster's reader tells, as records. */
 #include "coordinator/ctl/view.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PORTION 1000
-
-struct names {
-    char **name;
-    char **value; /* what the name maps to; empty where it maps to nothing */
-    size_t n;
-    size_t cap;
-    uint64_t now_ms; /* Redis's clock */
-};
-
-static void names_add(struct names *names, const char *name, const char *value)
+static const char *text_of(struct slice s)
 {
-    if (names->n == names->cap) {
-        names->cap = names->cap ? 2 * names->cap : 64;
-        names->name = xrealloc(names->name, names->cap * sizeof(*names->name));
-        names->value = xrealloc(names->value, names->cap * sizeof(*names->value));
-    }
-    names->name[names->n] = xstrdup(name);
-    names->value[names->n++] = xstrdup(value);
+    return s.ptr != NULL ? s.ptr : ""; /* a NUL stands behind each */
 }
 
-static void names_finish(struct names *names)
+void view_add_hash(cJSON *record, const struct registry_hash *hash, const struct hash_field *fields)
 {
-    for (size_t i = 0; i < names->n; i++) {
-        free(names->name[i]);
-        free(names->value[i]);
-    }
-    free(names->name);
-    free(names->value);
-}
-
-/* Fields that are numbers; everything else stays text, also where it looks like one ("1337" is a
- * channel). */
-static bool is_number_field(const char *field)
-{
-    static const char *const fields[] = {
-        "since",       "next_try",      "moderator", "epoch",   "rev",       "channels", "joined",
-        "lines_s",     "bytes_s",       "lag_ms",    "pid",     "shards",    "capacity", "link",
-        "closes_idle", "login_refused", "bad_lines", "renewed", "read_until"};
-
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        if (strcmp(field, fields[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The hash that comes next, with numbers for what are numbers; a field of ours (a name) is not replaced by one of
- * the hash. */
-static void add_hash(cJSON *record, struct reader *r)
-{
-    cJSON *hash = cJSON_CreateObject();
-    const cJSON *item;
-
-    ctl_read_hash(r, hash);
-    cJSON_ArrayForEach(item, hash)
-    {
+    for (size_t i = 0; i + 1 < hash->n; i += 2) {
+        const char *name = text_of(hash->word[i]);
+        const char *value = text_of(hash->word[i + 1]);
+        const struct hash_field *field = registry_hash_field(fields, hash->word[i]);
         char *end = NULL;
-        double number = strtod(item->valuestring, &end);
-        if (cJSON_GetObjectItemCaseSensitive(record, item->string)) {
+        double number = strtod(value, &end);
+        if (cJSON_GetObjectItemCaseSensitive(record, name)) {
             continue;
         }
-        if (is_number_field(item->string) && end != item->valuestring && !*end &&
-            isfinite(number)) {
-            cJSON_AddNumberToObject(record, item->string, number);
+        if (field && field->type == HASH_NUMBER && end != value && !*end && isfinite(number)) {
+            cJSON_AddNumberToObject(record, name, number);
         } else {
-            cJSON_AddStringToObject(record, item->string, item->valuestring);
+            cJSON_AddStringToObject(record, name, value);
         }
     }
-    cJSON_Delete(hash);
 }
 
-static int read_now(struct ctl *c, struct names *names)
+static void on_setting(void *ctx, const struct cluster_setting *s)
 {
-    struct ctl_batch b = {0};
-
-    ctl_ask(&b, "TIME");
-    int code = ctl_answer(c, &b);
-    if (code == CTL_DONE) {
-        struct reader r = ctl_read(&b);
-        names->now_ms = ctl_read_time(&r);
-        code = r.bad ? ctl_strange("TIME") : code;
-    }
-    ctl_batch_finish(&b);
-    return code;
-}
-
-struct pair {
-    char *name;
-    char *value;
-};
-
-static int pair_order(const void *left, const void *right)
-{
-    return strcmp(((const struct pair *)left)->name, ((const struct pair *)right)->name);
-}
-
-/* By name, each once: a scan may tell one twice. */
-static void names_sort(struct names *names)
-{
-    struct pair *pairs = xmalloc((names->n + 1) * sizeof(*pairs));
-    size_t kept = 0;
-
-    for (size_t i = 0; i < names->n; i++) {
-        pairs[i] = (struct pair){names->name[i], names->value[i]};
-    }
-    qsort(pairs, names->n, sizeof(*pairs), pair_order);
-    for (size_t i = 0; i < names->n; i++) {
-        if (kept > 0 && strcmp(pairs[i].name, names->name[kept - 1]) == 0) {
-            free(pairs[i].name);
-            free(pairs[i].value);
-            continue;
-        }
-        names->name[kept] = pairs[i].name;
-        names->value[kept++] = pairs[i].value;
-    }
-    names->n = kept;
-    free(pairs);
-}
-
-/* Name and value in turn. */
-static bool read_names(const struct redisReply *found, struct names *names)
-{
-    struct reader r = reader_of(found);
-
-    while (reader_left(&r) > 0) {
-        const char *name = reader_text(&r);
-        const char *value = reader_text(&r);
-        if (!r.bad) {
-            names_add(names, name, value);
-        }
-    }
-    return !r.bad;
-}
-
-/* Name -> value of a hash or (member -> score) of a zset. */
-static int scan(struct ctl *c, const char *command, const char *key, struct names *names)
-{
-    char cursor[32] = "0";
-    int code = read_now(c, names);
-
-    while (code == CTL_DONE) {
-        const char *argv[] = {command, key, cursor, "COUNT", "1000"};
-        struct ctl_batch b = {0};
-        ctl_ask_argv(&b, ARRAY_LEN(argv), argv);
-        code = ctl_answer(c, &b);
-        if (code == CTL_DONE) {
-            struct reader all = ctl_read(&b);
-            struct reader r = reader_of(reader_next(&all));
-            snprintf(cursor, sizeof(cursor), "%" PRIu64, reader_u64(&r));
-            code = read_names(reader_next(&r), names) && !r.bad ? code : ctl_strange(command);
-        }
-        ctl_batch_finish(&b);
-        if (strcmp(cursor, "0") == 0) {
-            break;
-        }
-    }
-    names_sort(names);
-    return code;
-}
-
-/* Ask for the hash behind each name ("channel:NAME"), and where `extra` for the size of the zset of that name under it,
- * and let `make` make a record of it. */
-static cJSON *records_of(struct ctl *c, struct names *names, const char *prefix, const char *extra,
-                         cJSON *(*make)(const struct names *names, size_t i, struct reader *r),
-                         int *code)
-{
-    cJSON *records = cJSON_CreateArray();
-
-    for (size_t from = 0; from < names->n && *code == CTL_DONE; from += PORTION) {
-        size_t to = from + PORTION < names->n ? from + PORTION : names->n;
-        struct ctl_batch b = {0};
-        for (size_t i = from; i < to; i++) {
-            if (extra) {
-                ctl_ask(&b, "ZCARD %s", ctl_key(c, "%s:%s:%s", prefix, names->name[i], extra));
-            }
-            ctl_ask(&b, "HGETALL %s", ctl_key(c, "%s:%s", prefix, names->name[i]));
-        }
-        *code = ctl_answer(c, &b);
-        if (*code == CTL_DONE) {
-            struct reader r = ctl_read(&b);
-            for (size_t i = from; i < to; i++) {
-                cJSON_AddItemToArray(records, make(names, i, &r));
-            }
-            *code = r.bad ? ctl_strange(extra ? "HGETALL or ZCARD" : "HGETALL") : *code;
-        }
-        ctl_batch_finish(&b);
-    }
-    if (*code != CTL_DONE) {
-        cJSON_Delete(records);
-        records = NULL;
-    }
-    return records;
-}
-
-static cJSON *make_channel(const struct names *names, size_t i, struct reader *r)
-{
+    struct view *v = ctx;
     cJSON *record = cJSON_CreateObject();
 
-    cJSON_AddStringToObject(record, "channel", names->name[i]);
-    cJSON_AddStringToObject(record, "shard", names->value[i]);
-    add_hash(record, r);
-    return record;
+    cJSON_AddStringToObject(record, "name", text_of(s->name));
+    cJSON_AddStringToObject(record, "value", text_of(s->value));
+    cJSON_AddStringToObject(record, "default", text_of(s->otherwise));
+    cJSON_AddStringToObject(record, "allowed", text_of(s->allowed));
+    cJSON_AddItemToArray(v->settings, record);
 }
 
-static cJSON *make_shard(const struct names *names, size_t i, struct reader *r)
+static void on_channel(void *ctx, const struct cluster_channel *c)
 {
+    struct view *v = ctx;
     cJSON *record = cJSON_CreateObject();
 
-    cJSON_AddStringToObject(record, "shard", names->name[i]);
-    add_hash(record, r);
+    cJSON_AddStringToObject(record, "channel", text_of(c->name));
+    cJSON_AddStringToObject(record, "shard", text_of(c->shard));
+    view_add_hash(record, &c->hash, cluster_channel_fields);
+    cJSON_AddItemToArray(v->channels, record);
+}
+
+static bool on_shard(void *ctx, const struct cluster_shard *s)
+{
+    struct view *v = ctx;
+    cJSON *record = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(record, "shard", text_of(s->id));
+    view_add_hash(record, &s->hash, cluster_shard_fields);
     /* The last word of a node that died is not what is read now. */
-    if (strcmp(view_text(record, "state"), "ready") != 0) {
+    if (!slice_is(s->state, "ready")) {
         static const char *const rates[] = {"lines_s", "bytes_s", "lag_ms"};
         for (size_t k = 0; k < ARRAY_LEN(rates); k++) {
             cJSON *rate = cJSON_GetObjectItemCaseSensitive(record, rates[k]);
@@ -229,96 +69,101 @@ static cJSON *make_shard(const struct names *names, size_t i, struct reader *r)
             }
         }
     }
-    return record;
+    cJSON_AddItemToArray(v->shards, record);
+    return false;
 }
 
-static cJSON *make_node(const struct names *names, size_t i, struct reader *r)
+static void on_node(void *ctx, const struct cluster_node *n)
 {
+    struct view *v = ctx;
+    uint64_t now_ms = cluster_reader_now(v->reader);
     cJSON *record = cJSON_CreateObject();
-    double deadline = strtod(names->value[i], NULL);
 
-    cJSON_AddStringToObject(record, "node", names->name[i]);
-    cJSON_AddNumberToObject(record, "shards", (double)reader_u64(r));
-    cJSON_AddNumberToObject(record, "lease_ms",
-                            isfinite(deadline) ? deadline - (double)names->now_ms : 0);
-    add_hash(record, r);
+    cJSON_AddStringToObject(record, "node", text_of(n->id));
+    cJSON_AddNumberToObject(record, "shards", (double)n->held);
+    cJSON_AddNumberToObject(record, "lease_ms", (double)n->deadline_ms - (double)now_ms);
+    view_add_hash(record, &n->hash, cluster_node_fields);
     /* Not for a page: they are keys to act as that node. */
     cJSON_DeleteItemFromObjectCaseSensitive(record, "incarnation");
     /* Past its lease nobody knows how it is; it may be back at once. */
-    if (deadline < (double)names->now_ms) {
+    if (n->deadline_ms < now_ms) {
         cJSON_ReplaceItemInObjectCaseSensitive(record, "state", cJSON_CreateString("silent"));
     }
-    return record;
+    cJSON_AddItemToArray(v->nodes, record);
 }
 
-cJSON *view_channels(struct ctl *c, int *code)
+static void on_state(void *ctx, const struct cluster_state *s)
 {
-    struct names names = {0};
-    cJSON *records = NULL;
+    struct view *v = ctx;
 
-    *code = scan(c, "HSCAN", ctl_key(c, "channels"), &names);
-    if (*code == CTL_DONE) {
-        records = records_of(c, &names, "channel", NULL, make_channel, code);
-    }
-    names_finish(&names);
-    return records;
+    v->on_state(v, s);
 }
 
-cJSON *view_shards(struct ctl *c, int *code)
+static const char *budgets_of(void *ctx)
 {
-    struct names names = {0};
-    cJSON *records = NULL;
+    const char *user = view_setting(ctx, "user");
 
-    *code = scan(c, "ZSCAN", ctl_key(c, "load"), &names);
-    if (*code == CTL_DONE) {
-        records = records_of(c, &names, "shard", NULL, make_shard, code);
-    }
-    names_finish(&names);
-    return records;
+    return user[0] ? user : "anonymous";
 }
 
-cJSON *view_nodes(struct ctl *c, int *code)
+static void on_done(void *ctx, const struct err *err)
 {
-    struct names names = {0};
-    cJSON *records = NULL;
+    struct view *v = ctx;
 
-    *code = scan(c, "ZSCAN", ctl_key(c, "nodes"), &names);
-    if (*code == CTL_DONE) {
-        records = records_of(c, &names, "node", "shards", make_node, code);
-    }
-    names_finish(&names);
-    return records;
+    ctl_answered(v->ctl, err);
 }
 
-cJSON *view_settings(struct ctl *c, int *code)
+/* Behind what was read before the link failed, if it did. */
+static int go_on(void *ctx)
 {
-    static const char *const fields[] = {"name", "value", "default", "allowed"};
-    struct ctl_batch b = {0};
-    cJSON *records = NULL;
+    struct view *v = ctx;
 
-    ctl_ask(&b, "FCALL_RO shoal1_settings 1 %s", ctl_tag(c));
-    *code = ctl_answer(c, &b);
-    if (*code == CTL_DONE) {
-        struct reader all = ctl_read(&b);
-        struct reader list = reader_of(reader_next(&all));
-        records = cJSON_CreateArray();
-        while (reader_left(&list) > 0) {
-            struct reader one = reader_of(reader_next(&list));
-            cJSON *record = cJSON_CreateObject();
-            for (size_t k = 0; k < ARRAY_LEN(fields); k++) {
-                cJSON_AddStringToObject(record, fields[k], reader_text(&one));
-            }
-            cJSON_AddItemToArray(records, record);
-            list.bad = list.bad || one.bad;
-        }
-        *code = list.bad ? ctl_strange("shoal1_settings") : *code;
+    if (v->begun) {
+        cluster_reader_resume(v->reader);
+    } else {
+        v->begun = true;
+        cluster_reader_begin(v->reader);
     }
-    ctl_batch_finish(&b);
-    if (*code != CTL_DONE) {
-        cJSON_Delete(records);
-        records = NULL;
-    }
-    return records;
+    return 0;
+}
+
+int view_read(struct ctl *c, unsigned what, struct view *v)
+{
+    const struct cluster_reader_options options = {
+        .registry = c->registry,
+        .read_only = true,
+        .on_setting = what & VIEW_SETTINGS ? on_setting : NULL,
+        .on_node = what & VIEW_NODES ? on_node : NULL,
+        .on_shard = what & VIEW_SHARDS ? on_shard : NULL,
+        .on_channel = what & VIEW_CHANNELS ? on_channel : NULL,
+        .on_state = v->on_state ? on_state : NULL,
+        .budgets_of = budgets_of,
+        .on_done = on_done,
+        .ctx = v,
+    };
+    v->ctl = c;
+    v->settings = cJSON_CreateArray();
+    v->nodes = cJSON_CreateArray();
+    v->shards = cJSON_CreateArray();
+    v->channels = cJSON_CreateArray();
+    v->reader = cluster_reader_create(&options);
+    int code = ctl_ask(c, go_on, v);
+    v->now_ms = cluster_reader_now(v->reader);
+    cluster_reader_destroy(v->reader);
+    return code;
+}
+
+void view_finish(struct view *v)
+{
+    cJSON_Delete(v->settings);
+    cJSON_Delete(v->nodes);
+    cJSON_Delete(v->shards);
+    cJSON_Delete(v->channels);
+}
+
+const char *view_setting(const struct view *v, const char *name)
+{
+    return view_text(view_find(v->settings, "name", name), "value");
 }
 
 const char *view_text(const cJSON *record, const char *field)

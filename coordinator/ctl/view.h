@@ -1,23 +1,32 @@
-/* View: the cluster's state in Redis as records (cJSON), the same for tables, JSON and the status page.
- *
- * Reads only, in portions, so that a large cluster is no burden. What is read in several portions may
- * have changed in between. All return an array (owned by the caller; cJSON_Delete), or NULL after the
- * reason was printed and *code set. */
+/* View: the cluster's state in Redis as records (cJSON), the same for tables and JSON. */
 #ifndef SHOAL_CTL_VIEW_H
 #define SHOAL_CTL_VIEW_H
 
 #include "coordinator/ctl/ctl.h"
+#include "shared/redis/cluster.h"
 
 #include <cjson/cJSON.h>
 
-/* {"channel","shard","state","since","reason",...}, by name. */
-cJSON *view_channels(struct ctl *c, int *code);
-/* {"shard","node","user","state","channels","joined",...}, as they were added. */
-cJSON *view_shards(struct ctl *c, int *code);
-/* {"node","state","host","pid","shards","capacity","lease_ms",...}, by name. */
-cJSON *view_nodes(struct ctl *c, int *code);
-/* {"name","value","default","allowed"}, by name. */
-cJSON *view_settings(struct ctl *c, int *code);
+enum { VIEW_SETTINGS = 1, VIEW_NODES = 2, VIEW_SHARDS = 4, VIEW_CHANNELS = 8 };
+
+/* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis, and: */
+struct view {
+    cJSON *settings; /* {"name","value","default","allowed"} */
+    cJSON *nodes;    /* "node", "lease_ms"; "shards" are those it holds, "state" may be "silent" */
+    cJSON *shards;   /* "shard" */
+    cJSON *channels; /* "channel", "shard" */
+    uint64_t now_ms; /* Redis's clock */
+    /* May be set before view_read: the whole is read as well, behind the others. */
+    void (*on_state)(struct view *v, const struct cluster_state *s);
+    /* Inside: */
+    struct ctl *ctl;
+    struct cluster_reader *reader;
+    bool begun;
+};
+
+/* Read what is asked for: CTL_DONE, or the exit code after the reason was printed. view_finish it in any case. */
+MUST_USE int view_read(struct ctl *c, unsigned what, struct view *v);
+void view_finish(struct view *v);
 
 /* The text of a field, "" where there is none; borrowed. */
 const char *view_text(const cJSON *record, const char *field);
@@ -25,5 +34,11 @@ const char *view_text(const cJSON *record, const char *field);
 uint64_t view_number(const cJSON *record, const char *field);
 /* The record whose `field` is `text`, or NULL. */
 const cJSON *view_find(const cJSON *records, const char *field, const char *text);
+/* The setting's value, or "". */
+const char *view_setting(const struct view *v, const char *name);
+/* Add the fields of a hash to a record: numbers as numbers, where the table says so and they are; a field that the
+ * record has already is left alone. */
+void view_add_hash(cJSON *record, const struct registry_hash *hash,
+                   const struct hash_field *fields);
 
 #endif

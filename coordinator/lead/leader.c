@@ -422,7 +422,7 @@ void leader_step_failed(struct leader *l, const char *step, const struct err *er
     }
     struct err told = *err;
     err_wrap(&told, "%s", step);
-    if (err->code != ERR_UNABLE && trouble_is_news(&l->trouble, &told, mono_ms())) {
+    if (!err_is_told(err) && trouble_is_news(&l->trouble, &told, mono_ms())) {
         log_warn("leader", "step.failed", "step", step, "error", err->text, NULL);
     }
 }

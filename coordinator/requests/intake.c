@@ -123,12 +123,6 @@ static void refuse(struct intake *i, const struct registry_refusal *refusals, si
     }
 }
 
-/* What needs memory is not waited with until there is some: whoever asked can do more about it. */
-static bool is_out_of_memory(const struct err *err)
-{
-    return err->code == ERR_UNABLE && (strstr(err->text, "OOM") || strstr(err->text, "maxmemory"));
-}
-
 /* Sending -------------------------------------------------------------------------------------------- */
 
 static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
@@ -139,7 +133,8 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
     free(errand);
     i->nunder_way--;
     i->nnames -= r->nargs;
-    if (err != NULL && is_out_of_memory(err)) {
+    if (err != NULL && err->code == ERR_MEMORY) {
+        /* What needs memory is not waited with until there is some: whoever asked can do more about it. */
         leader_step_failed(i->options.leader, "request", err);
         refuse(i, &(struct registry_refusal){{r->entry, r->id}, r->op}, 1, err->text);
     } else if (err != NULL) {

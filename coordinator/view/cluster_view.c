@@ -145,6 +145,7 @@ struct cluster_view *cluster_view_create(const struct cluster_view_options *opti
 {
     struct cluster_view *v = xcalloc(1, sizeof(*v));
     v->options = *options;
+    view_round_create(v);
     return v;
 }
 
@@ -188,8 +189,8 @@ void cluster_view_doubt(struct cluster_view *v)
 
 void cluster_view_on_facts(struct cluster_view *v, const struct registry_lead *facts)
 {
-    if (!v->busy && leader_may_act(v->options.leader) && mono_ms() >= v->not_before_ms &&
-        (v->wanted || facts->shards_rev != v->seen_rev)) {
+    if (!cluster_reader_is_busy(v->reader) && leader_may_act(v->options.leader) &&
+        mono_ms() >= v->not_before_ms && (v->wanted || facts->shards_rev != v->seen_rev)) {
         view_round_begin(v, facts->shards_rev);
     }
 }
@@ -208,7 +209,6 @@ void cluster_view_destroy(struct cluster_view *v)
     struct shard *s;
     struct shard *tmp;
 
-    BUG_ON(v->pending > 0);
     HASH_ITER(hh, v->shards, s, tmp)
     {
         view_shard_forget(v, s);
@@ -257,13 +257,13 @@ static const char *pairs_find(const struct pairs *pairs, const char *name)
 
 const char *cluster_view_default_sender(const struct cluster_view *v, const char *user)
 {
-    const char *shard = pairs_find(&v->senders, user);
+    const char *shard = pairs_find(&v->facts.senders, user);
     return shard ? shard : "";
 }
 
 const char *cluster_view_setting(const struct cluster_view *v, const char *name)
 {
-    return pairs_find(&v->settings, name);
+    return pairs_find(&v->facts.settings, name);
 }
 
 /* The length of the first of "a,b". */
@@ -289,8 +289,8 @@ bool cluster_view_knows_user(const struct cluster_view *v, const char *user)
 {
     bool knows = strcmp(user, "anonymous") == 0;
 
-    for (size_t i = 0; i < v->nnodes && !knows; i++) {
-        knows = users_have(v->nodes[i].users, user);
+    for (size_t i = 0; i < v->facts.nnodes && !knows; i++) {
+        knows = users_have(v->facts.nodes[i].users, user);
     }
     return knows;
 }
@@ -299,8 +299,8 @@ void cluster_view_first_user(const struct cluster_view *v, char *out, size_t siz
 {
     const struct view_node *first = NULL;
 
-    for (size_t i = 0; i < v->nnodes; i++) {
-        const struct view_node *node = &v->nodes[i];
+    for (size_t i = 0; i < v->facts.nnodes; i++) {
+        const struct view_node *node = &v->facts.nodes[i];
         if (node->users[0] && (!first || strcmp(node->id, first->id) < 0)) {
             first = node;
         }
@@ -311,6 +311,6 @@ void cluster_view_first_user(const struct cluster_view *v, char *out, size_t siz
 
 const struct view_node *cluster_view_nodes(const struct cluster_view *v, size_t *n)
 {
-    *n = v->nnodes;
-    return v->nodes;
+    *n = v->facts.nnodes;
+    return v->facts.nodes;
 }

@@ -31,6 +31,7 @@ struct shard {
     bool ready;
     bool connected; /* not known to be closed */
     bool login_refused;
+    bool reading; /* its channels were asked for */
     struct view_channel *channels;
     size_t nchannels;
     const char **names; /* of the channels, for who asks; NULL: to be made anew */

@@ -3,9 +3,7 @@
 #define SHOAL_COORDINATOR_CLUSTER_VIEW_PRIVATE_H
 
 #include "coordinator/view/cluster_view.h"
-
-/* What a round asks for: names, then what is behind them. */
-enum phase { PHASE_NAMES, PHASE_FIELDS, PHASE_CHANNELS };
+#include "shared/redis/cluster.h"
 
 struct pair {
     char *name;
@@ -17,35 +15,30 @@ struct pairs {
     size_t n;
 };
 
-struct cluster_view {
-    struct cluster_view_options options;
-    struct shard_manager *manager;
-    struct shard *shards;
-    struct view_channel *channels;
+/* What counts from the end of a round on. */
+struct view_facts {
     struct pairs settings;
     struct pairs senders; /* user -> shard */
     struct view_node *nodes;
     size_t nnodes;
+};
+
+struct cluster_view {
+    struct cluster_view_options options;
+    struct cluster_reader *reader;
+    struct shard_manager *manager;
+    struct shard *shards;
+    struct view_channel *channels;
+    struct view_facts facts;
+    struct view_facts read; /* in this round */
     uint64_t rounds;
     bool whole;
-    bool wanted; /* a round, whatever the facts say */
-    bool busy;   /* in a round */
-    bool failed; /* that is good for nothing: an answer was none */
-    bool stale;  /* the same: it may have read what was before */
-    enum phase phase;
-    size_t pending;     /* questions under way */
+    bool wanted;        /* a round, whatever the facts say */
+    bool stale;         /* the round under way may have read what was before */
     uint64_t seen_rev;  /* shards_rev that was read */
     uint64_t round_rev; /* of this round */
     uint64_t begun_ms;
     uint64_t not_before_ms;
-    /* This round: */
-    char **ids;
-    size_t nids;
-    size_t *changed; /* indices of ids whose channels are to be read */
-    size_t nchanged;
-    size_t asked; /* in this phase: shards, and ... */
-    size_t answered;
-    size_t nodes_answered;
 };
 
 /* In cluster_view.c: */
@@ -56,6 +49,7 @@ void view_shard_empty(struct cluster_view *v, struct shard *s);
 void view_shard_put(struct cluster_view *v, struct shard *s, struct slice channel);
 
 /* In cluster_view_round.c: */
+void view_round_create(struct cluster_view *v);
 void view_round_begin(struct cluster_view *v, uint64_t rev);
 void view_round_finish(struct cluster_view *v); /* frees what rounds have read */
 

@@ -231,9 +231,10 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
     }
 }
 
-int look_begin(struct look *l, struct link *link, const char *tag, unsigned db,
+int look_begin(struct look *l, const struct registry *registry, unsigned db,
                void (*on_done)(void *ctx, const struct look *l), void *ctx)
 {
+    struct link *link = registry_link(registry);
     char own[24];
 
     if (!link_is_up(link)) {
@@ -247,7 +248,7 @@ int look_begin(struct look *l, struct link *link, const char *tag, unsigned db,
         int argc = questions[i].argc;
         memcpy(argv, questions[i].argv, sizeof(questions[i].argv));
         if (questions[i].take == take_elsewhere) {
-            argv[argc++] = tag;
+            argv[argc++] = registry_tag(registry);
             argv[argc++] = own;
         }
         if (link_try_argv(link, argc, argv, NULL, on_answer, l) != 0) {

@@ -8,7 +8,7 @@
 #ifndef SHOAL_REDIS_LOOK_H
 #define SHOAL_REDIS_LOOK_H
 
-#include "shared/redis/link.h"
+#include "shared/redis/registry.h"
 
 enum look_verdict { LOOK_RIGHT, LOOK_WRONG, LOOK_UNKNOWN };
 
@@ -34,9 +34,9 @@ struct look {
     void *ctx;
 };
 
-/* Ask over `link` for the cluster of `tag` ("shoal:{main}", borrowed) in database `db`. 0: on_done follows, in any case, and *l
- * must live until then; else the link is down, and nothing does. */
-MUST_USE int look_begin(struct look *l, struct link *link, const char *tag, unsigned db,
+/* Ask for the cluster of that registry, in database `db`. 0: on_done follows, in any case, and *l must live until then;
+ * else the link is down, and nothing does. */
+MUST_USE int look_begin(struct look *l, const struct registry *registry, unsigned db,
                         void (*on_done)(void *ctx, const struct look *l), void *ctx);
 /* Is it under way? */
 bool look_is_under_way(const struct look *l);

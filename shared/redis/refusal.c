@@ -101,6 +101,11 @@ bool refusal_is(const struct redisReply *reply, enum refusal_kind kind)
     return r != NULL && r->kind == kind;
 }
 
+bool refusal_is_wrong_type(const struct redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ERROR && begins(text_of(reply), "WRONGTYPE ");
+}
+
 int refusal_err(const struct redisReply *reply, struct err *err)
 {
     if (reply->type != REDIS_REPLY_ERROR) {
@@ -126,5 +131,6 @@ int refusal_err(const struct redisReply *reply, struct err *err)
         return err_set(err, ERR_ABSENT, "Shoal's functions are not loaded in this Redis; %s",
                        r->mend);
     }
-    return err_set(err, ERR_UNABLE, "%.*s: %s", len, text.ptr, r->mend);
+    return err_set(err, r->kind == REFUSAL_OOM ? ERR_MEMORY : ERR_UNABLE, "%.*s: %s", len, text.ptr,
+                   r->mend);
 }

@@ -51,8 +51,10 @@ struct refusal {
 const struct refusal *refusal_of(const struct redisReply *reply);
 /* Is it that kind? */
 bool refusal_is(const struct redisReply *reply, enum refusal_kind kind);
+/* Is what stands at the key of another type than Shoal's? */
+bool refusal_is_wrong_type(const struct redisReply *reply);
 /* An error reply as an err: its text and the mend. ERR_ABSENT where the library is not loaded, ERR_REFUSED
- * where Redis has no functions, ERR_UNABLE for every other one of the table (the link tells those), ERR_LOST for LOST
+ * where Redis has no functions, ERR_MEMORY where its memory is full, ERR_UNABLE for every other one of the table (the link tells those), ERR_LOST for LOST
  * and DEPOSED, else ERR_REPLY. 0 where it is no error. */
 int refusal_err(const struct redisReply *reply, struct err *err);
 

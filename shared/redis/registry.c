@@ -40,9 +40,23 @@ const char *registry_key(const struct registry *r, char *out, size_t size, const
     return out;
 }
 
-const char *registry_topic(const struct registry *r, char *out, size_t size, const char *rest)
+const char *registry_fan_key(const struct registry *r, const char *node,
+                             char out[REGISTRY_TOPIC_CHARS])
 {
-    snprintf(out, size, "%s:%s", r->topic, rest);
+    snprintf(out, REGISTRY_TOPIC_CHARS, "%s:fan:%s", r->tag, node);
+    return out;
+}
+
+const char *registry_topic(const struct registry *r, enum registry_topic topic, const char *name,
+                           char out[REGISTRY_TOPIC_CHARS])
+{
+    static const char *const kinds[] = {[TOPIC_CHAT] = "chat:",
+                                        [TOPIC_SEND] = "send:",
+                                        [TOPIC_SENT] = "sent:",
+                                        [TOPIC_NODE] = "node:",
+                                        [TOPIC_REPLIES] = "replies"};
+
+    snprintf(out, REGISTRY_TOPIC_CHARS, "%s:%s%s", r->topic, kinds[topic], name);
     return out;
 }
 
@@ -259,6 +273,31 @@ int registry_add_shard(struct registry *r, const struct registry_leader *me, con
         args_slice(&a, channels[i]);
     }
     return call_send_word(r, &a, cb, ctx);
+}
+
+static void on_names(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    const struct slice *names = NULL;
+    size_t n = 0;
+    struct reply_memory memory = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_names(reply, &names, &n, &memory, &space) != 0 ? &space : NULL;
+    }
+    call->cb.names(call->ctx, names, err == NULL ? n : 0, err);
+    reply_memory_finish(&memory);
+}
+
+int registry_waiting(struct registry *r, size_t most, registry_names_cb cb, void *ctx)
+{
+    char key[256];
+    struct args a = {0};
+    args_text(&a, "SRANDMEMBER");
+    args_text(&a, registry_key(r, key, sizeof(key), "waiting"));
+    args_number(&a, (int64_t)most);
+    struct call *call = call_create(r, on_names, ctx);
+    call->cb.names = cb;
+    return call_send(call, &a);
 }
 
 /* Streams ----------------------------------------------------------------------------------------- */

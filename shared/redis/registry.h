@@ -9,7 +9,7 @@
  * -ERR_FULL) and never calls back. Callbacks get an
  * answer, or NULL and an err: ERR_LOST (this process is no longer the node or leader it was: LOST,
  * DEPOSED), ERR_EMPTIED (renew alone: it is not, as all of the registry is gone), ERR_DOWN / ERR_TIMEOUT / ERR_CANCELED (the link failed: the step may or may not have been
- * done), ERR_REPLY (Redis refused, or a broken answer). Answers and the slices in them are valid during
+ * done), ERR_STRANGE (a broken answer), ERR_REPLY and its like (Redis refused; refusal.h). Answers and the slices in them are valid during
  * the callback. Times in ms. Loop thread only. */
 #ifndef SHOAL_REDIS_REGISTRY_H
 #define SHOAL_REDIS_REGISTRY_H
@@ -28,12 +28,18 @@ struct link *registry_link(const struct registry *r);
 /* "shoal:{main}": KEYS[1] of the functions. */
 const char *registry_tag(const struct registry *r);
 
-/* Names ------------------------------------------------------------------------------------------ */
+/* Topics ----------------------------------------------------------------------------------------- */
 
-/* "shoal:{main}:<rest>" / "shoal:main:<rest>", in the caller's buffer; NUL-terminated, cut if too
- * small (256 bytes always suffice for valid names). Returns out. */
-const char *registry_key(const struct registry *r, char *out, size_t size, const char *rest);
-const char *registry_topic(const struct registry *r, char *out, size_t size, const char *rest);
+/* By what is said on them: lines of a channel, sends to it, their results; what a node is told; replies to requests. */
+enum registry_topic { TOPIC_CHAT, TOPIC_SEND, TOPIC_SENT, TOPIC_NODE, TOPIC_REPLIES };
+#define REGISTRY_TOPIC_CHARS 256
+/* "shoal:main:chat:<name>", in the caller's buffer, cut where it is too small. `name`: a channel or a node; "" for
+ * replies, or for what all topics of that kind begin with. Returns out. */
+const char *registry_topic(const struct registry *r, enum registry_topic topic, const char *name,
+                           char out[REGISTRY_TOPIC_CHARS]);
+/* The key at which the fan-out keeps `seq`, the same way. */
+const char *registry_fan_key(const struct registry *r, const char *node,
+                             char out[REGISTRY_TOPIC_CHARS]);
 
 /* A new connection ------------------------------------------------------------------------------- */
 
@@ -245,6 +251,11 @@ MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader
                                 const char *shard, struct slice user, const struct slice *channels,
                                 size_t n, registry_word_cb cb, void *ctx);
 
+typedef void (*registry_names_cb)(void *ctx, const struct slice *names, size_t n,
+                                  const struct err *err);
+/* Some of the channels without a shard, at most so many. */
+MUST_USE int registry_waiting(struct registry *r, size_t most, registry_names_cb cb, void *ctx);
+
 /* A request's entry in its stream ("admin:5-0": of the stream `admin`) and its id; both empty for what the leader does
  * by itself. A request whose id is empty, or cannot be used, is answered under its entry; so is one whose id another
  * request had. */
@@ -382,6 +393,11 @@ MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const c
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,
                                 struct slice entry, const char *status, struct slice reason,
                                 struct slice text, registry_done_cb cb, void *ctx);
+
+/* Publish a result without the registry, which keeps it nowhere: 0, or the link is down. `reason` may be "". */
+MUST_USE int registry_send_tell(struct registry *r, const char *channel,
+                                const struct registry_send *send, const char *status,
+                                const char *reason, const char *text);
 
 /* Streams (requests, outbox): entries as they come --------------------------------------------------- */
 

@@ -30,6 +30,16 @@ void args_number(struct args *a, int64_t number)
     args_text(a, out);
 }
 
+void args_words(struct args *a, const char *text)
+{
+    while (*text != '\0') {
+        size_t len = strcspn(text, " ");
+
+        args_slice(a, (struct slice){text, len});
+        text += len + (text[len] == ' ');
+    }
+}
+
 void args_fcall(struct args *a, const struct registry *r, const char *step)
 {
     args_text(a, "FCALL");
@@ -43,6 +53,13 @@ static void args_finish(struct args *a)
     free(a->argv);
     free(a->len);
     memset(a, 0, sizeof(*a));
+}
+
+int args_send(struct args *a, const struct registry *r, link_reply_cb cb, void *ctx)
+{
+    int rc = link_command_argv(r->link, (int)a->n, a->argv, a->len, cb, ctx);
+    args_finish(a);
+    return rc;
 }
 
 struct call *call_create(struct registry *r,
@@ -76,9 +93,7 @@ static void on_link_reply(void *ctx, const struct redisReply *reply, const struc
 
 int call_send(struct call *call, struct args *a)
 {
-    int rc =
-        link_command_argv(call->registry->link, (int)a->n, a->argv, a->len, on_link_reply, call);
-    args_finish(a);
+    int rc = args_send(a, call->registry, on_link_reply, call);
     if (rc != 0) {
         call_free(call);
     }
@@ -107,10 +122,7 @@ int call_send_raw(struct call *call, const struct slice *parts, size_t n)
 
 bool call_send_again(struct call *call, struct args *a)
 {
-    int rc =
-        link_command_argv(call->registry->link, (int)a->n, a->argv, a->len, on_link_reply, call);
-    args_finish(a);
-    call->again = rc == 0;
+    call->again = args_send(a, call->registry, on_link_reply, call) == 0;
     return call->again;
 }
 

@@ -1,10 +1,11 @@
-/* Registry call: one step on its way to Redis and its answer on the way back. Used by registry*.c only.
+/* Registry call: one step on its way to Redis and its answer on the way back. Used by registry*.c and cluster*.c only.
  *
  * registry_call() allocates one small `struct call`, sends the command, and on the answer runs the
  * call's `answered`, which decodes and calls the user back; then the call is freed. */
 #ifndef SHOAL_REDIS_REGISTRY_CALL_H
 #define SHOAL_REDIS_REGISTRY_CALL_H
 
+#include "shared/redis/registry_client.h"
 #include "shared/redis/registry_reply.h"
 
 struct registry {
@@ -12,6 +13,10 @@ struct registry {
     char tag[48];      /* "shoal:{main}": KEYS[1] of every step, and what all keys begin with */
     char topic[48];    /* "shoal:main" */
 };
+
+/* "shoal:{main}:<rest>" in the caller's buffer; NUL-terminated, cut if too small (256 bytes always suffice for valid
+ * names). Returns out. */
+const char *registry_key(const struct registry *r, char *out, size_t size, const char *rest);
 
 /* A command being put together. The text it points to must live until it is sent. */
 struct args {
@@ -26,8 +31,13 @@ struct args {
 void args_slice(struct args *a, struct slice s);
 void args_text(struct args *a, const char *text); /* NULL: the empty text */
 void args_number(struct args *a, int64_t number);
+/* The words of a text, which blanks part. */
+void args_words(struct args *a, const char *text);
 /* "FCALL shoal1_<step> 1 <tag>" */
 void args_fcall(struct args *a, const struct registry *r, const char *step);
+
+/* Send them as one command, and free what they hold. As link_command_argv. */
+MUST_USE int args_send(struct args *a, const struct registry *r, link_reply_cb cb, void *ctx);
 
 /* A step only the leader may take: its incarnation and token come first. */
 void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
@@ -50,9 +60,12 @@ struct call {
         registry_listeners_cb listeners;
         registry_entries_cb entries;
         registry_requests_cb requests;
+        registry_names_cb names;
+        registry_text_cb text;
+        registry_result_cb result;
     } cb;
     void *ctx;
-    int64_t seen;                      /* renew: the rev asked with */
+    int64_t seen;                      /* renew: the rev asked with; is_led: the deadline */
     bool xread;                        /* entries: of XREAD */
     char *texts[2];                    /* leave: node and incarnation; owned */
     bool said;                         /* leave */

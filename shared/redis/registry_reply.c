@@ -1,7 +1,6 @@
 #include "shared/redis/registry_reply.h"
 
 #include "shared/redis/refusal.h"
-#include "shared/redis/registry_reply_impl.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -53,7 +52,7 @@ const struct slice *reply_slices(struct reader *r, struct reply_memory *memory, 
 
 int reply_broken(struct err *err, const char *what)
 {
-    return err_set(err, ERR_REPLY, "Redis's answer to %s is not what Shoal expects", what);
+    return err_set(err, ERR_STRANGE, "Redis's answer to %s is not what Shoal expects", what);
 }
 
 int reply_check(const struct redisReply *reply, struct err *err)
@@ -116,6 +115,18 @@ int reply_info(const struct redisReply *reply, struct registry_greeting *out, st
         return reply_broken(err, "INFO server");
     }
     return 0;
+}
+
+int reply_time(const struct redisReply *reply, uint64_t *now_ms, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    *now_ms = reader_u64(&r) * 1000;
+    *now_ms += reader_u64(&r) / 1000;
+    return r.bad ? reply_broken(err, "TIME") : 0;
 }
 
 int reply_word(const struct redisReply *reply, struct slice *word, struct slice *rest,
@@ -296,6 +307,18 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
         return reply_broken(err, "lead");
     }
     return 0;
+}
+
+int reply_names(const struct redisReply *reply, const struct slice **names, size_t *n,
+                struct reply_memory *memory, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    *names = reply_rest(&r, memory, n);
+    return r.bad ? reply_broken(err, "SRANDMEMBER") : 0;
 }
 
 /* XREAD of one stream: {{name, {entries}}}, or nil. */

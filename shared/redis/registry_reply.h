@@ -1,12 +1,13 @@
 /* Registry replies: answers of the steps, decoded into the structs of registry.h.
  *
  * What Redis sends is not trusted: a reply that is short, of another shape or out of range gives
- * -ERR_REPLY and a text that names what was asked, never a crash. Slices point into the reply; the
+ * -ERR_STRANGE and a text that names what was asked, never a crash. Slices point into the reply; the
  * arrays that hold them come from a `struct reply_memory` and live until reply_memory_finish.
  * No link, no callbacks: pure functions. */
 #ifndef SHOAL_REDIS_REGISTRY_REPLY_H
 #define SHOAL_REDIS_REGISTRY_REPLY_H
 
+#include "shared/redis/reader.h"
 #include "shared/redis/registry.h"
 
 /* Arrays of one answer. Zeroed memory is an empty one. */
@@ -16,6 +17,14 @@ struct reply_memory {
 /* Give back every array. */
 void reply_memory_finish(struct reply_memory *memory);
 
+/* Zeroed memory that lives as long as the answer; NULL for none. */
+void *reply_memory_take(struct reply_memory *memory, size_t count, size_t size);
+
+/* All that is left, as slices; and the next array, as slices. */
+const struct slice *reply_rest(struct reader *r, struct reply_memory *memory, size_t *n);
+const struct slice *reply_slices(struct reader *r, struct reply_memory *memory, size_t *n);
+/* "Redis's answer to WHAT is not what Shoal expects": -ERR_STRANGE. */
+int reply_broken(struct err *err, const char *what);
 /* 0, or what an error reply means (refusal_err). */
 MUST_USE int reply_check(const struct redisReply *reply, struct err *err);
 /* shoal1_version: the contract and the revision of the library there. */
@@ -23,6 +32,8 @@ MUST_USE int reply_version(const struct redisReply *reply, struct slice *contrac
                            uint64_t *revision, struct err *err);
 /* Copy the value of the line "name:value" of INFO into out; false if there is none that fits. */
 bool reply_info_field(struct slice text, const char *name, char *out, size_t size);
+/* TIME: ms of Redis's clock. */
+MUST_USE int reply_time(const struct redisReply *reply, uint64_t *now_ms, struct err *err);
 /* Parse the text of INFO server. */
 MUST_USE int reply_info(const struct redisReply *reply, struct registry_greeting *out,
                         struct err *err);
@@ -39,6 +50,9 @@ MUST_USE int reply_holder(const struct redisReply *reply, struct registry_holder
 /* "leading" ... or "standby" ... */
 MUST_USE int reply_lead(const struct redisReply *reply, struct registry_lead *out,
                         struct reply_memory *memory, struct err *err);
+/* An array of texts. */
+MUST_USE int reply_names(const struct redisReply *reply, const struct slice **names, size_t *n,
+                         struct reply_memory *memory, struct err *err);
 /* Waits of a draw. */
 MUST_USE int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *n,
                          struct reply_memory *memory, struct err *err);

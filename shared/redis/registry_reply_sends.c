@@ -1,5 +1,5 @@
 /* Registry replies, budgets and sends. */
-#include "shared/redis/registry_reply_impl.h"
+#include "shared/redis/registry_reply.h"
 
 int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *n,
                 struct reply_memory *memory, struct err *err)

@@ -97,7 +97,7 @@ static int reply_requests(const struct redisReply *reply, struct registry_reques
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
         !take_id(reply->element[0], out->last.admin, sizeof(out->last.admin)) ||
         !take_id(reply->element[1], out->last.requests, sizeof(out->last.requests))) {
-        return err_set(err, ERR_REPLY, "Redis's answer to requests is not what Shoal expects");
+        return reply_broken(err, "requests");
     }
     return reply_entries(reply->element[2], false, &out->entries, &out->n, memory, err);
 }

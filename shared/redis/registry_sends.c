@@ -2,6 +2,11 @@
 #include "shared/redis/registry.h"
 #include "shared/redis/registry_call.h"
 
+#include "shared/buf.h"
+#include "shared/json.h"
+
+#define RESULT_BYTES 4096
+
 /* A step only the holder of the node may take. */
 static void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
                       const char *incarnation)
@@ -157,4 +162,35 @@ int registry_send_done(struct registry *r, const char *node, const char *incarna
     args_slice(&a, reason);
     args_slice(&a, text);
     return call_send_done(r, &a, cb, ctx);
+}
+
+int registry_send_tell(struct registry *r, const char *channel, const struct registry_send *send,
+                       const char *status, const char *reason, const char *text)
+{
+    char topic[REGISTRY_TOPIC_CHARS];
+    struct args a = {0};
+    struct buf out;
+    struct json j;
+
+    buf_init(&out, RESULT_BYTES);
+    json_init(&j, &out);
+    json_object_begin(&j, NULL);
+    json_slice(&j, "id", send->id.len <= REGISTRY_MAX_ID ? send->id : SLICE(""));
+    json_string(&j, "channel", channel);
+    json_string(&j, "status", status);
+    json_number(&j, "at", (int64_t)wall_ms());
+    if (reason[0] != '\0') {
+        json_string(&j, "reason", reason);
+    }
+    json_string(&j, "text", text);
+    if (send->by.len > 0 && send->by.len <= REGISTRY_MAX_ID) {
+        json_slice(&j, "by", send->by);
+    }
+    json_object_end(&j);
+    args_text(&a, "PUBLISH");
+    args_text(&a, registry_topic(r, TOPIC_SENT, channel, topic));
+    args_slice(&a, buf_slice(&out));
+    int rc = args_send(&a, r, NULL, NULL);
+    buf_finish(&out);
+    return rc;
 }

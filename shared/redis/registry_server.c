@@ -27,7 +27,7 @@ static void on_greet_id(struct call *call, const struct redisReply *reply, const
     struct err space;
     err = call_error(reply, err, &space);
     if (err == NULL && (reply->type != REDIS_REPLY_INTEGER || reply->integer <= 0)) {
-        err_set(&space, ERR_REPLY, "Redis's answer to CLIENT ID is not what Shoal expects");
+        reply_broken(&space, "CLIENT ID");
         err = &space;
     }
     if (err == NULL) {

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from shoal import COORDINATOR, CTL, USER, run, wait_until
+from shoal import COORDINATOR, CTL, USER, Clock, run, wait_until
 
 
 @pytest.fixture
@@ -337,3 +337,19 @@ def test_set_is_judged_as_the_cluster_judges_it_before_anything_is_started(clust
         assert pair.split("=")[0] in done.stderr
     assert "Unknown setting foo" in check("foo=1").stderr
     assert 'channels_per_shard takes a number from 1 to 1000000, or none, not "abc"' in check("channels_per_shard=abc").stderr
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_for_how_long_goes_by_the_clock_of_redis(bare, hours):
+    """Hosts whose clocks are apart: what is told as `since` is Redis's, so is what it is compared with."""
+    clock = Clock(bare.directory)
+    clock.move(hours * 3600)
+    bare.start_redis(clock=clock)
+    bare.start_sim("--verified")
+    bare.start_coordinator()
+    bare.start_node("n1")
+    bare.join("alice")
+    time.sleep(1.1)
+    rows = [line.split() for line in bare.ctl("channels").stdout.splitlines()]
+    ages = [int(row[3].removesuffix("s")) for row in rows[1:] if row[3].endswith("s")]
+    assert rows[0][3] == "FOR" and len(ages) == 1 and 1 <= ages[0] < 60, rows

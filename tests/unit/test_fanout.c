@@ -104,8 +104,8 @@ static void on_closed(void *ctx)
 
 static void begin(struct fixture *f, size_t buffer_bytes)
 {
-    struct fanout_options options = {.topic_prefix = "shoal:main:chat:",
-                                     .tag = "shoal:{main}",
+    struct registry *names = registry_create(NULL, "main");
+    struct fanout_options options = {.registry = names,
                                      .node = "n1",
                                      .buffer_bytes = buffer_bytes,
                                      .may_send = may_send,
@@ -119,6 +119,7 @@ static void begin(struct fixture *f, size_t buffer_bytes)
     snprintf(text, sizeof(text), "redis://127.0.0.1:%u", private_redis_port(redis));
     assert_int_equal(url_parse_redis(text, &f->url, &err), 0);
     f->fanout = fanout_create(&f->t.uv, &options);
+    registry_destroy(names);
 }
 
 /* A subscriber that hears everything, and a link that attaches the fan-out when it is up. */

@@ -131,7 +131,6 @@ static int begin(void **state)
     rig.subscriber = subscriber_create(&w.probe.t.uv, &topics);
     struct sender_options options = {.registry = rig.registry,
                                      .subscriber = rig.subscriber,
-                                     .cluster = "t",
                                      .node = "n1",
                                      .incarnation = n1.incarnation,
                                      .may_act = may_act,

@@ -1,0 +1,160 @@
+/* Cluster: what the registry holds, as typed structs: settings, senders, nodes, shards, channels, and the whole.
+ *
+ * The one reader of the cluster: the coordinator's view, shoalctl, and whatever else shows a cluster stand on it. Which
+ * fields a hash has, of which type, and where they go stands in one table for each (cluster.c).
+ *
+ *   cluster_read -> names -> what is behind them, 1,000 at a time -> callbacks -> on_done
+ *
+ * It writes nothing, and what is read in several portions may have changed in between. What Redis holds is input: a
+ * field that should be a number and is none is told in `bad`; what is of another type altogether goes to on_damaged, or
+ * is an error.
+ *
+ * Slices are valid during the callback. A reader borrows its registry, and reads one round at a time. Loop thread
+ * only. */
+#ifndef SHOAL_REDIS_CLUSTER_H
+#define SHOAL_REDIS_CLUSTER_H
+
+#include "shared/redis/registry.h"
+#include "shared/redis/registry_hash.h"
+
+/* Fields that are not there are empty, or 0. Times ending in _ms are Redis's clock, since 1970. */
+struct cluster_node {
+    struct registry_hash hash;
+    struct slice id;
+    uint64_t deadline_ms; /* of its lease */
+    uint64_t held;        /* shards */
+    struct slice state;
+    struct slice error;
+    struct slice host;
+    struct slice version;
+    struct slice users; /* "a,b": it can log in as these */
+    uint64_t pid;
+    uint64_t link; /* CLIENT ID */
+    uint64_t capacity;
+    uint64_t shards; /* as it was told last; `held` is what counts */
+    uint64_t rev;
+    uint64_t since_ms;
+    uint64_t renewed_ms;
+    uint64_t read_until_ms; /* up to then its channels were surely read */
+};
+
+struct cluster_shard {
+    struct registry_hash hash;
+    struct slice id;
+    struct slice user;
+    struct slice node; /* empty: on none */
+    struct slice sender;
+    struct slice state;
+    struct slice run; /* "new", "started", "stopped" */
+    struct slice error;
+    uint64_t epoch;
+    uint64_t rev;
+    uint64_t channels;
+    uint64_t joined;
+    uint64_t lines_s;
+    uint64_t bytes_s;
+    uint64_t lag_ms;
+    uint64_t bad_lines;
+    uint64_t login_refused;
+    uint64_t closes_idle;
+    uint64_t since_ms;
+};
+
+struct cluster_channel {
+    struct registry_hash hash;
+    struct slice name;
+    struct slice shard; /* empty: it waits for one */
+    struct slice state;
+    struct slice reason;
+    struct slice room; /* what Twitch says of it (ROOMSTATE) */
+    uint64_t moderator;
+    uint64_t since_ms;
+    uint64_t next_try_ms; /* 0: none */
+};
+
+struct cluster_setting {
+    struct slice name;
+    struct slice value; /* in force */
+    struct slice otherwise;
+    struct slice allowed;
+};
+
+/* The tables, closed by a row without name. */
+extern const struct hash_field cluster_node_fields[];
+extern const struct hash_field cluster_shard_fields[];
+extern const struct hash_field cluster_channel_fields[];
+
+enum cluster_budget_kind {
+    CLUSTER_LOGINS,
+    CLUSTER_JOINS,
+    CLUSTER_MESSAGES,
+    CLUSTER_MESSAGES_MOD,
+    CLUSTER_BUDGETS
+};
+
+/* When slots of a budget were drawn, or are to be used. */
+struct cluster_budget {
+    size_t n;
+    const uint64_t *at_ms;
+};
+
+struct cluster_leader {
+    struct slice id; /* empty: nobody leads */
+    struct slice host;
+    uint64_t pid;
+    uint64_t leads_ms; /* for so long */
+};
+
+/* The whole. Texts end in a NUL. */
+struct cluster_state {
+    uint64_t now_ms; /* Redis's clock */
+    struct cluster_leader leader;
+    uint64_t waiting;  /* channels without a shard */
+    uint64_t homeless; /* shards without a node */
+    bool stopped;
+    uint64_t lost_at_ms; /* an earlier registry was gone then; 0: none was */
+    uint64_t lost_channels;
+    uint64_t lost_shards;
+    struct cluster_budget budget[CLUSTER_BUDGETS]; /* of budgets_of */
+    uint64_t rooms;                                /* the same user is in so many */
+};
+
+/* What has no callback is not read. Settings come first, then senders, nodes, shards, channels, and the whole. */
+struct cluster_reader_options {
+    struct registry *registry;
+    bool read_only; /* for a user of Redis that may call no function that writes */
+    /* Asked before each portion: false ends the round with ERR_CANCELED. NULL: always. */
+    bool (*may_go_on)(void *ctx);
+    void (*on_setting)(void *ctx, const struct cluster_setting *s);
+    /* Who sends as `user` to channels nobody joined. */
+    void (*on_sender)(void *ctx, struct slice user, struct slice shard);
+    void (*on_node)(void *ctx, const struct cluster_node *n);
+    /* True: its channels are wanted. */
+    bool (*on_shard)(void *ctx, const struct cluster_shard *s);
+    /* The channels that are assigned to it; NULL: that is not what Shoal wrote. */
+    void (*on_shard_channels)(void *ctx, const char *shard, const struct slice *channels, size_t n);
+    void (*on_channel)(void *ctx, const struct cluster_channel *c);
+    void (*on_state)(void *ctx, const struct cluster_state *s);
+    /* The user whose budgets are asked for, with on_state; borrowed. */
+    const char *(*budgets_of)(void *ctx);
+    /* Something stands at the key of a node, a shard or a channel that is none of Shoal's: it counts as empty. NULL: that is an error. */
+    void (*on_damaged)(void *ctx);
+    /* The round is over. ERR_REPLY: Redis refused; ERR_STRANGE: a broken answer; ERR_DOWN and its like: the link failed. */
+    void (*on_done)(void *ctx, const struct err *err);
+    void *ctx;
+};
+
+struct cluster_reader;
+
+struct cluster_reader *cluster_reader_create(const struct cluster_reader_options *options);
+/* Not within a round. NULL: nothing. */
+void cluster_reader_destroy(struct cluster_reader *r);
+/* Begin a round: on_done follows, in any case, perhaps before this returns. */
+void cluster_reader_begin(struct cluster_reader *r);
+/* The same, where the last round failed: behind what it has read. */
+void cluster_reader_resume(struct cluster_reader *r);
+/* Redis's clock when the round began; 0: not known yet. */
+uint64_t cluster_reader_now(const struct cluster_reader *r);
+bool cluster_reader_is_busy(const struct cluster_reader *r);
+
+#endif

@@ -1,0 +1,241 @@
+/* Cluster: what is read of a registry, whatever stands in it. */
+#include "shared/redis/cluster.h"
+
+#include "shared/buf.h"
+#include "tests/lib/registry_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct world w;
+static struct registry_leader me;
+static struct world_node n1;
+
+/* What the callbacks told, a word each. */
+struct seen {
+    struct buf text;
+    unsigned damaged;
+    unsigned done;
+    unsigned channels;
+    struct err err;
+    bool given_up;
+    bool reset; /* the link, at the next thing that is told */
+};
+
+static void note(struct seen *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void note(struct seen *s, const char *fmt, ...)
+{
+    char word[200];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(word, sizeof(word), fmt, args);
+    va_end(args);
+    buf_printf(&s->text, "%s%s", s->text.len > 0 ? " " : "", word);
+}
+
+#define TEXT(s) (int)(s).len, (s).ptr
+
+static void on_setting(void *ctx, const struct cluster_setting *s)
+{
+    if (slice_is(s->name, "channels_per_shard")) {
+        note(ctx, "each=%.*s(%.*s)", TEXT(s->value), TEXT(s->otherwise));
+    }
+}
+
+static void on_sender(void *ctx, struct slice user, struct slice shard)
+{
+    note(ctx, "%.*s>%.*s", TEXT(user), TEXT(shard));
+}
+
+static void on_node(void *ctx, const struct cluster_node *n)
+{
+    note(ctx, "%.*s:%llu/%llu:%.*s:%s", TEXT(n->id), (unsigned long long)n->held,
+         (unsigned long long)n->capacity, TEXT(n->users), n->hash.bad ? n->hash.bad : "");
+    assert_true(n->deadline_ms > 1500000000000);
+}
+
+static bool on_shard(void *ctx, const struct cluster_shard *s)
+{
+    note(ctx, "%.*s@%.*s:%llu:%s", TEXT(s->id), TEXT(s->user), (unsigned long long)s->channels,
+         s->hash.bad ? s->hash.bad : "");
+    return true;
+}
+
+static void on_shard_channels(void *ctx, const char *shard, const struct slice *channels, size_t n)
+{
+    note(ctx, "%s=%zu%s", shard, n, channels == NULL ? "?" : "");
+}
+
+static void on_channel(void *ctx, const struct cluster_channel *c)
+{
+    struct seen *s = ctx;
+
+    if (++s->channels <= 10) {
+        note(s, "%.*s@%.*s:%.*s", TEXT(c->name), TEXT(c->shard), TEXT(c->state));
+    }
+    if (s->reset) {
+        s->reset = false;
+        link_reset(w.probe.link, "a test");
+    }
+}
+
+static void on_state(void *ctx, const struct cluster_state *s)
+{
+    note(ctx, "leader=%.*s waiting=%llu", TEXT(s->leader.id), (unsigned long long)s->waiting);
+}
+
+static const char *budgets_of(void *ctx)
+{
+    (void)ctx;
+    return "anonymous";
+}
+
+static void on_damaged(void *ctx)
+{
+    ((struct seen *)ctx)->damaged++;
+}
+
+static bool may_go_on(void *ctx)
+{
+    return !((struct seen *)ctx)->given_up;
+}
+
+static void on_done(void *ctx, const struct err *err)
+{
+    struct seen *s = ctx;
+
+    s->done++;
+    s->err = err != NULL ? *err : (struct err){0};
+}
+
+static void read_with(struct seen *s, const struct cluster_reader_options *callbacks)
+{
+    struct cluster_reader_options options = *callbacks;
+
+    options.registry = w.r;
+    options.on_done = on_done;
+    options.ctx = s;
+    buf_init(&s->text, 65536);
+    struct cluster_reader *r = cluster_reader_create(&options);
+    cluster_reader_begin(r);
+    wait_until(&w.probe.t, s->done > 0);
+    while (err_is_silence(&s->err) && s->err.code != ERR_CANCELED) {
+        unsigned ups = w.probe.ups;
+        wait_until(&w.probe.t, w.probe.ups > ups || link_is_up(w.probe.link));
+        s->done = 0;
+        cluster_reader_resume(r);
+        wait_until(&w.probe.t, s->done > 0);
+    }
+    assert_int_equal(s->done, 1);
+    assert_false(cluster_reader_is_busy(r));
+    cluster_reader_destroy(r);
+    buf_append_char(&s->text, '\0');
+}
+
+static void begin(void)
+{
+    world_begin(&w, &me, &n1, 10);
+    world_configure(&w, &me, "", "", "set", "channels_per_shard,3");
+    world_add_shard(&w, &me, "main-shard", "anonymous", "a,b");
+    world_add_shard(&w, &me, "other-shard", "anonymous", "");
+    world_assign_to(&w, &me, "", "", "join", "?later", "w");
+}
+
+static void settings_nodes_shards_channels_and_the_whole_are_read(void **state)
+{
+    struct seen s = {0};
+
+    (void)state;
+    begin();
+    read_with(&s, &(struct cluster_reader_options){.on_setting = on_setting,
+                                                   .on_sender = on_sender,
+                                                   .on_node = on_node,
+                                                   .on_shard = on_shard,
+                                                   .on_shard_channels = on_shard_channels,
+                                                   .on_channel = on_channel,
+                                                   .on_state = on_state,
+                                                   .budgets_of = budgets_of});
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_string_equal(
+        s.text.data, "each=3(25) anonymous>main-shard n1:2/10:anonymous: "
+                     "main-shard@anonymous:2: other-shard@anonymous:0: main-shard=2 other-shard=0 "
+                     "a@main-shard:assigned b@main-shard:assigned w@:waiting leader=c1 waiting=1");
+    buf_finish(&s.text);
+    world_finish(&w);
+}
+
+static void what_is_damaged_counts_as_empty_and_is_told(void **state)
+{
+    struct seen s = {0};
+
+    (void)state;
+    begin();
+    world_ask(&w, "SET shoal:{t}:shard:main-shard x");
+    world_ask(&w, "SET shoal:{t}:shard:other-shard:channels x");
+    world_ask(&w, "HSET shoal:{t}:node:n1 capacity many");
+    read_with(&s, &(struct cluster_reader_options){.on_node = on_node,
+                                                   .on_shard = on_shard,
+                                                   .on_shard_channels = on_shard_channels,
+                                                   .on_damaged = on_damaged});
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_int_equal(s.damaged, 2);
+    assert_string_equal(s.text.data,
+                        "n1:2/0:anonymous:capacity main-shard@:0: other-shard@anonymous:0: "
+                        "main-shard=2 other-shard=0?");
+    buf_finish(&s.text);
+    s = (struct seen){0};
+    read_with(&s, &(struct cluster_reader_options){.on_shard = on_shard});
+    assert_int_equal(s.err.code, ERR_REPLY); /* nobody wants to know of damage */
+    buf_finish(&s.text);
+    world_finish(&w);
+}
+
+static void many_channels_are_read_in_portions_and_each_once_though_the_link_fails(void **state)
+{
+    struct seen s = {.reset = true};
+
+    (void)state;
+    begin();
+    world_eval(
+        &w,
+        "for i = 1, 3500 do redis.call('HSET', 'shoal:{t}:channels', 'c' .. i, '') end return ''",
+        "");
+    read_with(&s, &(struct cluster_reader_options){.on_channel = on_channel});
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_int_equal(s.channels, 3503);
+    assert_true(w.probe.downs > 0);
+    buf_finish(&s.text);
+    world_finish(&w);
+}
+
+static void a_round_that_is_given_up_ends_at_its_next_portion(void **state)
+{
+    struct seen s = {.given_up = true};
+
+    (void)state;
+    begin();
+    read_with(&s,
+              &(struct cluster_reader_options){.on_channel = on_channel, .may_go_on = may_go_on});
+    assert_int_equal(s.err.code, ERR_CANCELED);
+    assert_int_equal(s.channels, 0);
+    buf_finish(&s.text);
+    world_finish(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(settings_nodes_shards_channels_and_the_whole_are_read),
+        cmocka_unit_test(what_is_damaged_counts_as_empty_and_is_told),
+        cmocka_unit_test(many_channels_are_read_in_portions_and_each_once_though_the_link_fails),
+        cmocka_unit_test(a_round_that_is_given_up_ends_at_its_next_portion),
+    };
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
