@@ -228,11 +228,6 @@ bool connection_write_keepalive(struct connection *c, struct slice bytes)
     return c != NULL && queue_bytes(c, &c->keepalives, bytes);
 }
 
-size_t connection_unsent(const struct connection *c)
-{
-    return c->queue.len;
-}
-
 void connection_discard(struct connection *c)
 {
     discard(&c->queue);

@@ -64,8 +64,6 @@ struct connection *connection_open(struct connections *pool, const char *url,
 MUST_USE bool connection_write(struct connection *c, struct slice bytes);
 /* The same for PING and PONG: they go first, and neither connection_discard nor may_write stops them. */
 MUST_USE bool connection_write_keepalive(struct connection *c, struct slice bytes);
-/* Bytes that were queued and not yet given to libwebsockets (keepalives aside). */
-size_t connection_unsent(const struct connection *c);
 /* Throw away what is queued (keepalives aside) and not yet given to libwebsockets (the lease is over). */
 void connection_discard(struct connection *c);
 /* Close and forget: no callback any more; the handle must not be used again. What is queued is

@@ -395,6 +395,7 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     n->loop = loop;
     n->options = *options;
     machine_begin(&n->state, &machine, NODE_STARTING);
+    sight_init(&n->sight);
     n->restate = restate_create();
     if (tokens_load(options->tokens_file, &n->tokens, err) != 0) {
         node_free(n);

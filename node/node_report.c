@@ -20,7 +20,8 @@ static void news_arrived(struct news *news)
 static bool report_node(struct node *n, struct json *j)
 {
     struct news *all[] = {&n->users, &n->fenced, &n->lost, &n->rewound, &n->sight_news};
-    bool any = n->state.state == NODE_DRAINING || n->others_blind || n->sight.state != SIGHT_SEES;
+    bool any =
+        n->state.state == NODE_DRAINING || n->others_blind || n->sight.machine.state != SIGHT_SEES;
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         all[i]->told = all[i]->due;

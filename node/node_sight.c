@@ -16,7 +16,7 @@ void node_on_contact(void *ctx, uint64_t began_ms, const char *why)
 
     if (why == NULL) {
         sight_saw(&n->sight, mono_ms());
-    } else if (n->sight.state != SIGHT_BLIND) { /* then the probe alone tries */
+    } else if (n->sight.machine.state != SIGHT_BLIND) { /* then the probe alone tries */
         sight_missed(&n->sight, began_ms, why, mono_ms());
     }
 }
@@ -41,7 +41,7 @@ static void plan_probe(struct node *n, bool working)
 
     if (n->state.state != NODE_ACTIVE || n->blind_ms == 0) {
         every = 0;
-    } else if ((n->sight.state != SIGHT_SEES && !working) || n->others_blind) {
+    } else if ((n->sight.machine.state != SIGHT_SEES && !working) || n->others_blind) {
         every = often; /* connections that work may be quiet for longer */
     } else if (idle) {
         every = n->sight.failures > 0 ? often : IDLE_PROBES * n->blind_ms;
@@ -54,12 +54,12 @@ void node_look_at_sight(struct node *n)
     bool working = holder_is_working(n->holder);
 
     if (n->state.state == NODE_ACTIVE && sight_look(&n->sight, working, n->blind_ms, mono_ms())) {
-        if (n->sight.state == SIGHT_BLIND) {
+        if (n->sight.machine.state == SIGHT_BLIND) {
             log_warn("node", "node.blind", "node", n->options.id, "why", n->sight.why, NULL);
             holder_set_blind(n->holder, true);
         } else {
-            log_info("node", n->sight.state == SIGHT_SEES ? "node.sees" : "node.proving", "node",
-                     n->options.id, NULL);
+            log_info("node", n->sight.machine.state == SIGHT_SEES ? "node.sees" : "node.proving",
+                     "node", n->options.id, NULL);
         }
         news_set(&n->sight_news, "");
         node_lease_renew_soon(n->lease);
@@ -69,9 +69,9 @@ void node_look_at_sight(struct node *n)
 
 const char *node_sight_told(struct node *n)
 {
-    n->sight_told = n->sight.state;
-    n->given_away = n->given_away || n->sight.state == SIGHT_BLIND;
-    return sight_state_name(n->sight.state);
+    n->sight_told = n->sight.machine.state;
+    n->given_away = n->given_away || n->sight.machine.state == SIGHT_BLIND;
+    return machine_state_name(&n->sight.machine);
 }
 
 void node_sight_arrived(struct node *n)
@@ -81,7 +81,7 @@ void node_sight_arrived(struct node *n)
 
 void node_sight_current(struct node *n, const struct registry_picture *picture)
 {
-    if (!n->given_away && n->sight.state != SIGHT_BLIND) {
+    if (!n->given_away && n->sight.machine.state != SIGHT_BLIND) {
         holder_set_blind(n->holder, false);
     }
     if (picture->others_blind && !n->others_blind) {
@@ -97,7 +97,7 @@ void node_report_sight(struct node *n, struct json *j)
     uint64_t heard_ms = holder_heard_ms(n->holder);
 
     /* Again and again while it does not see: what the registry has of that must not be lost. */
-    if (n->sight_news.due || n->sight.state != SIGHT_SEES) {
+    if (n->sight_news.due || n->sight.machine.state != SIGHT_SEES) {
         n->sight_news.told = true;
         json_string(j, "state", node_sight_told(n));
         json_string(j, "why", n->sight.why);
@@ -105,7 +105,7 @@ void node_report_sight(struct node *n, struct json *j)
                     n->sight.failing_ms != 0 ? (int64_t)(now - n->sight.failing_ms) : 0);
     }
     heard_ms = heard_ms > n->sight.seen_ms ? heard_ms : n->sight.seen_ms;
-    if (n->others_blind && n->sight.state == SIGHT_SEES && heard_ms != 0) {
+    if (n->others_blind && n->sight.machine.state == SIGHT_SEES && heard_ms != 0) {
         json_number(j, "seen_ms", (int64_t)(now - heard_ms));
     }
 }

@@ -5,24 +5,26 @@
 
 #define TRIES      2 /* that must have failed: one may be an accident */
 #define PROOF_MOST 600000
-#define RELAPSE_LEAN                                                                               \
-    10 /* blind again within so many times of blind_ms: it takes longer to be believed */
+/* Blind again within so many times of blind_ms: it takes longer to be believed. */
+#define RELAPSE_LEAN 10
 
-static const char *const names[] = {
-    [SIGHT_SEES] = "active",
-    [SIGHT_BLIND] = "blind",
-    [SIGHT_PROVING] = "proving",
+static const struct machine_state states[] = {
+    [SIGHT_SEES] = {"active", MACHINE_BIT(SIGHT_BLIND)},
+    [SIGHT_BLIND] = {"blind", MACHINE_BIT(SIGHT_PROVING)},
+    [SIGHT_PROVING] = {"proving", MACHINE_BIT(SIGHT_SEES) | MACHINE_BIT(SIGHT_BLIND)},
 };
+static const struct machine_type sight_machine = {"sight", states, ARRAY_LEN(states), NULL, NULL};
 
-const char *sight_state_name(enum sight_state state)
+void sight_init(struct sight *s)
 {
-    return names[state];
+    *s = (struct sight){0};
+    machine_begin(&s->machine, &sight_machine, SIGHT_SEES);
 }
 
 static void move(struct sight *s, enum sight_state to, uint64_t now_ms)
 {
-    s->state = to;
     s->since_ms = now_ms;
+    machine_move(&s->machine, to, s);
 }
 
 void sight_saw(struct sight *s, uint64_t now_ms)
@@ -48,25 +50,32 @@ void sight_rest(struct sight *s)
 
 static void go_blind(struct sight *s, uint64_t blind_ms, uint64_t now_ms)
 {
-    bool relapse = s->proof_ms != 0 &&
-                   (s->state == SIGHT_PROVING || now_ms - s->since_ms < RELAPSE_LEAN * blind_ms);
+    bool relapse = s->proof_ms != 0 && (s->machine.state == SIGHT_PROVING ||
+                                        now_ms - s->since_ms < RELAPSE_LEAN * blind_ms);
 
     s->proof_ms = relapse ? 2 * s->proof_ms : blind_ms;
     s->proof_ms = s->proof_ms < PROOF_MOST ? s->proof_ms : PROOF_MOST;
     move(s, SIGHT_BLIND, now_ms);
 }
 
+/* It works, or nothing failed, and Twitch was heard of, for as long as it has to prove itself. */
+static bool is_proved(const struct sight *s, bool working, uint64_t now_ms)
+{
+    return now_ms - s->since_ms >= s->proof_ms &&
+           (working || (s->failures == 0 && s->seen_ms >= s->since_ms + s->proof_ms));
+}
+
 bool sight_look(struct sight *s, bool working, uint64_t blind_ms, uint64_t now_ms)
 {
-    enum sight_state before = s->state;
+    unsigned before = s->machine.state;
 
     if (working) {
         sight_rest(s);
     }
-    bool failing = s->failures >= TRIES;
-    switch (s->state) {
+    bool failing = blind_ms != 0 && s->failures >= TRIES;
+    switch ((enum sight_state)before) {
     case SIGHT_SEES:
-        if (failing && blind_ms != 0 && now_ms - s->failing_ms >= blind_ms) {
+        if (failing && now_ms - s->failing_ms >= blind_ms) {
             go_blind(s, blind_ms, now_ms);
         }
         break;
@@ -76,14 +85,12 @@ bool sight_look(struct sight *s, bool working, uint64_t blind_ms, uint64_t now_m
         }
         break;
     case SIGHT_PROVING:
-        if (failing && blind_ms != 0) {
+        if (failing) {
             go_blind(s, blind_ms, now_ms);
-        } else if (blind_ms == 0 ||
-                   (now_ms - s->since_ms >= s->proof_ms &&
-                    (working || (s->failures == 0 && s->seen_ms >= s->since_ms + s->proof_ms)))) {
+        } else if (blind_ms == 0 || is_proved(s, working, now_ms)) {
             move(s, SIGHT_SEES, now_ms);
         }
         break;
     }
-    return s->state != before;
+    return s->machine.state != before;
 }

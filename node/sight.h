@@ -12,29 +12,31 @@
 #ifndef SHOAL_NODE_SIGHT_H
 #define SHOAL_NODE_SIGHT_H
 
-#include "shared/base.h"
+#include "shared/machine.h"
 
+/* Their names are what the registry shows as the node's state: "active", "blind", "proving". */
 enum sight_state { SIGHT_SEES, SIGHT_BLIND, SIGHT_PROVING };
-/* As the registry shows it in the node's state: "active", "blind", "proving". */
-const char *sight_state_name(enum sight_state state);
 
-struct sight { /* all zeros to begin with; to be read only */
-    enum sight_state state;
-    uint64_t seen_ms;    /* when Twitch was last heard of; 0: never */
-    uint64_t failing_ms; /* when the first try that failed since then was begun; 0: none did */
-    unsigned failures;   /* since then */
-    uint64_t since_ms;   /* the state */
-    uint64_t proof_ms;   /* how long it has to prove itself */
-    char why[200];       /* the last failure */
+struct sight {              /* to be read only */
+    struct machine machine; /* enum sight_state */
+    uint64_t seen_ms;       /* when Twitch was last heard of; 0: never */
+    uint64_t failing_ms;    /* when the first try that failed since then was begun; 0: none did */
+    unsigned failures;      /* since then */
+    uint64_t since_ms;      /* the state */
+    uint64_t proof_ms;      /* how long it has to prove itself */
+    char why[200];          /* the last failure */
 };
 
+/* A node that sees, as far as is known. */
+void sight_init(struct sight *s);
 /* Something was heard of Twitch: a login was answered, or a probe. */
 void sight_saw(struct sight *s, uint64_t now_ms);
 /* A try that was begun at `began_ms` has failed. */
 void sight_missed(struct sight *s, uint64_t began_ms, const char *why, uint64_t now_ms);
 /* What failed does not count (it did so while Redis was away as well). */
 void sight_rest(struct sight *s);
-/* What is true by now. `working`: a connection is ready. `blind_ms` 0: never blind. True: the state is another. */
+/* What is true by now. `working`: a connection is ready. `blind_ms` 0: never blind. True: the
+ * state is another. */
 bool sight_look(struct sight *s, bool working, uint64_t blind_ms, uint64_t now_ms);
 
 #endif

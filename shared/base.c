@@ -122,41 +122,39 @@ bool slice_to_u64(struct slice s, uint64_t *out)
     return true;
 }
 
+/* Well-formed sequences of more than one byte (Unicode, table 3-7): the second byte's range rules out
+ * overlong forms, surrogates and what is past U+10FFFF. */
+static const struct {
+    unsigned char first, last; /* byte 1 */
+    unsigned char low, high;   /* byte 2; the others are 80 to bf */
+    size_t len;
+} sequences[] = {
+    {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+    {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+    {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+};
+
 size_t utf8_length(const char *text, size_t left)
 {
     const unsigned char *at = (const unsigned char *)text;
-    if (left == 0) {
+    size_t row = 0;
+
+    if (left == 0 || at[0] < 0x80) {
+        return left == 0 ? 0 : 1;
+    }
+    while (row < ARRAY_LEN(sequences) && at[0] > sequences[row].last) {
+        row++;
+    }
+    if (row == ARRAY_LEN(sequences) || at[0] < sequences[row].first || left < sequences[row].len ||
+        at[1] < sequences[row].low || at[1] > sequences[row].high) {
         return 0;
     }
-    unsigned char c = at[0];
-    size_t len;
-    /* The second byte's range rules out overlong forms, surrogates and what is past U+10FFFF. */
-    unsigned char low = 0x80, high = 0xbf;
-    if (c < 0x80) {
-        return 1;
-    }
-    if (c >= 0xc2 && c <= 0xdf) {
-        len = 2;
-    } else if (c >= 0xe0 && c <= 0xef) {
-        len = 3;
-        low = c == 0xe0 ? 0xa0 : 0x80;
-        high = c == 0xed ? 0x9f : 0xbf;
-    } else if (c >= 0xf0 && c <= 0xf4) {
-        len = 4;
-        low = c == 0xf0 ? 0x90 : 0x80;
-        high = c == 0xf4 ? 0x8f : 0xbf;
-    } else {
-        return 0;
-    }
-    if (left < len || at[1] < low || at[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < len; i++) {
-        if (at[i] < 0x80 || at[i] > 0xbf) {
+    for (size_t i = 2; i < sequences[row].len; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
             return 0;
         }
     }
-    return len;
+    return sequences[row].len;
 }
 
 static void random_fill(void *out, size_t len)

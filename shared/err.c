@@ -45,20 +45,6 @@ int err_wrap(struct err *err, const char *fmt, ...)
     return -(int)err->code;
 }
 
-const char *err_name(enum err_code code)
-{
-    switch (code) {
-    case ERR_OK:
-        return "no error";
-#define X(name, text)                                                                              \
-    case name:                                                                                     \
-        return text;
-        ERR_TABLE(X)
-#undef X
-    }
-    return "unknown error";
-}
-
 int err_exit_code(enum err_code code)
 {
     switch (code) {

@@ -8,30 +8,25 @@
 
 #include "shared/base.h"
 
-#define ERR_TABLE(X)                                                                               \
-    X(ERR_USAGE, "wrong usage or configuration")                                                   \
-    X(ERR_IO, "input or output failed")                                                            \
-    X(ERR_UNREACHABLE, "cannot be reached")                                                        \
-    X(ERR_TIMEOUT, "no answer in time")                                                            \
-    X(ERR_AUTH, "access refused")                                                                  \
-    X(ERR_PROTOCOL, "the other side broke the protocol")                                           \
-    X(ERR_DOWN, "the link is down")                                                                \
-    X(ERR_REPLY, "Redis answered with an error")                                                   \
-    X(ERR_STRANGE, "Redis's answer is not what Shoal expects")                                     \
-    X(ERR_UNABLE, "Redis cannot do it now, or must not do it for us")                              \
-    X(ERR_MEMORY, "Redis's memory is full")                                                        \
-    X(ERR_REFUSED, "refused")                                                                      \
-    X(ERR_ABSENT, "is not there yet")                                                              \
-    X(ERR_LOST, "the lease is lost")                                                               \
-    X(ERR_EMPTIED, "all that was in Redis is gone")                                                \
-    X(ERR_FULL, "a limit is reached")                                                              \
-    X(ERR_CANCELED, "given up before it was done")
-
 enum err_code {
     ERR_OK = 0,
-#define X(code, text) code,
-    ERR_TABLE(X)
-#undef X
+    ERR_USAGE,       /* wrong usage or configuration */
+    ERR_IO,          /* input or output failed */
+    ERR_UNREACHABLE, /* cannot be reached */
+    ERR_TIMEOUT,     /* no answer in time */
+    ERR_AUTH,        /* access refused */
+    ERR_PROTOCOL,    /* the other side broke the protocol */
+    ERR_DOWN,        /* the link is down */
+    ERR_REPLY,       /* Redis answered with an error */
+    ERR_STRANGE,     /* Redis's answer is not what Shoal expects */
+    ERR_UNABLE,      /* Redis cannot do it now, or must not do it for us */
+    ERR_MEMORY,      /* Redis's memory is full */
+    ERR_REFUSED,     /* refused */
+    ERR_ABSENT,      /* is not there yet */
+    ERR_LOST,        /* the lease is lost */
+    ERR_EMPTIED,     /* all that was in Redis is gone */
+    ERR_FULL,        /* a limit is reached */
+    ERR_CANCELED,    /* given up before it was done */
 };
 
 struct err {
@@ -44,10 +39,8 @@ struct err {
 int err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Put "<words>: " before the text; returns -code. */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* The general text of a code ("no answer in time"). */
-const char *err_name(enum err_code code);
 /* The exit code that belongs to it: 2 for ERR_USAGE, 3 for ERR_UNREACHABLE, ERR_TIMEOUT, ERR_AUTH,
- * ERR_DOWN (Redis is out of reach) ERR_UNABLE and ERR_MEMORY, else 1. */
+ * ERR_DOWN (Redis is out of reach), ERR_UNABLE and ERR_MEMORY, else 1. */
 int err_exit_code(enum err_code code);
 /* Does Redis refuse what it should not (ERR_UNABLE, ERR_MEMORY)? Then the link has told it. */
 bool err_is_told(const struct err *err);

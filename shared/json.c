@@ -4,7 +4,6 @@
 #include "shared/text.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -128,49 +127,10 @@ void json_slice(struct json *j, const char *key, struct slice value)
     put_string(j->out, value);
 }
 
-void json_object_begin_slice(struct json *j, struct slice key)
-{
-    comma(j);
-    put_string(j->out, key);
-    buf_append_char(j->out, ':');
-    open_with(j, '{');
-}
-
-void json_slice_pair(struct json *j, struct slice key, struct slice value)
-{
-    comma(j);
-    put_string(j->out, key);
-    buf_append_char(j->out, ':');
-    put_string(j->out, value);
-}
-
 void json_number(struct json *j, const char *key, int64_t value)
 {
     put_key(j, key);
     buf_printf(j->out, "%" PRId64, value);
-}
-
-void json_double(struct json *j, const char *key, double value)
-{
-    put_key(j, key);
-    if (!isfinite(value)) {
-        buf_append_str(j->out, "null"); /* JSON has no word for it */
-        return;
-    }
-    /* Short where short is exact (0.1, not 0.10000000000000001). */
-    char text[40];
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof(text), "%.*g", digits, value);
-        if (strtod(text, NULL) == value) {
-            break;
-        }
-    }
-    for (char *at = text; *at; at++) {
-        if (*at == ',') {
-            *at = '.'; /* a locale's decimal comma */
-        }
-    }
-    buf_append_str(j->out, text);
 }
 
 void json_bool(struct json *j, const char *key, bool value)

@@ -27,12 +27,7 @@ void json_array_end(struct json *j);
 /* A string member; NULL gives null. */
 void json_string(struct json *j, const char *key, const char *value);
 void json_slice(struct json *j, const char *key, struct slice value);
-/* Like json_object_begin, for a key that is a slice. */
-void json_object_begin_slice(struct json *j, struct slice key);
-/* A string member whose key is a slice. */
-void json_slice_pair(struct json *j, struct slice key, struct slice value);
 void json_number(struct json *j, const char *key, int64_t value);
-void json_double(struct json *j, const char *key, double value);
 void json_bool(struct json *j, const char *key, bool value);
 
 #endif

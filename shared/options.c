@@ -4,7 +4,7 @@
  * options_parse goes through the sources from the strongest to the weakest and fills in what no
  * stronger one gave. A value is judged only when it is in force: a wrong line in a shared file does
  * not stop a program that was given a right flag. Values, help and file are in options_*.c. */
-#include "shared/options_impl.h"
+#include "shared/options_private.h"
 
 #include "shared/file.h"
 #include "shared/pairs.h"
@@ -465,55 +465,4 @@ void options_destroy(struct options *o)
     free(o->args);
     free(o->file);
     free(o);
-}
-
-static const struct option_value *value_of(const struct options *o, const char *name)
-{
-    size_t i = 0;
-    while (i < o->spec_count && strcmp(o->program->specs[i].name, name) != 0) {
-        i++;
-    }
-    BUG_ON(i == o->spec_count);
-    return &o->values[i];
-}
-
-const char *options_string(const struct options *o, const char *name)
-{
-    const struct option_value *value = value_of(o, name);
-    return value->count > 0 ? value->texts[0] : NULL;
-}
-
-int64_t options_int(const struct options *o, const char *name)
-{
-    const struct option_value *value = value_of(o, name);
-    BUG_ON(value->count == 0);
-    return value->number;
-}
-
-bool options_bool(const struct options *o, const char *name)
-{
-    return value_of(o, name)->number != 0;
-}
-
-size_t options_count(const struct options *o, const char *name)
-{
-    return value_of(o, name)->count;
-}
-
-const char *options_at(const struct options *o, const char *name, size_t i)
-{
-    const struct option_value *value = value_of(o, name);
-    BUG_ON(i >= value->count);
-    return value->texts[i];
-}
-
-size_t options_argc(const struct options *o)
-{
-    return o->arg_count;
-}
-
-const char *options_arg(const struct options *o, size_t i)
-{
-    BUG_ON(i >= o->arg_count);
-    return o->args[i];
 }

@@ -1,5 +1,5 @@
 /* Options for people: --help and --print-config. */
-#include "shared/options_impl.h"
+#include "shared/options_private.h"
 
 #include "shared/text.h"
 

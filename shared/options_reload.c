@@ -1,5 +1,5 @@
 /* Options, read again: what may change while a program runs, and what stays as it began. */
-#include "shared/options_impl.h"
+#include "shared/options_private.h"
 
 #include "shared/log.h"
 

@@ -1,6 +1,6 @@
 /* Options, one value at a time: text to number, bounds, masking, names, and what all programs
  * check alike. */
-#include "shared/options_impl.h"
+#include "shared/options_private.h"
 
 #include "shared/log.h"
 #include "shared/text.h"

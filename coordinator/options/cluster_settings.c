@@ -75,14 +75,14 @@ static void add(struct cluster_settings *s, struct slice name, struct slice valu
 void cluster_settings_begin(struct cluster_settings *s, const struct shard_manager_option *own,
                             size_t most)
 {
-    size_t nown = 0;
+    size_t nrows = 0;
 
-    while (own && own[nown].key) {
-        nown++;
+    while (own && own[nrows].key) {
+        nrows++;
     }
-    s->pairs = xcalloc(2 * (nown + most) + 1, sizeof(*s->pairs));
+    s->pairs = xcalloc(2 * (nrows + most) + 1, sizeof(*s->pairs));
     s->kwargs = xcalloc(most + 1, sizeof(*s->kwargs));
-    for (size_t i = 0; i < nown; i++) {
+    for (size_t i = 0; i < nrows; i++) {
         add(s, slice_of(own[i].key), slice_of(own[i].value));
     }
 }

@@ -93,8 +93,6 @@ MUST_USE int link_command_blocking(struct link *link, uint64_t block_ms, int arg
  * what the others said), or where that is an error the first error of them all: it is the cause. The slices are not used after the call. */
 MUST_USE int link_send_raw(struct link *link, const struct slice *parts, size_t nparts,
                            size_t replies, link_reply_cb cb, void *ctx);
-/* Bytes accepted and not yet taken by the socket. */
-size_t link_unsent_bytes(const struct link *link);
 /* raw_pushes only: a command to send, nothing is expected back but pushes. 0, -ERR_DOWN or -ERR_FULL. */
 MUST_USE int link_send_push(struct link *link, int argc, const char **argv, const size_t *argvlen);
 

@@ -107,11 +107,6 @@ int link_send_push(struct link *link, int argc, const char **argv, const size_t 
     return send_argv(link, argc, argv, argvlen);
 }
 
-size_t link_unsent_bytes(const struct link *link)
-{
-    return link->machine.state == LINK_UP ? conn_unsent(link->conn) : 0;
-}
-
 struct slice reply_slice(const struct redisReply *reply)
 {
     if (reply == NULL || (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS &&

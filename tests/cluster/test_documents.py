@@ -153,7 +153,7 @@ def bounds(default, most):
         "results": [constant(STEPS + "01_library.lua", f"{name}_SECONDS") for name in ("RESULT", "REFUSED")],
         "events in `shoal:{main}:log`": [constant(STEPS + "01_library.lua", "LOG_ENTRIES")],
         "chat held while Redis is away": [default["--buffer-bytes"]],
-        "files": [constant("shared/options_impl.h", "OPTIONS_FILE_MAX_BYTES"),
+        "files": [constant("shared/options_private.h", "OPTIONS_FILE_MAX_BYTES"),
                   constant("node/tokens.c", "FILE_MAX_BYTES"), lists],
     }  # fmt: skip
 

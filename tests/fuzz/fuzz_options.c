@@ -1,6 +1,6 @@
 /* Fuzz: the options file. Whatever the bytes, parsing ends in a verdict with one line of text, and
  * every value that comes through is judged as each type of option. */
-#include "shared/options_impl.h"
+#include "shared/options_private.h"
 #include "shared/pairs.h"
 
 #include <stdlib.h>

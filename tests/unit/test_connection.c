@@ -1,5 +1,6 @@
 /* The WebSocket driver against servers of its own (wire.h). */
 #include "node/connection.h"
+#include "node/connection_private.h"
 
 #include "tests/lib/wire.h"
 
@@ -123,12 +124,12 @@ static void what_is_written_arrives_in_order(void **state)
     big = (struct slice){text, 20000};
     assert_true(connection_write(r->c, SLICE("PASS x\r\n")));
     assert_true(connection_write(r->c, big));
-    assert_int_equal(connection_unsent(r->c), 20008);
+    assert_int_equal(r->c->queue.len, 20008);
     wire_run_until(r, server_heard_two);
     assert_int_equal(r->heard_messages, 2);
     assert_int_equal(r->heard_len, 20008);
     assert_memory_equal(r->heard, "PASS x\r\n012345 7\r\n", 18);
-    assert_int_equal(connection_unsent(r->c), 0);
+    assert_int_equal(r->c->queue.len, 0);
     free(text);
     wire_destroy(r);
 }
@@ -149,7 +150,7 @@ static void a_queue_is_bounded_and_can_be_thrown_away(void **state)
     assert_false(connection_write(r->c, SLICE("ab")));
     assert_true(connection_write(r->c, SLICE("a")));
     connection_discard(r->c);
-    assert_int_equal(connection_unsent(r->c), 0);
+    assert_int_equal(r->c->queue.len, 0);
     wire_nap(r, 50);
     assert_int_equal(r->heard_len, 0);
     free(text);
@@ -169,7 +170,7 @@ static void what_was_queued_before_a_fence_never_leaves_but_keepalives_do(void *
     r->fenced = true;
     wire_nap(r, 50);
     assert_int_equal(r->heard_len, 0);
-    assert_int_equal(connection_unsent(r->c), 0);
+    assert_int_equal(r->c->queue.len, 0);
 
     assert_true(connection_write(r->c, SLICE("PRIVMSG #a :b\r\n")));
     assert_true(connection_write_keepalive(r->c, SLICE("PONG :x\r\n")));

@@ -77,9 +77,6 @@ static void nobody_listening_is_no_crash(void **state)
 static void each_code_has_a_text_and_an_exit_code(void **state)
 {
     (void)state;
-    assert_string_equal(err_name(ERR_OK), "no error");
-    assert_string_equal(err_name(ERR_TIMEOUT), "no answer in time");
-    assert_string_equal(err_name((enum err_code)999), "unknown error");
     assert_int_equal(err_exit_code(ERR_OK), 0);
     assert_int_equal(err_exit_code(ERR_USAGE), 2);
     assert_int_equal(err_exit_code(ERR_UNREACHABLE), 3);

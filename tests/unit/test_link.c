@@ -1,5 +1,6 @@
 /* Link, the happy path: commands and replies against a real Redis. */
 #include "shared/redis/link.h"
+#include "shared/redis/link_private.h"
 
 #include "tests/lib/link_probe.h"
 #include "tests/lib/private_redis.h"
@@ -59,10 +60,10 @@ static void ten_thousand_pipelined_commands_are_all_answered(void **state)
     link_probe_up(&p, private_redis_port(redis));
 
     send_numbers(p.link, &order, 10000);
-    assert_true(link_unsent_bytes(p.link) > 200000);
+    assert_true(conn_unsent(p.link->conn) > 200000);
 
     wait_until(&p.t, order.next == 10000);
-    assert_int_equal(link_unsent_bytes(p.link), 0);
+    assert_int_equal(conn_unsent(p.link->conn), 0);
     link_probe_finish(&p);
 }
 
@@ -173,11 +174,11 @@ static void a_transaction_answers_with_its_last_reply(void **state)
 
     assert_int_equal(link_send_raw(p.link, parts, ARRAY_LEN(parts), 4, link_probe_on_answer, &p),
                      0);
-    assert_int_equal(link_unsent_bytes(p.link), 0); /* nothing waited, so it went at once */
+    assert_int_equal(conn_unsent(p.link->conn), 0); /* nothing waited, so it went at once */
     send_numbers(p.link, &order, 1);
     assert_int_equal(link_send_raw(p.link, parts, ARRAY_LEN(parts), 4, link_probe_on_answer, &p),
                      0);
-    assert_true(link_unsent_bytes(p.link) > 0); /* behind the ECHO: order is kept */
+    assert_true(conn_unsent(p.link->conn) > 0); /* behind the ECHO: order is kept */
 
     wait_until(&p.t, p.answers == 2 && order.next == 1);
     assert_int_equal(p.elements, 2);
@@ -208,7 +209,7 @@ static void big_commands_and_replies_pass(void **state)
 
     assert_int_equal(link_send_raw(p.link, parts, ARRAY_LEN(parts), 1, link_probe_on_answer, &p),
                      0);
-    assert_true(link_unsent_bytes(p.link) > BIG / 2);
+    assert_true(conn_unsent(p.link->conn) > BIG / 2);
     memset(value, 'x', BIG); /* not used after the call */
     wait_until(&p.t, p.answers == 1);
     assert_string_equal(p.text, "OK");

@@ -1,6 +1,7 @@
 /* Link over TLS: the right certificate passes; a wrong CA, a wrong name and a plain port are told
  * apart. The certificates are made by the openssl program in a temporary directory. */
 #include "shared/redis/link.h"
+#include "shared/redis/link_private.h"
 
 #include "tests/lib/link_probe.h"
 #include "tests/lib/private_redis.h"
@@ -108,7 +109,7 @@ static void big_values_pass_through_tls(void **state)
     wait_until(&p.t, p.answers == 2);
 
     assert_int_equal(p.reply_len, BIG);
-    assert_int_equal(link_unsent_bytes(p.link), 0);
+    assert_int_equal(conn_unsent(p.link->conn), 0);
     link_probe_finish(&p);
 }
 

@@ -1,5 +1,5 @@
 /* Options: precedence, values, messages, and files of every bad kind. */
-#include "shared/options_impl.h"
+#include "shared/options_private.h"
 
 #include "shared/buf.h"
 

@@ -15,17 +15,17 @@ static struct sight s;
 static int begin(void **state)
 {
     (void)state;
-    s = (struct sight){0};
+    sight_init(&s);
     return 0;
 }
 
 static enum sight_state look(uint64_t at_ms, bool working)
 {
-    enum sight_state before = s.state;
+    enum sight_state before = s.machine.state;
     bool changed = sight_look(&s, working, BLIND_MS, T0 + at_ms);
 
-    assert_int_equal(changed, s.state != before);
-    return s.state;
+    assert_int_equal(changed, s.machine.state != before);
+    return s.machine.state;
 }
 
 static void missed(uint64_t began_ms, uint64_t at_ms)
@@ -44,7 +44,7 @@ static void nothing_is_known_of_a_node_that_has_not_tried(void **state)
 {
     (void)state;
     assert_int_equal(look(1000000, false), SIGHT_SEES);
-    assert_string_equal(sight_state_name(s.state), "active");
+    assert_string_equal(machine_state_name(&s.machine), "active");
 }
 
 static void it_is_blind_when_its_tries_have_failed_for_long_enough(void **state)
@@ -153,7 +153,7 @@ static void where_it_is_switched_off_no_node_is_blind(void **state)
     go_blind(0);
     (void)sight_look(&s, false, 0, T0 + 5000);
     (void)sight_look(&s, false, 0, T0 + 5000);
-    assert_int_equal(s.state, SIGHT_SEES);
+    assert_int_equal(s.machine.state, SIGHT_SEES);
 }
 
 int main(void)

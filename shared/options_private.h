@@ -1,6 +1,6 @@
 /* Options, inside: what the files of the room share. Nobody else includes this, but its tests. */
-#ifndef SHOAL_OPTIONS_IMPL_H
-#define SHOAL_OPTIONS_IMPL_H
+#ifndef SHOAL_OPTIONS_PRIVATE_H
+#define SHOAL_OPTIONS_PRIVATE_H
 
 #include "shared/options.h"
 
