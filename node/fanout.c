@@ -1,8 +1,7 @@
 /* Fan-out: lines in, blocks, and the life of the link. See fanout.h for the picture.
  *
- * Where a block is in its life is where it is in the one list: `sent` blocks first, then those that
- * wait; the last may be open. What is answered is gone from it.
- */
+ * All blocks but the spare ones are in one list, in the order of their lines: first those that are sent, then those
+ * that wait (behind one that was refused, others may still be sent). What is answered is gone from it. */
 #include "node/fanout_private.h"
 
 #include "node/publish.h"
@@ -49,6 +48,7 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
     f->tag = xstrdup(registry_tag(options->registry));
     f->node = xstrdup(options->node);
     registry_fan_key(options->registry, f->node, f->seq_key);
+    machine_begin(&f->way, &fanout_ways, WAY_TRANSACTIONS);
     uv_check_init(loop, &f->turn_end);
     f->turn_end.data = f;
     uv_check_start(&f->turn_end, on_turn_end);
@@ -56,6 +56,57 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
     uv_idle_init(loop, &f->awake);
     f->awake.data = f;
     return f;
+}
+
+/* Blocks ---------------------------------------------------------------------------------------- */
+
+static const struct machine_state block_states[BLOCK_STATES] = {
+    [BLOCK_SPARE] = {"spare", MACHINE_BIT(BLOCK_FILLED)},
+    [BLOCK_FILLED] = {"filled", MACHINE_BIT(BLOCK_SENT) | MACHINE_BIT(BLOCK_SPARE)},
+    [BLOCK_SENT] = {"sent", MACHINE_BIT(BLOCK_SPARE) | MACHINE_BIT(BLOCK_FILLED) |
+                                MACHINE_BIT(BLOCK_DOUBT)},
+    [BLOCK_DOUBT] = {"doubt", MACHINE_BIT(BLOCK_SENT) | MACHINE_BIT(BLOCK_SPARE)},
+};
+
+/* Bytes and blocks are counted apart, and what is the first to be sent is found apart: they must agree. */
+static void block_check(const void *owner)
+{
+    const struct block *b = owner;
+    const struct fanout *f = b->fanout;
+    const struct block *first = f->first_unsent;
+
+    BUG_ON(b->machine.state == BLOCK_SENT && b->lines == 0);
+    BUG_ON(first != NULL && first->machine.state != BLOCK_FILLED &&
+           first->machine.state != BLOCK_DOUBT);
+    BUG_ON((first == NULL) != (f->nblocks[BLOCK_FILLED] + f->nblocks[BLOCK_DOUBT] == 0));
+    for (size_t state = 0; state < BLOCK_STATES; state++) {
+        BUG_ON(f->nblocks[state] == 0 && f->bytes[state] > 0);
+    }
+}
+
+static const struct machine_type block_machine = {NULL, block_states, BLOCK_STATES, NULL,
+                                                  block_check};
+
+void fanout_block_move(struct fanout *f, struct block *b, enum block_state to)
+{
+    f->nblocks[b->machine.state]--;
+    f->bytes[b->machine.state] -= b->len;
+    if (to == BLOCK_SPARE) {
+        b->len = 0;
+        b->lines = 0;
+    }
+    if (f->first_unsent == b && (to == BLOCK_SPARE || to == BLOCK_SENT)) {
+        f->first_unsent = b->next;
+    }
+    f->nblocks[to]++;
+    f->bytes[to] += b->len;
+    machine_move(&b->machine, to, b);
+}
+
+/* Bytes that wait or are not answered. */
+static size_t held(const struct fanout *f)
+{
+    return f->bytes[BLOCK_FILLED] + f->bytes[BLOCK_SENT] + f->bytes[BLOCK_DOUBT];
 }
 
 static void block_free(struct block *b)
@@ -70,31 +121,31 @@ static struct block *block_take(struct fanout *f, uint64_t now)
 
     if (b != NULL) {
         DL_DELETE(f->spare, b);
-        f->nspare--;
-        b->len = 0;
-        b->lines = 0;
     } else {
         b = xcalloc(1, sizeof(*b));
+        b->fanout = f;
+        machine_begin(&b->machine, &block_machine, BLOCK_SPARE);
+        f->nblocks[BLOCK_SPARE]++;
         b->cap = BLOCK_FIRST_BYTES;
         b->data = xmalloc(b->cap);
     }
-    b->sent = false;
-    b->sealed = false;
     b->first_ms = now;
     DL_APPEND(f->blocks, b);
     if (f->first_unsent == NULL) {
         f->first_unsent = b;
     }
+    fanout_block_move(f, b, BLOCK_FILLED);
     return b;
 }
 
 void fanout_give(struct fanout *f, struct block *b)
 {
+    fanout_block_move(f, b, BLOCK_SPARE);
     DL_DELETE(f->blocks, b);
-    if (f->nspare < SPARE_BLOCKS) {
+    if (f->nblocks[BLOCK_SPARE] <= SPARE_BLOCKS) {
         DL_APPEND(f->spare, b);
-        f->nspare++;
     } else {
+        f->nblocks[BLOCK_SPARE]--;
         block_free(b);
     }
 }
@@ -148,7 +199,7 @@ static void tell_gaps(struct fanout *f, const char *reason)
 
 static bool room_again(const struct fanout *f)
 {
-    return f->held < f->options.buffer_bytes / 4 * 3;
+    return held(f) < f->options.buffer_bytes / 4 * 3;
 }
 
 void fanout_tell_dropped(struct fanout *f)
@@ -163,7 +214,7 @@ void fanout_tell_dropped(struct fanout *f)
 static bool must_drop(struct fanout *f, struct slice channel, size_t bytes)
 {
     fanout_tell_dropped(f);
-    return f->held + bytes > f->options.buffer_bytes || drops_has(&f->drops, channel);
+    return held(f) + bytes > f->options.buffer_bytes || drops_has(&f->drops, channel);
 }
 
 /* Lines in -------------------------------------------------------------------------------------- */
@@ -190,7 +241,7 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
         return;
     }
     struct block *b = f->blocks != NULL ? f->blocks->prev : NULL; /* the last */
-    if (b == NULL || b->sealed || b->lines == BLOCK_LINES ||
+    if (b == NULL || b->machine.state != BLOCK_FILLED || b->lines == BLOCK_LINES ||
         (b->lines > 0 && (b->len + most > BLOCK_BYTES || now > b->last_ms + STOOD_STILL_MS))) {
         b = block_take(f, now);
     }
@@ -200,7 +251,7 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
     b->lines++;
     b->last_ms = now;
     b->last_seq = ++f->seq;
-    f->held += bytes;
+    f->bytes[BLOCK_FILLED] += bytes;
     if (b->lines == BLOCK_LINES) {
         fanout_flush(f); /* a full block need not wait for the end of the turn */
     } else {
@@ -220,7 +271,7 @@ uint64_t fanout_attach(struct fanout *f, struct link *link, uint64_t seq)
     uint64_t forgotten = seq < f->answered ? f->answered - seq : 0;
     DL_FOREACH_SAFE(f->blocks, b, tmp)
     {
-        if (b->sealed && b->last_seq <= seq) {
+        if (b->machine.state == BLOCK_DOUBT && b->last_seq <= seq) {
             fanout_mark_answered(f, b);
         }
     }
@@ -237,12 +288,15 @@ void fanout_detach(struct fanout *f)
 
     f->link = NULL;
     f->link_generation++;
-    f->way = WAY_TRANSACTIONS;
-    f->unanswered = 0;
+    if (f->way.state != WAY_TRANSACTIONS) {
+        machine_move(&f->way, WAY_TRANSACTIONS, f);
+    }
     f->first_unsent = f->blocks;
     DL_FOREACH(f->blocks, b)
     {
-        b->sent = false;
+        if (b->machine.state == BLOCK_SENT) {
+            fanout_block_move(f, b, BLOCK_DOUBT);
+        }
     }
 }
 
@@ -271,8 +325,6 @@ void fanout_drop(struct fanout *f, const char *reason)
         }
         fanout_give(f, b);
     }
-    f->first_unsent = NULL;
-    f->held = 0;
     f->used = f->seq;
     f->answered = 0; /* what Redis knows of this node is forgotten there, too */
     tell_gaps(f, reason);
@@ -285,7 +337,7 @@ uint64_t fanout_waits_ms(const struct fanout *f)
 
 bool fanout_is_drained(const struct fanout *f)
 {
-    return f->held == 0;
+    return held(f) == 0;
 }
 
 void fanout_stats(const struct fanout *f, struct fanout_stats *out)
@@ -293,5 +345,5 @@ void fanout_stats(const struct fanout *f, struct fanout_stats *out)
     *out = (struct fanout_stats){.lines = f->taken,
                                  .published = f->published,
                                  .dropped = f->drops.lines,
-                                 .held_bytes = f->held};
+                                 .held_bytes = held(f)};
 }

@@ -5,6 +5,7 @@
 #include "node/fanout.h"
 
 #include "node/drops.h"
+#include "shared/machine.h"
 #include "shared/trouble.h"
 
 #include <utlist.h>
@@ -18,11 +19,26 @@ enum fanout_way {
     WAY_TRIAL,   /* one transaction alone: is it carried out again? */
 };
 
+/* spare -> filled -> sent -> spare
+ *
+ *   sent -> spare                 Redis has carried it out
+ *   sent -> filled                Redis has refused it
+ *   sent -> doubt                 the link is gone
+ *   doubt -> spare, or -> sent    the next link says whether Redis has it
+ *   filled, doubt -> spare        dropped */
+enum block_state {
+    BLOCK_SPARE,
+    BLOCK_FILLED, /* surely not published; takes lines while it is the last */
+    BLOCK_SENT,   /* its answer is to come */
+    BLOCK_DOUBT,  /* its answer will not come: Redis has it if `seq` says so; takes no more lines */
+    BLOCK_STATES
+};
+
 struct block {
+    struct fanout *fanout;
     struct block *prev;
     struct block *next;
-    bool sent;
-    bool sealed; /* was sent: Redis has it if `seq` says so; takes no more lines */
+    struct machine machine; /* its state is an enum block_state */
     unsigned lines;
     uint64_t last_seq;
     uint64_t first_ms; /* when it took its first line */
@@ -45,29 +61,31 @@ struct fanout {
     struct link *link;
     uint64_t link_generation; /* answers of an earlier link are none */
     bool hold;
-    enum fanout_way way;
+    struct machine way; /* its state is an enum fanout_way */
     uint64_t calls_until_ms;
     uint64_t seq;      /* of the last line taken */
     uint64_t used;     /* no line gets this number, or one before it, any more */
     uint64_t answered; /* Redis has said that it came so far */
     struct block *blocks;
-    struct block *first_unsent; /* NULL: all sent */
+    struct block *first_unsent; /* filled or in doubt; NULL: all are sent */
     struct block *spare;
-    unsigned nspare;
-    size_t held;       /* bytes waiting or sent */
-    size_t unanswered; /* bytes sent */
+    size_t nblocks[BLOCK_STATES];
+    size_t bytes[BLOCK_STATES]; /* in them */
     uint64_t published;
     uint64_t taken;
     struct drops drops;
     struct trouble trouble; /* with writing seq */
 };
 
-/* In fanout.c: the block leaves the list; its counters have been settled. */
+/* In fanout.c: the one setter of a block's state, which counts; the block leaves the list and is spare. */
+void fanout_block_move(struct fanout *f, struct block *b, enum block_state to);
 void fanout_give(struct fanout *f, struct block *b);
 /* There may be room in the buffer again: tell what was dropped. */
 void fanout_tell_dropped(struct fanout *f);
 
-/* In fanout_send.c: send what may be sent. */
+/* In fanout_send.c: how blocks leave. */
+extern const struct machine_type fanout_ways;
+/* Send what may be sent. */
 void fanout_flush(struct fanout *f);
 /* Redis has carried it out. */
 void fanout_mark_answered(struct fanout *f, struct block *b);

@@ -30,15 +30,24 @@ struct flight {
     bool call; /* not a transaction */
 };
 
+static const struct machine_state ways[] = {
+    [WAY_TRANSACTIONS] = {"transactions", MACHINE_BIT(WAY_ANSWERS)},
+    [WAY_ANSWERS] = {"answers", MACHINE_BIT(WAY_CALLS) | MACHINE_BIT(WAY_TRANSACTIONS)},
+    [WAY_CALLS] = {"calls", MACHINE_BIT(WAY_TRIAL) | MACHINE_BIT(WAY_TRANSACTIONS)},
+    [WAY_TRIAL] = {"trial", MACHINE_BIT(WAY_TRANSACTIONS) | MACHINE_BIT(WAY_ANSWERS)},
+};
+
+static void ways_check(const void *owner)
+{
+    const struct fanout *f = owner;
+
+    BUG_ON(f->way.state == WAY_CALLS && f->nblocks[BLOCK_SENT] > 0);
+}
+
+const struct machine_type fanout_ways = {"fanout", ways, ARRAY_LEN(ways), NULL, ways_check};
+
 void fanout_mark_answered(struct fanout *f, struct block *b)
 {
-    if (b->sent) {
-        f->unanswered -= b->len;
-    }
-    if (f->first_unsent == b) {
-        f->first_unsent = b->next;
-    }
-    f->held -= b->len;
     f->published += b->lines;
     f->answered = b->last_seq;
     f->used = b->last_seq > f->used ? b->last_seq : f->used;
@@ -60,12 +69,13 @@ void fanout_number(struct fanout *f)
 /* Surely not published. */
 static void mark_refused(struct fanout *f, struct block *b)
 {
-    f->unanswered -= b->len;
-    b->sent = false;
-    b->sealed = false;
-    f->way = WAY_ANSWERS;
+    if (f->way.state != WAY_ANSWERS) {
+        machine_move(&f->way, WAY_ANSWERS, f);
+    }
+    f->first_unsent = b;
+    fanout_block_move(f, b, BLOCK_FILLED);
     f->first_unsent = f->blocks;
-    while (f->first_unsent->sent) {
+    while (f->first_unsent->machine.state == BLOCK_SENT) {
         f->first_unsent = f->first_unsent->next;
     }
 }
@@ -116,7 +126,9 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
         fanout_mark_answered(f, flight.block);
         if (!flight.call) {
             look_at_seq(f, reply);
-            f->way = f->way == WAY_TRIAL ? WAY_TRANSACTIONS : f->way;
+            if (f->way.state == WAY_TRIAL) {
+                machine_move(&f->way, WAY_TRANSACTIONS, f);
+            }
         }
     }
     fanout_tell_dropped(f); /* a quiet channel has no next line to tell it with */
@@ -151,7 +163,7 @@ static int send_call(struct fanout *f, struct block *b, struct flight *flight)
     char seq[24];
     int n = CALL_WORDS;
 
-    if (f->unanswered > 0) {
+    if (f->bytes[BLOCK_SENT] > 0) {
         snprintf(before, sizeof(before), "%llu", (unsigned long long)b->prev->last_seq);
     }
     snprintf(seq, sizeof(seq), "%llu", (unsigned long long)b->last_seq);
@@ -174,7 +186,7 @@ static int send_call(struct fanout *f, struct block *b, struct flight *flight)
 static bool send_block(struct fanout *f, struct block *b)
 {
     struct flight *flight = xmalloc(sizeof(*flight));
-    bool call = f->way == WAY_CALLS;
+    bool call = f->way.state == WAY_CALLS;
 
     *flight = (struct flight){f, b, f->link_generation, call};
     int rc = call ? send_call(f, b, flight) : send_transaction(f, b, flight);
@@ -182,27 +194,26 @@ static bool send_block(struct fanout *f, struct block *b)
         free(flight);
         return false; /* down: fanout_detach follows and makes it wait again */
     }
-    b->sent = true;
-    b->sealed = true;
-    f->unanswered += b->len;
-    f->first_unsent = b->next;
+    fanout_block_move(f, b, BLOCK_SENT);
     return true;
 }
 
 /* May another block leave now? */
 static bool way_is_open(struct fanout *f)
 {
-    if (f->way == WAY_ANSWERS && f->unanswered == 0) {
+    size_t unanswered = f->bytes[BLOCK_SENT];
+
+    if (f->way.state == WAY_ANSWERS && unanswered == 0) {
         fanout_number(f);
-        f->way = WAY_CALLS;
         f->calls_until_ms = mono_ms() + CALLS_MS;
-    } else if (f->way == WAY_CALLS && mono_ms() >= f->calls_until_ms) {
-        f->way = WAY_TRIAL;
+        machine_move(&f->way, WAY_CALLS, f);
+    } else if (f->way.state == WAY_CALLS && mono_ms() >= f->calls_until_ms) {
+        machine_move(&f->way, WAY_TRIAL, f);
     }
-    if (f->way == WAY_ANSWERS || f->way == WAY_TRIAL) {
-        return f->way == WAY_TRIAL && f->unanswered == 0;
+    if (f->way.state == WAY_ANSWERS || f->way.state == WAY_TRIAL) {
+        return f->way.state == WAY_TRIAL && unanswered == 0;
     }
-    return f->unanswered == 0 || f->unanswered + f->first_unsent->len <= UNANSWERED_BYTES;
+    return unanswered == 0 || unanswered + f->first_unsent->len <= UNANSWERED_BYTES;
 }
 
 void fanout_flush(struct fanout *f)
