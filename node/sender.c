@@ -90,22 +90,12 @@ void sender_on_result(struct sender *s, const char *entry, enum send_status stat
     struct send *send;
 
     HASH_FIND(hh, s->sends, entry, strlen(entry), send);
-    if (send != NULL && send->lane->queue == send && send->lane->state == LANE_WRITTEN) {
+    if (send != NULL && send->lane->queue == send && send->lane->machine.state == LANE_WRITTEN) {
         lane_result(s, send->lane, words[status], reason, text);
     }
 }
 
 /* What is served --------------------------------------------------------------------------------------- */
-
-/* Who says what waits in the lane may be another now. */
-static void lane_look(struct sender *s, struct lane *lane)
-{
-    if (lane->queue == NULL) {
-        lane_free_if_idle(s, lane);
-    } else if (lane->state == LANE_IDLE) {
-        lane_run(s, lane);
-    }
-}
 
 static void lane_unserve(struct sender *s, struct lane *lane)
 {
@@ -266,10 +256,6 @@ void sender_reset(struct sender *s)
     s->unjoined = NULL;
     HASH_ITER(hh, s->lanes, lane, tmp)
     {
-        lane->state = LANE_IDLE;
-        lane->asked = false;
-        lane->doubt = false;
-        lane->line = lane->waits ? lane->line : NULL;
         lane_forget(s, lane);
     }
     sender_keep(s, NULL, 0);
@@ -307,17 +293,6 @@ void sender_drain(struct sender *s)
 
 bool sender_is_drained(const struct sender *s)
 {
-    struct lane *lane;
-    struct lane *tmp;
-
-    if (s->nheard > 0 || (s->leaving && !subscriber_is_settled(s->options.subscriber))) {
-        return false;
-    }
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        if (lane->state != LANE_IDLE || lane->doubt) {
-            return false;
-        }
-    }
-    return true;
+    return s->nheard == 0 && s->under_way == 0 &&
+           (!s->leaving || subscriber_is_settled(s->options.subscriber));
 }

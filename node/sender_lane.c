@@ -30,12 +30,86 @@ static struct lane *call_finish(struct sender_call *call, struct sender **s)
         if (lane != NULL && (lane->queue == NULL || strcmp(lane->queue->entry, call->entry) != 0)) {
             lane = NULL;
         }
-        if (lane != NULL) {
-            lane->asked = false;
-        }
     }
     free(call);
     return lane;
+}
+
+/* States ----------------------------------------------------------------------------------------- */
+
+/* The lease may be lost at any time, and all is forgotten. */
+static const struct machine_state states[] = {
+    [LANE_EMPTY] = {"empty", MACHINE_BIT(LANE_WAITING)},
+    [LANE_WAITING] = {"waiting", MACHINE_BIT(LANE_CLAIMING) | MACHINE_BIT(LANE_EMPTY)},
+    [LANE_PAUSED] = {"paused", MACHINE_BIT(LANE_WAITING) | MACHINE_BIT(LANE_EMPTY)},
+    [LANE_CLAIMING] = {"claiming", MACHINE_BIT(LANE_WAITING) | MACHINE_BIT(LANE_PAUSED) |
+                                       MACHINE_BIT(LANE_CLAIMED) | MACHINE_BIT(LANE_WRITTEN) |
+                                       MACHINE_BIT(LANE_UNCLAIMING) | MACHINE_BIT(LANE_DOUBT) |
+                                       MACHINE_BIT(LANE_EMPTY)},
+    [LANE_CLAIMED] = {"claimed", MACHINE_BIT(LANE_WRITTEN) | MACHINE_BIT(LANE_UNCLAIMING) |
+                                     MACHINE_BIT(LANE_DOUBT) | MACHINE_BIT(LANE_EMPTY)},
+    [LANE_WRITTEN] = {"written", MACHINE_BIT(LANE_STORING) | MACHINE_BIT(LANE_UNSTORED) |
+                                     MACHINE_BIT(LANE_UNCLAIMING) | MACHINE_BIT(LANE_DOUBT) |
+                                     MACHINE_BIT(LANE_EMPTY)},
+    [LANE_STORING] = {"storing", MACHINE_BIT(LANE_UNSTORED) | MACHINE_BIT(LANE_WAITING) |
+                                     MACHINE_BIT(LANE_EMPTY)},
+    [LANE_UNSTORED] = {"unstored", MACHINE_BIT(LANE_STORING) | MACHINE_BIT(LANE_EMPTY)},
+    [LANE_UNCLAIMING] = {"unclaiming", MACHINE_BIT(LANE_PAUSED) | MACHINE_BIT(LANE_DOUBT) |
+                                           MACHINE_BIT(LANE_EMPTY)},
+    [LANE_DOUBT] = {"doubt", MACHINE_BIT(LANE_UNCLAIMING) | MACHINE_BIT(LANE_EMPTY)},
+};
+
+/* Does it wait for its time? */
+static bool is_timed(enum lane_state state)
+{
+    return state == LANE_PAUSED || state == LANE_CLAIMED || state == LANE_UNSTORED ||
+           state == LANE_DOUBT;
+}
+
+static const char *id(const void *owner)
+{
+    return ((const struct lane *)owner)->channel;
+}
+
+static void check(const void *owner)
+{
+    const struct lane *lane = owner;
+    enum lane_state state = lane->machine.state;
+
+    BUG_ON((lane->queue == NULL) != (state == LANE_EMPTY));
+    BUG_ON((lane->due.place != 0) != is_timed(state));
+    BUG_ON((lane->line != NULL) != (state == LANE_WAITING || state == LANE_CLAIMING));
+    BUG_ON((state == LANE_CLAIMED || state == LANE_WRITTEN) && lane->queue->id == NULL);
+    BUG_ON((state == LANE_STORING || state == LANE_UNSTORED) && lane->queue->status == NULL);
+}
+
+static const struct machine_type machine = {"lane", states, ARRAY_LEN(states), id, check};
+
+bool lane_is_under_way(const struct lane *lane)
+{
+    return lane->machine.state >= LANE_CLAIMING;
+}
+
+void lane_move(struct sender *s, struct lane *lane, enum lane_state to)
+{
+    s->under_way -= lane_is_under_way(lane);
+    if (!is_timed(to)) {
+        due_clear(&s->due, &lane->due);
+    }
+    machine_move(&lane->machine, to, lane);
+    s->under_way += lane_is_under_way(lane);
+}
+
+/* Into a state that waits, so long. */
+static void lane_later(struct sender *s, struct lane *lane, enum lane_state to, uint64_t wait_ms)
+{
+    uint64_t at = mono_ms() + wait_ms;
+
+    due_set(&s->due, &lane->due, at);
+    if (lane->machine.state != to) {
+        lane_move(s, lane, to);
+    }
+    sender_at(s, at);
 }
 
 /* Lanes and sends -------------------------------------------------------------------------------- */
@@ -48,6 +122,7 @@ struct lane *lane_get(struct sender *s, const char *channel)
     if (lane == NULL) {
         lane = xcalloc(1, sizeof(*lane));
         snprintf(lane->channel, sizeof(lane->channel), "%s", channel);
+        machine_begin(&lane->machine, &machine, LANE_EMPTY);
         HASH_ADD_STR(s->lanes, channel, lane);
     }
     return lane;
@@ -67,7 +142,6 @@ static void send_free(struct send *send)
 void lane_free_if_idle(struct sender *s, struct lane *lane)
 {
     if (lane->queue == NULL && lane->served == NULL && lane->heard == 0) {
-        due_clear(&s->due, &lane->due);
         HASH_DEL(s->lanes, lane);
         free(lane);
     }
@@ -79,34 +153,35 @@ void lane_drop(struct sender *s, struct lane *lane, struct send *send)
     lane->nqueued--;
     HASH_DEL(s->sends, send);
     send_free(send);
-    if (lane->queue == NULL) {
-        turn_leave(s, lane);
-        due_clear(&s->due, &lane->due);
+    if (lane->queue == NULL && lane->machine.state != LANE_EMPTY) {
+        turn_leave(lane);
+        lane_move(s, lane, LANE_EMPTY);
+    }
+}
+
+void lane_forget(struct sender *s, struct lane *lane)
+{
+    while (lane->queue != NULL) {
+        lane_drop(s, lane, lane->queue);
+    }
+    lane_free_if_idle(s, lane);
+}
+
+void lane_next(struct sender *s, struct lane *lane)
+{
+    if (lane->queue == NULL || (lane->served == NULL && s->unjoined == NULL)) {
+        lane_forget(s, lane);
+    } else {
+        turn_wait(s, lane);
     }
 }
 
 /* The head is dealt with: on with the next. */
 static void lane_pop(struct sender *s, struct lane *lane)
 {
-    lane_drop(s, lane, lane->queue);
-    lane->state = LANE_IDLE;
-    lane->doubt = false;
     lane->held_by = HELD_BY_ALL; /* whether the account is moderator there may have changed */
-    due_clear(&s->due, &lane->due);
-    if (lane->queue == NULL) {
-        lane_free_if_idle(s, lane);
-    } else {
-        lane_run(s, lane);
-    }
-}
-
-static void lane_retry(struct sender *s, struct lane *lane, enum lane_state state, uint64_t wait_ms)
-{
-    uint64_t at = mono_ms() + wait_ms;
-
-    lane->state = state;
-    due_set(&s->due, &lane->due, at);
-    sender_at(s, at);
+    lane_drop(s, lane, lane->queue);
+    lane_next(s, lane);
 }
 
 /* Steps of a send --------------------------------------------------------------------------------- */
@@ -120,7 +195,7 @@ static void on_stored(void *ctx, const struct err *err)
         return;
     }
     if (err != NULL && err->code != ERR_LOST) {
-        lane_retry(s, lane, LANE_STORING, SENDER_RETRY_MS);
+        lane_later(s, lane, LANE_UNSTORED, SENDER_RETRY_MS);
         return;
     }
     if (err == NULL) {
@@ -134,14 +209,13 @@ static void lane_store(struct sender *s, struct lane *lane)
     struct send *send = lane->queue;
     struct sender_call *call = sender_call_create(s, lane->channel, send->entry);
 
-    lane->state = LANE_STORING;
-    lane->asked = true;
     if (registry_send_done(s->options.registry, s->options.node, s->options.incarnation,
                            slice_of(send->entry), send->status, slice_of(send->reason),
-                           slice_of(send->notice), on_stored, call) != 0) {
+                           slice_of(send->notice), on_stored, call) == 0) {
+        lane_move(s, lane, LANE_STORING);
+    } else {
         free(call);
-        lane->asked = false;
-        lane_retry(s, lane, LANE_STORING, SENDER_RETRY_MS);
+        lane_later(s, lane, LANE_UNSTORED, SENDER_RETRY_MS);
     }
 }
 
@@ -165,13 +239,13 @@ static void on_unclaimed(void *ctx, const struct err *err)
     struct sender *s;
     struct lane *lane = call_finish(ctx, &s);
 
-    if (lane != NULL) {
-        lane->doubt = err != NULL;
-        if (err == NULL) {
-            restate_unclaimed(s->options.restate, lane->queue->entry, lane->channel);
-        }
-        lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
+    if (lane == NULL) {
+        return;
     }
+    if (err == NULL) {
+        restate_unclaimed(s->options.restate, lane->queue->entry, lane->channel);
+    }
+    lane_later(s, lane, err == NULL ? LANE_PAUSED : LANE_DOUBT, SENDER_RETRY_MS);
 }
 
 /* Surely not written: somebody, perhaps this node, claims it again. */
@@ -179,14 +253,12 @@ static void lane_unclaim(struct sender *s, struct lane *lane)
 {
     struct sender_call *call = sender_call_create(s, lane->channel, lane->queue->entry);
 
-    lane->state = LANE_CLAIMING;
-    lane->asked = true;
     if (registry_send_unclaim(s->options.registry, s->options.node, s->options.incarnation,
-                              slice_of(lane->queue->entry), on_unclaimed, call) != 0) {
+                              slice_of(lane->queue->entry), on_unclaimed, call) == 0) {
+        lane_move(s, lane, LANE_UNCLAIMING);
+    } else {
         free(call);
-        lane->asked = false;
-        lane->doubt = true;
-        lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
+        lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
     }
 }
 
@@ -205,7 +277,7 @@ static void lane_write(struct sender *s, struct lane *lane)
         return;
     }
     /* Written before the call: the answer may come from within it. */
-    lane->state = LANE_WRITTEN;
+    lane_move(s, lane, LANE_WRITTEN);
     int rc = s->options.write(s->options.ctx, slice_of(send->shard), &line, send->entry, &err);
     if (rc == -ERR_PROTOCOL) {
         lane_result(s, lane, "rejected", SLICE("bad_request"), slice_of(err.text));
@@ -231,10 +303,9 @@ static void claimed(struct sender *s, struct lane *lane, const struct registry_c
     restate_claimed(s->options.restate, send->entry, lane->channel, send->id, send->shard,
                     claim->wait_ms);
     if (claim->wait_ms == 0) {
-        lane->state = LANE_CLAIMED;
         lane_write(s, lane);
     } else {
-        lane_retry(s, lane, LANE_CLAIMED, claim->wait_ms);
+        lane_later(s, lane, LANE_CLAIMED, claim->wait_ms);
     }
 }
 
@@ -244,10 +315,9 @@ static void held_back(struct sender *s, struct lane *lane, const struct registry
     if (lane->served == NULL && s->unjoined == NULL) {
         lane_forget(s, lane);
     } else if (claim->held_by == HELD_BY_CHANNEL) {
-        lane_retry(s, lane, LANE_IDLE,
+        lane_later(s, lane, LANE_PAUSED,
                    claim->wait_ms < MAX_LATER_MS ? claim->wait_ms : MAX_LATER_MS);
     } else {
-        lane->state = LANE_IDLE;
         turn_held(s, lane, claim);
     }
 }
@@ -262,8 +332,7 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
     }
     turn_over(s, lane, err == NULL && claim->word == CLAIMED);
     if (err != NULL) {
-        lane->doubt = true;
-        lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
+        lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
         return;
     }
     switch (claim->word) {
@@ -274,8 +343,7 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
         break;
     case CLAIM_BUSY:
         /* A claim of this node's that nobody here knows of: one that was carried out late. */
-        lane->doubt = true;
-        lane_retry(s, lane, LANE_IDLE, SENDER_RETRY_MS);
+        lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
         break;
     case CLAIM_LATER:
         held_back(s, lane, claim);
@@ -295,44 +363,40 @@ bool lane_claim(struct sender *s, struct lane *lane)
         free(call);
         return false;
     }
-    lane->state = LANE_CLAIMING;
-    lane->asked = true;
+    lane_move(s, lane, LANE_CLAIMING);
     return true;
 }
 
-/* Nobody here may say it: found again by a rescan if that changes. */
-void lane_forget(struct sender *s, struct lane *lane)
-{
-    while (lane->queue != NULL) {
-        lane_drop(s, lane, lane->queue);
-    }
-    lane_free_if_idle(s, lane);
-}
-
-/* What is due in a lane. The lane may be gone afterwards. */
 void lane_run(struct sender *s, struct lane *lane)
 {
-    if (lane->queue == NULL || lane->asked) {
-        return;
-    }
-    switch (lane->state) {
-    case LANE_IDLE:
-        if (lane->doubt) {
-            lane_unclaim(s, lane);
-        } else if (lane->served == NULL && s->unjoined == NULL) {
-            lane_forget(s, lane);
-        } else {
-            turn_wait(s, lane);
-        }
+    switch ((enum lane_state)lane->machine.state) {
+    case LANE_WAITING:
+    case LANE_PAUSED:
+        lane_next(s, lane);
         break;
     case LANE_CLAIMED:
         lane_write(s, lane);
         break;
-    case LANE_STORING:
+    case LANE_UNSTORED:
         lane_store(s, lane);
         break;
+    case LANE_DOUBT:
+        lane_unclaim(s, lane);
+        break;
+    case LANE_EMPTY:
     case LANE_CLAIMING:
     case LANE_WRITTEN:
+    case LANE_STORING:
+    case LANE_UNCLAIMING:
         break;
+    }
+}
+
+void lane_look(struct sender *s, struct lane *lane)
+{
+    if (lane->queue == NULL) {
+        lane_free_if_idle(s, lane);
+    } else if (!lane_is_under_way(lane) || lane->machine.state == LANE_DOUBT) {
+        lane_run(s, lane);
     }
 }

@@ -33,12 +33,11 @@ static bool entry_order(struct slice entry, uint64_t *ms, uint64_t *seq)
 static void lane_insert(struct lane *lane, struct send *send)
 {
     struct send *before = lane->queue != NULL ? lane->queue->prev : NULL; /* the last one */
-    bool under_way = lane->state != LANE_IDLE || lane->asked || lane->doubt;
 
     while (before != NULL &&
            (before->ms > send->ms || (before->ms == send->ms && before->seq > send->seq))) {
         if (before == lane->queue) {
-            before = under_way ? before : NULL;
+            before = lane_is_under_way(lane) ? before : NULL;
             break;
         }
         before = before->prev;
@@ -79,8 +78,7 @@ void sender_queue(struct sender *s, const char *channel, struct slice entry)
     HASH_ADD_KEYPTR(hh, s->sends, send->entry, entry.len, send);
     lane_insert(lane, send);
     if (alone) {
-        lane->state = LANE_IDLE;
-        lane_run(s, lane);
+        lane_next(s, lane);
     }
 }
 
@@ -133,8 +131,7 @@ static void forget_unseen(struct sender *s)
     HASH_ITER(hh, s->sends, send, tmp)
     {
         struct lane *lane = send->lane;
-        bool under_way =
-            send == lane->queue && (lane->state != LANE_IDLE || lane->asked || lane->doubt);
+        bool under_way = send == lane->queue && lane_is_under_way(lane);
         if (send->pass + PASSES_KEPT < s->passes && !under_way) {
             lane_drop(s, lane, send);
             lane_free_if_idle(s, lane);

@@ -1,12 +1,13 @@
 /* What the files of the sender share: sender.c (what is served), sender_topics.c (when it listens),
- * sender_outbox.c (what waits in the outbox), sender_heard.c (what was heard, until it is entered), sender_turn.c (which lane claims next) and sender_lane.c
- * (what is done with a send). */
+ * sender_outbox.c (what waits in the outbox), sender_heard.c (what was heard, until it is entered),
+ * sender_turn.c (which lane claims next) and sender_lane.c (what is done with a send). */
 #ifndef SHOAL_NODE_SENDER_PRIVATE_H
 #define SHOAL_NODE_SENDER_PRIVATE_H
 
 #include "node/sender.h"
 #include "shared/due.h"
 #include "shared/irc/parse.h"
+#include "shared/machine.h"
 
 #include <uthash.h>
 #include <utlist.h>
@@ -16,12 +17,33 @@
 #define SENDER_RESCAN_MS 10000 /* should a hint ever be lost */
 #define TURN_KINDS       3     /* HELD_BY_ALL, HELD_BY_PLAIN, HELD_BY_UNJOINED */
 
+/* What is done with the head of a lane:
+ *
+ *   empty -> waiting -> claiming -> claimed -> written -> storing -> waiting with the next, or empty
+ *
+ *   claiming -> waiting                  the account's budget holds it back: the first in its line again
+ *   claiming -> paused -> waiting        the channel's own does
+ *   claiming -> written                  its slot is now
+ *   claiming -> doubt                    that was not answered: it may be claimed
+ *   claiming, claimed, written -> unclaiming    surely not written: no lease, too late, no connection
+ *   unclaiming -> paused                 taken back: somebody, perhaps this node, claims it again
+ *   unclaiming -> doubt -> unclaiming    that was not answered: until it is
+ *   storing -> unstored -> storing       the registry did not take the result: until it does
+ *   anything -> empty                    nobody here may say it any more
+ *
+ * Paused, claimed, unstored and doubt wait for their time in the heap, waiting waits in a line (sender_turn.c), the
+ * others for an answer. */
 enum lane_state {
-    LANE_IDLE, /* nothing under way; the head, if any, waits for its turn, or is tried when it is due */
-    LANE_CLAIMING, /* the registry was asked */
-    LANE_CLAIMED,  /* is written when it is due */
-    LANE_WRITTEN,  /* waits for Twitch's answer */
-    LANE_STORING,  /* the registry was told the result, or is told again when it is due */
+    LANE_EMPTY,
+    LANE_WAITING,
+    LANE_PAUSED,
+    LANE_CLAIMING, /* from here on the head is claimed, or may be */
+    LANE_CLAIMED,
+    LANE_WRITTEN,
+    LANE_STORING,
+    LANE_UNSTORED,
+    LANE_UNCLAIMING,
+    LANE_DOUBT,
 };
 
 struct send {
@@ -56,23 +78,20 @@ struct served {
 struct lane {
     UT_hash_handle hh;
     char channel[IRC_CHANNEL_CHARS];
-    struct served *served; /* the shard whose channel it is; NULL: it is not served here */
-    uint64_t mark;         /* of the last sender_serve that named it */
-    bool listens;          /* to its topic */
-    uint64_t listen_ms;    /* served: it wants to listen since then */
-    unsigned heard;        /* sends heard on its topic that are not entered yet */
-    enum lane_state state;
+    struct served *served;  /* the shard whose channel it is; NULL: it is not served here */
+    uint64_t mark;          /* of the last sender_serve that named it */
+    bool listens;           /* to its topic */
+    uint64_t listen_ms;     /* served: it wants to listen since then */
+    unsigned heard;         /* sends heard on its topic that are not entered yet */
+    struct machine machine; /* its state is an enum lane_state */
     struct due_item due;
     uint64_t slot_ms; /* of the claimed head */
     struct send *queue;
     size_t nqueued;
-    bool asked; /* a registry call for the head is under way */
-    bool doubt; /* a claim of the head was not answered: it may be claimed */
     /* Its turn: */
     struct lane *prev;
     struct lane *next;
-    struct line *line;             /* it waits in, or whose turn it took for the claim under way */
-    bool waits;                    /* in the line */
+    struct line *line;             /* waiting: it waits in; claiming: whose turn it took */
     enum registry_held_by held_by; /* which of the line's queues: what held its head back last */
 };
 
@@ -103,6 +122,7 @@ struct sender {
     uint64_t armed_ms; /* when the timer fires; UINT64_MAX: it does not */
     struct due due;    /* lanes */
     struct lane *lanes;
+    size_t under_way; /* lanes whose head is claimed, or may be */
     struct served *served;
     struct send *sends;
     struct line *lines;
@@ -157,8 +177,16 @@ void outbox_take(struct sender *s);
 struct sender_call *sender_call_create(struct sender *s, const char *channel, const char *entry);
 /* The lane of a channel; a new one if need be. */
 struct lane *lane_get(struct sender *s, const char *channel);
+/* The one setter of its state. */
+void lane_move(struct sender *s, struct lane *lane, enum lane_state to);
+/* Is its head claimed, or may it be? */
+bool lane_is_under_way(const struct lane *lane);
+/* The head, if any, waits for its turn, where somebody here may say it. The lane may be gone afterwards. */
+void lane_next(struct sender *s, struct lane *lane);
 /* Do what is due. The lane may be gone afterwards. */
 void lane_run(struct sender *s, struct lane *lane);
+/* Who says what waits in it may be another now. The lane may be gone afterwards. */
+void lane_look(struct sender *s, struct lane *lane);
 /* Claim the head: it is its turn. False: the link is down. */
 bool lane_claim(struct sender *s, struct lane *lane);
 /* The head has its result; it is stored. */
@@ -171,10 +199,10 @@ void lane_forget(struct sender *s, struct lane *lane);
 void lane_drop(struct sender *s, struct lane *lane, struct send *send);
 void lane_free_if_idle(struct sender *s, struct lane *lane);
 
-/* In sender_turn.c: the lane, whose head may be claimed, waits for its turn; waits no more; its claim was
- * answered; it is held back by the account's budget as the claim says, and waits for its turn again. */
+/* In sender_turn.c: the lane, whose head may be claimed, waits for its turn; waits no more, and claims nothing; its
+ * claim was answered; it is held back by the account's budget as the claim says, and waits for its turn again. */
 void turn_wait(struct sender *s, struct lane *lane);
-void turn_leave(struct sender *s, struct lane *lane);
+void turn_leave(struct lane *lane);
 void turn_over(struct sender *s, struct lane *lane, bool claimed);
 void turn_held(struct sender *s, struct lane *lane, const struct registry_claim *claim);
 /* Let those claim whose turn it is, and see to it that this is called again when it is another's. */

@@ -68,11 +68,13 @@ static void enqueue(struct sender *s, struct lane *lane, struct line *line, bool
         lane->held_by = HELD_BY_ALL;
     }
     lane->line = line;
-    lane->waits = true;
     if (first) {
         DL_PREPEND(line->queues[lane->held_by], lane);
     } else {
         DL_APPEND(line->queues[lane->held_by], lane);
+    }
+    if (lane->machine.state != LANE_WAITING) {
+        lane_move(s, lane, LANE_WAITING);
     }
     sender_at(s, line_until(line, lane->held_by));
 }
@@ -81,30 +83,28 @@ void turn_wait(struct sender *s, struct lane *lane)
 {
     const char *shard = shard_of(s, lane);
 
-    if (lane->waits && strcmp(lane->line->shard, shard) == 0) {
+    if (lane->line != NULL && strcmp(lane->line->shard, shard) == 0) {
         return;
     }
-    turn_leave(s, lane);
+    turn_leave(lane);
     enqueue(s, lane, line_get(s, shard), false);
 }
 
-void turn_leave(struct sender *s, struct lane *lane)
+/* An empty line goes when turns run. */
+void turn_leave(struct lane *lane)
 {
-    (void)s; /* an empty line goes when turns run */
-    if (lane->waits) {
+    if (lane->line != NULL && lane->machine.state == LANE_WAITING) {
         DL_DELETE(lane->line->queues[lane->held_by], lane);
-        lane->waits = false;
-        lane->line = NULL;
+    } else if (lane->line != NULL) {
+        lane->line->claiming--;
     }
+    lane->line = NULL;
 }
 
 void turn_over(struct sender *s, struct lane *lane, bool claimed)
 {
-    struct line *line = lane->line;
-
-    line->claiming--;
-    line->probing = line->probing && !claimed;
-    lane->line = NULL;
+    lane->line->probing = lane->line->probing && !claimed;
+    turn_leave(lane);
     sender_at(s, 0);
 }
 
@@ -146,13 +146,11 @@ static uint64_t line_run(struct sender *s, struct line *line, uint64_t now)
                 next = until < next ? until : next;
                 break;
             }
-            DL_DELETE(line->queues[kind], lane);
-            lane->waits = false;
             if (lane_claim(s, lane)) {
+                DL_DELETE(line->queues[kind], lane);
                 line->claiming++;
             } else {
                 line->again_ms = now + SENDER_RETRY_MS;
-                enqueue(s, lane, line, true);
             }
         }
     }
