@@ -83,13 +83,11 @@ void holder_on_send_result(void *ctx, const struct shard_send_result *result)
     if (w == NULL) {
         return;
     }
-    if (result->status == SHARD_SENT && result->held && result->userstate != NULL) {
+    if (result->status == SEND_SENT && result->held && result->userstate != NULL) {
         fan_out_echo(held, result, buf_slice(&w->heard));
     }
-    enum send_status status = result->status == SHARD_SENT       ? SEND_SENT
-                              : result->status == SHARD_REJECTED ? SEND_REJECTED
-                                                                 : SEND_UNKNOWN;
-    h->options.on_send_result(h->options.ctx, w->entry, status, result->reason, result->text);
+    h->options.on_send_result(h->options.ctx, w->entry, result->status, result->reason,
+                              result->text);
     forget(held, w);
 }
 

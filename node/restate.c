@@ -24,7 +24,7 @@ struct said {
     uint64_t claimed_ms;
     uint64_t wait_ms;
     uint64_t changed_ms;
-    const char *status; /* a literal: claimed, unclaimed, sent, ... */
+    const char *status; /* "claimed", "unclaimed", or send_status_name */
     char *reason;
     char *text;
     bool told;
@@ -168,15 +168,15 @@ void restate_unclaimed(struct restate *r, const char *entry, const char *channel
     }
 }
 
-void restate_settled(struct restate *r, const char *entry, const char *status, struct slice reason,
-                     struct slice text)
+void restate_settled(struct restate *r, const char *entry, enum send_status status,
+                     struct slice reason, struct slice text)
 {
     struct said *said = r != NULL ? said_find(r, entry) : NULL;
 
     if (said == NULL) {
         return;
     }
-    said = said_note(r, entry, said->channel, status);
+    said = said_note(r, entry, said->channel, send_status_name(status));
     free(said->reason);
     free(said->text);
     said->reason = xstrndup(reason.len > 0 ? reason.ptr : "", reason.len);
@@ -200,7 +200,7 @@ void restate_lost(struct restate *r)
     DL_FOREACH(r->order, said)
     {
         if (strcmp(said->status, "claimed") == 0) {
-            said->status = "unknown";
+            said->status = send_status_name(SEND_UNKNOWN);
             said->reason = xstrdup("node_lost");
             said->text =
                 xstrdup("The node that was sending it lost its lease; it may have been said.");

@@ -31,10 +31,9 @@
 #include "node/restate.h"
 #include "shared/redis/registry.h"
 #include "shared/redis/subscriber.h"
+#include "shared/send_status.h"
 
 struct sender;
-
-enum send_status { SEND_SENT, SEND_REJECTED, SEND_UNKNOWN };
 
 struct sender_options {
     struct registry *registry;

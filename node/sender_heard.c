@@ -68,7 +68,7 @@ static bool no_room(struct sender *s, struct lane *lane, const struct send_paylo
     } else {
         return false;
     }
-    bool told = registry_send_tell(s->options.registry, lane->channel, &p->send, "rejected",
+    bool told = registry_send_tell(s->options.registry, lane->channel, &p->send, SEND_REJECTED,
                                    "queue_full", text) == 0;
     if (!told || !s->refusing) {
         log_warn("sender", told ? "send.refused" : "send.lost", "channel", lane->channel, "why",
@@ -98,7 +98,7 @@ static void expire(struct sender *s, uint64_t now)
     {
         if (is_over(s, h, now)) {
             if (registry_send_tell(s->options.registry, h->lane->channel, &h->parsed.send,
-                                   "expired", "",
+                                   SEND_EXPIRED, "",
                                    "It could not be entered before its time was over.") != 0) {
                 return;
             }

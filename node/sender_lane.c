@@ -80,7 +80,7 @@ static void check(const void *owner)
     BUG_ON((lane->due.place != 0) != is_timed(state));
     BUG_ON((lane->line != NULL) != (state == LANE_WAITING || state == LANE_CLAIMING));
     BUG_ON((state == LANE_CLAIMED || state == LANE_WRITTEN) && lane->queue->id == NULL);
-    BUG_ON((state == LANE_STORING || state == LANE_UNSTORED) && lane->queue->status == NULL);
+    BUG_ON((state == LANE_STORING || state == LANE_UNSTORED) && lane->queue->reason == NULL);
 }
 
 static const struct machine_type machine = {"lane", states, ARRAY_LEN(states), id, check};
@@ -219,7 +219,7 @@ static void lane_store(struct sender *s, struct lane *lane)
     }
 }
 
-void lane_result(struct sender *s, struct lane *lane, const char *status, struct slice reason,
+void lane_result(struct sender *s, struct lane *lane, enum send_status status, struct slice reason,
                  struct slice text)
 {
     struct send *send = lane->queue;
@@ -280,7 +280,7 @@ static void lane_write(struct sender *s, struct lane *lane)
     lane_move(s, lane, LANE_WRITTEN);
     int rc = s->options.write(s->options.ctx, slice_of(send->shard), &line, send->entry, &err);
     if (rc == -ERR_PROTOCOL) {
-        lane_result(s, lane, "rejected", SLICE("bad_request"), slice_of(err.text));
+        lane_result(s, lane, SEND_REJECTED, SLICE("bad_request"), slice_of(err.text));
     } else if (rc != 0) {
         lane_unclaim(s, lane);
     }

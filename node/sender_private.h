@@ -61,8 +61,8 @@ struct send {
     char *text;
     char *reply_to;
     bool as_command;
-    const char *status; /* the result to store */
-    char *reason;
+    enum send_status status; /* the result to store, with: */
+    char *reason;            /* NULL: there is none yet */
     char *notice;
 };
 
@@ -190,7 +190,7 @@ void lane_look(struct sender *s, struct lane *lane);
 /* Claim the head: it is its turn. False: the link is down. */
 bool lane_claim(struct sender *s, struct lane *lane);
 /* The head has its result; it is stored. */
-void lane_result(struct sender *s, struct lane *lane, const char *status, struct slice reason,
+void lane_result(struct sender *s, struct lane *lane, enum send_status status, struct slice reason,
                  struct slice text);
 /* Nobody here may say what is queued: found again by a rescan if that changes. The lane may be gone
  * afterwards. */

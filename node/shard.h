@@ -30,6 +30,7 @@
 #include "shared/err.h"
 #include "shared/irc/parse.h"
 #include "shared/machine.h"
+#include "shared/send_status.h"
 
 struct shard;
 
@@ -100,18 +101,14 @@ enum shard_write_kind {
     SHARD_WRITE_MESSAGE,
 };
 
-enum shard_send_status {
-    SHARD_SENT,     /* Twitch took it */
-    SHARD_REJECTED, /* Twitch refused it: `reason` is the msg-id */
-    SHARD_UNKNOWN,  /* "no_answer", "connection_lost", "overtaken" (a later send was answered) */
-};
-
 struct shard_send_result {
     uint64_t send_id;
-    enum shard_send_status status;
+    enum send_status status;
     struct slice channel;
-    struct slice reason; /* empty where a USERSTATE says sent */
-    struct slice text;   /* what Twitch said, for people */
+    /* Empty where a USERSTATE says sent; else the msg-id of the NOTICE. Unknown: "no_answer", "connection_lost",
+     * "overtaken" (a later send was answered). */
+    struct slice reason;
+    struct slice text; /* what Twitch said, for people */
     const struct irc_line
         *userstate; /* sent: the USERSTATE that says so; NULL where a NOTICE did, and else */
     bool held;      /* this shard holds the channel: nobody hears the message, echo */

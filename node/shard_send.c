@@ -55,7 +55,7 @@ int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct s
 }
 
 /* Take the first off the list and tell its result. */
-static void settle_first(struct shard *s, enum shard_send_status status, struct slice reason,
+static void settle_first(struct shard *s, enum send_status status, struct slice reason,
                          struct slice text, const struct irc_line *userstate)
 {
     struct shard_waiting *w = s->sends;
@@ -77,11 +77,11 @@ static void settle_first(struct shard *s, enum shard_send_status status, struct 
 }
 
 /* `w` was answered: what was written before it will not be. */
-static void settle(struct shard *s, const struct shard_waiting *w, enum shard_send_status status,
+static void settle(struct shard *s, const struct shard_waiting *w, enum send_status status,
                    struct slice reason, struct slice text, const struct irc_line *userstate)
 {
     while (s->sends != w) {
-        settle_first(s, SHARD_UNKNOWN, SLICE("overtaken"),
+        settle_first(s, SEND_UNKNOWN, SLICE("overtaken"),
                      SLICE("a later message was answered, this one was not"), NULL);
     }
     settle_first(s, status, reason, text, userstate);
@@ -118,7 +118,7 @@ void shard_sends_userstate(struct shard *s, struct shard_entry *e, const struct 
         return;
     }
     if (w != NULL) {
-        settle(s, w, SHARD_SENT, SLICE(""), SLICE(""), line);
+        settle(s, w, SEND_SENT, SLICE(""), SLICE(""), line);
     }
 }
 
@@ -156,15 +156,14 @@ bool shard_sends_notice(struct shard *s, const struct irc_line *line, struct sli
     if (slice_is(msg_id, "msg_rejected")) {
         text = SLICE("AutoMod holds it: a moderator may still let it be said");
     }
-    settle(s, w, w->command && is_success(msg_id) ? SHARD_SENT : SHARD_REJECTED, msg_id, text,
-           NULL);
+    settle(s, w, w->command && is_success(msg_id) ? SEND_SENT : SEND_REJECTED, msg_id, text, NULL);
     return true;
 }
 
 void shard_sends_lost(struct shard *s)
 {
     while (s->sends != NULL) {
-        settle_first(s, SHARD_UNKNOWN, SLICE("connection_lost"),
+        settle_first(s, SEND_UNKNOWN, SLICE("connection_lost"),
                      SLICE("the connection was lost before an answer"), NULL);
     }
 }
@@ -172,7 +171,7 @@ void shard_sends_lost(struct shard *s)
 void shard_sends_tick(struct shard *s, uint64_t now_ms)
 {
     while (s->sends != NULL && shard_overdue(s, s->sends->answer_by_ms, now_ms)) {
-        settle_first(s, SHARD_UNKNOWN, SLICE("no_answer"), SLICE("Twitch did not answer in time"),
+        settle_first(s, SEND_UNKNOWN, SLICE("no_answer"), SLICE("Twitch did not answer in time"),
                      NULL);
     }
 }

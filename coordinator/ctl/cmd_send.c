@@ -96,7 +96,7 @@ static int show_result(struct ctl *c, const cJSON *result)
     if (c->json) {
         table_json_line(result);
     }
-    if (status && strcmp(status, "sent") == 0) {
+    if (status && strcmp(status, send_status_name(SEND_SENT)) == 0) {
         if (!c->json) {
             puts("sent");
         }

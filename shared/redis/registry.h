@@ -15,6 +15,7 @@
 #define SHOAL_REDIS_REGISTRY_H
 
 #include "shared/redis/link.h"
+#include "shared/send_status.h"
 
 #define REGISTRY_MAX_CHANNELS 1000 /* of one request */
 #define REGISTRY_MAX_ID       128  /* bytes of a request's or send's id */
@@ -389,14 +390,14 @@ MUST_USE int registry_send_claim(struct registry *r, const char *node, const cha
 /* It was surely not written: may be claimed again. */
 MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
                                    struct slice entry, registry_done_cb cb, void *ctx);
-/* The one result: status "sent", "rejected", "expired" or "unknown"; reason and text may be empty. */
+/* The one result; reason and text may be empty. */
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,
-                                struct slice entry, const char *status, struct slice reason,
+                                struct slice entry, enum send_status status, struct slice reason,
                                 struct slice text, registry_done_cb cb, void *ctx);
 
 /* Publish a result without the registry, which keeps it nowhere: 0, or the link is down. `reason` may be "". */
 MUST_USE int registry_send_tell(struct registry *r, const char *channel,
-                                const struct registry_send *send, const char *status,
+                                const struct registry_send *send, enum send_status status,
                                 const char *reason, const char *text);
 
 /* Streams (requests, outbox): entries as they come --------------------------------------------------- */

@@ -152,20 +152,20 @@ int registry_send_unclaim(struct registry *r, const char *node, const char *inca
 }
 
 int registry_send_done(struct registry *r, const char *node, const char *incarnation,
-                       struct slice entry, const char *status, struct slice reason,
+                       struct slice entry, enum send_status status, struct slice reason,
                        struct slice text, registry_done_cb cb, void *ctx)
 {
     struct args a = {0};
     node_args(&a, r, "shoal1_send_done", node, incarnation);
     args_slice(&a, entry);
-    args_text(&a, status);
+    args_text(&a, send_status_name(status));
     args_slice(&a, reason);
     args_slice(&a, text);
     return call_send_done(r, &a, cb, ctx);
 }
 
 int registry_send_tell(struct registry *r, const char *channel, const struct registry_send *send,
-                       const char *status, const char *reason, const char *text)
+                       enum send_status status, const char *reason, const char *text)
 {
     char topic[REGISTRY_TOPIC_CHARS];
     struct args a = {0};
@@ -177,7 +177,7 @@ int registry_send_tell(struct registry *r, const char *channel, const struct reg
     json_object_begin(&j, NULL);
     json_slice(&j, "id", send->id.len <= REGISTRY_MAX_ID ? send->id : SLICE(""));
     json_string(&j, "channel", channel);
-    json_string(&j, "status", status);
+    json_string(&j, "status", send_status_name(status));
     json_number(&j, "at", (int64_t)wall_ms());
     if (reason[0] != '\0') {
         json_string(&j, "reason", reason);

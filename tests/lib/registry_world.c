@@ -641,7 +641,7 @@ const char *world_unclaim(struct world *w, const struct world_node *n, const cha
 }
 
 const char *world_done(struct world *w, const struct world_node *n, const char *entry,
-                       const char *status)
+                       enum send_status status)
 {
     STEP(w, registry_send_done(w->r, n->name, n->incarnation, slice_of(entry), status,
                                (struct slice){0}, (struct slice){0}, on_done, w));

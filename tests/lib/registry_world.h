@@ -118,7 +118,7 @@ const char *world_take(struct world *w);
 const char *world_claim(struct world *w, const struct world_node *n, const char *entry);
 const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry);
 const char *world_done(struct world *w, const struct world_node *n, const char *entry,
-                       const char *status);
+                       enum send_status status);
 /* back_ms and report as registry_restate has them; the last portion. */
 const char *world_restate(struct world *w, const struct world_node *n, uint64_t back_ms,
                           const char *report);

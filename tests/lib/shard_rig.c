@@ -101,14 +101,14 @@ static void on_gap(void *ctx, const struct shard_channel *channel, uint64_t from
 
 static void on_send_result(void *ctx, const struct shard_send_result *result)
 {
-    static const char *const names[] = {"sent", "rejected", "unknown"};
     struct rig *r = ctx;
 
-    note(r, "%s %llu #%.*s%s%.*s%s", names[result->status], (unsigned long long)result->send_id,
-         (int)result->channel.len, result->channel.ptr, result->reason.len > 0 ? " " : "",
-         (int)result->reason.len, result->reason.ptr, result->held ? " held" : "");
+    note(r, "%s %llu #%.*s%s%.*s%s", send_status_name(result->status),
+         (unsigned long long)result->send_id, (int)result->channel.len, result->channel.ptr,
+         result->reason.len > 0 ? " " : "", (int)result->reason.len, result->reason.ptr,
+         result->held ? " held" : "");
     (void)snprintf(r->said, sizeof(r->said), "%.*s", (int)result->text.len, result->text.ptr);
-    assert_true(result->status == SHARD_SENT || result->userstate == NULL);
+    assert_true(result->status == SEND_SENT || result->userstate == NULL);
     assert_true(result->userstate == NULL || result->reason.len == 0);
     if (r->send_again) {
         r->send_again = false;

@@ -172,17 +172,17 @@ static void messages_keep_to_their_budgets(void **state)
     (void)state;
     const char *first = outbox("channel foo text 1");
     assert_string_equal(world_claim(&w, &n1, first), "claimed");
-    world_done(&w, &n1, first, "sent");
+    world_done(&w, &n1, first, SEND_SENT);
     const char *second = outbox("channel foo text 2");
     assert_string_equal(world_claim(&w, &n1, second), "claimed");
     assert_in_range(w.claim.wait_ms, 900, 1200); /* 1.2 s a channel */
-    world_done(&w, &n1, second, "sent");
+    world_done(&w, &n1, second, SEND_SENT);
     const char *third = outbox("channel foo text 3");
     assert_string_equal(world_claim(&w, &n1, third), "later");
     assert_in_range(w.claim.wait_ms, 1900, 2400);
     world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":1}}}");
     assert_string_equal(world_claim(&w, &n1, third), "claimed"); /* moderators are not held back */
-    world_done(&w, &n1, third, "sent");
+    world_done(&w, &n1, third, SEND_SENT);
     world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
 }
 
@@ -195,13 +195,13 @@ static void channels_nobody_joined_leave_half_of_the_limits_to_the_others(void *
         snprintf(fields, sizeof(fields), "channel stranger%d text x", i);
         const char *entry = outbox(fields);
         assert_string_equal(world_claim(&w, &n1, entry), "claimed");
-        world_done(&w, &n1, entry, "sent");
+        world_done(&w, &n1, entry, SEND_SENT);
     }
     assert_string_equal(world_claim(&w, &n1, outbox("channel other text x ttl_ms 60000")), "later");
     const char *entry = outbox("channel foo text x");
     assert_string_equal(world_claim(&w, &n1, entry), "claimed");
     assert_int_equal(w.claim.wait_ms, 0);
-    world_done(&w, &n1, entry, "sent");
+    world_done(&w, &n1, entry, SEND_SENT);
 }
 
 static void a_slot_taken_ahead_holds_up_no_other_channel_that_has_room(void **state)
@@ -214,7 +214,7 @@ static void a_slot_taken_ahead_holds_up_no_other_channel_that_has_room(void **st
     for (int i = 0; i < 2; i++) {
         const char *entry = outbox("channel foo text x");
         assert_string_equal(world_claim(&w, &n1, entry), "claimed");
-        world_done(&w, &n1, entry, "sent");
+        world_done(&w, &n1, entry, SEND_SENT);
     }
     assert_in_range(w.claim.wait_ms, 900, 1200); /* the pace of foo */
     for (int i = 0; i < 2; i++) {
@@ -223,7 +223,7 @@ static void a_slot_taken_ahead_holds_up_no_other_channel_that_has_room(void **st
         const char *entry = outbox(fields);
         assert_string_equal(world_claim(&w, &n1, entry), "claimed");
         assert_int_equal(w.claim.wait_ms, 0);
-        world_done(&w, &n1, entry, "sent");
+        world_done(&w, &n1, entry, SEND_SENT);
     }
     /* All four count, in the order of their times. */
     world_assign(&w, &me, "", "", "join", "late");
@@ -246,7 +246,7 @@ static void a_clock_that_went_back_does_not_hold_up_a_channel(void **state)
     const char *entry = outbox("channel foo text 1");
     assert_string_equal(world_claim(&w, &n1, entry), "claimed");
     assert_in_range(w.claim.wait_ms, 0, 1200);
-    world_done(&w, &n1, entry, "sent");
+    world_done(&w, &n1, entry, SEND_SENT);
 }
 
 /* Shares ------------------------------------------------------------------------------------------- */
@@ -270,7 +270,7 @@ static const char *say(const char *channel)
     if (strcmp(word, "claimed") != 0) {
         return word;
     }
-    world_done(&w, &n1, entry, "sent");
+    world_done(&w, &n1, entry, SEND_SENT);
     return "claimed";
 }
 

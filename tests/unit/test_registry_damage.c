@@ -151,8 +151,8 @@ static void nodes_do_all_they_do(void)
     ANSWERED(claim(&w, NULL, entered));
     ANSWERED(unclaim(&w, &n1, claimed));
     ANSWERED(unclaim(&w, &n2, entered));
-    ANSWERED(done(&w, &n1, entered, "sent"));
-    ANSWERED(done(&w, &n2, claimed, "sent"));
+    ANSWERED(done(&w, &n1, entered, SEND_SENT));
+    ANSWERED(done(&w, &n2, claimed, SEND_SENT));
 }
 
 static void the_leader_does_all_it_does(void)

@@ -314,7 +314,7 @@ static void step_send(void)
         if (pick(3) == 0) {
             expect(run.alive[i], world_unclaim(&w, n, entry));
         } else {
-            expect(run.alive[i], world_done(&w, n, entry, "sent"));
+            expect(run.alive[i], world_done(&w, n, entry, SEND_SENT));
         }
         run.send[s].claimed_by = -1;
         return;
@@ -355,7 +355,8 @@ static void finish_sends(void)
     for (unsigned s = 0; s < run.sends; s++) {
         int i = run.send[s].claimed_by;
         if (i >= 0) {
-            assert_string_equal(world_done(&w, &run.nodes[i], run.send[s].entry, "sent"), "done");
+            assert_string_equal(world_done(&w, &run.nodes[i], run.send[s].entry, SEND_SENT),
+                                "done");
         } else {
             const char *word = world_claim(&w, NULL, run.send[s].entry);
             assert_true(strcmp(word, "gone") == 0 || strcmp(word, "done") == 0);

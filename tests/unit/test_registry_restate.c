@@ -88,12 +88,13 @@ static void nothing_is_claimed_drawn_or_settled_until_all_nodes_have_restated(vo
     assert_string_equal(world_renew(&w, &n1, ""), "current");
     assert_true(w.picture.must_restate);
 
-    assert_string_equal(world_done(&w, &n1, entry, "sent"), "ERROR"); /* it may not be known yet */
+    assert_string_equal(world_done(&w, &n1, entry, SEND_SENT),
+                        "ERROR"); /* it may not be known yet */
     assert_string_equal(world_claim(&w, &n1, next), "later");
     world_draw(&w, &n1, "bot", "join", 3);
     assert_int_equal(w.nwaits, 0);
     assert_string_equal(world_restate(&w, &n1, 0, "{}"), "done");
-    assert_string_equal(world_done(&w, &n1, entry, "sent"), "done");
+    assert_string_equal(world_done(&w, &n1, entry, SEND_SENT), "done");
     assert_string_equal(world_claim(&w, &n1, next), "later");
     world_renew(&w, &n1, "");
     assert_false(w.picture.must_restate);
@@ -161,14 +162,14 @@ static void a_claim_that_was_forgotten_is_known_again_and_gets_its_result(void *
     restated();
 
     assert_string_equal(world_claim(&w, &n1, entry), "busy");
-    assert_string_equal(world_done(&w, &n1, entry, "sent"), "done");
+    assert_string_equal(world_done(&w, &n1, entry, SEND_SENT), "done");
     assert_string_equal(status("a"), "sent");
     /* And of one whose entry is forgotten as well. */
     restart();
     world_renew(&w, &n1, "");
     assert_string_equal(world_restate(&w, &n1, 0, of_send("5-5", "b", "claimed", 1)), "done");
     restated();
-    assert_string_equal(world_done(&w, &n1, "5-5", "unknown"), "done");
+    assert_string_equal(world_done(&w, &n1, "5-5", SEND_UNKNOWN), "done");
     assert_string_equal(status("b"), "unknown");
 }
 
@@ -187,7 +188,7 @@ static void a_claim_that_is_over_does_not_hold_up_its_channel(void **state)
                             "done");
         restated();
         assert_string_equal(world_claim(&w, &n1, i == 0 ? next : entry), "claimed");
-        assert_string_equal(world_done(&w, &n1, i == 0 ? next : entry, "sent"), "done");
+        assert_string_equal(world_done(&w, &n1, i == 0 ? next : entry, SEND_SENT), "done");
     }
 }
 
