@@ -239,6 +239,7 @@ struct sender *sender_create(uv_loop_t *loop, const struct sender_options *optio
     s->armed_ms = UINT64_MAX;
     s->ttl_ms = 30000;
     random_hex(s->process, 16);
+    outbox_init(s);
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
     sender_at(s, s->rescan_due_ms);

@@ -122,6 +122,20 @@ bool sender_on_hint(struct sender *s, struct slice hint)
 
 /* Looking at the outbox --------------------------------------------------------------------------------- */
 
+static const struct machine_state states[] = {
+    [LOOK_IDLE] = {"idle", MACHINE_BIT(LOOK_WANTED) | MACHINE_BIT(LOOK_ASKED)},
+    [LOOK_WANTED] = {"wanted", MACHINE_BIT(LOOK_ASKED)},
+    [LOOK_ASKED] = {"asked", MACHINE_BIT(LOOK_IDLE) | MACHINE_BIT(LOOK_AGAIN)},
+    [LOOK_AGAIN] = {"again", MACHINE_BIT(LOOK_IDLE) | MACHINE_BIT(LOOK_WANTED)},
+};
+static const struct machine_type machine = {NULL, states, ARRAY_LEN(states), NULL, NULL};
+
+void outbox_init(struct sender *s)
+{
+    machine_begin(&s->take, &machine, LOOK_IDLE);
+    machine_begin(&s->list, &machine, LOOK_IDLE);
+}
+
 /* What the last looks at all that waits did not find was settled by somebody else. */
 static void forget_unseen(struct sender *s)
 {
@@ -141,15 +155,20 @@ static void forget_unseen(struct sender *s)
 
 static void on_listed(void *ctx, const struct registry_sends *sends, const struct err *err);
 
+static void list_over(struct sender *s)
+{
+    machine_move(&s->list, s->list.state == LOOK_AGAIN ? LOOK_WANTED : LOOK_IDLE, s);
+}
+
 static void list_from(struct sender *s, uint64_t from)
 {
     struct sender_call *call = sender_call_create(s, "", "");
 
     snprintf(call->entry, sizeof(call->entry), "%llu", (unsigned long long)from);
-    s->listing = registry_send_list(s->options.registry, s->options.node, s->options.incarnation,
-                                    from, on_listed, call) == 0;
-    if (!s->listing) {
+    if (registry_send_list(s->options.registry, s->options.node, s->options.incarnation, from,
+                           on_listed, call) != 0) {
         free(call); /* a link that comes back asks for a rescan */
+        list_over(s);
     }
 }
 
@@ -161,8 +180,8 @@ static void on_listed(void *ctx, const struct registry_sends *sends, const struc
     uint64_t from = strtoull(call->entry, NULL, 10);
 
     free(call);
-    s->listing = false;
     if (!current) {
+        list_over(s);
         return;
     }
     s->ttl_ms = sends->ttl_ms;
@@ -174,7 +193,8 @@ static void on_listed(void *ctx, const struct registry_sends *sends, const struc
         return;
     }
     forget_unseen(s);
-    if (s->list_again) {
+    list_over(s);
+    if (s->list.state == LOOK_WANTED) {
         outbox_take(s);
     }
 }
@@ -184,16 +204,18 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
     struct sender_call *call = ctx;
     struct sender *s = call->sender;
 
+    bool again = s->take.state == LOOK_AGAIN;
+
     (void)rest;
     free(call);
-    s->taking = false;
+    machine_move(&s->take, LOOK_IDLE, s);
     if (s->closing || err != NULL) {
         return; /* the next one is due; a link that comes back asks for a rescan */
     }
-    if (slice_is(word, "more") || s->take_again) {
+    if (slice_is(word, "more") || again) {
         outbox_take(s);
-    } else if (s->list_again && !s->listing) {
-        s->list_again = false;
+    } else if (s->list.state == LOOK_WANTED) {
+        machine_move(&s->list, LOOK_ASKED, s);
         s->passes++;
         list_from(s, 0);
     }
@@ -202,13 +224,16 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
 void outbox_take(struct sender *s)
 {
     s->take_due_ms = s->unjoined != NULL ? mono_ms() + TAKE_EVERY_MS : UINT64_MAX;
-    s->take_again = s->taking; /* what came since it was asked, that answer does not know */
-    if (s->taking || !s->options.may_act(s->options.ctx)) {
+    if (s->take.state == LOOK_ASKED) {
+        machine_move(&s->take, LOOK_AGAIN, s);
+    }
+    if (s->take.state == LOOK_AGAIN || !s->options.may_act(s->options.ctx)) {
         return;
     }
     struct sender_call *call = sender_call_create(s, "", "");
-    s->taking = registry_send_take(s->options.registry, on_taken, call) == 0;
-    if (!s->taking) {
+    if (registry_send_take(s->options.registry, on_taken, call) == 0) {
+        machine_move(&s->take, LOOK_ASKED, s);
+    } else {
         free(call);
     }
 }
@@ -216,7 +241,11 @@ void outbox_take(struct sender *s)
 void sender_rescan(struct sender *s)
 {
     s->rescan_due_ms = mono_ms() + SENDER_RESCAN_MS;
-    s->list_again = true;
+    if (s->list.state == LOOK_IDLE) {
+        machine_move(&s->list, LOOK_WANTED, s);
+    } else if (s->list.state == LOOK_ASKED) {
+        machine_move(&s->list, LOOK_AGAIN, s);
+    }
     s->heard_due_ms = 0;
     outbox_take(s);
     sender_at(s, 0);

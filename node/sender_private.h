@@ -46,6 +46,14 @@ enum lane_state {
     LANE_DOUBT,
 };
 
+/* A look at the outbox:
+ *
+ *   idle -> (wanted) -> asked -> idle
+ *                         +----> again: something came that the answer may not know; asked once more
+ *
+ * What is new is taken at once; the look at all that waits is wanted until all that is new is taken. */
+enum look_state { LOOK_IDLE, LOOK_WANTED, LOOK_ASKED, LOOK_AGAIN };
+
 struct send {
     UT_hash_handle hh;
     struct send *prev;
@@ -131,11 +139,9 @@ struct sender {
     uint64_t marks;
     uint64_t generation; /* grows with each reset: answers to older calls are none */
     /* Looking at the outbox: */
-    bool taking;     /* a call is under way */
-    bool take_again; /* and what came since is not in its answer */
-    bool listing;    /* the same */
-    bool list_again; /* look at all that waits, once all is taken */
-    uint64_t passes; /* looks at all that waits */
+    struct machine take; /* what is new; its state is an enum look_state */
+    struct machine list; /* all that waits; the same */
+    uint64_t passes;     /* looks at all that waits */
     uint64_t take_due_ms;
     uint64_t rescan_due_ms;
     uint64_t ttl_ms; /* send_ttl_ms */
@@ -169,9 +175,10 @@ struct sender_call {
 /* In sender.c: the timer fires at `at_ms` at the latest. */
 void sender_at(struct sender *s, uint64_t at_ms);
 
-/* In sender_outbox.c: an entry that waits for this node to say it; take what is new. */
+/* In sender_outbox.c: an entry that waits for this node to say it; take what is new; no look is under way. */
 void sender_queue(struct sender *s, const char *channel, struct slice entry);
 void outbox_take(struct sender *s);
+void outbox_init(struct sender *s);
 
 /* In sender_lane.c: */
 struct sender_call *sender_call_create(struct sender *s, const char *channel, const char *entry);
