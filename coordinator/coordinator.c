@@ -45,10 +45,10 @@ struct coordinator {
 
 static void close_rooms(struct coordinator *c)
 {
-    manager_close(c->manager, NULL, NULL); /* what waits for it ends */
-    intake_close(c->intake, NULL, NULL);
-    setup_close(c->setup, NULL, NULL);
-    sweep_close(c->sweep, NULL, NULL);
+    manager_close(c->manager); /* what waits for it ends */
+    intake_close(c->intake);
+    setup_close(c->setup);
+    sweep_close(c->sweep);
     sender_sync_destroy(c->senders);
     compare_destroy(c->compare);
     manager_run_destroy(c->run);

@@ -40,7 +40,7 @@ static void check(const void *owner)
     BUG_ON(state == NODE_FENCED && lease != LEASE_FENCED);
     BUG_ON(state == NODE_LOST && lease != LEASE_LOST);
     BUG_ON(n->resume_ms != 0 && state != NODE_ACTIVE && state != NODE_FENCED);
-    BUG_ON((state == NODE_GONE) != (n->closing > 0));
+    BUG_ON((state == NODE_GONE) != n->teardown.begun);
 }
 
 static const struct machine_type machine = {"node", states, ARRAY_LEN(states), id, check};
@@ -58,7 +58,7 @@ static bool may_act(void *ctx)
 {
     struct node *n = ctx;
 
-    return node_lease_holds(n->lease);
+    return n->state.state != NODE_GONE && node_lease_holds(n->lease);
 }
 
 static void on_gap(void *ctx, struct slice channel, uint64_t from_ms, uint64_t to_ms,
@@ -73,7 +73,7 @@ static void on_change(void *ctx)
 {
     struct node *n = ctx;
 
-    if (n->lease != NULL) {
+    if (n->state.state != NODE_GONE) {
         node_lease_renew_soon(n->lease);
     }
 }
@@ -247,11 +247,6 @@ static void on_give_up(void *ctx, const struct err *why)
     node_close(ctx, why);
 }
 
-static void on_refused(void *ctx, const struct err *why)
-{
-    node_close(ctx, why);
-}
-
 /* The other links -------------------------------------------------------------------------------------------- */
 
 static void on_control_up(void *ctx)
@@ -335,7 +330,7 @@ static void begin_links(struct node *n)
         .on_lost = on_lost,
         .on_link_down = on_link_down,
         .on_usable = on_usable,
-        .on_refused = on_refused,
+        .on_refused = on_give_up,
         .ctx = n,
     };
 

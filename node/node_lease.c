@@ -140,7 +140,7 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
 {
     struct node_lease *l = ctx;
 
-    if (l->closing > 0) {
+    if (l->teardown.begun) {
         return;
     }
     if (picture != NULL) {
@@ -175,7 +175,7 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
 {
     struct node_lease *l = ctx;
 
-    if (l->closing > 0) {
+    if (l->teardown.begun) {
         return;
     }
     if (picture != NULL) {
@@ -217,7 +217,7 @@ static void on_checked(void *ctx, const struct err *err)
     struct node_lease *l = ctx;
     struct registry_node node;
 
-    if (l->closing > 0) {
+    if (l->teardown.begun) {
         return;
     }
     if (err != NULL) {
@@ -290,7 +290,7 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
 {
     struct node_lease *l = ctx;
 
-    if (l->closing > 0) {
+    if (l->teardown.begun) {
         return;
     }
     if (err != NULL) {
@@ -403,36 +403,21 @@ struct node_lease *node_lease_create(const struct node_lease_options *options)
     return l;
 }
 
-static void handle_gone(struct node_lease *l)
+static void finish(void *owner)
 {
-    if (--l->closing == 0) {
-        void (*on_closed)(void *ctx) = l->on_closed;
-        void *ctx = l->closed_ctx;
-        registry_destroy(l->registry);
-        free(l);
-        on_closed(ctx);
-    }
-}
+    struct node_lease *l = owner;
 
-static void on_link_closed(void *ctx)
-{
-    handle_gone(ctx);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    handle_gone(handle->data);
+    registry_destroy(l->registry);
+    free(l);
 }
 
 void node_lease_close(struct node_lease *l, void (*on_closed)(void *ctx), void *ctx)
 {
-    l->closing = 2;
+    teardown_begin(&l->teardown, finish, l, on_closed, ctx);
     lease_leave(&l->lease, false);
-    l->on_closed = on_closed;
-    l->closed_ctx = ctx;
     rights_watch_stop(&l->rights);
-    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
-    link_close(l->link, on_link_closed, l);
+    teardown_handle(&l->teardown, (uv_handle_t *)&l->timer);
+    link_close(l->link, teardown_part_gone, teardown_part(&l->teardown));
 }
 
 void node_lease_set_users(struct node_lease *l, const char *users)

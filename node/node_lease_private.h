@@ -5,6 +5,7 @@
 #include "node/node_lease.h"
 
 #include "shared/redis/rights_watch.h"
+#include "shared/teardown.h"
 #include "shared/trouble.h"
 
 struct node_lease {
@@ -32,9 +33,7 @@ struct node_lease {
     uint64_t taken_since_ms; /* another process has the id, under one lease, since; 0: none has */
     uint64_t taken_lease_ms; /* that lease */
     uint64_t takeover;       /* its link, gone or killed */
-    unsigned closing;        /* handles to go */
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
+    struct teardown teardown;
 };
 
 /* In node_lease.c: the question under way has its answer; go on. */

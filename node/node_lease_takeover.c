@@ -28,7 +28,7 @@ static void on_killed(void *ctx, const struct err *err)
 {
     struct node_lease *l = ctx;
 
-    if (l->closing > 0) {
+    if (l->teardown.begun) {
         return;
     }
     if (err != NULL) {
@@ -41,7 +41,7 @@ static void on_alive(void *ctx, bool yes, const struct err *err)
 {
     struct node_lease *l = ctx;
 
-    if (l->closing > 0) {
+    if (l->teardown.begun) {
         return;
     }
     if (err != NULL || yes) {

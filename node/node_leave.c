@@ -63,35 +63,16 @@ void node_stop(struct node *n, int times)
     node_timer_at(n, DRAIN_LOOK_MS);
 }
 
-static void part_gone(struct node *n)
+static void on_all_closed(void *ctx)
 {
-    if (--n->closing > 0) {
-        return;
-    }
+    struct node *n = ctx;
+
     /* No link is left whose callbacks could reach them. */
     holder_destroy(n->holder);
     sender_destroy(n->sender);
     fanout_destroy(n->fanout);
     connections_destroy(n->pool);
     n->options.on_gone(n->options.ctx, &n->why);
-}
-
-static void on_part_closed(void *ctx)
-{
-    part_gone(ctx);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    part_gone(handle->data);
-}
-
-static void on_links_closed(void *ctx)
-{
-    struct node *n = ctx;
-
-    n->lease = NULL;
-    part_gone(n);
 }
 
 void node_close(struct node *n, const struct err *why)
@@ -101,16 +82,16 @@ void node_close(struct node *n, const struct err *why)
     }
     n->why = why != NULL ? *why : (struct err){0};
     n->resume_ms = 0;
-    n->closing = 5;
+    teardown_begin(&n->teardown, on_all_closed, n, NULL, NULL);
     node_move(n, NODE_GONE);
     fanout_detach(n->fanout);
     /* The subscriber stays in memory until its callback; the sender lets go of it here. */
     sender_reset(n->sender);
     holder_drop(n->holder);
-    uv_close((uv_handle_t *)&n->timer, on_timer_closed);
+    teardown_handle(&n->teardown, (uv_handle_t *)&n->timer);
     startup_close(&n->startup);
-    probe_close(n->probe, on_part_closed, n);
-    link_close(n->control, on_part_closed, n);
-    subscriber_close(n->subscriber, on_part_closed, n);
-    node_lease_close(n->lease, on_links_closed, n);
+    probe_close(n->probe, teardown_part_gone, teardown_part(&n->teardown));
+    link_close(n->control, teardown_part_gone, teardown_part(&n->teardown));
+    subscriber_close(n->subscriber, teardown_part_gone, teardown_part(&n->teardown));
+    node_lease_close(n->lease, teardown_part_gone, teardown_part(&n->teardown));
 }

@@ -16,6 +16,7 @@
 #include "shared/machine.h"
 #include "shared/redis/link_group.h"
 #include "shared/startup.h"
+#include "shared/teardown.h"
 #include "shared/trouble.h"
 
 enum node_state { NODE_STARTING, NODE_ACTIVE, NODE_FENCED, NODE_LOST, NODE_DRAINING, NODE_GONE };
@@ -66,7 +67,7 @@ struct node {
     bool others_blind;           /* and holding shards */
     uint64_t blind_ms;           /* the setting */
     struct err why;
-    unsigned closing;
+    struct teardown teardown;
 };
 
 /* In node.c. */

@@ -2,6 +2,7 @@
 #include "node/probe.h"
 
 #include "shared/log.h"
+#include "shared/teardown.h"
 
 #include <stdlib.h>
 
@@ -16,8 +17,7 @@ struct probe {
     uint64_t every_ms;
     uint64_t began_ms; /* the one under way, or the last */
     uint64_t ended_ms; /* the last; where there was none, since when there should be */
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
+    struct teardown teardown;
 };
 
 static void on_timer(uv_timer_t *timer);
@@ -109,20 +109,9 @@ void probe_every(struct probe *p, uint64_t every_ms)
     plan(p);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct probe *p = handle->data;
-    void (*on_closed)(void *ctx) = p->on_closed;
-    void *ctx = p->closed_ctx;
-
-    free(p);
-    on_closed(ctx);
-}
-
 void probe_close(struct probe *p, void (*on_closed)(void *ctx), void *ctx)
 {
-    p->on_closed = on_closed;
-    p->closed_ctx = ctx;
     connection_close(p->connection);
-    uv_close((uv_handle_t *)&p->timer, on_timer_closed);
+    teardown_begin(&p->teardown, free, p, on_closed, ctx);
+    teardown_handle(&p->teardown, (uv_handle_t *)&p->timer);
 }

@@ -55,7 +55,7 @@ static void check(const void *owner)
 }
 
 static const struct machine_type right_machine = {"lease", rights, ARRAY_LEN(rights), id, check};
-static const struct machine_type link_machine = {"lease_link", links, ARRAY_LEN(links), id, NULL};
+static const struct machine_type link_machine = {NULL, links, ARRAY_LEN(links), id, NULL};
 
 static uint64_t interval(const struct lease *l)
 {

@@ -55,8 +55,6 @@ struct setup {
     struct trouble trouble; /* with it */
     size_t next_channel;    /* PART_CHANNELS */
     uv_timer_t timer;       /* polls */
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
 };
 
 static void check(const void *owner)
@@ -477,18 +475,10 @@ void setup_on_facts(struct setup *s, const struct registry_lead *facts)
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-    struct setup *s = handle->data;
-    void (*on_closed)(void *ctx) = s->on_closed;
-    void *ctx = s->closed_ctx;
-    free(s);
-    if (on_closed != NULL) {
-        on_closed(ctx);
-    }
+    free(handle->data);
 }
 
-void setup_close(struct setup *s, void (*on_closed)(void *ctx), void *ctx)
+void setup_close(struct setup *s)
 {
-    s->on_closed = on_closed;
-    s->closed_ctx = ctx;
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);
 }

@@ -37,7 +37,7 @@ struct setup *setup_create(const struct setup_options *options);
 void setup_begin(struct setup *s);
 /* What the leader knows now, once the view is whole: go on. */
 void setup_on_facts(struct setup *s, const struct registry_lead *facts);
-/* Stop the timer; after the leader is stopped. on_closed from the loop when the memory is gone. */
-void setup_close(struct setup *s, void (*on_closed)(void *ctx), void *ctx);
+/* After the leader is stopped; the memory goes from the loop. */
+void setup_close(struct setup *s);
 
 #endif

@@ -40,8 +40,6 @@ struct sweep {
     struct chore homeless;
     struct chore waiting;
     bool closing_idle;
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
 };
 
 static struct registry *steps(const struct sweep *s)
@@ -290,19 +288,13 @@ void sweep_end(struct sweep *s)
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct sweep *s = handle->data;
-    void (*on_closed)(void *ctx) = s->on_closed;
-    void *ctx = s->closed_ctx;
+
     outbox_sweep_destroy(s->outbox);
     free(s);
-    if (on_closed) {
-        on_closed(ctx);
-    }
 }
 
-void sweep_close(struct sweep *s, void (*on_closed)(void *ctx), void *ctx)
+void sweep_close(struct sweep *s)
 {
     BUG_ON(s->burials);
-    s->on_closed = on_closed;
-    s->closed_ctx = ctx;
     uv_close((uv_handle_t *)&s->deadline, on_timer_closed);
 }

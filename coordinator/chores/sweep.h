@@ -21,7 +21,7 @@ struct sweep *sweep_create(uv_loop_t *loop, struct leader *leader, struct shard_
 void sweep_on_facts(struct sweep *s, const struct registry_lead *facts);
 /* Leads no more: the timer rests. */
 void sweep_end(struct sweep *s);
-/* After the leader is stopped. on_closed from the loop when the memory is gone. */
-void sweep_close(struct sweep *s, void (*on_closed)(void *ctx), void *ctx);
+/* After the leader is stopped; the memory goes from the loop. */
+void sweep_close(struct sweep *s);
 
 #endif

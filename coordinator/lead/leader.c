@@ -4,6 +4,7 @@
 #include "shared/lease.h"
 #include "shared/log.h"
 #include "shared/redis/rights_watch.h"
+#include "shared/teardown.h"
 #include "shared/trouble.h"
 
 #include <inttypes.h>
@@ -33,7 +34,7 @@ struct leader {
     uint64_t library_ms;                 /* when the library is looked at next */
     bool told_ready;                     /* on_ready was called for this connection */
     char registry_id[REGISTRY_ID_CHARS]; /* that was led in last; "" none */
-    unsigned open;                       /* handles */
+    struct teardown teardown;
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
@@ -301,7 +302,6 @@ struct leader *leader_create(const struct leader_options *options)
     lease_begin(&l->lease, LEASE_STANDBY, options->id, mono_ms());
     uv_timer_init(options->loop, &l->timer);
     l->timer.data = l;
-    l->open = 2;
     char name[200];
     snprintf(name, sizeof(name), "shoal-coordinator:%.150s:lead", options->id);
     l->link = link_create(options->loop, &(struct link_options){.url = options->url,
@@ -324,35 +324,23 @@ struct leader *leader_create(const struct leader_options *options)
 
 /* Stopping --------------------------------------------------------------------------------------- */
 
-static void handle_closed(struct leader *l)
+static void finish(void *owner)
 {
-    if (--l->open > 0) {
-        return;
-    }
+    struct leader *l = owner;
+
     /* The other rooms end in it, and may still ask whether it leads. */
-    if (l->on_closed != NULL) {
-        l->on_closed(l->closed_ctx);
-    }
+    l->on_closed(l->closed_ctx);
     registry_destroy(l->registry);
     free(l);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
-{
-    handle_closed(handle->data);
-}
-
-static void on_link_closed(void *ctx)
-{
-    handle_closed(ctx);
-}
-
 static void close_all(struct leader *l)
 {
-    if (!uv_is_closing((uv_handle_t *)&l->timer)) {
+    if (!l->teardown.begun) {
+        teardown_begin(&l->teardown, finish, l, NULL, NULL);
         rights_watch_stop(&l->rights);
-        uv_close((uv_handle_t *)&l->timer, on_timer_closed);
-        link_close(l->link, on_link_closed, l);
+        teardown_handle(&l->teardown, (uv_handle_t *)&l->timer);
+        link_close(l->link, teardown_part_gone, teardown_part(&l->teardown));
     }
 }
 

@@ -93,7 +93,6 @@ struct shard_manager *manager_create(const struct shard_manager_create_options *
     uv_timer_init(options->loop, &m->deadline);
     uv_timer_init(options->loop, &m->turn);
     m->deadline.data = m->turn.data = m;
-    m->open = 2;
     return m;
 }
 
@@ -113,25 +112,13 @@ void manager_out(struct shard_manager *m)
     errands_out(m);
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void finish(void *owner)
 {
-    struct shard_manager *m = handle->data;
-
-    if (--m->open > 0) {
-        return;
-    }
-    void (*on_closed)(void *ctx) = m->on_closed;
-    void *ctx = m->closed_ctx;
-    manager_free(m);
-    if (on_closed != NULL) {
-        on_closed(ctx);
-    }
+    manager_free(owner);
 }
 
-void manager_close(struct shard_manager *m, void (*on_closed)(void *ctx), void *ctx)
+void manager_close(struct shard_manager *m)
 {
-    m->on_closed = on_closed;
-    m->closed_ctx = ctx;
     BUG_ON(m->steps > 0);
     manager_out(m);
     for (unsigned turns = 0; m->due != NULL && turns < END_TURNS; turns++) {
@@ -139,6 +126,7 @@ void manager_close(struct shard_manager *m, void (*on_closed)(void *ctx), void *
     }
     m->options.ops->destroy(m->self);
     tell_due(m, true);
-    uv_close((uv_handle_t *)&m->deadline, on_handle_closed);
-    uv_close((uv_handle_t *)&m->turn, on_handle_closed);
+    teardown_begin(&m->teardown, finish, m, NULL, NULL);
+    teardown_handle(&m->teardown, (uv_handle_t *)&m->deadline);
+    teardown_handle(&m->teardown, (uv_handle_t *)&m->turn);
 }

@@ -58,8 +58,8 @@ bool manager_step_failed(const struct shard_manager *m);
 void manager_on_view(struct shard_manager *m);
 /* This coordinator leads no more: everything under way is answered so. */
 void manager_out(struct shard_manager *m);
-/* The end; after the leader is closed. on_closed from the loop when the memory is gone. */
-void manager_close(struct shard_manager *m, void (*on_closed)(void *ctx), void *ctx);
+/* The end; after the leader is closed. The memory goes from the loop. */
+void manager_close(struct shard_manager *m);
 const char *manager_name(const struct shard_manager *m);
 struct cluster_view *manager_view(const struct shard_manager *m);
 struct leader *manager_leader(const struct shard_manager *m);

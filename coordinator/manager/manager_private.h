@@ -5,6 +5,7 @@
 #define SHOAL_COORDINATOR_MANAGER_PRIVATE_H
 
 #include "coordinator/manager/manager.h"
+#include "shared/teardown.h"
 
 struct errand;
 
@@ -52,9 +53,7 @@ struct shard_manager {
     shard_call last_call;
     uv_timer_t deadline; /* of the oldest call */
     uv_timer_t turn;     /* calls back what is due */
-    unsigned open;       /* handles */
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
+    struct teardown teardown;
 };
 
 #define MANAGER_OUT_TEXT "This coordinator does not lead any more."

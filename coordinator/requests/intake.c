@@ -27,8 +27,7 @@ static const struct machine_state readers[] = {
     [READER_BEHIND] = {"behind", MACHINE_BIT(READER_READING)},
     [READER_READING] = {"reading", MACHINE_BIT(READER_DONE) | MACHINE_BIT(READER_BEHIND)},
 };
-static const struct machine_type reader_machine = {"intake_reader", readers, ARRAY_LEN(readers),
-                                                   NULL, NULL};
+static const struct machine_type reader_machine = {NULL, readers, ARRAY_LEN(readers), NULL, NULL};
 
 /* BELL_RANG: it is waited for again after something was read, or at the next renewal. */
 enum bell { BELL_IDLE, BELL_AWAITED, BELL_RANG };
@@ -38,8 +37,7 @@ static const struct machine_state bells[] = {
     [BELL_AWAITED] = {"awaited", MACHINE_BIT(BELL_IDLE) | MACHINE_BIT(BELL_RANG)},
     [BELL_RANG] = {"rang", MACHINE_BIT(BELL_IDLE)},
 };
-static const struct machine_type bell_machine = {"intake_bell", bells, ARRAY_LEN(bells), NULL,
-                                                 NULL};
+static const struct machine_type bell_machine = {NULL, bells, ARRAY_LEN(bells), NULL, NULL};
 
 struct intake {
     struct intake_options options;
@@ -57,8 +55,6 @@ struct intake {
     struct request_queue *queue; /* read and not sent */
     size_t nunder_way;
     size_t nnames; /* channels in the steps under way */
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
 };
 
 /* A step under way. */
@@ -405,21 +401,15 @@ void intake_go_on(struct intake *i)
 static void on_link_closed(void *ctx)
 {
     struct intake *i = ctx;
-    void (*on_closed)(void *ctx) = i->on_closed;
-    void *closed_ctx = i->closed_ctx;
+
     registry_destroy(i->bell_registry);
     request_queue_destroy(i->queue);
     free(i);
-    if (on_closed != NULL) {
-        on_closed(closed_ctx);
-    }
 }
 
-void intake_close(struct intake *i, void (*on_closed)(void *ctx), void *ctx)
+void intake_close(struct intake *i)
 {
     BUG_ON(i->nunder_way > 0);
     intake_end(i);
-    i->on_closed = on_closed;
-    i->closed_ctx = ctx;
     link_close(i->link, on_link_closed, i);
 }

@@ -40,8 +40,7 @@ void intake_end(struct intake *i);
 void intake_set_up(struct intake *i, bool done);
 /* The lease was renewed: go on with what had to wait. */
 void intake_go_on(struct intake *i);
-/* Close; on_closed from the loop when all is gone. The leader must be stopped before, so that no step is
- * under way. */
-void intake_close(struct intake *i, void (*on_closed)(void *ctx), void *ctx);
+/* After the leader is stopped, so that no step is under way; the memory goes from the loop. */
+void intake_close(struct intake *i);
 
 #endif

@@ -13,6 +13,7 @@
 #include "shared/redis/subscriber.h"
 
 #include "shared/redis/registry_reply.h"
+#include "shared/teardown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,8 +47,7 @@ struct subscriber {
     uv_loop_t *loop;
     uv_idle_t idle;
     uv_timer_t timer;
-    unsigned handles; /* idle, timer, link */
-    bool closing;
+    struct teardown teardown;
     struct topic *topics;   /* by name */
     struct topic *patterns; /* by name */
     struct topic *changed;  /* wanted differs from asked, perhaps */
@@ -60,8 +60,6 @@ struct subscriber {
     bool second_look;
     uint64_t heard;  /* uv_now of the last bytes that made sense */
     uint64_t probed; /* uv_now of the PING */
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
 };
 
 static struct topic **set_of(struct subscriber *s, bool pattern)
@@ -117,7 +115,7 @@ static void topic_update(struct subscriber *s, struct topic *t)
 
 static void tell_if_ready(struct subscriber *s)
 {
-    if (s->ready_due && !s->closing && subscriber_is_ready(s)) {
+    if (s->ready_due && !s->teardown.begun && subscriber_is_ready(s)) {
         s->ready_due = false;
         if (s->o.on_ready != NULL) {
             s->o.on_ready(s->o.ctx);
@@ -186,7 +184,7 @@ static void subscriber_want(struct subscriber *s, bool pattern, struct slice nam
 {
     struct topic *t = topic_find(s, pattern, name);
 
-    if (s->closing || (t != NULL ? t->wanted : false) == wanted) {
+    if (s->teardown.begun || (t != NULL ? t->wanted : false) == wanted) {
         return;
     }
     if (t == NULL) {
@@ -294,7 +292,7 @@ static void on_push(void *ctx, const struct redisReply *reply)
 {
     struct subscriber *s = ctx;
 
-    if (s->closing) {
+    if (s->teardown.begun) {
         return;
     }
     s->heard = uv_now(s->loop);
@@ -386,7 +384,7 @@ static void on_down(void *ctx, const struct err *why)
     s->outstanding = 0;
     forget_asked(s, s->topics);
     forget_asked(s, s->patterns);
-    if (!s->closing && s->o.on_down != NULL) {
+    if (!s->teardown.begun && s->o.on_down != NULL) {
         s->o.on_down(s->o.ctx, why);
     }
 }
@@ -414,7 +412,6 @@ struct subscriber *subscriber_create(uv_loop_t *loop, const struct subscriber_op
     BUG_ON(uv_idle_init(loop, &s->idle) != 0 || uv_timer_init(loop, &s->timer) != 0);
     s->idle.data = s;
     s->timer.data = s;
-    s->handles = 3;
     s->link = link_create(loop, &s->o.link);
     return s;
 }
@@ -431,37 +428,19 @@ static void free_topics(struct topic **set)
     }
 }
 
-static void on_part_closed(void *ctx)
+static void finish(void *owner)
 {
-    struct subscriber *s = ctx;
-
-    s->handles--;
-    if (s->handles > 0) {
-        return;
-    }
-    void (*on_closed)(void *) = s->on_closed;
-    void *closed_ctx = s->closed_ctx;
+    struct subscriber *s = owner;
 
     free_topics(&s->topics);
     free_topics(&s->patterns);
     free(s);
-    if (on_closed != NULL) {
-        on_closed(closed_ctx);
-    }
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    on_part_closed(handle->data);
 }
 
 void subscriber_close(struct subscriber *s, void (*on_closed)(void *ctx), void *ctx)
 {
-    BUG_ON(s->closing);
-    s->closing = true;
-    s->on_closed = on_closed;
-    s->closed_ctx = ctx;
-    uv_close((uv_handle_t *)&s->idle, on_handle_closed);
-    uv_close((uv_handle_t *)&s->timer, on_handle_closed);
-    link_close(s->link, on_part_closed, s);
+    teardown_begin(&s->teardown, finish, s, on_closed, ctx);
+    teardown_handle(&s->teardown, (uv_handle_t *)&s->idle);
+    teardown_handle(&s->teardown, (uv_handle_t *)&s->timer);
+    link_close(s->link, teardown_part_gone, teardown_part(&s->teardown));
 }

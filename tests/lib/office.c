@@ -242,7 +242,7 @@ static void on_leader_closed(void *ctx)
 {
     struct office *o = ctx;
 
-    manager_close(o->manager, NULL, NULL);
+    manager_close(o->manager);
     if (o->room != NULL && o->close != NULL) {
         o->close(o->room);
     }

@@ -28,7 +28,7 @@ static void on_out(void *room)
 
 static void close_intake(void *room)
 {
-    intake_close(room, NULL, NULL);
+    intake_close(room);
 }
 
 static void lead(void)

@@ -457,7 +457,7 @@ static void a_lease_beyond_all_measure_is_survived(void **state)
     }
     node_lease_id_taken(&l, &holder);
     assert_int_equal(l.lease.link.state, LEASE_LINK_ASKING); /* if the holder's link is alive */
-    l.closing = 1;
+    l.teardown.begun = true;
     world_ask(&w, "PING");
 }
 

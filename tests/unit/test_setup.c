@@ -28,7 +28,7 @@ static void on_facts(void *room, const struct registry_lead *facts)
 
 static void close_setup(void *room)
 {
-    setup_close(room, NULL, NULL);
+    setup_close(room);
 }
 
 static void on_refused(void *ctx, const struct err *err)
@@ -240,7 +240,7 @@ static void a_cluster_that_is_set_up_joins_only_channels_never_seen_before(void 
     office_facts(&o);
     office_until(&o, strcmp(office_ask(&o, "HEXISTS shoal:{t}:channels alice"), "1") == 0);
     world_release(&o.world, office_me(&o), "", "", "part", "alice");
-    setup_close(setup, NULL, NULL);
+    setup_close(setup);
     o.room = NULL;
 
     setup = setup_create(&(struct setup_options){.loop = &o.world.probe.t.uv,

@@ -28,7 +28,7 @@ static void on_out(void *room)
 
 static void close_sweep(void *room)
 {
-    sweep_close(room, NULL, NULL);
+    sweep_close(room);
 }
 
 static int open_office(void **state)
