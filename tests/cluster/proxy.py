@@ -123,7 +123,8 @@ class Proxy:
 
     def _pass(self, program, server):
         asked, answered = bytearray(), bytearray()
-        sent = got = 0  # commands, and answers to them
+        sent = got = 0  # commands that are answered, and answers to them
+        skips = 0  # so many commands from here on are not answered
         trap = fatal = None  # the answer that is not to arrive
         while not self._closing:
             if not self._passing.wait(0.1):
@@ -134,10 +135,13 @@ class Proxy:
                     return
                 if sock is program:
                     asked += data
-                    while fatal is None and (command := resp_array(bytes(asked), 0))[0]:
+                    while (fatal is None or sent < fatal) and (command := resp_array(bytes(asked), 0))[0]:
                         words, end = command
-                        sent += 1
                         name = name_of(words)
+                        if name == "client reply":  # SKIP: of it, and of the next one
+                            skips = 2
+                        skipped, skips = skips > 0, max(skips - 1, 0)
+                        sent += not skipped
                         if name == self._cut_at:
                             self.cut()
                             self._passing.wait()  # it and what follows lie in the socket
@@ -147,7 +151,7 @@ class Proxy:
                             if trap.when == "before":
                                 trap.spring(self.program)
                                 return
-                            fatal = sent
+                            fatal = sent + skipped  # the next answer tells that it was carried out
                         server.sendall(asked[:end])
                         del asked[:end]
                 else:
