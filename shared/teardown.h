@@ -4,7 +4,8 @@
  *     teardown_handle(&x->teardown, (uv_handle_t *)&x->timer);
  *     link_close(x->link, teardown_part_gone, teardown_part(&x->teardown));
  *
- * Each part goes later, from the loop. Embedded in its owner, all zeros before. Loop thread only. */
+ * Each part goes later, from the loop. Embedded in its owner, all zeros before. Loop thread
+ * only. */
 #ifndef SHOAL_TEARDOWN_H
 #define SHOAL_TEARDOWN_H
 
@@ -21,12 +22,12 @@ struct teardown {
     void *ctx;
 };
 
-/* Begin, once. When all parts are gone `finish` is called, which frees the owner, and then `on_closed`, which may be
- * NULL. */
+/* Begin, once. When all parts are gone `finish` is called, which frees the owner, and then
+ * `on_closed`, which may be NULL. */
 void teardown_begin(struct teardown *t, void (*finish)(void *owner), void *owner,
                     void (*on_closed)(void *ctx), void *ctx);
 /* One part more: teardown_part_gone is to be called with what this returns. */
-MUST_USE void *teardown_part(struct teardown *t);
+void *teardown_part(struct teardown *t);
 void teardown_part_gone(void *part);
 /* Close a handle; it is a part, and its data is not the owner's any more. */
 void teardown_handle(struct teardown *t, uv_handle_t *handle);

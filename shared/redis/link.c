@@ -81,15 +81,9 @@ static void link_abandon(struct link *link, const struct err *why)
     link->depth--;
 }
 
-/* One of the handles is gone; the memory goes with the last. */
-static void link_released(struct link *link)
+static void finish(void *owner)
 {
-    link->handles--;
-    if (link->handles > 0) {
-        return;
-    }
-    void (*on_closed)(void *) = link->on_closed;
-    void *ctx = link->closed_ctx;
+    struct link *link = owner;
 
     BUG_ON(link->machine.state != LINK_CLOSED || link->pending.len > 0);
     if (link->o.group != NULL) {
@@ -99,14 +93,6 @@ static void link_released(struct link *link)
     free(link->tls_ca);
     free(link->name);
     free(link);
-    if (on_closed != NULL) {
-        on_closed(ctx);
-    }
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    link_released(handle->data);
 }
 
 static void on_conn_closed(void *ctx)
@@ -115,11 +101,10 @@ static void on_conn_closed(void *ctx)
 
     link->conn = NULL;
     if (link->machine.state == LINK_CLEARING) {
-        link->handles--;
         link_connect(link);
-        return;
+    } else if (link->machine.state == LINK_CLOSED) {
+        teardown_part_gone(&link->teardown);
     }
-    link_released(link);
 }
 
 static void drop_connection(struct link *link)
@@ -139,8 +124,11 @@ static void link_finish(struct link *link)
     err_set(&why, ERR_CANCELED, "the link was closed before the answer came");
     drop_connection(link);
     machine_move(&link->machine, LINK_CLOSED, link);
-    uv_close((uv_handle_t *)&link->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&link->settle, on_handle_closed);
+    if (link->conn != NULL) {
+        teardown_part(&link->teardown);
+    }
+    teardown_handle(&link->teardown, (uv_handle_t *)&link->timer);
+    teardown_handle(&link->teardown, (uv_handle_t *)&link->settle);
     link_abandon(link, &why);
 }
 
@@ -171,7 +159,7 @@ static void link_fail(struct link *link, const struct err *cause, bool at_once)
     }
     uv_timer_start(&link->timer, on_timer, wait_ms, 0);
     link_abandon(link, &each);
-    if (!link->close_wanted && link->o.on_down != NULL) {
+    if (!link->teardown.begun && link->o.on_down != NULL) {
         link->depth++;
         link->o.on_down(link->o.ctx, &why);
         link->depth--;
@@ -186,7 +174,7 @@ static void link_settle(struct link *link)
         return;
     }
     uv_idle_stop(&link->settle);
-    if (link->close_wanted) {
+    if (link->teardown.begun) {
         link_finish(link);
     } else if (link->reset_wanted) {
         struct err why = link->reset_why;
@@ -306,15 +294,15 @@ static void on_conn_bytes(void *ctx, const char *data, size_t len)
     struct err err;
     int rc;
 
-    if (link->reader == NULL || link->close_wanted || link->reset_wanted) {
+    if (link->reader == NULL || link->teardown.begun || link->reset_wanted) {
         return;
     }
     link->depth++;
     rc = link_take_bytes(link, data, len, &err);
     link->depth--;
-    if (rc == -ERR_PROTOCOL && !link->close_wanted && !link->reset_wanted) {
+    if (rc == -ERR_PROTOCOL && !link->teardown.begun && !link->reset_wanted) {
         protocol_broken(link, &err);
-    } else if (rc != 0 && !link->close_wanted && !link->reset_wanted) {
+    } else if (rc != 0 && !link->teardown.begun && !link->reset_wanted) {
         link_fail(link, &err, false);
     } else {
         link_settle(link);
@@ -363,7 +351,6 @@ static void link_connect(struct link *link)
     };
 
     link->conn = conn_open(link->loop, &options);
-    link->handles++;
     machine_move(&link->machine, LINK_CONNECTING, link);
     uv_timer_start(&link->timer, on_timer, link->o.connect_ms, 0);
 }
@@ -391,7 +378,6 @@ struct link *link_create(uv_loop_t *loop, const struct link_options *options)
     BUG_ON(uv_timer_init(loop, &link->timer) != 0 || uv_idle_init(loop, &link->settle) != 0);
     link->timer.data = link;
     link->settle.data = link;
-    link->handles = 2;
     uv_timer_start(&link->timer, on_timer, 0, 0);
     if (link->o.group != NULL) {
         DL_APPEND(link->o.group->links, link);
@@ -401,16 +387,13 @@ struct link *link_create(uv_loop_t *loop, const struct link_options *options)
 
 void link_close(struct link *link, void (*on_closed)(void *ctx), void *ctx)
 {
-    BUG_ON(link->close_wanted);
-    link->close_wanted = true;
-    link->on_closed = on_closed;
-    link->closed_ctx = ctx;
+    teardown_begin(&link->teardown, finish, link, on_closed, ctx);
     link_settle(link);
 }
 
 bool link_is_up(const struct link *link)
 {
-    return link->machine.state == LINK_UP && !link->close_wanted && !link->reset_wanted;
+    return link->machine.state == LINK_UP && !link->teardown.begun && !link->reset_wanted;
 }
 
 static void reset(struct link *link, enum err_code code, const char *why)

@@ -10,6 +10,7 @@
 #include "shared/redis/link_group.h"
 #include "shared/redis/pending.h"
 #include "shared/redis/reply_reader.h"
+#include "shared/teardown.h"
 
 #define LINK_UNSENT_MAX ((size_t)256 * 1024 * 1024)
 
@@ -33,7 +34,6 @@ struct link {
     struct machine machine; /* its state is an enum link_state */
     uv_timer_t timer;
     uv_idle_t settle;  /* carries out a link_reset made outside callbacks */
-    unsigned handles;  /* timer, settle, conn: the memory goes with the last */
     struct conn *conn; /* also while it closes */
     struct addresses_memory addresses;
     struct pending_ring pending;
@@ -44,13 +44,11 @@ struct link {
     uint64_t due;      /* when the timer fires, while up and armed */
     bool second_look;  /* a deadline has passed, one more look at the socket is under way */
     unsigned depth;    /* callbacks on the stack */
-    bool close_wanted; /* link_close was called */
     bool reset_wanted; /* link_reset or link_refuse was called */
     struct err reset_why;
-    uint64_t up_ms;   /* mono: when it went up */
-    uint64_t down_ms; /* and down, the last time */
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
+    uint64_t up_ms;           /* mono: when it went up */
+    uint64_t down_ms;         /* and down, the last time */
+    struct teardown teardown; /* begun: link_close was called */
 };
 
 /* In link.c: a command was sent that `replies` replies answer; the last is cb's. */

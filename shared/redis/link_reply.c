@@ -91,7 +91,7 @@ int link_take_bytes(struct link *link, const char *data, size_t len, struct err 
     bool more = false;
     int rc = reply_reader_feed(link->reader, data, len, err);
 
-    while (rc == 0 && !link->close_wanted && !link->reset_wanted) {
+    while (rc == 0 && !link->teardown.begun && !link->reset_wanted) {
         rc = skip_replies(link, &more, err);
         if (rc != 0 || more) {
             break;
