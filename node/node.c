@@ -1,9 +1,9 @@
 /* Node: puts lease, holder, fan-out and sender together. See node.h for the states.
  *
- * How it works: every renewal brings the registry's picture (node_lease.h); reconcile() makes the holder and the
- * sender agree with it. Room lines go from the holder to the fan-out, which writes to the lease's link. Fenced
- * and lost come from the lease and are passed on to all three. Leaving: shards close, the fan-out drains, the
- * registry is told, the links close, in that order. */
+ * How it works: every renewal brings the registry's picture (node_lease.h); reconcile() makes the
+ * holder and the sender agree with it. Room lines go from the holder to the fan-out, which writes
+ * to the lease's link. Fenced and lost come from the lease and are passed on to all three. Leaving:
+ * shards close, the fan-out drains, the registry is told, the links close, in that order. */
 #include "node/node_private.h"
 
 #include "shared/log.h"
@@ -52,7 +52,7 @@ void node_move(struct node *n, enum node_state to)
     machine_move(&n->state, to, n);
 }
 
-/* What the rooms ask ------------------------------------------------------------------------------------ */
+/* What the rooms ask --------------------------------------------------------------------------- */
 
 static bool may_act(void *ctx)
 {
@@ -106,7 +106,7 @@ static const char *sight_state(void *ctx)
     return node_sight_told(ctx);
 }
 
-/* What the lease says -------------------------------------------------------------------------------------- */
+/* What the lease says -------------------------------------------------------------------------- */
 
 static void reconcile_shards(struct node *n, const struct registry_picture *picture)
 {
@@ -247,7 +247,7 @@ static void on_give_up(void *ctx, const struct err *why)
     node_close(ctx, why);
 }
 
-/* The other links -------------------------------------------------------------------------------------------- */
+/* The other links ------------------------------------------------------------------------------ */
 
 static void on_control_up(void *ctx)
 {
@@ -294,7 +294,7 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-/* Life -------------------------------------------------------------------------------------------------------- */
+/* Life ----------------------------------------------------------------------------------------- */
 
 static struct link_options link_options_of(struct node *n, unsigned i, const char *name)
 {

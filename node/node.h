@@ -1,16 +1,18 @@
-/* Node: this process's membership in the cluster: lease, links to Redis, and what follows from them.
+/* Node: this process's membership in the cluster: lease, links to Redis, and what follows from
+ * them.
  *
  *     starting -> active <-> fenced -> lost -> starting
  *                 active -> draining -> gone
  *
- * Three connections to Redis: the fan-out link (registration, renewals and chat, so that whoever fences the
- * node can cut all three by killing one link), a control link (budgets, claims, results), one for topics.
+ * Three connections to Redis: the fan-out link (registration, renewals and chat, so that whoever
+ * fences the node can cut all three by killing one link), a control link (budgets, claims,
+ * results), one for topics.
  *
- * The lease: renewed every sixth of it, on the fan-out link, ahead of queued chat. The own deadline counts
- * from when the renewal was *sent*, 0.9 of a lease on CLOCK_BOOTTIME. Past it, or when the loop was late by
- * a third of a lease, the node is fenced: it writes nothing but PING and PONG, keeps everything and reads on.
- * The next answered renewal decides: current, and everything goes on; or LOST: it closes its shards, counts
- * and drops what it held, and registers anew under a new incarnation. Loop thread only. */
+ * The lease (shared/lease.h) is renewed on the fan-out link, ahead of queued chat. Fenced, the node
+ * writes nothing but PING and PONG, keeps everything and reads on. The next renewal that is
+ * answered decides: current, and everything goes on; or LOST: it closes its shards, counts and
+ * drops what it held, and registers anew under a new incarnation.
+ * Loop thread only. */
 #ifndef SHOAL_NODE_NODE_H
 #define SHOAL_NODE_NODE_H
 
@@ -38,12 +40,13 @@ struct node_options {
     void *ctx;
 };
 
-/* Start; strings are borrowed for the node's life, or until node_reload gives others. NULL with err filled where it cannot even begin. */
+/* Start; strings are borrowed for the node's life, or until node_reload gives others. NULL with err
+ * filled where it cannot even begin. */
 struct node *node_create(uv_loop_t *loop, const struct node_options *options, struct err *err);
 /* Leave in order (times 1) or at once (times 2 and more). on_gone follows. */
 void node_stop(struct node *n, int times);
-/* Take tokens_file, twitch_tls_ca and drain_ms of `fresh`, the files read anew; the rest of it is not looked
- * at. On an error nothing has changed. */
+/* Take tokens_file, twitch_tls_ca and drain_ms of `fresh`, the files read anew; the rest of it is
+ * not looked at. On an error nothing has changed. */
 MUST_USE int node_reload(struct node *n, const struct node_options *fresh, struct err *err);
 /* After the loop has returned: frees what is left. */
 void node_free(struct node *n);

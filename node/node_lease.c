@@ -1,7 +1,7 @@
 /* Lease of a node: registration and renewal. See node_lease.h.
  *
- * One timer does all of it: each time it looks whether the right to act is over, and what to ask the registry next. At
- * most one question is under way. */
+ * One timer does all of it: each time it looks whether the right to act is over, and what to ask
+ * the registry next. At most one question is under way. */
 #include "node/node_lease_private.h"
 
 #include "shared/log.h"
@@ -63,7 +63,7 @@ static void fenced(struct node_lease *l, const char *why)
     l->options.on_fenced(l->options.ctx, why);
 }
 
-/* Answers -------------------------------------------------------------------------------------------- */
+/* Answers -------------------------------------------------------------------------------------- */
 
 void node_lease_answered(struct node_lease *l)
 {
@@ -77,7 +77,8 @@ static void failed(struct node_lease *l)
     node_lease_answered(l);
 }
 
-/* The answer was made between the question and now. What contradicts the former answers stands: a clock was set. */
+/* The answer was made between the question and now. What contradicts the former answers stands: a
+ * clock was set. */
 static void learn_clock(struct node_lease *l, uint64_t redis_ms)
 {
     int64_t low = (int64_t)redis_ms - (int64_t)mono_ms();
@@ -161,7 +162,7 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
     node_lease_answered(l);
 }
 
-/* Registering ------------------------------------------------------------------------------------------ */
+/* Registering ---------------------------------------------------------------------------------- */
 
 void node_lease_give_up(struct node_lease *l, const struct err *why)
 {
@@ -250,7 +251,7 @@ static void on_checked(void *ctx, const struct err *err)
     }
 }
 
-/* Questions -------------------------------------------------------------------------------------------- */
+/* Questions ------------------------------------------------------------------------------------ */
 
 static int renew(struct node_lease *l)
 {
@@ -284,7 +285,7 @@ static void ask(struct node_lease *l)
     }
 }
 
-/* The link ------------------------------------------------------------------------------------------------ */
+/* The link ------------------------------------------------------------------------------------- */
 
 static void on_greeting(void *ctx, const struct registry_greeting *greeting, const struct err *err)
 {
@@ -301,8 +302,9 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
     }
     l->greeting = *greeting;
     link_group_server(l->options.link.group, l->link, greeting->run_id);
-    /* What the former link still had in Redis's or the kernel's buffers must not be carried out behind the
-     * answer that says how far the fan-out came. Its answer need not be waited for: order is kept. */
+    /* What the former link still had in Redis's or the kernel's buffers must not be carried out
+     * behind the answer that says how far the fan-out came. Its answer need not be waited for:
+     * order is kept. */
     if (l->former_link != 0 && strcmp(l->former_run, greeting->run_id) == 0) {
         (void)!registry_kill_link(l->registry, l->former_link, NULL, NULL);
     }

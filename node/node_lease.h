@@ -2,13 +2,14 @@
  *
  *   link up -> greet (CLIENT ID, run id) -> kill the former link -> register, or renew -> current
  *
- * Registering: a node id that another live process holds is refused, with its host and pid; it is taken over
- * where the holder's link is gone, or where it misses two renewals (its link is killed first). Renewing: every
- * sixth of the lease, and sooner on node_lease_renew_soon. Each answer carries the registry's picture, as far as it
- * changed; every compare_ms all of it, so that no difference stays for ever.
+ * Registering: a node id that another live process holds is refused, with its host and pid; it is
+ * taken over where the holder's link is gone, or where it misses two renewals (its link is killed
+ * first). Renewing: as shared/lease.h has it, and sooner on node_lease_renew_soon. Each answer
+ * carries the registry's picture, as far as it changed; every compare_ms all of it, so that no
+ * difference stays for ever.
  *
- * Failure modes: the link fails: the lease runs on, the deadline decides; no answer before the own deadline, or
- * the loop was late by a third of a lease: on_fenced, once, until the next answer; Redis says LOST: on_lost, a new
+ * Failure modes: the link fails: the lease runs on, the deadline decides; the deadline passes, or
+ * the loop is late: on_fenced, once, until the next answer; Redis says LOST: on_lost, a new
  * incarnation, and it registers anew.
  *
  * Owns the fan-out link and its registry. Loop thread only. */
@@ -32,8 +33,8 @@ struct node_lease_options {
     const char *(*state)(void *ctx);
     /* Append the report of the next renewal (JSON object), or nothing. */
     void (*report)(void *ctx, struct buf *out);
-    /* Registered or renewed. `new_link`: the first time on this connection: fan-out may flow on it from
-     * picture->seq + 1. */
+    /* Registered or renewed. `new_link`: the first time on this connection: fan-out may flow on it
+     * from picture->seq + 1. */
     void (*on_current)(void *ctx, const struct registry_picture *picture, bool new_link);
     /* A renewal was answered: what it reported need not be told again. */
     void (*on_report_arrived)(void *ctx);
@@ -44,7 +45,8 @@ struct node_lease_options {
     /* `emptied`: as all of the registry is gone, so that nobody else takes over what was held. */
     void (*on_lost)(void *ctx, const char *why, bool emptied);
     void (*on_link_down)(void *ctx, const struct err *why);
-    /* Redis serves: it was greeted, and answers calls of its functions, be it that they are not there yet. */
+    /* Redis serves: it was greeted and answers calls of its functions, even if only that they are
+     * not loaded yet. */
     void (*on_usable)(void *ctx);
     /* The node id is another process's: nothing more is tried. */
     void (*on_refused)(void *ctx, const struct err *why);
@@ -60,16 +62,16 @@ enum lease_state node_lease_state(const struct node_lease *l);
 bool node_lease_holds(struct node_lease *l);
 /* Renew within some milliseconds instead of at the next turn. */
 void node_lease_renew_soon(struct node_lease *l);
-/* The users this node has tokens for changed (SIGHUP); told when it registers next, and sooner where the
- * report names them. */
+/* The users this node has tokens for changed (SIGHUP); told when it registers next, and sooner
+ * where the report names them. */
 void node_lease_set_users(struct node_lease *l, const char *users);
 /* Leave in order: `cb` when the registry has placed the shards elsewhere, or could not be told. No
  * renewals any more. `said`: see registry_leave. */
 void node_lease_leave(struct node_lease *l, bool said, registry_done_cb cb, void *ctx);
 /* The registry on the fan-out link. */
 struct registry *node_lease_registry(const struct node_lease *l);
-/* What Redis's clock shows now, as far as its answers told; 0: not known yet. A report says with it when it was
- * written, since a Redis that stands still reads it late. */
+/* What Redis's clock shows now, as far as its answers told; 0: not known yet. A report says with it
+ * when it was written, since a Redis that stands still reads it late. */
 uint64_t node_lease_redis_ms(const struct node_lease *l);
 /* The fan-out link. */
 struct link *node_lease_link(const struct node_lease *l);

@@ -1,4 +1,5 @@
-/* What the files of the lease share: node_lease.c (registering, renewing, the deadline) and node_lease_takeover.c. */
+/* What the files of the lease share: node_lease.c (registering, renewing, the deadline) and
+ * node_lease_takeover.c. */
 #ifndef SHOAL_NODE_NODE_LEASE_PRIVATE_H
 #define SHOAL_NODE_NODE_LEASE_PRIVATE_H
 

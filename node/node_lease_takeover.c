@@ -1,4 +1,5 @@
-/* Lease, another's node id: is the process that holds it gone, does it fall behind, or is it simply alive? */
+/* Lease, another's node id: is the process that holds it gone, does it fall behind, or is it simply
+ * alive? */
 #include "node/node_lease_private.h"
 
 #include "shared/log.h"
@@ -15,7 +16,8 @@ static void refused(struct node_lease *l, const struct registry_holder *holder)
     node_lease_give_up(l, &err);
 }
 
-/* Registering is tried again soon where there is a link to take over from, else at the next turn. */
+/* Registering is tried again soon where there is a link to take over from, else at the next
+ * turn. */
 static void take_over(struct node_lease *l)
 {
     if (l->takeover != 0) {
@@ -58,8 +60,8 @@ void node_lease_id_taken(struct node_lease *l, const struct registry_holder *hol
         log_info("lease", "lease.held", "node", l->options.node, "host", log_slice(holder->host),
                  "pid", log_slice(holder->pid), NULL);
     }
-    /* What remains says how late the holder is only under the lease it renewed with: where the setting has
-     * changed meanwhile, watching begins anew. */
+    /* What remains says how late the holder is only under the lease it renewed with: where the
+     * setting has changed meanwhile, watching begins anew. */
     bool steady = l->taken_since_ms != 0 && l->taken_lease_ms == holder->lease_ms &&
                   holder->remaining_ms <= (int64_t)holder->lease_ms;
     if (!steady) {
@@ -68,8 +70,8 @@ void node_lease_id_taken(struct node_lease *l, const struct registry_holder *hol
     }
     l->takeover = holder->link_id;
     if (!slice_is(holder->run_id, l->greeting.run_id)) {
-        /* Another server's client: gone for certain, and its id may be somebody else's here. The holder has
-         * the lease to come back in. */
+        /* Another server's client: gone for certain, and its id may be somebody else's here. The
+         * holder has the lease to come back in. */
         l->takeover = holder->remaining_ms < 0 ? holder->link_id : 0;
         take_over(l);
         return;

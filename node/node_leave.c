@@ -1,5 +1,5 @@
-/* Node, leaving: in order, or at once. Shards close, what was read is said, the registry is told, the links
- * close; then nothing of it is left but memory. */
+/* Node, leaving: in order, or at once. Shards close, what was read is said, the registry is told,
+ * the links close; then nothing of it is left but memory. */
 #include "node/node_private.h"
 
 #include "shared/log.h"
@@ -18,8 +18,8 @@ static void on_left(void *ctx, const struct err *err)
     }
 }
 
-/* One look at a time: shards closed and sends answered, then everything said, and reported up to when each channel
- * was read, then leave. */
+/* One look at a time: shards closed and sends answered, then everything said, and reported up to
+ * when each channel was read, then leave. */
 void node_look_at_drain(struct node *n)
 {
     bool late = mono_ms() >= n->drain_until_ms;

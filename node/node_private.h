@@ -1,6 +1,5 @@
-/* What the files of the node share: node.c (what the lease and the links say), node_report.c, node_sight.c,
- * node_tokens.c and
- * node_leave.c. */
+/* What the files of the node share: node.c (what the lease and the links say), node_report.c,
+ * node_sight.c, node_tokens.c and node_leave.c. */
 #ifndef SHOAL_NODE_NODE_PRIVATE_H
 #define SHOAL_NODE_NODE_PRIVATE_H
 
@@ -81,8 +80,9 @@ void node_report(void *node, struct buf *out);
 void node_report_arrived(void *node);
 void node_report_lost(void *node);
 
-/* In node_restate.c: a renewal was answered: tell again what Redis may have forgotten, if it asks for that; `forgotten`
- * lines of the fan-out are. And the members of a report's "node" that say how much. */
+/* In node_restate.c: a renewal was answered: tell again what Redis may have forgotten, if it asks
+ * for that; `forgotten` lines of the fan-out are. And the members of a report's "node" that say how
+ * much. */
 void node_restate(struct node *n, const struct registry_picture *picture, uint64_t forgotten);
 void node_report_rewound(const struct node *n, struct json *j);
 

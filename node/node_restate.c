@@ -1,4 +1,5 @@
-/* Node, where Redis has forgotten what it had answered: how much is told, and the rest stated anew. */
+/* Node, where Redis has forgotten what it had answered: how much is told, and the rest stated
+ * anew. */
 #include "node/node_private.h"
 
 #include "shared/log.h"

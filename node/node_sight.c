@@ -1,8 +1,8 @@
-/* Node, seeing Twitch: what its connections and its probe say goes to sight.h, and what follows from that to the
- * holder and the registry.
+/* Node, seeing Twitch: what its connections and its probe say goes to sight.h, and what follows
+ * from that to the holder and the registry.
  *
- * While the registry may have this node as blind, whoever sees Twitch may take its shards at any moment: they are not
- * connected before it was told, and has answered, that the node sees again. */
+ * While the registry may have this node as blind, whoever sees Twitch may take its shards at any
+ * moment: they are not connected before it was told, and has answered, that the node sees again. */
 #include "node/node_private.h"
 
 #include "shared/log.h"

@@ -1,10 +1,12 @@
-/* Node, tokens: when their file is read again. At SIGHUP, with all that may change; and where a login is refused and
- * before it is tried again: whoever refreshes tokens may just replace the file. */
+/* Node, tokens: when their file is read again. At SIGHUP, with all that may change; and where a
+ * login is refused and before it is tried again: whoever refreshes tokens may just replace the
+ * file. */
 #include "node/node_private.h"
 
 #include "shared/log.h"
 
-/* Read `file`, which may be empty only where it always was: one that is about to be written must not drop accounts. */
+/* Read `file`, which may be empty only where it always was: one that is about to be written must
+ * not drop accounts. */
 static int read_tokens(struct node *n, const char *file, struct tokens **out, struct err *err)
 {
     int rc = tokens_load(file, out, err);

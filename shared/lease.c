@@ -101,7 +101,7 @@ bool lease_is_held(const struct lease *l)
     return is_in(l, MACHINE_BIT(LEASE_CURRENT) | MACHINE_BIT(LEASE_FENCED));
 }
 
-/* The link -------------------------------------------------------------------------------------------- */
+/* The link ------------------------------------------------------------------------------------- */
 
 void lease_set_link(struct lease *l, enum lease_link to)
 {
@@ -121,7 +121,7 @@ bool lease_is_ready(const struct lease *l)
     return l->link.state == LEASE_LINK_READY || l->link.state == LEASE_LINK_ASKING;
 }
 
-/* Answers --------------------------------------------------------------------------------------------- */
+/* Answers -------------------------------------------------------------------------------------- */
 
 enum lease_change lease_on_granted(struct lease *l, uint64_t now, uint64_t lease_ms)
 {
@@ -193,7 +193,7 @@ void lease_leave(struct lease *l, bool acts)
     }
 }
 
-/* Time ------------------------------------------------------------------------------------------------ */
+/* Time ----------------------------------------------------------------------------------------- */
 
 static bool waits_for_turn(const struct lease *l)
 {

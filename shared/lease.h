@@ -1,22 +1,24 @@
-/* Lease: whether a node or a leader may act, and when it asks Redis next: decided from what Redis answered, and from
- * when it was asked.
+/* Lease: may a node or a leader act, and when does it ask Redis next? What Redis answered, and when
+ * it was asked, decides.
  *
- *     a node:    unregistered -> current <-> fenced      both -> lost -> unregistered      any -> leaving
- *     a leader:  standby <-> leading                                                       any -> leaving
- *     the link:  down -> up -> greeting -> ready <-> asking      the last three -> up      any -> down
+ *     a node:    unregistered -> current <-> fenced; both -> lost -> unregistered; any -> leaving
+ *     a leader:  standby <-> leading; any -> leaving
+ *     the link:  down -> up -> greeting -> ready <-> asking; these three -> up; any -> down
  *
  * These rules stand here alone:
  *
  * - A lease is renewed every sixth of it.
- * - The own deadline is the time at which the renewal was *sent* plus 0.9 of the lease. So its holder stops to act
- *   before Redis gives the lease to another one, however late the answer came.
- * - Past the deadline a node is fenced: it keeps what it holds and does nothing with it, and the next answer decides. A
- *   leader is a standby then: it keeps nothing.
- * - A node is fenced, too, where its loop is late by a third of the lease: the process or its machine stood still.
- * - Another process that renews a node id has missed two renewals where less than four sixths of its lease remain.
+ * - The own deadline is the time at which the renewal was *sent* plus 0.9 of the lease. So its
+ *   holder stops before Redis gives the lease to another one, however late the answer came.
+ * - Past the deadline a node is fenced: it keeps what it holds and does nothing with it, and the
+ *   next answer decides. A leader is a standby then: it keeps nothing.
+ * - A node is fenced, too, where its loop is late by a third of the lease: the process or its
+ *   machine stood still.
+ * - A process that has the node id of another one has missed two renewals where less than four
+ *   sixths of its lease remain.
  *
- * Pure: no clock and no link. Times are mono_ms. The owner tells what happens and sets its timer to lease_due_ms each
- * time. Embedded in its owner. */
+ * Pure: no clock and no link. Times are mono_ms. The owner tells what happens, and sets its timer
+ * to lease_due_ms after each time. Embedded in its owner. */
 #ifndef SHOAL_LEASE_H
 #define SHOAL_LEASE_H
 
@@ -59,7 +61,8 @@ struct lease {
     uint64_t look_ms;     /* the loop comes by then */
 };
 
-/* `first`: LEASE_UNREGISTERED for a node, LEASE_STANDBY for a leader. Asks as soon as the link is ready. */
+/* `first`: LEASE_UNREGISTERED for a node, LEASE_STANDBY for a leader. Asks as soon as the link is
+ * ready. */
 void lease_begin(struct lease *l, enum lease_state first, const char *id, uint64_t now);
 /* May it act now? */
 bool lease_may_act(const struct lease *l, uint64_t now);
@@ -73,14 +76,15 @@ void lease_asked(struct lease *l, uint64_t now);
 /* Greeted, or asking? */
 bool lease_is_ready(const struct lease *l);
 
-/* Redis answered that the lease is held for `lease_ms` from when the question was sent. An answer past the own deadline
- * wins nothing; then it is asked anew at once. */
+/* Redis answered that the lease is held for `lease_ms` from when the question was sent. An answer
+ * past the own deadline wins nothing; then it is asked anew at once. */
 MUST_USE enum lease_change lease_on_granted(struct lease *l, uint64_t now, uint64_t lease_ms);
 /* Redis answered that another one leads, for `remaining_ms` more unless it renews. */
 MUST_USE enum lease_change lease_on_standby(struct lease *l, uint64_t now, uint64_t remaining_ms);
 /* A step of a leader was refused: another one leads. Asks at once. */
 MUST_USE enum lease_change lease_on_deposed(struct lease *l, uint64_t now);
-/* Redis answered that a node's lease is gone. The owner drops what it held and begins anew, at once. */
+/* Redis answered that a node's lease is gone. The owner drops what it held and begins anew, at
+ * once. */
 void lease_on_lost(struct lease *l);
 void lease_begin_anew(struct lease *l, uint64_t now);
 /* The question was not sent, or not answered as it should be: asked again after a while. */
@@ -94,7 +98,8 @@ uint64_t lease_due_ms(const struct lease *l);
 bool lease_is_late(const struct lease *l, uint64_t now);
 /* The loop came: is the right over? */
 MUST_USE enum lease_change lease_on_time(struct lease *l, uint64_t now);
-/* Is it time to ask, on a link that is ready, or to greet, on one that is up? The turn after it is a sixth later. */
+/* Is it time to ask, on a link that is ready, or to greet, on one that is up? The turn after it is
+ * a sixth later. */
 MUST_USE bool lease_turn(struct lease *l, uint64_t now);
 /* Ask at `when` if that is sooner than planned: true. */
 bool lease_ask_at(struct lease *l, uint64_t when);

@@ -1,7 +1,7 @@
 /* Setup: one step after another; each answer leads to the next part.
  *
- * An answer that failed ends the turn: the part is tried again with the next facts. A part that depends on what an
- * earlier one wrote waits until the view shows it. */
+ * An answer that failed ends the turn: the part is tried again with the next facts. A part that
+ * depends on what an earlier one wrote waits until the view shows it. */
 #include "coordinator/chores/setup.h"
 
 #include "coordinator/requests/assignment.h"
@@ -138,7 +138,7 @@ static bool reply_refused(struct slice reply, char *out, size_t size)
     return refused;
 }
 
-/* Settings ---------------------------------------------------------------------------------------- */
+/* Settings ------------------------------------------------------------------------------------- */
 
 static void warn_different(const struct setup *s, struct slice reply)
 {
@@ -199,7 +199,7 @@ static void do_settings(struct setup *s)
     free(args);
 }
 
-/* Nodes and user ------------------------------------------------------------------------------------ */
+/* Nodes and user ------------------------------------------------------------------------------- */
 
 static void on_poll(uv_timer_t *timer)
 {
@@ -275,7 +275,7 @@ static void do_user(struct setup *s)
     }
 }
 
-/* The shard manager's setup --------------------------------------------------------------------------- */
+/* The shard manager's setup -------------------------------------------------------------------- */
 
 static void give_up(struct setup *s)
 {
@@ -288,7 +288,8 @@ static void give_up(struct setup *s)
     }
 }
 
-/* The manager refuses, but there are shards: of a cluster that lost its settings, mostly. They go on as they are. */
+/* The manager refuses, but there are shards: of a cluster that lost its settings, mostly. They go
+ * on as they are. */
 static void adopt(struct setup *s, const char *why)
 {
     log_error("setup", "setup.adopted", "shards", log_u64(HASH_COUNT(cluster_view_shards(view(s)))),
@@ -355,7 +356,7 @@ static void do_manager(struct setup *s)
     manager_ask(s->options.manager, MANAGER_SETUP, NULL, false, on_manager, s);
 }
 
-/* Initial channels ------------------------------------------------------------------------------------ */
+/* Initial channels ----------------------------------------------------------------------------- */
 
 static size_t portion(const struct setup *s)
 {
@@ -423,7 +424,7 @@ static void do_mark(struct setup *s)
     s->busy = configure(s, SLICE("setup"), NULL, 0, on_marked) == 0;
 }
 
-/* Outside ----------------------------------------------------------------------------------------------- */
+/* Outside -------------------------------------------------------------------------------------- */
 
 static void advance(struct setup *s)
 {

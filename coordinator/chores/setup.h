@@ -3,12 +3,13 @@
  *   settings -> nodes are there and their number is still -> user -> the shard manager's setup
  *     -> its assign_shard for each initial channel -> marked as done in Redis
  *
- * Every part may be done twice without harm, so a successor simply begins anew where its predecessor died.
- * In a cluster that is set up already only the settings are compared (a difference is a warning) and initial
- * channels never seen before are joined. A cluster that lost its state is set up anew; what is left of it (shards,
- * without the settings) is adopted, whatever the manager says. Where the manager's setup fails in a cluster without
- * shards, the settings go again, so that nothing is left of it: who never led a cluster that was set up ends then, who
- * did tries again.
+ * Every part may be done twice without harm, so a successor simply begins anew where its
+ * predecessor died. In a cluster that is set up already only the settings are compared (a
+ * difference is a warning) and initial channels never seen before are joined. A cluster that lost
+ * its state is set up anew; what is left of it (shards, without the settings) is adopted, whatever
+ * the manager says. Where the manager's setup fails in a cluster without shards, the settings go
+ * again, so that nothing is left of it: who never led a cluster that was set up ends then, who did
+ * tries again.
  * Borrows leader and manager. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_SETUP_H
 #define SHOAL_COORDINATOR_SETUP_H
@@ -25,8 +26,8 @@ struct setup_options {
     size_t nchannels;
     const struct slice *settings; /* name, value, ...; borrowed */
     size_t nsettings;             /* slices, twice the pairs */
-    /* A setting is refused, or the manager's setup failed, and there is no cluster that could go on without, nor was
-     * there one that this process led. */
+    /* A setting is refused, or the manager's setup failed, and there is no cluster that could go on
+     * without, nor was there one that this process led. */
     void (*on_refused)(void *ctx, const struct err *why);
     void (*on_done)(void *ctx); /* the cluster is set up from now on */
     void *ctx;

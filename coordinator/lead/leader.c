@@ -145,7 +145,8 @@ static void on_standby(struct leader *l, const struct registry_lead *facts)
     }
 }
 
-/* A replica greets and has the library too: only a step that was done shows that Redis is usable. */
+/* A replica greets and has the library too: only a step that was done shows that Redis is
+ * usable. */
 static void tell_ready(struct leader *l)
 {
     if (!l->told_ready) {
@@ -322,7 +323,7 @@ struct leader *leader_create(const struct leader_options *options)
     return l;
 }
 
-/* Stopping --------------------------------------------------------------------------------------- */
+/* Stopping ------------------------------------------------------------------------------------- */
 
 static void finish(void *owner)
 {
@@ -372,7 +373,7 @@ void leader_stop(struct leader *l, void (*on_closed)(void *ctx), void *ctx)
     }
 }
 
-/* What other rooms ask ---------------------------------------------------------------------------- */
+/* What other rooms ask ------------------------------------------------------------------------- */
 
 struct registry *leader_registry(const struct leader *l)
 {

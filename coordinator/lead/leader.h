@@ -1,11 +1,11 @@
 /* Leader: this process's part in who leads: one link, one lease, asked for again and again.
  *
- *   link up -> greet -> load the library -> lead, every lease/6 -> facts -> the other rooms act
+ *   link up -> greet -> load the library -> lead, again and again -> facts -> the other rooms act
  *
- * Decides nothing by itself (shared/lease.h does) and acts on nothing: it hands facts on. Failure modes: the
- * link goes down (it comes back by itself, and all begins again with the greeting); Redis refuses a step
- * (emptied of its functions, a replica by now: greeted and loaded anew); the answer comes too late
- * (out of office at the own deadline); another one leads.
+ * Decides nothing by itself (shared/lease.h does) and acts on nothing: it hands facts on. Failure
+ * modes: the link goes down (it comes back by itself, and all begins again with the greeting);
+ * Redis refuses a step (emptied of its functions, a replica by now: greeted and loaded anew); the
+ * answer comes too late (out of office at the own deadline); another one leads.
  * Owns the link and the registry the steps go through. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_LEADER_H
 #define SHOAL_COORDINATOR_LEADER_H
@@ -26,17 +26,17 @@ struct leader_options {
     void (*on_won)(void *ctx);                           /* leads from now on */
     void (*on_facts)(void *ctx, const struct registry_lead *facts); /* each "leading" answer */
     void (*on_out)(void *ctx);                                      /* leads no more */
-    /* All, or a part, of the registry that this process knew is gone. In the one that is there now it leads anew (on_out
-     * and on_won come next), or does not. */
+    /* All, or a part, of the registry that this process knew is gone. In the one that is there now
+     * it leads anew (on_out and on_won come next), or does not. */
     void (*on_registry_lost)(void *ctx);
     void *ctx;
 };
 
 /* Start connecting. */
 struct leader *leader_create(const struct leader_options *options);
-/* Resign if it leads (waiting a second for the answer at most), close, then on_closed from the loop; it is valid
- * until that returns. A second call, with the same arguments, does not wait. No callback of the options after the
- * first. */
+/* Resign if it leads (waiting a second for the answer at most), close, then on_closed from the
+ * loop; it is valid until that returns. A second call, with the same arguments, does not wait. No
+ * callback of the options after the first. */
 void leader_stop(struct leader *l, void (*on_closed)(void *ctx), void *ctx);
 
 /* The registry that steps go through; valid until on_closed. */

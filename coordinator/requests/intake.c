@@ -1,7 +1,8 @@
 /* Intake: the driver between the streams and the steps.
  *
- * `place` is how far they have been read. Steps, and reading, which is one too, go through the leader's link, which
- * keeps their order; waiting for the bell goes through a link of its own, since it blocks. */
+ * `place` is how far they have been read. Steps, and reading, which is one too, go through the
+ * leader's link, which keeps their order; waiting for the bell goes through a link of its own,
+ * since it blocks. */
 #include "coordinator/requests/intake.h"
 
 #include "coordinator/requests/assignment.h"
@@ -97,7 +98,7 @@ static void tell_view(const struct intake *i, const struct request *r, struct sl
     }
 }
 
-/* Refusing ------------------------------------------------------------------------------------------- */
+/* Refusing ------------------------------------------------------------------------------------- */
 
 static void on_refused(void *ctx, const struct err *err)
 {
@@ -119,7 +120,7 @@ static void refuse(struct intake *i, const struct registry_refusal *refusals, si
     }
 }
 
-/* Sending -------------------------------------------------------------------------------------------- */
+/* Sending -------------------------------------------------------------------------------------- */
 
 static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
@@ -130,7 +131,8 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
     i->nunder_way--;
     i->nnames -= r->nargs;
     if (err != NULL && err->code == ERR_MEMORY) {
-        /* What needs memory is not waited with until there is some: whoever asked can do more about it. */
+        /* What needs memory is not waited with until there is some: whoever asked can do more about
+         * it. */
         leader_step_failed(i->options.leader, "request", err);
         refuse(i, &(struct registry_refusal){{r->entry, r->id}, r->op}, 1, err->text);
     } else if (err != NULL) {
@@ -221,7 +223,7 @@ static void send_queued(struct intake *i)
     i->pumping = false;
 }
 
-/* Reading -------------------------------------------------------------------------------------------- */
+/* Reading -------------------------------------------------------------------------------------- */
 
 static uint64_t setting(const struct intake *i, const char *name, uint64_t otherwise)
 {

@@ -1,18 +1,21 @@
-/* Intake: carries out what is asked for in the streams `requests` and `admin`, while this process leads.
+/* Intake: carries out what is asked for in the streams `requests` and `admin`, while this process
+ * leads.
  *
  *   a bell -> read from the beginning, a portion a step -> the queue -> at most 64 steps under way
  *     -> the step answers, deletes the entry
  *
- * A step does all of a request or nothing, its entry's removal included, so an entry may be tried again
- * whenever it is in doubt: a step for an entry that is gone does nothing. So: whoever begins to lead reads
- * from the beginning, and after a failed step the streams are read from the beginning once more. What
- * is in a stream is never dropped, whatever dies. What the queue (request_queue.h) has no room for is refused at once.
- * Those of one `by` are carried out in order; between several they take turns.
- * Failure modes: a link goes down (the queue is forgotten, read again); Redis refuses a step (tried again in a
- * second; the entries behind it go on), or has no memory for it (the request is refused); deposed (everything stops,
- * the successor reads it).
- * A join first asks the shard manager (assignment.h); what was asked for after it waits until its step is sent.
- * Owns a link of its own, which waits for the bell; borrows leader and manager. Loop thread only. */
+ * A step does all of a request or nothing, its entry's removal included, so an entry may be tried
+ * again whenever it is in doubt: a step for an entry that is gone does nothing. So: whoever begins
+ * to lead reads from the beginning, and after a failed step the streams are read from the beginning
+ * once more. What is in a stream is never dropped, whatever dies. What the queue (request_queue.h)
+ * has no room for is refused at once. Those of one `by` are carried out in order; between several
+ * they take turns. A join first asks the shard manager (assignment.h); what was asked for after it
+ * waits until its step is sent.
+ * Failure modes: a link goes down (the queue is forgotten, read again); Redis refuses a step (tried
+ * again in a second; the entries behind it go on), or has no memory for it (the request is
+ * refused); deposed (everything stops, the successor reads it).
+ * Owns a link of its own, which waits for the bell; borrows leader and manager. Loop thread
+ * only. */
 #ifndef SHOAL_COORDINATOR_INTAKE_H
 #define SHOAL_COORDINATOR_INTAKE_H
 

@@ -61,7 +61,7 @@ static struct lease current_since(uint64_t sent)
     return l;
 }
 
-/* Both ------------------------------------------------------------------------------------------------- */
+/* Both ----------------------------------------------------------------------------------------- */
 
 static void who_is_new_may_not_act_and_asks_as_soon_as_the_link_is_ready(void **state)
 {
@@ -271,7 +271,7 @@ static void a_renewal_that_was_under_way_when_it_left_counts(void **state)
     assert_int_equal(l.right.state, LEASE_LEAVING);
 }
 
-/* A node ----------------------------------------------------------------------------------------------- */
+/* A node --------------------------------------------------------------------------------------- */
 
 static void a_loop_that_is_late_by_a_third_of_the_lease_fences(void **state)
 {
@@ -350,7 +350,7 @@ static void two_renewals_are_missed_where_under_four_sixths_remain(void **state)
     assert_false(lease_is_behind(INT64_MAX, INT64_MAX));
 }
 
-/* A leader ---------------------------------------------------------------------------------------------- */
+/* A leader ------------------------------------------------------------------------------------- */
 
 static void a_leader_that_hears_of_another_is_out(void **state)
 {

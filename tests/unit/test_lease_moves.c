@@ -63,7 +63,7 @@ static bool aborts(struct lease l, void (*input)(struct lease *l))
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
 
-/* The right -------------------------------------------------------------------------------------------- */
+/* The right ------------------------------------------------------------------------------------ */
 
 static void granted(struct lease *l)
 {
@@ -196,7 +196,7 @@ static void nothing_but_a_grant_gives_the_right_to_act(void **state)
     }
 }
 
-/* The link --------------------------------------------------------------------------------------------- */
+/* The link ------------------------------------------------------------------------------------- */
 
 static void down(struct lease *l)
 {

@@ -221,7 +221,7 @@ static unsigned own_link(void)
     return (unsigned)strtoul(world_ask(&w, "HGET shoal:{t}:node:n1 link"), NULL, 10);
 }
 
-/* Renewing ----------------------------------------------------------------------------------------- */
+/* Renewing ------------------------------------------------------------------------------------- */
 
 static void a_lease_is_registered_and_renewed_again_and_again(void **state)
 {
@@ -311,7 +311,7 @@ static void an_orderly_leave_is_told(void **state)
     assert_int_equal(a.lost, 0);
 }
 
-/* The own deadline --------------------------------------------------------------------------------- */
+/* The own deadline ----------------------------------------------------------------------------- */
 
 static void past_its_deadline_a_lease_fences_and_an_answer_ends_that(void **state)
 {
@@ -414,7 +414,7 @@ static void an_emptied_redis_is_waited_for_and_registered_at(void **state)
     assert_true(node_lease_holds(a.lease));
 }
 
-/* The same node id ----------------------------------------------------------------------------------- */
+/* The same node id ----------------------------------------------------------------------------- */
 
 static void the_node_id_of_a_dead_process_is_taken_over_at_once(void **state)
 {
