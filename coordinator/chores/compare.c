@@ -36,18 +36,7 @@ static void end_round(struct compare *c)
     log_debug("compare", "compare.done", "ms", log_u64(mono_ms() - c->begun_ms), NULL);
 }
 
-/* "REPAIRS CURSOR", the cursor of two words, or "REPAIRS". */
-static void take_rest(struct compare *c, struct slice rest)
-{
-    char text[96];
-    char *cursor;
-
-    snprintf(text, sizeof(text), "%.*s", (int)rest.len, rest.ptr ? rest.ptr : "");
-    c->repairs += strtoull(text, &cursor, 10);
-    snprintf(c->cursor, sizeof(c->cursor), "%s", *cursor == ' ' ? cursor + 1 : "");
-}
-
-static void on_portion(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_portion(void *ctx, const struct registry_compared *compared, const struct err *err)
 {
     struct compare *c = ctx;
 
@@ -56,13 +45,15 @@ static void on_portion(void *ctx, struct slice word, struct slice rest, const st
         c->anew = false;
         return;
     }
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(c->leader, "compare", err);
         c->under_way = false; /* after compare_ms from the beginning */
         return;
     }
-    take_rest(c, rest);
-    if (!slice_is(word, "more")) {
+    c->repairs += compared->repairs;
+    snprintf(c->cursor, sizeof(c->cursor), "%.*s", (int)compared->cursor.len,
+             compared->cursor.len > 0 ? compared->cursor.ptr : "");
+    if (!compared->more) {
         end_round(c);
     } else if (mono_ms() - c->burst_ms < BURST_MS) {
         next_portion(c);

@@ -5,12 +5,11 @@
 
 #include <stdio.h>
 
-static void on_told(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     struct redis_look *r = ctx;
 
-    (void)word;
-    (void)rest;
+    (void)outcome;
     if (err) {
         leader_step_failed(r->leader, "error", err);
     }

@@ -42,10 +42,9 @@ void registry_lost_begin(struct registry_lost *l, const struct cluster_view *vie
     }
 }
 
-static void on_told(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
-    (void)rest;
+    (void)outcome;
     if (err) {
         leader_step_failed(ctx, "configure", err);
     }

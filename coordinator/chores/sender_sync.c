@@ -73,10 +73,9 @@ static void end_round(struct sender_sync *s)
 
 static void write_portion(struct sender_sync *s);
 
-static void on_written(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_written(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
-    (void)rest;
+    (void)outcome;
     struct sender_sync *s = ctx;
     if (err) {
         leader_step_failed(s->leader, "senders", err);

@@ -9,7 +9,6 @@
 #include "shared/machine.h"
 #include "shared/trouble.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +74,7 @@ static struct cluster_view *view(const struct setup *s)
 }
 
 static int configure(struct setup *s, struct slice operation, const struct slice *args, size_t n,
-                     registry_word_cb cb)
+                     registry_outcome_cb cb)
 {
     const struct leader *leader = s->options.leader;
 
@@ -125,63 +124,50 @@ static void move_on(struct setup *s, enum part to)
     advance(s);
 }
 
-/* The "error" of a reply that was refused, in `out`; false if it was done. */
-static bool reply_refused(struct slice reply, char *out, size_t size)
+/* Why it was refused. */
+static const char *refusal(const struct registry_outcome *outcome)
 {
-    cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
-    bool refused = !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok"));
-    if (refused) {
-        const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
-        snprintf(out, size, "%s", text != NULL ? text : "refused");
-    }
-    cJSON_Delete(json);
-    return refused;
+    return outcome->error != NULL ? outcome->error : "refused";
 }
 
 /* Settings ------------------------------------------------------------------------------------- */
 
-static void warn_different(const struct setup *s, struct slice reply)
+static void warn_different(const struct setup *s, const struct registry_outcome *outcome)
 {
-    cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
-    const cJSON *each = cJSON_GetObjectItemCaseSensitive(json, "manager");
-    if (cJSON_IsString(each)) {
-        log_warn("setup", "manager.different", "cluster", each->valuestring, "given",
+    if (outcome->manager != NULL) {
+        log_warn("setup", "manager.different", "cluster", outcome->manager, "given",
                  manager_name(s->options.manager), "mend",
                  "start all coordinators with the shard manager that set the cluster up", NULL);
     }
-    cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(json, "different"))
-    {
+    for (size_t k = 0; k < outcome->different.n; k++) {
+        const struct registry_told *each = &outcome->different.item[k];
         for (size_t i = 0; i + 1 < s->options.nsettings; i += 2) {
-            if (slice_is(s->options.settings[i], each->string)) {
-                log_warn("setup", "setting.different", "name", each->string, "cluster",
-                         cJSON_GetStringValue(each), "given", log_slice(s->options.settings[i + 1]),
-                         "mend",
+            if (slice_is(s->options.settings[i], each->name)) {
+                log_warn("setup", "setting.different", "name", each->name, "cluster", each->text,
+                         "given", log_slice(s->options.settings[i + 1]), "mend",
                          "shoalctl config set changes it; --set only when the cluster is created",
                          NULL);
             }
         }
     }
-    cJSON_Delete(json);
 }
 
-static void on_settings(void *ctx, struct slice word, struct slice reply, const struct err *err)
+static void on_settings(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
     struct setup *s = ctx;
     if (!answered(s, "configure", err)) {
         return;
     }
     struct err why;
-    if (reply_refused(reply, why.text, sizeof(why.text))) {
-        why.code = ERR_USAGE;
-        err_wrap(&why, "--set");
+    if (!outcome->ok) {
+        err_set(&why, ERR_USAGE, "--set: %s", refusal(outcome));
         if (!s->was_done && !has_shards(s)) {
             s->options.on_refused(s->options.ctx, &why);
             return;
         }
         log_error("setup", "setting.refused", "error", why.text, NULL);
     } else {
-        warn_different(s, reply);
+        warn_different(s, outcome);
     }
     s->round = cluster_view_refresh(view(s));
     move_on(s, s->is_done ? PART_CHANNELS : PART_NODES);
@@ -223,17 +209,15 @@ static void do_nodes(struct setup *s)
     move_on(s, PART_USER);
 }
 
-static void on_user_set(void *ctx, struct slice word, struct slice reply, const struct err *err)
+static void on_user_set(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
     struct setup *s = ctx;
     if (!answered(s, "configure", err)) {
         return;
     }
-    char why[512];
-    if (reply_refused(reply, why, sizeof(why))) {
+    if (!outcome->ok) {
         struct err refused;
-        err_set(&refused, ERR_REFUSED, "user %s: %s", s->user, why);
+        err_set(&refused, ERR_REFUSED, "user %s: %s", s->user, refusal(outcome));
         begin_later(s, &refused);
         return;
     }
@@ -300,10 +284,9 @@ static void adopt(struct setup *s, const char *why)
     move_on(s, PART_CHANNELS);
 }
 
-static void on_abandoned(void *ctx, struct slice word, struct slice reply, const struct err *err)
+static void on_abandoned(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
-    (void)reply;
+    (void)outcome;
     struct setup *s = ctx;
     (void)answered(s, "configure", err);
     give_up(s);
@@ -364,21 +347,16 @@ static size_t portion(const struct setup *s)
     return left < REGISTRY_MAX_CHANNELS ? left : REGISTRY_MAX_CHANNELS;
 }
 
-static void on_channels(void *ctx, struct slice word, struct slice reply, const struct err *err)
+static void on_channels(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
     struct setup *s = ctx;
     if (!answered(s, "assign", err)) {
         return;
     }
-    cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
-    int assigned = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "assigned"));
-    int waiting = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "waiting"));
-    if (assigned || waiting) {
-        log_info("setup", "initial_channels.joined", "assigned", log_i64(assigned), "waiting",
-                 log_i64(waiting), NULL);
+    if (outcome->assigned.n > 0 || outcome->waiting.n > 0) {
+        log_info("setup", "initial_channels.joined", "assigned", log_u64(outcome->assigned.n),
+                 "waiting", log_u64(outcome->waiting.n), NULL);
     }
-    cJSON_Delete(json);
     s->next_channel += portion(s);
     advance(s);
 }
@@ -401,10 +379,9 @@ static void do_channels(struct setup *s)
     assignment_begin(&initial);
 }
 
-static void on_marked(void *ctx, struct slice word, struct slice reply, const struct err *err)
+static void on_marked(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
-    (void)reply;
+    (void)outcome;
     struct setup *s = ctx;
     if (answered(s, "configure", err)) {
         s->is_done = s->was_done = true;

@@ -182,19 +182,15 @@ static void place_homeless(struct sweep *s, const struct registry_lead *facts)
 
 static void assign_waiting(struct sweep *s);
 
-static void on_assigned(void *ctx, struct slice word, struct slice reply, const struct err *err)
+static void on_assigned(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
     struct sweep *s = ctx;
+
     s->waiting.busy = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->leader, "assign", err);
-        return;
-    }
-    /* It takes a portion of those that wait: go on while that helps. */
-    static const char nothing[] = "\"assigned\":{}";
-    if (!memmem(reply.ptr, reply.len, nothing, sizeof(nothing) - 1)) {
-        assign_waiting(s);
+    } else if (outcome->assigned.n > 0) {
+        assign_waiting(s); /* it takes a portion of those that wait: go on while that helps */
     }
 }
 
@@ -226,10 +222,9 @@ static void assign_waiting(struct sweep *s)
 
 /* Idle shards --------------------------------------------------------------------------------------- */
 
-static void on_idle_closed(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_idle_closed(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
-    (void)rest;
+    (void)outcome;
     struct sweep *s = ctx;
     s->closing_idle = false;
     if (err) {

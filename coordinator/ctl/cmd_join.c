@@ -114,53 +114,33 @@ static void show(struct ctl *c, const char *channel, const char *state, const ch
     cJSON_Delete(record);
 }
 
-static void show_map(struct ctl *c, const cJSON *reply, const char *map, const char *state,
+static void show_all(struct ctl *c, const struct registry_list *channels, const char *state,
                      const char *field)
 {
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(reply, map))
-    {
-        show(c, item->string, state, field, cJSON_GetStringValue(item));
+    for (size_t i = 0; i < channels->n; i++) {
+        show(c, channels->item[i].name, state, field, field ? channels->item[i].text : NULL);
     }
 }
 
-static void show_list(struct ctl *c, const cJSON *reply, const char *list)
+/* What became of each channel; CTL_FAILED if one was refused. */
+static int show_outcome(struct ctl *c, const struct registry_outcome *o)
 {
-    const cJSON *item;
-
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(reply, list))
-    {
-        if (cJSON_IsString(item)) {
-            show(c, item->valuestring, list, NULL, NULL);
-        }
+    show_all(c, &o->assigned, "assigned", "shard");
+    show_all(c, &o->waiting, "waiting", "reason");
+    show_all(c, &o->parted, "parted", NULL);
+    show_all(c, &o->retried, "retried", NULL);
+    show_all(c, &o->refused, "refused", "reason");
+    for (size_t i = 0; i < o->refused.n; i++) {
+        (void)ctl_fail(CTL_FAILED, "%s: %s", o->refused.item[i].name, o->refused.item[i].text);
     }
-}
-
-/* What became of each channel; CTL_FAILED if one was refused. The reply is one of a coordinator (request_make). */
-static int show_reply(struct ctl *c, const cJSON *reply)
-{
-    const cJSON *item;
-    const char *error = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(reply, "error"));
-    const cJSON *refused = cJSON_GetObjectItemCaseSensitive(reply, "refused");
-    const cJSON *more = cJSON_GetObjectItemCaseSensitive(reply, "refused_more");
-
-    show_map(c, reply, "assigned", "assigned", "shard");
-    show_map(c, reply, "waiting", "waiting", "reason");
-    show_list(c, reply, "parted");
-    show_list(c, reply, "retried");
-    cJSON_ArrayForEach(item, refused)
-    {
-        show(c, item->string, "refused", "reason", cJSON_GetStringValue(item));
-        (void)ctl_fail(CTL_FAILED, "%s: %s", item->string, cJSON_GetStringValue(item));
+    if (o->refused_more > 0) {
+        (void)ctl_fail(CTL_FAILED, "and %llu more are refused",
+                       (unsigned long long)o->refused_more);
     }
-    if (cJSON_IsNumber(more)) {
-        (void)ctl_fail(CTL_FAILED, "and %.0f more are refused", more->valuedouble);
+    if (o->error) {
+        (void)ctl_fail(CTL_FAILED, "%s", o->error);
     }
-    if (error) {
-        (void)ctl_fail(CTL_FAILED, "%s", error);
-    }
-    return error || cJSON_GetArraySize(refused) > 0 ? CTL_FAILED : CTL_DONE;
+    return o->error || o->refused.n > 0 ? CTL_FAILED : CTL_DONE;
 }
 
 /* Cut the first portion off the list; returns it, and moves *rest to what follows. */
@@ -189,13 +169,13 @@ static int carry_out(struct ctl *c, const char *op)
     bool refused = false;
 
     while (rest && code == CTL_DONE) {
-        cJSON *reply = NULL;
+        struct registry_outcome outcome = {0};
         struct registry_pair channels = {"channels", portion(&rest)};
-        code = request_make(c, op, &channels, 1, wait ? &reply : NULL);
-        if (reply) {
-            refused = show_reply(c, reply) != CTL_DONE || refused;
-            cJSON_Delete(reply);
+        code = request_make(c, op, &channels, 1, wait ? &outcome : NULL);
+        if (code == CTL_DONE) {
+            refused = show_outcome(c, &outcome) != CTL_DONE || refused;
         }
+        registry_outcome_finish(&outcome);
     }
     if (code == CTL_DONE && !wait && !c->json) {
         printf("asked to %s %zu channels\n", op, count);

@@ -104,34 +104,6 @@ static int add(struct ctl *c, const char *id, const char *op, const struct regis
     return ctl_ask(c, ask_to_add, &a);
 }
 
-/* Is every item of the map or list, if there is one, a text? An empty one may be either: Lua knows no difference. */
-static bool texts_alone(const cJSON *reply, const char *field, bool map)
-{
-    const cJSON *all = cJSON_GetObjectItemCaseSensitive(reply, field);
-    const cJSON *item;
-
-    if (!all) {
-        return true;
-    }
-    cJSON_ArrayForEach(item, all)
-    {
-        if (!cJSON_IsString(item) || (map ? !cJSON_IsObject(all) : !cJSON_IsArray(all))) {
-            return false;
-        }
-    }
-    return cJSON_IsObject(all) || cJSON_IsArray(all);
-}
-
-bool request_reply_is_valid(const cJSON *reply)
-{
-    const cJSON *error = cJSON_GetObjectItemCaseSensitive(reply, "error");
-
-    return cJSON_IsObject(reply) && cJSON_IsBool(cJSON_GetObjectItemCaseSensitive(reply, "ok")) &&
-           (!error || cJSON_IsString(error)) && texts_alone(reply, "assigned", true) &&
-           texts_alone(reply, "waiting", true) && texts_alone(reply, "refused", true) &&
-           texts_alone(reply, "parted", false) && texts_alone(reply, "retried", false);
-}
-
 static int ask_for_cluster(void *ctx)
 {
     struct ctl *c = ctx;
@@ -153,54 +125,50 @@ int request_check_cluster(struct ctl *c)
 }
 
 int request_make(struct ctl *c, const char *op, const struct registry_pair *fields, size_t nfields,
-                 cJSON **reply)
+                 struct registry_outcome *outcome)
 {
     char id[INCARNATION_CHARS];
     char *text = NULL;
 
+    if (outcome) {
+        *outcome = (struct registry_outcome){0};
+    }
     random_hex(id, 16);
     ctl_restart_deadline(c);
     int code = request_check_cluster(c);
-    if (code == CTL_DONE && reply) {
+    if (code == CTL_DONE && outcome) {
         c->await_id = id;
         code = ctl_subscribe(c, TOPIC_REPLIES, "");
     }
     if (code == CTL_DONE) {
         code = add(c, id, op, fields, nfields);
     }
-    if (code == CTL_DONE && reply) {
+    if (code == CTL_DONE && outcome) {
         code = ctl_await(c, id, "the coordinator's reply", look_for_reply, &text);
     }
     c->await_id = NULL;
-    if (code != CTL_DONE || !reply) {
+    if (code != CTL_DONE || !outcome) {
         return code;
     }
-    *reply = cJSON_Parse(text);
+    registry_outcome_read(slice_of(text), outcome);
+    outcome->json = (struct slice){0};
     free(text);
-    if (!request_reply_is_valid(*reply)) {
-        cJSON_Delete(*reply);
-        *reply = NULL;
-        return ctl_fail(CTL_FAILED, "the reply is not what a coordinator says");
-    }
-    return CTL_DONE;
+    return outcome->valid ? CTL_DONE
+                          : ctl_fail(CTL_FAILED, "the reply is not what a coordinator says");
 }
 
 int request_simple(struct ctl *c, const char *op, const struct registry_pair *fields,
                    size_t nfields)
 {
-    cJSON *reply = NULL;
-    int code = request_make(c, op, fields, nfields, &reply);
+    struct registry_outcome outcome;
+    int code = request_make(c, op, fields, nfields, &outcome);
 
-    if (code != CTL_DONE) {
-        return code;
+    if (code == CTL_DONE && c->json) {
+        table_json_line(outcome.tree);
     }
-    if (c->json) {
-        table_json_line(reply);
+    if (code == CTL_DONE && !outcome.ok) {
+        code = ctl_fail(CTL_FAILED, "%s", outcome.error ? outcome.error : "refused");
     }
-    if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply, "ok"))) {
-        const char *why = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(reply, "error"));
-        code = ctl_fail(CTL_FAILED, "%s", why ? why : "refused");
-    }
-    cJSON_Delete(reply);
+    registry_outcome_finish(&outcome);
     return code;
 }

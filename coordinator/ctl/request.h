@@ -8,21 +8,16 @@
 
 #include "coordinator/ctl/ctl.h"
 
-#include <cjson/cJSON.h>
-
 #define REQUEST_MAX_FIELDS 4 /* beside id, op and by */
 
-/* Make a request and wait for its reply: CTL_DONE and *reply (owned; its "ok" may be false), or the
- * exit code. With `reply` NULL nothing is waited for. */
+/* Make a request and wait for its reply: CTL_DONE and *outcome (its `ok` may be false; its `json` is none), or the exit
+ * code; registry_outcome_finish it in any case. With `outcome` NULL nothing is waited for. */
 MUST_USE int request_make(struct ctl *c, const char *op, const struct registry_pair *fields,
-                          size_t nfields, cJSON **reply);
+                          size_t nfields, struct registry_outcome *outcome);
 /* The same for a request whose reply says no more than ok or error: prints the error, and the reply
  * with --json. */
 MUST_USE int request_simple(struct ctl *c, const char *op, const struct registry_pair *fields,
                             size_t nfields);
-/* Is it a reply as a coordinator makes them: "ok", texts in the maps and lists of channels, a text as "error"? What
- * request_make gives is. */
-bool request_reply_is_valid(const cJSON *reply);
 /* Has a coordinator ever led this cluster? CTL_DONE, or the exit code after it was said. A request, or a send, to a
  * cluster that is none (a wrong --cluster) would wait where nobody looks. */
 MUST_USE int request_check_cluster(struct ctl *c);

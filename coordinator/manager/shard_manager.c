@@ -79,11 +79,10 @@ const char *cluster_setting(const struct cluster *c, const char *name)
     return cluster_view_setting(c->manager->options.view, name);
 }
 
-static void on_error_told(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_error_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
+    (void)outcome;
     struct shard_manager *m = ctx;
-    (void)word;
-    (void)rest;
     if (err) {
         leader_step_failed(m->options.leader, "error", err);
     }

@@ -2,7 +2,6 @@
  * view at once, so that a manager sees what it did in its next decision. */
 #include "coordinator/manager/manager_errand.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,29 +28,22 @@ static void refusals_add(struct refusals *r, const char *channel, const char *wh
     }
 }
 
-/* Those in a reply's map of channel -> why. */
-static void refusals_add_map(struct refusals *r, const cJSON *map)
+static void refusals_add_all(struct refusals *r, const struct registry_list *channels)
 {
-    const cJSON *each;
-
-    cJSON_ArrayForEach(each, map)
-    {
-        refusals_add(r, each->string, cJSON_IsString(each) ? each->valuestring : "refused");
+    for (size_t i = 0; i < channels->n; i++) {
+        refusals_add(r, channels->item[i].name, channels->item[i].text);
     }
 }
 
 /* A channel that is on another shard stays there: to whoever wants it on this one that is a refusal. */
-static void refusals_add_elsewhere(struct refusals *r, const cJSON *assigned, const char *shard)
+static void refusals_add_elsewhere(struct refusals *r, const struct registry_list *assigned,
+                                   const char *shard)
 {
-    const cJSON *each;
-
-    cJSON_ArrayForEach(each, assigned)
-    {
-        const char *on = cJSON_GetStringValue(each);
-        if (on && strcmp(on, shard) != 0) {
+    for (size_t i = 0; i < assigned->n; i++) {
+        if (strcmp(assigned->item[i].text, shard) != 0) {
             char why[128];
-            snprintf(why, sizeof(why), "It is on shard %.64s already.", on);
-            refusals_add(r, each->string, why);
+            snprintf(why, sizeof(why), "It is on shard %.64s already.", assigned->item[i].text);
+            refusals_add(r, assigned->item[i].name, why);
         }
     }
 }
@@ -67,25 +59,20 @@ static void note_refusals(struct errand *e, const struct refusals *r)
     }
 }
 
-static void on_channels(void *ctx, struct slice word, struct slice reply, const struct err *err)
+static void on_channels(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
     struct errand *e = ctx;
 
     if (errand_stepped(e, "channels", err)) {
-        cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
-        const cJSON *error = cJSON_GetObjectItemCaseSensitive(json, "error");
         struct refusals refused = {0};
-        cluster_view_on_reply(e->manager->options.view, reply);
-        if (cJSON_IsString(error)) {
-            errand_note(e, error->valuestring);
+        cluster_view_on_outcome(e->manager->options.view, outcome);
+        if (outcome->error != NULL) {
+            errand_note(e, outcome->error);
         }
-        refusals_add_map(&refused, cJSON_GetObjectItemCaseSensitive(json, "refused"));
-        refusals_add_map(&refused, cJSON_GetObjectItemCaseSensitive(json, "waiting"));
-        refusals_add_elsewhere(&refused, cJSON_GetObjectItemCaseSensitive(json, "assigned"),
-                               e->shard);
+        refusals_add_all(&refused, &outcome->refused);
+        refusals_add_all(&refused, &outcome->waiting);
+        refusals_add_elsewhere(&refused, &outcome->assigned, e->shard);
         note_refusals(e, &refused);
-        cJSON_Delete(json);
     }
     errand_settle(e);
 }

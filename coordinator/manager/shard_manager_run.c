@@ -1,7 +1,6 @@
 /* Shard manager: shards that are started and stopped. */
 #include "coordinator/manager/manager_errand.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,26 +10,21 @@ struct run_step {
     char id[];
 };
 
-static void on_run(void *ctx, struct slice word, struct slice reply, const struct err *err)
+static void on_run(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
     struct run_step *step = ctx;
     struct errand *e = step->errand;
 
     if (errand_stepped(e, "shard", err)) {
-        cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
         struct shard *s = cluster_view_shard(e->manager->options.view, step->id);
-        bool done = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ok"));
         bool is_so = !e->shard && s && s->run == e->to; /* to all it is no error */
-        if (!done && !is_so) {
-            const char *why = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "error"));
-            errand_note(e, why ? why : "refused");
-        } else if (done && s) {
+        if (!outcome->ok && !is_so) {
+            errand_note(e, outcome->error != NULL ? outcome->error : "refused");
+        } else if (outcome->ok && s) {
             s->run = e->to;
             s->ready = s->ready && e->to == SHARD_STARTED;
             s->connected = true; /* until its node says that it is closed */
         }
-        cJSON_Delete(json);
     }
     free(step);
     errand_settle(e);

@@ -30,32 +30,25 @@ static void assignment_free(struct assignment *a)
     free(a);
 }
 
-static void answer(struct assignment *a, struct slice word, struct slice rest,
+static void answer(struct assignment *a, const struct registry_outcome *outcome,
                    const struct err *err)
 {
-    a->r.cb(a->r.ctx, word, rest, err);
+    a->r.cb(a->r.ctx, outcome, err);
     assignment_free(a);
 }
 
-/* Does the reply tell where channels are now? Not so that of a request that was refused as a whole, or is gone. */
-static bool names_channels(struct slice reply)
-{
-    static const char assigned[] = "\"assigned\":";
-    return reply.len > 0 && memmem(reply.ptr, reply.len, assigned, sizeof(assigned) - 1);
-}
-
-static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_step(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     struct assignment *a = ctx;
     struct cluster_view *view = manager_view(a->r.manager);
 
-    if (!err) {
-        cluster_view_on_reply(view, rest);
+    if (err == NULL) {
+        cluster_view_on_outcome(view, outcome);
     }
-    if (err || !names_channels(rest)) {
+    if (err != NULL || !outcome->names_channels) {
         cluster_view_doubt(view); /* what was put there ahead is wrong */
     }
-    answer(a, word, rest, err);
+    answer(a, outcome, err);
 }
 
 static int send_step(struct assignment *a)
@@ -85,7 +78,7 @@ static void decided(struct assignment *a)
     }
     struct err err;
     err_set(&err, ERR_CANCELED, "it was not sent");
-    answer(a, (struct slice){0}, (struct slice){0}, &err);
+    answer(a, NULL, &err);
 }
 
 static void on_place(void *ctx, const struct manager_answer *given)

@@ -19,7 +19,7 @@ struct assignment_request {
     const char *not_yet;
     void (*on_sent)(void *ctx); /* the step is under way; may be NULL */
     /* Exactly once: the step's answer, after on_sent; or ERR_CANCELED without it, none was sent. */
-    registry_word_cb cb;
+    registry_outcome_cb cb;
     void *ctx;
 };
 

@@ -87,12 +87,13 @@ static void read_anew(struct intake *i, uint64_t delay_ms)
 }
 
 /* The step changed what the shard manager looks at. */
-static void tell_view(const struct intake *i, const struct request *r, struct slice reply)
+static void tell_view(const struct intake *i, const struct request *r,
+                      const struct registry_outcome *outcome)
 {
     struct cluster_view *view = manager_view(i->options.manager);
 
     if (r->step == REQUEST_RELEASE) {
-        cluster_view_on_reply(view, reply);
+        cluster_view_on_outcome(view, outcome);
     } else if (r->step == REQUEST_CONFIGURE) {
         cluster_view_refresh(view);
     }
@@ -122,7 +123,7 @@ static void refuse(struct intake *i, const struct registry_refusal *refusals, si
 
 /* Sending -------------------------------------------------------------------------------------- */
 
-static void on_step(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_step(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     struct errand *errand = ctx;
     struct intake *i = errand->intake;
@@ -143,9 +144,9 @@ static void on_step(void *ctx, struct slice word, struct slice rest, const struc
             request_queue_clear(i->queue); /* it comes again, before them */
         }
     } else {
-        tell_view(i, r, rest);
+        tell_view(i, r, outcome);
         log_debug("intake", "request.done", "id", log_slice(r->id), "op", log_slice(r->op), "word",
-                  log_slice(word), "reply", log_slice(rest), NULL);
+                  log_slice(outcome->word), "reply", log_slice(outcome->json), NULL);
     }
     request_destroy(r);
     pump(i);

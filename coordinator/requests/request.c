@@ -101,7 +101,7 @@ void request_destroy(struct request *r)
 }
 
 int request_send(const struct request *r, struct registry *registry,
-                 const struct registry_leader *me, registry_word_cb cb, void *ctx)
+                 const struct registry_leader *me, registry_outcome_cb cb, void *ctx)
 {
     struct registry_request request = {.entry = r->entry, .id = r->id};
 

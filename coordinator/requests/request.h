@@ -36,6 +36,6 @@ void request_destroy(struct request *r);
 void request_split(struct request *r);
 /* Send its step, which is not REQUEST_ASSIGN: that is assignment.h's. As registry_assign. */
 MUST_USE int request_send(const struct request *r, struct registry *registry,
-                          const struct registry_leader *me, registry_word_cb cb, void *ctx);
+                          const struct registry_leader *me, registry_outcome_cb cb, void *ctx);
 
 #endif

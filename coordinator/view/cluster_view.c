@@ -4,7 +4,6 @@
 
 #include "shared/irc/parse.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,36 +91,23 @@ void cluster_view_drop(struct cluster_view *v, struct slice channel)
     }
 }
 
-static void drop_all(struct cluster_view *v, const cJSON *names, bool is_list)
+static void drop_all(struct cluster_view *v, const struct registry_list *channels)
 {
-    const cJSON *each;
-
-    cJSON_ArrayForEach(each, names)
-    {
-        const char *name = is_list ? cJSON_GetStringValue(each) : each->string;
-        if (name) {
-            cluster_view_drop(v, slice_of(name));
-        }
+    for (size_t i = 0; i < channels->n; i++) {
+        cluster_view_drop(v, slice_of(channels->item[i].name));
     }
 }
 
-void cluster_view_on_reply(struct cluster_view *v, struct slice reply)
+void cluster_view_on_outcome(struct cluster_view *v, const struct registry_outcome *o)
 {
-    cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
-    const cJSON *each;
-
-    cJSON_ArrayForEach(each, cJSON_GetObjectItemCaseSensitive(json, "assigned"))
-    {
-        if (each->string && cJSON_IsString(each)) {
-            cluster_view_put(v, slice_of(each->string), slice_of(each->valuestring));
-        }
+    for (size_t i = 0; i < o->assigned.n; i++) {
+        cluster_view_put(v, slice_of(o->assigned.item[i].name), slice_of(o->assigned.item[i].text));
     }
-    if (cJSON_GetObjectItemCaseSensitive(json, "assigned")) {
-        drop_all(v, cJSON_GetObjectItemCaseSensitive(json, "refused"), false);
-        drop_all(v, cJSON_GetObjectItemCaseSensitive(json, "waiting"), false);
+    if (o->names_channels) {
+        drop_all(v, &o->refused);
+        drop_all(v, &o->waiting);
     }
-    drop_all(v, cJSON_GetObjectItemCaseSensitive(json, "parted"), true);
-    cJSON_Delete(json);
+    drop_all(v, &o->parted);
 }
 
 struct shard *view_shard_found(struct cluster_view *v, const char *id)

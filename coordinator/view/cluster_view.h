@@ -100,7 +100,7 @@ void cluster_view_put(struct cluster_view *v, struct slice channel, struct slice
 void cluster_view_drop(struct cluster_view *v, struct slice channel);
 /* A step failed: read the channels of all shards again. */
 void cluster_view_doubt(struct cluster_view *v);
-/* What assign or release answered (JSON). */
-void cluster_view_on_reply(struct cluster_view *v, struct slice reply);
+/* What assign or release answered. */
+void cluster_view_on_outcome(struct cluster_view *v, const struct registry_outcome *o);
 
 #endif

@@ -252,13 +252,25 @@ int registry_expire(struct registry *r, const struct registry_leader *me, struct
     return call_send_word(r, &a, cb, ctx);
 }
 
+static void on_compared(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_compared compared = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_compared(reply, &compared, &space) != 0 ? &space : NULL;
+    }
+    call->cb.compared(call->ctx, err == NULL ? &compared : NULL, err);
+}
+
 int registry_compare(struct registry *r, const struct registry_leader *me, struct slice cursor,
-                     registry_word_cb cb, void *ctx)
+                     registry_compared_cb cb, void *ctx)
 {
     struct args a = {0};
     leader_args(&a, r, me, "shoal1_compare");
     args_slice(&a, cursor);
-    return call_send_word(r, &a, cb, ctx);
+    struct call *call = call_create(r, on_compared, ctx);
+    call->cb.compared = cb;
+    return call_send(call, &a);
 }
 
 int registry_add_shard(struct registry *r, const struct registry_leader *me, const char *shard,

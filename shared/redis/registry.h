@@ -15,6 +15,7 @@
 #define SHOAL_REDIS_REGISTRY_H
 
 #include "shared/redis/link.h"
+#include "shared/redis/registry_outcome.h"
 #include "shared/send_status.h"
 
 #define REGISTRY_MAX_CHANNELS 1000 /* of one request */
@@ -243,10 +244,17 @@ typedef void (*registry_word_cb)(void *ctx, struct slice word, struct slice rest
 MUST_USE int registry_expire(struct registry *r, const struct registry_leader *me,
                              struct slice node, uint64_t link_id, registry_word_cb cb, void *ctx);
 #define REGISTRY_COMPARE_FROM "1 0"
-/* One portion of comparing all that the registry holds with itself, and putting right what differs: "more"
- * "REPAIRS CURSOR" (call again with that cursor) or "done" "REPAIRS". `cursor`: REGISTRY_COMPARE_FROM at first. */
+struct registry_compared {
+    uint64_t repairs;    /* in this portion */
+    bool more;           /* there is another portion */
+    struct slice cursor; /* where it begins */
+};
+typedef void (*registry_compared_cb)(void *ctx, const struct registry_compared *compared,
+                                     const struct err *err);
+/* One portion of comparing all that the registry holds with itself, and putting right what differs. `cursor`:
+ * REGISTRY_COMPARE_FROM at first. */
 MUST_USE int registry_compare(struct registry *r, const struct registry_leader *me,
-                              struct slice cursor, registry_word_cb cb, void *ctx);
+                              struct slice cursor, registry_compared_cb cb, void *ctx);
 /* "added", "exists", "refused" WHY: a shard that is not started, with those channels; all or nothing. */
 MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader *me,
                                 const char *shard, struct slice user, const struct slice *channels,
@@ -271,21 +279,24 @@ struct registry_wish {
     struct slice channel;
     struct slice where;
 };
-/* "done" REPLY (JSON), "again" REPLY (it was answered before), "gone" (the entry is). `mode` "join",
+typedef void (*registry_outcome_cb)(void *ctx, const struct registry_outcome *outcome,
+                                    const struct err *err);
+/* `mode` "join",
  * "initial" or "waiting" (those that do not wait are passed over). Channels as users write them; the step
  * normalises and validates. */
 MUST_USE int registry_assign(struct registry *r, const struct registry_leader *me,
                              const struct registry_request *request, const char *mode,
-                             const struct registry_wish *wishes, size_t n, registry_word_cb cb,
+                             const struct registry_wish *wishes, size_t n, registry_outcome_cb cb,
                              void *ctx);
 /* The same; `mode` "part" (channels), "remove" (a shard, and channels of it) or "idle" (shards). */
 MUST_USE int registry_release(struct registry *r, const struct registry_leader *me,
                               const struct registry_request *request, const char *mode,
-                              const struct slice *names, size_t n, registry_word_cb cb, void *ctx);
+                              const struct slice *names, size_t n, registry_outcome_cb cb,
+                              void *ctx);
 /* The same: channels of those that failed are tried again at once. */
 MUST_USE int registry_retry(struct registry *r, const struct registry_leader *me,
                             const struct registry_request *request, const struct slice *channels,
-                            size_t n, registry_word_cb cb, void *ctx);
+                            size_t n, registry_outcome_cb cb, void *ctx);
 /* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" MANAGER NAME VALUE ...,
  * "abandon" NAME ..., "senders" SHARD SENDER ... (a SENDER of another user is passed over; at most 200 pairs a
  * call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ... (an event), "lost" CHANNELS SHARDS NAMES
@@ -293,7 +304,8 @@ MUST_USE int registry_retry(struct registry *r, const struct registry_leader *me
  * the stream it came in. */
 MUST_USE int registry_configure(struct registry *r, const struct registry_leader *me,
                                 const struct registry_request *request, struct slice op,
-                                const struct slice *args, size_t n, registry_word_cb cb, void *ctx);
+                                const struct slice *args, size_t n, registry_outcome_cb cb,
+                                void *ctx);
 
 /* Budgets and sends -------------------------------------------------------------------------------- */
 

@@ -54,6 +54,8 @@ struct call {
         registry_renew_cb renewed;
         registry_lead_cb lead;
         registry_word_cb word;
+        registry_outcome_cb outcome;
+        registry_compared_cb compared;
         registry_draw_cb draw;
         registry_claim_cb claim;
         registry_sends_cb sends;

@@ -142,6 +142,36 @@ int reply_word(const struct redisReply *reply, struct slice *word, struct slice 
     return r.bad || word->len == 0 ? reply_broken(err, "a step") : 0;
 }
 
+int reply_outcome(const struct redisReply *reply, struct registry_outcome *out, struct err *err)
+{
+    struct slice word;
+    struct slice json;
+    int rc = reply_word(reply, &word, &json, err);
+    if (rc == 0) {
+        registry_outcome_read(json, out);
+        out->word = word;
+    }
+    return rc;
+}
+
+int reply_compared(const struct redisReply *reply, struct registry_compared *out, struct err *err)
+{
+    struct slice word;
+    struct slice rest;
+    int rc = reply_word(reply, &word, &rest, err);
+    if (rc != 0) {
+        return rc;
+    }
+    const char *blank = rest.len > 0 ? memchr(rest.ptr, ' ', rest.len) : NULL;
+    struct slice repairs = {rest.ptr, blank != NULL ? (size_t)(blank - rest.ptr) : rest.len};
+    out->more = slice_is(word, "more");
+    if (out->more && blank != NULL) {
+        out->cursor = (struct slice){blank + 1, rest.len - repairs.len - 1};
+    }
+    bool sane = slice_to_u64(repairs, &out->repairs) && out->more == (out->cursor.len > 0);
+    return sane ? 0 : reply_broken(err, "compare");
+}
+
 /* All that is left: channels, each with a number behind it where it is not read, or two. */
 static void reader_channels(struct reader *r, struct reply_memory *memory,
                             struct registry_shard *out)

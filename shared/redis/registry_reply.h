@@ -40,6 +40,12 @@ MUST_USE int reply_info(const struct redisReply *reply, struct registry_greeting
 /* An array that begins with a word; `rest` is the text after it, if any. */
 MUST_USE int reply_word(const struct redisReply *reply, struct slice *word, struct slice *rest,
                         struct err *err);
+/* A word and the reply to a request; registry_outcome_finish it. */
+MUST_USE int reply_outcome(const struct redisReply *reply, struct registry_outcome *out,
+                           struct err *err);
+/* "more" or "done", and "REPAIRS CURSOR" or "REPAIRS". */
+MUST_USE int reply_compared(const struct redisReply *reply, struct registry_compared *out,
+                            struct err *err);
 /* "current" ...; `seen` is the rev that was asked with. */
 MUST_USE int reply_picture(const struct redisReply *reply, int64_t seen,
                            struct registry_picture *out, struct reply_memory *memory,

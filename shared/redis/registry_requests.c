@@ -19,21 +19,39 @@ static void request_args(struct args *a, const struct registry *r, const struct 
     args_slice(a, mode);
 }
 
+static void on_outcome(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct registry_outcome outcome = {0};
+    struct err space;
+    if (reply != NULL) {
+        err = reply_outcome(reply, &outcome, &space) != 0 ? &space : NULL;
+    }
+    call->cb.outcome(call->ctx, err == NULL ? &outcome : NULL, err);
+    registry_outcome_finish(&outcome);
+}
+
+static int send_outcome(struct registry *r, struct args *a, registry_outcome_cb cb, void *ctx)
+{
+    struct call *call = call_create(r, on_outcome, ctx);
+    call->cb.outcome = cb;
+    return call_send(call, a);
+}
+
 static int send_request(struct registry *r, const struct registry_leader *me, const char *step,
                         const struct registry_request *request, struct slice mode,
-                        const struct slice *names, size_t n, registry_word_cb cb, void *ctx)
+                        const struct slice *names, size_t n, registry_outcome_cb cb, void *ctx)
 {
     struct args a = {0};
     request_args(&a, r, me, step, request, mode);
     for (size_t i = 0; i < n; i++) {
         args_slice(&a, names[i]);
     }
-    return call_send_word(r, &a, cb, ctx);
+    return send_outcome(r, &a, cb, ctx);
 }
 
 int registry_assign(struct registry *r, const struct registry_leader *me,
                     const struct registry_request *request, const char *mode,
-                    const struct registry_wish *wishes, size_t n, registry_word_cb cb, void *ctx)
+                    const struct registry_wish *wishes, size_t n, registry_outcome_cb cb, void *ctx)
 {
     struct args a = {0};
     char(*counts)[24] =
@@ -50,28 +68,28 @@ int registry_assign(struct registry *r, const struct registry_leader *me,
             args_slice(&a, wishes[i].channel);
         }
     }
-    int failed = call_send_word(r, &a, cb, ctx); /* which has copied them */
+    int failed = send_outcome(r, &a, cb, ctx); /* which has copied them */
     free(counts);
     return failed;
 }
 
 int registry_release(struct registry *r, const struct registry_leader *me,
                      const struct registry_request *request, const char *mode,
-                     const struct slice *names, size_t n, registry_word_cb cb, void *ctx)
+                     const struct slice *names, size_t n, registry_outcome_cb cb, void *ctx)
 {
     return send_request(r, me, "shoal1_release", request, slice_of(mode), names, n, cb, ctx);
 }
 
 int registry_retry(struct registry *r, const struct registry_leader *me,
                    const struct registry_request *request, const struct slice *channels, size_t n,
-                   registry_word_cb cb, void *ctx)
+                   registry_outcome_cb cb, void *ctx)
 {
     return send_request(r, me, "shoal1_retry", request, (struct slice){0}, channels, n, cb, ctx);
 }
 
 int registry_configure(struct registry *r, const struct registry_leader *me,
                        const struct registry_request *request, struct slice op,
-                       const struct slice *args, size_t n, registry_word_cb cb, void *ctx)
+                       const struct slice *args, size_t n, registry_outcome_cb cb, void *ctx)
 {
     return send_request(r, me, "shoal1_configure", request, op, args, n, cb, ctx);
 }

@@ -2,6 +2,8 @@
 #include "coordinator/ctl/ctl.h"
 #include "coordinator/ctl/request.h"
 #include "coordinator/ctl/table.h"
+#include "coordinator/ctl/view.h"
+#include "shared/redis/registry_reply.h"
 #include "shared/redis/reply_reader.h"
 #include "shared/text.h"
 
@@ -42,19 +44,20 @@ static void show(const cJSON *record)
 
 static void look_at_reply(struct redisReply *reply)
 {
-    struct redisReply *one[] = {reply};
-    struct ctl_batch b = {.all = {.type = REDIS_REPLY_ARRAY, .elements = 1, .element = one}};
+    struct cluster_shard shard = {0};
+    struct reply_memory memory = {0};
     cJSON *record = cJSON_CreateObject();
-    struct reader r = ctl_read(&b);
+    uint64_t now_ms = 0;
 
-    ctl_read_hash(&r, record);
+    if (reply_hash(reply, cluster_shard_fields, &shard.hash, &memory, NULL) == 0) {
+        view_add_hash(record, &shard.hash, cluster_shard_fields);
+        BUG_ON(shard.lag_ms > READER_MOST);
+    }
     show(record);
     cJSON_Delete(record);
-    r = ctl_read(&b);
-    (void)ctl_read_time(&r);
-    r = ctl_read(&b);
-    BUG_ON(reader_u64(&r) > INT64_MAX);
-    r = reader_of(reply);
+    reply_memory_finish(&memory);
+    BUG_ON(reply_time(reply, &now_ms, NULL) == 0 && now_ms > INT64_MAX);
+    struct reader r = reader_of(reply);
     while (reader_left(&r) > 0) {
         BUG_ON(strlen(reader_text(&r)) > 1 << 20);
     }
@@ -62,17 +65,16 @@ static void look_at_reply(struct redisReply *reply)
 
 static void look_at_json(const uint8_t *data, size_t size)
 {
-    cJSON *object = cJSON_ParseWithLength((const char *)data, size);
-    const cJSON *item;
+    struct registry_outcome outcome;
 
-    if (object && request_reply_is_valid(object)) {
-        cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(object, "refused"))
-        {
-            BUG_ON(!item->string || !item->valuestring);
-        }
-        show(object);
+    registry_outcome_read((struct slice){(const char *)data, size}, &outcome);
+    for (size_t i = 0; i < outcome.refused.n; i++) {
+        BUG_ON(!outcome.refused.item[i].name || !outcome.refused.item[i].text);
     }
-    cJSON_Delete(object);
+    if (outcome.valid) {
+        show(outcome.tree);
+    }
+    registry_outcome_finish(&outcome);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

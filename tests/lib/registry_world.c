@@ -434,19 +434,31 @@ const char *world_expire(struct world *w, const struct registry_leader *me, cons
     return w->word;
 }
 
+static void on_outcome(void *ctx, const struct registry_outcome *outcome, const struct err *err)
+{
+    on_word(ctx, outcome != NULL ? outcome->word : SLICE(""),
+            outcome != NULL ? outcome->json : SLICE(""), err);
+}
+
+static void on_compared(void *ctx, const struct registry_compared *compared, const struct err *err)
+{
+    struct world *w = ctx;
+
+    w->compared = err == NULL ? *compared : (struct registry_compared){0};
+    copy(w->rest, sizeof(w->rest), w->compared.cursor);
+    answer(w, w->compared.more ? "more" : "done", err);
+}
+
 unsigned world_compare(struct world *w, const struct registry_leader *me)
 {
     char cursor[64] = REGISTRY_COMPARE_FROM;
     unsigned repairs = 0;
-    unsigned more = 0;
-    int read = 0;
 
     do {
-        STEP(w, registry_compare(w->r, me, slice_of(cursor), on_word, w));
+        STEP(w, registry_compare(w->r, me, slice_of(cursor), on_compared, w));
         assert_true(strcmp(w->word, "more") == 0 || strcmp(w->word, "done") == 0);
-        assert_int_equal(sscanf(w->rest, "%u%n", &more, &read), 1);
-        repairs += more;
-        snprintf(cursor, sizeof(cursor), "%.60s", w->rest + read + (w->rest[read] == ' '));
+        repairs += (unsigned)w->compared.repairs;
+        snprintf(cursor, sizeof(cursor), "%.60s", w->rest);
     } while (strcmp(w->word, "more") == 0);
     return repairs;
 }
@@ -496,7 +508,7 @@ static void assign(struct world *w, const struct registry_leader *me,
                    const struct registry_request *request, const char *mode,
                    const struct registry_wish *wishes, size_t n)
 {
-    STEP(w, registry_assign(w->r, me, request, mode, wishes, n, on_word, w));
+    STEP(w, registry_assign(w->r, me, request, mode, wishes, n, on_outcome, w));
 }
 
 const char *world_assign_wishes(struct world *w, const struct registry_leader *me, const char *mode,
@@ -535,7 +547,7 @@ const char *world_release(struct world *w, const struct registry_leader *me, con
     char *text = xstrdup(list);
     struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, names, ARRAY_LEN(names));
-    STEP(w, registry_release(w->r, me, &request, mode, names, n, on_word, w));
+    STEP(w, registry_release(w->r, me, &request, mode, names, n, on_outcome, w));
     free(text);
     return w->word;
 }
@@ -547,7 +559,7 @@ const char *world_retry(struct world *w, const struct registry_leader *me, const
     char *text = xstrdup(list);
     struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, names, ARRAY_LEN(names));
-    STEP(w, registry_retry(w->r, me, &request, names, n, on_word, w));
+    STEP(w, registry_retry(w->r, me, &request, names, n, on_outcome, w));
     free(text);
     return w->word;
 }
@@ -559,7 +571,7 @@ const char *world_configure(struct world *w, const struct registry_leader *me, c
     char *text = xstrdup(args);
     struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, words, ARRAY_LEN(words));
-    STEP(w, registry_configure(w->r, me, &request, slice_of(op), words, n, on_word, w));
+    STEP(w, registry_configure(w->r, me, &request, slice_of(op), words, n, on_outcome, w));
     free(text);
     return w->word;
 }

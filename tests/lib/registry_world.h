@@ -35,7 +35,8 @@ struct world {
     struct err err;
     char word[64]; /* "" where it failed */
     char rest[1 << 18];
-    struct registry_lead lead; /* slices not valid, but: */
+    struct registry_compared compared; /* its cursor is in rest */
+    struct registry_lead lead;         /* slices not valid, but: */
     char leader_id[64];
     char expired[64]; /* the first of the expired nodes */
     char idle[64];    /* the first of the idle shards */

@@ -26,13 +26,15 @@ static void on_sent(void *ctx)
     sent++;
 }
 
-static void on_answer(void *ctx, struct slice first, struct slice rest, const struct err *err)
+static void on_answer(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     (void)ctx;
     answers++;
     failed = err != NULL ? err->code : ERR_OK;
-    snprintf(word, sizeof(word), "%.*s", (int)first.len, first.len > 0 ? first.ptr : "");
-    snprintf(reply, sizeof(reply), "%.*s", (int)rest.len, rest.len > 0 ? rest.ptr : "");
+    struct slice first = outcome != NULL ? outcome->word : SLICE("");
+    struct slice json = outcome != NULL ? outcome->json : SLICE("");
+    snprintf(word, sizeof(word), "%.*s", (int)first.len, first.ptr);
+    snprintf(reply, sizeof(reply), "%.*s", (int)json.len, json.ptr);
 }
 
 static void begin(const char *const *channels, size_t n, const char *not_yet)

@@ -1,6 +1,8 @@
 /* Registry replies: what a short or hostile answer comes to. */
 #include "shared/redis/registry_reply.h"
 
+#include "shared/redis/cluster.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,6 +111,16 @@ static int decode(const char *decoder, const redisReply *r, struct err *err)
         rc = reply_entries(r, decoder[0] == 'x', &entries, &n, &memory, err);
     } else if (strcmp(decoder, "word") == 0) {
         rc = reply_word(r, &a, &b, err);
+    } else if (strcmp(decoder, "outcome") == 0) {
+        struct registry_outcome outcome = {0};
+        rc = reply_outcome(r, &outcome, err);
+        registry_outcome_finish(&outcome);
+    } else if (strcmp(decoder, "compared") == 0) {
+        struct registry_compared compared = {0};
+        rc = reply_compared(r, &compared, err);
+    } else if (strcmp(decoder, "hash") == 0) {
+        struct cluster_shard shard = {0};
+        rc = reply_hash(r, cluster_shard_fields, &shard.hash, &memory, err);
     } else if (strcmp(decoder, "version") == 0) {
         rc = reply_version(r, &a, &number, err);
     }
@@ -141,6 +153,9 @@ static const struct {
     {"xread", "nil"},
     {"word", "( 'done 'x )"},
     {"version", "( '1 2 )"},
+    {"outcome", "( 'gone )"},
+    {"compared", "( 'done '3 )"},
+    {"hash", "( 'state 'ready 'lag_ms '7 )"},
 };
 
 static void whole_answers_are_taken(void **state)
@@ -161,6 +176,12 @@ static void broken_answers_are_errors(void **state)
         const char *decoder;
         const char *text;
     } bad[] = {
+        {"compared", "( 'done 'x )"},
+        {"compared", "( 'more '3 )"},
+        {"outcome", "( )"},
+        {"hash", "( 'state )"},
+        {"hash", "( 'state 7 )"},
+        {"hash", "7"},
         {"picture", "nil"},
         {"picture", "( 'current 3000 4 0 )"},
         {"picture", "( 'current -1 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
