@@ -59,7 +59,7 @@ struct intake {
 };
 
 /* A step under way. */
-struct errand {
+struct sending {
     struct intake *intake;
     struct request *request;
 };
@@ -125,10 +125,10 @@ static void refuse(struct intake *i, const struct registry_refusal *refusals, si
 
 static void on_step(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    struct errand *errand = ctx;
-    struct intake *i = errand->intake;
-    struct request *r = errand->request;
-    free(errand);
+    struct sending *sending = ctx;
+    struct intake *i = sending->intake;
+    struct request *r = sending->request;
+    free(sending);
     i->nunder_way--;
     i->nnames -= r->nargs;
     if (err != NULL && err->code == ERR_MEMORY) {
@@ -154,14 +154,14 @@ static void on_step(void *ctx, const struct registry_outcome *outcome, const str
 
 static void on_sent(void *ctx)
 {
-    struct errand *errand = ctx;
-    struct intake *i = errand->intake;
+    struct sending *sending = ctx;
+    struct intake *i = sending->intake;
 
     i->deciding = false;
     pump(i);
 }
 
-static void begin_join(struct intake *i, struct request *r, struct errand *errand)
+static void begin_join(struct intake *i, struct request *r, struct sending *sending)
 {
     const struct assignment_request join = {
         .manager = i->options.manager,
@@ -172,7 +172,7 @@ static void begin_join(struct intake *i, struct request *r, struct errand *erran
         .not_yet = i->is_set_up ? NULL : "The cluster is being set up.",
         .on_sent = on_sent,
         .cb = on_step,
-        .ctx = errand,
+        .ctx = sending,
     };
     i->deciding = true;
     assignment_begin(&join);
@@ -182,20 +182,20 @@ static void begin_join(struct intake *i, struct request *r, struct errand *erran
 static bool send_first(struct intake *i)
 {
     struct request *r = request_queue_first(i->queue);
-    struct errand *errand = xmalloc(sizeof(*errand));
+    struct sending *sending = xmalloc(sizeof(*sending));
     struct leader *leader = i->options.leader;
 
-    *errand = (struct errand){i, r};
+    *sending = (struct sending){i, r};
     if (r->step != REQUEST_ASSIGN &&
-        request_send(r, leader_registry(leader), leader_identity(leader), on_step, errand) != 0) {
-        free(errand);
+        request_send(r, leader_registry(leader), leader_identity(leader), on_step, sending) != 0) {
+        free(sending);
         return false;
     }
     request_queue_take(i->queue);
     i->nunder_way++;
     i->nnames += r->nargs;
     if (r->step == REQUEST_ASSIGN) {
-        begin_join(i, r, errand);
+        begin_join(i, r, sending);
     }
     return true;
 }
