@@ -54,7 +54,7 @@ def test_shard_id(probes):
 def test_shard_user(probes, bare):
     probes.begin()
     helper = named_user(bare)
-    probe = probes.start(setup="add:one").connect()
+    probe = probes.start(setup="add:one", start="done").connect()
     bare.start_node("n1")
     wait_until(bare.is_set_up, 30, "the cluster is set up")
 
