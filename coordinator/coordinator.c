@@ -212,16 +212,16 @@ static struct leader *create_leader(struct coordinator *c)
 
 static struct shard_manager *create_manager(struct coordinator *c)
 {
-    const struct manager_options options = {.loop = c->loop,
-                                            .leader = c->leader,
-                                            .view = c->view,
-                                            .cluster = c->options.cluster,
-                                            .ops = c->options.manager,
-                                            .kwargs = c->options.settings->kwargs,
-                                            .nkwargs = c->options.settings->nkwargs,
-                                            .channels = c->options.channels->names,
-                                            .nchannels = c->options.channels->n,
-                                            .timeout_ms = c->options.manager_timeout_ms};
+    const struct manager_create_options options = {.loop = c->loop,
+                                                   .leader = c->leader,
+                                                   .view = c->view,
+                                                   .cluster = c->options.cluster,
+                                                   .ops = c->options.manager,
+                                                   .kwargs = c->options.settings->kwargs,
+                                                   .nkwargs = c->options.settings->nkwargs,
+                                                   .channels = c->options.channels->names,
+                                                   .nchannels = c->options.channels->n,
+                                                   .timeout_ms = c->options.manager_timeout_ms};
 
     return manager_create(&options, &c->why);
 }

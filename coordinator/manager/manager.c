@@ -71,7 +71,7 @@ static void manager_free(struct shard_manager *m)
     free(m);
 }
 
-struct shard_manager *manager_create(const struct manager_options *options, struct err *err)
+struct shard_manager *manager_create(const struct manager_create_options *options, struct err *err)
 {
     struct shard_manager *m = xcalloc(1, sizeof(*m));
     const struct shard_manager_options kwargs = {options->nkwargs, options->kwargs};

@@ -33,7 +33,7 @@ struct manager_answer {
 };
 typedef void (*manager_answer_cb)(void *ctx, const struct manager_answer *answer);
 
-struct manager_options {
+struct manager_create_options {
     uv_loop_t *loop;
     struct leader *leader;
     struct cluster_view *view;
@@ -47,7 +47,7 @@ struct manager_options {
 };
 
 /* NULL, err filled: its create failed. */
-struct shard_manager *manager_create(const struct manager_options *options, struct err *err);
+struct shard_manager *manager_create(const struct manager_create_options *options, struct err *err);
 /* One of the table's functions. `channel` for ASSIGN (is_initial) and SENDER, else NULL. */
 void manager_ask(struct shard_manager *m, enum manager_op op, const char *channel, bool is_initial,
                  manager_answer_cb cb, void *ctx);

@@ -38,7 +38,7 @@ struct token_handler {
 };
 
 struct shard_manager {
-    struct manager_options options;
+    struct manager_create_options options;
     void *self;
     struct cluster client;
     struct token_handler token_handler;

@@ -216,14 +216,14 @@ void office_lead(struct office *o)
                                                        .ctx = o});
     o->view = cluster_view_create(&(struct cluster_view_options){
         .leader = o->leader, .on_fresh = on_fresh, .on_damaged = on_damaged, .ctx = o});
-    o->manager = manager_create(&(struct manager_options){.loop = loop,
-                                                          .leader = o->leader,
-                                                          .view = o->view,
-                                                          .cluster = "t",
-                                                          .ops = &ops,
-                                                          .channels = o->channels,
-                                                          .nchannels = o->nchannels,
-                                                          .timeout_ms = 1000},
+    o->manager = manager_create(&(struct manager_create_options){.loop = loop,
+                                                                 .leader = o->leader,
+                                                                 .view = o->view,
+                                                                 .cluster = "t",
+                                                                 .ops = &ops,
+                                                                 .channels = o->channels,
+                                                                 .nchannels = o->nchannels,
+                                                                 .timeout_ms = 1000},
                                 &err);
     assert_non_null(o->manager);
     office_until(o, cluster_view_is_whole(o->view));
