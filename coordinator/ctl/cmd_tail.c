@@ -1,10 +1,15 @@
-/* shoalctl tail: chat as it comes, until Ctrl-C or until nobody reads what it prints. */
+/* shoalctl tail and events: chat, and what happens in the cluster, as it comes, until Ctrl-C or until nobody reads what
+ * is printed. */
 #include "coordinator/ctl/chat_line.h"
 #include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/table.h"
 #include "shared/irc/parse.h"
 #include "shared/json.h"
+#include "shared/text.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_PRINTED (256 * 1024) /* bytes of one line as it is printed */
@@ -99,6 +104,19 @@ static int say_what_is_not_joined(struct ctl *c)
     return code;
 }
 
+/* Turn as long as it is wanted. */
+static int follow(struct ctl *c)
+{
+    c->deadline_ms = UINT64_MAX;
+    while (!c->interrupted) {
+        ctl_turn(c);
+        if (fflush(stdout) != 0) {
+            break; /* the reader is gone, as with `| head` */
+        }
+    }
+    return CTL_DONE;
+}
+
 int cmd_tail(struct ctl *c, const struct ctl_command *self)
 {
     if (c->nargs == 0) {
@@ -109,12 +127,66 @@ int cmd_tail(struct ctl *c, const struct ctl_command *self)
     if (code == CTL_DONE) {
         code = say_what_is_not_joined(c);
     }
-    c->deadline_ms = UINT64_MAX; /* from here on it waits as long as it is wanted */
-    while (code == CTL_DONE && !c->interrupted) {
-        ctl_turn(c);
-        if (fflush(stdout) != 0) {
-            break; /* the reader is gone, as with `| head` */
+    return code != CTL_DONE ? code : follow(c);
+}
+
+/* Events ------------------------------------------------------------------------------------------ */
+
+static bool is_wanted(const struct ctl *c, const char *name)
+{
+    bool wanted = c->nargs == 0;
+
+    for (size_t i = 0; i < c->nargs && !wanted; i++) {
+        wanted = fnmatch(ctl_arg(c, i), name, 0) == 0;
+    }
+    return wanted;
+}
+
+/* "NAME field=value ..." */
+static void append_event(struct buf *out, const char *name, const cJSON *event)
+{
+    const cJSON *field;
+
+    text_append_safe(out, slice_of(name));
+    cJSON_ArrayForEach(field, event)
+    {
+        if (strcmp(field->string, "event") != 0) {
+            char *value =
+                cJSON_IsString(field) ? xstrdup(field->valuestring) : cJSON_PrintUnformatted(field);
+            buf_append_char(out, ' ');
+            text_append_safe(out, slice_of(field->string));
+            buf_append_char(out, '=');
+            text_append_safe(out, slice_of(value));
+            free(value);
         }
     }
-    return code;
+}
+
+static void on_event(struct ctl *c, struct slice topic, struct slice payload)
+{
+    (void)topic;
+    cJSON *event = cJSON_ParseWithLength(payload.ptr, payload.len);
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(event, "event"));
+    struct buf out;
+
+    if (name != NULL && is_wanted(c, name)) {
+        if (c->json) {
+            table_json_line(event);
+        } else {
+            buf_init(&out, MAX_PRINTED);
+            append_event(&out, name, event);
+            buf_append_char(&out, '\n');
+            fwrite(out.data, 1, out.len, stdout);
+            buf_finish(&out);
+        }
+    }
+    cJSON_Delete(event);
+}
+
+int cmd_events(struct ctl *c, const struct ctl_command *self)
+{
+    (void)self;
+    c->on_message = on_event;
+    int code = ctl_subscribe(c, TOPIC_EVENTS, "");
+    return code != CTL_DONE ? code : follow(c);
 }

@@ -9,6 +9,7 @@ int cmd_join(struct ctl *c, const struct ctl_command *self);
 int cmd_part(struct ctl *c, const struct ctl_command *self);
 int cmd_retry(struct ctl *c, const struct ctl_command *self);
 int cmd_send(struct ctl *c, const struct ctl_command *self);
+int cmd_events(struct ctl *c, const struct ctl_command *self);
 int cmd_tail(struct ctl *c, const struct ctl_command *self);
 int cmd_status(struct ctl *c, const struct ctl_command *self);
 int cmd_channels(struct ctl *c, const struct ctl_command *self);

@@ -22,6 +22,8 @@ static const struct ctl_command commands[] = {
     {"send", "CHANNEL TEXT", "Say something; done when Twitch has confirmed it.",
      " reply-to ttl command ", cmd_send},
     {"tail", "CHANNEL...", "Show chat as it comes ('*': all channels).", " raw ", cmd_tail},
+    {"events", "[NAME...]", "Show what happens in the cluster as it comes ('node.*').", "",
+     cmd_events},
     {"channels", "", "The wanted channels, their shards and states.", "", cmd_channels},
     {"shards", "", "The shards, their nodes and loads.", "", cmd_shards},
     {"nodes", "", "The nodes and what they hold.", "", cmd_nodes},

@@ -17,6 +17,7 @@ static const struct {
     {"part", NULL, RIGHTS_REQUEST},     {"start", NULL, RIGHTS_ADMIN},
     {"stop", NULL, RIGHTS_ADMIN},       {"send", NULL, RIGHTS_SEND},
     {"tail", "*", RIGHTS_TAIL_PATTERN}, {"tail", NULL, RIGHTS_TAIL},
+    {"events", NULL, RIGHTS_EVENTS},
 };
 
 /* What came back. */

@@ -50,11 +50,9 @@ const char *registry_fan_key(const struct registry *r, const char *node,
 const char *registry_topic(const struct registry *r, enum registry_topic topic, const char *name,
                            char out[REGISTRY_TOPIC_CHARS])
 {
-    static const char *const kinds[] = {[TOPIC_CHAT] = "chat:",
-                                        [TOPIC_SEND] = "send:",
-                                        [TOPIC_SENT] = "sent:",
-                                        [TOPIC_NODE] = "node:",
-                                        [TOPIC_REPLIES] = "replies"};
+    static const char *const kinds[] = {
+        [TOPIC_CHAT] = "chat:", [TOPIC_SEND] = "send:",      [TOPIC_SENT] = "sent:",
+        [TOPIC_NODE] = "node:", [TOPIC_REPLIES] = "replies", [TOPIC_EVENTS] = "events"};
 
     snprintf(out, REGISTRY_TOPIC_CHARS, "%s:%s%s", r->topic, kinds[topic], name);
     return out;

@@ -32,11 +32,19 @@ const char *registry_tag(const struct registry *r);
 
 /* Topics ----------------------------------------------------------------------------------------- */
 
-/* By what is said on them: lines of a channel, sends to it, their results; what a node is told; replies to requests. */
-enum registry_topic { TOPIC_CHAT, TOPIC_SEND, TOPIC_SENT, TOPIC_NODE, TOPIC_REPLIES };
+/* By what is said on them: lines of a channel, sends to it, their results; what a node is told; replies to requests; what
+ * happens. */
+enum registry_topic {
+    TOPIC_CHAT,
+    TOPIC_SEND,
+    TOPIC_SENT,
+    TOPIC_NODE,
+    TOPIC_REPLIES,
+    TOPIC_EVENTS,
+};
 #define REGISTRY_TOPIC_CHARS 256
 /* "shoal:main:chat:<name>", in the caller's buffer, cut where it is too small. `name`: a channel or a node; "" for
- * replies, or for what all topics of that kind begin with. Returns out. */
+ * replies, for events, or for what all topics of that kind begin with. Returns out. */
 const char *registry_topic(const struct registry *r, enum registry_topic topic, const char *name,
                            char out[REGISTRY_TOPIC_CHARS]);
 /* The key at which the fan-out keeps `seq`, the same way. */

@@ -122,6 +122,7 @@ static const struct {
     {RIGHTS_TAIL, "HEXISTS K:channels x"},
     {RIGHTS_TAIL, "SUBSCRIBE T:chat:N"},
     {RIGHTS_TAIL_PATTERN, "PSUBSCRIBE T:chat:N"},
+    {RIGHTS_EVENTS, "SUBSCRIBE T:events"},
 };
 
 struct rights {

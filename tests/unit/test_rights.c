@@ -137,7 +137,7 @@ static void whoever_has_all_lacks_nothing_and_nothing_was_done(void **state)
     begin(&f);
     link_probe_ask(&f.p, "DBSIZE");
     long long before = f.p.integer;
-    for (unsigned who = 1; who <= RIGHTS_TAIL_PATTERN; who *= 2) {
+    for (unsigned who = 1; who <= RIGHTS_EVENTS; who *= 2) {
         ask(&f, who, "~shoal:{main}* &shoal:main:* &shoal:main:chat:* +@all");
         assert_false(f.missing);
         assert_true(f.transactions);
