@@ -162,7 +162,8 @@ static void on_out(void *ctx)
 
 static void on_registry_lost(void *ctx)
 {
-    (void)ctx;
+    struct office *o = ctx;
+    o->losses++;
 }
 
 static void on_fresh(void *ctx)

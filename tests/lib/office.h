@@ -38,6 +38,7 @@ struct office {
     unsigned outs;
     unsigned facts;
     unsigned damages;
+    unsigned losses; /* of the registry */
     bool setup_done; /* by the newest facts */
     /* The room under test: */
     void *room;
