@@ -2,9 +2,8 @@
 #include "shared/lease.h"
 
 #define RENEWS   6   /* in a lease */
-#define FIRST_MS 500 /* between questions while nothing tells how long a lease is, */
-#define MOST_MS  500 /* after a failure, */
-#define LEAST_MS 20  /* and ever */
+#define LEAST_MS 20  /* between questions */
+#define RETRY_MS 500 /* the most after a failure; and while nothing tells how long a lease is */
 
 #define ACTING  (MACHINE_BIT(LEASE_CURRENT) | MACHINE_BIT(LEASE_LEADING))
 #define LEADERS (MACHINE_BIT(LEASE_STANDBY) | MACHINE_BIT(LEASE_LEADING))
@@ -59,27 +58,22 @@ static const struct machine_type link_machine = {NULL, links, ARRAY_LEN(links), 
 
 static uint64_t interval(const struct lease *l)
 {
-    uint64_t ms = l->lease_ms / RENEWS;
+    uint64_t ms = l->lease_ms == 0 ? RETRY_MS : l->lease_ms / RENEWS;
 
-    if (l->lease_ms == 0) {
-        return FIRST_MS;
-    }
     return ms < LEAST_MS ? LEAST_MS : ms;
 }
 
 /* It may act no more. */
 static enum lease_change put_out(struct lease *l)
 {
+    bool led = l->right.state == LEASE_LEADING;
+
     l->deadline_ms = 0;
-    if (is_in(l, MACHINE_BIT(LEASE_UNREGISTERED) | MACHINE_BIT(LEASE_CURRENT))) {
-        machine_move(&l->right, LEASE_FENCED, l);
-        return LEASE_OUT;
+    if (!led && !is_in(l, MACHINE_BIT(LEASE_UNREGISTERED) | MACHINE_BIT(LEASE_CURRENT))) {
+        return LEASE_SAME;
     }
-    if (l->right.state == LEASE_LEADING) {
-        machine_move(&l->right, LEASE_STANDBY, l);
-        return LEASE_OUT;
-    }
-    return LEASE_SAME;
+    machine_move(&l->right, led ? LEASE_STANDBY : LEASE_FENCED, l);
+    return LEASE_OUT;
 }
 
 void lease_begin(struct lease *l, enum lease_state first, const char *whose, uint64_t now)
@@ -180,7 +174,7 @@ void lease_begin_anew(struct lease *l, uint64_t now)
 
 void lease_on_failure(struct lease *l, uint64_t now)
 {
-    l->next_ms = now + (interval(l) < MOST_MS ? interval(l) : MOST_MS);
+    l->next_ms = now + (interval(l) < RETRY_MS ? interval(l) : RETRY_MS);
 }
 
 void lease_leave(struct lease *l, bool acts)

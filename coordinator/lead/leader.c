@@ -185,19 +185,14 @@ static void on_library(void *ctx, const struct err *err)
     }
 }
 
-static void look_at_library(struct leader *l, uint64_t now)
-{
-    if (now >= l->library_ms) {
-        l->library_ms = now + LIBRARY_MS;
-        (void)!registry_load(l->registry, on_library, l);
-    }
-}
-
 static void ask(struct leader *l)
 {
     uint64_t now = mono_ms();
 
-    look_at_library(l, now);
+    if (now >= l->library_ms) {
+        l->library_ms = now + LIBRARY_MS;
+        (void)!registry_load(l->registry, on_library, l);
+    }
     if (registry_lead(l->registry, &l->me, on_lead, l) == 0) {
         lease_asked(&l->lease, now);
     } else {
