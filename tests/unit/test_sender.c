@@ -276,7 +276,9 @@ static void hints_without_end_do_not_hold_up_the_node(void **state)
 static void a_slot_that_was_missed_is_not_used(void **state)
 {
     (void)state;
-    set("channel_message_ms,700");
+    set("channel_message_ms,off");
+    set("message_limit,1");
+    set("message_window_ms,700");
     outbox("channel foo id x text one");
     wait_until(&w.probe.t, rig.writes == 1);
     answer(SEND_SENT, "");

@@ -176,9 +176,11 @@ function steps.send_claim(keys, a)
     end
     local budgets = message_budgets(c, user, channel)
     local at, by = message_peek(c, budgets)
+    -- What was said in its own channel holds it back alone: no slot is kept for it meanwhile that others may use.
+    local ahead = by == 'channel' and 0 or CLAIM_AHEAD_MS
     if at > deadline then
         return {'done', not_said(c, send, 'expired')}
-    elseif at > c.now + CLAIM_AHEAD_MS then
+    elseif at > c.now + ahead then
         return {'later', at - c.now, by, user}
     end
     message_take(budgets, at)
