@@ -509,14 +509,18 @@ static void hear(const char *payload)
     assert_true(sender_on_message(rig.sender, SLICE("shoal:t:send:foo"), slice_of(payload)));
 }
 
-/* Ask Redis while the loop of the test stands still: what was written to it before was carried out. */
-static void ask_at_once(const char *command)
+/* Ask Redis while the loop of the test stands still: what was written to it before was carried out. A number, where
+ * that is its answer. */
+static long long ask_at_once(const char *command)
 {
     redisContext *c = redisConnect("127.0.0.1", private_redis_port(redis));
 
     freeReplyObject(redisCommand(c, "PING"));
-    freeReplyObject(redisCommand(c, command));
+    redisReply *reply = redisCommand(c, command);
+    long long number = reply->integer;
+    freeReplyObject(reply);
     redisFree(c);
+    return number;
 }
 
 static void an_entry_that_comes_while_others_are_taken_is_taken_at_once(void **state)
@@ -554,9 +558,13 @@ static void what_is_heard_past_the_lease_is_entered_when_it_holds_again(void **s
 static void a_send_whose_entering_was_not_answered_is_entered_once(void **state)
 {
     (void)state;
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    private_redis_pause(redis);
     hear("hello"); /* without an id nothing but its number tells it apart */
-    test_loop_turn(&w.probe.t);
-    link_reset(rig.link, "the test wants it");
+    test_loop_run_for(&w.probe.t, 50);
+    private_redis_resume(redis);
+    assert_int_equal(ask_at_once("XLEN shoal:{t}:outbox"), 1);
+    link_reset(rig.link, "the test wants it"); /* the answer is on its way */
     wait_until(&w.probe.t, rig.writes == 1);
     answer(SEND_SENT, "");
     wait_until(&w.probe.t, sender_is_drained(rig.sender));
