@@ -540,6 +540,21 @@ static void an_entry_that_comes_while_others_are_taken_is_taken_at_once(void **s
     wait_until(&w.probe.t, sender_is_drained(rig.sender));
 }
 
+static void an_answer_that_is_read_past_the_lease_makes_nobody_listen(void **state)
+{
+    (void)state;
+    rig.can_send = false;
+    private_redis_pause(redis);
+    serve("main-shard", "foo", "bar");
+    test_loop_run_for(&w.probe.t, 50);
+    rig.may_act = false; /* it stood still, and another took over meanwhile */
+    private_redis_resume(redis);
+    test_loop_run_for(&w.probe.t, 300);
+    assert_string_equal(world_ask(&w, "PUBLISH shoal:t:send:bar x"), "0");
+    rig.may_act = true;
+    wait_until(&w.probe.t, strcmp(world_ask(&w, "PUBLISH shoal:t:send:bar x"), "1") == 0);
+}
+
 static void what_is_heard_past_the_lease_is_entered_when_it_holds_again(void **state)
 {
     (void)state;
@@ -656,6 +671,7 @@ int main(void)
         TEST(a_long_outbox_is_said_in_its_order_without_being_known_at_once),
         TEST(past_the_lease_nothing_is_entered_claimed_or_written),
         TEST(an_entry_that_comes_while_others_are_taken_is_taken_at_once),
+        TEST(an_answer_that_is_read_past_the_lease_makes_nobody_listen),
         TEST(what_is_heard_past_the_lease_is_entered_when_it_holds_again),
         TEST(a_send_whose_entering_was_not_answered_is_entered_once),
         TEST(more_than_can_be_held_is_refused_and_what_is_held_is_said),
