@@ -90,7 +90,7 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
         }
     }
     for (size_t i = 0; current && !s->closing && i < listeners->ngone; i++) {
-        if (registry_kill_link(s->options.registry, listeners->gone[i], NULL, NULL) != 0) {
+        if (registry_kill_listener(s->options.registry, listeners->gone[i]) != 0) {
             break; /* the link is down */
         }
     }
