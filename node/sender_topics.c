@@ -6,7 +6,8 @@
  * knows. A node that is gone without having closed its connection (it stands still) is still sent what is published:
  * the new one has that connection killed first; what the former one has been sent until then, it enters when it
  * wakes. If somebody listens on (an application that watches), the new one begins after a lease and a half: by then a
- * node has seen that it serves the topic no more, or is gone. While Redis does not say who listens, nobody begins. */
+ * node has seen that it serves the topic no more, or is gone. While Redis does not say who listens, or past the
+ * lease, nobody begins. */
 #include "node/sender_private.h"
 
 #include <stdio.h>
@@ -71,9 +72,11 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
     struct topics_call *call = ctx;
     struct sender *s = call->sender;
     bool current = err == NULL && call->generation == s->generation && listeners->n == call->n;
+    /* Past the lease the answer may be old: who stood still before reading it would listen beside another. */
+    bool may_listen = current && s->options.may_act(s->options.ctx);
 
     s->asking_topics = false;
-    for (size_t i = 0; current && !s->closing && i < listeners->n; i++) {
+    for (size_t i = 0; may_listen && !s->closing && i < listeners->n; i++) {
         struct lane *lane = NULL;
         HASH_FIND_STR(s->lanes, call->channels[i], lane);
         if (lane != NULL && lane->served != NULL && !lane->listens &&
@@ -82,7 +85,7 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
         }
     }
     for (size_t i = 0; current && !s->closing && i < listeners->ngone; i++) {
-        if (registry_kill_link(s->options.registry, listeners->gone[i], NULL, NULL) != 0) {
+        if (registry_kill_listener(s->options.registry, listeners->gone[i]) != 0) {
             break; /* the link is down */
         }
     }

@@ -15,7 +15,12 @@ void link_group_drop(struct link_group *g, const struct link *but, uint64_t befo
 
     DL_FOREACH(g->links, link)
     {
-        if (link != but && link_is_up(link) && link->up_ms < before_ms) {
+        if (link == but || !link_is_up(link) || link->up_ms >= before_ms) {
+            continue;
+        }
+        if (link->o.on_leave != NULL) {
+            link->o.on_leave(link->o.ctx, why);
+        } else {
             link_reset(link, why);
         }
     }

@@ -21,7 +21,8 @@ struct link_group {
         look_at_rights; /* a right is missing somewhere: whoever can names it (rights.h), and clears this */
 };
 
-/* Drop every link that went up before `before_ms` (mono), but `but` (NULL: none is spared). */
+/* Drop every link that went up before `before_ms` (mono), but `but` (NULL: none is spared). A subscriber hears first what
+ * was counted as heard. */
 void link_group_drop(struct link_group *g, const struct link *but, uint64_t before_ms,
                      const char *why);
 /* The run id that `link` was told by its server. Where it is another than before, the links that were up already

@@ -75,6 +75,11 @@ MUST_USE int registry_check(struct registry *r, registry_done_cb cb, void *ctx);
  * cb may be NULL: the answer does not matter, order is kept. */
 MUST_USE int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb,
                                 void *ctx);
+/* The same for one that listens: what PUBLISH has counted for it until then has left Redis, so that whoever reads the
+ * other end reads it. Redis frees a client that is killed with all it would have written at the end of its turn: writes
+ * (PUBLISH is one) are held up for 20 ms at most (CLIENT PAUSE), and it is killed in a later turn. Where that is not
+ * allowed it is killed all the same. */
+MUST_USE int registry_kill_listener(struct registry *r, uint64_t link_id);
 /* Is that client connected? (CLIENT LIST ID) */
 typedef void (*registry_bool_cb)(void *ctx, bool yes, const struct err *err);
 MUST_USE int registry_link_alive(struct registry *r, uint64_t link_id, registry_bool_cb cb,

@@ -69,6 +69,7 @@ struct call {
     void *ctx;
     int64_t seen;                      /* renew: the rev asked with; is_led: the deadline */
     bool xread;                        /* entries: of XREAD */
+    uint64_t link_id;                  /* kill_listener */
     char *texts[2];                    /* leave: node and incarnation; owned */
     bool said;                         /* leave */
     struct registry_greeting greeting; /* greet: between its two commands */

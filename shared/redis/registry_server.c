@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PAUSE_MS 20 /* a kill is asked for after the answer to the pause, and comes within it */
+
 /* What a new connection needs before steps may be called: who it is at the server (greet), and the
  * library of steps (load by the coordinator, check by everybody else). */
 
@@ -257,6 +259,26 @@ int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb
     client_args(&a, "KILL", link_id);
     struct call *call = call_create(r, on_killed, ctx);
     call->cb.done = cb;
+    return call_send(call, &a);
+}
+
+static void on_paused(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    (void)reply; /* refused: killed all the same */
+    if (err == NULL) {
+        (void)!registry_kill_link(call->registry, call->link_id, NULL, NULL);
+    }
+}
+
+int registry_kill_listener(struct registry *r, uint64_t link_id)
+{
+    struct args a = {0};
+    args_text(&a, "CLIENT");
+    args_text(&a, "PAUSE");
+    args_number(&a, PAUSE_MS);
+    args_text(&a, "WRITE");
+    struct call *call = call_create(r, on_paused, NULL);
+    call->link_id = link_id;
     return call_send(call, &a);
 }
 

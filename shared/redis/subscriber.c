@@ -7,60 +7,20 @@
  *
  * Redis confirms in the order it was asked, so a topic is subscribed when it is wanted, was asked
  * for, and nothing is outstanding. `missing` counts the wanted topics that are not there yet.
- *
- * The probe: a subscription on a dead server is silent like a quiet one. When nothing came for
- * probe_ms, PING must be answered within the link's deadline (any message counts as an answer). */
-#include "shared/redis/subscriber.h"
+ * Whether the server is alive, and how it is left: subscriber_watch.c. */
+#include "shared/redis/subscriber_private.h"
 
 #include "shared/redis/registry_reply.h"
-#include "shared/teardown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 
 #define SUBSCRIBER_PROBE_MS       5000
 #define SUBSCRIBER_REPLY_MS       3000
-#define SUBSCRIBER_SECOND_LOOK_MS 20
 #define SUBSCRIBER_BATCH          500 /* topics in one command */
 #define SUBSCRIBER_BACKOFF_CAP_MS 100 /* held chat flows resume_delay_ms after Redis is back */
-
-struct topic {
-    struct topic *prev; /* in `changed` */
-    struct topic *next;
-    bool wanted;
-    bool asked;           /* what the last command said: SUBSCRIBE or UNSUBSCRIBE */
-    bool listed;          /* in `changed` */
-    bool counted;         /* in `missing` */
-    unsigned outstanding; /* confirmations to come */
-    bool pattern;
-    UT_hash_handle hh;
-    size_t len;
-    char name[]; /* NUL-terminated besides */
-};
-
-struct subscriber {
-    struct subscriber_options o;
-    struct link *link;
-    uv_loop_t *loop;
-    uv_idle_t idle;
-    uv_timer_t timer;
-    struct teardown teardown;
-    struct topic *topics;   /* by name */
-    struct topic *patterns; /* by name */
-    struct topic *changed;  /* wanted differs from asked, perhaps */
-    size_t missing;
-    size_t outstanding; /* confirmations to come, of all topics */
-    struct registry_greeting greeting;
-    bool greeted;
-    bool ready_due; /* on_ready has not been called since the last change */
-    bool probing;
-    bool second_look;
-    uint64_t heard;  /* uv_now of the last bytes that made sense */
-    uint64_t probed; /* uv_now of the PING */
-};
 
 static struct topic **set_of(struct subscriber *s, bool pattern)
 {
@@ -163,6 +123,9 @@ static bool ask_batch(struct subscriber *s, bool want, bool pattern)
 /* Ask Redis for all changes. */
 static void ask(struct subscriber *s)
 {
+    if (s->leaving) {
+        return; /* the next server is asked */
+    }
     for (int kind = 0; kind < 4; kind++) {
         while (s->changed != NULL && ask_batch(s, (kind & 1) != 0, (kind & 2) != 0)) {
         }
@@ -213,17 +176,17 @@ void subscriber_add_pattern(struct subscriber *s, struct slice pattern)
 
 bool subscriber_is_ready(const struct subscriber *s)
 {
-    return s->missing == 0 && link_is_up(s->link);
+    return s->missing == 0 && !s->leaving && link_is_up(s->link);
 }
 
 bool subscriber_is_settled(const struct subscriber *s)
 {
-    return !link_is_up(s->link) || (s->outstanding == 0 && s->changed == NULL);
+    return !link_is_up(s->link) || (s->outstanding == 0 && s->changed == NULL && !s->leaving);
 }
 
 const struct registry_greeting *subscriber_greeting(const struct subscriber *s)
 {
-    return s->greeted && link_is_up(s->link) ? &s->greeting : NULL;
+    return s->greeted && !s->leaving && link_is_up(s->link) ? &s->greeting : NULL;
 }
 
 /* CLIENT ID and INFO server, ahead of the first subscription. */
@@ -295,67 +258,25 @@ static void on_push(void *ctx, const struct redisReply *reply)
     if (s->teardown.begun) {
         return;
     }
-    s->heard = uv_now(s->loop);
-    s->probing = false;
-    s->second_look = false;
+    watch_on_word(s);
     if (reply->type == REDIS_REPLY_ERROR) {
         char why[200];
 
         snprintf(why, sizeof(why), "Redis refuses the subscription: %.150s", reply->str);
-        link_refuse(s->link, why);
+        watch_leave(s, ERR_UNABLE, why);
     } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2) {
         on_array(s, reply);
-    } else if (!s->greeted) {
+    } else if (!watch_on_goodbye(s, reply) && !s->greeted) {
         on_greeting(s, reply);
     }
-}
-
-static void probe(struct subscriber *s)
-{
-    const char *argv[] = {"PING"};
-
-    if (link_send_push(s->link, 1, argv, NULL) == 0) {
-        s->probing = true;
-        s->second_look = false;
-        s->probed = uv_now(s->loop);
-    }
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct subscriber *s = timer->data;
-    uint64_t now = uv_now(s->loop);
-    uint64_t next = s->o.probe_ms;
-
-    if (!link_is_up(s->link)) {
-        return; /* on_up starts the timer anew */
-    }
-    if (!s->probing && now - s->heard >= s->o.probe_ms) {
-        probe(s);
-        next = s->o.link.reply_ms;
-    } else if (!s->probing) {
-        next = s->o.probe_ms - (now - s->heard);
-    } else if (now - s->probed < s->o.link.reply_ms) {
-        next = s->o.link.reply_ms - (now - s->probed);
-    } else if (!s->second_look) {
-        s->second_look = true; /* after a pause of this process the answer may lie in the socket */
-        next = SUBSCRIBER_SECOND_LOOK_MS;
-    } else {
-        link_reset(s->link, "the subscription is dead: PING was not answered in time");
-        return;
-    }
-    uv_timer_start(timer, on_timer, next, 0);
 }
 
 static void on_up(void *ctx)
 {
     struct subscriber *s = ctx;
 
-    s->heard = uv_now(s->loop);
-    s->probing = false;
-    s->second_look = false;
     s->ready_due = true;
-    uv_timer_start(&s->timer, on_timer, s->o.probe_ms, 0);
+    watch_begin(s);
     greet(s);
     ask(s);
     tell_if_ready(s);
@@ -378,7 +299,7 @@ static void on_down(void *ctx, const struct err *why)
 {
     struct subscriber *s = ctx;
 
-    uv_timer_stop(&s->timer);
+    watch_end(s);
     s->greeted = false;
     s->greeting.link_id = 0;
     s->outstanding = 0;
@@ -408,6 +329,7 @@ struct subscriber *subscriber_create(uv_loop_t *loop, const struct subscriber_op
     s->o.link.on_up = on_up;
     s->o.link.on_down = on_down;
     s->o.link.on_push = on_push;
+    s->o.link.on_leave = watch_on_leave;
     s->o.link.ctx = s;
     BUG_ON(uv_idle_init(loop, &s->idle) != 0 || uv_timer_init(loop, &s->timer) != 0);
     s->idle.data = s;

@@ -3,6 +3,8 @@
  * Holds the wanted set; subscribes anew after each reconnect; adds and removes in batches (one command
  * with many topics per loop turn). Idle for `probe_ms` it sends PING and takes the connection for dead
  * when no answer comes within the link's deadline.
+ * Where its group leaves the server, it unsubscribes and reads on until that is confirmed, for a second at most: what
+ * PUBLISH has counted as heard is heard.
  * Owns its link. Messages are handed on in the order Redis sent them. Loop thread only. */
 #ifndef SHOAL_REDIS_SUBSCRIBER_H
 #define SHOAL_REDIS_SUBSCRIBER_H

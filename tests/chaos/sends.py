@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Sends while their node stands still, or Redis takes no writes; and beside applications that flood.
 
-    tests/chaos/sends.py answered [COUNT]     COUNT pauses of the node that sends, and phases of OOM, MISCONF and READONLY
+    tests/chaos/sends.py answered [COUNT [SEED]]
+                                              COUNT pauses of the node that sends, and phases of OOM, MISCONF and READONLY
     tests/chaos/sends.py channels [COUNT]     COUNT outbox entries for as many channels that nobody joined
     tests/chaos/sends.py huge [COUNT]         COUNT outbox entries of 100 MB
     tests/chaos/sends.py flood [COUNT]        COUNT sends in ten seconds to one channel, by topic and outbox in turn
@@ -11,12 +12,13 @@
 Programs are taken from SHOAL_BIN_DIR, else from build/asan. Exit 0 where everything held. What must hold: a PUBLISH that
 was answered 1 gets exactly one result; and beside a flood another application's sends and joins take a second at most,
 no lease is lost, each send of the flood gets one result and each request one reply, and nothing of it is left in Redis but
-these.
+these. What a send of a complaint went through is printed, and the directory with logs and all that Redis was asked is kept.
 """
 
 import json
 import random
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -24,11 +26,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cluster"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 
 import redis  # noqa: E402
 
 from shoal import Cluster, missing_programs, wait_until  # noqa: E402
+from trace import Trace  # noqa: E402
 
 LEASE_MS = 500
 LATE_S = 1.0  # what another application may wait beside a flood
@@ -73,6 +77,8 @@ class Answered:
 
     def __init__(self, cluster, names, rng):
         self.cluster, self.names, self.rng = cluster, names, rng
+        self.trace = Trace(cluster.redis_process.port, cluster.directory / "trace")
+        self.broken = {}  # what there is a complaint about -> the word that names it in the trace
         self.ids, self.plain = {}, Counter()
         self.asked, self.by_two = 0, 0
         self.during, self.when = "", {}  # what is under way, and what was when a send was asked for
@@ -85,7 +91,7 @@ class Answered:
             payload = json.dumps({"text": text, "id": f"s{number}", "ttl_ms": TTL_MS}) if named else text
             heard = self.cluster.redis.publish(self.cluster.topic(f"send:{name}"), payload)
             self.by_two += heard > 1
-            self.when[f"s{number}"] = f"{self.during}, at {time.strftime('%T')}"
+            self.when[f"s{number}"] = self.when[text] = f"{self.during}, at {time.time():.3f}"
             if heard and named:
                 self.ids[f"s{number}"] = text
             elif heard:
@@ -95,14 +101,25 @@ class Answered:
         """What is not as it must be."""
         found = [f"{self.by_two} sends were heard by two nodes"] if self.by_two else []
         counts = Counter(r["id"] for r in results(told))
-        found += [f"{id}: {counts[id]} results ({self.when[id]})" for id in self.ids if counts[id] != 1]
+        for id in self.ids:
+            if counts[id] != 1:
+                found.append(f"{id}: {counts[id]} results ({self.when[id]})")
+                self.broken[id] = id
         unnamed = {id: n for id, n in counts.items() if re.fullmatch(r"\d+-\d+|", id)}
         if sum(unnamed.values()) != len(self.plain):
             found.append(f"{len(self.plain)} sends without an id, {sum(unnamed.values())} results")
+            entered = self.trace.entered()
+            for text in self.plain:
+                if entered[text] != 1:
+                    found.append(f"{text}: entered {entered[text]} times ({self.when[text]})")
+                    self.broken[text] = text
         said = Counter()
         for name in self.names:
             said.update(m["text"] for m in self.cluster.sim.control(f"received {name}")["messages"])
         found += [f"{text} was said {n} times" for text, n in said.items() if n > 1]
+        self.trace.close()
+        for name, word in self.broken.items():
+            print(f"{name}:", *self.trace.of(word), sep="\n    ", flush=True)
         sent = {r["id"] for r in results(told) if r["status"] == "sent"}
         found += [f"{id} is sent and was not said" for id in sent & set(self.ids) if not said[self.ids[id]]]
         return found
@@ -373,12 +390,18 @@ def main():
         print(f"not built or not installed: {', '.join(absent)}" if absent else __doc__, file=sys.stderr)
         return 2
     run, count = RUNS[sys.argv[1]]
-    count = int(sys.argv[2]) if len(sys.argv) > 2 else count
-    with tempfile.TemporaryDirectory(prefix="shoal-sends-") as directory:
-        with Cluster(directory) as cluster:
-            complaints = run(cluster, count)
+    arguments = [int(number) for number in sys.argv[2:]] or [count]
+    kept = ROOT / "build" / "chaos"
+    kept.mkdir(parents=True, exist_ok=True)
+    directory = tempfile.mkdtemp(prefix="sends-", dir=kept)
+    with Cluster(directory) as cluster:
+        complaints = run(cluster, *arguments)
     print("\n".join(complaints) or "held")
-    return 1 if complaints else 0
+    if complaints:
+        print(f"logs and trace are in {directory}")
+        return 1
+    shutil.rmtree(directory)
+    return 0
 
 
 if __name__ == "__main__":

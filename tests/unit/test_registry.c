@@ -3,6 +3,7 @@
 
 #include "tests/lib/registry_world.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static struct world w;
@@ -175,6 +178,60 @@ static void a_killed_link_is_not_alive(void **state)
     wait_until(&w.probe.t, alive >= 0);
     assert_int_equal(alive, 0);
     link_probe_finish(&other.probe);
+}
+
+/* A plain connection; `line` is sent on it. */
+static int say(const char *line)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(private_redis_port(redis))};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    assert_int_equal(write(fd, line, strlen(line)), (ssize_t)strlen(line));
+    return fd;
+}
+
+/* What is read from it until `end` was, or it is closed. */
+static const char *read_until(int fd, const char *end)
+{
+    static char text[1000];
+    size_t len = 0;
+    ssize_t n;
+
+    text[0] = '\0';
+    while (strstr(text, end) == NULL && (n = read(fd, text + len, sizeof(text) - 1 - len)) > 0) {
+        len += (size_t)n;
+        text[len] = '\0';
+    }
+    return text;
+}
+
+static void what_was_counted_for_a_listener_is_read_though_it_is_killed(void **state)
+{
+    (void)state;
+    int listener = say("CLIENT ID\r\n");
+    uint64_t id = strtoull(read_until(listener, "\r\n") + 1, NULL, 10);
+    assert_int_equal(write(listener, "SUBSCRIBE topic\r\n", 17), 17);
+    assert_non_null(strstr(read_until(listener, ":1\r\n"), "subscribe"));
+    int publisher = say("PING\r\n");
+    assert_string_equal(read_until(publisher, "\r\n"), "+PONG\r\n");
+
+    private_redis_pause(redis); /* it reads both in one turn of its loop */
+    assert_int_equal(write(publisher, "PUBLISH topic x\r\n", 17), 17);
+    assert_int_equal(registry_kill_listener(w.r, id), 0);
+    uv_run(&w.probe.t.uv, UV_RUN_NOWAIT);
+    private_redis_resume(redis);
+    assert_string_equal(read_until(publisher, "\r\n"), ":1\r\n");
+    world_ask(&w, "PING"); /* the pause is answered before it, and the kill before the next */
+    world_ask(&w, "PING");
+    assert_non_null(strstr(read_until(listener, "nothing"), "message\r\n$5\r\ntopic\r\n$1\r\nx"));
+
+    close(publisher);
+    publisher = say("PUBLISH topic x\r\n");
+    assert_string_equal(read_until(publisher, "\r\n"), ":0\r\n");
+    close(publisher);
+    close(listener);
 }
 
 /* The leader -------------------------------------------------------------------------------------- */
@@ -674,6 +731,7 @@ int main(void)
         TEST(leases_go_on_when_redis_is_full_and_what_would_grow_is_refused),
         TEST(the_greeting_names_link_and_server),
         TEST(a_killed_link_is_not_alive),
+        TEST(what_was_counted_for_a_listener_is_read_though_it_is_killed),
         TEST(the_second_coordinator_stands_by),
         TEST(after_a_resignation_the_other_leads),
         TEST(a_deposed_leader_is_refused),

@@ -174,15 +174,12 @@ static void messages_keep_to_their_budgets(void **state)
     assert_string_equal(world_claim(&w, &n1, first), "claimed");
     world_done(&w, &n1, first, SEND_SENT);
     const char *second = outbox("channel foo text 2");
-    assert_string_equal(world_claim(&w, &n1, second), "claimed");
+    assert_string_equal(world_claim(&w, &n1, second), "later");
+    assert_int_equal(w.claim.held_by, HELD_BY_CHANNEL);
     assert_in_range(w.claim.wait_ms, 900, 1200); /* 1.2 s a channel */
-    world_done(&w, &n1, second, SEND_SENT);
-    const char *third = outbox("channel foo text 3");
-    assert_string_equal(world_claim(&w, &n1, third), "later");
-    assert_in_range(w.claim.wait_ms, 1900, 2400);
     world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":1}}}");
-    assert_string_equal(world_claim(&w, &n1, third), "claimed"); /* moderators are not held back */
-    world_done(&w, &n1, third, SEND_SENT);
+    assert_string_equal(world_claim(&w, &n1, second), "claimed"); /* moderators are not held back */
+    world_done(&w, &n1, second, SEND_SENT);
     world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
 }
 
@@ -206,37 +203,35 @@ static void channels_nobody_joined_leave_half_of_the_limits_to_the_others(void *
 
 static void a_slot_taken_ahead_holds_up_no_other_channel_that_has_room(void **state)
 {
-    static const char *const channels[] = {"bar", "baz"};
+    static const char *const channels[] = {"bar", "baz", "late", "foo"};
 
     (void)state;
-    set("message_limit,4");
-    world_assign(&w, &me, "", "", "join", "bar,baz");
-    for (int i = 0; i < 2; i++) {
-        const char *entry = outbox("channel foo text x");
-        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
-        world_done(&w, &n1, entry, SEND_SENT);
-    }
-    assert_in_range(w.claim.wait_ms, 900, 1200); /* the pace of foo */
-    for (int i = 0; i < 2; i++) {
+    set("message_limit,2");
+    set("message_window_ms,1500");
+    world_assign(&w, &me, "", "", "join", "bar,baz,late");
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":1}}}");
+    for (size_t i = 0; i < ARRAY_LEN(channels); i++) {
         char fields[64];
         snprintf(fields, sizeof(fields), "channel %s text x", channels[i]);
         const char *entry = outbox(fields);
         assert_string_equal(world_claim(&w, &n1, entry), "claimed");
-        assert_int_equal(w.claim.wait_ms, 0);
+        if (strcmp(channels[i], "late") == 0) {
+            assert_in_range(w.claim.wait_ms, 1, 1500);
+        } else {
+            assert_int_equal(w.claim.wait_ms, 0); /* of foo there is another limit */
+        }
         world_done(&w, &n1, entry, SEND_SENT);
     }
     /* All four count, in the order of their times. */
-    world_assign(&w, &me, "", "", "join", "late");
-    assert_string_equal(world_claim(&w, &n1, outbox("channel late text x ttl_ms 60000")), "later");
-    assert_in_range(w.claim.wait_ms, 30000, 32000);
     assert_string_equal(
         world_eval(&w,
-                   "local s = redis.call('LRANGE', KEYS[1] .. ':budget:bot:message', 0, -1) "
+                   "local s = redis.call('LRANGE', KEYS[1] .. ':budget:bot:message_mod', 0, -1) "
                    "for i = 2, #s do if tonumber(s[i]) < tonumber(s[i - 1]) then return 'disorder' "
                    "end end "
                    "return 'slots ' .. #s",
                    ""),
         "slots 4");
+    world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
 }
 
 static void a_clock_that_went_back_does_not_hold_up_a_channel(void **state)
@@ -244,9 +239,8 @@ static void a_clock_that_went_back_does_not_hold_up_a_channel(void **state)
     (void)state;
     world_ask(&w, "RPUSH shoal:{t}:budget:bot:channel:foo 99999999999999");
     const char *entry = outbox("channel foo text 1");
-    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
-    assert_in_range(w.claim.wait_ms, 0, 1200);
-    world_done(&w, &n1, entry, SEND_SENT);
+    assert_string_equal(world_claim(&w, &n1, entry), "later");
+    assert_in_range(w.claim.wait_ms, 1, 1200); /* its pace */
 }
 
 /* Shares ------------------------------------------------------------------------------------------- */
@@ -294,6 +288,16 @@ static void a_channel_leaves_a_quarter_of_the_limit_to_the_others(void **state)
     says_at_once("bar", 2, HELD_BY_PLAIN);
 }
 
+static void a_channel_at_its_share_keeps_no_slot_that_others_may_use(void **state)
+{
+    (void)state;
+    set("message_limit,4");
+    set("message_window_ms,1500"); /* its next slot is no further away than a claim is made */
+    says_at_once("foo", 3, HELD_BY_CHANNEL);
+    assert_string_equal(say("bar"), "claimed");
+    assert_int_equal(w.claim.wait_ms, 0);
+}
+
 static void the_only_joined_channel_may_use_all_of_the_limit(void **state)
 {
     (void)state;
@@ -337,7 +341,7 @@ static void of_the_smallest_limits_one_slot_is_left_to_the_others_if_there_is_an
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         set(cases[i].limit);
-        says_at_once("foo", cases[i].own, cases[i].left > 0 ? HELD_BY_CHANNEL : HELD_BY_PLAIN);
+        says_at_once("foo", cases[i].own, HELD_BY_CHANNEL);
         for (unsigned left = cases[i].left; left > 0; left--) {
             assert_string_equal(say("bar"), "claimed");
         }
@@ -411,10 +415,9 @@ static void what_a_channel_said_is_kept_for_the_window_and_no_longer(void **stat
     assert_string_equal(say("foo"), "later"); /* by the pace alone */
     set("channel_message_ms,600000");
     world_ask(&w, "DEL shoal:{t}:budget:bot:channel:foo");
+    world_ask(&w, "RPUSH shoal:{t}:budget:bot:channel:foo 1 2");
     assert_string_equal(say("foo"), "claimed");
     assert_in_range(atoi(world_ask(&w, "PTTL shoal:{t}:budget:bot:channel:foo")), 600000, 2000000);
-    set("channel_message_ms,1");
-    assert_string_equal(say("foo"), "claimed");
     assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:channel:foo"), "1");
 }
 
@@ -437,6 +440,7 @@ int main(void)
         SENDING(a_slot_taken_ahead_holds_up_no_other_channel_that_has_room),
         SENDING(a_clock_that_went_back_does_not_hold_up_a_channel),
         SHARING(a_channel_leaves_a_quarter_of_the_limit_to_the_others),
+        SHARING(a_channel_at_its_share_keeps_no_slot_that_others_may_use),
         SHARING(the_only_joined_channel_may_use_all_of_the_limit),
         SHARING(its_share_counts_as_soon_as_another_channel_is_joined),
         SHARING(where_it_is_moderator_it_leaves_a_quarter_of_all_messages),

@@ -109,6 +109,58 @@ static void the_same_send_id_is_said_once(void **state)
     assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
 }
 
+static void of_sends_with_the_same_id_any_may_come_first(void **state)
+{
+    (void)state;
+    const char *first = outbox("channel foo text hello id s1");
+    const char *second = outbox("channel foo text hello id s1");
+    world_take(&w);
+    assert_string_equal(world_claim(&w, &n1, second), "claimed");
+    assert_string_equal(world_claim(&w, &n1, first), "busy");
+    world_done(&w, &n1, second, SEND_SENT);
+    assert_string_equal(world_claim(&w, &n1, first), "done");
+    assert_string_equal(result("s1", "status"), "sent");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:sends"), "0");
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:ids"), "0");
+}
+
+/* Its time is over. */
+static void overdue(const char *entry)
+{
+    char script[512];
+    snprintf(
+        script, sizeof(script),
+        "for _, m in ipairs(redis.call('ZRANGE', KEYS[1] .. ':sends', 0, -1)) do "
+        "if string.find(m, '%s', 1, true) then redis.call('ZADD', KEYS[1] .. ':sends', 1000, m) "
+        "end end return ''",
+        entry);
+    world_eval(&w, script, "");
+}
+
+static void a_repeat_whose_time_is_over_has_the_result_of_the_one_that_is_said(void **state)
+{
+    (void)state;
+    const char *first = outbox("channel foo text hello id s1");
+    const char *second = outbox("channel foo text hello id s1");
+    const char *third = outbox("channel foo text hello id s1");
+    world_take(&w);
+    overdue(second);
+    world_take(&w);
+    assert_string_equal(result("s1", "status"), "");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "2");
+    assert_string_equal(world_claim(&w, &n1, first), "claimed");
+    const char *late = outbox("channel foo text hello id s1 ttl_ms 0");
+    world_take(&w);
+    assert_string_equal(result("s1", "status"), "");
+    world_done(&w, &n1, first, SEND_SENT);
+    overdue(third);
+    overdue(late);
+    world_take(&w);
+    assert_string_equal(result("s1", "status"), "sent");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:sends"), "0");
+}
+
 static void one_send_of_a_channel_is_claimed_at_a_time(void **state)
 {
     (void)state;
@@ -491,6 +543,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SENDING(a_send_gets_one_result),
         SENDING(the_same_send_id_is_said_once),
+        SENDING(of_sends_with_the_same_id_any_may_come_first),
+        SENDING(a_repeat_whose_time_is_over_has_the_result_of_the_one_that_is_said),
         SENDING(one_send_of_a_channel_is_claimed_at_a_time),
         SENDING(a_claim_of_a_lost_node_becomes_unknown),
         SENDING(a_claim_taken_over_with_its_node_becomes_unknown),

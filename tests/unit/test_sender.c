@@ -275,7 +275,9 @@ static void hints_without_end_do_not_hold_up_the_node(void **state)
 static void a_slot_that_was_missed_is_not_used(void **state)
 {
     (void)state;
-    set("channel_message_ms,700");
+    set("channel_message_ms,off");
+    set("message_limit,1");
+    set("message_window_ms,700");
     outbox("channel foo id x text one");
     wait_until(&w.probe.t, rig.writes == 1);
     answer(SEND_SENT, "");
@@ -418,10 +420,15 @@ static void serve(const char *id, const char *first, const char *second)
     sender_serve(rig.sender, &shard);
 }
 
-static bool is_served(const char *channel)
+static const char *listeners(const char *channel)
 {
-    test_loop_run_for(&w.probe.t, 30);
-    return strcmp(world_ask(&w, "PUBLISH shoal:t:send:%s x", channel), "1") == 0;
+    return world_eval(
+        &w, "return redis.call('PUBSUB', 'NUMSUB', 'shoal:t:send:' .. ARGV[1])[2] .. ''", channel);
+}
+
+static void becomes_served(const char *channel, bool served)
+{
+    wait_until(&w.probe.t, strcmp(listeners(channel), served ? "1" : "0") == 0);
 }
 
 static void topics_follow_the_shards_that_are_served(void **state)
@@ -431,21 +438,21 @@ static void topics_follow_the_shards_that_are_served(void **state)
     (void)state;
     rig.can_send = false;
     serve("main-shard", "foo", "bar");
-    assert_true(is_served("foo"));
-    assert_true(is_served("bar"));
+    becomes_served("foo", true);
+    becomes_served("bar", true);
     serve("main-shard", "bar", "bar");
-    assert_false(is_served("foo"));
-    assert_true(is_served("bar"));
+    becomes_served("foo", false);
+    becomes_served("bar", true);
     serve("other", "bar", "baz"); /* it moved to another shard */
     serve("main-shard", "foo", "");
-    assert_true(is_served("foo"));
-    assert_true(is_served("bar"));
+    becomes_served("foo", true);
+    becomes_served("bar", true);
     sender_keep(rig.sender, &other, 1);
-    assert_false(is_served("foo"));
-    assert_true(is_served("bar"));
-    assert_true(is_served("baz"));
+    becomes_served("foo", false);
+    becomes_served("bar", true);
+    becomes_served("baz", true);
     sender_keep(rig.sender, NULL, 0);
-    assert_false(is_served("bar"));
+    becomes_served("bar", false);
 }
 
 static void channels_nobody_joined_are_the_default_senders(void **state)
@@ -501,14 +508,18 @@ static void hear(const char *payload)
     assert_true(sender_on_message(rig.sender, SLICE("shoal:t:send:foo"), slice_of(payload)));
 }
 
-/* Ask Redis while the loop of the test stands still: what was written to it before was carried out. */
-static void ask_at_once(const char *command)
+/* Ask Redis while the loop of the test stands still: what was written to it before was carried out. A number, where
+ * that is its answer. */
+static long long ask_at_once(const char *command)
 {
     redisContext *c = redisConnect("127.0.0.1", private_redis_port(redis));
 
     freeReplyObject(redisCommand(c, "PING"));
-    freeReplyObject(redisCommand(c, command));
+    redisReply *reply = redisCommand(c, command);
+    long long number = reply->integer;
+    freeReplyObject(reply);
     redisFree(c);
+    return number;
 }
 
 static void an_entry_that_comes_while_others_are_taken_is_taken_at_once(void **state)
@@ -526,6 +537,21 @@ static void an_entry_that_comes_while_others_are_taken_is_taken_at_once(void **s
     assert_in_range(mono_ms() - began, 0, 5000); /* not at the next rescan */
     answer(SEND_SENT, "");
     wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
+static void an_answer_that_is_read_past_the_lease_makes_nobody_listen(void **state)
+{
+    (void)state;
+    rig.can_send = false;
+    private_redis_pause(redis);
+    serve("main-shard", "foo", "bar");
+    test_loop_run_for(&w.probe.t, 50);
+    rig.may_act = false; /* it stood still, and another took over meanwhile */
+    private_redis_resume(redis);
+    test_loop_run_for(&w.probe.t, 300);
+    assert_string_equal(world_ask(&w, "PUBLISH shoal:t:send:bar x"), "0");
+    rig.may_act = true;
+    wait_until(&w.probe.t, strcmp(world_ask(&w, "PUBLISH shoal:t:send:bar x"), "1") == 0);
 }
 
 static void what_is_heard_past_the_lease_is_entered_when_it_holds_again(void **state)
@@ -546,9 +572,13 @@ static void what_is_heard_past_the_lease_is_entered_when_it_holds_again(void **s
 static void a_send_whose_entering_was_not_answered_is_entered_once(void **state)
 {
     (void)state;
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    private_redis_pause(redis);
     hear("hello"); /* without an id nothing but its number tells it apart */
-    test_loop_turn(&w.probe.t);
-    link_reset(rig.link, "the test wants it");
+    test_loop_run_for(&w.probe.t, 50);
+    private_redis_resume(redis);
+    assert_int_equal(ask_at_once("XLEN shoal:{t}:outbox"), 1);
+    link_reset(rig.link, "the test wants it"); /* the answer is on its way */
     wait_until(&w.probe.t, rig.writes == 1);
     answer(SEND_SENT, "");
     wait_until(&w.probe.t, sender_is_drained(rig.sender));
@@ -640,6 +670,7 @@ int main(void)
         TEST(a_long_outbox_is_said_in_its_order_without_being_known_at_once),
         TEST(past_the_lease_nothing_is_entered_claimed_or_written),
         TEST(an_entry_that_comes_while_others_are_taken_is_taken_at_once),
+        TEST(an_answer_that_is_read_past_the_lease_makes_nobody_listen),
         TEST(what_is_heard_past_the_lease_is_entered_when_it_holds_again),
         TEST(a_send_whose_entering_was_not_answered_is_entered_once),
         TEST(more_than_can_be_held_is_refused_and_what_is_held_is_said),

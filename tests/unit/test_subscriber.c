@@ -1,6 +1,7 @@
 /* Subscriber: topics that stay subscribed, against a real Redis. */
 #include "shared/redis/subscriber.h"
 
+#include "shared/redis/link_group.h"
 #include "tests/lib/link_probe.h"
 #include "tests/lib/private_redis.h"
 
@@ -370,6 +371,71 @@ static void a_quiet_subscription_stays(void **state)
     fixture_finish(&f);
 }
 
+/* Publish while the loop of the test stands still; how many Redis says got it. */
+static long long publish_at_once(const char *topic, const char *payload)
+{
+    redisContext *c = redisConnect("127.0.0.1", private_redis_port(redis));
+    redisReply *reply = redisCommand(c, "PUBLISH %s %s", topic, payload);
+    long long n = reply->integer;
+
+    freeReplyObject(reply);
+    redisFree(c);
+    return n;
+}
+
+static void who_leaves_a_server_hears_all_that_was_counted_first(void **state)
+{
+    struct link_group group = {0};
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    f.options.link.group = &group;
+    fixture_start(&f);
+    add(&f, "a");
+    subscriber_add_pattern(f.s, SLICE("b*"));
+    wait_until(&f.p.t, f.readies == 1);
+
+    assert_int_equal(publish_at_once("a", "read late"), 1);
+    link_group_drop(&group, NULL, UINT64_MAX, "the test wants it");
+    assert_false(subscriber_is_ready(f.s));
+    assert_false(subscriber_is_settled(f.s));
+    assert_int_equal(publish_at_once("b1", "later"), 1);
+    add(&f, "c"); /* at the next server */
+    wait_until(&f.p.t, f.downs == 1);
+    assert_int_equal(f.messages, 2);
+    assert_string_equal(f.payload, "later");
+    assert_string_equal(f.why.text, "the test wants it");
+
+    wait_until(&f.p.t, f.readies == 2);
+    assert_int_equal(
+        publish_at_once("a", "x") + publish_at_once("b2", "x") + publish_at_once("c", "x"), 3);
+    wait_until(&f.p.t, f.messages == 5);
+    fixture_finish(&f);
+}
+
+static void a_server_that_says_nothing_is_left_soon(void **state)
+{
+    struct link_group group = {0};
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    f.options.link.group = &group;
+    fixture_start(&f);
+    add(&f, "a");
+    wait_until(&f.p.t, f.readies == 1);
+
+    private_redis_pause(redis);
+    uint64_t began = uv_hrtime();
+    link_group_drop(&group, NULL, UINT64_MAX, "the test wants it");
+    wait_until(&f.p.t, f.downs == 1);
+    assert_in_range((uv_hrtime() - began) / 1000000, 0, 5000);
+    private_redis_resume(redis);
+    wait_until(&f.p.t, f.readies == 2);
+    fixture_finish(&f);
+}
+
 static void a_forbidden_topic_is_said_so(void **state)
 {
     const char *args[] = {"--user", "narrow", "on", "nopass", "~*", "+@all", "&allowed", NULL};
@@ -474,6 +540,8 @@ int main(void)
         cmocka_unit_test(a_subscriber_is_back_soon_however_long_redis_was_away),
         cmocka_unit_test(the_probe_finds_a_stopped_server),
         cmocka_unit_test(a_quiet_subscription_stays),
+        cmocka_unit_test(who_leaves_a_server_hears_all_that_was_counted_first),
+        cmocka_unit_test(a_server_that_says_nothing_is_left_soon),
         cmocka_unit_test(a_forbidden_topic_is_said_so),
         cmocka_unit_test(a_subscriber_may_be_closed_in_its_callbacks),
         cmocka_unit_test(topics_may_change_in_a_message),

@@ -4,7 +4,8 @@
 -- Redis before that: it may have 500 MB. What is known, and has no result yet:
 --   sends   zset  "ENTRY CHANNEL ID" -> when it must be settled: the end of its ttl, or of a claimer's time
 --   queued  hash  channel -> how many of them
---   ids     hash  "CHANNEL ID" -> the entry, the first where several have that id
+--   ids     hash  "CHANNEL ID" -> the entry; of several with that id the one whose result all have: the one that
+--                 was claimed last, else the first
 
 local TAKE_ENTRIES = 100     -- taken in one step,
 local TAKE_BYTES = 1048576   -- or until they had so many bytes
@@ -75,7 +76,7 @@ local function known_result(c, send)
     return result
 end
 
--- The entry is no more.
+-- The entry is no more, and its claim with it.
 local function forget_send(c, send)
     call('XDEL', key(c, 'outbox'), send.entry)
     if call('ZREM', key(c, 'sends'), member_of(send)) == 1 and
@@ -86,13 +87,16 @@ local function forget_send(c, send)
     if call('HGET', key(c, 'ids'), named) == send.entry then
         call('HDEL', key(c, 'ids'), named)
     end
+    if string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^%S*') == send.entry then
+        call('HDEL', key(c, 'claims'), send.channel)
+    end
 end
 
 local function publish_result(c, result)
     call('PUBLISH', c.topic .. 'sent:' .. result.channel, to_json(result))
 end
 
--- The one result of a send: kept, published, the entry gone and its claim with it.
+-- The one result of a send: kept, published, the entry gone.
 -- `told`: it was published before.
 local function finish_send(c, send, status, reason, text, told)
     local result = {id = send.id, channel = send.channel, status = status, at = c.now}
@@ -111,10 +115,6 @@ local function finish_send(c, send, status, reason, text, told)
     local said = status == 'sent' or status == 'unknown'
     call('EXPIRE', rk, said and RESULT_SECONDS or REFUSED_SECONDS)
     forget_send(c, send)
-    local claim = call('HGET', key(c, 'claims'), send.channel)
-    if claim and string.match(claim, '^%S+') == send.entry then
-        call('HDEL', key(c, 'claims'), send.channel)
-    end
     if not told then
         publish_result(c, result)
     end
@@ -233,15 +233,26 @@ local function ttl_of(c, send)
     return tonumber(send.ttl_ms or limit(c, 'send_ttl_ms'))
 end
 
--- Refuse a send, or what repeats one that waits: that one has the result of both.
-local function refuse_send(c, send, reason, text)
-    local first = send.given and call('HGET', key(c, 'ids'), send.channel .. ' ' .. send.id)
+-- It is not said. What repeats one that waits has the result of that one.
+local function not_said(c, send, status, reason, text)
+    local first = call('HGET', key(c, 'ids'), send.channel .. ' ' .. send.id)
     if first and first ~= send.entry then
         forget_send(c, send)
     else
-        finish_send(c, send, 'rejected', reason, text)
+        finish_send(c, send, status, reason, text)
     end
-    return 'rejected'
+    return status
+end
+
+-- Has another with its id the result already? Then it is told again: that one's status, or nil.
+local function told_again(c, send)
+    local known = known_result(c, send)
+    if not known then
+        return nil
+    end
+    forget_send(c, send)
+    publish_result(c, known)
+    return known.status
 end
 
 -- Take an entry: nil where it waits from now on, else the status it got. `heard` is when it was asked for, if
@@ -250,15 +261,13 @@ local function take_send(c, send, heard, problem)
     if call('ZSCORE', key(c, 'sends'), member_of(send)) then
         return nil
     end
-    local known = send.given and known_result(c, send)
-    if known then -- the same id again: said once, told again
-        forget_send(c, send)
-        publish_result(c, known)
-        return known.status
+    local known = send.given and told_again(c, send)
+    if known then
+        return known
     end
     problem = problem or send_problem(send)
     if problem then
-        return refuse_send(c, send, 'bad_request', problem)
+        return not_said(c, send, 'rejected', 'bad_request', problem)
     end
     local shard, node, user = sender_of(c, send.channel)
     local reason, text = user_refused(send, user or setting(c, 'user'))
@@ -266,13 +275,12 @@ local function take_send(c, send, heard, problem)
         reason, text = queue_full(c, send.channel)
     end
     if reason then
-        return refuse_send(c, send, reason, text)
+        return not_said(c, send, 'rejected', reason, text)
     end
     local since = heard or tonumber(string.match(send.entry, '^%d+'))
     local deadline = math.min(since, c.now) + ttl_of(c, send)
     if c.now > deadline then
-        finish_send(c, send, 'expired')
-        return 'expired'
+        return not_said(c, send, 'expired')
     end
     call('ZADD', key(c, 'sends'), deadline, member_of(send))
     call('HINCRBY', key(c, 'queued'), send.channel, 1)
@@ -317,12 +325,15 @@ end
 -- Its time is over: the status it gets.
 local function settle(c, send)
     local entry, node = string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^(%S+) ([A-Za-z0-9_.-]+)$')
-    if entry ~= send.entry then
-        finish_send(c, send, 'expired')
-        return 'expired'
+    if entry == send.entry then -- a claimer that is alive and silent for so long will never say
+        call('HDEL', key(c, 'node', node, 'claims'), entry)
     end
-    -- A claimer that is alive and silent for so long will never say.
-    call('HDEL', key(c, 'node', node, 'claims'), entry)
+    local known = told_again(c, send)
+    if known then
+        return known
+    elseif entry ~= send.entry then
+        return not_said(c, send, 'expired')
+    end
     finish_send(c, send, 'unknown', 'no_word', 'The node that was sending it never said whether it was said.')
     return 'unknown'
 end

@@ -166,14 +166,14 @@ function message_peek(c, b)
             at, by = free, b.joined and budget.name or 'unjoined'
         end
     end
-    local free = at
+    local free = c.now
     if b.joined and own.share ~= math.huge and call('HLEN', key(c, 'channels')) > 1 then
         free = slot_peek(c, own.key, own.share, b.window, CLAIM_AHEAD_MS)
     end
     if own.gap then
         free = math.max(free, slot_peek(c, own.key, 1, own.gap, CLAIM_AHEAD_MS))
     end
-    if free > at then
+    if free >= at and free > c.now then
         at, by = free, 'channel'
     end
     return at, by

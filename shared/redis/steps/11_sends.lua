@@ -119,16 +119,15 @@ function steps.send_listen(keys, a)
     return {math.ceil(1.5 * limit(c, 'lease_ms')), counts, gone}
 end
 
--- Until when a send may be said, or its claimer may be silent; and whether it has to wait for a claimed one.
+-- Until when a send may be said, or its claimer may be silent; and whether its channel has a claimed one.
 local function send_deadline(c, send)
     local claim = call('HGET', key(c, 'claims'), send.channel)
     local deadline = whole(call('ZSCORE', key(c, 'sends'), member_of(send))) or c.now
     if claim and string.match(claim, '^%S+') == send.entry then
         return deadline, true
     end
-    local first = send.given and call('HGET', key(c, 'ids'), send.channel .. ' ' .. send.id) or send.entry
     local entered = math.min(tonumber(string.match(send.entry, '^%d+')), c.now)
-    return math.min(deadline, entered + ttl_of(c, send)), claim or first ~= send.entry
+    return math.min(deadline, entered + ttl_of(c, send)), claim
 end
 
 -- send_claim: node incarnation entry (empty node and incarnation: only settles what can be)
@@ -161,11 +160,9 @@ function steps.send_claim(keys, a)
     if c.now > deadline then
         return {'done', settle(c, send)}
     end
-    local known = send.given and known_result(c, send)
-    if known then -- of one with the same id, which waited as well
-        forget_send(c, send)
-        publish_result(c, known)
-        return {'done', known.status}
+    local known = send.given and told_again(c, send)
+    if known then
+        return {'done', known}
     end
     local channel = send.channel
     local shard, serving, user = sender_of(c, channel)
@@ -173,21 +170,24 @@ function steps.send_claim(keys, a)
     if claimed then
         return {'busy'}
     elseif reason then
-        finish_send(c, send, 'rejected', reason, text)
-        return {'done', 'rejected'}
+        return {'done', not_said(c, send, 'rejected', reason, text)}
     elseif not shard or serving ~= node or node == '' then
         return {'elsewhere'}
     end
     local budgets = message_budgets(c, user, channel)
     local at, by = message_peek(c, budgets)
+    -- What was said in its own channel holds it back alone: no slot is kept for it meanwhile that others may use.
+    local ahead = by == 'channel' and 0 or CLAIM_AHEAD_MS
     if at > deadline then
-        finish_send(c, send, 'expired')
-        return {'done', 'expired'}
-    elseif at > c.now + CLAIM_AHEAD_MS then
+        return {'done', not_said(c, send, 'expired')}
+    elseif at > c.now + ahead then
         return {'later', at - c.now, by, user}
     end
     message_take(budgets, at)
     call('HSET', key(c, 'claims'), channel, entry .. ' ' .. node)
+    if send.given then
+        call('HSET', key(c, 'ids'), channel .. ' ' .. send.id, entry)
+    end
     call('HSET', key(c, 'node', node, 'claims'), entry, claim_note(send, deadline))
     call('ZADD', key(c, 'sends'), at + CLAIM_MOST_MS, member_of(send))
     return {'claimed', at - c.now, channel, shard, send.id, send.text, send.reply_to or '', send.command or ''}

@@ -92,9 +92,9 @@ local function claim_again(c, node, send)
     end
     if not call('ZSCORE', sk, member_of(send)) then -- not taken yet
         call('HINCRBY', key(c, 'queued'), send.channel, 1)
-        if send.given then
-            call('HSETNX', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
-        end
+    end
+    if send.given then
+        call('HSET', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
     end
     call('ZADD', sk, c.now + CLAIM_MOST_MS, member_of(send))
 end
