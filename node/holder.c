@@ -3,7 +3,7 @@
  * A shard core is never destroyed from within its own port functions: what wants to be closed there is
  * closed by the caller of the input, or by the timer. Draws are answered by Redis; what an answer
  * belongs to is found again by id and serial, never by pointer. */
-#include "node/holder_impl.h"
+#include "node/held_private.h"
 
 #include "shared/log.h"
 

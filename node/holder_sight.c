@@ -1,5 +1,5 @@
 /* Holder, seeing: do the connections work, and what is done where none does. */
-#include "node/holder_impl.h"
+#include "node/held_private.h"
 
 bool holder_is_working(const struct holder *h)
 {

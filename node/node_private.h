@@ -1,4 +1,4 @@
-/* What the files of the node share: node.c (what the lease and the links say), node_report.c,
+/* What the files of the node share: node.c (what the lease and the links say), report.c,
  * node_sight.c, node_tokens.c and node_leave.c. */
 #ifndef SHOAL_NODE_NODE_PRIVATE_H
 #define SHOAL_NODE_NODE_PRIVATE_H
@@ -73,7 +73,7 @@ struct node {
 void node_move(struct node *n, enum node_state to);
 void node_timer_at(struct node *n, uint64_t wait_ms);
 
-/* In node_report.c. */
+/* In report.c. */
 void news_set(struct news *news, const char *why);
 /* As lease_options has them. */
 void node_report(void *node, struct buf *out);

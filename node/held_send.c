@@ -1,6 +1,6 @@
 /* Holder, sending: messages on their way through a shard, Twitch's answers, and the echo of what the holder
  * of a channel said itself. */
-#include "node/holder_impl.h"
+#include "node/held_private.h"
 
 #include "shared/irc/write.h"
 

@@ -1,7 +1,7 @@
-/* What the files of the holder share: holder.c (shards, their timers and budgets), holder_connection.c,
- * holder_send.c, holder_sight.c, holder_report.c and holder_memory.c. */
-#ifndef SHOAL_NODE_HOLDER_IMPL_H
-#define SHOAL_NODE_HOLDER_IMPL_H
+/* What the files of the holder share: holder.c (shards, their timers and budgets), held_transport.c,
+ * held_send.c, holder_sight.c, report_shard.c and holder_memory.c. */
+#ifndef SHOAL_NODE_HELD_PRIVATE_H
+#define SHOAL_NODE_HELD_PRIVATE_H
 
 #include "node/holder.h"
 #include "node/shard.h"
@@ -110,17 +110,17 @@ void holder_on_contact(struct held *held, enum shard_state from, enum shard_stat
 uint64_t holder_recall(struct holder *h, const char *channel);
 void holder_forget_all(struct holder *h);
 
-/* In holder_connection.c: what a shard's port asks of its connection. */
+/* In held_transport.c: what a shard's port asks of its connection. */
 void holder_connect(void *held);
 void holder_disconnect(void *held, const char *reason);
 bool holder_log_in(void *held, struct err *err);
 bool holder_write(void *held, enum shard_write_kind kind, struct slice bytes);
 
-/* In holder_send.c: the answer to a send; and nobody waits for the others any more. */
+/* In held_send.c: the answer to a send; and nobody waits for the others any more. */
 void holder_on_send_result(void *held, const struct shard_send_result *result);
 void holder_forget_sends(struct held *held);
 
-/* In holder_report.c: something changed. */
+/* In report_shard.c: something changed. */
 void holder_mark_shard(struct held *held);
 void holder_mark_channel(struct held *held, const char *channel);
 /* Report again what the registry holds otherwise than Twitch has confirmed it here. */

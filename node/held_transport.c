@@ -1,5 +1,5 @@
 /* Holder, connecting: a shard's connection to Twitch, its login, and what is written to it. */
-#include "node/holder_impl.h"
+#include "node/held_private.h"
 
 #include "shared/irc/write.h"
 #include "shared/log.h"

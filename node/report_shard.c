@@ -1,5 +1,5 @@
 /* Holder, reporting: what changed since the last renewal, as the JSON that `renew` takes. */
-#include "node/holder_impl.h"
+#include "node/held_private.h"
 
 #include "shared/log.h"
 
