@@ -1,76 +1,135 @@
-/* Node, reporting: what its next renewal tells, and what became of that. */
-#include "node/node_private.h"
+/* Report: the whole, what the node says of itself, and what became of that. See report.h. */
+#include "node/report_private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
 
-void news_set(struct news *news, const char *why)
+struct report *report_create(void (*on_change)(void *ctx), void *ctx)
 {
-    news->due = true;
-    news->told = false;
-    snprintf(news->why, sizeof(news->why), "%s", why);
+    struct report *r = xcalloc(1, sizeof(*r));
+
+    r->on_change = on_change;
+    r->ctx = ctx;
+    return r;
 }
 
-static void news_arrived(struct news *news)
+void report_destroy(struct report *r)
 {
-    news->due = news->due && !news->told;
-    news->told = false;
+    if (r == NULL) {
+        return;
+    }
+    BUG_ON(r->shards != NULL);
+    r->gaps_sent = r->ngaps;
+    report_gaps_arrived(r);
+    free(r);
 }
 
-/* What became of this node itself. */
-static bool report_node(struct node *n, struct json *j)
+void report_news(struct report *r, enum report_news news, const char *why)
 {
-    struct news *all[] = {&n->users, &n->fenced, &n->lost, &n->rewound, &n->sight_news};
-    bool any =
-        n->state.state == NODE_DRAINING || n->others_blind || n->sight.machine.state != SIGHT_SEES;
+    struct news *n = &r->news[news];
 
-    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-        all[i]->told = all[i]->due;
-        any = any || all[i]->due;
+    n->due = true;
+    n->told = false;
+    snprintf(n->why, sizeof(n->why), "%s", why);
+}
+
+void report_rewound(struct report *r, uint64_t ms, uint64_t lines)
+{
+    r->rewound_ms = ms;
+    r->rewound_lines = lines;
+    report_news(r, REPORT_REWOUND, "");
+}
+
+static void write_sight(struct report *r, const struct report_node *node, struct json *j)
+{
+    struct sight *sight = node->sight;
+    uint64_t now = mono_ms();
+    uint64_t heard_ms = node->heard_ms > sight->seen_ms ? node->heard_ms : sight->seen_ms;
+
+    /* Again and again while it does not see: what the registry has of that must not be lost. */
+    if (r->news[REPORT_SIGHT].due || sight->machine.state != SIGHT_SEES) {
+        r->news[REPORT_SIGHT].told = true;
+        json_string(j, "state", sight_tell(sight));
+        json_string(j, "why", sight->why);
+        json_number(j, "failing_ms",
+                    sight->failing_ms != 0 ? (int64_t)(now - sight->failing_ms) : 0);
+    }
+    if (node->others_blind && sight->machine.state == SIGHT_SEES && heard_ms != 0) {
+        json_number(j, "seen_ms", (int64_t)(now - heard_ms));
+    }
+}
+
+/* What became of the node itself. */
+static bool write_node(struct report *r, const struct report_node *node, struct json *j)
+{
+    bool any = node->draining || node->others_blind || node->sight->machine.state != SIGHT_SEES;
+
+    for (size_t i = 0; i < REPORT_NEWS; i++) {
+        r->news[i].told = r->news[i].due;
+        any = any || r->news[i].due;
     }
     if (!any) {
         return false;
     }
     json_object_begin(j, "node");
-    if (n->state.state == NODE_DRAINING) {
-        json_string(j, "state", machine_state_name(&n->state));
+    if (node->draining) {
+        json_string(j, "state", "draining");
     } else {
-        node_report_sight(n, j);
+        write_sight(r, node, j);
     }
-    if (n->users.due) {
-        json_string(j, "users", tokens_users(n->tokens));
+    if (r->news[REPORT_USERS].due) {
+        json_string(j, "users", node->users);
     }
-    if (n->fenced.due) {
-        json_string(j, "fenced", n->fenced.why);
+    if (r->news[REPORT_FENCED].due) {
+        json_string(j, "fenced", r->news[REPORT_FENCED].why);
     }
-    if (n->lost.due) {
-        json_string(j, "lost", n->lost.why);
+    if (r->news[REPORT_LOST].due) {
+        json_string(j, "lost", r->news[REPORT_LOST].why);
     }
-    if (n->rewound.due) {
-        node_report_rewound(n, j);
+    if (r->news[REPORT_REWOUND].due) {
+        json_number(j, "rewound_ms", (int64_t)r->rewound_ms);
+        json_number(j, "rewound_lines", (int64_t)r->rewound_lines);
     }
     json_object_end(j);
     return true;
 }
 
-void node_report(void *ctx, struct buf *out)
+bool report_is_due(const struct report *r)
 {
-    struct node *n = ctx;
-    struct json j;
+    bool due = r->ngaps > r->gaps_sent;
 
-    node_look_at_sight(n);
+    for (const struct report_shard *s = r->shards; s != NULL && !due; s = s->next) {
+        due = s->dirty || s->channels != NULL || s->active.due;
+    }
+    return due;
+}
+
+static bool write_shards(struct report *r, struct json *j)
+{
+    report_look_at_shards(r);
+    if (!report_is_due(r)) {
+        return false;
+    }
+    report_write_shards(r, j);
+    report_write_gaps(r, j);
+    return true;
+}
+
+void report_write(struct report *r, const struct report_node *node, struct buf *out)
+{
+    struct json j;
+    bool any = node->waits_ms > 0;
+
     json_init(&j, out);
     json_object_begin(&j, NULL);
-    /* What is told becomes events: they wait for their subscribers, as chat does. */
-    bool any = n->resume_ms == 0 && holder_report(n->holder, &j);
-    uint64_t waits_ms = fanout_waits_ms(n->fanout);
-    if (waits_ms > 0) {
-        json_number(&j, "waits_ms", (int64_t)waits_ms);
-        any = true;
+    any = (!node->held && write_shards(r, &j)) || any;
+    if (node->waits_ms > 0) {
+        json_number(&j, "waits_ms", (int64_t)node->waits_ms);
     }
-    any = (n->resume_ms == 0 && report_node(n, &j)) || any;
-    uint64_t at_ms = node_lease_redis_ms(n->lease);
-    if (at_ms > 0) {
-        json_number(&j, "at_ms", (int64_t)at_ms);
+    any = (!node->held && write_node(r, node, &j)) || any;
+    if (node->at_ms > 0) {
+        json_number(&j, "at_ms", (int64_t)node->at_ms);
     }
     json_object_end(&j);
     if (!any) {
@@ -78,29 +137,14 @@ void node_report(void *ctx, struct buf *out)
     }
 }
 
-void node_report_arrived(void *ctx)
+void report_arrived(struct report *r, struct sight *sight)
 {
-    struct node *n = ctx;
-
-    holder_report_arrived(n->holder);
-    news_arrived(&n->users);
-    news_arrived(&n->fenced);
-    news_arrived(&n->lost);
-    news_arrived(&n->rewound);
-    if (n->sight_news.told) {
-        node_sight_arrived(n);
+    report_gaps_arrived(r);
+    if (r->news[REPORT_SIGHT].told) {
+        sight_told(sight);
     }
-    news_arrived(&n->sight_news);
-}
-
-void node_report_lost(void *ctx)
-{
-    struct node *n = ctx;
-
-    holder_report_all(n->holder);
-    n->users.told = false;
-    n->fenced.told = false;
-    n->lost.told = false;
-    n->rewound.told = false;
-    n->sight_news.told = false;
+    for (size_t i = 0; i < REPORT_NEWS; i++) {
+        r->news[i].due = r->news[i].due && !r->news[i].told;
+        r->news[i].told = false;
+    }
 }

@@ -1,142 +1,155 @@
-/* Holder, reporting: what changed since the last renewal, as the JSON that `renew` takes. */
-#include "node/held_private.h"
+/* Report, shards: what changed of them and of their channels. See report.h. */
+#include "node/report_private.h"
 
 #include "shared/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <uthash.h>
 #include <utlist.h>
 
 #define MAX_CHANNELS 500 /* in one report */
 #define MAX_SHARDS   500
-#define MAX_GAPS     1000
 #define MAX_ACTIVE   1000
 #define RATE_MS      5000
 #define ACTIVE_MS    10000 /* so often it is told which channels had lines */
 #define SILENT_MS    1000  /* the steps know it, too: 04_placement.lua */
 
-void holder_mark_shard(struct held *held)
+/* A channel whose state is to be told. */
+struct dirty_channel {
+    UT_hash_handle hh;
+    char name[IRC_CHANNEL_CHARS];
+};
+
+/* Marks ---------------------------------------------------------------------------------------- */
+
+void report_shard_begin(struct report_shard *s, struct report *r, const char *id, uint64_t epoch)
 {
-    held->dirty = true;
-    held->holder->options.on_change(held->holder->options.ctx);
+    s->report = r;
+    s->id = id;
+    s->epoch = epoch;
+    DL_APPEND(r->shards, s);
 }
 
-void holder_mark_channel(struct held *held, const char *channel)
+void report_shard_set_core(struct report_shard *s, const struct shard *core)
 {
-    struct dirty_channel *d;
-
-    HASH_FIND_STR(held->dirty_channels, channel, d);
-    if (d == NULL) {
-        d = xcalloc(1, sizeof(*d));
-        snprintf(d->name, sizeof(d->name), "%s", channel);
-        HASH_ADD_STR(held->dirty_channels, name, d);
-    }
-    holder_mark_shard(held); /* its count of joined channels changes with it */
+    s->core = core;
+    s->rates.taken_ms = 0;
 }
 
-void holder_compare(struct held *held, const struct registry_shard *shard)
+static void forget_channel(struct report_shard *s, struct dirty_channel *d)
 {
-    size_t differ = 0;
-
-    for (size_t i = 0; i < shard->nchannels; i++) {
-        const struct shard_channel *channel = shard_channel(held->core, shard->channels[i]);
-        bool joined = channel != NULL && channel->machine.state == SHARD_CHANNEL_JOINED;
-
-        if (channel != NULL && joined != (shard->unread_ms[i] == 0)) {
-            holder_mark_channel(held, channel->name);
-            differ++;
-        }
-    }
-    if (differ > 0) {
-        log_info("holder", "channels.told_again", "shard", held->id, "count", log_u64(differ),
-                 NULL);
-    }
+    HASH_DEL(s->channels, d);
+    free(d);
 }
 
-void holder_unmark(struct held *held)
+void report_shard_end(struct report_shard *s)
 {
     struct dirty_channel *d;
     struct dirty_channel *tmp;
 
-    held->dirty = false;
-    HASH_ITER(hh, held->dirty_channels, d, tmp)
+    HASH_ITER(hh, s->channels, d, tmp)
     {
-        HASH_DEL(held->dirty_channels, d);
-        free(d);
+        forget_channel(s, d);
     }
+    DL_DELETE(s->report->shards, s);
 }
 
-void holder_gap(struct holder *h, struct slice channel, uint64_t from_ms, uint64_t to_ms,
-                uint64_t lines, const char *reason)
+void report_shard_changed(struct report_shard *s)
 {
-    struct gap *gap;
-
-    if (h->ngaps == MAX_GAPS || channel.len >= IRC_CHANNEL_CHARS) {
-        h->gaps_unreported++;
-        return;
-    }
-    gap = xcalloc(1, sizeof(*gap));
-    memcpy(gap->channel, channel.ptr, channel.len);
-    gap->from_ms = from_ms;
-    gap->to_ms = to_ms;
-    gap->lines = lines;
-    gap->reason = reason;
-    LL_APPEND(h->gaps, gap);
-    h->ngaps++;
-    h->options.on_change(h->options.ctx);
+    s->dirty = true;
+    s->report->on_change(s->report->ctx);
 }
 
-void holder_free_gaps(struct holder *h)
+void report_channel_changed(struct report_shard *s, const char *channel)
 {
-    struct gap *gap;
-    struct gap *tmp;
+    struct dirty_channel *d;
 
-    LL_FOREACH_SAFE(h->gaps, gap, tmp)
-    {
-        LL_DELETE(h->gaps, gap);
-        free(gap);
+    HASH_FIND_STR(s->channels, channel, d);
+    if (d == NULL) {
+        d = xcalloc(1, sizeof(*d));
+        snprintf(d->name, sizeof(d->name), "%s", channel);
+        HASH_ADD_STR(s->channels, name, d);
     }
-    h->ngaps = 0;
+    report_shard_changed(s); /* its count of joined channels changes with it */
 }
+
+void report_compare(struct report_shard *s, const struct registry_shard *shard)
+{
+    size_t differ = 0;
+
+    for (size_t i = 0; i < shard->nchannels; i++) {
+        const struct shard_channel *channel = shard_channel(s->core, shard->channels[i]);
+        bool joined = channel != NULL && channel->machine.state == SHARD_CHANNEL_JOINED;
+
+        if (channel != NULL && joined != (shard->unread_ms[i] == 0)) {
+            report_channel_changed(s, channel->name);
+            differ++;
+        }
+    }
+    if (differ > 0) {
+        log_info("report", "channels.told_again", "shard", s->id, "count", log_u64(differ), NULL);
+    }
+}
+
+static void mark_channel(void *ctx, const struct shard_channel *channel)
+{
+    report_channel_changed(ctx, channel->name);
+}
+
+void report_again(struct report *r)
+{
+    r->gaps_sent = 0;
+    for (size_t i = 0; i < REPORT_NEWS; i++) {
+        r->news[i].told = false;
+    }
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        report_shard_changed(s);
+        shard_each_channel(s->core, mark_channel, s);
+    }
+}
+
+/* What nobody says ----------------------------------------------------------------------------- */
 
 /* Lines and bytes a second, over the last few seconds. */
-static void rate(struct held *held)
+static void take_rates(struct report_shard *s)
 {
-    const struct shard_stats *stats = shard_stats(held->core);
+    const struct shard_stats *stats = shard_stats(s->core);
     uint64_t now = mono_ms();
-    uint64_t span = now - held->rated_ms;
+    uint64_t span = now - s->rates.taken_ms;
+    uint64_t lines = 0;
+    uint64_t bytes = 0;
 
     if (span < RATE_MS) {
         return;
     }
-    uint64_t lines = held->rated_ms == 0 ? 0 : (stats->lines - held->rated_lines) * 1000 / span;
-    uint64_t bytes = held->rated_ms == 0 ? 0 : (stats->bytes - held->rated_bytes) * 1000 / span;
-    if (lines != held->lines_s || bytes != held->bytes_s) {
-        held->dirty = true;
+    if (s->rates.taken_ms != 0) {
+        lines = (stats->lines - s->rates.lines) * 1000 / span;
+        bytes = (stats->bytes - s->rates.bytes) * 1000 / span;
     }
-    held->lines_s = lines;
-    held->bytes_s = bytes;
-    held->rated_ms = now;
-    held->rated_lines = stats->lines;
-    held->rated_bytes = stats->bytes;
+    s->dirty = s->dirty || lines != s->rates.lines_s || bytes != s->rates.bytes_s;
+    s->rates.taken_ms = now;
+    s->rates.lines = stats->lines;
+    s->rates.bytes = stats->bytes;
+    s->rates.lines_s = lines;
+    s->rates.bytes_s = bytes;
 }
 
-/* A connection on which nothing comes may be dead: should this node die before it has found out, what was
- * missed is told from the last line on. */
-static void look_silent(struct held *held)
+/* A connection on which nothing comes may be dead: should this node die before it has found out,
+ * what was missed is told from the last line on. */
+static void look_silent(struct report_shard *s)
 {
-    uint64_t read_ms = shard_last_line_ms(held->core);
-    bool silent = shard_channel_count(held->core, SHARD_CHANNEL_JOINED) > 0 &&
-                  mono_ms() - read_ms >= SILENT_MS;
+    uint64_t read_ms = shard_last_line_ms(s->core);
+    bool silent =
+        shard_channel_count(s->core, SHARD_CHANNEL_JOINED) > 0 && mono_ms() - read_ms >= SILENT_MS;
     uint64_t silent_at_ms = silent ? read_ms : 0;
 
-    held->dirty = held->dirty || silent_at_ms != held->silent_at_ms;
-    held->silent_at_ms = silent_at_ms;
+    s->dirty = s->dirty || silent_at_ms != s->silent_at_ms;
+    s->silent_at_ms = silent_at_ms;
 }
 
 struct active_names {
-    struct held *held;
+    struct report_shard *s;
     struct json *out; /* NULL: only look whether there are any */
     size_t left;
     bool any;
@@ -146,7 +159,7 @@ static void name_active(void *ctx, const struct shard_channel *channel)
 {
     struct active_names *names = ctx;
 
-    if (channel->last_active_ms > names->held->active_at_ms && names->left > 0) {
+    if (channel->last_active_ms > names->s->active.at_ms && names->left > 0) {
         names->any = true;
         if (names->out != NULL) {
             json_string(names->out, NULL, channel->name);
@@ -156,50 +169,53 @@ static void name_active(void *ctx, const struct shard_channel *channel)
 }
 
 /* Whoever reads the channels should this node die joins first those where something goes on. */
-static void look_active(struct held *held)
+static void look_active(struct report_shard *s)
 {
-    struct active_names names = {.held = held, .left = 1};
+    struct active_names names = {.s = s, .left = 1};
 
-    if (!held->active && mono_ms() - held->active_at_ms >= ACTIVE_MS) {
-        shard_each_channel(held->core, name_active, &names);
-        held->active = names.any;
+    if (!s->active.due && mono_ms() - s->active.at_ms >= ACTIVE_MS) {
+        shard_each_channel(s->core, name_active, &names);
+        s->active.due = names.any;
     }
 }
 
-static void report_active(struct holder *h, struct json *out)
+/* Writing -------------------------------------------------------------------------------------- */
+
+static void write_active(struct report *r, struct json *out)
 {
     struct active_names names = {.out = out, .left = MAX_ACTIVE};
 
     json_array_begin(out, "active");
-    for (struct held *held = h->shards; held != NULL; held = held->hh.next) {
-        /* Of a shard for whose channels there is not enough room, some go untold: it is a matter of order alone. */
-        if (held->active && names.left > 0) {
-            names.held = held;
-            shard_each_channel(held->core, name_active, &names);
-            held->active = false;
-            held->active_at_ms = mono_ms();
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        /* Of a shard for whose channels there is not enough room, some go untold: they only say
+         * which channels are joined first. */
+        if (s->active.due && names.left > 0) {
+            names.s = s;
+            shard_each_channel(s->core, name_active, &names);
+            s->active.due = false;
+            s->active.at_ms = mono_ms();
         }
     }
     json_array_end(out);
 }
 
-static void report_shard(struct held *held, struct json *out)
+static void write_shard(const struct report_shard *s, struct json *out)
 {
-    int64_t silent_ms = held->silent_at_ms == 0 ? 0 : (int64_t)(mono_ms() - held->silent_at_ms);
-    bool ready = shard_state(held->core) == SHARD_READY;
+    int64_t silent_ms = s->silent_at_ms == 0 ? 0 : (int64_t)(mono_ms() - s->silent_at_ms);
+    bool ready = shard_state(s->core) == SHARD_READY;
 
-    json_object_begin(out, held->id);
-    json_number(out, "epoch", (int64_t)held->epoch);
-    json_string(out, "state", shard_state_name(shard_state(held->core)));
-    json_number(out, "joined", (int64_t)shard_channel_count(held->core, SHARD_CHANNEL_JOINED));
+    json_object_begin(out, s->id);
+    json_number(out, "epoch", (int64_t)s->epoch);
+    json_string(out, "state", shard_state_name(shard_state(s->core)));
+    json_number(out, "joined", (int64_t)shard_channel_count(s->core, SHARD_CHANNEL_JOINED));
     /* Where nothing is read there is no rate, whatever it was a moment ago. */
-    json_number(out, "lines_s", ready ? (int64_t)held->lines_s : 0);
-    json_number(out, "bytes_s", ready ? (int64_t)held->bytes_s : 0);
-    json_number(out, "lag_ms", ready ? (int64_t)shard_stats(held->core)->lag_ms : 0);
+    json_number(out, "lines_s", ready ? (int64_t)s->rates.lines_s : 0);
+    json_number(out, "bytes_s", ready ? (int64_t)s->rates.bytes_s : 0);
+    json_number(out, "lag_ms", ready ? (int64_t)shard_stats(s->core)->lag_ms : 0);
     json_number(out, "silent_ms", silent_ms);
-    json_number(out, "bad_lines", (int64_t)shard_stats(held->core)->bad_lines);
-    json_number(out, "login_refused", held->login_refused ? 1 : 0);
-    json_string(out, "error", shard_last_error(held->core));
+    json_number(out, "bad_lines", (int64_t)shard_stats(s->core)->bad_lines);
+    json_number(out, "login_refused", s->login_refused ? 1 : 0);
+    json_string(out, "error", shard_last_error(s->core));
     json_object_end(out);
 }
 
@@ -222,12 +238,13 @@ static void room_text(const struct shard_room *room, struct buf *out)
     }
 }
 
-static void report_channel(struct held *held, const struct shard_channel *channel, struct json *out)
+static void write_channel(const struct report_shard *s, const struct shard_channel *channel,
+                          struct json *out)
 {
     uint64_t now = mono_ms();
 
     json_object_begin(out, channel->name);
-    json_string(out, "shard", held->id);
+    json_string(out, "shard", s->id);
     json_string(out, "state", shard_channel_state_name(channel->machine.state));
     json_string(out, "reason", channel->reason);
     json_number(out, "since_ms", (int64_t)(now - channel->since_ms));
@@ -250,131 +267,52 @@ static void report_channel(struct held *held, const struct shard_channel *channe
     json_object_end(out);
 }
 
-static void report_channels(struct holder *h, struct json *out)
+static void write_channels(struct report *r, struct json *out)
 {
     size_t left = MAX_CHANNELS;
-    struct held *held;
-    struct held *tmp;
 
-    HASH_ITER(hh, h->shards, held, tmp)
-    {
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
         struct dirty_channel *d;
-        struct dirty_channel *dtmp;
-        HASH_ITER(hh, held->dirty_channels, d, dtmp)
+        struct dirty_channel *tmp;
+        HASH_ITER(hh, s->channels, d, tmp)
         {
-            const struct shard_channel *channel = shard_channel(held->core, slice_of(d->name));
+            const struct shard_channel *channel = shard_channel(s->core, slice_of(d->name));
             if (left == 0) {
                 return;
             }
             if (channel != NULL) {
-                report_channel(held, channel, out);
+                write_channel(s, channel, out);
                 left--;
             }
-            HASH_DEL(held->dirty_channels, d);
-            free(d);
+            forget_channel(s, d);
         }
     }
 }
 
-static void report_gaps(struct holder *h, struct json *out)
+void report_look_at_shards(struct report *r)
 {
-    struct gap *gap;
-    uint64_t now = mono_ms();
-
-    json_array_begin(out, "gaps");
-    h->gaps_sent = 0;
-    LL_FOREACH(h->gaps, gap)
-    {
-        h->gaps_sent++;
-        json_object_begin(out, NULL);
-        json_string(out, "channel", gap->channel);
-        json_number(out, "from_ms", (int64_t)(now - gap->from_ms));
-        json_number(out, "to_ms", (int64_t)(now - gap->to_ms));
-        json_number(out, "lines", (int64_t)gap->lines);
-        json_string(out, "reason", gap->reason);
-        json_object_end(out);
-    }
-    json_array_end(out);
-    if (h->gaps_unreported > 0) {
-        log_warn("holder", "gaps.unreported", "count", log_u64(h->gaps_unreported), NULL);
-        h->gaps_unreported = 0;
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        take_rates(s);
+        look_silent(s);
+        look_active(s);
     }
 }
 
-void holder_report_arrived(struct holder *h)
-{
-    for (; h->gaps_sent > 0; h->gaps_sent--) {
-        struct gap *gap = h->gaps;
-        LL_DELETE(h->gaps, gap);
-        free(gap);
-        h->ngaps--;
-    }
-}
-
-bool holder_has_report(const struct holder *h)
-{
-    struct held *held;
-    struct held *tmp;
-
-    if (h->ngaps > h->gaps_sent) {
-        return true;
-    }
-    HASH_ITER(hh, h->shards, held, tmp)
-    {
-        if (held->dirty || held->dirty_channels != NULL || held->active) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool holder_report(struct holder *h, struct json *out)
+void report_write_shards(struct report *r, struct json *out)
 {
     size_t left = MAX_SHARDS;
-    struct held *held;
-    struct held *tmp;
 
-    HASH_ITER(hh, h->shards, held, tmp)
-    {
-        rate(held);
-        look_silent(held);
-        look_active(held);
-    }
-    if (!holder_has_report(h)) {
-        return false;
-    }
     json_object_begin(out, "shards");
-    HASH_ITER(hh, h->shards, held, tmp)
-    {
-        if (held->dirty && left > 0) {
-            report_shard(held, out);
-            held->dirty = false;
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        if (s->dirty && left > 0) {
+            write_shard(s, out);
+            s->dirty = false;
             left--;
         }
     }
     json_object_end(out);
     json_object_begin(out, "channels");
-    report_channels(h, out);
+    write_channels(r, out);
     json_object_end(out);
-    report_active(h, out);
-    report_gaps(h, out);
-    return true;
-}
-
-static void mark_each(void *ctx, const struct shard_channel *channel)
-{
-    holder_mark_channel(ctx, channel->name);
-}
-
-void holder_report_all(struct holder *h)
-{
-    struct held *held;
-    struct held *tmp;
-
-    h->gaps_sent = 0;
-    HASH_ITER(hh, h->shards, held, tmp)
-    {
-        holder_mark_shard(held);
-        shard_each_channel(held->core, mark_each, held);
-    }
+    write_active(r, out);
 }
