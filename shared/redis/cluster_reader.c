@@ -1,8 +1,8 @@
 /* Cluster, a round: one part after the other, of each one portion after the other.
  *
- * A portion is some questions sent together. Their answers come in order, and each moves the part on; the last one asks
- * the next portion. Where a question fails, what was answered before it stays read, and the round ends when nothing is
- * under way any more. */
+ * A portion is some questions sent together. Their answers come in order, and each moves the part
+ * on; the last one asks the next portion. Where a question fails, what was answered before it stays
+ * read, and the round ends when nothing is under way any more. */
 #include "shared/redis/cluster.h"
 
 #include "shared/redis/reader.h"
@@ -47,7 +47,7 @@ struct cluster_reader {
     struct reply_memory memory; /* of state */
 };
 
-/* Questions ---------------------------------------------------------------------------------------- */
+/* Questions ------------------------------------------------------------------------------------ */
 
 typedef void (*take_fn)(struct cluster_reader *r, size_t i, const struct redisReply *reply);
 
@@ -128,7 +128,8 @@ static void ask_key(struct cluster_reader *r, take_fn take, size_t i, const char
     ask(r, take, i, command, registry_key(r->options.registry, key, sizeof(key), rest), more);
 }
 
-/* An answer about one thing: NULL where it is none that may be used. What is of another type in Redis is damaged. */
+/* An answer about one thing: NULL where it is none that may be used. What is of another type in
+ * Redis is damaged. */
 static const struct redisReply *usable(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct err err;
@@ -156,7 +157,7 @@ static bool is_answer(struct cluster_reader *r, const struct redisReply *reply)
     return true;
 }
 
-/* Time, settings and senders ------------------------------------------------------------------------------- */
+/* Time, settings and senders ------------------------------------------------------------------- */
 
 static void take_time(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
@@ -245,7 +246,7 @@ static bool ask_senders(struct cluster_reader *r)
     return true;
 }
 
-/* Names ------------------------------------------------------------------------------------------- */
+/* Names ---------------------------------------------------------------------------------------- */
 
 static void names_finish(struct cluster_reader *r)
 {
@@ -350,7 +351,7 @@ static void take_hash(struct cluster_reader *r, const struct redisReply *reply,
     }
 }
 
-/* Nodes ------------------------------------------------------------------------------------------- */
+/* Nodes ---------------------------------------------------------------------------------------- */
 
 static void take_held(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
@@ -393,7 +394,7 @@ static bool ask_nodes(struct cluster_reader *r)
     return r->at < r->n;
 }
 
-/* Shards ------------------------------------------------------------------------------------------ */
+/* Shards --------------------------------------------------------------------------------------- */
 
 static void take_shard(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
@@ -454,7 +455,7 @@ static bool ask_shards(struct cluster_reader *r)
     return r->at < r->n;
 }
 
-/* Channels ---------------------------------------------------------------------------------------- */
+/* Channels ------------------------------------------------------------------------------------- */
 
 static void take_channel(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
@@ -481,7 +482,7 @@ static bool ask_channels(struct cluster_reader *r)
     return r->at < r->n;
 }
 
-/* The whole --------------------------------------------------------------------------------------- */
+/* The whole ------------------------------------------------------------------------------------ */
 
 /* A copy that lives until on_state. */
 static struct slice keep(struct cluster_reader *r, struct slice text)
@@ -613,7 +614,7 @@ static bool ask_state(struct cluster_reader *r)
     return true;
 }
 
-/* The round --------------------------------------------------------------------------------------- */
+/* The round ------------------------------------------------------------------------------------ */
 
 /* Each asks the next portion; false: nothing is left. */
 static bool (*const parts[])(struct cluster_reader *r) = {

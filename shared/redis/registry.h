@@ -420,7 +420,7 @@ MUST_USE int registry_send_tell(struct registry *r, const char *channel,
                                 const struct registry_send *send, enum send_status status,
                                 const char *reason, const char *text);
 
-/* Streams (requests, outbox): entries as they come --------------------------------------------------- */
+/* Entries of streams ------------------------------------------------------------------------------- */
 
 struct registry_entry {
     struct slice id;
@@ -429,15 +429,6 @@ struct registry_entry {
 };
 /* The value of a field, or the empty slice. */
 struct slice registry_field(const struct registry_entry *e, const char *name);
-typedef void (*registry_entries_cb)(void *ctx, const struct registry_entry *entries, size_t n,
-                                    const struct err *err);
-/* XREAD BLOCK on `stream` ("requests" or "outbox") after `after`; n = 0 when nothing came in block_ms. At
- * most 200 entries. Blocks the link: use one of its own. */
-MUST_USE int registry_read_stream(struct registry *r, const char *stream, const char *after,
-                                  uint64_t block_ms, registry_entries_cb cb, void *ctx);
-/* XRANGE from `from` (inclusive; "-": the first) on, at most `count`. */
-MUST_USE int registry_scan_stream(struct registry *r, const char *stream, const char *from,
-                                  size_t count, registry_entries_cb cb, void *ctx);
 
 /* Requests --------------------------------------------------------------------------------------------- */
 
