@@ -5,7 +5,7 @@
  * cluster stand on it. Which fields a hash has, of which type, and where they go stands in one
  * table for each (cluster.c).
  *
- *   cluster_read -> names -> what is behind them, 1,000 at a time -> callbacks -> on_done
+ *   cluster_reader_begin -> names -> what is behind them, 1,000 at a time -> callbacks -> on_done
  *
  * It writes nothing, and what is read in several portions may have changed in between. What Redis
  * holds is input: a field that should be a number and is none is told in `bad`; what is of another

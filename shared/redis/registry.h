@@ -1,9 +1,10 @@
 /* Registry: the cluster's state in Redis, one typed call for each step
  * (steps/ *.lua).
  *
- * The only room that knows key names. A registry is a thin layer over one link: calls are sent at once
- * and answered by callback in order. Several registries on several links may serve one process (a node
- * renews on its fan-out link and claims sends on another).
+ * With its reader (cluster.h) the only room that knows key names and commands of the cluster's
+ * state. A registry is a thin layer over one link: calls are sent at once and answered by callback
+ * in order. Several registries on several links may serve one process (a node renews on its fan-out
+ * link and claims sends on another).
  *
  * Every call returns 0 and calls back exactly once, or what the link refused it with (-ERR_DOWN,
  * -ERR_FULL) and never calls back. Callbacks get an
