@@ -32,7 +32,7 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
     struct outbox_sweep *o = ctx;
     (void)rest;
     o->calling = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(o->leader, "send_take", err);
     } else if (slice_is(word, "more") && o->calls < MOST_CALLS && leader_may_act(o->leader)) {
         take(o);

@@ -10,7 +10,7 @@ static void on_told(void *ctx, const struct registry_outcome *outcome, const str
     struct redis_look *r = ctx;
 
     (void)outcome;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(r->leader, "error", err);
     }
 }

@@ -86,7 +86,7 @@ static void on_expired(void *ctx, struct slice word, struct slice rest, const st
     (void)rest;
     struct burial *b = ctx;
     struct sweep *s = b->sweep;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->leader, "expire", err);
     } else if (slice_is(word, "more")) {
         expire(b);
@@ -96,7 +96,7 @@ static void on_expired(void *ctx, struct slice word, struct slice rest, const st
                  "word", log_slice(word), NULL);
     }
     burial_end(b);
-    if (!err && !s->burials) {
+    if (err == NULL && s->burials == NULL) {
         leader_ask_now(s->leader); /* there may be more of them than one answer holds */
     }
 }
@@ -113,7 +113,7 @@ static void expire(struct burial *b)
 static void on_killed(void *ctx, const struct err *err)
 {
     struct burial *b = ctx;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(b->sweep->leader, "kill_link", err);
         burial_end(b);
         return;
@@ -123,7 +123,7 @@ static void on_killed(void *ctx, const struct err *err)
 
 static bool is_under_way(const struct sweep *s, struct slice node)
 {
-    for (const struct burial *b = s->burials; b; b = b->next) {
+    for (const struct burial *b = s->burials; b != NULL; b = b->next) {
         if (slice_is(node, b->node)) {
             return true;
         }
@@ -165,7 +165,7 @@ static void on_placed(void *ctx, struct slice word, struct slice rest, const str
     (void)rest;
     struct sweep *s = ctx;
     s->homeless.busy = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->leader, "expire", err);
     }
 }
@@ -204,9 +204,9 @@ static void on_waiting(void *ctx, const struct slice *channels, size_t n, const 
                                          .cb = on_assigned,
                                          .ctx = s};
 
-    if (err || n == 0 || !leader_may_act(s->leader)) {
+    if (err != NULL || n == 0 || !leader_may_act(s->leader)) {
         s->waiting.busy = false;
-        if (err) {
+        if (err != NULL) {
             leader_step_failed(s->leader, "waiting", err);
         }
         return;
@@ -227,7 +227,7 @@ static void on_idle_closed(void *ctx, const struct registry_outcome *outcome, co
     (void)outcome;
     struct sweep *s = ctx;
     s->closing_idle = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->leader, "release", err);
     }
 }
@@ -290,6 +290,6 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void sweep_close(struct sweep *s)
 {
-    BUG_ON(s->burials);
+    BUG_ON(s->burials != NULL);
     uv_close((uv_handle_t *)&s->deadline, on_timer_closed);
 }

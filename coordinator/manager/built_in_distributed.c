@@ -113,7 +113,7 @@ static void on_added(void *ctx, struct shard *shard, const char *error)
 
     (void)shard;
     d->under_way--;
-    if (error && !d->error) {
+    if (error != NULL && d->error == NULL) {
         d->error = xstrdup(error);
     }
     add_shards(d);
@@ -125,15 +125,17 @@ static void add_shards(struct distributed *d)
     size_t n;
     const char *const *channels = shard_manager_initial_channels(d->base, &n);
 
-    while (d->next < d->nshards && d->under_way < MAX_UNDER_WAY && !d->error) {
+    while (d->next < d->nshards && d->under_way < MAX_UNDER_WAY && d->error == NULL) {
         size_t size = d->nchannels / d->nshards + (d->next < d->nchannels % d->nshards);
         size_t most = size < BUILT_IN_CREATE_MOST ? size : BUILT_IN_CREATE_MOST;
         char id[64];
         snprintf(id, sizeof(id), "initial-shard-%zu", d->next + 1);
-        if (!shard_manager_shard(d->base, id)) { /* else a leader that died had come so far */
+        if (shard_manager_shard(d->base, id) ==
+            NULL) { /* else a leader that died had come so far */
             d->under_way++;
-            shard_manager_add_shard(d->base, id, NULL, channels ? channels + d->first : NULL, most,
-                                    on_added, d);
+            shard_manager_add_shard(d->base, id, NULL,
+                                    channels != NULL ? channels + d->first : NULL, most, on_added,
+                                    d);
         }
         d->first += size;
         d->next++;
@@ -143,7 +145,7 @@ static void add_shards(struct distributed *d)
     }
     shard_call call = d->call;
     d->call = 0;
-    if (d->error) {
+    if (d->error != NULL) {
         shard_call_fail(d->base, call, d->error);
     } else {
         shard_call_done(d->base, call);
@@ -184,7 +186,7 @@ static void assign_shard(void *self, const char *channel_name, bool is_initial_c
 {
     struct distributed *d = self;
 
-    if (is_initial_channel && shard_manager_shard_of(d->base, channel_name)) {
+    if (is_initial_channel && shard_manager_shard_of(d->base, channel_name) != NULL) {
         shard_call_done(d->base, call);
     } else {
         shard_call_least_loaded(d->base, call, NULL);
@@ -197,7 +199,7 @@ static void keep_chosen(struct distributed *d, const char *shard, const char *se
     size_t len = strlen(shard);
 
     HASH_FIND(hh, d->chosen, shard, len, c);
-    if (!c) {
+    if (c == NULL) {
         c = xcalloc(1, sizeof(*c) + len + 1);
         memcpy(c->shard, shard, len);
         HASH_ADD_KEYPTR(hh, d->chosen, c->shard, len, c);

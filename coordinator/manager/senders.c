@@ -33,7 +33,7 @@ static int by_id(const void *key, const void *element)
 
 static bool is_set(const char *text)
 {
-    return text && text[0];
+    return text != NULL && text[0];
 }
 
 static const struct sender_shard *find(const struct group *g, const char *id)
@@ -61,7 +61,7 @@ static size_t place_from(const struct group *g, size_t index)
 static size_t place_kept(const struct group *g, size_t index)
 {
     const struct sender_shard *now = find(g, g->shards[index].sender);
-    if (!now || !now->ready || now == &g->shards[index]) {
+    if (now == NULL || !now->ready || now == &g->shards[index]) {
         return NONE;
     }
     return place_from(g, (size_t)(now - g->shards));
@@ -130,7 +130,7 @@ static size_t choose_default(const struct group *g, const char *now, senders_cha
                              void *ctx)
 {
     const struct sender_shard *current = find(g, now);
-    if (current && (current->ready || g->nring == 0)) {
+    if (current != NULL && (current->ready || g->nring == 0)) {
         return 0;
     }
     const struct sender_shard *best = &g->shards[g->nring ? g->ring[0] : 0];

@@ -101,7 +101,7 @@ static char **clean_environment(void)
     size_t n = 0;
     size_t kept = 0;
 
-    while (environ[n]) {
+    while (environ[n] != NULL) {
         n++;
     }
     char **out = xcalloc(n + 1, sizeof(*out));
@@ -164,7 +164,7 @@ int command_output(const char *command, size_t most, uint64_t timeout_ms, char *
         free(r.text);
         return r.failed;
     }
-    r.text = r.text ? r.text : xmalloc(1);
+    r.text = r.text != NULL ? r.text : xmalloc(1);
     r.text[r.len] = '\0';
     *out = r.text;
     *len = r.len;

@@ -167,7 +167,7 @@ void cluster_view_begin(struct cluster_view *v)
 
 void cluster_view_doubt(struct cluster_view *v)
 {
-    for (struct shard *s = v->shards; s; s = s->hh.next) {
+    for (struct shard *s = v->shards; s != NULL; s = s->hh.next) {
         s->rev = UINT64_MAX;
     }
     v->wanted = true;
