@@ -1,4 +1,5 @@
-/* Compare: one portion after another, a burst with each renewal of the lead, so that Redis has time for the rest. */
+/* Compare: one portion after another, a burst with each renewal of the lead, so that Redis has time
+ * for the rest. */
 #include "coordinator/chores/compare.h"
 
 #include "coordinator/lead/leader.h"

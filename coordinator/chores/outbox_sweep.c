@@ -29,8 +29,8 @@ static void take(struct outbox_sweep *o);
 
 static void on_taken(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
-    struct outbox_sweep *o = ctx;
     (void)rest;
+    struct outbox_sweep *o = ctx;
     o->calling = false;
     if (err != NULL) {
         leader_step_failed(o->leader, "send_take", err);

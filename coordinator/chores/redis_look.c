@@ -7,9 +7,9 @@
 
 static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
+    (void)outcome;
     struct redis_look *r = ctx;
 
-    (void)outcome;
     if (err != NULL) {
         leader_step_failed(r->leader, "error", err);
     }

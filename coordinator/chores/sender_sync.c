@@ -1,5 +1,5 @@
-/* Sender sync: all questions, then the differences in portions. A failure ends the round; the next view begins
- * another. */
+/* Sender sync: all questions, then the differences in portions. A failure ends the round; the next
+ * view begins another. */
 #include "coordinator/chores/sender_sync.h"
 
 #include "shared/log.h"
@@ -69,7 +69,7 @@ static void end_round(struct sender_sync *s)
     }
 }
 
-/* Writing ------------------------------------------------------------------------------------------- */
+/* Writing -------------------------------------------------------------------------------------- */
 
 static void write_portion(struct sender_sync *s);
 
@@ -109,7 +109,7 @@ static void write_portion(struct sender_sync *s)
     }
 }
 
-/* Asking --------------------------------------------------------------------------------------------- */
+/* Asking --------------------------------------------------------------------------------------- */
 
 static void change(struct sender_sync *s, char *shard, const char *sender)
 {

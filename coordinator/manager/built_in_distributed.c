@@ -1,4 +1,5 @@
-/* DistributedShardManager: the initial shards are its own decision, everything after is left to the step. */
+/* DistributedShardManager: the initial shards are its own decision, everything after is left to the
+ * step. */
 #include "coordinator/manager/built_in_distributed.h"
 
 #include "coordinator/manager/built_in.h"
@@ -70,7 +71,7 @@ static void destroy(void *self)
     free(d);
 }
 
-/* Setup --------------------------------------------------------------------------------------------------- */
+/* Setup ---------------------------------------------------------------------------------------- */
 
 int distributed_spread(size_t channels, size_t channels_per_shard, size_t max_shard_count,
                        size_t initial_shard_count, size_t *shards, struct err *err)
@@ -109,9 +110,9 @@ static void add_shards(struct distributed *d);
 
 static void on_added(void *ctx, struct shard *shard, const char *error)
 {
+    (void)shard;
     struct distributed *d = ctx;
 
-    (void)shard;
     d->under_way--;
     if (error != NULL && d->error == NULL) {
         d->error = xstrdup(error);
@@ -154,12 +155,12 @@ static void add_shards(struct distributed *d)
 
 static void setup(void *self, const struct shard_manager_options *options, shard_call call)
 {
+    (void)options;
     struct distributed *d = self;
     struct cluster *client = shard_manager_client(d->base);
     size_t n;
     struct err err;
 
-    (void)options;
     if (d->call) {
         shard_call_fail(d->base, call, "An earlier setup is still under way.");
         return;
@@ -179,7 +180,7 @@ static void setup(void *self, const struct shard_manager_options *options, shard
     add_shards(d);
 }
 
-/* Decisions ------------------------------------------------------------------------------------------------ */
+/* Decisions ------------------------------------------------------------------------------------ */
 
 static void assign_shard(void *self, const char *channel_name, bool is_initial_channel,
                          shard_call call)
@@ -269,7 +270,7 @@ static void get_sender_shard(void *self, const char *channel_name, shard_call ca
     }
 }
 
-/* Life ------------------------------------------------------------------------------------------------------ */
+/* Life ----------------------------------------------------------------------------------------- */
 
 static void start(void *self, shard_call call)
 {

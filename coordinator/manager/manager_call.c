@@ -1,7 +1,7 @@
 /* Manager: calls of the table, with their deadlines.
  *
- * A call is known by its number alone, so completing one twice, or after it was given up, finds nothing. All calls
- * have the same time, so the oldest is due first; `start` has none. */
+ * A call is known by its number alone, so completing one twice, or after it was given up, finds
+ * nothing. All calls have the same time, so the oldest is due first; `start` has none. */
 #include "coordinator/manager/manager_private.h"
 
 #include "shared/log.h"

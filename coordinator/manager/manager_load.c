@@ -1,4 +1,5 @@
-/* Manager load: by name, or with dlopen(3): an object is looked at before any function of it is called. */
+/* Manager load: by name, or with dlopen(3): an object is looked at before any function of it is
+ * called. */
 #include "coordinator/manager/manager_load.h"
 
 #include "coordinator/manager/built_in_default.h"

@@ -173,7 +173,7 @@ void token_handler_get(struct token_handler *t, const char *user, token_handler_
     owed_due(m, &q->owed);
 }
 
-/* Shards ---------------------------------------------------------------------------------------------- */
+/* Shards --------------------------------------------------------------------------------------- */
 
 const char *shard_id(const struct shard *s)
 {

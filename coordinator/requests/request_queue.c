@@ -49,7 +49,8 @@ void request_queue_limit(struct request_queue *q, uint64_t entries, uint64_t byt
     q->bytes = bytes;
 }
 
-/* The lane of who asked; the emptiest where there are as many as may be; NULL: there is none yet. */
+/* The lane of who asked; the emptiest where there are as many as may be; NULL: there is none
+ * yet. */
 static struct lane *lane_of(const struct request_queue *q, const struct request *r)
 {
     struct lane *lane;
