@@ -5,8 +5,8 @@
  *           out   -> intake, sweep and the shard manager end what is under way
  *   view:   fresh -> intake begins; the shard manager goes on; sender_sync asks it
  *
- * Decides nothing itself. At the end the leader closes first: every step under way calls back then; the rooms that
- * used it close after. Loop thread only. */
+ * Decides nothing itself. At the end the leader closes first: every step under way calls back then;
+ * the rooms that used it close after. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_COORDINATOR_H
 #define SHOAL_COORDINATOR_COORDINATOR_H
 
@@ -30,7 +30,8 @@ struct coordinator_options {
     const struct initial_channels *channels;
     uint64_t manager_timeout_ms; /* the shard manager answers within this */
     uint64_t connect_ms;         /* Redis must be reached for the first time within this */
-    /* It is gone, and every handle of it is closing: ERR_OK where it was stopped, else why it ended. */
+    /* It is gone, and every handle of it is closing: ERR_OK where it was stopped, else why it
+     * ended. */
     void (*on_gone)(void *ctx, const struct err *why);
     void *ctx;
 };

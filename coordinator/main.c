@@ -1,7 +1,7 @@
 /* shoal-coordinator: decides which shard holds which channel; one leads, the others stand by.
  *
- * main reads the options, starts the loop and the coordinator (coordinator.h), and turns what that says at its end
- * into an exit code: 0 stopped, 1 refused, 2 wrong usage, 3 Redis out of reach. */
+ * main reads the options, starts the loop and the coordinator (coordinator.h), and turns what that
+ * says at its end into an exit code: 0 stopped, 1 refused, 2 wrong usage, 3 Redis out of reach. */
 #include "coordinator/coordinator.h"
 #include "coordinator/manager/manager_load.h"
 #include "shared/log.h"

@@ -66,7 +66,7 @@ static void on_gap(void *ctx, struct slice channel, uint64_t from_ms, uint64_t t
 {
     struct node *n = ctx;
 
-    holder_gap(n->holder, channel, from_ms, to_ms, lines, reason);
+    report_gap(n->report, channel, from_ms, to_ms, lines, reason);
 }
 
 static void on_change(void *ctx)
@@ -103,7 +103,9 @@ static int write_send(void *ctx, struct slice shard, const struct registry_send 
 
 static const char *sight_state(void *ctx)
 {
-    return node_sight_told(ctx);
+    struct node *n = ctx;
+
+    return sight_tell(&n->sight);
 }
 
 /* What the lease says -------------------------------------------------------------------------- */
@@ -149,8 +151,8 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     }
     if (n->state.state == NODE_STARTING) {
         node_move(n, NODE_ACTIVE);
-        node_sight_arrived(n); /* it registered with it */
-        holder_report_all(n->holder);
+        sight_told(&n->sight); /* it registered with it */
+        report_again(n->report);
     } else if (n->state.state == NODE_FENCED) {
         node_move(n, NODE_ACTIVE);
     }
@@ -173,7 +175,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
         reconcile(n, picture);
         node_sight_current(n, picture);
     }
-    if (n->resume_ms == 0 && holder_has_report(n->holder)) {
+    if (n->resume_ms == 0 && report_is_due(n->report)) {
         node_lease_renew_soon(n->lease);
     }
 }
@@ -182,7 +184,7 @@ static void on_fenced(void *ctx, const char *why)
 {
     struct node *n = ctx;
 
-    news_set(&n->fenced, why);
+    report_news(n->report, REPORT_FENCED, why);
     if (n->state.state == NODE_ACTIVE) {
         node_move(n, NODE_FENCED);
     }
@@ -205,7 +207,7 @@ static void on_lost(void *ctx, const char *why, bool emptied)
     if (emptied) {
         holder_remember(n->holder, held, sizeof(held));
     }
-    news_set(&n->lost, emptied ? held : why);
+    report_news(n->report, REPORT_LOST, emptied ? held : why);
     n->resume_ms = 0;
     if (n->state.state != NODE_STARTING) { /* registered, but answered too late to become active */
         node_move(n, NODE_LOST);
@@ -245,6 +247,37 @@ static void on_usable(void *ctx)
 static void on_give_up(void *ctx, const struct err *why)
 {
     node_close(ctx, why);
+}
+
+static void write_report(void *ctx, struct buf *out)
+{
+    struct node *n = ctx;
+
+    node_look_at_sight(n);
+    report_write(n->report,
+                 &(struct report_node){.draining = n->state.state == NODE_DRAINING,
+                                       .held = n->resume_ms != 0,
+                                       .sight = &n->sight,
+                                       .heard_ms = holder_heard_ms(n->holder),
+                                       .others_blind = n->others_blind,
+                                       .users = tokens_users(n->tokens),
+                                       .waits_ms = fanout_waits_ms(n->fanout),
+                                       .at_ms = node_lease_redis_ms(n->lease)},
+                 out);
+}
+
+static void on_report_arrived(void *ctx)
+{
+    struct node *n = ctx;
+
+    report_arrived(n->report, &n->sight);
+}
+
+static void on_report_lost(void *ctx)
+{
+    struct node *n = ctx;
+
+    report_again(n->report);
 }
 
 /* The other links ------------------------------------------------------------------------------ */
@@ -322,10 +355,10 @@ static void begin_links(struct node *n)
         .capacity = n->options.capacity,
         .users = tokens_users(n->tokens),
         .state = sight_state,
-        .report = node_report,
+        .report = write_report,
         .on_current = on_current,
-        .on_report_arrived = node_report_arrived,
-        .on_report_lost = node_report_lost,
+        .on_report_arrived = on_report_arrived,
+        .on_report_lost = on_report_lost,
         .on_fenced = on_fenced,
         .on_lost = on_lost,
         .on_link_down = on_link_down,
@@ -353,22 +386,23 @@ static void begin_rooms(struct node *n)
                                     .on_gap = on_gap,
                                     .ctx = n};
     n->fanout = fanout_create(n->loop, &fanout);
-    struct holder_options holder = {.loop = n->loop,
-                                    .pool = n->pool,
-                                    .twitch_url = n->options.twitch_url,
-                                    .tokens = &n->tokens,
-                                    .registry = n->control_registry,
-                                    .fanout = n->fanout,
-                                    .node = n->options.id,
-                                    .incarnation = node_lease_incarnation(n->lease),
-                                    .may_act = may_act,
-                                    .on_send_result = on_send_result,
-                                    .restate = n->restate,
-                                    .on_change = on_change,
-                                    .on_contact = node_on_contact,
-                                    .on_refused = node_on_refused,
-                                    .ctx = n};
-    n->holder = holder_create(&holder);
+    n->report = report_create(on_change, n);
+    struct held_options held = {.loop = n->loop,
+                                .pool = n->pool,
+                                .twitch_url = n->options.twitch_url,
+                                .tokens = &n->tokens,
+                                .registry = n->control_registry,
+                                .fanout = n->fanout,
+                                .report = n->report,
+                                .node = n->options.id,
+                                .incarnation = node_lease_incarnation(n->lease),
+                                .may_act = may_act,
+                                .on_send_result = on_send_result,
+                                .restate = n->restate,
+                                .on_contact = node_on_contact,
+                                .on_refused = node_on_refused,
+                                .ctx = n};
+    n->holder = holder_create(&held);
     struct sender_options sender = {.registry = n->control_registry,
                                     .subscriber = n->subscriber,
                                     .node = n->options.id,

@@ -24,7 +24,7 @@ void node_look_at_drain(struct node *n)
 {
     bool late = mono_ms() >= n->drain_until_ms;
     bool drained = holder_is_closed(n->holder) && sender_is_drained(n->sender) &&
-                   fanout_is_drained(n->fanout) && !holder_has_report(n->holder);
+                   fanout_is_drained(n->fanout) && !report_is_due(n->report);
 
     bool told = node_lease_state(n->lease) == LEASE_LEAVING; /* the registry is being told */
 
@@ -71,6 +71,7 @@ static void on_all_closed(void *ctx)
     holder_destroy(n->holder);
     sender_destroy(n->sender);
     fanout_destroy(n->fanout);
+    report_destroy(n->report);
     connections_destroy(n->pool);
     n->options.on_gone(n->options.ctx, &n->why);
 }

@@ -4,12 +4,6 @@
 
 #include "shared/log.h"
 
-void node_report_rewound(const struct node *n, struct json *j)
-{
-    json_number(j, "rewound_ms", (int64_t)n->rewound_ms);
-    json_number(j, "rewound_lines", (int64_t)n->rewound_lines);
-}
-
 static void rewound(struct node *n, uint64_t ms, uint64_t lines)
 {
     log_warn("node", "redis.rewound", "ms", log_u64(ms), "lines", log_u64(lines), "error",
@@ -17,9 +11,7 @@ static void rewound(struct node *n, uint64_t ms, uint64_t lines)
              "replica that was "
              "behind is the primary now",
              NULL);
-    n->rewound_ms = ms;
-    n->rewound_lines = lines;
-    news_set(&n->rewound, "");
+    report_rewound(n->report, ms, lines);
 }
 
 void node_restate(struct node *n, const struct registry_picture *picture, uint64_t forgotten)

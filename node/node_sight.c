@@ -61,27 +61,15 @@ void node_look_at_sight(struct node *n)
             log_info("node", n->sight.machine.state == SIGHT_SEES ? "node.sees" : "node.proving",
                      "node", n->options.id, NULL);
         }
-        news_set(&n->sight_news, "");
+        report_news(n->report, REPORT_SIGHT, "");
         node_lease_renew_soon(n->lease);
     }
     plan_probe(n, working);
 }
 
-const char *node_sight_told(struct node *n)
-{
-    n->sight_told = n->sight.machine.state;
-    n->given_away = n->given_away || n->sight.machine.state == SIGHT_BLIND;
-    return machine_state_name(&n->sight.machine);
-}
-
-void node_sight_arrived(struct node *n)
-{
-    n->given_away = n->sight_told == SIGHT_BLIND;
-}
-
 void node_sight_current(struct node *n, const struct registry_picture *picture)
 {
-    if (!n->given_away && n->sight.machine.state != SIGHT_BLIND) {
+    if (!n->sight.given_away && n->sight.machine.state != SIGHT_BLIND) {
         holder_set_blind(n->holder, false);
     }
     if (picture->others_blind && !n->others_blind) {
@@ -89,23 +77,4 @@ void node_sight_current(struct node *n, const struct registry_picture *picture)
     }
     n->blind_ms = picture->blind_ms;
     n->others_blind = picture->others_blind;
-}
-
-void node_report_sight(struct node *n, struct json *j)
-{
-    uint64_t now = mono_ms();
-    uint64_t heard_ms = holder_heard_ms(n->holder);
-
-    /* Again and again while it does not see: what the registry has of that must not be lost. */
-    if (n->sight_news.due || n->sight.machine.state != SIGHT_SEES) {
-        n->sight_news.told = true;
-        json_string(j, "state", node_sight_told(n));
-        json_string(j, "why", n->sight.why);
-        json_number(j, "failing_ms",
-                    n->sight.failing_ms != 0 ? (int64_t)(now - n->sight.failing_ms) : 0);
-    }
-    heard_ms = heard_ms > n->sight.seen_ms ? heard_ms : n->sight.seen_ms;
-    if (n->others_blind && n->sight.machine.state == SIGHT_SEES && heard_ms != 0) {
-        json_number(j, "seen_ms", (int64_t)(now - heard_ms));
-    }
 }

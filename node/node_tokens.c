@@ -25,7 +25,7 @@ static void take_tokens(struct node *n, struct tokens *fresh)
     node_lease_set_users(n->lease, tokens_users(fresh));
     tokens_destroy(n->tokens);
     n->tokens = fresh;
-    news_set(&n->users, "");
+    report_news(n->report, REPORT_USERS, "");
     node_lease_renew_soon(n->lease);
     log_info("node", "tokens.reloaded", "users", tokens_users(fresh), NULL);
 }

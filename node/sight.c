@@ -94,3 +94,15 @@ bool sight_look(struct sight *s, bool working, uint64_t blind_ms, uint64_t now_m
     }
     return s->machine.state != before;
 }
+
+const char *sight_tell(struct sight *s)
+{
+    s->told = s->machine.state;
+    s->given_away = s->given_away || s->machine.state == SIGHT_BLIND;
+    return machine_state_name(&s->machine);
+}
+
+void sight_told(struct sight *s)
+{
+    s->given_away = s->told == SIGHT_BLIND;
+}

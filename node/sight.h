@@ -25,6 +25,8 @@ struct sight {              /* to be read only */
     uint64_t since_ms;      /* the state */
     uint64_t proof_ms;      /* how long it has to prove itself */
     char why[200];          /* the last failure */
+    enum sight_state told;  /* to the registry */
+    bool given_away;        /* the registry may have it as blind */
 };
 
 /* A node that sees, as far as is known. */
@@ -38,5 +40,8 @@ void sight_rest(struct sight *s);
 /* What is true by now. `working`: a connection is ready. `blind_ms` 0: never blind. True: the
  * state is another. */
 bool sight_look(struct sight *s, bool working, uint64_t blind_ms, uint64_t now_ms);
+/* The name of its state, which is about to be told to the registry; and that has arrived. */
+const char *sight_tell(struct sight *s);
+void sight_told(struct sight *s);
 
 #endif

@@ -1,4 +1,5 @@
-/* Compare: one portion after another, a burst with each renewal of the lead, so that Redis has time for the rest. */
+/* Compare: one portion after another, a burst with each renewal of the lead, so that Redis has time
+ * for the rest. */
 #include "coordinator/chores/compare.h"
 
 #include "coordinator/lead/leader.h"
@@ -72,7 +73,7 @@ static uint64_t interval_ms(const struct compare *c)
     const char *text = cluster_view_setting(c->view, "compare_ms");
     uint64_t ms = 0;
 
-    return text && slice_to_u64(slice_of(text), &ms) ? ms : DEFAULT_MS;
+    return text != NULL && slice_to_u64(slice_of(text), &ms) ? ms : DEFAULT_MS;
 }
 
 struct compare *compare_create(struct leader *leader, const struct cluster_view *view)

@@ -1,10 +1,10 @@
-/* Compare: while this process leads, all that the registry holds is compared with itself every compare_ms, slowly,
- * and what differs is put right (the step does both, and tells it as events).
+/* Compare: while this process leads, all that the registry holds is compared with itself every
+ * compare_ms, slowly, and what differs is put right (the step does both, and tells it as events).
  *
- * Each step keeps the registry exact, and each node reconciles itself to it: this finds what neither could know of,
- * such as a key that somebody removed by hand. What a step or a view had to pass over makes the next
- * one come soon. The nodes compare what they hold, and what Twitch has confirmed, as
- * often (node_lease.h).
+ * Each step keeps the registry exact, and each node reconciles itself to it: this finds what
+ * neither could know of, such as a key that somebody removed by hand. What a step or a view had to
+ * pass over makes the next one come soon. The nodes compare what they hold, and what Twitch has
+ * confirmed, as often (node_lease.h).
  *
  * Borrows leader and view. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_COMPARE_H
@@ -17,7 +17,8 @@ struct compare;
 struct compare *compare_create(struct leader *leader, const struct cluster_view *view);
 /* A portion or a few, if it is time. */
 void compare_on_facts(struct compare *c, const struct registry_lead *facts);
-/* Something is known to be wrong: the next comparison begins soon, a second after the last at the earliest. */
+/* Something is known to be wrong: the next comparison begins soon, a second after the last at the
+ * earliest. */
 void compare_soon(struct compare *c);
 /* Leads (again): all of it is compared anew, and soon. */
 void compare_begin(struct compare *c);

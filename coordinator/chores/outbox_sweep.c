@@ -29,10 +29,10 @@ static void take(struct outbox_sweep *o);
 
 static void on_taken(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
-    struct outbox_sweep *o = ctx;
     (void)rest;
+    struct outbox_sweep *o = ctx;
     o->calling = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(o->leader, "send_take", err);
     } else if (slice_is(word, "more") && o->calls < MOST_CALLS && leader_may_act(o->leader)) {
         take(o);

@@ -1,7 +1,7 @@
 /* Outbox sweep: sends that no node takes or serves still get their result.
  *
- * Once a second at most the step that takes what is new and settles what is overdue is called, until it has
- * nothing more to do or has been called often. Borrows the leader. */
+ * Once a second at most the step that takes what is new and settles what is overdue is called,
+ * until it has nothing more to do or has been called often. Borrows the leader. */
 #ifndef SHOAL_COORDINATOR_OUTBOX_SWEEP_H
 #define SHOAL_COORDINATOR_OUTBOX_SWEEP_H
 

@@ -7,10 +7,10 @@
 
 static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
+    (void)outcome;
     struct redis_look *r = ctx;
 
-    (void)outcome;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(r->leader, "error", err);
     }
 }

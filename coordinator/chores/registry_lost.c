@@ -34,9 +34,9 @@ void registry_lost_finish(struct registry_lost *l)
 void registry_lost_begin(struct registry_lost *l, const struct cluster_view *view)
 {
     l->due = true;
-    for (const struct shard *s = cluster_view_shards(view); s; s = s->hh.next) {
+    for (const struct shard *s = cluster_view_shards(view); s != NULL; s = s->hh.next) {
         add(&l->shards, &l->nshards, s->id);
-        for (const struct view_channel *c = s->channels; c; c = c->next) {
+        for (const struct view_channel *c = s->channels; c != NULL; c = c->next) {
             add(&l->channels, &l->nchannels, c->name);
         }
     }
@@ -45,7 +45,7 @@ void registry_lost_begin(struct registry_lost *l, const struct cluster_view *vie
 static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     (void)outcome;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(ctx, "configure", err);
     }
 }
@@ -76,7 +76,7 @@ void registry_lost_tell(struct registry_lost *l, const struct cluster_view *view
     }
     buf_init(&named, NAMED_BYTES);
     for (size_t i = 0; i < l->nchannels; i++) {
-        if (!view || !cluster_view_shard_of(view, l->channels[i])) {
+        if (view == NULL || cluster_view_shard_of(view, l->channels[i]) == NULL) {
             channels++;
             if (named.len + strlen(l->channels[i]) + 2 < NAMED_BYTES) {
                 buf_printf(&named, "%s%s", named.len > 0 ? " " : "", l->channels[i]);
@@ -84,7 +84,7 @@ void registry_lost_tell(struct registry_lost *l, const struct cluster_view *view
         }
     }
     for (size_t i = 0; i < l->nshards; i++) {
-        shards += !view || !cluster_view_shard(view, l->shards[i]);
+        shards += view == NULL || cluster_view_shard(view, l->shards[i]) == NULL;
     }
     buf_append_char(&named, '\0');
     log_error(

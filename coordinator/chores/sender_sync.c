@@ -1,5 +1,5 @@
-/* Sender sync: all questions, then the differences in portions. A failure ends the round; the next view begins
- * another. */
+/* Sender sync: all questions, then the differences in portions. A failure ends the round; the next
+ * view begins another. */
 #include "coordinator/chores/sender_sync.h"
 
 #include "shared/log.h"
@@ -69,7 +69,7 @@ static void end_round(struct sender_sync *s)
     }
 }
 
-/* Writing ------------------------------------------------------------------------------------------- */
+/* Writing -------------------------------------------------------------------------------------- */
 
 static void write_portion(struct sender_sync *s);
 
@@ -77,7 +77,7 @@ static void on_written(void *ctx, const struct registry_outcome *outcome, const 
 {
     (void)outcome;
     struct sender_sync *s = ctx;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->leader, "senders", err);
         cluster_view_doubt(manager_view(s->manager));
         end_round(s);
@@ -109,7 +109,7 @@ static void write_portion(struct sender_sync *s)
     }
 }
 
-/* Asking --------------------------------------------------------------------------------------------- */
+/* Asking --------------------------------------------------------------------------------------- */
 
 static void change(struct sender_sync *s, char *shard, const char *sender)
 {
@@ -131,19 +131,19 @@ static void compare(struct sender_sync *s, const char *shard, const char *sender
 {
     struct cluster_view *view = manager_view(s->manager);
     struct shard *to = cluster_view_shard(view, sender);
-    struct shard *from = shard ? cluster_view_shard(view, shard) : NULL;
+    struct shard *from = shard != NULL ? cluster_view_shard(view, shard) : NULL;
 
-    if (!to || (shard && !from)) {
+    if (to == NULL || (shard != NULL && from == NULL)) {
         return; /* gone meanwhile */
     }
-    if (!shard) {
+    if (shard == NULL) {
         if (strcmp(cluster_view_default_sender(view, to->user), sender) != 0) {
             change(s, xasprintf("@%s", to->user), sender);
         }
     } else if (strcmp(from->user, to->user) != 0) {
         char *text = xasprintf("Shard %s of user %s cannot send for shard %s of user %s.", sender,
                                to->user, shard, from->user);
-        tell(s, from->channels ? from->channels->name : NULL, text);
+        tell(s, from->channels != NULL ? from->channels->name : NULL, text);
         free(text);
     } else if (strcmp(from->sender, sender) != 0) {
         free(from->sender);
@@ -166,7 +166,7 @@ static void on_answer(void *ctx, const struct manager_answer *answer)
 
     if (answer->kind == MANAGER_SHARD) {
         compare(s, q->shard, answer->text);
-    } else if (answer->kind == MANAGER_FAILED && q->shard) {
+    } else if (answer->kind == MANAGER_FAILED && q->shard != NULL) {
         /* To a channel that nobody joined there need not be anybody who sends. */
         tell(s, NULL, answer->text);
     }
@@ -182,14 +182,14 @@ void sender_sync_on_view(struct sender_sync *s)
         s->again = true;
         return;
     }
-    if (!leader_may_act(s->leader) || !cluster_view_shards(view)) {
+    if (!leader_may_act(s->leader) || cluster_view_shards(view) == NULL) {
         return;
     }
     s->busy = true;
     s->told = false;
     s->questions = xcalloc(HASH_COUNT(cluster_view_shards(view)) + 1, sizeof(*s->questions));
-    for (const struct shard *each = cluster_view_shards(view); each; each = each->hh.next) {
-        if (each->channels) {
+    for (const struct shard *each = cluster_view_shards(view); each != NULL; each = each->hh.next) {
+        if (each->channels != NULL) {
             s->questions[n++] = (struct question){s, xstrdup(each->id)};
         }
     }
@@ -198,8 +198,8 @@ void sender_sync_on_view(struct sender_sync *s)
     s->unanswered = n + 1;
     for (size_t i = 0; i < n; i++) {
         const struct shard *each =
-            s->questions[i].shard ? cluster_view_shard(view, s->questions[i].shard) : NULL;
-        const char *channel = each && each->channels ? each->channels->name : "";
+            s->questions[i].shard != NULL ? cluster_view_shard(view, s->questions[i].shard) : NULL;
+        const char *channel = each != NULL && each->channels != NULL ? each->channels->name : "";
         manager_ask(s->manager, MANAGER_SENDER, channel, false, on_answer, &s->questions[i]);
     }
     answered(s);

@@ -1,7 +1,7 @@
 /* Sender sync: asks the shard manager who sends for each shard, and writes what differs.
  *
- * A round for each time the view was read; shards without channels need no sender. What the manager does not
- * answer stays as it is. Borrows leader and manager. Loop thread only. */
+ * A round for each time the view was read; shards without channels need no sender. What the manager
+ * does not answer stays as it is. Borrows leader and manager. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_SENDER_SYNC_H
 #define SHOAL_COORDINATOR_SENDER_SYNC_H
 

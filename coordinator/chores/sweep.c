@@ -1,5 +1,5 @@
-/* Sweep: facts in, steps out. Of each kind of work one piece at most is under way; what it leaves over
- * comes with the next facts, which are asked for at once when it got somewhere. */
+/* Sweep: facts in, steps out. Of each kind of work one piece at most is under way; what it leaves
+ * over comes with the next facts, which are asked for at once when it got somewhere. */
 #include "coordinator/chores/sweep.h"
 
 #include "coordinator/chores/outbox_sweep.h"
@@ -23,7 +23,8 @@ struct burial {
     uint64_t link_id;
 };
 
-/* Work that is repeated while it helps: since when, and under which circumstances it was done last. */
+/* Work that is repeated while it helps: since when, and under which circumstances it was done
+ * last. */
 struct chore {
     bool busy;
     uint64_t done_ms;
@@ -66,7 +67,7 @@ static bool chore_due(struct chore *c, const struct registry_lead *facts, uint64
     return true;
 }
 
-/* Dead nodes ---------------------------------------------------------------------------------------- */
+/* Dead nodes ----------------------------------------------------------------------------------- */
 
 static void burial_end(struct burial *b)
 {
@@ -86,7 +87,7 @@ static void on_expired(void *ctx, struct slice word, struct slice rest, const st
     (void)rest;
     struct burial *b = ctx;
     struct sweep *s = b->sweep;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->leader, "expire", err);
     } else if (slice_is(word, "more")) {
         expire(b);
@@ -96,7 +97,7 @@ static void on_expired(void *ctx, struct slice word, struct slice rest, const st
                  "word", log_slice(word), NULL);
     }
     burial_end(b);
-    if (!err && !s->burials) {
+    if (err == NULL && s->burials == NULL) {
         leader_ask_now(s->leader); /* there may be more of them than one answer holds */
     }
 }
@@ -113,7 +114,7 @@ static void expire(struct burial *b)
 static void on_killed(void *ctx, const struct err *err)
 {
     struct burial *b = ctx;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(b->sweep->leader, "kill_link", err);
         burial_end(b);
         return;
@@ -123,7 +124,7 @@ static void on_killed(void *ctx, const struct err *err)
 
 static bool is_under_way(const struct sweep *s, struct slice node)
 {
-    for (const struct burial *b = s->burials; b; b = b->next) {
+    for (const struct burial *b = s->burials; b != NULL; b = b->next) {
         if (slice_is(node, b->node)) {
             return true;
         }
@@ -131,8 +132,9 @@ static bool is_under_way(const struct sweep *s, struct slice node)
     return false;
 }
 
-/* First its link, so that nothing it wrote before is executed any more; then its lease. Link ids belong to
- * one run of a server: those of an earlier run are gone anyhow, and may be somebody else's by now. */
+/* First its link, so that nothing it wrote before is executed any more; then its lease. Link ids
+ * belong to one run of a server: those of an earlier run are gone anyhow, and may be somebody
+ * else's by now. */
 static void bury(struct sweep *s, const struct registry_expired *dead)
 {
     if (is_under_way(s, dead->node)) {
@@ -157,7 +159,7 @@ static void on_deadline(uv_timer_t *timer)
     leader_ask_now(s->leader);
 }
 
-/* Shards without a node ------------------------------------------------------------------------------- */
+/* Shards without a node ------------------------------------------------------------------------ */
 
 static void on_placed(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
@@ -165,7 +167,7 @@ static void on_placed(void *ctx, struct slice word, struct slice rest, const str
     (void)rest;
     struct sweep *s = ctx;
     s->homeless.busy = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->leader, "expire", err);
     }
 }
@@ -178,7 +180,7 @@ static void place_homeless(struct sweep *s, const struct registry_lead *facts)
     }
 }
 
-/* Channels without a shard ------------------------------------------------------------------------------ */
+/* Channels without a shard --------------------------------------------------------------------- */
 
 static void assign_waiting(struct sweep *s);
 
@@ -204,9 +206,9 @@ static void on_waiting(void *ctx, const struct slice *channels, size_t n, const 
                                          .cb = on_assigned,
                                          .ctx = s};
 
-    if (err || n == 0 || !leader_may_act(s->leader)) {
+    if (err != NULL || n == 0 || !leader_may_act(s->leader)) {
         s->waiting.busy = false;
-        if (err) {
+        if (err != NULL) {
             leader_step_failed(s->leader, "waiting", err);
         }
         return;
@@ -220,14 +222,14 @@ static void assign_waiting(struct sweep *s)
                       registry_waiting(steps(s), WAITING_AT_ONCE, on_waiting, s) == 0;
 }
 
-/* Idle shards --------------------------------------------------------------------------------------- */
+/* Idle shards ---------------------------------------------------------------------------------- */
 
 static void on_idle_closed(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     (void)outcome;
     struct sweep *s = ctx;
     s->closing_idle = false;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(s->leader, "release", err);
     }
 }
@@ -241,7 +243,7 @@ static void close_idle(struct sweep *s, const struct registry_lead *facts)
                                        facts->idle, facts->nidle, on_idle_closed, s) == 0;
 }
 
-/* Outside ------------------------------------------------------------------------------------------- */
+/* Outside -------------------------------------------------------------------------------------- */
 
 struct sweep *sweep_create(uv_loop_t *loop, struct leader *leader, struct shard_manager *manager)
 {
@@ -290,6 +292,6 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void sweep_close(struct sweep *s)
 {
-    BUG_ON(s->burials);
+    BUG_ON(s->burials != NULL);
     uv_close((uv_handle_t *)&s->deadline, on_timer_closed);
 }

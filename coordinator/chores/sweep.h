@@ -1,14 +1,16 @@
 /* Sweep: what has to be cleared away while this process leads, told by the facts of each renewal.
  *
- *   a node's lease ran out   -> kill its link at Redis, expire it, a portion at a time; and a timer at the
- *                               next deadline, so that a death is seen at once
+ *   a node's lease ran out   -> kill its link at Redis, expire it, a portion at a time; and a timer
+ *                               at the next deadline, so that a death is seen at once
  *   shards without a node    -> place them
- *   channels without a shard -> assign them, as the shard manager says, when something changed or every second
+ *   channels without a shard -> assign them, as the shard manager says, when something changed or
+ *                               every second
  *   shards idle for long     -> close them
- *   sends nobody serves      -> once a second the outbox is looked through, and what is over its ttl expires
+ *   sends nobody serves      -> once a second the outbox is looked through, and what is over its
+ *                               ttl expires
  *
- * Each is a step that checks for itself whether it is still right: a sweep never needs to be undone.
- * Borrows leader and manager. Loop thread only. */
+ * Each is a step that checks for itself whether it is still right: a sweep never needs to be
+ * undone. Borrows leader and manager. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_SWEEP_H
 #define SHOAL_COORDINATOR_SWEEP_H
 

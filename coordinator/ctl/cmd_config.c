@@ -31,7 +31,7 @@ static int get_one(struct ctl *c, const char *name)
     int code = view_read(c, VIEW_SETTINGS, &v);
     const cJSON *setting = view_find(v.settings, "name", name);
 
-    if (code == CTL_DONE && !setting) {
+    if (code == CTL_DONE && setting == NULL) {
         code = ctl_fail(CTL_FAILED, "unknown setting \"%s\"; shoalctl config get lists them", name);
     } else if (code == CTL_DONE && c->json) {
         table_json_line(setting);

@@ -15,8 +15,8 @@ static int count_open(struct ctl *c, size_t *open)
     *open = 0;
     cJSON_ArrayForEach(shard, v.shards)
     {
-        /* The shard manager asks each to stop, its node says when it is closed. A shard without a node has no
-         * connection, whatever was last said about it. */
+        /* The shard manager asks each to stop, its node says when it is closed. A shard without a
+         * node has no connection, whatever was last said about it. */
         bool asked = strcmp(view_text(shard, "run"), "started") != 0;
         bool closed =
             !view_text(shard, "node")[0] || strcmp(view_text(shard, "state"), "closed") == 0;

@@ -14,8 +14,8 @@
 #define PORTION         REGISTRY_MAX_CHANNELS
 #define STDIN_MAX_BYTES ((size_t)16 << 20)
 
-/* What standard input holds, up to its end: owned, or NULL after the reason was told. A person who types it can end it with
- * Ctrl-C: the loop, which sees that, turns meanwhile. */
+/* What standard input holds, up to its end: owned, or NULL after the reason was told. A person who
+ * types it can end it with Ctrl-C: the loop, which sees that, turns meanwhile. */
 static char *read_standard_input(struct ctl *c, int *code)
 {
     struct buf all;
@@ -56,7 +56,7 @@ static int parse(struct ctl *c, const char *arg, struct initial_channels *names)
 
     if (strcmp(arg, "@-") == 0) {
         char *text = read_standard_input(c, &code);
-        failed = text ? initial_channels_parse_lines(arg, text, names, &err) : 0;
+        failed = text != NULL ? initial_channels_parse_lines(arg, text, names, &err) : 0;
     } else {
         failed = initial_channels_parse(arg, names, &err);
     }
@@ -103,13 +103,14 @@ static void show(struct ctl *c, const char *channel, const char *state, const ch
 
     cJSON_AddStringToObject(record, "channel", channel);
     cJSON_AddStringToObject(record, "state", state);
-    if (text) {
+    if (text != NULL) {
         cJSON_AddStringToObject(record, field, text);
     }
     if (c->json) {
         table_json_line(record);
     } else if (strcmp(state, "refused") != 0) {
-        ctl_say("%-25s  %s%s%s", channel, state, text ? "  " : "", text ? text : "");
+        ctl_say("%-25s  %s%s%s", channel, state, text != NULL ? "  " : "",
+                text != NULL ? text : "");
     }
     cJSON_Delete(record);
 }
@@ -118,7 +119,8 @@ static void show_all(struct ctl *c, const struct registry_list *channels, const 
                      const char *field)
 {
     for (size_t i = 0; i < channels->n; i++) {
-        show(c, channels->item[i].name, state, field, field ? channels->item[i].text : NULL);
+        show(c, channels->item[i].name, state, field,
+             field != NULL ? channels->item[i].text : NULL);
     }
 }
 
@@ -137,10 +139,10 @@ static int show_outcome(struct ctl *c, const struct registry_outcome *o)
         (void)ctl_fail(CTL_FAILED, "and %llu more are refused",
                        (unsigned long long)o->refused_more);
     }
-    if (o->error) {
+    if (o->error != NULL) {
         (void)ctl_fail(CTL_FAILED, "%s", o->error);
     }
-    return o->error || o->refused.n > 0 ? CTL_FAILED : CTL_DONE;
+    return o->error != NULL || o->refused.n > 0 ? CTL_FAILED : CTL_DONE;
 }
 
 /* Cut the first portion off the list; returns it, and moves *rest to what follows. */
@@ -153,7 +155,7 @@ static char *portion(char **rest)
         end = strchr(n == 0 ? end : end + 1, ',');
     }
     *rest = end ? end + 1 : NULL;
-    if (end) {
+    if (end != NULL) {
         *end = '\0';
     }
     return begin;
@@ -168,7 +170,7 @@ static int carry_out(struct ctl *c, const char *op)
     char *rest = all;
     bool refused = false;
 
-    while (rest && code == CTL_DONE) {
+    while (rest != NULL && code == CTL_DONE) {
         struct registry_outcome outcome = {0};
         struct registry_pair channels = {"channels", portion(&rest)};
         code = request_make(c, op, &channels, 1, wait ? &outcome : NULL);

@@ -21,7 +21,7 @@ static void on_result(void *ctx, const struct registry_result *result, const str
 {
     struct lookup *l = ctx;
 
-    if (!err && result->status.len > 0) {
+    if (err == NULL && result->status.len > 0) {
         cJSON *object = cJSON_CreateObject();
         view_add_hash(object, &result->hash, registry_result_fields);
         l->found = cJSON_PrintUnformatted(object);
@@ -58,7 +58,7 @@ struct adding {
 
 static void add_field(struct adding *a, const char *name, const char *value)
 {
-    if (value) {
+    if (value != NULL) {
         a->fields[a->n++] = (struct registry_pair){name, value};
     }
 }
@@ -96,14 +96,15 @@ static int show_result(struct ctl *c, const cJSON *result)
     if (c->json) {
         table_json_line(result);
     }
-    if (status && strcmp(status, send_status_name(SEND_SENT)) == 0) {
+    if (status != NULL && strcmp(status, send_status_name(SEND_SENT)) == 0) {
         if (!c->json) {
             puts("sent");
         }
         return CTL_DONE;
     }
-    return ctl_fail(CTL_FAILED, "%s%s%s%s%s", status ? status : "no status", reason ? ": " : "",
-                    reason ? reason : "", text ? ": " : "", text ? text : "");
+    return ctl_fail(CTL_FAILED, "%s%s%s%s%s", status != NULL ? status : "no status",
+                    reason != NULL ? ": " : "", reason != NULL ? reason : "",
+                    text != NULL ? ": " : "", text != NULL ? text : "");
 }
 
 int cmd_send(struct ctl *c, const struct ctl_command *self)

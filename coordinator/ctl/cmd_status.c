@@ -45,13 +45,13 @@ static void warn(struct status *s, const char *fmt, ...)
     cJSON_AddItemToArray(s->warnings, cJSON_CreateString(text));
 }
 
-/* Gathering -------------------------------------------------------------------------------------- */
+/* Gathering ------------------------------------------------------------------------------------ */
 
 static void count_up(cJSON *counts, const char *name)
 {
     cJSON *count = cJSON_GetObjectItemCaseSensitive(counts, name);
 
-    if (count) {
+    if (count != NULL) {
         cJSON_SetNumberValue(count, count->valuedouble + 1);
     } else {
         cJSON_AddNumberToObject(counts, name, 1);
@@ -191,7 +191,7 @@ static void warn_of_rest(struct status *s)
 {
     const cJSON *node;
 
-    if (!s->leader->child) {
+    if (s->leader->child == NULL) {
         warn(s, "no coordinator leads: nothing is assigned or moved");
     }
     if (s->stopped) {
@@ -241,7 +241,7 @@ static int gather(struct ctl *c, struct status *s)
     return code;
 }
 
-/* Showing ---------------------------------------------------------------------------------------- */
+/* Showing -------------------------------------------------------------------------------------- */
 
 /* "3 of at most 5, 25 channels each", in words where there is no limit. */
 static void show_limits(const struct status *s)
@@ -267,7 +267,7 @@ static void show_head(struct ctl *c, const struct status *s)
 
     ctl_say("cluster   %s%s", options_string(c->options, "cluster"),
             s->stopped ? "  (stopped)" : "");
-    if (s->leader->child) {
+    if (s->leader->child != NULL) {
         table_age(view_number(s->leader, "leads_ms"), age, sizeof(age));
         ctl_say("leader    %s on %s, pid %llu, for %s", view_text(s->leader, "id"),
                 view_text(s->leader, "host"), (unsigned long long)view_number(s->leader, "pid"),
@@ -333,7 +333,7 @@ static void show_budgets(const struct status *s)
         if (window > 0) {
             printf(" in %llu s", (unsigned long long)(window / 1000));
         }
-        fputs(budget->next ? "," : "\n", stdout);
+        fputs(budget->next != NULL ? "," : "\n", stdout);
     }
 }
 

@@ -1,5 +1,5 @@
-/* shoalctl tail and events: chat, and what happens in the cluster, as it comes, until Ctrl-C or until nobody reads what
- * is printed. */
+/* shoalctl tail and events: chat, and what happens in the cluster, as it comes, until Ctrl-C or
+ * until nobody reads what is printed. */
 #include "coordinator/ctl/chat_line.h"
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/table.h"
@@ -130,7 +130,7 @@ int cmd_tail(struct ctl *c, const struct ctl_command *self)
     return code != CTL_DONE ? code : follow(c);
 }
 
-/* Events ------------------------------------------------------------------------------------------ */
+/* Events --------------------------------------------------------------------------------------- */
 
 static bool is_wanted(const struct ctl *c, const char *name)
 {

@@ -63,7 +63,8 @@ void ctl_restart_deadline(struct ctl *c)
     c->deadline_ms = mono_ms() + (uint64_t)options_int(c->options, "timeout");
 }
 
-/* A person at a terminal is told at once that Redis is not there; one that was there may come back. */
+/* A person at a terminal is told at once that Redis is not there; one that was there may come
+ * back. */
 static bool is_out_of_reach(const struct ctl *c)
 {
     return !link_is_up(c->link) && !c->has_been_up && c->down.code != ERR_OK;
@@ -95,12 +96,12 @@ void ctl_turn(struct ctl *c)
     uv_run(&c->loop.uv, UV_RUN_ONCE);
 }
 
-/* Questions -------------------------------------------------------------------------------------- */
+/* Questions ------------------------------------------------------------------------------------ */
 
 void ctl_answered(struct ctl *c, const struct err *err)
 {
     c->asking = false;
-    c->answer = err ? *err : (struct err){0};
+    c->answer = err != NULL ? *err : (struct err){0};
 }
 
 void ctl_answered_bool(void *ctx, bool yes, const struct err *err)
@@ -162,7 +163,7 @@ int ctl_ask(struct ctl *c, int (*ask)(void *ctx), void *ctx)
     return code == CTL_DONE && c->answer.code != ERR_OK ? refused(&c->answer) : code;
 }
 
-/* Messages --------------------------------------------------------------------------------------- */
+/* Messages ------------------------------------------------------------------------------------- */
 
 /* Is it a JSON object with that id? */
 static bool has_id(struct slice payload, const char *id)
@@ -179,9 +180,9 @@ static void on_message(void *ctx, struct slice topic, struct slice payload)
 {
     struct ctl *c = ctx;
 
-    if (c->on_message) {
+    if (c->on_message != NULL) {
         c->on_message(c, topic, payload);
-    } else if (c->await_id && !c->found && has_id(payload, c->await_id)) {
+    } else if (c->await_id != NULL && c->found == NULL && has_id(payload, c->await_id)) {
         c->found = xstrndup(payload.ptr, payload.len);
     }
 }
@@ -201,7 +202,7 @@ int ctl_subscribe(struct ctl *c, enum registry_topic kind, const char *name)
     if (rights != CTL_DONE) {
         return rights;
     }
-    if (!c->subscriber) {
+    if (c->subscriber == NULL) {
         struct subscriber_options o = {
             .link = {.url = &c->url,
                      .tls_ca = options_string(c->options, "redis-tls-ca"),
@@ -237,13 +238,13 @@ int ctl_await(struct ctl *c, const char *id, const char *what,
     int code = CTL_DONE;
 
     c->await_id = id;
-    while (!c->found && code == CTL_DONE) {
+    while (c->found == NULL && code == CTL_DONE) {
         if (ctl_is_over(c)) {
             code = ctl_over(c, what);
         } else if (mono_ms() >= next_look) {
             char *found = NULL;
             code = look(c, id, &found);
-            if (c->found) {
+            if (c->found != NULL) {
                 free(found); /* heard while we looked */
             } else {
                 c->found = found;

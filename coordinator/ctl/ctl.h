@@ -1,9 +1,11 @@
-/* Ctl: what the commands of shoalctl share: one link to Redis, questions to it, and how a command ends.
+/* Ctl: what the commands of shoalctl share: one link to Redis, questions to it, and how a command
+ * ends.
  *
- * A command is one straight piece of code: it asks, and the loop runs until the answers are there or
- * the time is over. Questions survive a link that comes back: what was not answered is asked again,
- * so only what may be done twice is asked here (reads; requests and sends, which carry an id).
- * Commands return the program's exit code; whoever finds the reason prints it. Loop thread only. */
+ * A command is one straight piece of code: it asks, and the loop runs until the answers are there
+ * or the time is over. Questions survive a link that comes back: what was not answered is asked
+ * again, so only what may be done twice is asked here (reads; requests and sends, which carry an
+ * id). Commands return the program's exit code; whoever finds the reason prints it. Loop thread
+ * only. */
 #ifndef SHOAL_CTL_H
 #define SHOAL_CTL_H
 
@@ -39,7 +41,8 @@ struct ctl {
     struct err down;     /* why the link is not up */
     bool told_no_leader; /* that nobody is there who would answer */
     unsigned closing;
-    /* The message waited for: its topic and the id in it; the first that fits is kept in `found`. */
+    /* The message waited for: its topic and the id in it; the first that fits is kept in
+     * `found`. */
     const char *await_id;
     char *found;
     /* Where messages go instead (tail); NULL: nowhere. */
@@ -71,21 +74,23 @@ void ctl_restart_deadline(struct ctl *c);
 /* One turn of the loop, at most some 50 ms. */
 void ctl_turn(struct ctl *c);
 
-/* Questions -------------------------------------------------------------------------------------- */
+/* Questions ------------------------------------------------------------------------------------ */
 
-/* Ask, and wait for the answer: `ask` sends a question to Redis (0, or it was not sent), whose callback ends in
- * ctl_answered. CTL_DONE, or the exit code after the reason was printed; an error of Redis is one. */
+/* Ask, and wait for the answer: `ask` sends a question to Redis (0, or it was not sent), whose
+ * callback ends in ctl_answered. CTL_DONE, or the exit code after the reason was printed; an error
+ * of Redis is one. */
 MUST_USE int ctl_ask(struct ctl *c, int (*ask)(void *ctx), void *ctx);
 /* For callbacks: the answer is there; err NULL: it is good. */
 void ctl_answered(struct ctl *c, const struct err *err);
-/* The same for questions that are answered by yes or no, or by having been done: ctx is the `struct ctl`, and yes is in
- * c->yes. */
+/* The same for questions that are answered by yes or no, or by having been done: ctx is the `struct
+ * ctl`, and yes is in c->yes. */
 void ctl_answered_bool(void *ctx, bool yes, const struct err *err);
 void ctl_answered_done(void *ctx, const struct err *err);
 
-/* Messages --------------------------------------------------------------------------------------- */
+/* Messages ------------------------------------------------------------------------------------- */
 
-/* Subscribe to the topic of that name (registry.h), and wait until Redis has confirmed. CTL_DONE or an exit code. */
+/* Subscribe to the topic of that name (registry.h), and wait until Redis has confirmed. CTL_DONE or
+ * an exit code. */
 MUST_USE int ctl_subscribe(struct ctl *c, enum registry_topic topic, const char *name);
 /* Wait for a JSON object with this "id" (set await_id before asking for it, so that an early one is
  * kept): heard on the topics subscribed to, or found by `look`, which

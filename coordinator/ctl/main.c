@@ -1,5 +1,5 @@
-/* shoalctl: looks at a cluster and asks things of it. One file for each group of commands (cmd_*.c), one
- * table of them here. */
+/* shoalctl: looks at a cluster and asks things of it. One file for each group of commands
+ * (cmd_*.c), one table of them here. */
 #include "coordinator/ctl/commands.h"
 
 #include "shared/log.h"
@@ -61,7 +61,7 @@ static char *epilogue_make(void)
     size_t len;
     FILE *to = open_memstream(&text, &len);
 
-    BUG_ON(!to);
+    BUG_ON(to == NULL);
     fputs("Commands:\n", to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         const struct ctl_command *command = &commands[i];
@@ -153,14 +153,14 @@ static int check_own_options(const struct options *o, const struct ctl_command *
         char word[32];
         const char *value = options_string(o, own_options[i]);
         snprintf(word, sizeof(word), " %s ", own_options[i]);
-        if (value && strcmp(value, "false") != 0 && !strstr(command->options, word)) {
+        if (value != NULL && strcmp(value, "false") != 0 && !strstr(command->options, word)) {
             return ctl_fail(CTL_USAGE, "--%s does not belong to %s", own_options[i], command->name);
         }
     }
     return CTL_DONE;
 }
 
-/* The program's life ------------------------------------------------------------------------------ */
+/* The program's life --------------------------------------------------------------------------- */
 
 static void on_interrupt(void *ctx, int times)
 {
@@ -225,7 +225,7 @@ static int ctl_open(struct ctl *c, const struct options *o)
 
 static void ctl_close(struct ctl *c)
 {
-    if (c->subscriber) {
+    if (c->subscriber != NULL) {
         subscriber_close(c->subscriber, NULL, NULL);
     }
     registry_destroy(c->registry);
@@ -242,7 +242,7 @@ static int run_command(const struct options *o)
     const struct ctl_command *command = command_find(options_arg(o, 0));
     struct ctl c;
 
-    if (!command) {
+    if (command == NULL) {
         return unknown_command(options_arg(o, 0));
     }
     int code = check_own_options(o, command);

@@ -18,7 +18,7 @@ const char *request_by(void)
     if (gethostname(host, sizeof(host) - 1) != 0) {
         host[0] = '\0';
     }
-    snprintf(by, sizeof(by), "shoalctl:%.64s@%s", who ? who->pw_name : "?", host);
+    snprintf(by, sizeof(by), "shoalctl:%.64s@%s", who != NULL ? who->pw_name : "?", host);
     return by;
 }
 
@@ -73,7 +73,7 @@ static int look_for_reply(struct ctl *c, const char *id, char **found)
     int code = ctl_ask(c, ask_for_reply, &l);
 
     *found = l.found;
-    return code == CTL_DONE && !l.found && !c->told_no_leader ? say_who_leads(c) : code;
+    return code == CTL_DONE && l.found == NULL && !c->told_no_leader ? say_who_leads(c) : code;
 }
 
 /* An entry that is added. */
@@ -130,24 +130,24 @@ int request_make(struct ctl *c, const char *op, const struct registry_pair *fiel
     char id[INCARNATION_CHARS];
     char *text = NULL;
 
-    if (outcome) {
+    if (outcome != NULL) {
         *outcome = (struct registry_outcome){0};
     }
     random_hex(id, 16);
     ctl_restart_deadline(c);
     int code = request_check_cluster(c);
-    if (code == CTL_DONE && outcome) {
+    if (code == CTL_DONE && outcome != NULL) {
         c->await_id = id;
         code = ctl_subscribe(c, TOPIC_REPLIES, "");
     }
     if (code == CTL_DONE) {
         code = add(c, id, op, fields, nfields);
     }
-    if (code == CTL_DONE && outcome) {
+    if (code == CTL_DONE && outcome != NULL) {
         code = ctl_await(c, id, "the coordinator's reply", look_for_reply, &text);
     }
     c->await_id = NULL;
-    if (code != CTL_DONE || !outcome) {
+    if (code != CTL_DONE || outcome == NULL) {
         return code;
     }
     registry_outcome_read(slice_of(text), outcome);
@@ -167,7 +167,7 @@ int request_simple(struct ctl *c, const char *op, const struct registry_pair *fi
         table_json_line(outcome.tree);
     }
     if (code == CTL_DONE && !outcome.ok) {
-        code = ctl_fail(CTL_FAILED, "%s", outcome.error ? outcome.error : "refused");
+        code = ctl_fail(CTL_FAILED, "%s", outcome.error != NULL ? outcome.error : "refused");
     }
     registry_outcome_finish(&outcome);
     return code;

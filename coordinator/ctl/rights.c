@@ -1,4 +1,5 @@
-/* shoalctl: may this user do what the command needs? Asked first, so that all that is missing is named at once. */
+/* shoalctl: may this user do what the command needs? Asked first, so that all that is missing is
+ * named at once. */
 #include "coordinator/ctl/rights.h"
 
 #include "shared/redis/rights.h"
@@ -32,7 +33,7 @@ static void on_rights(void *ctx, const struct err *missing, bool transactions)
 
     (void)transactions;
     asked->answered = true;
-    asked->missing = missing ? *missing : (struct err){0};
+    asked->missing = missing != NULL ? *missing : (struct err){0};
 }
 
 static unsigned needs(const struct ctl *c, const struct ctl_command *command)
@@ -41,7 +42,7 @@ static unsigned needs(const struct ctl *c, const struct ctl_command *command)
 
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (strcmp(table[i].command, command->name) == 0 &&
-            (!table[i].first || strcmp(table[i].first, first) == 0)) {
+            (table[i].first == NULL || strcmp(table[i].first, first) == 0)) {
             return table[i].who;
         }
     }

@@ -4,7 +4,8 @@
 
 #include "coordinator/ctl/ctl.h"
 
-/* Before the first question to Redis: CTL_DONE; else the exit code, after what is missing was printed. */
+/* Before the first question to Redis: CTL_DONE; else the exit code, after what is missing was
+ * printed. */
 MUST_USE int ctl_check_rights(struct ctl *c);
 
 #endif

@@ -30,8 +30,8 @@ static void field_text(const cJSON *record, const char *field, struct buf *out)
     }
 }
 
-/* Columns of a terminal: a Chinese character takes two, an accent that is put over the one before takes none. Asks for
- * the locale of table_print. */
+/* Columns of a terminal: a Chinese character takes two, an accent that is put over the one before
+ * takes none. Asks for the locale of table_print. */
 static size_t width_of(struct slice text)
 {
     size_t width = 0;
@@ -72,7 +72,8 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
     size_t width[MAX_COLUMNS];
     const cJSON *record;
     struct buf text;
-    /* The widths of characters, whatever the user's locale is; without this one a character counts as one column. */
+    /* The widths of characters, whatever the user's locale is; without this one a character counts
+     * as one column. */
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     locale_t before = uselocale(utf8);
 
@@ -105,7 +106,7 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
     }
     buf_finish(&text);
     uselocale(before);
-    if (utf8) {
+    if (utf8 != NULL) {
         freelocale(utf8);
     }
 }
@@ -115,7 +116,7 @@ void table_json_line(const cJSON *record)
     char *text = cJSON_PrintUnformatted(record); /* escapes C0 alone */
     struct buf line;
 
-    BUG_ON(!text);
+    BUG_ON(text == NULL);
     buf_init(&line, 6 * strlen(text) + 1);
     text_append_json(&line, slice_of(text));
     puts(line.data);

@@ -19,13 +19,14 @@ struct table_column {
 /* Print an array of records; the title line too where `titles`. */
 void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records,
                  bool titles);
-/* Print one record, or each of an array, as a JSON line on standard output; what a terminal would obey as \uXXXX. */
+/* Print one record, or each of an array, as a JSON line on standard output; what a terminal would
+ * obey as \uXXXX. */
 void table_json_line(const cJSON *record);
 void table_json(const cJSON *records);
 /* "12s", "3m", "5h", "2d": the age of something, for people. */
 void table_age(uint64_t ms, char *out, size_t size);
-/* "[#####.....]": `used` of `most` (0: no limit, gives an empty bar) in `width` characters, into `out`
- * of width + 3. Something is never drawn as nothing, and only a full one is drawn full. */
+/* "[#####.....]": `used` of `most` (0: no limit, gives an empty bar) in `width` characters, into
+ * `out` of width + 3. Something is never drawn as nothing, and only a full one is drawn full. */
 void table_bar(uint64_t used, uint64_t most, size_t width, char *out);
 
 #endif

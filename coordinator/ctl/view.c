@@ -21,7 +21,8 @@ void view_add_hash(cJSON *record, const struct registry_hash *hash, const struct
         if (cJSON_GetObjectItemCaseSensitive(record, name)) {
             continue;
         }
-        if (field && field->type == HASH_NUMBER && end != value && !*end && isfinite(number)) {
+        if (field != NULL && field->type == HASH_NUMBER && end != value && !*end &&
+            isfinite(number)) {
             cJSON_AddNumberToObject(record, name, number);
         } else {
             cJSON_AddStringToObject(record, name, value);
@@ -64,7 +65,7 @@ static bool on_shard(void *ctx, const struct cluster_shard *s)
         static const char *const rates[] = {"lines_s", "bytes_s", "lag_ms"};
         for (size_t k = 0; k < ARRAY_LEN(rates); k++) {
             cJSON *rate = cJSON_GetObjectItemCaseSensitive(record, rates[k]);
-            if (rate) {
+            if (rate != NULL) {
                 cJSON_SetNumberValue(rate, 0);
             }
         }
@@ -136,7 +137,7 @@ int view_read(struct ctl *c, unsigned what, struct view *v)
         .on_node = what & VIEW_NODES ? on_node : NULL,
         .on_shard = what & VIEW_SHARDS ? on_shard : NULL,
         .on_channel = what & VIEW_CHANNELS ? on_channel : NULL,
-        .on_state = v->on_state ? on_state : NULL,
+        .on_state = v->on_state != NULL ? on_state : NULL,
         .budgets_of = budgets_of,
         .on_done = on_done,
         .ctx = v,
@@ -170,7 +171,7 @@ const char *view_text(const cJSON *record, const char *field)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, field));
 
-    return text ? text : "";
+    return text != NULL ? text : "";
 }
 
 uint64_t view_number(const cJSON *record, const char *field)

@@ -9,7 +9,8 @@
 
 enum { VIEW_SETTINGS = 1, VIEW_NODES = 2, VIEW_SHARDS = 4, VIEW_CHANNELS = 8 };
 
-/* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis, and: */
+/* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis,
+ * and: */
 struct view {
     cJSON *settings; /* {"name","value","default","allowed"} */
     cJSON *nodes;    /* "node", "lease_ms"; "shards" are those it holds, "state" may be "silent" */
@@ -24,7 +25,8 @@ struct view {
     bool begun;
 };
 
-/* Read what is asked for: CTL_DONE, or the exit code after the reason was printed. view_finish it in any case. */
+/* Read what is asked for: CTL_DONE, or the exit code after the reason was printed. view_finish it
+ * in any case. */
 MUST_USE int view_read(struct ctl *c, unsigned what, struct view *v);
 void view_finish(struct view *v);
 
@@ -36,8 +38,8 @@ uint64_t view_number(const cJSON *record, const char *field);
 const cJSON *view_find(const cJSON *records, const char *field, const char *text);
 /* The setting's value, or "". */
 const char *view_setting(const struct view *v, const char *name);
-/* Add the fields of a hash to a record: numbers as numbers, where the table says so and they are; a field that the
- * record has already is left alone. */
+/* Add the fields of a hash to a record: numbers as numbers, where the table says so and they are; a
+ * field that the record has already is left alone. */
 void view_add_hash(cJSON *record, const struct registry_hash *hash,
                    const struct hash_field *fields);
 

@@ -245,8 +245,8 @@ static void on_greeting(void *ctx, const struct registry_greeting *g, const stru
 
 static void on_rights(void *ctx, const struct err *missing, bool transactions)
 {
-    struct leader *l = ctx;
     (void)transactions;
+    struct leader *l = ctx;
     if (missing != NULL) {
         l->options.on_failed(l->options.ctx, missing);
     } else if (l->lease.link.state == LEASE_LINK_UP) {

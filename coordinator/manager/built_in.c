@@ -16,7 +16,7 @@ static void on_started(void *ctx, const char *error)
     struct starting s = *(struct starting *)ctx;
 
     free(ctx);
-    if (error) {
+    if (error != NULL) {
         shard_call_fail(s.manager, s.call, error);
     } else {
         shard_manager_wait_until_exit(s.manager, shard_call_complete,
@@ -47,11 +47,11 @@ size_t built_in_initial(const struct shard_manager *m, const struct cluster *cli
     const char *user = cluster_setting(client, "user");
     size_t left = built_in_limit(client, "room_limit");
 
-    if (user && strcmp(user, "anonymous") == 0) {
+    if (user != NULL && strcmp(user, "anonymous") == 0) {
         return n; /* Twitch caps the rooms of named accounts only */
     }
     for (size_t i = 0; i < n; i++) {
-        if (user && strcmp(channels[i], user) == 0) {
+        if (user != NULL && strcmp(channels[i], user) == 0) {
             continue; /* the own room does not count */
         }
         if (left-- == 0) {

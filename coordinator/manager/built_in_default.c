@@ -35,12 +35,12 @@ static void on_added(void *ctx, struct shard *shard, const char *error)
 
 static void setup(void *self, const struct shard_manager_options *options, shard_call call)
 {
+    (void)options;
     struct shard_manager *m = self;
     size_t n;
     const char *const *channels = shard_manager_initial_channels(m, &n);
 
-    (void)options;
-    if (main_shard(m)) {
+    if (main_shard(m) != NULL) {
         shard_call_done(m, call); /* a leader that died had come so far */
         return;
     }
@@ -54,9 +54,9 @@ static void assign_shard(void *self, const char *channel_name, bool is_initial_c
 {
     struct shard_manager *m = self;
 
-    if (is_initial_channel && shard_manager_shard_of(m, channel_name)) {
+    if (is_initial_channel && shard_manager_shard_of(m, channel_name) != NULL) {
         shard_call_done(m, call);
-    } else if (main_shard(m)) {
+    } else if (main_shard(m) != NULL) {
         shard_call_shard(m, call, main_shard(m));
     } else {
         shard_call_fail(m, call, ANOTHER);
@@ -65,10 +65,10 @@ static void assign_shard(void *self, const char *channel_name, bool is_initial_c
 
 static void get_sender_shard(void *self, const char *channel_name, shard_call call)
 {
+    (void)channel_name;
     struct shard_manager *m = self;
 
-    (void)channel_name;
-    if (main_shard(m)) {
+    if (main_shard(m) != NULL) {
         shard_call_shard(m, call, main_shard(m));
     } else {
         shard_call_fail(m, call, ANOTHER);

@@ -1,4 +1,5 @@
-/* DistributedShardManager: the initial shards are its own decision, everything after is left to the step. */
+/* DistributedShardManager: the initial shards are its own decision, everything after is left to the
+ * step. */
 #include "coordinator/manager/built_in_distributed.h"
 
 #include "coordinator/manager/built_in.h"
@@ -70,7 +71,7 @@ static void destroy(void *self)
     free(d);
 }
 
-/* Setup --------------------------------------------------------------------------------------------------- */
+/* Setup ---------------------------------------------------------------------------------------- */
 
 int distributed_spread(size_t channels, size_t channels_per_shard, size_t max_shard_count,
                        size_t initial_shard_count, size_t *shards, struct err *err)
@@ -109,11 +110,11 @@ static void add_shards(struct distributed *d);
 
 static void on_added(void *ctx, struct shard *shard, const char *error)
 {
+    (void)shard;
     struct distributed *d = ctx;
 
-    (void)shard;
     d->under_way--;
-    if (error && !d->error) {
+    if (error != NULL && d->error == NULL) {
         d->error = xstrdup(error);
     }
     add_shards(d);
@@ -125,15 +126,17 @@ static void add_shards(struct distributed *d)
     size_t n;
     const char *const *channels = shard_manager_initial_channels(d->base, &n);
 
-    while (d->next < d->nshards && d->under_way < MAX_UNDER_WAY && !d->error) {
+    while (d->next < d->nshards && d->under_way < MAX_UNDER_WAY && d->error == NULL) {
         size_t size = d->nchannels / d->nshards + (d->next < d->nchannels % d->nshards);
         size_t most = size < BUILT_IN_CREATE_MOST ? size : BUILT_IN_CREATE_MOST;
         char id[64];
         snprintf(id, sizeof(id), "initial-shard-%zu", d->next + 1);
-        if (!shard_manager_shard(d->base, id)) { /* else a leader that died had come so far */
+        if (shard_manager_shard(d->base, id) ==
+            NULL) { /* else a leader that died had come so far */
             d->under_way++;
-            shard_manager_add_shard(d->base, id, NULL, channels ? channels + d->first : NULL, most,
-                                    on_added, d);
+            shard_manager_add_shard(d->base, id, NULL,
+                                    channels != NULL ? channels + d->first : NULL, most, on_added,
+                                    d);
         }
         d->first += size;
         d->next++;
@@ -143,7 +146,7 @@ static void add_shards(struct distributed *d)
     }
     shard_call call = d->call;
     d->call = 0;
-    if (d->error) {
+    if (d->error != NULL) {
         shard_call_fail(d->base, call, d->error);
     } else {
         shard_call_done(d->base, call);
@@ -152,12 +155,12 @@ static void add_shards(struct distributed *d)
 
 static void setup(void *self, const struct shard_manager_options *options, shard_call call)
 {
+    (void)options;
     struct distributed *d = self;
     struct cluster *client = shard_manager_client(d->base);
     size_t n;
     struct err err;
 
-    (void)options;
     if (d->call) {
         shard_call_fail(d->base, call, "An earlier setup is still under way.");
         return;
@@ -177,14 +180,14 @@ static void setup(void *self, const struct shard_manager_options *options, shard
     add_shards(d);
 }
 
-/* Decisions ------------------------------------------------------------------------------------------------ */
+/* Decisions ------------------------------------------------------------------------------------ */
 
 static void assign_shard(void *self, const char *channel_name, bool is_initial_channel,
                          shard_call call)
 {
     struct distributed *d = self;
 
-    if (is_initial_channel && shard_manager_shard_of(d->base, channel_name)) {
+    if (is_initial_channel && shard_manager_shard_of(d->base, channel_name) != NULL) {
         shard_call_done(d->base, call);
     } else {
         shard_call_least_loaded(d->base, call, NULL);
@@ -197,7 +200,7 @@ static void keep_chosen(struct distributed *d, const char *shard, const char *se
     size_t len = strlen(shard);
 
     HASH_FIND(hh, d->chosen, shard, len, c);
-    if (!c) {
+    if (c == NULL) {
         c = xcalloc(1, sizeof(*c) + len + 1);
         memcpy(c->shard, shard, len);
         HASH_ADD_KEYPTR(hh, d->chosen, c->shard, len, c);
@@ -267,7 +270,7 @@ static void get_sender_shard(void *self, const char *channel_name, shard_call ca
     }
 }
 
-/* Life ------------------------------------------------------------------------------------------------------ */
+/* Life ----------------------------------------------------------------------------------------- */
 
 static void start(void *self, shard_call call)
 {

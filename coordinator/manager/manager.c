@@ -21,7 +21,7 @@ struct leader *manager_leader(const struct shard_manager *m)
     return m->options.leader;
 }
 
-/* Whom it calls back ---------------------------------------------------------------------------------- */
+/* Whom it calls back --------------------------------------------------------------------------- */
 
 static void tell_due(struct shard_manager *m, bool silently)
 {
@@ -46,7 +46,7 @@ void owed_due(struct shard_manager *m, struct owed *o)
     uv_timer_start(&m->turn, on_turn, 0, 0);
 }
 
-/* Life -------------------------------------------------------------------------------------------------- */
+/* Life ----------------------------------------------------------------------------------------- */
 
 static void keep_initial_channels(struct shard_manager *m)
 {

@@ -1,7 +1,9 @@
-/* Manager: the shard manager as the rest of the coordinator sees it (shard_manager.h is what a manager sees).
+/* Manager: the shard manager as the rest of the coordinator sees it (shard_manager.h is what a
+ * manager sees).
  *
- * Every question is answered once, perhaps before manager_ask returns: with what the manager decided, or that it
- * took too long, or that this coordinator leads no more. Borrows leader and view. Loop thread only. */
+ * Every question is answered once, perhaps before manager_ask returns: with what the manager
+ * decided, or that it took too long, or that this coordinator leads no more. Borrows leader and
+ * view. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_MANAGER_H
 #define SHOAL_COORDINATOR_MANAGER_H
 
@@ -51,7 +53,8 @@ struct shard_manager *manager_create(const struct manager_create_options *option
 /* One of the table's functions. `channel` for ASSIGN (is_initial) and SENDER, else NULL. */
 void manager_ask(struct shard_manager *m, enum manager_op op, const char *channel, bool is_initial,
                  manager_answer_cb cb, void *ctx);
-/* Did a step fail since setup was asked for last (Redis, or its link)? Then a failure is not the manager's. */
+/* Did a step fail since setup was asked for last (Redis, or its link)? Then a failure is not the
+ * manager's. */
 bool manager_step_failed(const struct shard_manager *m);
 /* The view was read anew: whoever waits for a shard may have waited long enough. */
 void manager_on_view(struct shard_manager *m);

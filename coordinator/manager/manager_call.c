@@ -1,7 +1,7 @@
 /* Manager: calls of the table, with their deadlines.
  *
- * A call is known by its number alone, so completing one twice, or after it was given up, finds nothing. All calls
- * have the same time, so the oldest is due first; `start` has none. */
+ * A call is known by its number alone, so completing one twice, or after it was given up, finds
+ * nothing. All calls have the same time, so the oldest is due first; `start` has none. */
 #include "coordinator/manager/manager_private.h"
 
 #include "shared/log.h"
@@ -21,7 +21,7 @@ static struct manager_call *next_late(const struct shard_manager *m)
 {
     struct manager_call *c = m->oldest;
 
-    while (c && c->op == MANAGER_START) {
+    while (c != NULL && c->op == MANAGER_START) {
         c = c->next;
     }
     return c;
@@ -32,7 +32,7 @@ static void plan_deadline(struct shard_manager *m)
     const struct manager_call *c = next_late(m);
     uint64_t now = mono_ms();
 
-    if (!c) {
+    if (c == NULL) {
         uv_timer_stop(&m->deadline);
         return;
     }
@@ -45,7 +45,7 @@ static struct manager_call *call_find(struct shard_manager *m, shard_call id)
     struct manager_call *c;
 
     HASH_FIND(hh, m->calls, &id, sizeof(id), c);
-    if (!c) {
+    if (c == NULL) {
         log_debug("manager", "manager.late", "manager", m->options.ops->name, "call", log_u64(id),
                   "why", "it was completed before, or given up", NULL);
     }
@@ -70,7 +70,7 @@ static void on_deadline(uv_timer_t *timer)
     struct manager_call *c;
     enum manager_op told = MANAGER_OPS;
 
-    while ((c = next_late(m)) && c->deadline_ms <= now) {
+    while ((c = next_late(m)) != NULL && c->deadline_ms <= now) {
         char text[200];
         snprintf(text, sizeof(text), "The shard manager did not answer %s within %llu ms.",
                  op_names[c->op], (unsigned long long)m->options.timeout_ms);
@@ -90,7 +90,7 @@ static void call_table(struct shard_manager *m, enum manager_op op, const char *
     const struct shard_manager_options options = {m->options.nkwargs, m->options.kwargs};
     char name[IRC_CHANNEL_CHARS] = ""; /* completing the call may free the caller's */
 
-    if (channel) {
+    if (channel != NULL) {
         snprintf(name, sizeof(name), "%s", channel);
     }
     switch (op) {
@@ -122,7 +122,7 @@ void manager_ask(struct shard_manager *m, enum manager_op op, const char *channe
 
     c->id = id;
     c->op = op;
-    c->channel = channel ? xstrdup(channel) : NULL;
+    c->channel = channel != NULL ? xstrdup(channel) : NULL;
     c->is_initial = is_initial;
     c->deadline_ms = mono_ms() + m->options.timeout_ms;
     c->cb = cb;
@@ -131,7 +131,7 @@ void manager_ask(struct shard_manager *m, enum manager_op op, const char *channe
     DL_APPEND(m->oldest, c);
     m->step_failed = m->step_failed && op != MANAGER_SETUP;
     call_table(m, op, channel, is_initial, id);
-    if (m->oldest && !uv_is_active((uv_handle_t *)&m->deadline)) {
+    if (m->oldest != NULL && !uv_is_active((uv_handle_t *)&m->deadline)) {
         plan_deadline(m);
     }
 }
@@ -149,7 +149,7 @@ void shard_call_done(struct shard_manager *m, shard_call call)
 {
     struct manager_call *c = call_find(m, call);
 
-    if (!c) {
+    if (c == NULL) {
         return;
     }
     if (c->op == MANAGER_SENDER || (c->op == MANAGER_ASSIGN && !c->is_initial)) {
@@ -163,8 +163,9 @@ void shard_call_fail(struct shard_manager *m, shard_call call, const char *error
 {
     struct manager_call *c = call_find(m, call);
 
-    if (c) {
-        char *text = xstrdup(error && error[0] ? error : "The shard manager gives no reason.");
+    if (c != NULL) {
+        char *text =
+            xstrdup(error != NULL && error[0] ? error : "The shard manager gives no reason.");
         call_end(m, c, MANAGER_FAILED, text);
         free(text);
     }
@@ -174,12 +175,12 @@ void shard_call_shard(struct shard_manager *m, shard_call call, const struct sha
 {
     struct manager_call *c = call_find(m, call);
 
-    if (!c) {
+    if (c == NULL) {
         return;
     }
     if (c->op != MANAGER_ASSIGN && c->op != MANAGER_SENDER) {
         call_misfit(m, c, "a shard");
-    } else if (!shard) {
+    } else if (shard == NULL) {
         call_misfit(m, c, "a shard that does not exist");
     } else {
         char *id = xstrdup(shard->id);
@@ -192,13 +193,13 @@ void shard_call_least_loaded(struct shard_manager *m, shard_call call, const cha
 {
     struct manager_call *c = call_find(m, call);
 
-    if (!c) {
+    if (c == NULL) {
         return;
     }
     if (c->op != MANAGER_ASSIGN) {
         call_misfit(m, c, "the least-loaded shard");
     } else {
-        char *text = xstrdup(user ? user : "");
+        char *text = xstrdup(user != NULL ? user : "");
         call_end(m, c, MANAGER_LEAST_LOADED, text);
         free(text);
     }
@@ -222,7 +223,7 @@ void shard_call_complete(void *ctx, const char *error)
     struct call_ctx c = *(struct call_ctx *)ctx;
 
     free(ctx);
-    if (error) {
+    if (error != NULL) {
         shard_call_fail(c.manager, c.call, error);
     } else {
         shard_call_done(c.manager, c.call);
@@ -231,7 +232,7 @@ void shard_call_complete(void *ctx, const char *error)
 
 void calls_out(struct shard_manager *m)
 {
-    while (m->oldest) {
+    while (m->oldest != NULL) {
         call_end(m, m->oldest, MANAGER_OUT, MANAGER_OUT_TEXT);
     }
     plan_deadline(m);

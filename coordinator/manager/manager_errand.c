@@ -99,7 +99,7 @@ bool errand_stepped(struct errand *e, const char *step, const struct err *err)
     return true;
 }
 
-/* Waiting ------------------------------------------------------------------------------------------------ */
+/* Waiting -------------------------------------------------------------------------------------- */
 
 static bool has_exited(const struct shard *s)
 {

@@ -1,8 +1,9 @@
-/* Errand: a change that a shard manager asked for: steps in Redis, then perhaps waiting until the view shows that shards
- * have exited, then the callback.
+/* Errand: a change that a shard manager asked for: steps in Redis, then perhaps waiting until the
+ * view shows that shards have exited, then the callback.
  *
  *   begin -> step, stepped, ... -> settle -> due -> told, and gone
- *                                         -> waits, for the next view and as long as shards run -> due */
+ *                                         -> waits, for the next view and as long as shards run ->
+ * due */
 #ifndef SHOAL_COORDINATOR_MANAGER_ERRAND_H
 #define SHOAL_COORDINATOR_MANAGER_ERRAND_H
 

@@ -1,4 +1,5 @@
-/* Manager load: by name, or with dlopen(3): an object is looked at before any function of it is called. */
+/* Manager load: by name, or with dlopen(3): an object is looked at before any function of it is
+ * called. */
 #include "coordinator/manager/manager_load.h"
 
 #include "coordinator/manager/built_in_default.h"
@@ -27,12 +28,13 @@ static int check_table(const char *file, const struct shard_manager_ops *ops, st
                        "shard_manager_ops)",
                        file, (unsigned)ops->size, sizeof(*ops));
     }
-    if (!ops->name || !ops->name[0] || strlen(ops->name) > MAX_NAME) {
+    if (ops->name == NULL || !ops->name[0] || strlen(ops->name) > MAX_NAME) {
         return err_set(err, ERR_USAGE, "%s: .name of " SYMBOL " is missing or longer than %d", file,
                        MAX_NAME);
     }
-    if (!ops->create || !ops->destroy || !ops->setup || !ops->assign_shard ||
-        !ops->get_sender_shard || !ops->start || !ops->stop) {
+    if (ops->create == NULL || ops->destroy == NULL || ops->setup == NULL ||
+        ops->assign_shard == NULL || ops->get_sender_shard == NULL || ops->start == NULL ||
+        ops->stop == NULL) {
         return err_set(err, ERR_USAGE,
                        "%s: " SYMBOL " lacks a function; it takes create, destroy, setup, "
                        "assign_shard, get_sender_shard, start and stop",
@@ -50,7 +52,7 @@ const struct shard_manager_ops *manager_load(const char *name, struct err *err)
             return own[i];
         }
     }
-    if (!strchr(name, '/') && !strstr(name, ".so")) {
+    if (strchr(name, '/') == NULL && strstr(name, ".so") == NULL) {
         err_set(err, ERR_USAGE,
                 "\"%.100s\" is no shard manager; there are distributed and default, and FILE.so "
                 "loads one",
@@ -58,21 +60,21 @@ const struct shard_manager_ops *manager_load(const char *name, struct err *err)
         return NULL;
     }
     /* Without a slash dlopen would look in the system's directories alone. */
-    char *path = strchr(name, '/') ? xstrdup(name) : xasprintf("./%s", name);
+    char *path = strchr(name, '/') != NULL ? xstrdup(name) : xasprintf("./%s", name);
     if (file_check(path, "a shard manager", err) != 0) {
         free(path);
         return NULL;
     }
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     free(path);
-    if (!object) {
+    if (object == NULL) {
         const char *why = dlerror();
         err_set(err, ERR_USAGE, "cannot load a shard manager: %.400s",
-                why ? why : "no reason is given"); /* it names the file */
+                why != NULL ? why : "no reason is given"); /* it names the file */
         return NULL;
     }
     const struct shard_manager_ops *ops = dlsym(object, SYMBOL);
-    if (!ops) {
+    if (ops == NULL) {
         err_set(err, ERR_USAGE,
                 "%.200s is no shard manager: it does not export " SYMBOL
                 " (see shoal/shard_manager.h)",
@@ -86,5 +88,5 @@ const struct shard_manager_ops *manager_load(const char *name, struct err *err)
 
 int manager_load_check(const char *name, struct err *err)
 {
-    return manager_load(name, err) ? 0 : -ERR_USAGE;
+    return manager_load(name, err) != NULL ? 0 : -ERR_USAGE;
 }

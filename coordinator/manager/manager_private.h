@@ -1,6 +1,6 @@
-/* Manager, what its files share: manager.c has the life and whom it calls back, manager_call.c the calls of the table,
- * shard_manager.c what a manager may look at, shard_manager_run.c and shard_manager_channels.c what it may change, which
- * are errands (manager_errand.h). */
+/* Manager, what its files share: manager.c has the life and whom it calls back, manager_call.c the
+ * calls of the table, shard_manager.c what a manager may look at, shard_manager_run.c and
+ * shard_manager_channels.c what it may change, which are errands (manager_errand.h). */
 #ifndef SHOAL_COORDINATOR_MANAGER_PRIVATE_H
 #define SHOAL_COORDINATOR_MANAGER_PRIVATE_H
 
@@ -63,8 +63,8 @@ void calls_out(struct shard_manager *m);
 
 /* Call back in the next turn of the loop. */
 void owed_due(struct shard_manager *m, struct owed *o);
-/* In manager_errand.c: call back those who have waited long enough, as the view has it; or all of them, since
- * this coordinator leads no more. */
+/* In manager_errand.c: call back those who have waited long enough, as the view has it; or all of
+ * them, since this coordinator leads no more. */
 void errands_look(struct shard_manager *m);
 void errands_out(struct shard_manager *m);
 

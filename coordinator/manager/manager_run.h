@@ -1,7 +1,8 @@
-/* Manager run: the shard manager starts the shards while the cluster is to run, and stops them while it is not.
+/* Manager run: the shard manager starts the shards while the cluster is to run, and stops them
+ * while it is not.
  *
- * `start` and `stop` are asked for once each time the one becomes the other, and by every new leader; what failed
- * is tried again after a while. */
+ * `start` and `stop` are asked for once each time the one becomes the other, and by every new
+ * leader; what failed is tried again after a while. */
 #ifndef SHOAL_COORDINATOR_MANAGER_RUN_H
 #define SHOAL_COORDINATOR_MANAGER_RUN_H
 

@@ -1,5 +1,6 @@
-/* Senders: one user at a time. The shards of a user lie together (sorted by user, then id), and the
- * ready ones among them form the ring. A shard's place in the ring is where its id is or would be. */
+/* Senders: one user at a time. The shards of a user lie together (sorted by user, then id), and
+ * the ready ones among them form the ring. A shard's place in the ring is where its id is or would
+ * be. */
 #include "coordinator/manager/senders.h"
 
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static int by_id(const void *key, const void *element)
 
 static bool is_set(const char *text)
 {
-    return text && text[0];
+    return text != NULL && text[0];
 }
 
 static const struct sender_shard *find(const struct group *g, const char *id)
@@ -61,13 +62,14 @@ static size_t place_from(const struct group *g, size_t index)
 static size_t place_kept(const struct group *g, size_t index)
 {
     const struct sender_shard *now = find(g, g->shards[index].sender);
-    if (!now || !now->ready || now == &g->shards[index]) {
+    if (now == NULL || !now->ready || now == &g->shards[index]) {
         return NONE;
     }
     return place_from(g, (size_t)(now - g->shards));
 }
 
-/* The next place after shard `index` in the ring that has less than its even part; else just the next. */
+/* The next place after shard `index` in the ring that has less than its even part; else just the
+ * next. */
 static size_t place_next(const struct group *g, size_t index, size_t even)
 {
     size_t start = place_from(g, index + 1) % g->nring;
@@ -124,13 +126,13 @@ static size_t report(const struct group *g, senders_change_cb cb, void *ctx)
     return changes;
 }
 
-/* The user's default sender: the current one while it is ready, else the first ready one; where none is
- * ready, the current one while it exists. */
+/* The user's default sender: the current one while it is ready, else the first ready one; where
+ * none is ready, the current one while it exists. */
 static size_t choose_default(const struct group *g, const char *now, senders_change_cb cb,
                              void *ctx)
 {
     const struct sender_shard *current = find(g, now);
-    if (current && (current->ready || g->nring == 0)) {
+    if (current != NULL && (current->ready || g->nring == 0)) {
         return 0;
     }
     const struct sender_shard *best = &g->shards[g->nring ? g->ring[0] : 0];

@@ -27,7 +27,7 @@ struct shard *shard_manager_shard(const struct shard_manager *m, const char *sha
 
 struct shard *shard_manager_next_shard(const struct shard_manager *m, const struct shard *shard)
 {
-    return shard ? shard->hh.next : cluster_view_shards(m->options.view);
+    return shard != NULL ? shard->hh.next : cluster_view_shards(m->options.view);
 }
 
 struct shard *shard_manager_shard_of(const struct shard_manager *m, const char *channel_name)
@@ -83,7 +83,7 @@ static void on_error_told(void *ctx, const struct registry_outcome *outcome, con
 {
     (void)outcome;
     struct shard_manager *m = ctx;
-    if (err) {
+    if (err != NULL) {
         leader_step_failed(m->options.leader, "error", err);
     }
 }
@@ -94,10 +94,10 @@ void cluster_error(struct cluster *c, const char *where, const char *channel, co
     const struct slice args[] = {
         SLICE("where"), slice_of(where), SLICE("manager"), slice_of(manager_name(m)),
         SLICE("error"), slice_of(error), SLICE("channel"), slice_of(channel)};
-    size_t n = channel && channel[0] ? ARRAY_LEN(args) : ARRAY_LEN(args) - 2;
+    size_t n = channel != NULL && channel[0] ? ARRAY_LEN(args) : ARRAY_LEN(args) - 2;
 
     log_warn("manager", "manager.error", "manager", manager_name(m), "where", where, "channel",
-             channel ? channel : "", "error", error, NULL);
+             channel != NULL ? channel : "", "error", error, NULL);
     if (leader_may_act(m->options.leader) &&
         registry_configure(leader_registry(m->options.leader), leader_identity(m->options.leader),
                            &(struct registry_request){0}, SLICE("error"), args, n, on_error_told,
@@ -109,7 +109,7 @@ void cluster_error(struct cluster *c, const char *where, const char *channel, co
 /* Was the user's token refused on that node, as one of its shards found out? */
 static bool was_refused(const struct shard_manager *m, const char *user, const char *node)
 {
-    for (const struct shard *s = cluster_view_shards(m->options.view); s; s = s->hh.next) {
+    for (const struct shard *s = cluster_view_shards(m->options.view); s != NULL; s = s->hh.next) {
         if (s->login_refused && strcmp(s->user, user) == 0 && strcmp(s->node, node) == 0) {
             return true;
         }
@@ -173,7 +173,7 @@ void token_handler_get(struct token_handler *t, const char *user, token_handler_
     owed_due(m, &q->owed);
 }
 
-/* Shards ---------------------------------------------------------------------------------------------- */
+/* Shards --------------------------------------------------------------------------------------- */
 
 const char *shard_id(const struct shard *s)
 {
@@ -202,7 +202,7 @@ const char *const *shard_channels(const struct shard *s, size_t *n)
     size_t i = 0;
 
     *n = s->nchannels;
-    if (!own->names) {
+    if (own->names == NULL) {
         own->names = xcalloc(s->nchannels + 1, sizeof(*own->names));
         DL_FOREACH(s->channels, c)
         {

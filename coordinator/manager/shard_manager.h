@@ -1,28 +1,33 @@
-/* Shard manager: decides which shards there are, which of them takes a channel, and which one sends.
+/* Shard manager: decides which shards there are, which of them takes a channel, and which one
+ * sends.
  *
- * This is TwitchIO's BaseShardManager, over a cluster of many hosts. A manager is a table of functions
- * (struct shard_manager_ops) with data of its own; shoal-coordinator brings "distributed" and "default" and
- * loads others with --shard-manager FILE.so, where FILE.so exports the table as `shoal_shard_manager`:
+ * This is TwitchIO's BaseShardManager, over a cluster of many hosts. A manager is a table of
+ * functions (struct shard_manager_ops) with data of its own; shoal-coordinator brings "distributed"
+ * and "default" and loads others with --shard-manager FILE.so, where FILE.so exports the table as
+ * `shoal_shard_manager`:
  *
  *     const struct shard_manager_ops shoal_shard_manager = {
- *         .abi = SHARD_MANAGER_ABI, .size = sizeof(shoal_shard_manager), .name = "mine", .create = ...};
+ *         .abi = SHARD_MANAGER_ABI, .size = sizeof(shoal_shard_manager), .name = "mine",
+ *         .create = ...};
  *
  *     cc -shared -fPIC $(pkg-config --cflags shoal) mine.c -o mine.so
  *
- * While a coordinator leads, it calls in this order: once for a new cluster `setup`, then `assign_shard` for each
- * initial channel; then `start`, which every later leader calls too; then `assign_shard` for each channel that
- * somebody asks for and `get_sender_shard` when shards change; `stop` when the cluster is asked to stop, `start`
- * when it is asked to start again. A manager decides; it changes nothing by itself: the steps in Redis check
- * every limit, so that one with a bug is refused and breaks nothing.
+ * While a coordinator leads, it calls in this order: once for a new cluster `setup`, then
+ * `assign_shard` for each initial channel; then `start`, which every later leader calls too; then
+ * `assign_shard` for each channel that somebody asks for and `get_sender_shard` when shards change;
+ * `stop` when the cluster is asked to stop, `start` when it is asked to start again. A manager
+ * decides; it changes nothing by itself: the steps in Redis check every limit, so that one with a
+ * bug is refused and breaks nothing.
  *
- * Nothing here blocks. Each call of the table gets a number (`shard_call`) and is to be completed with it, now
- * or later, exactly once: one that is not completed within --manager-timeout is given up and reported (`start`
- * alone may take as long as the shards run, and ends when they have exited), and completing it later does
- * nothing. What is asked of the base calls back exactly once, from the loop, never before it returned. A manager
- * that blocks the loop for longer than a lease loses the lead.
+ * Nothing here blocks. Each call of the table gets a number (`shard_call`) and is to be completed
+ * with it, now or later, exactly once: one that is not completed within --manager-timeout is given
+ * up and reported (`start` alone may take as long as the shards run, and ends when they have
+ * exited), and completing it later does nothing. What is asked of the base calls back exactly once,
+ * from the loop, never before it returned. A manager that blocks the loop for longer than a lease
+ * loses the lead.
  *
- * Texts that are passed in are copied. A `struct shard *` is valid until the callback it was got in returns; its
- * id stays. All of it belongs to the loop's thread. */
+ * Texts that are passed in are copied. A `struct shard *` is valid until the callback it was got in
+ * returns; its id stays. All of it belongs to the loop's thread. */
 #ifndef SHOAL_SHARD_MANAGER_H
 #define SHOAL_SHARD_MANAGER_H
 
@@ -45,7 +50,8 @@ struct uv_loop_s;
 /* A call of the table that is to be completed; never 0. */
 typedef uint64_t shard_call;
 
-/* `--set manager.KEY=VALUE`, untouched, in the order given: TwitchIO's kwargs. They live as long as the manager. */
+/* `--set manager.KEY=VALUE`, untouched, in the order given: TwitchIO's kwargs. They live as long as
+ * the manager. */
 struct shard_manager_option {
     const char *key;
     const char *value;
@@ -62,32 +68,36 @@ struct shard_manager_ops {
     uint32_t abi;     /* SHARD_MANAGER_ABI */
     uint32_t size;    /* of this struct */
     const char *name; /* for logs and events */
-    /* Settings of a cluster that this manager sets up, where --set does not give them: closed by a NULL key; or
-     * NULL. */
+    /* Settings of a cluster that this manager sets up, where --set does not give them: closed by a
+     * NULL key; or NULL. */
     const struct shard_manager_option *settings;
 
-    /* The manager's own data, handed to the others as `self`; called when the coordinator starts, before Redis
-     * is reached. NULL: it cannot begin; *error (static text, or kept by the manager) says why. */
+    /* The manager's own data, handed to the others as `self`; called when the coordinator starts,
+     * before Redis is reached. NULL: it cannot begin; *error (static text, or kept by the manager)
+     * says why. */
     void *(*create)(struct shard_manager *m, const struct shard_manager_options *options,
                     const char **error);
-    /* The end: nothing is under way any more, and no call follows. Handles on the loop are to be closed here. */
+    /* The end: nothing is under way any more, and no call follows. Handles on the loop are to be
+     * closed here. */
     void (*destroy)(void *self);
 
-    /* Creates the shards of a new cluster, without starting them. A failure ends the coordinator, with its text.
-     * May be called again by a successor where a leader died in the middle: what there is, is there. */
+    /* Creates the shards of a new cluster, without starting them. A failure ends the coordinator,
+     * with its text. May be called again by a successor where a leader died in the middle: what
+     * there is, is there. */
     void (*setup)(void *self, const struct shard_manager_options *options, shard_call call);
     /* Where does this channel (lower case, without '#') go? Completed with shard_call_shard,
-     * shard_call_least_loaded or shard_call_fail; with shard_call_done where it is an initial channel that is on
-     * a shard already. The assignment is made in one step together with the reply to whoever asked. */
+     * shard_call_least_loaded or shard_call_fail; with shard_call_done where it is an initial
+     * channel that is on a shard already. The assignment is made in one step together with the
+     * reply to whoever asked. */
     void (*assign_shard)(void *self, const char *channel_name, bool is_initial_channel,
                          shard_call call);
-    /* Which shard sends to this channel? "": to a channel that nobody joined. Asked with one channel of each
-     * shard, since what goes to the channels of a shard is sent by one, and written down for the nodes, so that
-     * no send passes through here. It must be a shard of the same user. Completed with shard_call_shard or
-     * shard_call_fail (then it stays as it is). */
+    /* Which shard sends to this channel? "": to a channel that nobody joined. Asked with one
+     * channel of each shard, since what goes to the channels of a shard is sent by one, and written
+     * down for the nodes, so that no send passes through here. It must be a shard of the same user.
+     * Completed with shard_call_shard or shard_call_fail (then it stays as it is). */
     void (*get_sender_shard)(void *self, const char *channel_name, shard_call call);
-    /* Start the shards; completed when they have exited (or at once, as TwitchIO's need not). Called by every new
-     * leader, so what runs is to be left alone. */
+    /* Start the shards; completed when they have exited (or at once, as TwitchIO's need not).
+     * Called by every new leader, so what runs is to be left alone. */
     void (*start)(void *self, shard_call call);
     /* Stop the shards; completed when they are closed at Twitch. */
     void (*stop)(void *self, shard_call call);
@@ -96,7 +106,7 @@ struct shard_manager_ops {
 /* What a shared object exports. */
 extern const struct shard_manager_ops shoal_shard_manager;
 
-/* Completing a call ------------------------------------------------------------------------------- */
+/* Completing a call ---------------------------------------------------------------------------- */
 
 /* It is done: setup, start, stop; assign_shard of an initial channel that has its shard. */
 void shard_call_done(struct shard_manager *m, shard_call call);
@@ -104,16 +114,17 @@ void shard_call_done(struct shard_manager *m, shard_call call);
 void shard_call_fail(struct shard_manager *m, shard_call call, const char *error);
 /* That shard: assign_shard, get_sender_shard. */
 void shard_call_shard(struct shard_manager *m, shard_call call, const struct shard *shard);
-/* The open shard of the user (NULL: the cluster's) that has the fewest channels when the step is made, or, where
- * all are full, a new `extended-shard-N`, which closes when it has no channels any more: assign_shard. */
+/* The open shard of the user (NULL: the cluster's) that has the fewest channels when the step is
+ * made, or, where all are full, a new `extended-shard-N`, which closes when it has no channels any
+ * more: assign_shard. */
 void shard_call_least_loaded(struct shard_manager *m, shard_call call, const char *user);
 
-/* The call as the ctx of shard_call_complete, which is a shard_cb: it completes the call with what it is told, done
- * or failed. `shard_stop(s, shard_call_complete, shard_call_ctx(m, call))`. */
+/* The call as the ctx of shard_call_complete, which is a shard_cb: it completes the call with what
+ * it is told, done or failed. `shard_stop(s, shard_call_complete, shard_call_ctx(m, call))`. */
 void *shard_call_ctx(struct shard_manager *m, shard_call call);
 void shard_call_complete(void *ctx, const char *error);
 
-/* Attributes ---------------------------------------------------------------------------------------- */
+/* Attributes ----------------------------------------------------------------------------------- */
 
 /* The shard of that id, or NULL. */
 struct shard *shard_manager_shard(const struct shard_manager *m, const char *shard_id);
@@ -121,16 +132,18 @@ struct shard *shard_manager_shard(const struct shard_manager *m, const char *sha
 struct shard *shard_manager_next_shard(const struct shard_manager *m, const struct shard *shard);
 /* The shard that a channel (a login) is on, or NULL. */
 struct shard *shard_manager_shard_of(const struct shard_manager *m, const char *channel_name);
-/* --initial-channels: lower case, each once; *n of them. NULL where the option was not given, which differs from
- * a list with nothing in it. */
+/* --initial-channels: lower case, each once; *n of them. NULL where the option was not given, which
+ * differs from a list with nothing in it. */
 const char *const *shard_manager_initial_channels(const struct shard_manager *m, size_t *n);
-/* Grows each time the shards were read anew: what was made of all of them stands as long as it is the same. */
+/* Grows each time the shards were read anew: what was made of all of them stands as long as it is
+ * the same. */
 uint64_t shard_manager_round(const struct shard_manager *m);
 struct token_handler *shard_manager_token_handler(struct shard_manager *m);
 struct cluster *shard_manager_client(struct shard_manager *m);
 
-/* The user's login, and whether a live node has a token for it that Twitch did not refuse; never the token.
- * `user` NULL: the user of the cluster ("" while it is not chosen). `error`: why it is not usable, or NULL. */
+/* The user's login, and whether a live node has a token for it that Twitch did not refuse; never
+ * the token. `user` NULL: the user of the cluster ("" while it is not chosen). `error`: why it is
+ * not usable, or NULL. */
 typedef void (*token_handler_cb)(void *ctx, const char *login, bool usable, const char *error);
 void token_handler_get(struct token_handler *t, const char *user, token_handler_cb cb, void *ctx);
 
@@ -138,23 +151,24 @@ void token_handler_get(struct token_handler *t, const char *user, token_handler_
 const char *cluster_name(const struct cluster *c);
 /* The coordinator's libuv loop (uv_loop_t), for timers and sockets of the manager. */
 struct uv_loop_s *cluster_loop(const struct cluster *c);
-/* The shard that sends, as the user of the cluster, to channels nobody joined, as it was read last; NULL: there is
- * none. */
+/* The shard that sends, as the user of the cluster, to channels nobody joined, as it was read last;
+ * NULL: there is none. */
 struct shard *cluster_sender(const struct cluster *c);
 /* A setting in force ("25", "none"); NULL: there is no such setting. */
 const char *cluster_setting(const struct cluster *c, const char *name);
-/* Tell an error, as an `error` event and in the log: TwitchIO's event_error. `channel` may be NULL. */
+/* Tell an error, as an `error` event and in the log: TwitchIO's event_error. `channel` may be
+ * NULL. */
 void cluster_error(struct cluster *c, const char *where, const char *channel, const char *error);
 
-/* Shards ---------------------------------------------------------------------------------------------- */
+/* Shards --------------------------------------------------------------------------------------- */
 
 const char *shard_id(const struct shard *s);
 /* The user it is logged in as. */
 const char *shard_user(const struct shard *s);
 /* The node that holds it; "" while none does. */
 const char *shard_node(const struct shard *s);
-/* The shard that sends to its channels, as it was written down last (first it sends to them itself); NULL: that one is
- * gone. */
+/* The shard that sends to its channels, as it was written down last (first it sends to them
+ * itself); NULL: that one is gone. */
 struct shard *shard_sender(const struct shard *s);
 /* Its channels, *n of them, in no order; valid as long as the shard, until its channels change. */
 const char *const *shard_channels(const struct shard *s, size_t *n);
@@ -165,21 +179,24 @@ bool shard_closing(const struct shard *s);
 
 /* `error` NULL: done. */
 typedef void (*shard_cb)(void *ctx, const char *error);
-/* Connect it. `wait`: call back when it has exited, not when it is started. Starting one twice is an error. */
+/* Connect it. `wait`: call back when it has exited, not when it is started. Starting one twice is
+ * an error. */
 void shard_start(struct shard *s, bool wait, shard_cb cb, void *ctx);
-/* Disconnect it; calls back when the connection is closed. Its channels stay on it. Stopping one that was not
- * started is an error. */
+/* Disconnect it; calls back when the connection is closed. Its channels stay on it. Stopping one
+ * that was not started is an error. */
 void shard_stop(struct shard *s, shard_cb cb, void *ctx);
-/* Channels that no other shard has come to it, and are wanted from now on, or leave it and are not. The error names
- * those that were refused, and those that wait since no node is up; the others are done. */
+/* Channels that no other shard has come to it, and are wanted from now on, or leave it and are not.
+ * The error names those that were refused, and those that wait since no node is up; the others are
+ * done. */
 void shard_add_channels(struct shard *s, const char *const *channel_names, size_t n, shard_cb cb,
                         void *ctx);
 void shard_remove_channels(struct shard *s, const char *const *channel_names, size_t n, shard_cb cb,
                            void *ctx);
 
-/* The shard, not started; or NULL and the error, and nothing was created: an id there is already, a user that no
- * node has a token for, the shard limit, more channels than channels_per_shard, a channel that is on another
- * shard, the room limit. Where no node has room for it, it is created and waits for one. */
+/* The shard, not started; or NULL and the error, and nothing was created: an id there is already, a
+ * user that no node has a token for, the shard limit, more channels than channels_per_shard, a
+ * channel that is on another shard, the room limit. Where no node has room for it, it is created
+ * and waits for one. */
 typedef void (*shard_added_cb)(void *ctx, struct shard *shard, const char *error);
 /* `authorized_user` NULL: the user of the cluster. */
 void shard_manager_add_shard(struct shard_manager *m, const char *shard_id,
@@ -189,7 +206,8 @@ void shard_manager_add_shard(struct shard_manager *m, const char *shard_id,
 void shard_manager_start_all_shards(struct shard_manager *m, shard_cb cb, void *ctx);
 /* Those started are stopped; calls back when they are closed. */
 void shard_manager_stop_all_shards(struct shard_manager *m, shard_cb cb, void *ctx);
-/* Calls back when every shard has exited, also those added meanwhile; at once where there is none. */
+/* Calls back when every shard has exited, also those added meanwhile; at once where there is
+ * none. */
 void shard_manager_wait_until_exit(struct shard_manager *m, shard_cb cb, void *ctx);
 
 #ifdef __cplusplus

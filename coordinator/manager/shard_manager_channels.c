@@ -1,12 +1,13 @@
-/* Shard manager: channels that come to shards and leave them, and shards that are added. What a step did is put into the
- * view at once, so that a manager sees what it did in its next decision. */
+/* Shard manager: channels that come to shards and leave them, and shards that are added. What a
+ * step did is put into the view at once, so that a manager sees what it did in its next
+ * decision. */
 #include "coordinator/manager/manager_errand.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Channels --------------------------------------------------------------------------------------------- */
+/* Channels ------------------------------------------------------------------------------------- */
 
 /* "x: why y: why" of channels that were refused; how many more there are where they do not fit. */
 struct refusals {
@@ -35,7 +36,8 @@ static void refusals_add_all(struct refusals *r, const struct registry_list *cha
     }
 }
 
-/* A channel that is on another shard stays there: to whoever wants it on this one that is a refusal. */
+/* A channel that is on another shard stays there: to whoever wants it on this one that is a
+ * refusal. */
 static void refusals_add_elsewhere(struct refusals *r, const struct registry_list *assigned,
                                    const char *shard)
 {
@@ -124,7 +126,7 @@ void shard_remove_channels(struct shard *s, const char *const *channel_names, si
     errand_settle(e);
 }
 
-/* Adding a shard ------------------------------------------------------------------------------------------- */
+/* Adding a shard ------------------------------------------------------------------------------- */
 
 struct adding {
     struct errand errand;

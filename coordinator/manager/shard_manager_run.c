@@ -17,10 +17,10 @@ static void on_run(void *ctx, const struct registry_outcome *outcome, const stru
 
     if (errand_stepped(e, "shard", err)) {
         struct shard *s = cluster_view_shard(e->manager->options.view, step->id);
-        bool is_so = !e->shard && s && s->run == e->to; /* to all it is no error */
+        bool is_so = e->shard == NULL && s != NULL && s->run == e->to; /* to all it is no error */
         if (!outcome->ok && !is_so) {
             errand_note(e, outcome->error != NULL ? outcome->error : "refused");
-        } else if (outcome->ok && s) {
+        } else if (outcome->ok && s != NULL) {
             s->run = e->to;
             s->ready = s->ready && e->to == SHARD_STARTED;
             s->connected = true; /* until its node says that it is closed */

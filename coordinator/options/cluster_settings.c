@@ -10,7 +10,8 @@
 
 static const struct cluster_setting_rule *rule_of(struct slice name)
 {
-    for (const struct cluster_setting_rule *rule = cluster_setting_rules; rule->name; rule++) {
+    for (const struct cluster_setting_rule *rule = cluster_setting_rules; rule->name != NULL;
+         rule++) {
         if (slice_is(name, rule->name)) {
             return rule;
         }
@@ -28,13 +29,13 @@ static int check_value(const struct cluster_setting_rule *rule, const char *valu
                    : err_set(err, ERR_USAGE, "%s takes a Twitch login in lower case, or anonymous",
                              rule->name);
     }
-    if ((rule->off && strcmp(value, rule->off) == 0) ||
+    if ((rule->off != NULL && strcmp(value, rule->off) == 0) ||
         (slice_to_u64(slice_of(value), &number) && number >= rule->least && number <= rule->most)) {
         return 0;
     }
     return err_set(err, ERR_USAGE, "%s takes a number from %llu to %llu%s%s, not \"%.60s\"",
                    rule->name, (unsigned long long)rule->least, (unsigned long long)rule->most,
-                   rule->off ? ", or " : "", rule->off ? rule->off : "", value);
+                   rule->off != NULL ? ", or " : "", rule->off != NULL ? rule->off : "", value);
 }
 
 int cluster_setting_check(const char *text, struct err *err)
@@ -53,7 +54,7 @@ int cluster_setting_check(const char *text, struct err *err)
                        text);
     }
     const struct cluster_setting_rule *rule = rule_of((struct slice){text, len});
-    if (!rule) {
+    if (rule == NULL) {
         return err_set(err, ERR_USAGE, "Unknown setting %.*s; shoalctl config get lists them",
                        len > 60 ? 60 : (int)len, text);
     }
@@ -77,7 +78,7 @@ void cluster_settings_begin(struct cluster_settings *s, const struct shard_manag
 {
     size_t nrows = 0;
 
-    while (own && own[nrows].key) {
+    while (own != NULL && own[nrows].key != NULL) {
         nrows++;
     }
     s->pairs = xcalloc(2 * (nrows + most) + 1, sizeof(*s->pairs));

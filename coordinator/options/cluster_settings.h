@@ -1,8 +1,9 @@
 /* Cluster settings given with --set: `NAME=VALUE` pairs for a cluster that is created, and
  * `manager.KEY=VALUE` for its shard manager.
  *
- * Names and values are judged by the same table as in the step that takes them (settings.cmake makes one of the other); what
- * goes to the manager is its own business. A setting that is given twice counts as given last. */
+ * Names and values are judged by the same table as in the step that takes them (settings.cmake
+ * makes one of the other); what goes to the manager is its own business. A setting that is given
+ * twice counts as given last. */
 #ifndef SHOAL_COORDINATOR_CLUSTER_SETTINGS_H
 #define SHOAL_COORDINATOR_CLUSTER_SETTINGS_H
 
@@ -16,7 +17,8 @@ struct cluster_settings {
     size_t nkwargs;
 };
 
-/* One setting of a cluster: a number from `least` to `most`, or the word `off` (NULL: none). Both 0: a Twitch login. */
+/* One setting of a cluster: a number from `least` to `most`, or the word `off` (NULL: none). Both
+ * 0: a Twitch login. */
 struct cluster_setting_rule {
     const char *name;
     uint64_t least;

@@ -1,5 +1,5 @@
-/* Command output: uv_spawn, a pipe, a deadline. The command leads a process group, so that what it started ends
- * with it. It is over when it has exited and the pipe is at its end. */
+/* Command output: uv_spawn, a pipe, a deadline. The command leads a process group, so that what it
+ * started ends with it. It is over when it has exited and the pipe is at its end. */
 #include "coordinator/options/command_output.h"
 
 #include <signal.h>
@@ -41,9 +41,9 @@ static void end(struct run *r, int failed)
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
+    (void)suggested;
     struct run *r = handle->data;
 
-    (void)suggested;
     if (r->len == r->cap) {
         r->cap = r->cap ? 2 * r->cap : 4096;
         r->text = xrealloc(r->text, r->cap + 1);
@@ -53,9 +53,9 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
+    (void)buf;
     struct run *r = stream->data;
 
-    (void)buf;
     if (n < 0) {
         close_once((uv_handle_t *)stream); /* its end */
         return;
@@ -101,7 +101,7 @@ static char **clean_environment(void)
     size_t n = 0;
     size_t kept = 0;
 
-    while (environ[n]) {
+    while (environ[n] != NULL) {
         n++;
     }
     char **out = xcalloc(n + 1, sizeof(*out));
@@ -164,7 +164,7 @@ int command_output(const char *command, size_t most, uint64_t timeout_ms, char *
         free(r.text);
         return r.failed;
     }
-    r.text = r.text ? r.text : xmalloc(1);
+    r.text = r.text != NULL ? r.text : xmalloc(1);
     r.text[r.len] = '\0';
     *out = r.text;
     *len = r.len;

@@ -45,9 +45,10 @@ static int read_file(const char *path, char **out, struct err *err)
     int failed = file_read(path, "a list of channels", FILE_MAX_BYTES, &file, err);
 
     if (failed) {
-        return failed == -ERR_ABSENT ? err_set(err, ERR_IO, "%s", err ? err->text : "") : failed;
+        return failed == -ERR_ABSENT ? err_set(err, ERR_IO, "%s", err != NULL ? err->text : "")
+                                     : failed;
     }
-    if (memchr(file.text, '\0', file.len)) {
+    if (memchr(file.text, '\0', file.len) != NULL) {
         file_finish(&file);
         return err_set(err, ERR_USAGE, "%s holds a NUL byte; is it a list of channels?", path);
     }
@@ -61,7 +62,7 @@ static int run_command(const char *command, char **out, struct err *err)
     char *text;
     int failed = command_output(command, FILE_MAX_BYTES, COMMAND_MS, &text, &len, err);
 
-    if (!failed && memchr(text, '\0', len)) {
+    if (!failed && memchr(text, '\0', len) != NULL) {
         failed = err_set(err, ERR_USAGE, "\"%.200s\" prints a NUL byte; does it print channels?",
                          command);
         free(text);

@@ -71,7 +71,7 @@ static void decided(struct assignment *a)
         return;
     }
     if (!a->out && leader_may_act(manager_leader(a->r.manager)) && send_step(a) == 0) {
-        if (a->r.on_sent) {
+        if (a->r.on_sent != NULL) {
             a->r.on_sent(a->r.ctx);
         }
         return;
@@ -94,7 +94,7 @@ static void on_place(void *ctx, const struct manager_answer *given)
     case MANAGER_SHARD:
         p->where = xasprintf("=%s", given->text);
         /* So that the manager's next decision counts it. */
-        if (!cluster_view_shard_of(view, p->name)) {
+        if (cluster_view_shard_of(view, p->name) == NULL) {
             cluster_view_put(view, slice_of(p->name), slice_of(given->text));
         }
         break;
@@ -129,7 +129,7 @@ void assignment_begin(const struct assignment_request *request)
         struct place *p = &a->places[i];
         if (!irc_channel_normalise(slice_of(a->texts[i]), p->name, sizeof(p->name))) {
             decided(a);
-        } else if (request->not_yet) {
+        } else if (request->not_yet != NULL) {
             p->where = xasprintf("?%s", request->not_yet);
             decided(a);
         } else {

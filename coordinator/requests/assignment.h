@@ -2,8 +2,9 @@
  *
  *   the shard manager is asked where each may go -> one step assigns them all, with the reply
  *
- * The manager may answer at once or later; until the last answer is there nothing is changed, and the step comes
- * after all that was sent before. What is no channel is left to the step, which refuses it by name. */
+ * The manager may answer at once or later; until the last answer is there nothing is changed, and
+ * the step comes after all that was sent before. What is no channel is left to the step, which
+ * refuses it by name. */
 #ifndef SHOAL_COORDINATOR_ASSIGNMENT_H
 #define SHOAL_COORDINATOR_ASSIGNMENT_H
 
@@ -15,7 +16,8 @@ struct assignment_request {
     const char *mode;                /* "join", "initial" or "waiting" (registry_assign) */
     const struct slice *channels;    /* copied */
     size_t n;
-    /* NULL: ask the manager. Else none can take them yet, for this reason, and they are kept as wanted. */
+    /* NULL: ask the manager. Else none can take them yet, for this reason, and they are kept as
+     * wanted. */
     const char *not_yet;
     void (*on_sent)(void *ctx); /* the step is under way; may be NULL */
     /* Exactly once: the step's answer, after on_sent; or ERR_CANCELED without it, none was sent. */

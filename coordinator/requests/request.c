@@ -80,7 +80,7 @@ struct request *request_create(const struct registry_entry *entry)
 
 void request_split(struct request *r)
 {
-    if (r->step == REQUEST_CONFIGURE || r->args) {
+    if (r->step == REQUEST_CONFIGURE || r->args != NULL) {
         return;
     }
     /* One more than allowed is enough for the step to refuse. */
@@ -93,7 +93,7 @@ void request_split(struct request *r)
 
 void request_destroy(struct request *r)
 {
-    if (r) {
+    if (r != NULL) {
         free(r->args);
         free(r->text);
         free(r);

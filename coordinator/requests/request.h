@@ -1,8 +1,10 @@
-/* Request: one entry of the streams `requests` and `admin` as this process keeps it, and the step that belongs to it.
+/* Request: one entry of the streams `requests` and `admin` as this process keeps it, and the step
+ * that belongs to it.
  *
- * An entry holds `op`, what the op needs (`channels`; `name`, `value`), and optionally `id`, `user`, `by`.
- * Anything goes into a stream, so texts are cut before they go into a step, just beyond what the step
- * accepts: it still refuses them, with its words. Redis hands on no entry of more than 64 KiB. */
+ * An entry holds `op`, what the op needs (`channels`; `name`, `value`), and optionally `id`,
+ * `user`, `by`. Anything goes into a stream, so texts are cut before they go into a step, just
+ * beyond what the step accepts: it still refuses them, with its words. Redis hands on no entry of
+ * more than 64 KiB. */
 #ifndef SHOAL_COORDINATOR_REQUEST_H
 #define SHOAL_COORDINATOR_REQUEST_H
 
@@ -32,7 +34,8 @@ struct request {
 /* A copy of what matters in the entry. */
 struct request *request_create(const struct registry_entry *entry);
 void request_destroy(struct request *r);
-/* Make args of the text, if that was not done: not before they are needed, since many requests may wait. */
+/* Make args of the text, if that was not done: not before they are needed, since many requests may
+ * wait. */
 void request_split(struct request *r);
 /* Send its step, which is not REQUEST_ASSIGN: that is assignment.h's. As registry_assign. */
 MUST_USE int request_send(const struct request *r, struct registry *registry,

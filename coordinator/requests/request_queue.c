@@ -37,7 +37,7 @@ struct request_queue *request_queue_create(void)
 
 void request_queue_destroy(struct request_queue *q)
 {
-    if (q) {
+    if (q != NULL) {
         request_queue_clear(q);
         free(q);
     }
@@ -49,7 +49,8 @@ void request_queue_limit(struct request_queue *q, uint64_t entries, uint64_t byt
     q->bytes = bytes;
 }
 
-/* The lane of who asked; the emptiest where there are as many as may be; NULL: there is none yet. */
+/* The lane of who asked; the emptiest where there are as many as may be; NULL: there is none
+ * yet. */
 static struct lane *lane_of(const struct request_queue *q, const struct request *r)
 {
     struct lane *lane;
@@ -60,7 +61,7 @@ static struct lane *lane_of(const struct request_queue *q, const struct request 
         if (lane->admin == r->is_admin && slice_is(r->by, lane->by)) {
             return lane;
         }
-        if (lane->admin == r->is_admin && (!emptiest || lane->bytes < emptiest->bytes)) {
+        if (lane->admin == r->is_admin && (emptiest == NULL || lane->bytes < emptiest->bytes)) {
             emptiest = lane;
         }
     }
@@ -71,8 +72,8 @@ static struct lane *lane_of(const struct request_queue *q, const struct request 
 static bool is_over(const struct request_queue *q, const struct lane *lane, const struct request *r,
                     char *why, size_t size)
 {
-    size_t n = lane ? lane->n : 0;
-    size_t bytes = lane ? lane->bytes : 0;
+    size_t n = lane != NULL ? lane->n : 0;
+    size_t bytes = lane != NULL ? lane->bytes : 0;
 
     if (n >= q->entries) {
         snprintf(why, size,
@@ -105,10 +106,11 @@ bool request_queue_add(struct request_queue *q, struct request *r, char *why, si
     if (is_over(q, lane, r, why, size)) {
         return false;
     }
-    if (!lane) {
+    if (lane == NULL) {
         lane = xcalloc(1, sizeof(*lane));
         lane->admin = r->is_admin;
-        snprintf(lane->by, sizeof(lane->by), "%.*s", (int)r->by.len, r->by.ptr ? r->by.ptr : "");
+        snprintf(lane->by, sizeof(lane->by), "%.*s", (int)r->by.len,
+                 r->by.ptr != NULL ? r->by.ptr : "");
         DL_APPEND(q->lanes, lane);
         q->nlanes++;
     }
@@ -122,7 +124,7 @@ bool request_queue_add(struct request_queue *q, struct request *r, char *why, si
 
 struct request *request_queue_first(const struct request_queue *q)
 {
-    return q->lanes ? q->lanes->requests : NULL;
+    return q->lanes != NULL ? q->lanes->requests : NULL;
 }
 
 void request_queue_take(struct request_queue *q)
@@ -136,7 +138,7 @@ void request_queue_take(struct request_queue *q)
     q->all--;
     q->all_bytes -= r->bytes;
     DL_DELETE(q->lanes, lane);
-    if (lane->requests) {
+    if (lane->requests != NULL) {
         DL_APPEND(q->lanes, lane);
     } else {
         q->nlanes--;
@@ -146,7 +148,7 @@ void request_queue_take(struct request_queue *q)
 
 void request_queue_clear(struct request_queue *q)
 {
-    while (q->lanes) {
+    while (q->lanes != NULL) {
         struct request *r = request_queue_first(q);
         request_queue_take(q);
         request_destroy(r);

@@ -1,10 +1,12 @@
 /* Request queue: requests that were read and not sent yet, taken in turn from whoever asked.
  *
- *   add -> the lane of its `by` -> first / take: one of each lane, in turn; within a lane in the order of the stream
+ *   add -> the lane of its `by` -> first / take: one of each lane, in turn; within a lane in the
+ *                                  order of the stream
  *
- * So who asks for much waits for itself. Administration has lanes of its own. A lane holds a bounded number of
- * entries and bytes, all together hold LANE_SHARE times as much; there are at most REQUEST_QUEUE_LANES, and who comes
- * then shares the emptiest. Owns the requests in it. Pure. Loop thread only. */
+ * So who asks for much waits for itself. Administration has lanes of its own. A lane holds a
+ * bounded number of entries and bytes, all together hold LANE_SHARE times as much; there are at
+ * most REQUEST_QUEUE_LANES, and who comes then shares the emptiest. Owns the requests in it. Pure.
+ * Loop thread only. */
 #ifndef SHOAL_COORDINATOR_REQUEST_QUEUE_H
 #define SHOAL_COORDINATOR_REQUEST_QUEUE_H
 
@@ -19,7 +21,8 @@ struct request_queue *request_queue_create(void);
 void request_queue_destroy(struct request_queue *q); /* NULL is fine */
 /* What a lane may hold from now on (the settings request_limit and request_limit_bytes). */
 void request_queue_limit(struct request_queue *q, uint64_t entries, uint64_t bytes);
-/* Takes the request; or returns false, `why` says which bound is reached, and it stays the caller's. */
+/* Takes the request; or returns false, `why` says which bound is reached, and it stays the
+ * caller's. */
 MUST_USE bool request_queue_add(struct request_queue *q, struct request *r, char *why, size_t size);
 /* The next in turn, which stays in; NULL: it is empty. */
 struct request *request_queue_first(const struct request_queue *q);

@@ -1,5 +1,5 @@
-/* Cluster view: what was read, and what steps did since. Channels are kept twice: in a hash over all, and in a list of
- * their shard. */
+/* Cluster view: what was read, and what steps did since. Channels are kept twice: in a hash over
+ * all, and in a list of their shard. */
 #include "coordinator/view/cluster_view_private.h"
 
 #include "shared/irc/parse.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <utlist.h>
 
-/* Channels and shards --------------------------------------------------------------------------------- */
+/* Channels and shards -------------------------------------------------------------------------- */
 
 static void channel_unlink(struct cluster_view *v, struct view_channel *c)
 {
@@ -29,10 +29,10 @@ void view_shard_put(struct cluster_view *v, struct shard *s, struct slice channe
         return;
     }
     HASH_FIND(hh, v->channels, channel.ptr, channel.len, c);
-    if (c && c->shard == s) {
+    if (c != NULL && c->shard == s) {
         return;
     }
-    if (c) {
+    if (c != NULL) {
         channel_unlink(v, c);
     }
     c = xcalloc(1, sizeof(*c));
@@ -47,7 +47,7 @@ void view_shard_put(struct cluster_view *v, struct shard *s, struct slice channe
 
 void view_shard_empty(struct cluster_view *v, struct shard *s)
 {
-    while (s->channels) {
+    while (s->channels != NULL) {
         channel_unlink(v, s->channels);
     }
 }
@@ -76,7 +76,7 @@ void cluster_view_put(struct cluster_view *v, struct slice channel, struct slice
 {
     struct shard *s = find(v, shard);
 
-    if (s) {
+    if (s != NULL) {
         view_shard_put(v, s, channel);
     }
 }
@@ -86,7 +86,7 @@ void cluster_view_drop(struct cluster_view *v, struct slice channel)
     struct view_channel *c;
 
     HASH_FIND(hh, v->channels, channel.ptr, channel.len, c);
-    if (c) {
+    if (c != NULL) {
         channel_unlink(v, c);
     }
 }
@@ -114,7 +114,7 @@ struct shard *view_shard_found(struct cluster_view *v, const char *id)
 {
     struct shard *s = cluster_view_shard(v, id);
 
-    if (!s) {
+    if (s == NULL) {
         s = xcalloc(1, sizeof(*s));
         s->manager = v->manager;
         s->id = xstrdup(id);
@@ -125,7 +125,7 @@ struct shard *view_shard_found(struct cluster_view *v, const char *id)
     return s;
 }
 
-/* Outside ------------------------------------------------------------------------------------------------- */
+/* Outside -------------------------------------------------------------------------------------- */
 
 struct cluster_view *cluster_view_create(const struct cluster_view_options *options)
 {
@@ -146,8 +146,8 @@ void cluster_view_add(struct cluster_view *v, const char *id, const char *user)
 
     free(s->user);
     s->user = xstrdup(user);
-    s->node = s->node ? s->node : xstrdup("");
-    s->sender = s->sender ? s->sender : xstrdup(id);
+    s->node = s->node != NULL ? s->node : xstrdup("");
+    s->sender = s->sender != NULL ? s->sender : xstrdup(id);
 }
 
 void cluster_view_begin(struct cluster_view *v)
@@ -167,7 +167,7 @@ void cluster_view_begin(struct cluster_view *v)
 
 void cluster_view_doubt(struct cluster_view *v)
 {
-    for (struct shard *s = v->shards; s; s = s->hh.next) {
+    for (struct shard *s = v->shards; s != NULL; s = s->hh.next) {
         s->rev = UINT64_MAX;
     }
     v->wanted = true;
@@ -228,7 +228,7 @@ struct shard *cluster_view_shard_of(const struct cluster_view *v, const char *ch
     struct view_channel *c;
 
     HASH_FIND_STR(v->channels, channel, c);
-    return c ? c->shard : NULL;
+    return c != NULL ? c->shard : NULL;
 }
 
 static const char *pairs_find(const struct pairs *pairs, const char *name)
@@ -244,7 +244,7 @@ static const char *pairs_find(const struct pairs *pairs, const char *name)
 const char *cluster_view_default_sender(const struct cluster_view *v, const char *user)
 {
     const char *shard = pairs_find(&v->facts.senders, user);
-    return shard ? shard : "";
+    return shard != NULL ? shard : "";
 }
 
 const char *cluster_view_setting(const struct cluster_view *v, const char *name)
@@ -287,12 +287,12 @@ void cluster_view_first_user(const struct cluster_view *v, char *out, size_t siz
 
     for (size_t i = 0; i < v->facts.nnodes; i++) {
         const struct view_node *node = &v->facts.nodes[i];
-        if (node->users[0] && (!first || strcmp(node->id, first->id) < 0)) {
+        if (node->users[0] && (first == NULL || strcmp(node->id, first->id) < 0)) {
             first = node;
         }
     }
-    snprintf(out, size, "%.*s", first ? (int)first_of(first->users) : 9,
-             first ? first->users : "anonymous");
+    snprintf(out, size, "%.*s", first != NULL ? (int)first_of(first->users) : 9,
+             first != NULL ? first->users : "anonymous");
 }
 
 const struct view_node *cluster_view_nodes(const struct cluster_view *v, size_t *n)

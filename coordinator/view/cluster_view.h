@@ -1,12 +1,14 @@
-/* Cluster view: the shards, their channels, the nodes' users and the settings, as the leader last read them.
+/* Cluster view: the shards, their channels, the nodes' users and the settings, as the leader last
+ * read them.
  *
- *   leads -> a round: ids, fields of each shard, channels of those that changed, nodes, settings -> on_fresh
+ *   leads -> a round: settings, nodes, shards, channels of those that changed -> on_fresh
  *   shards_rev grew, or somebody asked -> another round, at most a fifth of the time
  *
- * Between two rounds the leader's own steps keep the channels right: only a leader moves them. Whoever decides
- * (shard managers) looks here; what counts is in Redis, and the steps compare. All reading goes through the
- * leader's link, so a round never sees less than the steps answered before it.
- * A round that fails is begun again with the next facts. Borrows the leader. Loop thread only. */
+ * Between two rounds the leader's own steps keep the channels right: only a leader moves them.
+ * Whoever decides (shard managers) looks here; what counts is in Redis, and the steps compare. All
+ * reading goes through the leader's link, so a round never sees less than the steps answered before
+ * it. A round that fails is begun again with the next facts. Borrows the leader. Loop thread
+ * only. */
 #ifndef SHOAL_COORDINATOR_CLUSTER_VIEW_H
 #define SHOAL_COORDINATOR_CLUSTER_VIEW_H
 
@@ -18,7 +20,8 @@
 struct cluster_view;
 struct shard_manager; /* the view hands it on, and knows nothing of it */
 
-/* A shard as shard managers see it. Owned by the view; gone when a round does not find it any more. */
+/* A shard as shard managers see it. Owned by the view; gone when a round does not find it any
+ * more. */
 struct shard {
     UT_hash_handle hh;
     struct shard_manager *manager; /* whom its functions ask */
@@ -69,7 +72,8 @@ void cluster_view_set_manager(struct cluster_view *v, struct shard_manager *m);
 void cluster_view_begin(struct cluster_view *v);
 /* What the leader knows now. */
 void cluster_view_on_facts(struct cluster_view *v, const struct registry_lead *facts);
-/* Read again at once: something changed that facts do not tell (settings). The round that will show it. */
+/* Read again at once: something changed that facts do not tell (settings). The round that will show
+ * it. */
 uint64_t cluster_view_refresh(struct cluster_view *v);
 /* After the leader is stopped. */
 void cluster_view_destroy(struct cluster_view *v);
@@ -94,8 +98,8 @@ void cluster_view_first_user(const struct cluster_view *v, char *out, size_t siz
 
 /* A step added it: not started, on no node as far as is known. */
 void cluster_view_add(struct cluster_view *v, const char *id, const char *user);
-/* A step has been answered, or will be: the channel is on that shard (one that is not known here is left to the
- * next round), or on none. */
+/* A step has been answered, or will be: the channel is on that shard (one that is not known here is
+ * left to the next round), or on none. */
 void cluster_view_put(struct cluster_view *v, struct slice channel, struct slice shard);
 void cluster_view_drop(struct cluster_view *v, struct slice channel);
 /* A step failed: read the channels of all shards again. */

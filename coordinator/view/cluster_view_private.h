@@ -1,4 +1,5 @@
-/* Cluster view, what its files share: cluster_view.c keeps what was read, cluster_view_round.c reads. */
+/* Cluster view, what its files share: cluster_view.c keeps what was read, cluster_view_round.c
+ * reads. */
 #ifndef SHOAL_COORDINATOR_CLUSTER_VIEW_PRIVATE_H
 #define SHOAL_COORDINATOR_CLUSTER_VIEW_PRIVATE_H
 

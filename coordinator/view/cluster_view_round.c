@@ -1,5 +1,5 @@
-/* Cluster view, a round: what the cluster's reader tells, put into the view. Settings, senders and nodes count when the
- * round has ended well, shards at once. */
+/* Cluster view, a round: what the cluster's reader tells, put into the view. Settings, senders and
+ * nodes count when the round has ended well, shards at once. */
 #include "coordinator/view/cluster_view_private.h"
 
 #include <stdlib.h>

@@ -1,16 +1,18 @@
-/* Cluster: what the registry holds, as typed structs: settings, senders, nodes, shards, channels, and the whole.
+/* Cluster: what the registry holds, as typed structs: settings, senders, nodes, shards, channels,
+ * and the whole.
  *
- * The one reader of the cluster: the coordinator's view, shoalctl, and whatever else shows a cluster stand on it. Which
- * fields a hash has, of which type, and where they go stands in one table for each (cluster.c).
+ * The one reader of the cluster: the coordinator's view, shoalctl, and whatever else shows a
+ * cluster stand on it. Which fields a hash has, of which type, and where they go stands in one
+ * table for each (cluster.c).
  *
- *   cluster_read -> names -> what is behind them, 1,000 at a time -> callbacks -> on_done
+ *   cluster_reader_begin -> names -> what is behind them, 1,000 at a time -> callbacks -> on_done
  *
- * It writes nothing, and what is read in several portions may have changed in between. What Redis holds is input: a
- * field that should be a number and is none is told in `bad`; what is of another type altogether goes to on_damaged, or
- * is an error.
+ * It writes nothing, and what is read in several portions may have changed in between. What Redis
+ * holds is input: a field that should be a number and is none is told in `bad`; what is of another
+ * type altogether goes to on_damaged, or is an error.
  *
- * Slices are valid during the callback. A reader borrows its registry, and reads one round at a time. Loop thread
- * only. */
+ * Slices are valid during the callback. A reader borrows its registry, and reads one round at a
+ * time. Loop thread only. */
 #ifndef SHOAL_REDIS_CLUSTER_H
 #define SHOAL_REDIS_CLUSTER_H
 
@@ -119,7 +121,8 @@ struct cluster_state {
     uint64_t rooms;                                /* the same user is in so many */
 };
 
-/* What has no callback is not read. Settings come first, then senders, nodes, shards, channels, and the whole. */
+/* What has no callback is not read. Settings come first, then senders, nodes, shards, channels, and
+ * the whole. */
 struct cluster_reader_options {
     struct registry *registry;
     bool read_only; /* for a user of Redis that may call no function that writes */
@@ -137,9 +140,11 @@ struct cluster_reader_options {
     void (*on_state)(void *ctx, const struct cluster_state *s);
     /* The user whose budgets are asked for, with on_state; borrowed. */
     const char *(*budgets_of)(void *ctx);
-    /* Something stands at the key of a node, a shard or a channel that is none of Shoal's: it counts as empty. NULL: that is an error. */
+    /* Something stands at the key of a node, a shard or a channel that is none of Shoal's: it
+     * counts as empty. NULL: that is an error. */
     void (*on_damaged)(void *ctx);
-    /* The round is over. ERR_REPLY: Redis refused; ERR_STRANGE: a broken answer; ERR_DOWN and its like: the link failed. */
+    /* The round is over. ERR_REPLY: Redis refused; ERR_STRANGE: a broken answer; ERR_DOWN and its
+     * like: the link failed. */
     void (*on_done)(void *ctx, const struct err *err);
     void *ctx;
 };

@@ -1,10 +1,12 @@
-/* Look: is this Redis one that Shoal can rely on? Asked by the coordinator that begins to lead, and by shoalctl.
+/* Look: is this Redis one that Shoal can rely on? Asked by the coordinator that begins to lead, and
+ * by shoalctl.
  *
- * Everything is asked at once, by commands that change nothing. What may not be asked (CONFIG is often forbidden) is
- * told as not known, once, and is nothing wrong. Each finding says what was looked at, what there is, and the mend.
+ * Everything is asked at once, by commands that change nothing. What may not be asked (CONFIG is
+ * often forbidden) is told as not known, once, and is nothing wrong. Each finding says what was
+ * looked at, what there is, and the mend.
  *
- * Databases do not part topics: where a live cluster of the same name is in another database of the server, both hear
- * each other's sends and chat. That is found too. */
+ * Databases do not part topics: where a live cluster of the same name is in another database of the
+ * server, both hear each other's sends and chat. That is found too. */
 #ifndef SHOAL_REDIS_LOOK_H
 #define SHOAL_REDIS_LOOK_H
 
@@ -34,8 +36,8 @@ struct look {
     void *ctx;
 };
 
-/* Ask for the cluster of that registry, in database `db`. 0: on_done follows, in any case, and *l must live until then;
- * else the link is down, and nothing does. */
+/* Ask for the cluster of that registry, in database `db`. 0: on_done follows, in any case, and *l
+ * must live until then; else the link is down, and nothing does. */
 MUST_USE int look_begin(struct look *l, const struct registry *registry, unsigned db,
                         void (*on_done)(void *ctx, const struct look *l), void *ctx);
 /* Is it under way? */

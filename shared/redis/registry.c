@@ -310,7 +310,7 @@ int registry_waiting(struct registry *r, size_t most, registry_names_cb cb, void
     return call_send(call, &a);
 }
 
-/* Streams ----------------------------------------------------------------------------------------- */
+/* Entries of streams ----------------------------------------------------------------------------------------- */
 
 struct slice registry_field(const struct registry_entry *e, const char *name)
 {
@@ -320,52 +320,4 @@ struct slice registry_field(const struct registry_entry *e, const char *name)
         }
     }
     return (struct slice){0};
-}
-
-static void on_entries(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    const struct registry_entry *entries = NULL;
-    size_t n = 0;
-    struct reply_memory memory = {0};
-    struct err space;
-    if (reply != NULL) {
-        err = reply_entries(reply, call->xread, &entries, &n, &memory, &space) != 0 ? &space : NULL;
-    }
-    call->cb.entries(call->ctx, entries, n, err);
-    reply_memory_finish(&memory);
-}
-
-int registry_read_stream(struct registry *r, const char *stream, const char *after,
-                         uint64_t block_ms, registry_entries_cb cb, void *ctx)
-{
-    char key[256];
-    struct args a = {0};
-    args_text(&a, "XREAD");
-    args_text(&a, "COUNT");
-    args_text(&a, "200");
-    args_text(&a, "BLOCK");
-    args_number(&a, (int64_t)block_ms);
-    args_text(&a, "STREAMS");
-    args_text(&a, registry_key(r, key, sizeof(key), stream));
-    args_text(&a, after);
-    struct call *call = call_create(r, on_entries, ctx);
-    call->cb.entries = cb;
-    call->xread = true;
-    return call_send_blocking(call, &a, block_ms);
-}
-
-int registry_scan_stream(struct registry *r, const char *stream, const char *from, size_t count,
-                         registry_entries_cb cb, void *ctx)
-{
-    char key[256];
-    struct args a = {0};
-    args_text(&a, "XRANGE");
-    args_text(&a, registry_key(r, key, sizeof(key), stream));
-    args_text(&a, from);
-    args_text(&a, "+");
-    args_text(&a, "COUNT");
-    args_number(&a, (int64_t)count);
-    struct call *call = call_create(r, on_entries, ctx);
-    call->cb.entries = cb;
-    return call_send(call, &a);
 }

@@ -1,9 +1,10 @@
 /* Registry: the cluster's state in Redis, one typed call for each step
  * (steps/ *.lua).
  *
- * The only room that knows key names. A registry is a thin layer over one link: calls are sent at once
- * and answered by callback in order. Several registries on several links may serve one process (a node
- * renews on its fan-out link and claims sends on another).
+ * With its reader (cluster.h) the only room that knows key names and commands of the cluster's
+ * state. A registry is a thin layer over one link: calls are sent at once and answered by callback
+ * in order. Several registries on several links may serve one process (a node renews on its fan-out
+ * link and claims sends on another).
  *
  * Every call returns 0 and calls back exactly once, or what the link refused it with (-ERR_DOWN,
  * -ERR_FULL) and never calls back. Callbacks get an
@@ -425,7 +426,7 @@ MUST_USE int registry_send_tell(struct registry *r, const char *channel,
                                 const struct registry_send *send, enum send_status status,
                                 const char *reason, const char *text);
 
-/* Streams (requests, outbox): entries as they come --------------------------------------------------- */
+/* Entries of streams ------------------------------------------------------------------------------- */
 
 struct registry_entry {
     struct slice id;
@@ -434,15 +435,6 @@ struct registry_entry {
 };
 /* The value of a field, or the empty slice. */
 struct slice registry_field(const struct registry_entry *e, const char *name);
-typedef void (*registry_entries_cb)(void *ctx, const struct registry_entry *entries, size_t n,
-                                    const struct err *err);
-/* XREAD BLOCK on `stream` ("requests" or "outbox") after `after`; n = 0 when nothing came in block_ms. At
- * most 200 entries. Blocks the link: use one of its own. */
-MUST_USE int registry_read_stream(struct registry *r, const char *stream, const char *after,
-                                  uint64_t block_ms, registry_entries_cb cb, void *ctx);
-/* XRANGE from `from` (inclusive; "-": the first) on, at most `count`. */
-MUST_USE int registry_scan_stream(struct registry *r, const char *stream, const char *from,
-                                  size_t count, registry_entries_cb cb, void *ctx);
 
 /* Requests --------------------------------------------------------------------------------------------- */
 

@@ -100,17 +100,6 @@ int call_send(struct call *call, struct args *a)
     return rc;
 }
 
-int call_send_blocking(struct call *call, struct args *a, uint64_t block_ms)
-{
-    int rc = link_command_blocking(call->registry->link, block_ms, (int)a->n, a->argv, a->len,
-                                   on_link_reply, call);
-    args_finish(a);
-    if (rc != 0) {
-        call_free(call);
-    }
-    return rc;
-}
-
 int call_send_raw(struct call *call, const struct slice *parts, size_t n)
 {
     int rc = link_send_raw(call->registry->link, parts, n, 1, on_link_reply, call);

@@ -1,4 +1,5 @@
-/* Registry call: one step on its way to Redis and its answer on the way back. Used by registry*.c and cluster*.c only.
+/* Registry call: one step on its way to Redis and its answer on the way back. Used by registry*.c
+ * and cluster*.c only.
  *
  * registry_call() allocates one small `struct call`, sends the command, and on the answer runs the
  * call's `answered`, which decodes and calls the user back; then the call is freed. */
@@ -14,8 +15,8 @@ struct registry {
     char topic[48];    /* "shoal:main" */
 };
 
-/* "shoal:{main}:<rest>" in the caller's buffer; NUL-terminated, cut if too small (256 bytes always suffice for valid
- * names). Returns out. */
+/* "shoal:{main}:<rest>" in the caller's buffer; NUL-terminated, cut if too small (256 bytes always
+ * suffice for valid names). Returns out. */
 const char *registry_key(const struct registry *r, char *out, size_t size, const char *rest);
 
 /* A command being put together. The text it points to must live until it is sent. */
@@ -60,7 +61,6 @@ struct call {
         registry_claim_cb claim;
         registry_sends_cb sends;
         registry_listeners_cb listeners;
-        registry_entries_cb entries;
         registry_requests_cb requests;
         registry_names_cb names;
         registry_text_cb text;
@@ -68,7 +68,6 @@ struct call {
     } cb;
     void *ctx;
     int64_t seen;                      /* renew: the rev asked with; is_led: the deadline */
-    bool xread;                        /* entries: of XREAD */
     uint64_t link_id;                  /* kill_listener */
     char *texts[2];                    /* leave: node and incarnation; owned */
     bool said;                         /* leave */
@@ -86,16 +85,15 @@ MUST_USE int call_send(struct call *call, struct args *a);
 /* The same for a call whose answer is only that it was done, or a word and what follows it. */
 MUST_USE int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx);
 MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
-/* The same for a command that blocks for block_ms. */
-MUST_USE int call_send_blocking(struct call *call, struct args *a, uint64_t block_ms);
 /* Send a step that is answered by a word and a text. */
 MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
 /* Send ready-made commands, answered by one reply. 0, or -ERR_DOWN and the call is freed. */
 MUST_USE int call_send_raw(struct call *call, const struct slice *parts, size_t n);
-/* From within `answered`: send a further command and keep the call for its answer. False if the link
- * is down: the call ends as ever. */
+/* From within `answered`: send a further command and keep the call for its answer. False if the
+ * link is down: the call ends as ever. */
 MUST_USE bool call_send_again(struct call *call, struct args *a);
-/* From within `answered`: the error to hand on, from the link's error or the reply's; NULL if neither. */
+/* From within `answered`: the error to hand on, from the link's error or the reply's; NULL if
+ * neither. */
 const struct err *call_error(const struct redisReply *reply, const struct err *err,
                              struct err *space);
 

@@ -12,7 +12,7 @@ static void key_args(struct args *a, char key[512], const struct registry *r, co
     args_text(a, registry_key(r, key, 512, rest));
 }
 
-/* Yes or no ------------------------------------------------------------------------------------------ */
+/* Yes or no ------------------------------------------------------------------------------------ */
 
 static void on_yes_no(struct call *call, const struct redisReply *reply, const struct err *err)
 {
@@ -98,7 +98,7 @@ int registry_is_led(struct registry *r, registry_bool_cb cb, void *ctx)
     return call_send(call, &a);
 }
 
-/* Adding --------------------------------------------------------------------------------------------- */
+/* Adding --------------------------------------------------------------------------------------- */
 
 static int add(struct registry *r, const char *stream, const struct registry_pair *fields, size_t n,
                registry_done_cb cb, void *ctx)
@@ -130,7 +130,7 @@ int registry_add_send(struct registry *r, const struct registry_pair *fields, si
     return add(r, "outbox", fields, n, cb, ctx);
 }
 
-/* What became of them -------------------------------------------------------------------------------- */
+/* What became of them -------------------------------------------------------------------------- */
 
 static void on_text(struct call *call, const struct redisReply *reply, const struct err *err)
 {

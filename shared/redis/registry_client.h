@@ -1,4 +1,5 @@
-/* Registry, for who uses a cluster (shoalctl): requests, sends, and what became of them. See registry.h for calls. */
+/* Registry, for who uses a cluster (shoalctl): requests, sends, and what became of them. See
+ * registry.h for calls. */
 #ifndef SHOAL_REDIS_REGISTRY_CLIENT_H
 #define SHOAL_REDIS_REGISTRY_CLIENT_H
 
@@ -18,8 +19,9 @@ struct registry_pair {
     const char *name;
     const char *value;
 };
-/* Add a request to the stream that is for its op: the fields `id`, `op`, `by`, and the others. In doubt whether it was
- * added (ERR_DOWN, ERR_TIMEOUT) it may be added again: it is carried out once. */
+/* Add a request to the stream that is for its op: the fields `id`, `op`, `by`, and the others. In
+ * doubt whether it was added (ERR_DOWN, ERR_TIMEOUT) it may be added again: it is carried out
+ * once. */
 MUST_USE int registry_add_request(struct registry *r, const char *op,
                                   const struct registry_pair *fields, size_t n, registry_done_cb cb,
                                   void *ctx);

@@ -1,7 +1,8 @@
 /* Registry hashes: a hash of Redis in a struct, by a table.
  *
- * The table says of each field how it is called, what it is, and where it goes. What Redis holds is input: a field that
- * should be a number and is none counts as 0 and is told in `bad`; one that no table knows stays in `word`. */
+ * The table says of each field how it is called, what it is, and where it goes. What Redis holds is
+ * input: a field that should be a number and is none counts as 0 and is told in `bad`; one that no
+ * table knows stays in `word`. */
 #ifndef SHOAL_REDIS_REGISTRY_HASH_H
 #define SHOAL_REDIS_REGISTRY_HASH_H
 
@@ -19,7 +20,8 @@ struct hash_field {
     size_t offset; /* in the struct: of a slice, or a uint64_t */
 };
 
-/* A hash as Redis has it, the first member of such a struct: name and value in turn. Each ends in a NUL. */
+/* A hash as Redis has it, the first member of such a struct: name and value in turn. Each ends in a
+ * NUL. */
 struct registry_hash {
     size_t n; /* words */
     const struct slice *word;
@@ -28,8 +30,8 @@ struct registry_hash {
 
 /* The row of a field, or NULL; the table ends with a row without name. */
 const struct hash_field *registry_hash_field(const struct hash_field *fields, struct slice name);
-/* HGETALL's answer into the struct that begins with `hash`: its words (of `memory`), and what the table knows. 0, or the
- * reply's error, or -ERR_STRANGE. */
+/* HGETALL's answer into the struct that begins with `hash`: its words (of `memory`), and what the
+ * table knows. 0, or the reply's error, or -ERR_STRANGE. */
 MUST_USE int reply_hash(const struct redisReply *reply, const struct hash_field *fields,
                         struct registry_hash *hash, struct reply_memory *memory, struct err *err);
 

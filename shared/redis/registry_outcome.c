@@ -9,7 +9,8 @@ static const char *text_of(const struct registry_outcome *o, const char *name)
     return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o->tree, name));
 }
 
-/* A map of texts, or with `names` a list of them. An empty one may be either: Lua knows no difference. */
+/* A map of texts, or with `names` a list of them. An empty one may be either: Lua knows no
+ * difference. */
 static struct registry_list list_of(struct registry_outcome *o, const char *name, bool names)
 {
     const cJSON *all = cJSON_GetObjectItemCaseSensitive(o->tree, name);

@@ -1,7 +1,7 @@
 /* Registry outcome: the reply to a request, read: for who carried it out, and for who asked for it.
  *
- * Replies stand in Redis, where anybody may have written: what is not as a step makes it is passed over, and `valid`
- * tells. Pure. */
+ * Replies stand in Redis, where anybody may have written: what is not as a step makes it is passed
+ * over, and `valid` tells. Pure. */
 #ifndef SHOAL_REDIS_REGISTRY_OUTCOME_H
 #define SHOAL_REDIS_REGISTRY_OUTCOME_H
 
@@ -21,8 +21,9 @@ struct registry_list {
 };
 
 struct registry_outcome {
-    struct slice
-        word; /* of a step: "done", "again" (it was answered before), "gone" (its entry is, and all below is empty) */
+    /* Of a step: "done", "again" (it was answered before), or "gone" (its entry is, and all below is
+     * empty). */
+    struct slice word;
     struct slice json; /* the reply as it stands */
     bool valid;        /* as a step makes them */
     bool ok;

@@ -351,17 +351,8 @@ int reply_names(const struct redisReply *reply, const struct slice **names, size
     return r.bad ? reply_broken(err, "SRANDMEMBER") : 0;
 }
 
-/* XREAD of one stream: {{name, {entries}}}, or nil. */
-static const struct redisReply *unwrap_xread(const struct redisReply *reply)
-{
-    struct reader streams = reader_of(reply);
-    struct reader stream = reader_of(reader_next(&streams));
-    reader_next(&stream);
-    return reader_next(&stream);
-}
-
-int reply_entries(const struct redisReply *reply, bool xread, const struct registry_entry **entries,
-                  size_t *n, struct reply_memory *memory, struct err *err)
+int reply_entries(const struct redisReply *reply, const struct registry_entry **entries, size_t *n,
+                  struct reply_memory *memory, struct err *err)
 {
     *entries = NULL;
     *n = 0;
@@ -369,10 +360,7 @@ int reply_entries(const struct redisReply *reply, bool xread, const struct regis
     if (rc != 0) {
         return rc;
     }
-    if (xread && reply->type == REDIS_REPLY_NIL) {
-        return 0;
-    }
-    struct reader r = reader_of(xread ? unwrap_xread(reply) : reply);
+    struct reader r = reader_of(reply);
     size_t count = reader_left(&r);
     struct registry_entry *out = reply_memory_take(memory, count, sizeof(*out));
     for (size_t i = 0; i < count; i++) {
@@ -380,7 +368,7 @@ int reply_entries(const struct redisReply *reply, bool xread, const struct regis
         out[i].id = reader_slice(&entry);
         const struct redisReply *fields = reader_next(&entry);
         if (entry.bad) {
-            return reply_broken(err, "XREAD or XRANGE");
+            return reply_broken(err, "XRANGE");
         }
         if (fields->type == REDIS_REPLY_NIL) {
             continue; /* deleted while it was read */
@@ -392,7 +380,7 @@ int reply_entries(const struct redisReply *reply, bool xread, const struct regis
         r.bad = r.bad || pairs.bad;
     }
     if (r.bad) {
-        return reply_broken(err, "XREAD or XRANGE");
+        return reply_broken(err, "XRANGE");
     }
     *entries = out;
     *n = count;

@@ -70,9 +70,8 @@ MUST_USE int reply_sends(const struct redisReply *reply, struct registry_sends *
                          struct reply_memory *memory, struct err *err);
 MUST_USE int reply_listeners(const struct redisReply *reply, struct registry_listeners *out,
                              struct reply_memory *memory, struct err *err);
-/* XRANGE's array of entries; XREAD's answer is unwrapped first (nil: no entries). */
-MUST_USE int reply_entries(const struct redisReply *reply, bool xread,
-                           const struct registry_entry **entries, size_t *n,
-                           struct reply_memory *memory, struct err *err);
+/* An array of entries, as XRANGE tells them. */
+MUST_USE int reply_entries(const struct redisReply *reply, const struct registry_entry **entries,
+                           size_t *n, struct reply_memory *memory, struct err *err);
 
 #endif

@@ -117,7 +117,7 @@ static int reply_requests(const struct redisReply *reply, struct registry_reques
         !take_id(reply->element[1], out->last.requests, sizeof(out->last.requests))) {
         return reply_broken(err, "requests");
     }
-    return reply_entries(reply->element[2], false, &out->entries, &out->n, memory, err);
+    return reply_entries(reply->element[2], &out->entries, &out->n, memory, err);
 }
 
 static void on_requests(struct call *call, const struct redisReply *reply, const struct err *err)

@@ -25,6 +25,7 @@ static struct {
 } world;
 
 struct node {
+    struct report *report;
     struct holder *holder;
     struct sender *sender;
 };
@@ -91,19 +92,19 @@ static void world_begin(void)
 
 static void node_begin(struct node *n)
 {
-    n->holder = holder_create(&(struct holder_options){.loop = &world.loop,
-                                                       .registry = world.registry,
-                                                       .node = "n1",
-                                                       .incarnation = "1",
-                                                       .may_act = may_act,
-                                                       .on_send_result = on_send_result,
-                                                       .on_change = on_change,
-                                                       .on_contact = on_contact,
-                                                       .on_refused = on_refused,
-                                                       .ctx = n});
+    n->report = report_create(on_change, n);
+    n->holder = holder_create(&(struct held_options){.loop = &world.loop,
+                                                     .registry = world.registry,
+                                                     .report = n->report,
+                                                     .node = "n1",
+                                                     .incarnation = "1",
+                                                     .may_act = may_act,
+                                                     .on_send_result = on_send_result,
+                                                     .on_contact = on_contact,
+                                                     .on_refused = on_refused,
+                                                     .ctx = n});
     n->sender = sender_create(&world.loop, &(struct sender_options){.registry = world.registry,
                                                                     .subscriber = world.subscriber,
-                                                                    .cluster = "fuzz",
                                                                     .node = "n1",
                                                                     .incarnation = "1",
                                                                     .may_act = may_act,
@@ -158,13 +159,11 @@ static void take(struct node *n, const struct redisReply *reply)
 static void look_at_report(struct node *n)
 {
     struct buf out;
-    struct json j;
+    struct sight sight;
 
+    sight_init(&sight);
     buf_init(&out, 1 << 24);
-    json_init(&j, &out);
-    json_object_begin(&j, NULL);
-    (void)holder_report(n->holder, &j);
-    json_object_end(&j);
+    report_write(n->report, &(struct report_node){.sight = &sight, .waits_ms = 1}, &out);
     cJSON *report = cJSON_ParseWithLength(out.data, out.len);
     BUG_ON(out.overflow || report == NULL);
     for (size_t i = 0; i < out.len; i++) {
@@ -195,6 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reply_reader_destroy(reader);
     sender_destroy(n.sender);
     holder_destroy(n.holder);
+    report_destroy(n.report);
     BUG_ON(uv_run(&world.loop, UV_RUN_NOWAIT) != 0);
     return 0;
 }

@@ -79,10 +79,8 @@ static unsigned decode(const struct redisReply *reply)
     if (reply_waits(reply, &waits, &n, &memory, NULL) == 0 && n > 0) {
         sum += (unsigned)waits[n - 1];
     }
-    for (int xread = 0; xread < 2; xread++) {
-        if (reply_entries(reply, xread == 1, &entries, &n, &memory, NULL) == 0 && n > 0) {
-            sum += look(entries[n - 1].id) + look(registry_field(&entries[n - 1], "id"));
-        }
+    if (reply_entries(reply, &entries, &n, &memory, NULL) == 0 && n > 0) {
+        sum += look(entries[n - 1].id) + look(registry_field(&entries[n - 1], "id"));
     }
     if (reply_word(reply, &a, &b, NULL) == 0 || reply_version(reply, &a, &revision, NULL) == 0) {
         sum += look(a);

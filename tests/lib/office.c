@@ -1,4 +1,5 @@
-/* Office: the wiring of a coordinator without its rooms, and a shard manager that is a table of texts. */
+/* Office: the wiring of a coordinator without its rooms, and a shard manager that is a table of
+ * texts. */
 #include "tests/lib/office.h"
 
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 
 static struct office *office; /* the one there is: create is not told */
 
-/* The shard manager ------------------------------------------------------------------------------- */
+/* The shard manager ---------------------------------------------------------------------------- */
 
 static void complete(struct office *o, const char *answer, shard_call call)
 {
@@ -119,7 +120,7 @@ void office_expect_asked(struct office *o, const char *text)
     o->asked[0] = '\0';
 }
 
-/* The wiring -------------------------------------------------------------------------------------- */
+/* The wiring ----------------------------------------------------------------------------------- */
 
 static void on_ready(void *ctx)
 {
@@ -256,7 +257,7 @@ void office_close(struct office *o)
     world_finish(&o->world);
 }
 
-/* Time -------------------------------------------------------------------------------------------- */
+/* Time ----------------------------------------------------------------------------------------- */
 
 void office_facts(struct office *o)
 {

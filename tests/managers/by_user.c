@@ -1,12 +1,13 @@
 /* A worked example of a shard manager: channels of different users on shards of those users.
  *
- *     shoal-coordinator --shard-manager ./by_user.so --set manager.alice=forsen,xqc --set manager.bob=sodapoppin
+ *     shoal-coordinator --shard-manager ./by_user.so \
+ *         --set manager.alice=forsen,xqc --set manager.bob=sodapoppin
  *
- * Each user gets a shard when the cluster is set up, and more when that is full. A channel is read, and sent to, as
- * the user it is listed for; one that is listed for nobody is refused. Build it against the installed header:
+ * Each user gets a shard when the cluster is set up, and more when that is full. A channel is read,
+ * and sent to, as the user it is listed for; one that is listed for nobody is refused. Build it
+ * against the installed header:
  *
- *     cc -shared -fPIC $(pkg-config --cflags shoal) by_user.c -o by_user.so
- */
+ *     cc -shared -fPIC $(pkg-config --cflags shoal) by_user.c -o by_user.so */
 #include <shoal/shard_manager.h>
 
 #include <stdio.h>
@@ -122,7 +123,8 @@ static void assign_shard(void *self, const char *channel_name, bool is_initial_c
     }
 }
 
-/* Another shard of the same user, so that the one that reads the channel hears what was said; else that one. */
+/* Another shard of the same user, so that the one that reads the channel hears what was said; else
+ * that one. */
 static void get_sender_shard(void *self, const char *channel_name, shard_call call)
 {
     struct by_user *b = self;

@@ -1,17 +1,20 @@
 /* Probe: a shard manager for tests, driven from outside.
  *
- *   test --["7","shard_stop","one"]--> unix socket --> shard_stop() ... --{"id":"7","error":null}--> test
+ *   test --["7","shard_stop","one"]--> unix socket --> shard_stop() ...
+ *   ... --{"id":"7","error":null}--> test
  *
- * It listens at `--set manager.socket=PATH` for one client at a time; a new one takes the place of the old. A line
- * is a JSON array: a tag, a command (commands.c), its arguments (null is NULL). Each gets one line in
- * answer, an object with the tag as "id": at once, or when the base calls back.
+ * It listens at `--set manager.socket=PATH` for one client at a time; a new one takes the place of
+ * the old. A line is a JSON array: a tag, a command (commands.c), its arguments (null is NULL).
+ * Each gets one line in answer, an object with the tag as "id": at once, or when the base calls
+ * back.
  *
- * Every call of the manager's table is kept in a record ("calls" shows it) and completed as its script says
- * (script.c): `--set manager.setup=ACTION`, `--set manager.assign_shard:alice=ACTION` for one channel, or the command
- * "script" later on. `--set manager.create=fail:TEXT` makes create fail, `crash` ends the process in it.
+ * Every call of the manager's table is kept in a record ("calls" shows it) and completed as its
+ * script says (script.c): `--set manager.setup=ACTION`, `--set manager.assign_shard:alice=ACTION`
+ * for one channel, or the command "script" later on. `--set manager.create=fail:TEXT` makes create
+ * fail, `crash` ends the process in it.
  *
- * Happy path: create -> calls and commands -> destroy closes all handles; the last one that is closed frees
- * everything. Loop thread only. */
+ * Happy path: create -> calls and commands -> destroy closes all handles; the last one that is
+ * closed frees everything. Loop thread only. */
 #include "probe/probe_private.h"
 
 #include <stdio.h>

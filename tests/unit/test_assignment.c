@@ -1,4 +1,5 @@
-/* Assignment over the real steps: the shard manager decides for each channel, one step assigns them all. */
+/* Assignment over the real steps: the shard manager decides for each channel, one step assigns them
+ * all. */
 #include "coordinator/requests/assignment.h"
 
 #include "tests/lib/office.h"

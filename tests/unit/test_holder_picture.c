@@ -18,10 +18,12 @@
 
 static struct link_probe probe;
 static struct registry *registry;
+static struct report *r;
+static struct sight sight;
 static struct holder *h;
 static int nobody; /* a port where nobody listens */
 static unsigned changes;
-static char report[1 << 18]; /* the newest */
+static char told[1 << 18]; /* the newest */
 
 static bool may_act(void *ctx)
 {
@@ -73,15 +75,17 @@ static int begin(void **state)
     link_probe_init(&probe, ntohs(address.sin_port));
     link_probe_start(&probe);
     registry = registry_create(probe.link, "t");
-    h = holder_create(&(struct holder_options){.loop = &probe.t.uv,
-                                               .registry = registry,
-                                               .node = "n1",
-                                               .incarnation = "1",
-                                               .may_act = may_act,
-                                               .on_send_result = on_send_result,
-                                               .on_change = on_change,
-                                               .on_contact = on_contact,
-                                               .on_refused = on_refused});
+    sight_init(&sight);
+    r = report_create(on_change, NULL);
+    h = holder_create(&(struct held_options){.loop = &probe.t.uv,
+                                             .registry = registry,
+                                             .report = r,
+                                             .node = "n1",
+                                             .incarnation = "1",
+                                             .may_act = may_act,
+                                             .on_send_result = on_send_result,
+                                             .on_contact = on_contact,
+                                             .on_refused = on_refused});
     changes = 0;
     return 0;
 }
@@ -90,6 +94,7 @@ static int finish(void **state)
 {
     (void)state;
     holder_destroy(h);
+    report_destroy(r);
     link_probe_finish(&probe);
     registry_destroy(registry);
     close(nobody);
@@ -138,16 +143,12 @@ static void keep(const char *id)
 static bool take(void)
 {
     struct buf out;
-    struct json j;
 
-    buf_init(&out, sizeof(report) - 1);
-    json_init(&j, &out);
-    json_object_begin(&j, NULL);
-    bool any = holder_report(h, &j);
-    json_object_end(&j);
+    buf_init(&out, sizeof(told) - 1);
+    report_write(r, &(struct report_node){.sight = &sight}, &out);
+    bool any = out.len > 0;
     assert_false(out.overflow);
-    memcpy(report, out.data, out.len);
-    report[out.len] = '\0';
+    snprintf(told, sizeof(told), "%.*s", (int)out.len, any ? out.data : "");
     buf_finish(&out);
     return any;
 }
@@ -156,7 +157,7 @@ static size_t times(const char *text)
 {
     size_t n = 0;
 
-    for (const char *at = report; (at = strstr(at, text)) != NULL; at += strlen(text)) {
+    for (const char *at = told; (at = strstr(at, text)) != NULL; at += strlen(text)) {
         n++;
     }
     return n;
@@ -164,7 +165,7 @@ static size_t times(const char *text)
 
 static bool tells(const char *text)
 {
-    return strstr(report, text) != NULL;
+    return strstr(told, text) != NULL;
 }
 
 static void what_a_picture_does_not_name_is_let_go(void **state)
@@ -190,18 +191,18 @@ static void what_a_picture_does_not_name_is_let_go(void **state)
 static void what_changed_is_told_once(void **state)
 {
     (void)state;
-    assert_false(holder_has_report(h));
+    assert_false(report_is_due(r));
     hold("a", 7, "foo bar", -1);
     assert_true(changes > 0);
-    assert_true(holder_has_report(h));
+    assert_true(report_is_due(r));
 
     assert_true(take());
 
     assert_true(tells("\"a\":{\"epoch\":7"));
     assert_int_equal(times("\"shard\":\"a\",\"state\":\"queued\""), 2);
-    assert_false(holder_has_report(h));
+    assert_false(report_is_due(r));
     assert_false(take());
-    holder_report_all(h);
+    report_again(r);
     assert_true(take());
     assert_int_equal(times("\"shard\":\"a\",\"state\":\"queued\""), 2);
 }
@@ -237,7 +238,7 @@ static void channels_follow_the_picture(void **state)
     assert_true(take());
     assert_true(tells("\"baz\":{\"shard\":\"a\""));
     assert_false(tells("foo") || tells("bar"));
-    holder_report_all(h);
+    report_again(r);
     assert_true(take());
     assert_false(tells("foo"));
     assert_true(tells("bar") && tells("baz"));
@@ -266,7 +267,7 @@ static void since_when_a_channel_is_not_read_comes_from_the_picture(void **state
 
     assert_true(take());
 
-    const char *unread = strstr(report, "\"unread_ms\":");
+    const char *unread = strstr(told, "\"unread_ms\":");
     assert_non_null(unread);
     assert_in_range(strtoul(unread + strlen("\"unread_ms\":"), NULL, 10), 5000000, 5020000);
     assert_int_equal(times("unread_ms"), 1);
@@ -292,7 +293,7 @@ static void a_lost_lease_lets_go_of_all_but_the_gaps(void **state)
     hold("a", 1, "foo", -1);
     hold("b", 1, "bar", -1);
     uint64_t now = mono_ms();
-    holder_gap(h, SLICE("baz"), now - 2000000, now - 1000000, 3, "buffer_full");
+    report_gap(r, SLICE("baz"), now - 2000000, now - 1000000, 3, "buffer_full");
 
     holder_drop(h);
 
@@ -308,21 +309,21 @@ static void a_lost_lease_lets_go_of_all_but_the_gaps(void **state)
 static void a_gap_is_told_until_it_has_arrived(void **state)
 {
     (void)state;
-    holder_gap(h, SLICE("foo"), 1, 2, 3, "buffer_full");
+    report_gap(r, SLICE("foo"), 1, 2, 3, "buffer_full");
     assert_true(take());
-    assert_false(holder_has_report(h)); /* it is under way */
-    holder_report_all(h);               /* and lost */
-    holder_gap(h, SLICE("bar"), 1, 2, 3, "buffer_full");
+    assert_false(report_is_due(r)); /* it is under way */
+    report_again(r);                /* and lost */
+    report_gap(r, SLICE("bar"), 1, 2, 3, "buffer_full");
     assert_true(take());
     assert_true(tells("foo") && tells("bar"));
-    holder_gap(h, SLICE("baz"), 1, 2, 3, "buffer_full"); /* after it left */
+    report_gap(r, SLICE("baz"), 1, 2, 3, "buffer_full"); /* after it left */
 
-    holder_report_arrived(h);
+    report_arrived(r, &sight);
 
     assert_true(take());
     assert_false(tells("foo") || tells("bar"));
     assert_true(tells("baz"));
-    holder_report_arrived(h);
+    report_arrived(r, &sight);
     assert_false(take());
 }
 
@@ -330,12 +331,12 @@ static void more_gaps_than_fit_are_dropped_not_held(void **state)
 {
     (void)state;
     for (int i = 0; i < 1100; i++) {
-        holder_gap(h, SLICE("foo"), 1, 2, 3, "buffer_full");
+        report_gap(r, SLICE("foo"), 1, 2, 3, "buffer_full");
     }
     assert_true(take());
     assert_int_equal(times("\"channel\":\"foo\""), 1000);
-    holder_report_arrived(h);
-    assert_false(holder_has_report(h));
+    report_arrived(r, &sight);
+    assert_false(report_is_due(r));
 }
 
 static void a_report_has_room_for_500_channels_and_the_next_one_for_the_rest(void **state)
@@ -350,10 +351,10 @@ static void a_report_has_room_for_500_channels_and_the_next_one_for_the_rest(voi
 
     assert_true(take());
     assert_int_equal(times("\"shard\":\"a\""), 500);
-    assert_true(holder_has_report(h));
+    assert_true(report_is_due(r));
     assert_true(take());
     assert_int_equal(times("\"shard\":\"a\""), 200);
-    assert_false(holder_has_report(h));
+    assert_false(report_is_due(r));
 }
 
 static void a_send_is_refused_where_there_is_no_shard_or_no_connection(void **state)

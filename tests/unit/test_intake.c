@@ -1,4 +1,5 @@
-/* Intake over the real steps: what stands in the streams is carried out in order, whatever fails. */
+/* Intake over the real steps: what stands in the streams is carried out in order, whatever
+ * fails. */
 #include "coordinator/requests/intake.h"
 
 #include "tests/lib/office.h"

@@ -1,4 +1,5 @@
-/* Manager run over the real steps: the shard manager is asked to start and to stop, once each time. */
+/* Manager run over the real steps: the shard manager is asked to start and to stop, once each
+ * time. */
 #include "coordinator/manager/manager_run.h"
 
 #include "tests/lib/office.h"

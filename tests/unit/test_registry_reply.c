@@ -107,8 +107,8 @@ static int decode(const char *decoder, const redisReply *r, struct err *err)
         rc = reply_listeners(r, &listeners, &memory, err);
     } else if (strcmp(decoder, "waits") == 0) {
         rc = reply_waits(r, &waits, &n, &memory, err);
-    } else if (strcmp(decoder, "range") == 0 || strcmp(decoder, "xread") == 0) {
-        rc = reply_entries(r, decoder[0] == 'x', &entries, &n, &memory, err);
+    } else if (strcmp(decoder, "range") == 0) {
+        rc = reply_entries(r, &entries, &n, &memory, err);
     } else if (strcmp(decoder, "word") == 0) {
         rc = reply_word(r, &a, &b, err);
     } else if (strcmp(decoder, "outcome") == 0) {
@@ -149,8 +149,6 @@ static const struct {
     {"waits", "( )"},
     {"waits", "( 0 1 2 )"},
     {"range", "( ( '1-1 ( 'a 'b ) ) ( '1-2 nil ) )"},
-    {"xread", "( ( 'key ( ( '1-1 ( 'a 'b ) ) ) ) )"},
-    {"xread", "nil"},
     {"word", "( 'done 'x )"},
     {"version", "( '1 2 )"},
     {"outcome", "( 'gone )"},
@@ -231,8 +229,6 @@ static void broken_answers_are_errors(void **state)
         {"range", "( ( ) )"},
         {"range", "( ( '1-1 ) )"},
         {"range", "( ( '1-1 'x ) )"},
-        {"xread", "( )"},
-        {"xread", "( ( 'key ) )"},
         {"word", "( )"},
         {"word", "( 1 )"},
         {"word", "'done"},

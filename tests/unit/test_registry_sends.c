@@ -486,56 +486,6 @@ static void a_send_that_is_entered_again_in_doubt_is_entered_once(void **state)
     assert_string_equal(result("late", "status"), "expired");
 }
 
-/* Streams ----------------------------------------------------------------------------------------- */
-
-struct seen {
-    bool answered;
-    size_t n;
-    char channel[64];
-    char missing[8];
-    char id[64];
-};
-
-static void on_entries(void *ctx, const struct registry_entry *entries, size_t n,
-                       const struct err *err)
-{
-    struct seen *seen = ctx;
-    assert_null(err);
-    seen->answered = true;
-    seen->n = n;
-    if (n > 0) {
-        struct slice channel = registry_field(&entries[n - 1], "channel");
-        snprintf(seen->channel, sizeof(seen->channel), "%.*s", (int)channel.len, channel.ptr);
-        assert_int_equal(registry_field(&entries[n - 1], "nosuch").len, 0);
-        snprintf(seen->id, sizeof(seen->id), "%.*s", (int)entries[n - 1].id.len,
-                 entries[n - 1].id.ptr);
-    }
-}
-
-static void entries_are_read_as_they_come(void **state)
-{
-    (void)state;
-    struct seen seen = {0};
-    outbox("channel foo text 1");
-    const char *last = outbox("channel bar text 2");
-    assert_int_equal(registry_read_stream(w.r, "outbox", "0", 10, on_entries, &seen), 0);
-    wait_until(&w.probe.t, seen.answered);
-    assert_int_equal(seen.n, 2);
-    assert_string_equal(seen.channel, "bar");
-    assert_string_equal(seen.id, last);
-
-    memset(&seen, 0, sizeof(seen));
-    assert_int_equal(registry_read_stream(w.r, "outbox", last, 10, on_entries, &seen), 0);
-    wait_until(&w.probe.t, seen.answered);
-    assert_int_equal(seen.n, 0);
-
-    memset(&seen, 0, sizeof(seen));
-    assert_int_equal(registry_scan_stream(w.r, "outbox", "-", 1, on_entries, &seen), 0);
-    wait_until(&w.probe.t, seen.answered);
-    assert_int_equal(seen.n, 1);
-    assert_string_equal(seen.channel, "foo");
-}
-
 #define SENDING(name) cmocka_unit_test_setup_teardown(name, begin_sending, finish)
 
 int main(void)
@@ -563,7 +513,6 @@ int main(void)
         SENDING(a_send_whose_slot_comes_after_its_ttl_is_expired_at_once),
         SENDING(an_entry_of_any_size_is_refused_and_holds_up_no_other),
         SENDING(a_send_that_is_entered_again_in_doubt_is_entered_once),
-        SENDING(entries_are_read_as_they_come),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -1,4 +1,5 @@
-/* Sender sync over the real steps: the shard manager says who sends for each shard, what differs is written. */
+/* Sender sync over the real steps: the shard manager says who sends for each shard, what differs is
+ * written. */
 #include "coordinator/chores/sender_sync.h"
 
 #include "tests/lib/office.h"

@@ -1,4 +1,5 @@
-/* Sweep over the real steps: the dead are buried, shards and channels find their places, nobody's sends expire. */
+/* Sweep over the real steps: the dead are buried, shards and channels find their places, nobody's
+ * sends expire. */
 #include "coordinator/chores/sweep.h"
 
 #include "tests/lib/office.h"

@@ -1,4 +1,5 @@
-/* Probe, its commands: one for each function of shard_manager.h, and for the record and the scripts. */
+/* Probe, its commands: one for each function of shard_manager.h, and for the record and the
+ * scripts. */
 #include "probe/probe_private.h"
 
 #include <string.h>
@@ -19,7 +20,7 @@ struct owed {
     char *tag;
 };
 
-/* Answers -------------------------------------------------------------------------------------------- */
+/* Answers -------------------------------------------------------------------------------------- */
 
 static void add_text(cJSON *json, const char *name, const char *text)
 {
@@ -68,7 +69,7 @@ static void on_token(void *ctx, const char *login, bool usable, const char *erro
     pay(ctx, json);
 }
 
-/* Commands ------------------------------------------------------------------------------------------------ */
+/* Commands ------------------------------------------------------------------------------------- */
 
 static void add_sender(cJSON *json, const struct shard *sender)
 {

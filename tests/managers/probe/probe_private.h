@@ -1,5 +1,5 @@
-/* Probe, what its files share: probe.c has the manager's table, socket.c its client, commands.c what the client may
- * ask for, script.c how calls of the table are completed. */
+/* Probe, what its files share: probe.c has the manager's table, socket.c its client, commands.c
+ * what the client may ask for, script.c how calls of the table are completed. */
 #ifndef SHOAL_TESTS_PROBE_PRIVATE_H
 #define SHOAL_TESTS_PROBE_PRIVATE_H
 

@@ -1,6 +1,7 @@
 /* Probe, its scripts: a script is the name of a call and an action, "ACTION" or "ACTION:REST":
  *
- *   done | fail:TEXT | shard:ID | least_loaded[:USER] | start_all | stop_all    what shard_manager.h has
+ *   done | fail:TEXT | shard:ID | least_loaded[:USER] | start_all | stop_all
+ *                 what shard_manager.h has
  *   holder        the shard that the channel is on; for one that nobody joined, any
  *   add:ONE,TWO   shards of the cluster's user, those that are not there yet; then it is done
  *   never         left to the command "complete" */
@@ -32,7 +33,7 @@ struct adding {
     char *error; /* the first, or NULL */
 };
 
-/* Completing calls ------------------------------------------------------------------------------------ */
+/* Completing calls ----------------------------------------------------------------------------- */
 
 static void act_done(const struct order *o)
 {

@@ -1,5 +1,5 @@
-/* Probe, its socket: one client at a time, a new one takes the place of the old. A client that goes away loses the
- * answers that are still to come. */
+/* Probe, its socket: one client at a time, a new one takes the place of the old. A client that goes
+ * away loses the answers that are still to come. */
 #include "probe/probe_private.h"
 
 #include <string.h>
@@ -12,7 +12,7 @@ struct client {
     size_t len;
 };
 
-/* Client and answers -------------------------------------------------------------------------------------------- */
+/* Client and answers --------------------------------------------------------------------------- */
 
 static void on_handle_closed(struct probe *p)
 {
@@ -69,7 +69,7 @@ void probe_answer(struct probe *p, const char *tag, cJSON *json)
     cJSON_Delete(json);
 }
 
-/* Listening -------------------------------------------------------------------------------------------------- */
+/* Listening ------------------------------------------------------------------------------------ */
 
 static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf)
 {

@@ -1,12 +1,20 @@
-/* Holder, sending: messages on their way through a shard, Twitch's answers, and the echo of what the holder
- * of a channel said itself. */
-#include "node/holder_impl.h"
+/* Held, sending: messages on their way through a shard, Twitch's answers, and the echo of what was
+ * said in a channel that is read here. */
+#include "node/held_private.h"
 
 #include "shared/irc/write.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A send that was written and waits for Twitch's answer. */
+struct written {
+    UT_hash_handle hh;
+    uint64_t id;
+    char entry[48];
+    struct buf heard; /* its text, as others read it */
+};
 
 static void forget(struct held *held, struct written *w)
 {
@@ -15,28 +23,22 @@ static void forget(struct held *held, struct written *w)
     free(w);
 }
 
-bool holder_can_send(const struct holder *h, struct slice shard)
+bool held_can_send(const struct held *held)
 {
-    const struct held *held = holder_find(h, shard);
-
-    return held != NULL && held->connection != NULL && shard_can_send(held->core);
+    return transport_is_there(held) && shard_can_send(held->core);
 }
 
-int holder_send(struct holder *h, struct slice shard, const struct registry_send *send,
-                const char *entry, struct err *err)
+int held_send(struct held *held, const struct registry_send *send, const char *entry,
+              struct err *err)
 {
-    struct held *held = holder_find(h, shard);
     struct buf line;
 
-    if (held == NULL) {
-        return err_set(err, ERR_DOWN, "shard %.*s is not here", (int)shard.len, shard.ptr);
-    }
     buf_init(&line, IRC_MAX_SENT_BYTES);
     int rc = irc_write_privmsg(&line, send->channel, send->text, slice_of(entry), send->reply_to,
                                send->as_command, err);
     if (rc == 0) {
         struct written *w = xcalloc(1, sizeof(*w));
-        w->id = ++h->send_ids;
+        w->id = ++held->common->send_ids;
         snprintf(w->entry, sizeof(w->entry), "%s", entry);
         buf_init(&w->heard, IRC_MAX_SENT_BYTES);
         irc_write_heard(&w->heard, send->text, send->as_command);
@@ -46,13 +48,13 @@ int holder_send(struct holder *h, struct slice shard, const struct registry_send
         if (rc != 0) {
             forget(held, w);
         }
-        holder_arm(held);
+        held_arm(held);
     }
     buf_finish(&line);
     return rc;
 }
 
-/* The holder hears no message that its own connection sent: it is made from Twitch's answer. */
+/* A connection does not hear what it sent itself: the line is made from Twitch's answer. */
 static void fan_out_echo(struct held *held, const struct shard_send_result *result,
                          struct slice heard)
 {
@@ -68,15 +70,15 @@ static void fan_out_echo(struct held *held, const struct shard_send_result *resu
     buf_append_str(&line, " :");
     buf_append_slice(&line, heard);
     if (!line.overflow) {
-        fanout_line(held->holder->options.fanout, result->channel, buf_slice(&line));
+        fanout_line(held->common->o.fanout, result->channel, buf_slice(&line));
     }
     buf_finish(&line);
 }
 
-void holder_on_send_result(void *ctx, const struct shard_send_result *result)
+void held_on_send_result(void *ctx, const struct shard_send_result *result)
 {
     struct held *held = ctx;
-    struct holder *h = held->holder;
+    const struct held_options *o = &held->common->o;
     struct written *w;
 
     HASH_FIND(hh, held->written, &result->send_id, sizeof(result->send_id), w);
@@ -86,12 +88,11 @@ void holder_on_send_result(void *ctx, const struct shard_send_result *result)
     if (result->status == SEND_SENT && result->held && result->userstate != NULL) {
         fan_out_echo(held, result, buf_slice(&w->heard));
     }
-    h->options.on_send_result(h->options.ctx, w->entry, result->status, result->reason,
-                              result->text);
+    o->on_send_result(o->ctx, w->entry, result->status, result->reason, result->text);
     forget(held, w);
 }
 
-void holder_forget_sends(struct held *held)
+void held_forget_sends(struct held *held)
 {
     struct written *w;
     struct written *tmp;

@@ -1,0 +1,150 @@
+/* Report: the whole, what the node says of itself, and what became of that. See report.h. */
+#include "node/report_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+struct report *report_create(void (*on_change)(void *ctx), void *ctx)
+{
+    struct report *r = xcalloc(1, sizeof(*r));
+
+    r->on_change = on_change;
+    r->ctx = ctx;
+    return r;
+}
+
+void report_destroy(struct report *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    BUG_ON(r->shards != NULL);
+    r->gaps_sent = r->ngaps;
+    report_gaps_arrived(r);
+    free(r);
+}
+
+void report_news(struct report *r, enum report_news news, const char *why)
+{
+    struct news *n = &r->news[news];
+
+    n->due = true;
+    n->told = false;
+    snprintf(n->why, sizeof(n->why), "%s", why);
+}
+
+void report_rewound(struct report *r, uint64_t ms, uint64_t lines)
+{
+    r->rewound_ms = ms;
+    r->rewound_lines = lines;
+    report_news(r, REPORT_REWOUND, "");
+}
+
+static void write_sight(struct report *r, const struct report_node *node, struct json *j)
+{
+    struct sight *sight = node->sight;
+    uint64_t now = mono_ms();
+    uint64_t heard_ms = node->heard_ms > sight->seen_ms ? node->heard_ms : sight->seen_ms;
+
+    /* Again and again while it does not see: what the registry has of that must not be lost. */
+    if (r->news[REPORT_SIGHT].due || sight->machine.state != SIGHT_SEES) {
+        r->news[REPORT_SIGHT].told = true;
+        json_string(j, "state", sight_tell(sight));
+        json_string(j, "why", sight->why);
+        json_number(j, "failing_ms",
+                    sight->failing_ms != 0 ? (int64_t)(now - sight->failing_ms) : 0);
+    }
+    if (node->others_blind && sight->machine.state == SIGHT_SEES && heard_ms != 0) {
+        json_number(j, "seen_ms", (int64_t)(now - heard_ms));
+    }
+}
+
+/* What became of the node itself. */
+static bool write_node(struct report *r, const struct report_node *node, struct json *j)
+{
+    bool any = node->draining || node->others_blind || node->sight->machine.state != SIGHT_SEES;
+
+    for (size_t i = 0; i < REPORT_NEWS; i++) {
+        r->news[i].told = r->news[i].due;
+        any = any || r->news[i].due;
+    }
+    if (!any) {
+        return false;
+    }
+    json_object_begin(j, "node");
+    if (node->draining) {
+        json_string(j, "state", "draining");
+    } else {
+        write_sight(r, node, j);
+    }
+    if (r->news[REPORT_USERS].due) {
+        json_string(j, "users", node->users);
+    }
+    if (r->news[REPORT_FENCED].due) {
+        json_string(j, "fenced", r->news[REPORT_FENCED].why);
+    }
+    if (r->news[REPORT_LOST].due) {
+        json_string(j, "lost", r->news[REPORT_LOST].why);
+    }
+    if (r->news[REPORT_REWOUND].due) {
+        json_number(j, "rewound_ms", (int64_t)r->rewound_ms);
+        json_number(j, "rewound_lines", (int64_t)r->rewound_lines);
+    }
+    json_object_end(j);
+    return true;
+}
+
+bool report_is_due(const struct report *r)
+{
+    bool due = r->ngaps > r->gaps_sent;
+
+    for (const struct report_shard *s = r->shards; s != NULL && !due; s = s->next) {
+        due = s->dirty || s->channels != NULL || s->active.due;
+    }
+    return due;
+}
+
+static bool write_shards(struct report *r, struct json *j)
+{
+    report_look_at_shards(r);
+    if (!report_is_due(r)) {
+        return false;
+    }
+    report_write_shards(r, j);
+    report_write_gaps(r, j);
+    return true;
+}
+
+void report_write(struct report *r, const struct report_node *node, struct buf *out)
+{
+    struct json j;
+    bool any = node->waits_ms > 0;
+
+    json_init(&j, out);
+    json_object_begin(&j, NULL);
+    any = (!node->held && write_shards(r, &j)) || any;
+    if (node->waits_ms > 0) {
+        json_number(&j, "waits_ms", (int64_t)node->waits_ms);
+    }
+    any = (!node->held && write_node(r, node, &j)) || any;
+    if (node->at_ms > 0) {
+        json_number(&j, "at_ms", (int64_t)node->at_ms);
+    }
+    json_object_end(&j);
+    if (!any) {
+        buf_clear(out);
+    }
+}
+
+void report_arrived(struct report *r, struct sight *sight)
+{
+    report_gaps_arrived(r);
+    if (r->news[REPORT_SIGHT].told) {
+        sight_told(sight);
+    }
+    for (size_t i = 0; i < REPORT_NEWS; i++) {
+        r->news[i].due = r->news[i].due && !r->news[i].told;
+        r->news[i].told = false;
+    }
+}

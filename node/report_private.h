@@ -1,0 +1,39 @@
+/* What the files of the report share: report.c (the node's part, and the whole), report_shard.c and
+ * report_gap.c. */
+#ifndef SHOAL_NODE_REPORT_PRIVATE_H
+#define SHOAL_NODE_REPORT_PRIVATE_H
+
+#include "node/report.h"
+
+#include "shared/json.h"
+
+/* Something to tell once. */
+struct news {
+    bool due;
+    bool told; /* in a report that is under way */
+    char why[200];
+};
+
+struct report {
+    void (*on_change)(void *ctx);
+    void *ctx;
+    struct report_shard *shards; /* (borrowed) */
+    struct news news[REPORT_NEWS];
+    uint64_t rewound_ms;
+    uint64_t rewound_lines;
+    struct gap *gaps;
+    unsigned ngaps;
+    unsigned gaps_sent;       /* the first of them, in a report that is under way */
+    uint64_t gaps_unreported; /* more than fit */
+};
+
+/* In report_shard.c. What is to be told that nobody says: rates, silence, activity. */
+void report_look_at_shards(struct report *r);
+/* The members "shards", "channels" and "active". */
+void report_write_shards(struct report *r, struct json *out);
+
+/* In report_gap.c. The member "gaps"; those told have arrived. */
+void report_write_gaps(struct report *r, struct json *out);
+void report_gaps_arrived(struct report *r);
+
+#endif

@@ -1,0 +1,318 @@
+/* Report, shards: what changed of them and of their channels. See report.h. */
+#include "node/report_private.h"
+
+#include "shared/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#define MAX_CHANNELS 500 /* in one report */
+#define MAX_SHARDS   500
+#define MAX_ACTIVE   1000
+#define RATE_MS      5000
+#define ACTIVE_MS    10000 /* so often it is told which channels had lines */
+#define SILENT_MS    1000  /* the steps know it, too: 04_placement.lua */
+
+/* A channel whose state is to be told. */
+struct dirty_channel {
+    UT_hash_handle hh;
+    char name[IRC_CHANNEL_CHARS];
+};
+
+/* Marks ---------------------------------------------------------------------------------------- */
+
+void report_shard_begin(struct report_shard *s, struct report *r, const char *id, uint64_t epoch)
+{
+    s->report = r;
+    s->id = id;
+    s->epoch = epoch;
+    DL_APPEND(r->shards, s);
+}
+
+void report_shard_set_core(struct report_shard *s, const struct shard *core)
+{
+    s->core = core;
+    s->rates.taken_ms = 0;
+}
+
+static void forget_channel(struct report_shard *s, struct dirty_channel *d)
+{
+    HASH_DEL(s->channels, d);
+    free(d);
+}
+
+void report_shard_end(struct report_shard *s)
+{
+    struct dirty_channel *d;
+    struct dirty_channel *tmp;
+
+    HASH_ITER(hh, s->channels, d, tmp)
+    {
+        forget_channel(s, d);
+    }
+    DL_DELETE(s->report->shards, s);
+}
+
+void report_shard_changed(struct report_shard *s)
+{
+    s->dirty = true;
+    s->report->on_change(s->report->ctx);
+}
+
+void report_channel_changed(struct report_shard *s, const char *channel)
+{
+    struct dirty_channel *d;
+
+    HASH_FIND_STR(s->channels, channel, d);
+    if (d == NULL) {
+        d = xcalloc(1, sizeof(*d));
+        snprintf(d->name, sizeof(d->name), "%s", channel);
+        HASH_ADD_STR(s->channels, name, d);
+    }
+    report_shard_changed(s); /* its count of joined channels changes with it */
+}
+
+void report_compare(struct report_shard *s, const struct registry_shard *shard)
+{
+    size_t differ = 0;
+
+    for (size_t i = 0; i < shard->nchannels; i++) {
+        const struct shard_channel *channel = shard_channel(s->core, shard->channels[i]);
+        bool joined = channel != NULL && channel->machine.state == SHARD_CHANNEL_JOINED;
+
+        if (channel != NULL && joined != (shard->unread_ms[i] == 0)) {
+            report_channel_changed(s, channel->name);
+            differ++;
+        }
+    }
+    if (differ > 0) {
+        log_info("report", "channels.told_again", "shard", s->id, "count", log_u64(differ), NULL);
+    }
+}
+
+static void mark_channel(void *ctx, const struct shard_channel *channel)
+{
+    report_channel_changed(ctx, channel->name);
+}
+
+void report_again(struct report *r)
+{
+    r->gaps_sent = 0;
+    for (size_t i = 0; i < REPORT_NEWS; i++) {
+        r->news[i].told = false;
+    }
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        report_shard_changed(s);
+        shard_each_channel(s->core, mark_channel, s);
+    }
+}
+
+/* What nobody says ----------------------------------------------------------------------------- */
+
+/* Lines and bytes a second, over the last few seconds. */
+static void take_rates(struct report_shard *s)
+{
+    const struct shard_stats *stats = shard_stats(s->core);
+    uint64_t now = mono_ms();
+    uint64_t span = now - s->rates.taken_ms;
+    uint64_t lines = 0;
+    uint64_t bytes = 0;
+
+    if (span < RATE_MS) {
+        return;
+    }
+    if (s->rates.taken_ms != 0) {
+        lines = (stats->lines - s->rates.lines) * 1000 / span;
+        bytes = (stats->bytes - s->rates.bytes) * 1000 / span;
+    }
+    s->dirty = s->dirty || lines != s->rates.lines_s || bytes != s->rates.bytes_s;
+    s->rates.taken_ms = now;
+    s->rates.lines = stats->lines;
+    s->rates.bytes = stats->bytes;
+    s->rates.lines_s = lines;
+    s->rates.bytes_s = bytes;
+}
+
+/* A connection on which nothing comes may be dead: should this node die before it has found out,
+ * what was missed is told from the last line on. */
+static void look_silent(struct report_shard *s)
+{
+    uint64_t read_ms = shard_last_line_ms(s->core);
+    bool silent =
+        shard_channel_count(s->core, SHARD_CHANNEL_JOINED) > 0 && mono_ms() - read_ms >= SILENT_MS;
+    uint64_t silent_at_ms = silent ? read_ms : 0;
+
+    s->dirty = s->dirty || silent_at_ms != s->silent_at_ms;
+    s->silent_at_ms = silent_at_ms;
+}
+
+struct active_names {
+    struct report_shard *s;
+    struct json *out; /* NULL: only look whether there are any */
+    size_t left;
+    bool any;
+};
+
+static void name_active(void *ctx, const struct shard_channel *channel)
+{
+    struct active_names *names = ctx;
+
+    if (channel->last_active_ms > names->s->active.at_ms && names->left > 0) {
+        names->any = true;
+        if (names->out != NULL) {
+            json_string(names->out, NULL, channel->name);
+            names->left--;
+        }
+    }
+}
+
+/* Whoever reads the channels should this node die joins first those where something goes on. */
+static void look_active(struct report_shard *s)
+{
+    struct active_names names = {.s = s, .left = 1};
+
+    if (!s->active.due && mono_ms() - s->active.at_ms >= ACTIVE_MS) {
+        shard_each_channel(s->core, name_active, &names);
+        s->active.due = names.any;
+    }
+}
+
+/* Writing -------------------------------------------------------------------------------------- */
+
+static void write_active(struct report *r, struct json *out)
+{
+    struct active_names names = {.out = out, .left = MAX_ACTIVE};
+
+    json_array_begin(out, "active");
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        /* Of a shard for whose channels there is not enough room, some go untold: they only say
+         * which channels are joined first. */
+        if (s->active.due && names.left > 0) {
+            names.s = s;
+            shard_each_channel(s->core, name_active, &names);
+            s->active.due = false;
+            s->active.at_ms = mono_ms();
+        }
+    }
+    json_array_end(out);
+}
+
+static void write_shard(const struct report_shard *s, struct json *out)
+{
+    int64_t silent_ms = s->silent_at_ms == 0 ? 0 : (int64_t)(mono_ms() - s->silent_at_ms);
+    bool ready = shard_state(s->core) == SHARD_READY;
+
+    json_object_begin(out, s->id);
+    json_number(out, "epoch", (int64_t)s->epoch);
+    json_string(out, "state", shard_state_name(shard_state(s->core)));
+    json_number(out, "joined", (int64_t)shard_channel_count(s->core, SHARD_CHANNEL_JOINED));
+    /* Where nothing is read there is no rate, whatever it was a moment ago. */
+    json_number(out, "lines_s", ready ? (int64_t)s->rates.lines_s : 0);
+    json_number(out, "bytes_s", ready ? (int64_t)s->rates.bytes_s : 0);
+    json_number(out, "lag_ms", ready ? (int64_t)shard_stats(s->core)->lag_ms : 0);
+    json_number(out, "silent_ms", silent_ms);
+    json_number(out, "bad_lines", (int64_t)shard_stats(s->core)->bad_lines);
+    json_number(out, "login_refused", s->login_refused ? 1 : 0);
+    json_string(out, "error", shard_last_error(s->core));
+    json_object_end(out);
+}
+
+/* A room's modes as one word list: "slow=30 emote-only"; "-" where all is off. */
+static void room_text(const struct shard_room *room, struct buf *out)
+{
+    if (room->slow_s > 0) {
+        buf_printf(out, "slow=%d ", (int)room->slow_s);
+    }
+    if (room->followers_only >= 0) {
+        buf_printf(out, "followers-only=%d ", (int)room->followers_only);
+    }
+    buf_append_str(out, room->emote_only ? "emote-only " : "");
+    buf_append_str(out, room->subs_only ? "subs-only " : "");
+    buf_append_str(out, room->r9k ? "r9k " : "");
+    if (out->len > 0) {
+        out->data[--out->len] = '\0';
+    } else {
+        buf_append_str(out, "-");
+    }
+}
+
+static void write_channel(const struct report_shard *s, const struct shard_channel *channel,
+                          struct json *out)
+{
+    uint64_t now = mono_ms();
+
+    json_object_begin(out, channel->name);
+    json_string(out, "shard", s->id);
+    json_string(out, "state", shard_channel_state_name(channel->machine.state));
+    json_string(out, "reason", channel->reason);
+    json_number(out, "since_ms", (int64_t)(now - channel->since_ms));
+    json_number(out, "next_try_ms",
+                channel->next_try_ms > now ? (int64_t)(channel->next_try_ms - now) : 0);
+    if (channel->lost_at_ms != 0) {
+        json_number(out, "unread_ms", (int64_t)(now - channel->lost_at_ms));
+    }
+    /* Whether we are moderator is known once Twitch has said so: with the join. */
+    if (channel->machine.state == SHARD_CHANNEL_JOINED) {
+        json_number(out, "moderator", channel->moderator ? 1 : 0);
+    }
+    if (channel->known) {
+        struct buf text;
+        buf_init(&text, 256);
+        room_text(&channel->room, &text);
+        json_slice(out, "room", buf_slice(&text));
+        buf_finish(&text);
+    }
+    json_object_end(out);
+}
+
+static void write_channels(struct report *r, struct json *out)
+{
+    size_t left = MAX_CHANNELS;
+
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        struct dirty_channel *d;
+        struct dirty_channel *tmp;
+        HASH_ITER(hh, s->channels, d, tmp)
+        {
+            const struct shard_channel *channel = shard_channel(s->core, slice_of(d->name));
+            if (left == 0) {
+                return;
+            }
+            if (channel != NULL) {
+                write_channel(s, channel, out);
+                left--;
+            }
+            forget_channel(s, d);
+        }
+    }
+}
+
+void report_look_at_shards(struct report *r)
+{
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        take_rates(s);
+        look_silent(s);
+        look_active(s);
+    }
+}
+
+void report_write_shards(struct report *r, struct json *out)
+{
+    size_t left = MAX_SHARDS;
+
+    json_object_begin(out, "shards");
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        if (s->dirty && left > 0) {
+            write_shard(s, out);
+            s->dirty = false;
+            left--;
+        }
+    }
+    json_object_end(out);
+    json_object_begin(out, "channels");
+    write_channels(r, out);
+    json_object_end(out);
+    write_active(r, out);
+}

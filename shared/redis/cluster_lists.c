@@ -1,0 +1,221 @@
+/* Cluster, lists: names first, a portion at a time, then the hash behind each. */
+#include "shared/redis/cluster_private.h"
+
+#include <hiredis/hiredis.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PORTION 1000u /* things asked about at a time */
+
+/* Names ---------------------------------------------------------------------------------------- */
+
+void cluster_names_finish(struct cluster_reader *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        free(r->names[i].name);
+        free(r->names[i].value);
+    }
+    free(r->names);
+    r->names = NULL;
+    r->n = r->cap = r->at = r->sets_at = 0;
+    r->named = false;
+    snprintf(r->cursor, sizeof(r->cursor), "0");
+}
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(((const struct cluster_name *)left)->name,
+                  ((const struct cluster_name *)right)->name);
+}
+
+/* Each once: a scan may tell one twice. */
+static void names_sort(struct cluster_reader *r)
+{
+    size_t kept = 0;
+
+    if (r->n > 0) {
+        qsort(r->names, r->n, sizeof(*r->names), by_name);
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        if (kept > 0 && strcmp(r->names[i].name, r->names[kept - 1].name) == 0) {
+            free(r->names[i].name);
+            free(r->names[i].value);
+        } else {
+            r->names[kept++] = r->names[i];
+        }
+    }
+    r->n = kept;
+    r->named = true;
+}
+
+/* {cursor, {name, value, name, value, ...}} */
+static void take_names(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+{
+    struct reader all = reader_of(reply);
+    uint64_t cursor = reader_u64(&all);
+    struct reader pairs = reader_of(reader_next(&all));
+
+    (void)i;
+    while (reader_left(&pairs) > 0) {
+        struct slice name = reader_slice(&pairs);
+        struct slice value = reader_slice(&pairs);
+        if (pairs.bad) {
+            break;
+        }
+        if (r->n == r->cap) {
+            r->cap = r->cap > 0 ? 2 * r->cap : 64;
+            r->names = xrealloc(r->names, r->cap * sizeof(*r->names));
+        }
+        r->names[r->n++] = (struct cluster_name){.name = xstrndup(name.ptr, name.len),
+                                                 .value = xstrndup(value.ptr, value.len)};
+    }
+    if (all.bad || pairs.bad) {
+        cluster_fail_strange(r, "HSCAN or ZSCAN");
+        return;
+    }
+    snprintf(r->cursor, sizeof(r->cursor), "%" PRIu64, cursor);
+    if (cursor == 0) {
+        names_sort(r);
+    }
+}
+
+/* The next portion of names at `key`; false: all are there. */
+static bool ask_names(struct cluster_reader *r, const char *command, const char *key)
+{
+    char more[64];
+
+    if (r->named) {
+        return false;
+    }
+    snprintf(more, sizeof(more), "%s COUNT %u", r->cursor, PORTION);
+    cluster_ask(r, take_names, 0, command, more, "%s", key);
+    return true;
+}
+
+/* HGETALL's answer into the struct that begins with `hash`; false: the round has failed. */
+static bool take_hash(struct cluster_reader *r, const struct redisReply *reply,
+                      const struct hash_field *fields, struct registry_hash *hash,
+                      struct reply_memory *memory)
+{
+    struct err err;
+
+    if (reply != NULL && reply_hash(reply, fields, hash, memory, &err) != 0) {
+        cluster_fail_strange(r, "HGETALL");
+        return false;
+    }
+    r->at++;
+    return true;
+}
+
+static void take_held(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+{
+    (void)i;
+    r->held = cluster_count(r, "ZCARD", reply);
+}
+
+static void take_node(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+{
+    struct cluster_node node = {.id = slice_of(r->names[i].name), .held = r->held};
+    double deadline = strtod(r->names[i].value, NULL);
+    struct reply_memory memory = {0};
+
+    node.deadline_ms = deadline > 0 ? (uint64_t)fmin(deadline, (double)READER_MOST) : 0;
+    if (take_hash(r, reply, cluster_node_fields, &node.hash, &memory)) {
+        r->options.on_node(r->options.ctx, &node);
+    }
+    reply_memory_finish(&memory);
+}
+
+static void take_shard(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+{
+    struct cluster_shard shard = {.id = slice_of(r->names[i].name)};
+    struct reply_memory memory = {0};
+
+    if (take_hash(r, reply, cluster_shard_fields, &shard.hash, &memory)) {
+        r->names[i].set_wanted = r->options.on_shard(r->options.ctx, &shard);
+    }
+    reply_memory_finish(&memory);
+}
+
+static void take_channel(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+{
+    struct cluster_channel channel = {.name = slice_of(r->names[i].name),
+                                      .shard = slice_of(r->names[i].value)};
+    struct reply_memory memory = {0};
+
+    if (take_hash(r, reply, cluster_channel_fields, &channel.hash, &memory)) {
+        r->options.on_channel(r->options.ctx, &channel);
+    }
+    reply_memory_finish(&memory);
+}
+
+/* The channels of a shard. */
+static void take_set(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+{
+    static const struct slice none;
+    struct reply_memory memory = {0};
+    struct reader list = reader_of(reply);
+    size_t n = 0;
+    const struct slice *channels = reply_rest(&list, &memory, &n);
+
+    if (reply != NULL && list.bad) {
+        cluster_fail_strange(r, "SMEMBERS");
+    } else {
+        const struct slice *told = n > 0 ? channels : &none;
+        r->options.on_shard_channels(r->options.ctx, r->names[i].name, reply != NULL ? told : NULL,
+                                     n);
+        r->names[i].set_wanted = false;
+    }
+    reply_memory_finish(&memory);
+}
+
+/* The channels of those whose fields were read and that want it; false: there are none. */
+static bool ask_sets(struct cluster_reader *r)
+{
+    bool asked = false;
+
+    for (; r->sets_at < r->at && !r->names[r->sets_at].set_wanted; r->sets_at++) {
+    }
+    for (size_t i = r->sets_at; i < r->at; i++) {
+        if (r->names[i].set_wanted) {
+            cluster_ask(r, take_set, i, "SMEMBERS", "", "shard:%s:channels", r->names[i].name);
+            asked = true;
+        }
+    }
+    return asked;
+}
+
+/* The hashes of the next names; false: all are read. */
+static bool ask_hashes(struct cluster_reader *r, cluster_take take, const char *kind)
+{
+    size_t end = r->n - r->at < PORTION ? r->n : r->at + PORTION;
+
+    for (size_t i = r->at; i < end; i++) {
+        if (take == take_node) {
+            cluster_ask(r, take_held, i, "ZCARD", "", "node:%s:shards", r->names[i].name);
+        }
+        cluster_ask(r, take, i, "HGETALL", "", "%s:%s", kind, r->names[i].name);
+    }
+    return r->at < r->n;
+}
+
+bool cluster_ask_nodes(struct cluster_reader *r)
+{
+    return r->options.on_node != NULL &&
+           (ask_names(r, "ZSCAN", "nodes") || ask_hashes(r, take_node, "node"));
+}
+
+bool cluster_ask_shards(struct cluster_reader *r)
+{
+    return r->options.on_shard != NULL &&
+           (ask_names(r, "ZSCAN", "load") || ask_sets(r) || ask_hashes(r, take_shard, "shard"));
+}
+
+bool cluster_ask_channels(struct cluster_reader *r)
+{
+    return r->options.on_channel != NULL &&
+           (ask_names(r, "HSCAN", "channels") || ask_hashes(r, take_channel, "channel"));
+}

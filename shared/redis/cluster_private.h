@@ -1,0 +1,58 @@
+/* Cluster, what the files of its reader share: cluster_reader.c asks and goes on, cluster_lists.c
+ * reads what stands behind names, cluster_state.c the whole. */
+#ifndef SHOAL_REDIS_CLUSTER_PRIVATE_H
+#define SHOAL_REDIS_CLUSTER_PRIVATE_H
+
+#include "shared/redis/cluster.h"
+#include "shared/redis/registry_reply.h"
+
+/* What Redis maps a name to: a channel to its shard, a node to its deadline. */
+struct cluster_name {
+    char *name;
+    char *value;
+    bool set_wanted; /* a shard's */
+};
+
+struct cluster_reader {
+    struct cluster_reader_options options;
+    size_t part;
+    bool busy;
+    size_t pending;  /* questions under way */
+    struct err err;  /* of this round */
+    uint64_t now_ms; /* Redis's clock */
+    size_t at;       /* of the part: names that were answered, or 1 */
+    /* In cluster_lists.c: */
+    struct cluster_name *names;
+    size_t n;
+    size_t cap;
+    char cursor[24];
+    bool named;     /* all names are there */
+    size_t sets_at; /* names whose sets are read, or not wanted */
+    uint64_t held;  /* of the node that comes next */
+    /* In cluster_state.c: */
+    struct cluster_state state;
+    struct reply_memory memory; /* of state */
+};
+
+/* Takes an answer that is no error, about the i-th; NULL: what stands there is damaged, and counts
+ * as empty. */
+typedef void (*cluster_take)(struct cluster_reader *r, size_t i, const struct redisReply *reply);
+
+/* Ask COMMAND KEY MORE..., the key as registry_key has it; "" asks without one. */
+void cluster_ask(struct cluster_reader *r, cluster_take take, size_t i, const char *command,
+                 const char *more, const char *fmt, ...) PRINTF_LIKE(6, 7);
+/* The answer to `command` is not of the kind that was asked for. */
+void cluster_fail_strange(struct cluster_reader *r, const char *command);
+/* The number that `command` was answered with; 0 for NULL. */
+uint64_t cluster_count(struct cluster_reader *r, const char *command,
+                       const struct redisReply *reply);
+
+/* Each asks the next portion; false: nothing is left. */
+bool cluster_ask_nodes(struct cluster_reader *r);
+bool cluster_ask_shards(struct cluster_reader *r);
+bool cluster_ask_channels(struct cluster_reader *r);
+bool cluster_ask_state(struct cluster_reader *r);
+/* Forget the names of a part. */
+void cluster_names_finish(struct cluster_reader *r);
+
+#endif
