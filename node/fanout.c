@@ -1,7 +1,8 @@
 /* Fan-out: lines in, blocks, and the life of the link. See fanout.h for the picture.
  *
- * All blocks but the spare ones are in one list, in the order of their lines: first those that are sent, then those
- * that wait (behind one that was refused, others may still be sent). What is answered is gone from it. */
+ * All blocks but the spare ones are in one list, in the order of their lines: first those that are
+ * sent, then those that wait (behind one that was refused, others may still be sent). What is
+ * answered is gone from it. */
 #include "node/fanout_private.h"
 
 #include "node/publish.h"
@@ -58,7 +59,7 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
     return f;
 }
 
-/* Blocks ---------------------------------------------------------------------------------------- */
+/* Blocks --------------------------------------------------------------------------------------- */
 
 static const struct machine_state block_states[BLOCK_STATES] = {
     [BLOCK_SPARE] = {"spare", MACHINE_BIT(BLOCK_FILLED)},
@@ -68,7 +69,8 @@ static const struct machine_state block_states[BLOCK_STATES] = {
     [BLOCK_DOUBT] = {"doubt", MACHINE_BIT(BLOCK_SENT) | MACHINE_BIT(BLOCK_SPARE)},
 };
 
-/* Bytes and blocks are counted apart, and what is the first to be sent is found apart: they must agree. */
+/* Bytes and blocks are counted apart, and what is the first to be sent is found apart: they must
+ * agree. */
 static void block_check(const void *owner)
 {
     const struct block *b = owner;
@@ -217,7 +219,7 @@ static bool must_drop(struct fanout *f, struct slice channel, size_t bytes)
     return held(f) + bytes > f->options.buffer_bytes || drops_has(&f->drops, channel);
 }
 
-/* Lines in -------------------------------------------------------------------------------------- */
+/* Lines in ------------------------------------------------------------------------------------- */
 
 static void block_reserve(struct block *b, size_t more)
 {
@@ -235,7 +237,6 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
     size_t most = publish_most(f->topic_prefix, channel, line);
     uint64_t now = mono_ms();
 
-    f->taken++;
     if (must_drop(f, channel, most)) {
         drops_add(&f->drops, channel, now, now);
         return;
@@ -338,12 +339,4 @@ uint64_t fanout_waits_ms(const struct fanout *f)
 bool fanout_is_drained(const struct fanout *f)
 {
     return held(f) == 0;
-}
-
-void fanout_stats(const struct fanout *f, struct fanout_stats *out)
-{
-    *out = (struct fanout_stats){.lines = f->taken,
-                                 .published = f->published,
-                                 .dropped = f->drops.lines,
-                                 .held_bytes = held(f)};
 }

@@ -1,7 +1,8 @@
 /* Fan-out: every room line, published once and in order, whatever happens to the link to Redis.
  *
- * Lines wait in blocks; a block is one transaction: MULTI, up to 64 PUBLISH (256 KiB),
- * HSET fan:<node> seq k, EXEC. `seq`, which Redis keeps with the lines, names the last line of some block:
+ * Lines wait in blocks; a block is one transaction: MULTI, up to 64 PUBLISH (256 KiB), HSET
+ * fan:<node> seq k, EXEC. `seq`, which Redis keeps with the lines, names the last line of some
+ * block:
  *
  *   answered: forgotten | sent, not answered (at most 1 MiB) | waiting | open: takes lines
  *   ------------------- seq as Redis has it -----------------------------------------> time
@@ -9,19 +10,22 @@
  * The happy path: fanout_line puts a line into the open block, the block leaves when the loop turn
  * ends (a lone line at once) and is answered. Failure modes:
  *
- * - The link fails, or Redis refuses: the link is taken anew, the registry says how far Redis came, and
- *   fanout_attach goes on behind that: no line is lost or said twice. Where Redis has forgotten what it had
- *   answered (it was restarted with older data, a replica that was behind was promoted), that is not said
- *   again: whoever was subscribed had it. fanout_attach says how much it is. (Of what was under way nobody knows.)
- * - A transaction is refused as Redis is full: nothing of a MULTI is taken then, not even PUBLISH. When all that
- *   is under way is answered, blocks leave as calls of a function that may be called there; it is dearer, so
- *   every other second a transaction is tried. None is lost or doubled. Where Redis takes a block that was under
- *   way behind one that it has refused, that one is said after it.
- * - Somebody put something else at the seq key: the lines of such a transaction are published all the same;
- *   it is logged once a minute, with the key.
- * - Redis is away: lines are held up to buffer_bytes; what does not fit is dropped contiguously per channel
- *   and told through on_gap, one call a channel.
- * - The node is fenced: held (fanout_hold). The lease is lost: fanout_drop, counted and told in the same way.
+ * - The link fails, or Redis refuses: the link is taken anew, the registry says how far Redis came,
+ *   and fanout_attach goes on behind that: no line is lost or said twice. Where Redis has forgotten
+ *   what it had answered (it was restarted with older data, a replica that was behind was
+ *   promoted), that is not said again: whoever was subscribed had it. fanout_attach says how much
+ *   it is. (Of what was under way nobody knows.)
+ * - A transaction is refused as Redis is full: nothing of a MULTI is taken then, not even PUBLISH.
+ *   When all that is under way is answered, blocks leave as calls of a function that may be called
+ *   there; it is dearer, so every other second a transaction is tried. None is lost or doubled.
+ *   Where Redis takes a block that was under way behind one that it has refused, that one is said
+ *   after it.
+ * - Somebody put something else at the seq key: the lines of such a transaction are published all
+ *   the same; it is logged once a minute, with the key.
+ * - Redis is away: lines are held up to buffer_bytes; what does not fit is dropped contiguously per
+ *   channel and told through on_gap, one call a channel.
+ * - The node is fenced: held (fanout_hold). The lease is lost: fanout_drop, counted and told in the
+ *   same way.
  *
  * Owns its blocks. Borrows loop, and the link between attach and detach. Loop thread only. */
 #ifndef SHOAL_NODE_FANOUT_H
@@ -43,21 +47,14 @@ struct fanout_options {
     void *ctx;
 };
 
-struct fanout_stats {
-    uint64_t lines;     /* taken */
-    uint64_t published; /* answered */
-    uint64_t dropped;   /* did not fit, or the lease was lost */
-    size_t held_bytes;  /* waiting or not answered */
-};
-
 /* Strings are copied. */
 struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *options);
 /* Closes its loop handle; the memory goes when the loop has closed it. */
 void fanout_destroy(struct fanout *f);
 /* Take a room line (no CRLF) of a channel; copied. */
 void fanout_line(struct fanout *f, struct slice channel, struct slice line);
-/* A link on which the lease was renewed, and the seq the registry answered: flow from seq + 1. Returns how many
- * lines Redis had answered and has forgotten. */
+/* A link on which the lease was renewed, and the seq the registry answered: flow from seq + 1.
+ * Returns how many lines Redis had answered and has forgotten. */
 uint64_t fanout_attach(struct fanout *f, struct link *link, uint64_t seq);
 /* The link is gone: what was not answered waits for the next one. */
 void fanout_detach(struct fanout *f);
@@ -69,6 +66,5 @@ void fanout_drop(struct fanout *f, const char *reason);
 uint64_t fanout_waits_ms(const struct fanout *f);
 /* Is everything taken answered? */
 bool fanout_is_drained(const struct fanout *f);
-void fanout_stats(const struct fanout *f, struct fanout_stats *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* What the files of the fan-out share: fanout.c (lines in, the link's life) and fanout_send.c (blocks out). */
+/* What the files of the fan-out share: fanout.c (lines in, the link's life) and fanout_send.c
+ * (blocks out). */
 #ifndef SHOAL_NODE_FANOUT_PRIVATE_H
 #define SHOAL_NODE_FANOUT_PRIVATE_H
 
@@ -71,13 +72,12 @@ struct fanout {
     struct block *spare;
     size_t nblocks[BLOCK_STATES];
     size_t bytes[BLOCK_STATES]; /* in them */
-    uint64_t published;
-    uint64_t taken;
     struct drops drops;
     struct trouble trouble; /* with writing seq */
 };
 
-/* In fanout.c: the one setter of a block's state, which counts; the block leaves the list and is spare. */
+/* In fanout.c: the one setter of a block's state, which counts; the block leaves the list and is
+ * spare. */
 void fanout_block_move(struct fanout *f, struct block *b, enum block_state to);
 void fanout_give(struct fanout *f, struct block *b);
 /* There may be room in the buffer again: tell what was dropped. */
@@ -89,8 +89,8 @@ extern const struct machine_type fanout_ways;
 void fanout_flush(struct fanout *f);
 /* Redis has carried it out. */
 void fanout_mark_answered(struct fanout *f, struct block *b);
-/* Nothing is under way: what waits is numbered on from what Redis has. Numbers differ from those they had only
- * behind a block that was refused and that later ones overtook. */
+/* Nothing is under way: what waits is numbered on from what Redis has. Numbers differ from those
+ * they had only behind a block that was refused and that later ones overtook. */
 void fanout_number(struct fanout *f);
 
 #endif

@@ -48,7 +48,6 @@ const struct machine_type fanout_ways = {"fanout", ways, ARRAY_LEN(ways), NULL, 
 
 void fanout_mark_answered(struct fanout *f, struct block *b)
 {
-    f->published += b->lines;
     f->answered = b->last_seq;
     f->used = b->last_seq > f->used ? b->last_seq : f->used;
     fanout_give(f, b);
@@ -86,7 +85,8 @@ static bool carried_out(const struct redisReply *reply)
     return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0;
 }
 
-/* The lines were published; was seq written with them? If not, Redis cannot tell how far it came. */
+/* The lines were published; was seq written with them? If not, Redis cannot tell how far it
+ * came. */
 static void look_at_seq(struct fanout *f, const struct redisReply *reply)
 {
     const struct redisReply *last = reply->element[reply->elements - 1];
@@ -114,7 +114,8 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
     if (err != NULL || f->link == NULL || flight.generation != f->link_generation) {
         return;
     }
-    /* Where MULTI itself was refused, the lines were published one by one: only Redis knows how far it came. */
+    /* Where MULTI itself was refused, the lines were published one by one: only Redis knows how far
+     * it came. */
     if ((flight.call && reply->type == REDIS_REPLY_ERROR) || refusal_is(reply, REFUSAL_RIGHT) ||
         refusal_is(reply, REFUSAL_NO_COMMAND)) {
         link_refuse(f->link, reply->str);

@@ -1,16 +1,16 @@
 /* Sender, heard: sends from the topics, until the registry has them.
  *
- * PUBLISH answered that a send is heard, so it gets a result: it is entered as soon as the lease holds and Redis takes
- * it, and its ttl runs from when it was heard; or its result is published from here, where its time is over and Redis
- * refuses it, or where too many wait.
+ * PUBLISH answered that a send is heard, so it gets a result: it is entered as soon as the lease
+ * holds and Redis takes it, and its ttl runs from when it was heard; or its result is published
+ * from here, where its time is over and Redis refuses it, or where too many wait.
  *
  *   heard -> asked -> entered         an error: heard again
  *              |  no answer
  *              v
  *            doubt -> asked ...       with the number it had: the registry enters no number twice
  *
- * The registry remembers the last number alone, so numbers reach it in their order: those in doubt one at a
- * time, and before any new one. */
+ * The registry remembers the last number alone, so numbers reach it in their order: those in doubt
+ * one at a time, and before any new one. */
 #include "node/sender_private.h"
 
 #include "node/send_payload.h"
@@ -52,7 +52,7 @@ static void heard_free(struct sender *s, struct heard *h)
     free(h);
 }
 
-/* Results without the registry ----------------------------------------------------------------------------- */
+/* Results without the registry ----------------------------------------------------------------- */
 
 /* Is there no room for one more in the lane? Its result, if there is none. */
 static bool no_room(struct sender *s, struct lane *lane, const struct send_payload *p)
@@ -78,7 +78,8 @@ static bool no_room(struct sender *s, struct lane *lane, const struct send_paylo
     return true;
 }
 
-/* Redis does not take it, and its time is over: told from here. One in doubt waits for its answer. */
+/* Redis does not take it, and its time is over: told from here. One in doubt waits for its
+ * answer. */
 static bool is_over(const struct sender *s, const struct heard *h, uint64_t now)
 {
     uint64_t ttl;
@@ -108,7 +109,7 @@ static void expire(struct sender *s, uint64_t now)
     }
 }
 
-/* Into the registry ---------------------------------------------------------------------------------------- */
+/* Into the registry ---------------------------------------------------------------------------- */
 
 /* Into a list in the order of their keys; it mostly belongs at the end. */
 static void insert(struct heard **list, struct heard *h, uint64_t key)
@@ -176,10 +177,23 @@ static bool enter(struct sender *s, struct heard **list, uint64_t now)
     return true;
 }
 
+/* As many as may be, those in doubt first, as long as the link is up. */
+static void enter_all(struct sender *s, uint64_t now)
+{
+    bool up = true;
+
+    while (up && s->doubt != NULL && s->nasked == 0) {
+        up = enter(s, &s->doubt, now);
+    }
+    while (up && s->doubt == NULL && s->heard != NULL && s->nasked < ASKED_MOST &&
+           (s->asked == NULL || !s->asked->in_doubt)) {
+        up = enter(s, &s->heard, now);
+    }
+}
+
 void heard_run(struct sender *s)
 {
     uint64_t now = mono_ms();
-    bool up = true;
 
     s->heard_due_ms = UINT64_MAX;
     if (s->closing || (s->heard == NULL && s->doubt == NULL)) {
@@ -190,13 +204,7 @@ void heard_run(struct sender *s)
     }
     if (s->options.may_act(s->options.ctx)) {
         s->heard_refused = false;
-        while (up && s->doubt != NULL && s->nasked == 0) {
-            up = enter(s, &s->doubt, now);
-        }
-        while (up && s->doubt == NULL && s->heard != NULL && s->nasked < ASKED_MOST &&
-               (s->asked == NULL || !s->asked->in_doubt)) {
-            up = enter(s, &s->heard, now);
-        }
+        enter_all(s, now);
     }
     if (s->nasked == 0 && (s->heard != NULL || s->doubt != NULL)) {
         s->heard_due_ms = now + SENDER_RETRY_MS;

@@ -1,5 +1,5 @@
 /* Fan-out: lines arrive once and in order whatever happens to the link, against a real Redis. */
-#include "node/fanout.h"
+#include "node/fanout_private.h"
 
 #include "shared/redis/registry.h"
 #include "shared/redis/subscriber.h"
@@ -233,12 +233,11 @@ static void what_redis_had_answered_is_not_said_again_though_redis_forgot_it(voi
     take_lines(&f, 0, 64, "forsen");
     take_lines(&f, 64, 64, "forsen");
     wait_until(&f.t, fanout_is_drained(f.fanout) && f.got == 128);
-    struct fanout_stats stats;
-    fanout_stats(f.fanout, &stats);
-    assert_int_equal(stats.published, 128);
+    assert_int_equal(f.fanout->seq, 128);
+    assert_int_equal(f.fanout->answered, 128);
 
-    assert_int_equal(fanout_attach(f.fanout, f.link, stats.lines - 64), 64);
-    assert_int_equal(fanout_attach(f.fanout, f.link, stats.lines - 64), 0); /* told once */
+    assert_int_equal(fanout_attach(f.fanout, f.link, 64), 64);
+    assert_int_equal(fanout_attach(f.fanout, f.link, 64), 0); /* told once */
     take_lines(&f, 128, 64, "forsen");
     wait_until(&f.t, fanout_is_drained(f.fanout) && f.got >= 192);
 
@@ -323,7 +322,8 @@ static void what_was_refused_and_overtaken_is_neither_lost_nor_doubled(void **st
     finish(&f);
 }
 
-/* Somebody put a string at the key of seq: an EXEC that answers an array was carried out all the same. */
+/* Somebody put a string at the key of seq: an EXEC that answers an array was carried out all the
+ * same. */
 static void what_was_published_without_its_seq_is_not_published_again(void **state)
 {
     struct fixture f;
@@ -380,16 +380,15 @@ static void nothing_leaves_without_the_lease(void **state)
 static void what_does_not_fit_is_dropped_without_holes_and_told_once(void **state)
 {
     struct fixture f;
-    struct fanout_stats stats;
 
     (void)state;
     begin(&f, 64 << 10);
     take_lines(&f, 0, 2000, "forsen");
-    fanout_stats(f.fanout, &stats);
-    assert_true(stats.dropped > 0);
+    unsigned dropped = (unsigned)f.fanout->drops.lines;
+    assert_true(dropped > 0);
     assert_int_equal(f.gaps, 0);
 
-    unsigned held = 2000 - (unsigned)stats.dropped;
+    unsigned held = 2000 - dropped;
     connect_both(&f);
     wait_until(&f.t, fanout_is_drained(f.fanout) && f.got == held);
     assert_false(f.out_of_order); /* the first `held` lines, none missing between them */
@@ -398,7 +397,7 @@ static void what_does_not_fit_is_dropped_without_holes_and_told_once(void **stat
     wait_until(&f.t, f.got == held + 1);
 
     assert_int_equal(f.gaps, 1);
-    assert_int_equal(f.gap_lines, stats.dropped);
+    assert_int_equal(f.gap_lines, dropped);
     assert_string_equal(f.gap_channel, "forsen");
     assert_string_equal(f.gap_reason, "buffer_full");
     finish(&f);
@@ -407,7 +406,6 @@ static void what_does_not_fit_is_dropped_without_holes_and_told_once(void **stat
 static void a_lost_lease_counts_what_it_drops_per_channel(void **state)
 {
     struct fixture f;
-    struct fanout_stats stats;
 
     (void)state;
     begin(&f, 1 << 20);
@@ -421,9 +419,8 @@ static void a_lost_lease_counts_what_it_drops_per_channel(void **state)
     assert_int_equal(f.gaps, 2);
     assert_int_equal(f.gap_lines, 201);
     assert_string_equal(f.gap_reason, "lease_lost");
-    fanout_stats(f.fanout, &stats);
-    assert_int_equal(stats.dropped, 201);
-    assert_int_equal(stats.held_bytes, 0);
+    assert_int_equal(f.fanout->drops.lines, 201);
+    assert_true(fanout_is_drained(f.fanout));
     finish(&f);
 }
 
