@@ -1,11 +1,12 @@
 /* Connection: the websocket driver. See connection.h.
  *
  * Happy path: uv_getaddrinfo; libwebsockets is given one address after the other until one answers
- * the upgrade (connection_attempt.c); frames arrive (RECEIVE), lines go out of them without a copy; what is written waits in `queue`
- * until the socket takes it (WRITEABLE), at most 16 KiB a turn, so that little is beyond recall.
+ * the upgrade (connection_attempt.c); frames arrive (RECEIVE), lines go out of them without a copy;
+ * what is written waits in `queue` until the socket takes it (WRITEABLE), at most 16 KiB a turn, so
+ * that little is beyond recall.
  *
- * A connection that is ended lives on, deaf, until its wsi, its timer and its look-up are gone; only
- * then is it freed. */
+ * A connection that is ended lives on, deaf, until its wsi, its timer and its look-up are gone;
+ * only then is it freed. */
 #include "node/connection_private.h"
 
 #include <stdio.h>

@@ -30,12 +30,13 @@ struct connection_callbacks {
     void (*on_open)(void *ctx);
     /* One line, no CR LF, valid during the call. connection_close may be called from within. */
     void (*on_line)(void *ctx, struct slice line);
-    /* A line of over IRC_MAX_LINE_BYTES came and was skipped; told after the lines that came with it. */
+    /* A line of over IRC_MAX_LINE_BYTES came and was skipped; told after the lines that came with
+     * it. */
     void (*on_long_line)(void *ctx);
     /* The connection is gone, `why` in words ("connect: connection refused"). */
     void (*on_closed)(void *ctx, const char *why);
-    /* Asked when what was queued (keepalives aside) is about to be written: false throws it away. Changes
-     * nothing. NULL: always. */
+    /* Asked when what was queued (keepalives aside) is about to be written: false throws it away.
+     * Changes nothing. NULL: always. */
     bool (*may_write)(void *ctx);
 };
 
@@ -44,8 +45,8 @@ struct connection_callbacks {
 /* NULL with err filled where libwebsockets cannot start or the CA file cannot be read. */
 struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
                                        struct err *err);
-/* Connections to come verify their server with what is in the file now. -ERR_USAGE: it cannot be used, and
- * nothing has changed. */
+/* Connections to come verify their server with what is in the file now. -ERR_USAGE: it cannot be
+ * used, and nothing has changed. */
 MUST_USE int connections_trust(struct connections *pool, const char *tls_ca, struct err *err);
 /* Closes every connection without callbacks and begins to let go of the loop; run the loop until it
  * returns, then call connections_free. Not from a callback of a connection. NULL is fine. */
@@ -62,9 +63,11 @@ struct connection *connection_open(struct connections *pool, const char *url,
 /* Queue bytes (whole lines), sent as one text message together with what else waits. False: not
  * open, or CONNECTION_QUEUE_BYTES are waiting; nothing was queued. */
 MUST_USE bool connection_write(struct connection *c, struct slice bytes);
-/* The same for PING and PONG: they go first, and neither connection_discard nor may_write stops them. */
+/* The same for PING and PONG: they go first, and neither connection_discard nor may_write stops
+ * them. */
 MUST_USE bool connection_write_keepalive(struct connection *c, struct slice bytes);
-/* Throw away what is queued (keepalives aside) and not yet given to libwebsockets (the lease is over). */
+/* Throw away what is queued (keepalives aside) and not yet given to libwebsockets (the lease is
+ * over). */
 void connection_discard(struct connection *c);
 /* Close and forget: no callback any more; the handle must not be used again. What is queued is
  * thrown away. NULL is fine; may be called from within a callback. */

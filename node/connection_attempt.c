@@ -1,12 +1,12 @@
 /* Connection, opening: from the name in the URL to an address that answers the upgrade.
  *
- * The addresses of the name are tried one after the other, each for its share of the time (shared/addresses.h):
- * meanwhile a wsi, the handle of libwebsockets, stands for the attempt.
+ * The addresses of the name are tried one after the other, each for its share of the time
+ * (shared/addresses.h): meanwhile a wsi, the handle of libwebsockets, stands for the attempt.
  *
- * Failures: libwebsockets 4.1.6 may refuse without any callback but WSI_DESTROY, or return NULL with none at all; so
- * an attempt is over when its wsi is gone, whatever was said before, or when its time is: then the wsi is nobody's
- * any more, and dies by itself. A server that answers the upgrade with another HTTP status has spoken for its other
- * addresses as well. */
+ * Failures: libwebsockets 4.1.6 may refuse without any callback but WSI_DESTROY, or return NULL
+ * with none at all; so an attempt is over when its wsi is gone, whatever was said before, or when
+ * its time is: then the wsi is nobody's any more, and dies by itself. A server that answers the
+ * upgrade with another HTTP status has spoken for its other addresses as well. */
 #include "node/connection_private.h"
 
 #include <stdio.h>

@@ -81,8 +81,9 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
     return pool;
 }
 
-/* libwebsockets sets its own flags for each connection, so ours are set right before they are looked at: a name
- * in the CN is no name of the server (RFC 6125, 6.4.4), with or without alternative names. */
+/* libwebsockets sets its own flags for each connection, so ours are set right before they are
+ * looked at: a name in the CN is no name of the server (RFC 6125, 6.4.4), with or without
+ * alternative names. */
 static int verify_chain(X509_STORE_CTX *chain, void *unused)
 {
     (void)unused;

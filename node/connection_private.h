@@ -1,5 +1,6 @@
-/* Connection, inside: what connection.c (one connection), connection_attempt.c (how it is opened) and
- * connection_pool.c (all of them, and libwebsockets' context) share. Nobody else includes this. */
+/* Connection, inside: what connection.c (one connection), connection_attempt.c (how it is opened)
+ * and connection_pool.c (all of them, and libwebsockets' context) share. Nobody else includes
+ * this. */
 #ifndef SHOAL_NODE_CONNECTION_PRIVATE_H
 #define SHOAL_NODE_CONNECTION_PRIVATE_H
 
@@ -71,7 +72,8 @@ struct connections {
     unsigned char scratch[LWS_PRE + CONNECTION_WRITE_BYTES];
 };
 
-/* In connection.c. From here on nothing is told but on_closed, once, and not if the user has closed it. */
+/* In connection.c. From here on nothing is told but on_closed, once, and not if the user has closed
+ * it. */
 void connection_end(struct connection *c, const char *why);
 /* Ended, and the last of what it waited for is gone? */
 void connection_maybe_free(struct connection *c);
@@ -88,7 +90,8 @@ void connection_on_attempt_timer(struct connection *c);
 int connection_on_attempt_event(struct lws *wsi, enum lws_callback_reasons reason, const char *text,
                                 size_t len);
 
-/* In connection_pool.c. libwebsockets has made its TLS context, which is not yet trusting anybody. */
+/* In connection_pool.c. libwebsockets has made its TLS context, which is not yet trusting
+ * anybody. */
 void connections_on_tls(struct connections *pool, SSL_CTX *tls);
 /* What libwebsockets calls for every event of every connection. */
 int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,

@@ -224,7 +224,7 @@ void restate_drew(struct restate *r, const char *user, const char *kind, uint64_
     forget_old(r, drawn->drawn_ms);
 }
 
-/* Telling ------------------------------------------------------------------------------------------ */
+/* Telling -------------------------------------------------------------------------------------- */
 
 static void put_said(struct json *j, const struct said *said, uint64_t now)
 {

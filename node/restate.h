@@ -1,12 +1,14 @@
 /* Restate: what this node said, was told and drew lately, in case Redis forgets it.
  *
- * A Redis that was restarted with older data, or a replica that was behind and is the primary now, holds sends that
- * were said already and knows nothing of slots that were used. So each node remembers: of each send that it claimed
- * what became of it, and of each draw when it was. Where the registry asks for it (registry_picture), all of that is
- * told again, in portions; until then nothing is claimed or drawn there.
+ * A Redis that was restarted with older data, or a replica that was behind and is the primary now,
+ * holds sends that were said already and knows nothing of slots that were used. So each node
+ * remembers: of each send that it claimed what became of it, and of each draw when it was. Where
+ * the registry asks for it (registry_picture), all of that is told again, in portions; until then
+ * nothing is claimed or drawn there.
  *
- * Bounded: the last RESTATE_SENDS sends and RESTATE_DRAWS draws of the last RESTATE_MS; what is under way is never
- * forgotten. Owns what it remembers. Borrows nothing but during a call. Loop thread only. */
+ * Bounded: the last RESTATE_SENDS sends and RESTATE_DRAWS draws of the last RESTATE_MS; what is
+ * under way is never forgotten. Owns what it remembers. Borrows nothing but during a call. Loop
+ * thread only. */
 #ifndef SHOAL_NODE_RESTATE_H
 #define SHOAL_NODE_RESTATE_H
 
@@ -24,7 +26,8 @@ void restate_destroy(struct restate *r);
 
 /* Where r is NULL nothing is remembered.
  *
- * A send was claimed, to be said as `shard` in wait_ms. Entry and channel in the registry's words. */
+ * A send was claimed, to be said as `shard` in wait_ms. Entry and channel in the registry's
+ * words. */
 void restate_claimed(struct restate *r, const char *entry, const char *channel, const char *id,
                      const char *shard, uint64_t wait_ms);
 /* The claim was taken back, or there is none: it was surely not written. */
@@ -35,11 +38,12 @@ void restate_settled(struct restate *r, const char *entry, enum send_status stat
 void restate_told(struct restate *r, const char *entry);
 /* The lease is lost: nobody will know what became of what is under way. */
 void restate_lost(struct restate *r);
-/* A slot of the user's budget ("login" or "join", a literal) was drawn, that may be used in wait_ms. */
+/* A slot of the user's budget ("login" or "join", a literal) was drawn, that may be used in
+ * wait_ms. */
 void restate_drew(struct restate *r, const char *user, const char *kind, uint64_t wait_ms);
 
-/* Tell all of it, and how far back the registry went (0: it did not). Nothing while that is under way; where it
- * fails, the registry asks again. */
+/* Tell all of it, and how far back the registry went (0: it did not). Nothing while that is under
+ * way; where it fails, the registry asks again. */
 void restate_tell(struct restate *r, struct registry *registry, const char *node,
                   const char *incarnation, uint64_t back_ms);
 

@@ -1,7 +1,7 @@
 /* Sender: lanes of sends, one under way per channel. See sender.h for the path of a send.
  *
- * Every entry known is in one table (`sends`), so that one that is told twice is queued once. A lane lives while
- * its channel is served or something is queued. */
+ * Every entry known is in one table (`sends`), so that one that is told twice is queued once. A
+ * lane lives while its channel is served or something is queued. */
 #include "node/sender_private.h"
 
 #include "shared/log.h"
@@ -12,7 +12,7 @@
 
 #define RESCAN_SOON_MS 100
 
-/* The timer --------------------------------------------------------------------------------------- */
+/* The timer ------------------------------------------------------------------------------------ */
 
 static void lanes_run(struct sender *s, uint64_t now)
 {
@@ -66,7 +66,7 @@ void sender_at(struct sender *s, uint64_t at_ms)
     uv_timer_start(&s->timer, on_timer, at_ms > now ? at_ms - now : 0, 0);
 }
 
-/* What comes in ---------------------------------------------------------------------------------------- */
+/* What comes in -------------------------------------------------------------------------------- */
 
 bool sender_on_message(struct sender *s, struct slice topic, struct slice payload)
 {
@@ -94,7 +94,7 @@ void sender_on_result(struct sender *s, const char *entry, enum send_status stat
     }
 }
 
-/* What is served --------------------------------------------------------------------------------------- */
+/* What is served ------------------------------------------------------------------------------- */
 
 static void lane_unserve(struct sender *s, struct lane *lane)
 {
@@ -223,7 +223,7 @@ void sender_serve_unjoined(struct sender *s, struct slice shard)
     }
 }
 
-/* Life ---------------------------------------------------------------------------------------------------- */
+/* Life ----------------------------------------------------------------------------------------- */
 
 struct sender *sender_create(uv_loop_t *loop, const struct sender_options *options)
 {

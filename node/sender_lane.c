@@ -1,4 +1,5 @@
-/* Sender, lanes: one send of a channel at a time, from its claim to its stored result. See sender.h. */
+/* Sender, lanes: one send of a channel at a time, from its claim to its stored result. See
+ * sender.h. */
 #include "node/sender_private.h"
 
 #include <stdio.h>
@@ -35,7 +36,7 @@ static struct lane *call_finish(struct sender_call *call, struct sender **s)
     return lane;
 }
 
-/* States ----------------------------------------------------------------------------------------- */
+/* States --------------------------------------------------------------------------------------- */
 
 /* The lease may be lost at any time, and all is forgotten. */
 static const struct machine_state states[] = {
@@ -112,7 +113,7 @@ static void lane_later(struct sender *s, struct lane *lane, enum lane_state to, 
     sender_at(s, at);
 }
 
-/* Lanes and sends -------------------------------------------------------------------------------- */
+/* Lanes and sends ------------------------------------------------------------------------------ */
 
 struct lane *lane_get(struct sender *s, const char *channel)
 {
@@ -184,7 +185,7 @@ static void lane_pop(struct sender *s, struct lane *lane)
     lane_next(s, lane);
 }
 
-/* Steps of a send --------------------------------------------------------------------------------- */
+/* Steps of a send ------------------------------------------------------------------------------ */
 
 static void on_stored(void *ctx, const struct err *err)
 {

@@ -1,8 +1,9 @@
 /* Sender, outbox: what waits for this node to say it.
  *
- * The step send_take looks at new entries in Redis and tells the node that says them; send_list tells all that wait.
- * What other nodes or the leader have settled meanwhile is found out when it is claimed; and each look at all that
- * waits marks what it finds: what several did not find is forgotten. */
+ * The step send_take looks at new entries in Redis and tells the node that says them; send_list
+ * tells all that wait. What other nodes or the leader have settled meanwhile is found out when it
+ * is claimed; and each look at all that waits marks what it finds: what several did not find is
+ * forgotten. */
 #include "node/sender_private.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #define HINT_MOST     100   /* entries of one hint: as many as are taken in one step */
 #define LANE_MOST     10000 /* sends known of a channel: what channel_send_queue may be at most */
 
-/* Entries in --------------------------------------------------------------------------------------- */
+/* Entries in ----------------------------------------------------------------------------------- */
 
 /* The two numbers of an entry's id. */
 static bool entry_order(struct slice entry, uint64_t *ms, uint64_t *seq)
@@ -120,7 +121,7 @@ bool sender_on_hint(struct sender *s, struct slice hint)
     return true;
 }
 
-/* Looking at the outbox --------------------------------------------------------------------------------- */
+/* Looking at the outbox ------------------------------------------------------------------------ */
 
 static const struct machine_state states[] = {
     [LOOK_IDLE] = {"idle", MACHINE_BIT(LOOK_WANTED) | MACHINE_BIT(LOOK_ASKED)},

@@ -19,20 +19,21 @@
 
 /* What is done with the head of a lane:
  *
- *   empty -> waiting -> claiming -> claimed -> written -> storing -> waiting with the next, or empty
+ *   empty -> waiting -> claiming -> claimed -> written -> storing -> empty, or waiting: the next
  *
- *   claiming -> waiting                  the account's budget holds it back: the first in its line again
- *   claiming -> paused -> waiting        the channel's own does
- *   claiming -> written                  its slot is now
- *   claiming -> doubt                    that was not answered: it may be claimed
- *   claiming, claimed, written -> unclaiming    surely not written: no lease, too late, no connection
- *   unclaiming -> paused                 taken back: somebody, perhaps this node, claims it again
- *   unclaiming -> doubt -> unclaiming    that was not answered: until it is
- *   storing -> unstored -> storing       the registry did not take the result: until it does
- *   anything -> empty                    nobody here may say it any more
+ *   claiming -> waiting                 held back by the account's budget: first in its line again
+ *   claiming -> paused -> waiting       held back by the channel's own budget
+ *   claiming -> written                 its slot is now
+ *   claiming -> doubt                   the claim was not answered: the head may be claimed
+ *   claiming, claimed, written
+ *            -> unclaiming              surely not written: no lease, too late, or no connection
+ *   unclaiming -> paused                taken back: somebody, perhaps this node, claims it again
+ *   unclaiming -> doubt -> unclaiming   that was not answered: again, until it is
+ *   storing -> unstored -> storing      the registry did not take the result: again, until it does
+ *   anything -> empty                   nobody here may say it any more
  *
- * Paused, claimed, unstored and doubt wait for their time in the heap, waiting waits in a line (sender_turn.c), the
- * others for an answer. */
+ * Paused, claimed, unstored and doubt wait for their time in the heap, waiting waits in a line
+ * (sender_turn.c), the others for an answer. */
 enum lane_state {
     LANE_EMPTY,
     LANE_WAITING,
@@ -49,9 +50,10 @@ enum lane_state {
 /* A look at the outbox:
  *
  *   idle -> (wanted) -> asked -> idle
- *                         +----> again: something came that the answer may not know; asked once more
+ *                         +----> again: something came that the answer may not know
  *
- * What is new is taken at once; the look at all that waits is wanted until all that is new is taken. */
+ * What is new is taken at once; the look at all that waits is wanted until all that is new is
+ * taken. */
 enum look_state { LOOK_IDLE, LOOK_WANTED, LOOK_ASKED, LOOK_AGAIN };
 
 struct send {
@@ -175,7 +177,8 @@ struct sender_call {
 /* In sender.c: the timer fires at `at_ms` at the latest. */
 void sender_at(struct sender *s, uint64_t at_ms);
 
-/* In sender_outbox.c: an entry that waits for this node to say it; take what is new; no look is under way. */
+/* In sender_outbox.c: an entry that waits for this node to say it; take what is new; no look is
+ * under way. */
 void sender_queue(struct sender *s, const char *channel, struct slice entry);
 void outbox_take(struct sender *s);
 void outbox_init(struct sender *s);
@@ -188,7 +191,8 @@ struct lane *lane_get(struct sender *s, const char *channel);
 void lane_move(struct sender *s, struct lane *lane, enum lane_state to);
 /* Is its head claimed, or may it be? */
 bool lane_is_under_way(const struct lane *lane);
-/* The head, if any, waits for its turn, where somebody here may say it. The lane may be gone afterwards. */
+/* The head, if any, waits for its turn, where somebody here may say it. The lane may be gone
+ * afterwards. */
 void lane_next(struct sender *s, struct lane *lane);
 /* Do what is due. The lane may be gone afterwards. */
 void lane_run(struct sender *s, struct lane *lane);
@@ -206,22 +210,26 @@ void lane_forget(struct sender *s, struct lane *lane);
 void lane_drop(struct sender *s, struct lane *lane, struct send *send);
 void lane_free_if_idle(struct sender *s, struct lane *lane);
 
-/* In sender_turn.c: the lane, whose head may be claimed, waits for its turn; waits no more, and claims nothing; its
- * claim was answered; it is held back by the account's budget as the claim says, and waits for its turn again. */
+/* In sender_turn.c: the lane, whose head may be claimed, waits for its turn; waits no more, and
+ * claims nothing; its claim was answered; it is held back by the account's budget as the claim
+ * says, and waits for its turn again. */
 void turn_wait(struct sender *s, struct lane *lane);
 void turn_leave(struct lane *lane);
 void turn_over(struct sender *s, struct lane *lane, bool claimed);
 void turn_held(struct sender *s, struct lane *lane, const struct registry_claim *claim);
-/* Let those claim whose turn it is, and see to it that this is called again when it is another's. */
+/* Let those claim whose turn it is, and see to it that this is called again when it is
+ * another's. */
 void turns_run(struct sender *s);
 void turns_reset(struct sender *s);
 
-/* In sender_topics.c: the lane is served from now on, or no more; and listen to those that nobody else does. */
+/* In sender_topics.c: the lane is served from now on, or no more; and listen to those that nobody
+ * else does. */
 void topics_want(struct sender *s, struct lane *lane);
 void topics_forget(struct sender *s, struct lane *lane);
 void topics_look(struct sender *s);
 
-/* In sender_heard.c: a message on a channel's topic; enter what can be entered now; forget everything. */
+/* In sender_heard.c: a message on a channel's topic; enter what can be entered now; forget
+ * everything. */
 void heard_add(struct sender *s, const char *channel, struct slice payload);
 void heard_run(struct sender *s);
 void heard_reset(struct sender *s);

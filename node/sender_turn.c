@@ -1,10 +1,11 @@
 /* Sender, turns: which lane claims next. See sender.h.
  *
- * Each shard that says something has a line of lanes. A claim that the account's budget holds back tells until
- * when; before that nobody whom the same budget holds back is tried: however many lanes there are, an account
- * whose budget is used up costs a few claims each time a slot is free. Queues of a line, in the order in which they
- * are served: lanes that only the widest budget may hold back (every send is tried so once: this node does not
- * know where the account is moderator), those that the one for ordinary members does, channels nobody joined. */
+ * Each shard that says something has a line of lanes. A claim that the account's budget holds back
+ * tells until when; before that nobody whom the same budget holds back is tried: however many lanes
+ * there are, an account whose budget is used up costs a few claims each time a slot is free. Queues
+ * of a line, in the order in which they are served: lanes that only the widest budget may hold back
+ * (every send is tried so once: this node does not know where the account is moderator), those that
+ * the one for ordinary members does, channels nobody joined. */
 #include "node/sender_private.h"
 
 #include <stdio.h>
@@ -129,7 +130,8 @@ void turn_held(struct sender *s, struct lane *lane, const struct registry_claim 
     enqueue(s, lane, line, true);
 }
 
-/* Those of a line whose turn it is claim. When another look is worth it; UINT64_MAX: when something happens. */
+/* Those of a line whose turn it is claim. When another look is worth it; UINT64_MAX: when something
+ * happens. */
 static uint64_t line_run(struct sender *s, struct line *line, uint64_t now)
 {
     uint64_t next = UINT64_MAX;

@@ -1,4 +1,5 @@
-/* Shard: one chat connection, driven by its inputs. See shard.h for the whole, shard_private.h for its parts. */
+/* Shard: one chat connection, driven by its inputs. See shard.h for the whole, shard_private.h for
+ * its parts. */
 #include "node/shard_private.h"
 
 #include <stdio.h>

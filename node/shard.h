@@ -7,7 +7,7 @@
  *
  *     queued -> joining -> joined -> parting -> gone
  *       joining -> queued (no answer: once more; connection lost)
- *       joining -> failed -> queued (an hour later, or sooner where the account is in too many rooms)
+ *       joining -> failed -> queued (an hour later, or sooner: the account is in too many rooms)
  *
  * Pure: facts and `now` (mono_ms of base.h) come in, effects go out through a struct shard_port. No
  * socket, no clock, no timer. The happy path: shard_start draws a login slot; when it is granted,
@@ -105,8 +105,8 @@ struct shard_send_result {
     uint64_t send_id;
     enum send_status status;
     struct slice channel;
-    /* Empty where a USERSTATE says sent; else the msg-id of the NOTICE. Unknown: "no_answer", "connection_lost",
-     * "overtaken" (a later send was answered). */
+    /* Empty where a USERSTATE says sent; else the msg-id of the NOTICE. Unknown: "no_answer",
+     * "connection_lost", "overtaken" (a later send was answered). */
     struct slice reason;
     struct slice text; /* what Twitch said, for people */
     const struct irc_line
@@ -138,8 +138,8 @@ struct shard_port {
     void (*gap)(void *ctx, const struct shard_channel *channel, uint64_t from_ms, uint64_t to_ms);
     /* Exactly once for each accepted shard_send, unless the shard is destroyed before. */
     void (*send_result)(void *ctx, const struct shard_send_result *result);
-    /* What came is no line: `line` as it came (empty where it was too long to be kept), and why. Counted
-     * in the stats before. */
+    /* What came is no line: `line` as it came (empty where it was too long to be kept), and why.
+     * Counted in the stats before. */
     void (*bad_line)(void *ctx, struct slice line, const char *why);
     /* Twitch refused the login; the token should be looked at. See shard_on_token. */
     void (*login_refused)(void *ctx, struct slice text);
@@ -194,8 +194,9 @@ void shard_destroy(struct shard *s);
 
 /* Begin to connect (idle only). */
 void shard_start(struct shard *s, uint64_t now_ms);
-/* These channels and no others: joins what is new, parts what is missing. Those that have failed and are named again
- * stay failed until their time, or until their `retry` grows. Works in any state. */
+/* These channels and no others: joins what is new, parts what is missing. Those that have failed
+ * and are named again stay failed until their time, or until their `retry` grows. Works in any
+ * state. */
 void shard_set_channels(struct shard *s, const struct shard_want *wants, size_t n, uint64_t now_ms);
 /* failed_retry_ms from now on, also for channels that have failed. */
 void shard_set_failed_retry(struct shard *s, uint64_t ms, uint64_t now_ms);
@@ -209,8 +210,9 @@ void shard_set_fenced(struct shard *s, bool fenced, uint64_t now_ms);
 /* A new token is there: a shard that waits after a refused login tries at once. */
 void shard_on_token(struct shard *s, uint64_t now_ms);
 /* Send a chat message: `line` is whole (irc_write_privmsg), `nonce` what it carries, or empty. The
- * channel need not be held here. `command`: it is a command to Twitch (irc_is_command), which is answered by a
- * NOTICE. 0: written, send_result follows; -ERR_DOWN or -ERR_FULL: surely not written, no result follows. */
+ * channel need not be held here. `command`: it is a command to Twitch (irc_is_command), which is
+ * answered by a NOTICE. 0: written, send_result follows; -ERR_DOWN or -ERR_FULL: surely not
+ * written, no result follows. */
 MUST_USE int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct slice line,
                         struct slice nonce, bool command, uint64_t now_ms, struct err *err);
 
@@ -218,7 +220,8 @@ MUST_USE int shard_send(struct shard *s, uint64_t send_id, struct slice channel,
 void shard_on_connected(struct shard *s, uint64_t now_ms);
 /* The connection could not be opened, or is lost. */
 void shard_on_disconnected(struct shard *s, const char *why, uint64_t now_ms);
-/* One line without CR LF. Takes anything; what is no line is counted, told (bad_line) and skipped. */
+/* One line without CR LF. Takes anything; what is no line is counted, told (bad_line) and
+ * skipped. */
 void shard_on_line(struct shard *s, struct slice line, uint64_t now_ms);
 /* A line longer than IRC_MAX_LINE_BYTES, of which nothing was kept. */
 void shard_on_long_line(struct shard *s, uint64_t now_ms);

@@ -101,8 +101,8 @@ static void login_tick(struct shard *s, uint64_t now_ms)
     draw(s, SHARD_DRAW_LOGIN, 1, now_ms);
 }
 
-/* Where the connection was held up, others may have been as well, and would all log in at once: what was
- * drawn before it was begun is over then. */
+/* Where the connection was held up, others may have been as well, and would all log in at once:
+ * what was drawn before it was begun is over then. */
 bool shard_login_slot(struct shard *s, uint64_t now_ms)
 {
     if (now_ms - s->login_at_ms <= s->timings.slot_ms) {

@@ -4,12 +4,12 @@
  *
  * Happy path: queued until a join slot's time has come and JOIN is written; joining until ROOMSTATE
  * or the own JOIN answers. No answer in time: queued once more, then failed, queued again much
- * later. A refusal of Twitch (banned, suspended): failed at once; where it is not the channel but the
- * number of rooms, queued again in a minute, then two, and so on up to that. Connection lost: all of them are
- * queued, those that were joined with the time of the last line read, from which on lines may be
- * missing. Parting ends with the own PART, or after a while without; then it is gone, or queued
- * where it was asked for again meanwhile (a JOIN before the PART is answered would be confused with
- * the old one). */
+ * later. A refusal of Twitch (banned, suspended): failed at once; where it is not the channel but
+ * the number of rooms, queued again in a minute, then two, and so on up to that. Connection lost:
+ * all of them are queued, those that were joined with the time of the last line read, from which on
+ * lines may be missing. Parting ends with the own PART, or after a while without; then it is gone,
+ * or queued where it was asked for again meanwhile (a JOIN before the PART is answered would be
+ * confused with the old one). */
 #include "node/shard_private.h"
 
 #include "shared/irc/write.h"

@@ -1,7 +1,9 @@
-/* Shard, life: the machine of one chat connection: its states, what it waits for in each, and how it fails.
+/* Shard, life: the machine of one chat connection: its states, what it waits for in each, and how
+ * it fails.
  *
- * Failure modes, all of which end in shard_fail: connecting takes too long or fails, no answer to the login, the
- * connection is lost, no answer to PING, RECONNECT. A refused login (shard_refuse) differs only in its wait. */
+ * Failure modes, all of which end in shard_fail: connecting takes too long or fails, no answer to
+ * the login, the connection is lost, no answer to PING, RECONNECT. A refused login (shard_refuse)
+ * differs only in its wait. */
 #include "node/shard_private.h"
 
 #include "shared/irc/write.h"
@@ -33,7 +35,8 @@ static const char *id(const void *owner)
     return ((const struct shard *)owner)->id;
 }
 
-/* What is lost with a connection is told once the state is the new one: there may be one still in backoff, closed. */
+/* What is lost with a connection is told once the state is the new one: there may be one still in
+ * backoff, closed. */
 static void check(const void *owner)
 {
     const struct shard *s = owner;

@@ -1,6 +1,6 @@
 /* Shard: lines in. Each is parsed once; a room line goes out to its channel, a connection line to
- * the one that waits for it. Whatever the other side sends, the worst is a line that is counted, told
- * and skipped. */
+ * the one that waits for it. Whatever the other side sends, the worst is a line that is counted,
+ * told and skipped. */
 #include "node/shard_private.h"
 
 #include "shared/irc/room_line.h"
@@ -26,7 +26,8 @@ static const char *const join_refusals[] = {
     "msg_room_not_found",
 };
 
-/* And by what is about the account: it is in as many rooms as it may be. Never the answer to a message. */
+/* And by what is about the account: it is in as many rooms as it may be. Never the answer to a
+ * message. */
 #define NO_ROOM "msg_concurrent_channel_limit_reached"
 
 static bool is_self(const struct shard *s, const struct irc_line *line)

@@ -3,8 +3,9 @@
  * Answers come in the order of writing on one connection, so the list is a queue: an answer settles
  * its message, and all before it are known to get none ("overtaken"). Said: a USERSTATE of the
  * channel that carries the message's nonce, or none and is not the one that follows a JOIN.
- * Refused: a NOTICE of the channel with a refusing msg-id. A command is settled by any NOTICE of the
- * channel that is not for the whole room. None of these in time, or the connection lost: unknown.
+ * Refused: a NOTICE of the channel with a refusing msg-id. A command is settled by any NOTICE of
+ * the channel that is not for the whole room. None of these in time, or the connection lost:
+ * unknown.
  *
  * A message is taken off the list before its result is told, because the one who hears it may send
  * the next from within. */

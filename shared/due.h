@@ -1,6 +1,7 @@
 /* Due: many things, each by the time it is due; the first of them at once (a binary heap).
  *
- * Intrusive: a thing has a `struct due_item` in it, zeroed at first, and must be taken out before it is freed. */
+ * Intrusive: a thing has a `struct due_item` in it, zeroed at first, and must be taken out before
+ * it is freed. */
 #ifndef SHOAL_DUE_H
 #define SHOAL_DUE_H
 

@@ -5,11 +5,11 @@
  *         [DOOR_SHUT] = {"shut", MACHINE_BIT(DOOR_OPEN) | MACHINE_BIT(DOOR_LOCKED)},
  *         [DOOR_LOCKED] = {"locked", MACHINE_BIT(DOOR_SHUT)},
  *     };
- *     static const struct machine_type door_machine = {"door", states, ARRAY_LEN(states), door_id, door_check};
+ *     static const struct machine_type machine = {"door", states, ARRAY_LEN(states), id, check};
  *
- * The owner keeps a struct machine, reads its `state`, and changes it with machine_move alone. A move that the table
- * does not have is a bug, and so is an owner whose fields do not fit the state it has moved to. Each move is told at
- * log level debug, as "machine.move" of the machine. */
+ * The owner keeps a struct machine, reads its `state`, and changes it with machine_move alone. A
+ * move that the table does not have is a bug, and so is an owner whose fields do not fit the state
+ * it has moved to. Each move is told at log level debug, as "machine.move" of the machine. */
 #ifndef SHOAL_MACHINE_H
 #define SHOAL_MACHINE_H
 
@@ -29,8 +29,8 @@ struct machine_type {
     unsigned count;                     /* of states, 32 at most */
     /* Which one this is, for the log. NULL: there is but one. */
     const char *(*id)(const void *owner);
-    /* Abort (BUG_ON) where the owner's fields do not fit its state. Called after each move: set the fields first.
-     * NULL: no field depends on the state. */
+    /* Abort (BUG_ON) where the owner's fields do not fit its state. Called after each move: set the
+     * fields first. NULL: no field depends on the state. */
     void (*check)(const void *owner);
 };
 

@@ -7,9 +7,9 @@
  *
  * What belongs to Redis (greeting, replies, deadlines, coming back) is the link's. Bytes handed to
  * conn_write are collected and leave with one system call at the end of the loop turn; conn_writev
- * tries the socket at once when nothing waits before it.
- * Every callback comes from the loop, never from inside a function of this header; a callback may
- * call any of them. Owns its handles; SIGPIPE must be ignored (loop_init does). Loop thread only. */
+ * tries the socket at once when nothing waits before it. Every callback comes from the loop, never
+ * from inside a function of this header; a callback may call any of them. Owns its handles; SIGPIPE
+ * must be ignored (loop_init does). Loop thread only. */
 #ifndef SHOAL_REDIS_CONN_H
 #define SHOAL_REDIS_CONN_H
 
@@ -39,7 +39,8 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options);
 /* No callback but on_closed after this; may be called again. on_closed waits for a name lookup that
  * is running in its thread and cannot be stopped. */
 void conn_close(struct conn *conn);
-/* Send bytes (open only); they are copied. false: they would go past unsent_max, nothing was taken. */
+/* Send bytes (open only); they are copied. false: they would go past unsent_max, nothing was
+ * taken. */
 MUST_USE bool conn_write(struct conn *conn, const void *data, size_t len);
 /* The same for many parts, at once if the socket takes them; what it leaves is copied. */
 MUST_USE bool conn_writev(struct conn *conn, const struct slice *parts, size_t nparts);

@@ -1,16 +1,16 @@
 /* Link: a connection to Redis that comes back by itself.
  *
- * How it works: `conn` gives a stream of bytes (name, TCP, TLS and writing are its matter); this file
- * greets, watches deadlines and waits between tries; link_reply.c parses replies and matches them with the commands
- * in order (a ring, no allocation per command). There is at most one conn: a new try starts when the wait is over
- * *and* the old conn is gone (clearing).
+ * How it works: `conn` gives a stream of bytes (name, TCP, TLS and writing are its matter); this
+ * file greets, watches deadlines and waits between tries; link_reply.c parses replies and matches
+ * them with the commands in order (a ring, no allocation per command). There is at most one conn: a
+ * new try starts when the wait is over *and* the old conn is gone (clearing).
  *
  * Callbacks may do anything. While one runs, `depth` is above 0, and link_close and link_reset only
  * leave a note that link_settle carries out when the stack is unwound; nothing is freed under a
  * callback.
  *
- * Deadlines: one timer, lazily armed: it fires at the deadline of what was the oldest command and is
- * set anew if that was answered. When a deadline has passed, the loop gets one more look at the
+ * Deadlines: one timer, lazily armed: it fires at the deadline of what was the oldest command and
+ * is set anew if that was answered. When a deadline has passed, the loop gets one more look at the
  * socket first: after a pause of this process, the answers may be lying there. */
 #include "shared/redis/link_private.h"
 

@@ -1,4 +1,5 @@
-/* What the files of the link share: link.c (its life, deadlines), link_reply.c, link_command.c and link_group.c. */
+/* What the files of the link share: link.c (its life, deadlines), link_reply.c, link_command.c and
+ * link_group.c. */
 #ifndef SHOAL_REDIS_LINK_PRIVATE_H
 #define SHOAL_REDIS_LINK_PRIVATE_H
 
@@ -56,8 +57,8 @@ void link_expect(struct link *link, const struct pending *command, uint64_t bloc
 /* The last greeting is answered. */
 void link_greeted(struct link *link);
 
-/* In link_reply.c: feed bytes and hand on what they complete; stops early when a callback closes or resets. 0, or an
- * error: the connection is of no use any more. */
+/* In link_reply.c: feed bytes and hand on what they complete; stops early when a callback closes or
+ * resets. 0, or an error: the connection is of no use any more. */
 MUST_USE int link_take_bytes(struct link *link, const char *data, size_t len, struct err *err);
 
 #endif

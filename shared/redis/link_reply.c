@@ -1,4 +1,5 @@
-/* Link, replies: what bytes say, matched with the commands in their order, and what Redis refuses. */
+/* Link, replies: what bytes say, matched with the commands in their order, and what Redis
+ * refuses. */
 #include "shared/redis/link_private.h"
 
 #include "shared/redis/greeting.h"
@@ -66,8 +67,8 @@ static int take_reply(struct link *link, const struct redisReply *reply, struct 
     return rc;
 }
 
-/* Replies nobody is told of are not made into objects. *more: bytes are needed before anything else can
- * be read. 0, or -ERR_PROTOCOL. */
+/* Replies nobody is told of are not made into objects. *more: bytes are needed before anything else
+ * can be read. 0, or -ERR_PROTOCOL. */
 static int skip_replies(struct link *link, bool *more, struct err *err)
 {
     struct pending *head = pending_head(&link->pending);
