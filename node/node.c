@@ -262,7 +262,7 @@ static void write_report(void *ctx, struct buf *out)
                                        .others_blind = n->others_blind,
                                        .users = tokens_users(n->tokens),
                                        .waits_ms = fanout_waits_ms(n->fanout),
-                                       .at_ms = node_lease_redis_ms(n->lease)},
+                                       .at = node_lease_redis_now(n->lease)},
                  out);
 }
 

@@ -79,10 +79,10 @@ static void failed(struct node_lease *l)
 
 /* The answer was made between the question and now. What contradicts the former answers stands: a
  * clock was set. */
-static void learn_clock(struct node_lease *l, uint64_t redis_ms)
+static void learn_clock(struct node_lease *l, struct wall redis)
 {
-    int64_t low = (int64_t)redis_ms - (int64_t)mono_ms();
-    int64_t high = (int64_t)redis_ms - (int64_t)l->lease.sent_ms;
+    int64_t low = (int64_t)redis.ms - (int64_t)mono_ms();
+    int64_t high = (int64_t)redis.ms - (int64_t)l->lease.sent_ms;
 
     if (low > l->redis_high || high < l->redis_low) {
         l->redis_low = low;
@@ -93,9 +93,9 @@ static void learn_clock(struct node_lease *l, uint64_t redis_ms)
     }
 }
 
-uint64_t node_lease_redis_ms(const struct node_lease *l)
+struct wall node_lease_redis_now(const struct node_lease *l)
 {
-    return l->redis_high != 0 ? (uint64_t)((int64_t)mono_ms() + l->redis_low) : 0;
+    return (struct wall){l->redis_high != 0 ? (uint64_t)((int64_t)mono_ms() + l->redis_low) : 0};
 }
 
 static void current(struct node_lease *l, const struct registry_picture *picture)
@@ -104,7 +104,7 @@ static void current(struct node_lease *l, const struct registry_picture *picture
     bool new_link = !l->attached;
     uint64_t now = mono_ms();
 
-    learn_clock(l, picture->now_ms);
+    learn_clock(l, picture->now);
     l->taken_since_ms = 0;
     l->takeover = 0;
     l->former_link = l->greeting.link_id;

@@ -72,7 +72,7 @@ void node_lease_leave(struct node_lease *l, bool said, registry_done_cb cb, void
 struct registry *node_lease_registry(const struct node_lease *l);
 /* What Redis's clock shows now, as far as its answers told; 0: not known yet. A report says with it
  * when it was written, since a Redis that stands still reads it late. */
-uint64_t node_lease_redis_ms(const struct node_lease *l);
+struct wall node_lease_redis_now(const struct node_lease *l);
 /* The fan-out link. */
 struct link *node_lease_link(const struct node_lease *l);
 /* The incarnation in force; the pointer stays, what it points to changes with each loss. */

@@ -44,7 +44,7 @@ struct node {
     bool was_away;          /* the link to Redis was lost since lines last flowed */
     uint64_t drain_until_ms;
     struct restate *restate;
-    uint64_t told_ms; /* Redis's time as answered last, by one that did not ask to restate */
+    struct wall told; /* Redis's time as answered last, by one that did not ask to restate */
     uint64_t back_ms; /* so far back the registry went, which is to be restated */
     struct probe *probe;
     struct sight sight;

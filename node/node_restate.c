@@ -19,10 +19,10 @@ void node_restate(struct node *n, const struct registry_picture *picture, uint64
     uint64_t back_ms = 0;
 
     if (!picture->must_restate) {
-        n->told_ms = picture->now_ms;
+        n->told = picture->now;
         n->back_ms = 0;
-    } else if (n->back_ms == 0 && n->told_ms > picture->kept_ms) {
-        back_ms = n->told_ms - picture->kept_ms;
+    } else if (n->back_ms == 0 && wall_since(picture->kept, n->told) > 0) {
+        back_ms = wall_since(picture->kept, n->told);
         n->back_ms = back_ms;
     }
     if (back_ms > 0 || forgotten > 0) {

@@ -128,8 +128,8 @@ void report_write(struct report *r, const struct report_node *node, struct buf *
         json_number(&j, "waits_ms", (int64_t)node->waits_ms);
     }
     any = (!node->held && write_node(r, node, &j)) || any;
-    if (node->at_ms > 0) {
-        json_number(&j, "at_ms", (int64_t)node->at_ms);
+    if (node->at.ms > 0) {
+        json_number(&j, "at_ms", (int64_t)node->at.ms);
     }
     json_object_end(&j);
     if (!any) {

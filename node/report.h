@@ -86,7 +86,7 @@ struct report_node {
     bool others_blind;   /* and holding shards */
     const char *users;
     uint64_t waits_ms; /* lines wait to be fanned out since so long */
-    uint64_t at_ms;    /* what Redis's clock shows; 0: not known */
+    struct wall at;    /* what Redis's clock shows */
 };
 /* Append the report, or nothing where there is nothing to tell. */
 void report_write(struct report *r, const struct report_node *node, struct buf *out);

@@ -213,7 +213,12 @@ uint64_t mono_ms(void)
     return clock_ms(CLOCK_BOOTTIME);
 }
 
-uint64_t wall_ms(void)
+struct wall wall_now(void)
 {
-    return clock_ms(CLOCK_REALTIME);
+    return (struct wall){clock_ms(CLOCK_REALTIME)};
+}
+
+uint64_t wall_since(struct wall earlier, struct wall later)
+{
+    return later.ms > earlier.ms ? later.ms - earlier.ms : 0;
 }

@@ -69,10 +69,18 @@ uint64_t random_below(uint64_t bound);
 
 #define INCARNATION_CHARS 33 /* 128 random bits in hex, and the NUL */
 
-/* Milliseconds of CLOCK_BOOTTIME: what leases and deadlines inside a process are counted in. It
- * goes on while the machine sleeps. Not comparable across processes. */
+/* Two kinds of time, which do not mix. What a process waits for and remembers is a plain number of
+ * milliseconds of CLOCK_BOOTTIME, which goes on while the machine sleeps and means nothing to other
+ * processes. */
 uint64_t mono_ms(void);
-/* Milliseconds since 1970 by this host's clock: for people (logs, events), never for leases. */
-uint64_t wall_ms(void);
+/* What people read, and what is told to others, is milliseconds since 1970, by this host's clock or
+ * by Redis's. Never for a deadline of our own: such clocks are set. */
+struct wall {
+    uint64_t ms; /* 0: not known */
+};
+/* By this host's clock. */
+struct wall wall_now(void);
+/* How long after `earlier` it was, in ms; 0 where it was not after it. */
+uint64_t wall_since(struct wall earlier, struct wall later);
 
 #endif

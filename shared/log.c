@@ -149,7 +149,7 @@ static void put_text_value(struct buf *out, const char *value)
 
 static void stamp(char *out, size_t size)
 {
-    uint64_t now = wall_ms();
+    uint64_t now = wall_now().ms;
     time_t seconds = (time_t)(now / 1000);
     struct tm tm;
     gmtime_r(&seconds, &tm);

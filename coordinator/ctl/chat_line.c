@@ -22,15 +22,15 @@ static bool append_tag(struct buf *out, const struct irc_line *line, const char 
     return true;
 }
 
-static void append_time(struct buf *out, const struct irc_line *line, uint64_t now_ms)
+static void append_time(struct buf *out, const struct irc_line *line, struct wall now)
 {
     struct slice sent;
-    uint64_t ms = now_ms;
+    uint64_t ms = now.ms;
     struct tm when;
     char text[16] = "--:--:--";
 
     if (irc_tag(line, "tmi-sent-ts", &sent) && !slice_to_u64(sent, &ms)) {
-        ms = now_ms;
+        ms = now.ms;
     }
     time_t seconds = (time_t)(ms / 1000);
     if (localtime_r(&seconds, &when)) {
@@ -97,7 +97,7 @@ static void append_event(struct buf *out, const struct irc_line *line, struct sl
     }
 }
 
-void chat_line_append(struct buf *out, struct slice raw, uint64_t now_ms)
+void chat_line_append(struct buf *out, struct slice raw, struct wall now)
 {
     struct irc_line line;
 
@@ -106,7 +106,7 @@ void chat_line_append(struct buf *out, struct slice raw, uint64_t now_ms)
         return;
     }
     struct slice text = line.nparams > 1 ? line.params[line.nparams - 1] : (struct slice){"", 0};
-    append_time(out, &line, now_ms);
+    append_time(out, &line, now);
     buf_append_str(out, " #");
     text_append_safe(out, irc_channel(&line));
     buf_append_char(out, ' ');

@@ -5,8 +5,8 @@
 #include "shared/buf.h"
 
 /* Append "15:04:05 #channel Name: text" (no newline) to `out`: local time of tmi-sent-ts, or of
- * now_ms where the line has none. What is no message is told in words. Never a control
+ * `now` where the line has none. What is no message is told in words. Never a control
  * character. */
-void chat_line_append(struct buf *out, struct slice raw, uint64_t now_ms);
+void chat_line_append(struct buf *out, struct slice raw, struct wall now);
 
 #endif

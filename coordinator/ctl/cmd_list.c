@@ -22,9 +22,9 @@ static int list(struct ctl *c, const struct ctl_command *self, unsigned what,
         cJSON_ArrayForEach(record, records)
         {
             char age[24];
-            uint64_t since = view_number(record, "since");
-            table_age(v.now_ms > since ? v.now_ms - since : 0, age, sizeof(age));
-            cJSON_AddStringToObject(record, "for", since ? age : "");
+            struct wall since = {view_number(record, "since")};
+            table_age(wall_since(since, v.now), age, sizeof(age));
+            cJSON_AddStringToObject(record, "for", since.ms != 0 ? age : "");
         }
         table_print(stdout, columns, n, records, true);
     }

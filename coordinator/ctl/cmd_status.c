@@ -60,7 +60,7 @@ static void count_up(cJSON *counts, const char *name)
 
 /* How many slots of a budget lie in the window that ends now (a slot may also be ahead). */
 static void add_budget(struct status *s, const char *name, const struct cluster_budget *slots,
-                       uint64_t now_ms)
+                       struct wall now)
 {
     char field[48];
     uint64_t used = 0;
@@ -71,7 +71,7 @@ static void add_budget(struct status *s, const char *name, const struct cluster_
              strcmp(name, "message_mod") == 0 ? "message" : name);
     uint64_t window = limit(s, field);
     for (size_t i = 0; i < slots->n; i++) {
-        used += slots->at_ms[i] + window > now_ms;
+        used += slots->at_ms[i] + window > now.ms;
     }
     cJSON *budget = cJSON_CreateObject();
     cJSON_AddStringToObject(budget, "budget", name);
@@ -123,15 +123,15 @@ static void on_state(struct view *v, const struct cluster_state *state)
     s->homeless = state->homeless;
     s->stopped = state->stopped;
     for (size_t i = 0; i < CLUSTER_BUDGETS; i++) {
-        add_budget(s, budgets[i], &state->budget[i], state->now_ms);
+        add_budget(s, budgets[i], &state->budget[i], state->now);
     }
     add_rooms(s, state->rooms);
     /* What an earlier registry held is gone: said for a day. */
-    if (lost_ms > 0 && lost_ms <= state->now_ms && state->now_ms - lost_ms < LOST_TOLD_MS) {
+    if (lost_ms > 0 && lost_ms <= state->now.ms && state->now.ms - lost_ms < LOST_TOLD_MS) {
         warn(s,
              "Redis lost its data %llu s ago: %llu channels and %llu shards are gone; join the "
              "channels again",
-             (unsigned long long)((state->now_ms - lost_ms) / 1000),
+             (unsigned long long)((state->now.ms - lost_ms) / 1000),
              (unsigned long long)state->lost_channels, (unsigned long long)state->lost_shards);
     }
 }

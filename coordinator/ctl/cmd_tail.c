@@ -46,7 +46,7 @@ static void on_chat(struct ctl *c, struct slice topic, struct slice payload)
     } else if (c->json) {
         append_json(&out, topic, payload);
     } else {
-        chat_line_append(&out, payload, wall_ms());
+        chat_line_append(&out, payload, wall_now());
     }
     buf_append_char(&out, '\n');
     fwrite(out.data, 1, out.len, stdout);

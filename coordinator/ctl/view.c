@@ -77,17 +77,17 @@ static bool on_shard(void *ctx, const struct cluster_shard *s)
 static void on_node(void *ctx, const struct cluster_node *n)
 {
     struct view *v = ctx;
-    uint64_t now_ms = cluster_reader_now(v->reader);
+    struct wall now = cluster_reader_now(v->reader);
     cJSON *record = cJSON_CreateObject();
 
     cJSON_AddStringToObject(record, "node", text_of(n->id));
     cJSON_AddNumberToObject(record, "shards", (double)n->held);
-    cJSON_AddNumberToObject(record, "lease_ms", (double)n->deadline_ms - (double)now_ms);
+    cJSON_AddNumberToObject(record, "lease_ms", (double)n->deadline.ms - (double)now.ms);
     view_add_hash(record, &n->hash, cluster_node_fields);
     /* Not for a page: they are keys to act as that node. */
     cJSON_DeleteItemFromObjectCaseSensitive(record, "incarnation");
     /* Past its lease nobody knows how it is; it may be back at once. */
-    if (n->deadline_ms < now_ms) {
+    if (n->deadline.ms < now.ms) {
         cJSON_ReplaceItemInObjectCaseSensitive(record, "state", cJSON_CreateString("silent"));
     }
     cJSON_AddItemToArray(v->nodes, record);
@@ -149,7 +149,7 @@ int view_read(struct ctl *c, unsigned what, struct view *v)
     v->channels = cJSON_CreateArray();
     v->reader = cluster_reader_create(&options);
     int code = ctl_ask(c, go_on, v);
-    v->now_ms = cluster_reader_now(v->reader);
+    v->now = cluster_reader_now(v->reader);
     cluster_reader_destroy(v->reader);
     return code;
 }

@@ -16,7 +16,7 @@ struct view {
     cJSON *nodes;    /* "node", "lease_ms"; "shards" are those it holds, "state" may be "silent" */
     cJSON *shards;   /* "shard" */
     cJSON *channels; /* "channel", "shard" */
-    uint64_t now_ms; /* Redis's clock */
+    struct wall now; /* by Redis's clock */
     /* May be set before view_read: the whole is read as well, behind the others. */
     void (*on_state)(struct view *v, const struct cluster_state *s);
     /* Inside: */

@@ -15,7 +15,7 @@ const struct hash_field cluster_node_fields[] = {
     NUMBER(node, "capacity", capacity),
     NUMBER(node, "shards", shards),
     NUMBER(node, "rev", rev),
-    NUMBER(node, "since", since_ms),
+    NUMBER(node, "since", since.ms),
     NUMBER(node, "renewed", renewed_ms),
     NUMBER(node, "read_until", read_until_ms),
     {0},
@@ -38,7 +38,7 @@ const struct hash_field cluster_shard_fields[] = {
     NUMBER(shard, "bad_lines", bad_lines),
     NUMBER(shard, "login_refused", login_refused),
     NUMBER(shard, "closes_idle", closes_idle),
-    NUMBER(shard, "since", since_ms),
+    NUMBER(shard, "since", since.ms),
     {0},
 };
 
@@ -47,7 +47,7 @@ const struct hash_field cluster_channel_fields[] = {
     TEXT(channel, "reason", reason),
     TEXT(channel, "room", room),
     NUMBER(channel, "moderator", moderator),
-    NUMBER(channel, "since", since_ms),
-    NUMBER(channel, "next_try", next_try_ms),
+    NUMBER(channel, "since", since.ms),
+    NUMBER(channel, "next_try", next_try.ms),
     {0},
 };

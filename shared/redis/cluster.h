@@ -19,11 +19,11 @@
 #include "shared/redis/registry.h"
 #include "shared/redis/registry_hash.h"
 
-/* Fields that are not there are empty, or 0. Times ending in _ms are Redis's clock, since 1970. */
+/* Fields that are not there are empty, or 0. Times are of Redis's clock. */
 struct cluster_node {
     struct registry_hash hash;
     struct slice id;
-    uint64_t deadline_ms; /* of its lease */
+    struct wall deadline; /* of its lease */
     uint64_t held;        /* shards */
     struct slice state;
     struct slice error;
@@ -35,7 +35,7 @@ struct cluster_node {
     uint64_t capacity;
     uint64_t shards; /* as it was told last; `held` is what counts */
     uint64_t rev;
-    uint64_t since_ms;
+    struct wall since;
     uint64_t renewed_ms;
     uint64_t read_until_ms; /* up to then its channels were surely read */
 };
@@ -59,7 +59,7 @@ struct cluster_shard {
     uint64_t bad_lines;
     uint64_t login_refused;
     uint64_t closes_idle;
-    uint64_t since_ms;
+    struct wall since;
 };
 
 struct cluster_channel {
@@ -70,8 +70,8 @@ struct cluster_channel {
     struct slice reason;
     struct slice room; /* what Twitch says of it (ROOMSTATE) */
     uint64_t moderator;
-    uint64_t since_ms;
-    uint64_t next_try_ms; /* 0: none */
+    struct wall since;
+    struct wall next_try; /* 0: none */
 };
 
 struct cluster_setting {
@@ -109,7 +109,7 @@ struct cluster_leader {
 
 /* The whole. Texts end in a NUL. */
 struct cluster_state {
-    uint64_t now_ms; /* Redis's clock */
+    struct wall now; /* by Redis's clock */
     struct cluster_leader leader;
     uint64_t waiting;  /* channels without a shard */
     uint64_t homeless; /* shards without a node */
@@ -159,7 +159,7 @@ void cluster_reader_begin(struct cluster_reader *r);
 /* The same, where the last round failed: behind what it has read. */
 void cluster_reader_resume(struct cluster_reader *r);
 /* Redis's clock when the round began; 0: not known yet. */
-uint64_t cluster_reader_now(const struct cluster_reader *r);
+struct wall cluster_reader_now(const struct cluster_reader *r);
 bool cluster_reader_is_busy(const struct cluster_reader *r);
 
 #endif

@@ -122,7 +122,7 @@ static void take_node(struct cluster_reader *r, size_t i, const struct redisRepl
     double deadline = strtod(r->names[i].value, NULL);
     struct reply_memory memory = {0};
 
-    node.deadline_ms = deadline > 0 ? (uint64_t)fmin(deadline, (double)READER_MOST) : 0;
+    node.deadline.ms = deadline > 0 ? (uint64_t)fmin(deadline, (double)READER_MOST) : 0;
     if (take_hash(r, reply, cluster_node_fields, &node.hash, &memory)) {
         r->options.on_node(r->options.ctx, &node);
     }

@@ -19,7 +19,7 @@ struct cluster_reader {
     bool busy;
     size_t pending;  /* questions under way */
     struct err err;  /* of this round */
-    uint64_t now_ms; /* Redis's clock */
+    struct wall now; /* by Redis's clock */
     size_t at;       /* of the part: names that were answered, or 1 */
     /* In cluster_lists.c: */
     struct cluster_name *names;

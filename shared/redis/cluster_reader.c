@@ -113,7 +113,7 @@ static void take_time(struct cluster_reader *r, size_t i, const struct redisRepl
     struct err err;
 
     (void)i;
-    if (reply_time(reply, &r->now_ms, &err) != 0) {
+    if (reply_time(reply, &r->now, &err) != 0) {
         fail(r, &err);
     }
     r->at = 1;
@@ -264,9 +264,9 @@ void cluster_reader_resume(struct cluster_reader *r)
     go_on(r);
 }
 
-uint64_t cluster_reader_now(const struct cluster_reader *r)
+struct wall cluster_reader_now(const struct cluster_reader *r)
 {
-    return r->now_ms;
+    return r->now;
 }
 
 bool cluster_reader_is_busy(const struct cluster_reader *r)

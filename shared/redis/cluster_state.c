@@ -18,7 +18,7 @@ static struct slice keep(struct cluster_reader *r, struct slice text)
 static void take_now(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
     (void)i;
-    if (reply_time(reply, &r->now_ms, NULL) != 0) {
+    if (reply_time(reply, &r->now, NULL) != 0) {
         cluster_fail_strange(r, "TIME");
     }
 }
@@ -30,7 +30,7 @@ static void take_leader(struct cluster_reader *r, size_t i, const struct redisRe
     struct slice id = reader_slice(&leader);
     struct slice host = reader_slice(&leader);
     struct slice pid = reader_slice(&leader);
-    uint64_t now_ms = r->now_ms;
+    uint64_t now_ms = r->now.ms;
     uint64_t deadline = 0;
     uint64_t since = 0;
 
@@ -100,7 +100,7 @@ static void take_lost(struct cluster_reader *r, size_t i, const struct redisRepl
         cluster_fail_strange(r, "HMGET");
         return;
     }
-    r->state.now_ms = r->now_ms;
+    r->state.now = r->now;
     r->options.on_state(r->options.ctx, &r->state);
     r->at = 1;
 }

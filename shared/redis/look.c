@@ -160,21 +160,21 @@ static void take_config(struct look *l, const struct redisReply *reply)
 static void take_time(struct look *l, const struct redisReply *reply)
 {
     struct reader r = reader_of(reply);
-    uint64_t redis_ms = reader_u64(&r) * 1000;
-    redis_ms += reader_u64(&r) / 1000;
-    uint64_t now_ms = wall_ms();
+    struct wall redis = {reader_u64(&r) * 1000};
+    redis.ms += reader_u64(&r) / 1000;
 
     if (r.bad) {
         add(l, LOOK_UNKNOWN, "clock", "", "may not be asked (TIME is forbidden)");
         return;
     }
     /* Redis looked at its clock between our two looks at ours. */
-    bool ahead = redis_ms > now_ms + CLOCK_OFF_MS;
-    bool behind = redis_ms + CLOCK_OFF_MS < l->asked_ms;
-    uint64_t off = ahead ? redis_ms - now_ms : behind ? l->asked_ms - redis_ms : 0;
-    add(l, off > 0 ? LOOK_WRONG : LOOK_RIGHT, "clock", "let both hosts follow NTP",
-        off > 0 ? "Redis's clock and this host's are %" PRIu64 " ms apart"
-                : "Redis's and this host's agree",
+    uint64_t ahead = wall_since(wall_now(), redis);
+    uint64_t behind = wall_since(redis, l->asked);
+    uint64_t off = ahead > behind ? ahead : behind;
+    bool apart = off > CLOCK_OFF_MS;
+    add(l, apart ? LOOK_WRONG : LOOK_RIGHT, "clock", "let both hosts follow NTP",
+        apart ? "Redis's clock and this host's are %" PRIu64 " ms apart"
+              : "Redis's and this host's agree",
         off);
 }
 
@@ -242,7 +242,7 @@ int look_begin(struct look *l, const struct registry *registry, unsigned db,
     }
     snprintf(own, sizeof(own), "%u", db);
     *l = (struct look){
-        .unanswered = ARRAY_LEN(questions), .asked_ms = wall_ms(), .on_done = on_done, .ctx = ctx};
+        .unanswered = ARRAY_LEN(questions), .asked = wall_now(), .on_done = on_done, .ctx = ctx};
     for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
         const char *argv[8] = {0};
         int argc = questions[i].argc;

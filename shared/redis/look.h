@@ -31,7 +31,7 @@ struct look {
     bool appends; /* to a file: nothing is lost */
     size_t next;  /* of the questions, to be answered */
     size_t unanswered;
-    uint64_t asked_ms; /* wall_ms */
+    struct wall asked;
     void (*on_done)(void *ctx, const struct look *l);
     void *ctx;
 };

@@ -139,10 +139,10 @@ struct registry_picture {
         blind_ms; /* a node none of whose connections worked for so long is blind; 0: it never is */
     bool
         others_blind; /* one holds shards that a node could take which says (seen_ms) that it sees Twitch */
-    uint64_t now_ms;   /* Redis's time */
+    struct wall now;   /* Redis's time */
     bool must_restate; /* Redis was restarted, or is another: registry_restate is waited for */
-    uint64_t
-        kept_ms; /* Redis's time up to which it had all then: what it answered later may be forgotten */
+    /* Redis's time up to which it had all then: what it answered later may be forgotten. */
+    struct wall kept;
     /* Where more than some hundred shards changed, rev is that of the last one told: `held` and
      * `served` are whole, details of the others come with the next answer. */
     bool changed; /* the fields below are filled: rev differs from the one asked with */

@@ -56,12 +56,12 @@ int registry_is_wanted(struct registry *r, const char *channel, registry_bool_cb
 static void on_led_time(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct err space;
-    uint64_t now_ms = 0;
+    struct wall now = {0};
 
     if (reply != NULL) {
-        err = reply_time(reply, &now_ms, &space) != 0 ? &space : NULL;
+        err = reply_time(reply, &now, &space) != 0 ? &space : NULL;
     }
-    call->cb.yes_no(call->ctx, err == NULL && (uint64_t)call->seen >= now_ms, err);
+    call->cb.yes_no(call->ctx, err == NULL && (uint64_t)call->seen >= now.ms, err);
 }
 
 static void on_led_deadline(struct call *call, const struct redisReply *reply,

@@ -117,15 +117,15 @@ int reply_info(const struct redisReply *reply, struct registry_greeting *out, st
     return 0;
 }
 
-int reply_time(const struct redisReply *reply, uint64_t *now_ms, struct err *err)
+int reply_time(const struct redisReply *reply, struct wall *now, struct err *err)
 {
     int rc = reply_check(reply, err);
     if (rc != 0) {
         return rc;
     }
     struct reader r = reader_of(reply);
-    *now_ms = reader_u64(&r) * 1000;
-    *now_ms += reader_u64(&r) / 1000;
+    now->ms = reader_u64(&r) * 1000;
+    now->ms += reader_u64(&r) / 1000;
     return r.bad ? reply_broken(err, "TIME") : 0;
 }
 
@@ -252,9 +252,9 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->blind_ms = reader_duration(&r);
     out->others_blind = reader_u64(&r) != 0;
     struct reader restate = reader_of(reader_next(&r));
-    out->now_ms = reader_u64(&restate);
+    out->now.ms = reader_u64(&restate);
     out->must_restate = reader_u64(&restate) == 1;
-    out->kept_ms = reader_u64(&restate);
+    out->kept.ms = reader_u64(&restate);
     r.bad = r.bad || restate.bad;
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
     if (r.bad || !current || out->lease_ms == 0 || out->registry.len >= REGISTRY_ID_CHARS) {

@@ -33,7 +33,7 @@ MUST_USE int reply_version(const struct redisReply *reply, struct slice *contrac
 /* Copy the value of the line "name:value" of INFO into out; false if there is none that fits. */
 bool reply_info_field(struct slice text, const char *name, char *out, size_t size);
 /* TIME: ms of Redis's clock. */
-MUST_USE int reply_time(const struct redisReply *reply, uint64_t *now_ms, struct err *err);
+MUST_USE int reply_time(const struct redisReply *reply, struct wall *now, struct err *err);
 /* Parse the text of INFO server. */
 MUST_USE int reply_info(const struct redisReply *reply, struct registry_greeting *out,
                         struct err *err);

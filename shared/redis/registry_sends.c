@@ -178,7 +178,7 @@ int registry_send_tell(struct registry *r, const char *channel, const struct reg
     json_slice(&j, "id", send->id.len <= REGISTRY_MAX_ID ? send->id : SLICE(""));
     json_string(&j, "channel", channel);
     json_string(&j, "status", send_status_name(status));
-    json_number(&j, "at", (int64_t)wall_ms());
+    json_number(&j, "at", (int64_t)wall_now().ms);
     if (reason[0] != '\0') {
         json_string(&j, "reason", reason);
     }

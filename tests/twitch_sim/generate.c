@@ -82,7 +82,7 @@ static struct slice stamp_line(struct sim *s, struct slice line)
 static uint64_t make_lines(struct generator *g, uint64_t n)
 {
     struct sim *s = g->sim;
-    uint64_t now = wall_ms();
+    uint64_t now = wall_now().ms;
     uint64_t made = 0;
 
     for (uint64_t tries = 0; made < n && tries < 4 * n; tries++) {

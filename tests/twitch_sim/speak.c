@@ -298,9 +298,9 @@ static void say(struct message *m, char id[UUID_CHARS])
         line,
         ";returning-chatter=0;room-id=%llu;subscriber=0;tmi-sent-ts=%llu;turbo=0;user-id=%llu;"
         "user-type=%s :%s!%s@%s.tmi.twitch.tv PRIVMSG #%s :%s%.*s%s",
-        (unsigned long long)m->room->id, (unsigned long long)wall_ms(), (unsigned long long)u->id,
-        type, u->login, u->login, u->login, m->room->name, m->action ? "\001ACTION " : "",
-        (int)m->text.len, m->text.ptr, m->action ? "\001" : "");
+        (unsigned long long)m->room->id, (unsigned long long)wall_now().ms,
+        (unsigned long long)u->id, type, u->login, u->login, u->login, m->room->name,
+        m->action ? "\001ACTION " : "", (int)m->text.len, m->text.ptr, m->action ? "\001" : "");
     room_send(c->sim, m->room, buf_slice(line), AUDIENCE_ALL, c, NULL);
     m->place->last_message = m->now;
     u->said_count++;
@@ -316,7 +316,7 @@ static void note(const struct message *m, const char *id, const char *outcome)
                             .reply_to = reply,
                             .outcome = outcome,
                             .conn = m->conn->id,
-                            .at_ms = wall_ms()};
+                            .at_ms = wall_now().ms};
 
     memcpy(what.id, id, UUID_CHARS);
     memcpy(what.user, m->conn->user->login, LOGIN_CHARS);

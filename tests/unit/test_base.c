@@ -144,7 +144,7 @@ static void clocks_do_not_go_backwards_and_know_the_century(void **state)
     (void)state;
     uint64_t before = mono_ms();
     assert_true(mono_ms() >= before);
-    assert_true(wall_ms() > 1700000000000u);
+    assert_true(wall_now().ms > 1700000000000u);
 }
 
 static void a_bug_aborts_the_process(void **state)

@@ -42,7 +42,7 @@ static void lines_are_told_in_words(void **state)
         struct buf out;
         buf_init(&out, 4096);
         buf_append_str(&out, "");
-        chat_line_append(&out, slice_of(cases[i].line), 1000);
+        chat_line_append(&out, slice_of(cases[i].line), (struct wall){1000});
         assert_string_equal(out.data ? out.data : "", cases[i].text);
         buf_finish(&out);
     }

@@ -58,7 +58,7 @@ static void on_node(void *ctx, const struct cluster_node *n)
 {
     note(ctx, "%.*s:%llu/%llu:%.*s:%s", TEXT(n->id), (unsigned long long)n->held,
          (unsigned long long)n->capacity, TEXT(n->users), n->hash.bad ? n->hash.bad : "");
-    assert_true(n->deadline_ms > 1500000000000);
+    assert_true(n->deadline.ms > 1500000000000);
 }
 
 static bool on_shard(void *ctx, const struct cluster_shard *s)

@@ -68,8 +68,8 @@ static void go_blind(void)
 static void where_nothing_happened_nothing_is_told(void **state)
 {
     (void)state;
-    assert_false(take((struct report_node){.at_ms = 7}));
-    assert_true(take((struct report_node){.at_ms = 7, .waits_ms = 5}));
+    assert_false(take((struct report_node){.at.ms = 7}));
+    assert_true(take((struct report_node){.at.ms = 7, .waits_ms = 5}));
     assert_string_equal(told, "{\"waits_ms\":5,\"at_ms\":7}");
     assert_int_equal(changes, 0);
 }
