@@ -241,7 +241,7 @@ static void do_user(struct setup *s)
     } else if (cluster_view_knows_user(view(s), user)) {
         move_on(s, PART_MANAGER);
     } else {
-        if (!s->user_awaited) {
+        if (!s->user_awaited && s->nodes > 0) {
             s->user_awaited = true;
             log_warn("setup", "user.unknown", "user", user, "mend",
                      "no node has a token for it: give one to a node, or choose another with --set "
@@ -309,6 +309,20 @@ static void abandon(struct setup *s)
     }
 }
 
+/* What was in the way passes: once more after a while, when a node knows the user. */
+static void again(struct setup *s, const char *error)
+{
+    struct err why;
+
+    err_set(&why, ERR_REFUSED, "%s", error);
+    if (trouble_is_news(&s->trouble, &why, mono_ms())) {
+        log_warn("setup", "setup.again", "in_ms", log_i64(RETRY_MS), "error", why.text, NULL);
+    }
+    s->part = PART_USER;
+    s->round = cluster_view_refresh(view(s));
+    s->not_before_ms = mono_ms() + RETRY_MS;
+}
+
 static void on_manager(void *ctx, const struct manager_answer *answer)
 {
     struct setup *s = ctx;
@@ -316,7 +330,7 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
     if (answer->kind == MANAGER_DONE) {
         s->busy = false;
         move_on(s, PART_CHANNELS);
-    } else if (answer->kind == MANAGER_FAILED && !manager_step_failed(s->options.manager)) {
+    } else if (answer->kind == MANAGER_FAILED && !manager_failure_passes(s->options.manager)) {
         cluster_error(shard_manager_client(s->options.manager), "setup", NULL, answer->text);
         if (has_shards(s)) {
             adopt(s, answer->text);
@@ -327,10 +341,8 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
         abandon(s); /* busy until it is over */
     } else {
         s->busy = false;
-        if (answer->kind != MANAGER_OUT) { /* it took too long, or Redis failed it */
-            log_warn("setup", "setup.again", "in_ms", log_i64(RETRY_MS), "error", answer->text,
-                     NULL);
-            s->not_before_ms = mono_ms() + RETRY_MS;
+        if (answer->kind != MANAGER_OUT) { /* it took too long, or Redis or a node was away */
+            again(s, answer->text);
         }
     }
 }

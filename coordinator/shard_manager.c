@@ -141,6 +141,7 @@ void token_handler_get(struct token_handler *t, const char *user, token_handler_
     e->login = xstrdup(login ? login : "");
     const char *trouble = token_trouble(m, e->login);
     e->usable = !trouble;
+    m->passes = m->passes || trouble;
     errand_due(e, trouble);
 }
 
@@ -270,9 +271,9 @@ struct shard_manager *manager_create(const struct shard_manager_create_options *
     return m;
 }
 
-bool manager_step_failed(const struct shard_manager *m)
+bool manager_failure_passes(const struct shard_manager *m)
 {
-    return m->step_failed;
+    return m->passes;
 }
 
 void manager_on_view(struct shard_manager *m)

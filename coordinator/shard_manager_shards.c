@@ -110,7 +110,7 @@ static bool stepped(struct errand *e, const char *step, const struct err *err)
     e->manager->steps--;
     if (err) {
         leader_step_failed(e->manager->options.leader, step, err);
-        e->manager->step_failed = true;
+        e->manager->passes = true;
         note_error(e, err->text);
         return false;
     }
@@ -120,7 +120,7 @@ static bool stepped(struct errand *e, const char *step, const struct err *err)
 static void step_begin(struct errand *e, int failed)
 {
     if (failed) {
-        e->manager->step_failed = true;
+        e->manager->passes = true;
         note_error(e, LINK_DOWN);
     } else {
         e->pending++;
@@ -141,7 +141,7 @@ static const struct registry_leader *me(const struct shard_manager *m)
 /* Nobody may ask for anything while another one leads, or Redis is away. */
 static void refuse(struct errand *e)
 {
-    e->manager->step_failed = true;
+    e->manager->passes = true;
     errand_due(e, NOT_LEADING);
 }
 
@@ -365,12 +365,14 @@ static void on_channels(void *ctx, struct slice word, struct slice reply, const 
         cJSON *json = cJSON_ParseWithLength(reply.ptr, reply.len);
         const cJSON *error = cJSON_GetObjectItemCaseSensitive(json, "error");
         struct refusals refused = {0};
+        const cJSON *waiting = cJSON_GetObjectItemCaseSensitive(json, "waiting");
         cluster_view_on_reply(e->manager->options.view, reply);
         if (cJSON_IsString(error)) {
             note_error(e, error->valuestring);
         }
         refusals_add_map(&refused, cJSON_GetObjectItemCaseSensitive(json, "refused"));
-        refusals_add_map(&refused, cJSON_GetObjectItemCaseSensitive(json, "waiting"));
+        refusals_add_map(&refused, waiting);
+        e->manager->passes = e->manager->passes || cJSON_GetArraySize(waiting) > 0;
         refusals_add_elsewhere(&refused, cJSON_GetObjectItemCaseSensitive(json, "assigned"),
                                e->shard);
         note_refusals(e, &refused);
@@ -447,6 +449,7 @@ static void on_added(void *ctx, struct slice word, struct slice why, const struc
             free(text);
         } else {
             char *text = xstrndup(why.ptr ? why.ptr : "", why.len);
+            e->manager->passes = e->manager->passes || slice_is(word, "later");
             note_error(e, text);
             free(text);
         }

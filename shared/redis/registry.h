@@ -245,7 +245,8 @@ MUST_USE int registry_expire(struct registry *r, const struct registry_leader *m
  * "REPAIRS CURSOR" (call again with that cursor) or "done" "REPAIRS". `cursor`: REGISTRY_COMPARE_FROM at first. */
 MUST_USE int registry_compare(struct registry *r, const struct registry_leader *me,
                               struct slice cursor, registry_word_cb cb, void *ctx);
-/* "added", "exists", "refused" WHY: a shard that is not started, with those channels; all or nothing. */
+/* "added", "exists", "refused" WHY, "later" WHY (it passes: no node that is up has a token for the user): a shard that
+ * is not started, with those channels; all or nothing. */
 MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader *me,
                                 const char *shard, struct slice user, const struct slice *channels,
                                 size_t n, registry_word_cb cb, void *ctx);
