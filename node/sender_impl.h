@@ -64,6 +64,7 @@ struct lane {
     enum lane_state state;
     struct due_item due;
     uint64_t slot_ms; /* of the claimed head */
+    uint64_t said_ms; /* the head was written, or would have been */
     struct send *queue;
     size_t nqueued;
     bool asked; /* a registry call for the head is under way */

@@ -138,7 +138,8 @@ static void lane_store(struct sender *s, struct lane *lane)
     lane->asked = true;
     if (registry_send_done(s->options.registry, s->options.node, s->options.incarnation,
                            slice_of(send->entry), send->status, slice_of(send->reason),
-                           slice_of(send->notice), on_stored, call) != 0) {
+                           slice_of(send->notice), mono_ms() - lane->said_ms, on_stored,
+                           call) != 0) {
         free(call);
         lane->asked = false;
         lane_retry(s, lane, LANE_STORING, SENDER_RETRY_MS);
@@ -206,6 +207,7 @@ static void lane_write(struct sender *s, struct lane *lane)
     }
     /* Written before the call: the answer may come from within it. */
     lane->state = LANE_WRITTEN;
+    lane->said_ms = mono_ms();
     int rc = s->options.write(s->options.ctx, slice_of(send->shard), &line, send->entry, &err);
     if (rc == -ERR_PROTOCOL) {
         lane_result(s, lane, "rejected", SLICE("bad_request"), slice_of(err.text));

@@ -384,10 +384,12 @@ MUST_USE int registry_send_claim(struct registry *r, const char *node, const cha
 /* It was surely not written: may be claimed again. */
 MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
                                    struct slice entry, registry_done_cb cb, void *ctx);
-/* The one result: status "sent", "rejected", "expired" or "unknown"; reason and text may be empty. */
+/* The one result: status "sent", "rejected", "expired" or "unknown"; reason and text may be empty. It was written
+ * `said_ms` ago: the pace of its channel runs from then, which may be later than its slot was. */
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,
                                 struct slice entry, const char *status, struct slice reason,
-                                struct slice text, registry_done_cb cb, void *ctx);
+                                struct slice text, uint64_t said_ms, registry_done_cb cb,
+                                void *ctx);
 
 /* Streams (requests, outbox): entries as they come --------------------------------------------------- */
 
