@@ -212,7 +212,8 @@ static void lane_store(struct sender *s, struct lane *lane)
 
     if (registry_send_done(s->options.registry, s->options.node, s->options.incarnation,
                            slice_of(send->entry), send->status, slice_of(send->reason),
-                           slice_of(send->notice), on_stored, call) == 0) {
+                           slice_of(send->notice), mono_ms() - lane->said_ms, on_stored,
+                           call) == 0) {
         lane_move(s, lane, LANE_STORING);
     } else {
         free(call);
@@ -278,6 +279,7 @@ static void lane_write(struct sender *s, struct lane *lane)
         return;
     }
     /* Written before the call: the answer may come from within it. */
+    lane->said_ms = mono_ms();
     lane_move(s, lane, LANE_WRITTEN);
     int rc = s->options.write(s->options.ctx, slice_of(send->shard), &line, send->entry, &err);
     if (rc == -ERR_PROTOCOL) {

@@ -96,6 +96,7 @@ struct lane {
     struct machine machine; /* its state is an enum lane_state */
     struct due_item due;
     uint64_t slot_ms; /* of the claimed head */
+    uint64_t said_ms; /* the head was written, or would have been */
     struct send *queue;
     size_t nqueued;
     /* Its turn: */

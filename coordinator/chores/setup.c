@@ -32,7 +32,8 @@ static const struct machine_state parts[] = {
     [PART_NODES] = {"nodes", MACHINE_BIT(PART_USER) | MACHINE_BIT(PART_SETTINGS)},
     [PART_USER] = {"user",
                    MACHINE_BIT(PART_MANAGER) | MACHINE_BIT(PART_DONE) | MACHINE_BIT(PART_SETTINGS)},
-    [PART_MANAGER] = {"manager", MACHINE_BIT(PART_CHANNELS) | MACHINE_BIT(PART_SETTINGS)},
+    [PART_MANAGER] = {"manager", MACHINE_BIT(PART_CHANNELS) | MACHINE_BIT(PART_USER) |
+                                     MACHINE_BIT(PART_SETTINGS)},
     [PART_CHANNELS] = {"channels", MACHINE_BIT(PART_MARK) | MACHINE_BIT(PART_SETTINGS)},
     [PART_MARK] = {"mark", MACHINE_BIT(PART_DONE) | MACHINE_BIT(PART_SETTINGS)},
     [PART_DONE] = {"done", MACHINE_BIT(PART_USER) | MACHINE_BIT(PART_SETTINGS)},
@@ -248,7 +249,7 @@ static void do_user(struct setup *s)
     } else if (cluster_view_knows_user(view(s), user)) {
         move_on(s, PART_MANAGER);
     } else {
-        if (!s->user_awaited) {
+        if (!s->user_awaited && s->nodes > 0) {
             s->user_awaited = true;
             log_warn("setup", "user.unknown", "user", user, "mend",
                      "no node has a token for it: give one to a node, or choose another with --set "
@@ -311,6 +312,20 @@ static void abandon(struct setup *s)
     }
 }
 
+/* What was in the way passes: once more after a while, when a node knows the user. */
+static void again(struct setup *s, const char *error)
+{
+    struct err why;
+
+    err_set(&why, ERR_REFUSED, "%s", error);
+    if (trouble_is_news(&s->trouble, &why, mono_ms())) {
+        log_warn("setup", "setup.again", "in_ms", log_i64(RETRY_MS), "error", why.text, NULL);
+    }
+    set_part(s, PART_USER);
+    s->round = cluster_view_refresh(view(s));
+    s->not_before_ms = mono_ms() + RETRY_MS;
+}
+
 static void on_manager(void *ctx, const struct manager_answer *answer)
 {
     struct setup *s = ctx;
@@ -318,7 +333,7 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
     s->busy = false;
     if (answer->kind == MANAGER_DONE) {
         move_on(s, PART_CHANNELS);
-    } else if (answer->kind == MANAGER_FAILED && !manager_step_failed(s->options.manager)) {
+    } else if (answer->kind == MANAGER_FAILED && !manager_failure_passes(s->options.manager)) {
         cluster_error(shard_manager_client(s->options.manager), "setup", NULL, answer->text);
         if (has_shards(s)) {
             adopt(s, answer->text);
@@ -327,9 +342,8 @@ static void on_manager(void *ctx, const struct manager_answer *answer)
         err_set(&s->failure, ERR_REFUSED, "the %s shard manager cannot set the cluster up: %s",
                 manager_name(s->options.manager), answer->text);
         abandon(s);
-    } else if (answer->kind != MANAGER_OUT) { /* it took too long, or Redis failed it */
-        log_warn("setup", "setup.again", "in_ms", log_i64(RETRY_MS), "error", answer->text, NULL);
-        s->not_before_ms = mono_ms() + RETRY_MS;
+    } else if (answer->kind != MANAGER_OUT) { /* it took too long, or Redis or a node was away */
+        again(s, answer->text);
     }
 }
 

@@ -95,9 +95,9 @@ struct shard_manager *manager_create(const struct manager_create_options *option
     return m;
 }
 
-bool manager_step_failed(const struct shard_manager *m)
+bool manager_failure_passes(const struct shard_manager *m)
 {
-    return m->step_failed;
+    return m->passes;
 }
 
 void manager_on_view(struct shard_manager *m)

@@ -129,7 +129,7 @@ void manager_ask(struct shard_manager *m, enum manager_op op, const char *channe
     c->ctx = ctx;
     HASH_ADD(hh, m->calls, id, sizeof(c->id), c);
     DL_APPEND(m->oldest, c);
-    m->step_failed = m->step_failed && op != MANAGER_SETUP;
+    m->passes = m->passes && op != MANAGER_SETUP;
     call_table(m, op, channel, is_initial, id);
     if (m->oldest != NULL && !uv_is_active((uv_handle_t *)&m->deadline)) {
         plan_deadline(m);

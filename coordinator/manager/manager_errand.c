@@ -69,7 +69,7 @@ bool errand_may_act(struct errand *e)
     if (leader_may_act(e->manager->options.leader)) {
         return true;
     }
-    e->manager->step_failed = true;
+    e->manager->passes = true;
     errand_note(e, NOT_LEADING);
     errand_due(e);
     return false;
@@ -78,7 +78,7 @@ bool errand_may_act(struct errand *e)
 void errand_step(struct errand *e, int failed)
 {
     if (failed != 0) {
-        e->manager->step_failed = true;
+        e->manager->passes = true;
         errand_note(e, LINK_DOWN);
     } else {
         e->pending++;
@@ -92,7 +92,7 @@ bool errand_stepped(struct errand *e, const char *step, const struct err *err)
     e->manager->steps--;
     if (err != NULL) {
         leader_step_failed(e->manager->options.leader, step, err);
-        e->manager->step_failed = true;
+        e->manager->passes = true;
         errand_note(e, err->text);
         return false;
     }

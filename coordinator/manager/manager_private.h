@@ -49,7 +49,7 @@ struct shard_manager {
     struct owed *due;     /* in the next turn */
     struct errand *waits; /* for shards to exit */
     size_t steps;         /* under way */
-    bool step_failed;     /* one did, since setup was asked for */
+    bool passes;          /* what failed since setup was asked for: manager_failure_passes */
     shard_call last_call;
     uv_timer_t deadline; /* of the oldest call */
     uv_timer_t turn;     /* calls back what is due */

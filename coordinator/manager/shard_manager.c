@@ -169,6 +169,7 @@ void token_handler_get(struct token_handler *t, const char *user, token_handler_
     q->cb = cb;
     q->ctx = ctx;
     q->trouble = token_trouble(m, login);
+    m->passes = m->passes || q->trouble != NULL;
     memcpy(q->login, login, len);
     owed_due(m, &q->owed);
 }

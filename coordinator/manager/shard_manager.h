@@ -82,8 +82,9 @@ struct shard_manager_ops {
     void (*destroy)(void *self);
 
     /* Creates the shards of a new cluster, without starting them. A failure ends the coordinator,
-     * with its text. May be called again by a successor where a leader died in the middle: what
-     * there is, is there. */
+     * with its text; but it is called again where Redis failed a step of it, or what it was refused
+     * passes by itself (no node is up, or none that has a token for a user). It may also be called
+     * again by a successor where a leader died in the middle: what there is, is there. */
     void (*setup)(void *self, const struct shard_manager_options *options, shard_call call);
     /* Where does this channel (lower case, without '#') go? Completed with shard_call_shard,
      * shard_call_least_loaded or shard_call_fail; with shard_call_done where it is an initial

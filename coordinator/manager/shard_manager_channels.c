@@ -73,6 +73,7 @@ static void on_channels(void *ctx, const struct registry_outcome *outcome, const
         }
         refusals_add_all(&refused, &outcome->refused);
         refusals_add_all(&refused, &outcome->waiting);
+        e->manager->passes = e->manager->passes || outcome->waiting.n > 0;
         refusals_add_elsewhere(&refused, &outcome->assigned, e->shard);
         note_refusals(e, &refused);
     }
@@ -170,6 +171,7 @@ static void on_added(void *ctx, struct slice word, struct slice why, const struc
             free(text);
         } else {
             char *text = xstrndup(why.ptr != NULL ? why.ptr : "", why.len);
+            e->manager->passes = e->manager->passes || slice_is(word, "later");
             errand_note(e, text);
             free(text);
         }

@@ -269,7 +269,8 @@ typedef void (*registry_compared_cb)(void *ctx, const struct registry_compared *
  * REGISTRY_COMPARE_FROM at first. */
 MUST_USE int registry_compare(struct registry *r, const struct registry_leader *me,
                               struct slice cursor, registry_compared_cb cb, void *ctx);
-/* "added", "exists", "refused" WHY: a shard that is not started, with those channels; all or nothing. */
+/* "added", "exists", "refused" WHY, "later" WHY (it passes: no node that is up has a token for the
+ * user): a shard that is not started, with those channels; all or nothing. */
 MUST_USE int registry_add_shard(struct registry *r, const struct registry_leader *me,
                                 const char *shard, struct slice user, const struct slice *channels,
                                 size_t n, registry_word_cb cb, void *ctx);
@@ -416,10 +417,12 @@ MUST_USE int registry_send_claim(struct registry *r, const char *node, const cha
 /* It was surely not written: may be claimed again. */
 MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
                                    struct slice entry, registry_done_cb cb, void *ctx);
-/* The one result; reason and text may be empty. */
+/* The one result; reason and text may be empty. It was written `said_ms` ago: the pace of its channel
+ * runs from then, which may be later than its slot was. */
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,
                                 struct slice entry, enum send_status status, struct slice reason,
-                                struct slice text, registry_done_cb cb, void *ctx);
+                                struct slice text, uint64_t said_ms, registry_done_cb cb,
+                                void *ctx);
 
 /* Publish a result without the registry, which keeps it nowhere: 0, or the link is down. `reason` may be "". */
 MUST_USE int registry_send_tell(struct registry *r, const char *channel,

@@ -153,7 +153,7 @@ int registry_send_unclaim(struct registry *r, const char *node, const char *inca
 
 int registry_send_done(struct registry *r, const char *node, const char *incarnation,
                        struct slice entry, enum send_status status, struct slice reason,
-                       struct slice text, registry_done_cb cb, void *ctx)
+                       struct slice text, uint64_t said_ms, registry_done_cb cb, void *ctx)
 {
     struct args a = {0};
     node_args(&a, r, "shoal1_send_done", node, incarnation);
@@ -161,6 +161,7 @@ int registry_send_done(struct registry *r, const char *node, const char *incarna
     args_text(&a, send_status_name(status));
     args_slice(&a, reason);
     args_slice(&a, text);
+    args_number(&a, (int64_t)said_ms);
     return call_send_done(r, &a, cb, ctx);
 }
 

@@ -393,7 +393,7 @@ def test_a_flood_of_sends_keeps_twitchs_limits_and_each_has_one_result(bare):
 
     results = [r for r in senders.results() if r["id"] in ids]
     assert Counter(r["id"] for r in results) == Counter(ids.keys())
-    assert Counter(statuses(results)) == {"sent": 1000}
+    assert [r for r in results if r["status"] != "sent"] == []
     said = Counter(m["text"] for name in names for m in senders.received(name))
     assert said == Counter(f"text {id}" for id in ids)
     stats = bare.sim.control("stats channels=0")

@@ -655,7 +655,13 @@ const char *world_unclaim(struct world *w, const struct world_node *n, const cha
 const char *world_done(struct world *w, const struct world_node *n, const char *entry,
                        enum send_status status)
 {
+    return world_said(w, n, entry, status, 60000);
+}
+
+const char *world_said(struct world *w, const struct world_node *n, const char *entry,
+                       enum send_status status, uint64_t said_ms)
+{
     STEP(w, registry_send_done(w->r, n->name, n->incarnation, slice_of(entry), status,
-                               (struct slice){0}, (struct slice){0}, on_done, w));
+                               (struct slice){0}, (struct slice){0}, said_ms, on_done, w));
     return w->word;
 }

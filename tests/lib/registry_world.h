@@ -120,6 +120,9 @@ const char *world_claim(struct world *w, const struct world_node *n, const char 
 const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry);
 const char *world_done(struct world *w, const struct world_node *n, const char *entry,
                        enum send_status status);
+/* The same; it was written so long ago (world_done: a minute). */
+const char *world_said(struct world *w, const struct world_node *n, const char *entry,
+                       enum send_status status, uint64_t said_ms);
 /* back_ms and report as registry_restate has them; the last portion. */
 const char *world_restate(struct world *w, const struct world_node *n, uint64_t back_ms,
                           const char *report);

@@ -421,6 +421,22 @@ static void what_a_channel_said_is_kept_for_the_window_and_no_longer(void **stat
     assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:channel:foo"), "1");
 }
 
+static void a_channel_keeps_its_pace_from_when_its_last_message_was_written(void **state)
+{
+    (void)state;
+
+    set("channel_message_ms,20000");
+    const char *first = outbox("channel foo text one");
+    assert_string_equal(world_claim(&w, &n1, first), "claimed");
+    /* Its slot was 10 s ago: the node, or the way to it, stood still. */
+    world_ask(&w, "LSET shoal:{t}:budget:bot:channel:foo -1 %llu",
+              (unsigned long long)wall_now().ms - 10000);
+    assert_string_equal(world_said(&w, &n1, first, SEND_SENT, 1000), "done");
+
+    assert_string_equal(say("foo"), "later");
+    assert_in_range(w.claim.wait_ms, 15000, 19000);
+}
+
 #define TEST(name)    cmocka_unit_test_setup_teardown(name, begin, finish)
 #define SENDING(name) cmocka_unit_test_setup_teardown(name, begin_sending, finish)
 #define SHARING(name) cmocka_unit_test_setup_teardown(name, begin_sharing, finish)
@@ -436,6 +452,7 @@ int main(void)
         TEST(slots_move_with_the_clock_when_it_went_back),
         TEST(only_the_holder_of_the_lease_draws),
         SENDING(messages_keep_to_their_budgets),
+        SENDING(a_channel_keeps_its_pace_from_when_its_last_message_was_written),
         SENDING(channels_nobody_joined_leave_half_of_the_limits_to_the_others),
         SENDING(a_slot_taken_ahead_holds_up_no_other_channel_that_has_room),
         SENDING(a_clock_that_went_back_does_not_hold_up_a_channel),

@@ -510,14 +510,15 @@ static void a_shard_is_added_with_its_channels_or_not_at_all(void **state)
         const char *shard;
         const char *user;
         const char *channels;
+        const char *word;
         const char *why;
     } bad[] = {
-        {"Main", "anonymous", "", "Not a shard id"},
-        {"x", "nobody", "", "No node has a token for user nobody."},
-        {"x", "anonymous", "a,b c", "Not a channel name"},
-        {"x", "anonymous", "a,b,c,d", "channels_per_shard is 3"},
-        {"x", "anonymous", "a,taken", "Channel taken is on shard main-shard already."},
-        {"x", "bot", "a,b,c", "above the room limit of user bot: it is in 1 of 3"},
+        {"Main", "anonymous", "", "refused", "Not a shard id"},
+        {"x", "nobody", "", "later", "No node has a token for user nobody."},
+        {"x", "anonymous", "a,b c", "refused", "Not a channel name"},
+        {"x", "anonymous", "a,b,c,d", "refused", "channels_per_shard is 3"},
+        {"x", "anonymous", "a,taken", "refused", "Channel taken is on shard main-shard already."},
+        {"x", "bot", "a,b,c", "refused", "above the room limit of user bot: it is in 1 of 3"},
     };
     log_in();
     set("channels_per_shard,3");
@@ -525,7 +526,7 @@ static void a_shard_is_added_with_its_channels_or_not_at_all(void **state)
     assert_string_equal(world_add_shard(&w, &me, "main-shard", "bot", "taken"), "added");
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         assert_string_equal(world_add_shard(&w, &me, bad[i].shard, bad[i].user, bad[i].channels),
-                            "refused");
+                            bad[i].word);
         assert_non_null(strstr(w.rest, bad[i].why));
     }
     assert_string_equal(world_add_shard(&w, &me, "main-shard", "anonymous", "z"), "exists");

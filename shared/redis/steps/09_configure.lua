@@ -26,7 +26,7 @@ local function shard_channels_refused(c, shard, user, names)
 end
 
 -- add_shard: incarnation token shard user channel... The shard is not started; where no node has room, none
--- holds it yet. All or nothing: "added" | "exists" | "refused", why
+-- holds it yet. All or nothing: "added" | "exists" | "refused", why | "later", why: it passes by itself
 function steps.add_shard(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -46,8 +46,9 @@ function steps.add_shard(keys, a)
     if call('ZSCORE', key(c, 'load'), shard) then
         return {'exists'}
     end
-    if not channel_name(user) or not user_known(c, user) then
-        return {'refused', no_token(user)}
+    local login = login_of(user)
+    if not login or not user_known(c, login) then
+        return {login and 'later' or 'refused', no_token(user)}
     end
     if call('ZCARD', key(c, 'load')) >= limit(c, 'max_shard_count') then
         return {'refused', refused_by(c, ERR_SHARDS_FULL, 'max_shard_count')}

@@ -1,6 +1,6 @@
 -- Budgets: what Twitch allows a user: slots of a sliding window that slides for the whole cluster.
 
-local message_budgets, message_peek, message_take -- what others use
+local message_budgets, message_peek, message_take, message_said -- what others use
 
 do -- seen in here alone
 
@@ -191,6 +191,18 @@ function message_take(b, at)
         if oldest and count_of(oldest) < at - own.window then
             call('LTRIM', own.key, 1, -1)
         end
+    end
+end
+
+-- The last message to the channel was written at `at`, which may be later than its slot: the next keeps its pace from
+-- then on. (The account's windows are wide enough for that.)
+function message_said(c, channel, at)
+    local _, _, user = sender_of(c, channel)
+    local own = message_budgets(c, user or setting(c, 'user'), channel).own
+    local slot = whole(call('LINDEX', own.key, -1))
+    if slot and slot < at then
+        call('LTRIM', own.key, 0, -2)
+        slot_take(own.key, own.most, own.window, at)
     end
 end
 

@@ -231,7 +231,7 @@ end
 
 local STATUS = {sent = true, rejected = true, expired = true, unknown = true}
 
--- send_done: node incarnation entry status reason text
+-- send_done: node incarnation entry status reason text said_ms (it was written so long ago)
 function steps.send_done(keys, a)
     local c, failed = context(keys)
     if failed then
@@ -241,13 +241,14 @@ function steps.send_done(keys, a)
     if lost then
         return lost
     end
-    if #a ~= 6 or not STATUS[a[4]] then
-        return badarg('send_done: node incarnation entry sent|rejected|expired|unknown reason text')
+    if #a ~= 7 or not STATUS[a[4]] then
+        return badarg('send_done: node incarnation entry sent|rejected|expired|unknown reason text said_ms')
     end
     local send = claimed_by(c, a[1], a[3])
     if not send then
         return {'gone'}
     end
+    message_said(c, send.channel, c.now - count_of(a[7]))
     finish_send(c, send, a[4], a[5], a[6])
     return {'done'}
 end
