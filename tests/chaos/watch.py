@@ -31,6 +31,7 @@ class Watch(threading.Thread):
     def __init__(self, cluster, timeline, servers):
         super().__init__(daemon=True)
         self.looks = {}  # number -> Look; None: Redis failed, and whoever hears of it knows nothing
+        self._violations = {}  # as Twitch counted them at the last look
         self.mark_topic = cluster.topic("chaos:look")
         self._cluster = cluster
         self._timeline = timeline
@@ -95,5 +96,6 @@ class Watch(threading.Thread):
     def _look_at_twitch(self):
         violations = self._sim("stats channels=0")["violations"]
         for name, count in violations.items():
-            if count:
+            if count > self._violations.get(name, 0):  # what was told or excused once is over
                 self._timeline.complain("a limit of Twitch was exceeded", f"{name}: {count}")
+        self._violations = violations
