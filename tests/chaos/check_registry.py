@@ -1,7 +1,10 @@
 """Checks of what the registry holds and answers: wanted channels, limits of shards, requests."""
 
+import contextlib
 import json
 from collections import Counter
+
+import redis
 
 import plan
 
@@ -94,6 +97,15 @@ class Requests:
         self._replies[reply["id"]] += 1
         if self._replies[reply["id"]] > 1:
             self._complain("a request has two replies", reply["id"], wall)
+
+    def kept(self, cluster, asked, since):
+        """Replies that are kept and were not heard, in the order of asking."""
+        for id, request in list(asked.items()):
+            if request.asked > since and id not in self._replies:
+                with contextlib.suppress(redis.RedisError):
+                    stored = cluster.redis.get(cluster.key(f"reply:{id}"))
+                    if stored:
+                        yield json.loads(stored)
 
     def unanswered(self, cluster, asked):
         """Nobody heard a reply, nor is one kept (a subscriber may miss one when Redis dies)."""
