@@ -85,8 +85,11 @@ class Watch(threading.Thread):
             pipe.zrange(key("nodes"), 0, -1)
             for channel in plan.CHANNELS:
                 pipe.hmget(key(f"channel:{channel}"), "state", "since")
+            pipe.role()
             pipe.publish(self.mark_topic, number)
-            broken, load, config, channels, nodes, *states = pipe.execute()
+            broken, load, config, channels, nodes, *states, role, _ = pipe.execute()
+        if role[0] != "master":  # a connection stays with the former primary, which answers whoever reads
+            raise redis.ReadOnlyError("it is no primary any more")
         states = {c: (state, int(since or 0)) for c, (state, since) in zip(plan.CHANNELS, states)}
         self.looks[number] = Look({s: int(n) for s, n in load}, config, channels, states, nodes)
         if broken:
