@@ -43,7 +43,11 @@ class Shards:
         self._complain = timeline.complain
         self._force = {name: plan.SETTINGS[name] for name in self.LIMITS}
         self._highest = dict(self._force)  # since the last look
+        self._parted = False  # the same: a shard may have had fewer in between than at either look
         self._before = None
+
+    def on_reply(self, reply, _wall):
+        self._parted = self._parted or bool(reply.get("parted"))
 
     def on_event(self, event, wall):
         if event["event"] == "registry.repaired":
@@ -66,7 +70,9 @@ class Shards:
         # Rooms where the account is moderator do not count.
         rooms = sum(look.load.values()) - len(plan.MODERATED)
         self._grown("rooms", rooms, sum(before.values()) - len(plan.MODERATED), "room_limit", wall)
-        self._filled_evenly(look.load, before, wall)
+        if not self._parted:
+            self._filled_evenly(look.load, before, wall)
+        self._parted = False
         self._before = look
         self._highest = dict(self._force)
 

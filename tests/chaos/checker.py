@@ -70,7 +70,7 @@ class Checker:
                     check.on_look(look, wall)
 
     def _hear(self, reply, wall):
-        for check in (self.wanted, self.requests, self.reading):
+        for check in (self.wanted, self.shards, self.requests, self.reading):
             check.on_reply(reply, wall)
 
     def _hear_missed(self, channels, wall):

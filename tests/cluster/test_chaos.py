@@ -209,6 +209,9 @@ def test_the_emptiest_shard_is_filled_first(complaints):
     assert complaints == []
     shards.on_look(look(load={"a": 2, "b": 4}), T)
     assert complaints == ["a shard took a channel while another had fewer"]
+    shards.on_reply({"op": "part", "parted": ["c"]}, T)
+    shards.on_look(look(load={"a": 2, "b": 5}), T)
+    assert len(complaints) == 1, "it had as many until one was parted"
 
 
 def kept(**values):
