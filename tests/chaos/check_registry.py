@@ -59,9 +59,11 @@ class Shards:
 
     def on_look(self, look, wall):
         before = self._before.load if self._before else {}
+        for name in self.LIMITS:  # the event may have come while nobody listened
+            self._force[name] = int(look.config.get(name, plan.SETTINGS[name]))
+            self._highest[name] = max(self._force[name], self._highest[name])
         if self._timeline.is_excused("max_shard_count was exceeded", wall):
             # Settings and shards are what an older Redis knew of, or what is left of them.
-            self._force = {name: int(look.config.get(name, plan.SETTINGS[name])) for name in self.LIMITS}
             self._highest = dict(self._force)
             before = look.load
         self._grown("shards", len(look.load), len(before), "max_shard_count", wall)

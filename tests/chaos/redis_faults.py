@@ -108,8 +108,11 @@ class RedisFaults:
             since, until = (since or killed) - 1, time.time() + SETTLE_S
             self._timeline.excuse(since, until, excused)
             ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
-            if any(at >= since - 5 for at in self._timeline.when("fault", ends)):
-                self._timeline.excuse(since, until, UNTOLD)
+
+            def untold():
+                return any(since - 5 <= at <= until for at in self._timeline.when("fault", ends))
+
+            self._timeline.excuse(since, until, UNTOLD, untold)
 
     def restart_redis(self, down_s):
         with self._hands_on_redis(), self._redis_is_down():
