@@ -106,13 +106,13 @@ class RedisFaults:
         self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
         if excused:
             since, until = (since or killed) - 1, time.time() + SETTLE_S
-            self._timeline.excuse(since, until, excused)
+            self._timeline.excuse(since, until, excused, rest=True)
             ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
 
             def untold():
                 return any(since - 5 <= at <= until for at in self._timeline.when("fault", ends))
 
-            self._timeline.excuse(since, until, UNTOLD, untold)
+            self._timeline.excuse(since, until, UNTOLD, untold, rest=True)
 
     def restart_redis(self, down_s):
         with self._hands_on_redis(), self._redis_is_down():
@@ -142,7 +142,7 @@ class RedisFaults:
                 now = time.time()
                 self._servers.direct().flushall()
                 self._note("FLUSHALL")
-                self._timeline.excuse(0, now + SETTLE_S, FORGOTTEN)
+                self._timeline.excuse(0, now + SETTLE_S, FORGOTTEN, rest=True)
                 yield 0
                 return
             data = self._data()
@@ -225,5 +225,5 @@ class RedisFaults:
             if names:
                 client.delete(*names)
             self._note(f"deleted {', '.join(names)}")
-            self._timeline.excuse(time.time() - 1, time.time() + SETTLE_S, DAMAGED)
+            self._timeline.excuse(time.time() - 1, time.time() + SETTLE_S, DAMAGED, rest=True)
             yield SETTLE_S / 2
