@@ -212,8 +212,12 @@ class Lines:
             # A line without a stamp may have been sent several times.
             index = next((i for i in places[line] if i > last), None)
             if index is None:
-                how = "out of order" if places[line] else "twice"
-                self._complain(f"a line was heard {how}", f"#{channel}: {line!r}", wall)
+                if places[line]:
+                    self._complain("a line was heard out of order", f"#{channel}: {line!r}", wall)
+                else:
+                    stamp = STAMP.search(line)
+                    said_at = int(stamp.group(1)) / 1e6 if stamp else wall
+                    self._complain("a line was heard twice", f"#{channel}: {line!r}", said_at)
                 continue
             places[line].remove(index)
             last = index

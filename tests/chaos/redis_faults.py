@@ -105,6 +105,8 @@ class RedisFaults:
         self._note(f"started {primary.name}")
         self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
         if excused:
+            # What was under way when it died may have been published, which its data does not tell.
+            self._timeline.excuse(killed - LAST_MOMENT_S, killed, {"a line was heard twice"})
             since, until = (since or killed) - 1, time.time() + SETTLE_S
             self._timeline.excuse(since, until, excused, rest=True)
             ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
