@@ -209,8 +209,9 @@ class Lines:
             if line not in places:
                 self._complain("a line was heard and never sent", f"#{channel}: {line!r}", wall)
                 continue
-            # A line without a stamp may have been sent several times.
-            index = next((i for i in places[line] if i > last), None)
+            # A line without a stamp may have been sent several times, but not later than it was heard.
+            latest = float("inf") if STAMP.search(line) else wall + PATIENCE_S
+            index = next((i for i in places[line] if i > last and sent[i][1] <= latest), None)
             if index is None:
                 if places[line]:
                     self._complain("a line was heard out of order", f"#{channel}: {line!r}", wall)

@@ -22,7 +22,7 @@ FORGOTTEN = {
     "the registry wants other channels than the replies said", "a request has two replies",
     "a request has no reply", "a reply is not kept", "a send has no result", "another result is kept than was published",
     "a channel was joined again and no gap was told", "the registry had to be repaired", "a gap makes no sense",
-    "max_shard_count was exceeded",
+    "max_shard_count was exceeded", "lines were heard in a gap",
 }  # fmt: skip
 # And what a node said and drew since that is not there to tell it again: it was killed, left or stands still.
 UNTOLD = {

@@ -86,7 +86,7 @@ def heard(complaints, tmp_path, indices, gaps=(), extra=(), said=SAID, deaths=()
     for event in gaps:
         told.on_event(event, T)
     for payload in [said[i] for i in indices] + list(extra):
-        lines.on_chat("room0", payload, T)
+        lines.on_chat("room0", payload, T + 60)
     lines.at_end(record, reading, told, set(), deaths)
     reading.at_end(told)
     return complaints
