@@ -78,7 +78,7 @@ MUST_USE int registry_kill_link(struct registry *r, uint64_t link_id, registry_d
                                 void *ctx);
 /* The same for one that listens: what PUBLISH has counted for it until then has left Redis, so that whoever reads the
  * other end reads it. Redis frees a client that is killed with all it would have written at the end of its turn: writes
- * (PUBLISH is one) are held up for 20 ms at most (CLIENT PAUSE), and it is killed in a later turn. Where that is not
+ * (PUBLISH is one) are held up for 100 ms (CLIENT PAUSE), and it is killed in a later turn. Where that is not
  * allowed it is killed all the same. */
 MUST_USE int registry_kill_listener(struct registry *r, uint64_t link_id);
 /* Is that client connected? (CLIENT LIST ID) */

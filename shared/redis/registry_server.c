@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAUSE_MS 20 /* a kill is asked for after the answer to the pause, and comes within it */
+#define PAUSE_MS 100 /* the kill is asked for after the answer to the pause, and comes within it */
 
 /* What a new connection needs before steps may be called: who it is at the server (greet), and the
  * library of steps (load by the coordinator, check by everybody else). */

@@ -179,6 +179,15 @@ class Run:
     def _say_last_lines(self):
         """Nothing can come any more when these have come."""
         cluster = self.cluster
+        next_look, heard = len(self.watch.looks), len(self.subscriber.messages)
+        wait_until(
+            lambda: any(
+                topic == self.watch.mark_topic and int(payload) >= next_look
+                for topic, payload in list(self.subscriber.messages)[heard:]
+            ),
+            30,
+            "our own subscription is there, also where Redis came back just now",
+        )
         cluster.sim.control("stop")
         last = {}
         for channel in cluster.channels():

@@ -209,11 +209,16 @@ class Lines:
             if line not in places:
                 self._complain("a line was heard and never sent", f"#{channel}: {line!r}", wall)
                 continue
-            # A line without a stamp may have been sent several times.
-            index = next((i for i in places[line] if i > last), None)
+            # A line without a stamp may have been sent several times, but not later than it was heard.
+            latest = float("inf") if STAMP.search(line) else wall + PATIENCE_S
+            index = next((i for i in places[line] if i > last and sent[i][1] <= latest), None)
             if index is None:
-                how = "out of order" if places[line] else "twice"
-                self._complain(f"a line was heard {how}", f"#{channel}: {line!r}", wall)
+                if places[line]:
+                    self._complain("a line was heard out of order", f"#{channel}: {line!r}", wall)
+                else:
+                    stamp = STAMP.search(line)
+                    said_at = int(stamp.group(1)) / 1e6 if stamp else wall
+                    self._complain("a line was heard twice", f"#{channel}: {line!r}", said_at)
                 continue
             places[line].remove(index)
             last = index

@@ -1,7 +1,10 @@
 """Checks of what the registry holds and answers: wanted channels, limits of shards, requests."""
 
+import contextlib
 import json
 from collections import Counter
+
+import redis
 
 import plan
 
@@ -40,7 +43,11 @@ class Shards:
         self._complain = timeline.complain
         self._force = {name: plan.SETTINGS[name] for name in self.LIMITS}
         self._highest = dict(self._force)  # since the last look
+        self._parted = False  # the same: a shard may have had fewer in between than at either look
         self._before = None
+
+    def on_reply(self, reply, _wall):
+        self._parted = self._parted or bool(reply.get("parted"))
 
     def on_event(self, event, wall):
         if event["event"] == "registry.repaired":
@@ -52,9 +59,11 @@ class Shards:
 
     def on_look(self, look, wall):
         before = self._before.load if self._before else {}
+        for name in self.LIMITS:  # the event may have come while nobody listened
+            self._force[name] = int(look.config.get(name, plan.SETTINGS[name]))
+            self._highest[name] = max(self._force[name], self._highest[name])
         if self._timeline.is_excused("max_shard_count was exceeded", wall):
             # Settings and shards are what an older Redis knew of, or what is left of them.
-            self._force = {name: int(look.config.get(name, plan.SETTINGS[name])) for name in self.LIMITS}
             self._highest = dict(self._force)
             before = look.load
         self._grown("shards", len(look.load), len(before), "max_shard_count", wall)
@@ -63,7 +72,9 @@ class Shards:
         # Rooms where the account is moderator do not count.
         rooms = sum(look.load.values()) - len(plan.MODERATED)
         self._grown("rooms", rooms, sum(before.values()) - len(plan.MODERATED), "room_limit", wall)
-        self._filled_evenly(look.load, before, wall)
+        if not self._parted:
+            self._filled_evenly(look.load, before, wall)
+        self._parted = False
         self._before = look
         self._highest = dict(self._force)
 
@@ -94,6 +105,15 @@ class Requests:
         self._replies[reply["id"]] += 1
         if self._replies[reply["id"]] > 1:
             self._complain("a request has two replies", reply["id"], wall)
+
+    def kept(self, cluster, asked, since):
+        """Replies that are kept and were not heard, in the order of asking."""
+        for id, request in list(asked.items()):
+            if request.asked > since and id not in self._replies:
+                with contextlib.suppress(redis.RedisError):
+                    stored = cluster.redis.get(cluster.key(f"reply:{id}"))
+                    if stored:
+                        yield json.loads(stored)
 
     def unanswered(self, cluster, asked):
         """Nobody heard a reply, nor is one kept (a subscriber may miss one when Redis dies)."""

@@ -75,7 +75,7 @@ class Sends:
         result = results[0]
         self.statuses[result["status"]] += 1
         if kept.get("status") != result["status"]:
-            self._complain("another result is kept than was published", f"{who}: {result}, {kept}", send.asked)
+            self._complain("another result is kept than was published", f"{who}: {result}, {kept}", result["heard"])
         wrong = {
             "sent": len(said) != 1,
             "expired": bool(messages),

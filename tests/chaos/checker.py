@@ -11,6 +11,7 @@ from check_registry import Requests, Shards, Wanted
 from check_sends import Sends
 from shoal import TOKEN
 
+MISSED_S = 30  # so old may a request be whose reply nobody heard
 # Words of faults.py: who gives in takes along what it has heard.
 TWINS = tuple(f"{node} or its twin ended" for node in plan.NODES)
 # Words of redis_faults.py.
@@ -54,9 +55,7 @@ class Checker:
         elif rest.startswith("sent:"):
             self.sends.on_result(json.loads(payload), wall)
         elif rest == "replies":
-            reply = json.loads(payload)
-            for check in (self.wanted, self.requests, self.reading):
-                check.on_reply(reply, wall)
+            self._hear(json.loads(payload), wall)
         elif rest == "events":
             event = json.loads(payload)
             self._timeline.note("cluster", payload.decode(), wall)
@@ -64,9 +63,31 @@ class Checker:
                 check.on_event(event, wall)
         elif topic == self._watch.mark_topic:
             look = self._watch.looks.get(int(payload))
+            if look:
+                self._hear_missed(set(look.channels), wall)
             for check in (self.wanted, self.shards, self.reading):
                 if look:
                     check.on_look(look, wall)
+
+    def _hear(self, reply, wall):
+        for check in (self.wanted, self.shards, self.requests, self.reading):
+            check.on_reply(reply, wall)
+
+    def _hear_missed(self, channels, wall):
+        """Replies that were published while our own subscription was not there are kept: those, in the order in which
+        they were asked for, that make what was promised what is wanted."""
+        wanted, missed = Wanted(None), []
+        wanted.channels = set(self.wanted.channels)
+        replies = self.requests.kept(self._cluster, self._apps.requests, wall - MISSED_S)
+        while wanted.channels != channels:
+            reply = next(replies, None)
+            if reply is None:
+                return
+            wanted.on_reply(reply, wall)
+            missed.append(reply)
+        for reply in missed:
+            self._timeline.note("checker", f"nobody heard the reply to {reply['id']}", wall)
+            self._hear(reply, wall)
 
     def at_end(self, record):
         """Everything is quiet: judge the whole. Returns a line of figures."""

@@ -13,7 +13,7 @@ import time
 import redis
 
 import plan
-from redis_faults import RedisFaults
+from redis_faults import SETTLE_S, RedisFaults
 from simclient import Control
 
 CAPACITY = 3  # shards of a node: not all that there may be find a place on one node
@@ -95,10 +95,12 @@ class Faults(RedisFaults):
         if "redis" in self._taken:
             raise Taken("Redis")
         self._taken.add("redis")
+        began = time.time()
         try:
             yield
         finally:
             self._taken.discard("redis")
+            self._timeline.prolong(began, time.time() + SETTLE_S)
 
     def _note(self, what):
         self._timeline.note("fault", what)

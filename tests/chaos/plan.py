@@ -28,7 +28,7 @@ SETTINGS = {
     "join_limit": 10, "join_window_ms": 3500, "login_limit": 8, "login_window_ms": 3500,
     "message_limit": 10, "message_mod_limit": 15, "message_window_ms": 4500, "channel_message_ms": 1500,
     "lease_ms": LEASE_MS, "failed_retry_ms": 2000, "idle_shard_ms": 3000, "send_ttl_ms": 15000,
-    "compare_ms": 1000,
+    "compare_ms": 1000, "resume_delay_ms": 1500,  # who listens here is back after a moment as well
 }  # fmt: skip
 # What they may become while the cluster runs; all of it within what the simulator enforces.
 CHANGES = {
@@ -39,7 +39,7 @@ CHANGES = {
     "message_limit": (5, 10),
     "lease_ms": (1000, 1500, 3000),
     "idle_shard_ms": (1000, 3000),
-    "resume_delay_ms": (100, 500),
+    "resume_delay_ms": (1500, 2500),
 }
 # In force while the run is judged: everybody who waits finds a place.
 ROOMY = {"channels_per_shard": 10, "max_shard_count": 6, "room_limit": 40, "lease_ms": LEASE_MS, "join_limit": 10}

@@ -22,7 +22,7 @@ FORGOTTEN = {
     "the registry wants other channels than the replies said", "a request has two replies",
     "a request has no reply", "a reply is not kept", "a send has no result", "another result is kept than was published",
     "a channel was joined again and no gap was told", "the registry had to be repaired", "a gap makes no sense",
-    "max_shard_count was exceeded",
+    "max_shard_count was exceeded", "lines were heard in a gap",
 }  # fmt: skip
 # And what a node said and drew since that is not there to tell it again: it was killed, left or stands still.
 UNTOLD = {
@@ -105,11 +105,16 @@ class RedisFaults:
         self._note(f"started {primary.name}")
         self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
         if excused:
+            # What was under way when it died may have been published, which its data does not tell.
+            self._timeline.excuse(killed - LAST_MOMENT_S, killed, {"a line was heard twice"})
             since, until = (since or killed) - 1, time.time() + SETTLE_S
-            self._timeline.excuse(since, until, excused)
+            self._timeline.excuse(since, until, excused, rest=True)
             ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
-            if any(at >= since - 5 for at in self._timeline.when("fault", ends)):
-                self._timeline.excuse(since, until, UNTOLD)
+
+            def untold():
+                return any(since - 5 <= at <= until for at in self._timeline.when("fault", ends))
+
+            self._timeline.excuse(since, until, UNTOLD, untold, rest=True)
 
     def restart_redis(self, down_s):
         with self._hands_on_redis(), self._redis_is_down():
@@ -139,7 +144,7 @@ class RedisFaults:
                 now = time.time()
                 self._servers.direct().flushall()
                 self._note("FLUSHALL")
-                self._timeline.excuse(0, now + SETTLE_S, FORGOTTEN)
+                self._timeline.excuse(0, now + SETTLE_S, FORGOTTEN, rest=True)
                 yield 0
                 return
             data = self._data()
@@ -222,5 +227,5 @@ class RedisFaults:
             if names:
                 client.delete(*names)
             self._note(f"deleted {', '.join(names)}")
-            self._timeline.excuse(time.time() - 1, time.time() + SETTLE_S, DAMAGED)
+            self._timeline.excuse(time.time() - 1, time.time() + SETTLE_S, DAMAGED, rest=True)
             yield SETTLE_S / 2

@@ -28,11 +28,20 @@ class Timeline:
         with self._lock:
             return [at + self.began for at, by, what in self._entries if by == who and what.startswith(beginnings)]
 
-    def excuse(self, begin, end, broken):
+    def excuse(self, begin, end, broken, where=lambda: True, rest=False):
         """Nobody promises these things (the words of complaints) for that time, of the wall clock: Redis lost
-        what it had, or somebody deleted it."""
+        what it had, or somebody deleted it. Only if `where` holds, which is asked with each complaint. rest: until
+        all has come to rest, which takes longer where something else begins."""
         with self._lock:
-            self._excuses.append((begin, end, frozenset(broken)))
+            self._excuses.append((begin, end, frozenset(broken), where, rest))
+
+    def prolong(self, since, until):
+        """What was excused then, or has been since, until all is at rest, is until that time."""
+        with self._lock:
+            self._excuses = [
+                (begin, max(end, until) if rest and end >= since else end, words, where, rest)
+                for begin, end, words, where, rest in self._excuses
+            ]
 
     def by_our_clock(self, redis_s, wall):
         """Redis's time of something that was told at `wall`, and the earliest it may mean: it may have been noted
@@ -42,7 +51,8 @@ class Timeline:
 
     def is_excused(self, broken, wall):
         with self._lock:
-            return any(begin <= wall <= end and broken in words for begin, end, words in self._excuses)
+            excuses = list(self._excuses)
+        return any(begin <= wall <= end and broken in words and where() for begin, end, words, where, _ in excuses)
 
     def complain(self, broken, detail="", wall=None):
         """A promise was broken: the same words for the same promise, and what exactly, which is kept where it

@@ -31,6 +31,7 @@ class Watch(threading.Thread):
     def __init__(self, cluster, timeline, servers):
         super().__init__(daemon=True)
         self.looks = {}  # number -> Look; None: Redis failed, and whoever hears of it knows nothing
+        self._violations = {}  # as Twitch counted them at the last look
         self.mark_topic = cluster.topic("chaos:look")
         self._cluster = cluster
         self._timeline = timeline
@@ -84,8 +85,11 @@ class Watch(threading.Thread):
             pipe.zrange(key("nodes"), 0, -1)
             for channel in plan.CHANNELS:
                 pipe.hmget(key(f"channel:{channel}"), "state", "since")
+            pipe.role()
             pipe.publish(self.mark_topic, number)
-            broken, load, config, channels, nodes, *states = pipe.execute()
+            broken, load, config, channels, nodes, *states, role, _ = pipe.execute()
+        if role[0] != "master":  # a connection stays with the former primary, which answers whoever reads
+            raise redis.ReadOnlyError("it is no primary any more")
         states = {c: (state, int(since or 0)) for c, (state, since) in zip(plan.CHANNELS, states)}
         self.looks[number] = Look({s: int(n) for s, n in load}, config, channels, states, nodes)
         if broken:
@@ -95,5 +99,6 @@ class Watch(threading.Thread):
     def _look_at_twitch(self):
         violations = self._sim("stats channels=0")["violations"]
         for name, count in violations.items():
-            if count:
+            if count > self._violations.get(name, 0):  # what was told or excused once is over
                 self._timeline.complain("a limit of Twitch was exceeded", f"{name}: {count}")
+        self._violations = violations

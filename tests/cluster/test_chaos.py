@@ -14,6 +14,7 @@ from apps import Request, Send  # noqa: E402
 from check_lines import Gaps, Lines, Reading  # noqa: E402
 from check_registry import Requests, Shards, Wanted  # noqa: E402
 from check_sends import Sends  # noqa: E402
+from checker import Checker  # noqa: E402
 from watch import Look  # noqa: E402
 
 T = 1_700_000_000  # when a channel was joined, s
@@ -54,6 +55,21 @@ def gap(begin, end, channel="room0"):
             "at": int(end * 1000), "reason": "not_joined"}  # fmt: skip
 
 
+def checker(complaints, asked, kept):
+    """One that was told nothing yet. asked: ids and channels of joins; kept: those whose reply Redis has."""
+    replies = {f"reply:{id}": json.dumps(joined_reply(id, channels)) for id, channels in asked.items() if id in kept}
+    cluster = SimpleNamespace(key=str, topic=lambda rest: f"shoal:main:{rest}", redis=SimpleNamespace(get=replies.get))
+    complaints.note = lambda *_: None
+    requests = {id: Request("join", channels, T) for id, channels in asked.items()}
+    apps = SimpleNamespace(requests=requests)
+    watch = SimpleNamespace(mark_topic="look", looks={})
+    return Checker(cluster, complaints, SimpleNamespace(messages=[], times=[]), watch, apps)
+
+
+def joined_reply(id, channels):
+    return {"id": id, "op": "join", "assigned": dict.fromkeys(channels, "s1")}
+
+
 # Chat ----------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +86,7 @@ def heard(complaints, tmp_path, indices, gaps=(), extra=(), said=SAID, deaths=()
     for event in gaps:
         told.on_event(event, T)
     for payload in [said[i] for i in indices] + list(extra):
-        lines.on_chat("room0", payload, T)
+        lines.on_chat("room0", payload, T + 60)
     lines.at_end(record, reading, told, set(), deaths)
     reading.at_end(told)
     return complaints
@@ -158,6 +174,20 @@ def test_the_registry_wants_what_the_replies_said(complaints):
     assert complaints == ["the registry wants other channels than the replies said"] * 2
 
 
+def test_a_reply_that_nobody_heard_counts_where_it_is_kept_and_explains_what_is_wanted(complaints):
+    def looked(check):
+        check._watch.looks[0] = look(["a", "b"])
+        check._take("shoal:main:replies", json.dumps(joined_reply("first", ["a"])), T)
+        check._take("look", b"0", T + 1)
+        return check.wanted.channels
+
+    asked = {"first": ["a"], "missed": ["b"], "later": ["c"]}
+    assert looked(checker(complaints, asked, kept=["first", "missed", "later"])) == {"a", "b"}
+    assert complaints == []
+    looked(checker(complaints, asked, kept=["first", "later"]))
+    assert complaints == ["the registry wants other channels than the replies said"]
+
+
 def test_nothing_grows_above_a_limit_in_force(complaints):
     shards = Shards(complaints)
     most, per_shard = plan.SETTINGS["max_shard_count"], plan.SETTINGS["channels_per_shard"]
@@ -179,6 +209,9 @@ def test_the_emptiest_shard_is_filled_first(complaints):
     assert complaints == []
     shards.on_look(look(load={"a": 2, "b": 4}), T)
     assert complaints == ["a shard took a channel while another had fewer"]
+    shards.on_reply({"op": "part", "parted": ["c"]}, T)
+    shards.on_look(look(load={"a": 2, "b": 5}), T)
+    assert len(complaints) == 1, "it had as many until one was parted"
 
 
 def kept(**values):
