@@ -1,9 +1,9 @@
 /* Subscriber: a wanted set of topics, and what Redis was told of it.
  *
- * How it works: each topic knows whether it is wanted, what was last asked of Redis on this connection,
- * and how many confirmations are still to come. A change only marks the topic; the idle handle then
- * asks for all changes of the loop turn with a few commands of many topics. When the link goes down,
- * all that was asked is forgotten and everything wanted is marked again.
+ * How it works: each topic knows whether it is wanted, what was last asked of Redis on this
+ * connection, and how many confirmations are still to come. A change only marks the topic; the idle
+ * handle then asks for all changes of the loop turn with a few commands of many topics. When the
+ * link goes down, all that was asked is forgotten and everything wanted is marked again.
  *
  * Redis confirms in the order it was asked, so a topic is subscribed when it is wanted, was asked
  * for, and nothing is outstanding. `missing` counts the wanted topics that are not there yet.
@@ -123,7 +123,7 @@ static bool ask_batch(struct subscriber *s, bool want, bool pattern)
 /* Ask Redis for all changes. */
 static void ask(struct subscriber *s)
 {
-    if (s->leaving) {
+    if (watch_is_leaving(s)) {
         return; /* the next server is asked */
     }
     for (int kind = 0; kind < 4; kind++) {
@@ -176,17 +176,18 @@ void subscriber_add_pattern(struct subscriber *s, struct slice pattern)
 
 bool subscriber_is_ready(const struct subscriber *s)
 {
-    return s->missing == 0 && !s->leaving && link_is_up(s->link);
+    return s->missing == 0 && !watch_is_leaving(s) && link_is_up(s->link);
 }
 
 bool subscriber_is_settled(const struct subscriber *s)
 {
-    return !link_is_up(s->link) || (s->outstanding == 0 && s->changed == NULL && !s->leaving);
+    return !link_is_up(s->link) ||
+           (s->outstanding == 0 && s->changed == NULL && !watch_is_leaving(s));
 }
 
 const struct registry_greeting *subscriber_greeting(const struct subscriber *s)
 {
-    return s->greeted && !s->leaving && link_is_up(s->link) ? &s->greeting : NULL;
+    return s->greeted && !watch_is_leaving(s) && link_is_up(s->link) ? &s->greeting : NULL;
 }
 
 /* CLIENT ID and INFO server, ahead of the first subscription. */
@@ -229,7 +230,8 @@ static void on_confirmed(struct subscriber *s, bool pattern, struct slice name)
 static void on_message(struct subscriber *s, bool pattern, struct slice name, struct slice topic,
                        struct slice payload)
 {
-    /* Also where it is not wanted any more: until Redis has seen that, whoever published it was told that it is heard. */
+    /* Also where it is not wanted any more: until Redis has seen that, whoever published it was
+     * told that it is heard. */
     if (topic_find(s, pattern, name) != NULL) {
         s->o.on_message(s->o.ctx, topic, payload);
     }
@@ -334,6 +336,7 @@ struct subscriber *subscriber_create(uv_loop_t *loop, const struct subscriber_op
     BUG_ON(uv_idle_init(loop, &s->idle) != 0 || uv_timer_init(loop, &s->timer) != 0);
     s->idle.data = s;
     s->timer.data = s;
+    watch_init(s);
     s->link = link_create(loop, &s->o.link);
     return s;
 }

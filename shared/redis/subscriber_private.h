@@ -1,12 +1,28 @@
-/* What the files of the subscriber share: subscriber.c (what is wanted, what is subscribed, what comes) and
- * subscriber_watch.c (is the server alive; how it is left). */
+/* What the files of the subscriber share: subscriber.c (what is wanted, what is subscribed, what
+ * comes) and subscriber_watch.c (is the server alive; how it is left). */
 #ifndef SHOAL_REDIS_SUBSCRIBER_PRIVATE_H
 #define SHOAL_REDIS_SUBSCRIBER_PRIVATE_H
 
 #include "shared/redis/subscriber.h"
+
+#include "shared/machine.h"
 #include "shared/teardown.h"
 
 #include <uthash.h>
+
+/* What is known of the server:
+ *
+ *   down -> quiet -> probing -> overdue -> down
+ *             ^---------+----------'          something came
+ *   quiet, probing, overdue -> leaving <-> left -> down */
+enum watch_state {
+    WATCH_DOWN,    /* the link is */
+    WATCH_QUIET,   /* it spoke lately */
+    WATCH_PROBING, /* a PING is to be answered */
+    WATCH_OVERDUE, /* it was not in time: the answer may still lie in the socket */
+    WATCH_LEAVING, /* all is unsubscribed; the answer to the last PING is to come */
+    WATCH_LEFT,    /* it did not come in time: the same */
+};
 
 struct topic {
     struct topic *prev; /* in `changed` */
@@ -36,17 +52,16 @@ struct subscriber {
     size_t outstanding; /* confirmations to come, of all topics */
     struct registry_greeting greeting;
     bool greeted;
-    bool ready_due; /* on_ready has not been called since the last change */
-    bool probing;
-    bool second_look;
-    uint64_t heard;  /* uv_now of the last bytes that made sense */
-    uint64_t probed; /* uv_now of the PING */
-    bool leaving;    /* this server, as soon as all is heard */
+    bool ready_due;       /* on_ready has not been called since the last change */
+    struct machine watch; /* its state is an enum watch_state */
+    uint64_t heard;       /* uv_now of the last bytes that made sense */
+    uint64_t probed;      /* uv_now of the PING */
     uint64_t leave_by;
     struct err leave_why;
 };
 
-/* In subscriber_watch.c. The link is up; it is down; something came. */
+/* In subscriber_watch.c. Nothing is up yet; the link is up; it is down; something came. */
+void watch_init(struct subscriber *s);
 void watch_begin(struct subscriber *s);
 void watch_end(struct subscriber *s);
 void watch_on_word(struct subscriber *s);
@@ -54,6 +69,8 @@ void watch_on_word(struct subscriber *s);
 void watch_leave(struct subscriber *s, enum err_code code, const char *why);
 /* The same, as link_options has it. */
 void watch_on_leave(void *ctx, const char *why);
+/* This server is left as soon as all is heard. */
+bool watch_is_leaving(const struct subscriber *s);
 /* Was that the last word of a server that is left? Then the link goes down. */
 bool watch_on_goodbye(struct subscriber *s, const struct redisReply *reply);
 

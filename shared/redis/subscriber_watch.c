@@ -3,13 +3,38 @@
  * The probe: a subscription on a dead server is silent like a quiet one. When nothing came for
  * probe_ms, PING must be answered within the link's deadline (any message counts as an answer).
  *
- * Leaving: nothing is asked any more but to unsubscribe from all, and a PING behind that. Its answer is the last. Who closed
- * the connection instead would leave in it what PUBLISH has counted as heard. */
+ * Leaving: nothing is asked any more but to unsubscribe from all, and a PING behind that. Its
+ * answer is the last. Who closed the connection instead would leave in it what PUBLISH has counted
+ * as heard. */
 #include "shared/redis/subscriber_private.h"
 
 #define SUBSCRIBER_SECOND_LOOK_MS 20
 #define SUBSCRIBER_LEAVE_MS       1000
 #define GOODBYE                   "goodbye" /* what the last PING says */
+
+static const struct machine_state states[] = {
+    [WATCH_DOWN] = {"down", MACHINE_BIT(WATCH_QUIET)},
+    [WATCH_QUIET] = {"quiet", MACHINE_BIT(WATCH_PROBING) | MACHINE_BIT(WATCH_LEAVING) |
+                                  MACHINE_BIT(WATCH_DOWN)},
+    [WATCH_PROBING] = {"probing", MACHINE_BIT(WATCH_QUIET) | MACHINE_BIT(WATCH_OVERDUE) |
+                                      MACHINE_BIT(WATCH_LEAVING) | MACHINE_BIT(WATCH_DOWN)},
+    [WATCH_OVERDUE] = {"overdue", MACHINE_BIT(WATCH_QUIET) | MACHINE_BIT(WATCH_LEAVING) |
+                                      MACHINE_BIT(WATCH_DOWN)},
+    [WATCH_LEAVING] = {"leaving", MACHINE_BIT(WATCH_LEFT) | MACHINE_BIT(WATCH_DOWN)},
+    [WATCH_LEFT] = {"left", MACHINE_BIT(WATCH_LEAVING) | MACHINE_BIT(WATCH_DOWN)},
+};
+
+static const struct machine_type machine = {"subscriber", states, ARRAY_LEN(states), NULL, NULL};
+
+void watch_init(struct subscriber *s)
+{
+    machine_begin(&s->watch, &machine, WATCH_DOWN);
+}
+
+bool watch_is_leaving(const struct subscriber *s)
+{
+    return s->watch.state == WATCH_LEAVING || s->watch.state == WATCH_LEFT;
+}
 
 static void leave_now(struct subscriber *s)
 {
@@ -25,42 +50,56 @@ static void probe(struct subscriber *s)
     const char *argv[] = {"PING"};
 
     if (link_send_push(s->link, 1, argv, NULL) == 0) {
-        s->probing = true;
-        s->second_look = false;
         s->probed = uv_now(s->loop);
+        machine_move(&s->watch, WATCH_PROBING, s);
     }
+}
+
+/* So long from now on; 0: `deadline` is over. */
+static uint64_t left_until(const struct subscriber *s, uint64_t deadline)
+{
+    uint64_t now = uv_now(s->loop);
+
+    return deadline > now ? deadline - now : 0;
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct subscriber *s = timer->data;
-    uint64_t now = uv_now(s->loop);
-    uint64_t next = s->o.probe_ms;
+    uint64_t next = 0;
 
     if (!link_is_up(s->link)) {
         return; /* on_up starts the timer anew */
     }
-    if (s->leaving && s->second_look) {
-        leave_now(s);
+    switch ((enum watch_state)s->watch.state) {
+    case WATCH_DOWN:
         return;
-    }
-    if (s->leaving && now < s->leave_by) {
-        next = s->leave_by - now;
-    } else if (s->leaving) {
-        s->second_look = true;
-        next = SUBSCRIBER_SECOND_LOOK_MS;
-    } else if (!s->probing && now - s->heard >= s->o.probe_ms) {
-        probe(s);
-        next = s->o.link.reply_ms;
-    } else if (!s->probing) {
-        next = s->o.probe_ms - (now - s->heard);
-    } else if (now - s->probed < s->o.link.reply_ms) {
-        next = s->o.link.reply_ms - (now - s->probed);
-    } else if (!s->second_look) {
-        s->second_look = true; /* after a pause of this process the answer may lie in the socket */
-        next = SUBSCRIBER_SECOND_LOOK_MS;
-    } else {
+    case WATCH_QUIET:
+        next = left_until(s, s->heard + s->o.probe_ms);
+        if (next == 0) {
+            probe(s);
+            next = s->o.link.reply_ms;
+        }
+        break;
+    case WATCH_PROBING:
+        next = left_until(s, s->probed + s->o.link.reply_ms);
+        if (next == 0) {
+            machine_move(&s->watch, WATCH_OVERDUE, s);
+            next = SUBSCRIBER_SECOND_LOOK_MS;
+        }
+        break;
+    case WATCH_OVERDUE:
         link_reset(s->link, "the subscription is dead: PING was not answered in time");
+        return;
+    case WATCH_LEAVING:
+        next = left_until(s, s->leave_by);
+        if (next == 0) {
+            machine_move(&s->watch, WATCH_LEFT, s);
+            next = SUBSCRIBER_SECOND_LOOK_MS;
+        }
+        break;
+    case WATCH_LEFT:
+        leave_now(s);
         return;
     }
     uv_timer_start(timer, on_timer, next, 0);
@@ -68,21 +107,27 @@ static void on_timer(uv_timer_t *timer)
 
 void watch_begin(struct subscriber *s)
 {
-    watch_on_word(s);
+    s->heard = uv_now(s->loop);
+    machine_move(&s->watch, WATCH_QUIET, s);
     uv_timer_start(&s->timer, on_timer, s->o.probe_ms, 0);
 }
 
 void watch_end(struct subscriber *s)
 {
     uv_timer_stop(&s->timer);
-    s->leaving = false;
+    if (s->watch.state != WATCH_DOWN) {
+        machine_move(&s->watch, WATCH_DOWN, s);
+    }
 }
 
 void watch_on_word(struct subscriber *s)
 {
     s->heard = uv_now(s->loop);
-    s->probing = false;
-    s->second_look = false;
+    if (s->watch.state == WATCH_PROBING || s->watch.state == WATCH_OVERDUE) {
+        machine_move(&s->watch, WATCH_QUIET, s);
+    } else if (s->watch.state == WATCH_LEFT) {
+        machine_move(&s->watch, WATCH_LEAVING, s);
+    }
 }
 
 static bool say_goodbye(struct subscriber *s)
@@ -98,13 +143,12 @@ static bool say_goodbye(struct subscriber *s)
 
 void watch_leave(struct subscriber *s, enum err_code code, const char *why)
 {
-    if (s->leaving || !link_is_up(s->link)) {
+    if (watch_is_leaving(s) || !link_is_up(s->link)) {
         return;
     }
-    s->leaving = true;
-    s->second_look = false;
     s->leave_by = uv_now(s->loop) + SUBSCRIBER_LEAVE_MS;
     err_set(&s->leave_why, code, "%s", why);
+    machine_move(&s->watch, WATCH_LEAVING, s);
     if (!say_goodbye(s)) {
         leave_now(s);
         return;
@@ -114,8 +158,8 @@ void watch_leave(struct subscriber *s, enum err_code code, const char *why)
 
 bool watch_on_goodbye(struct subscriber *s, const struct redisReply *reply)
 {
-    bool last =
-        s->leaving && reply->type == REDIS_REPLY_STRING && slice_is(reply_slice(reply), GOODBYE);
+    bool last = watch_is_leaving(s) && reply->type == REDIS_REPLY_STRING &&
+                slice_is(reply_slice(reply), GOODBYE);
 
     if (last) {
         leave_now(s);
