@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LOOK_MS 100 /* between two looks at what is open */
+
 static int count_open(struct ctl *c, size_t *open)
 {
     struct view v = {0};
@@ -56,8 +58,9 @@ int cmd_stop(struct ctl *c, const struct ctl_command *self)
             char what[60];
             snprintf(what, sizeof(what), "%zu shards are still open", open);
             code = ctl_is_over(c) ? ctl_over(c, what) : code;
-            for (unsigned turns = 0; turns < 4; turns++) {
-                ctl_turn(c); /* about 100 ms */
+            uint64_t next_look = mono_ms() + LOOK_MS;
+            while (mono_ms() < next_look && !ctl_is_over(c)) {
+                ctl_turn_for(c, LOOK_MS);
             }
         }
     }

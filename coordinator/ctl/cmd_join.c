@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define PORTION         REGISTRY_MAX_CHANNELS
+#define TYPING_MS       25 /* between two looks whether there is something to read */
 #define STDIN_MAX_BYTES ((size_t)16 << 20)
 
 /* What standard input holds, up to its end: owned, or NULL after the reason was told. A person who
@@ -27,7 +28,7 @@ static char *read_standard_input(struct ctl *c, int *code)
     while (n > 0 && !all.overflow && !c->interrupted) {
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
         if (poll(&in, 1, 0) == 0) {
-            ctl_turn(c);
+            ctl_turn_for(c, TYPING_MS);
             continue;
         }
         n = read(STDIN_FILENO, chunk, sizeof(chunk));

@@ -91,9 +91,24 @@ int ctl_over(const struct ctl *c, const char *what)
                     (double)options_int(c->options, "timeout") / 1000);
 }
 
+static void on_timer(uv_timer_t *timer)
+{
+    (void)timer; /* the loop turned: that is all */
+}
+
+void ctl_turn_for(struct ctl *c, uint64_t most_ms)
+{
+    uint64_t now = mono_ms();
+    uint64_t left = c->deadline_ms > now ? c->deadline_ms - now : 0;
+
+    uv_update_time(&c->loop.uv);
+    uv_timer_start(&c->timer, on_timer, left < most_ms ? left : most_ms, 0);
+    uv_run(&c->loop.uv, UV_RUN_ONCE);
+}
+
 void ctl_turn(struct ctl *c)
 {
-    uv_run(&c->loop.uv, UV_RUN_ONCE);
+    ctl_turn_for(c, UINT64_MAX);
 }
 
 /* Questions ------------------------------------------------------------------------------------ */
@@ -251,7 +266,7 @@ int ctl_await(struct ctl *c, const char *id, const char *what,
             }
             next_look = mono_ms() + LOOK_MS;
         } else {
-            ctl_turn(c);
+            ctl_turn_for(c, LOOK_MS);
         }
     }
     *out = c->found;

@@ -30,7 +30,7 @@ struct ctl {
     bool yes;          /* its answer (ctl_answered_bool) */
     struct err answer; /* code 0: a good one */
     struct subscriber *subscriber;
-    uv_timer_t tick;                   /* makes the loop turn, so that deadlines are seen */
+    uv_timer_t timer;                  /* ends a turn of the loop */
     uint64_t deadline_ms;              /* mono_ms: when the command gives up */
     size_t nargs;                      /* arguments after the command's name */
     bool json;                         /* one object a line */
@@ -40,7 +40,6 @@ struct ctl {
     bool interrupted;
     struct err down;     /* why the link is not up */
     bool told_no_leader; /* that nobody is there who would answer */
-    unsigned closing;
     /* The message waited for: its topic and the id in it; the first that fits is kept in
      * `found`. */
     const char *await_id;
@@ -71,8 +70,10 @@ bool ctl_is_over(const struct ctl *c);
 int ctl_over(const struct ctl *c, const char *what);
 /* Give the command --timeout from now on. */
 void ctl_restart_deadline(struct ctl *c);
-/* One turn of the loop, at most some 50 ms. */
+/* Wait until something happened, or the time of the command is over. */
 void ctl_turn(struct ctl *c);
+/* The same, and for most_ms at most. */
+void ctl_turn_for(struct ctl *c, uint64_t most_ms);
 
 /* Questions ------------------------------------------------------------------------------------ */
 

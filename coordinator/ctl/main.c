@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICK_MS  25
 #define MAX_WORD 20 /* of a command that was misspelt */
 
 static const struct ctl_command commands[] = {
@@ -175,11 +174,6 @@ static void on_hangup(void *ctx)
     on_interrupt(ctx, 1); /* the terminal is gone */
 }
 
-static void on_tick(uv_timer_t *timer)
-{
-    (void)timer; /* the loop turned: that is all */
-}
-
 static void on_up(void *ctx)
 {
     struct ctl *c = ctx;
@@ -204,9 +198,7 @@ static int ctl_open(struct ctl *c, const struct options *o)
         return ctl_fail(CTL_USAGE, "%s", err.text);
     }
     loop_init(&c->loop, on_interrupt, on_hangup, c);
-    int failed = uv_timer_init(&c->loop.uv, &c->tick);
-    BUG_ON(failed);
-    failed = uv_timer_start(&c->tick, on_tick, TICK_MS, TICK_MS);
+    int failed = uv_timer_init(&c->loop.uv, &c->timer);
     BUG_ON(failed);
     struct link_options link = {
         .url = &c->url,
@@ -230,7 +222,7 @@ static void ctl_close(struct ctl *c)
     }
     registry_destroy(c->registry);
     link_close(c->link, NULL, NULL);
-    uv_close((uv_handle_t *)&c->tick, NULL);
+    uv_close((uv_handle_t *)&c->timer, NULL);
     loop_close_signals(&c->loop);
     loop_run(&c->loop);
     loop_finish(&c->loop);
