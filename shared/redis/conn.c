@@ -47,7 +47,7 @@ static void check(const void *owner)
     bool connected = state == CONN_TLS || state == CONN_OPEN;
 
     BUG_ON(state != CONN_FAILED && conn->tcp_open != (connected || state == CONN_CONNECTING));
-    BUG_ON(state == CONN_RESOLVING && conn->handles != 3);
+    BUG_ON((state == CONN_CLOSING) != conn->teardown.begun);
     BUG_ON(connected && conn->use_tls != (conn->tls != NULL));
 }
 
@@ -55,27 +55,15 @@ static const struct machine_type machine = {"conn", states, ARRAY_LEN(states), i
 
 static void conn_flush(struct conn *conn);
 
-void conn_released(struct conn *conn)
+static void finish(void *owner)
 {
-    BUG_ON(conn->handles == 0);
-    conn->handles--;
-    if (conn->handles > 0) {
-        return;
-    }
-    void (*on_closed)(void *) = conn->o.on_closed;
-    void *ctx = conn->o.ctx;
+    struct conn *conn = owner;
 
     tls_destroy(conn->tls);
     buf_finish(&conn->out);
     buf_finish(&conn->wire);
     buf_finish(&conn->leaving);
     free(conn);
-    on_closed(ctx);
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    conn_released(handle->data);
 }
 
 void conn_close(struct conn *conn)
@@ -83,18 +71,22 @@ void conn_close(struct conn *conn)
     if (conn->machine.state == CONN_CLOSING) {
         return;
     }
+    teardown_begin(&conn->teardown, finish, conn, conn->o.on_closed, conn->o.ctx);
     if (conn->machine.state == CONN_RESOLVING) {
-        (void)uv_cancel((uv_req_t *)&conn->lookup); /* its callback comes either way */
+        (void)uv_cancel((uv_req_t *)&conn->lookup);
+    }
+    if (conn->machine.state == CONN_RESOLVING || conn->machine.state == CONN_BETWEEN) {
+        (void)teardown_part(&conn->teardown); /* the lookup, or the socket that closes already */
     }
     if (!conn->heard) {
         addresses_failed(&conn->addresses, uv_now(conn->loop));
     }
     if (conn->tcp_open) {
         conn->tcp_open = false;
-        uv_close((uv_handle_t *)&conn->tcp, on_handle_closed);
+        teardown_handle(&conn->teardown, (uv_handle_t *)&conn->tcp);
     }
-    uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&conn->idle, on_handle_closed);
+    teardown_handle(&conn->teardown, (uv_handle_t *)&conn->timer);
+    teardown_handle(&conn->teardown, (uv_handle_t *)&conn->idle);
     machine_move(&conn->machine, CONN_CLOSING, conn);
 }
 
@@ -372,7 +364,6 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
     BUG_ON(uv_timer_init(loop, &conn->timer) != 0 || uv_idle_init(loop, &conn->idle) != 0);
     conn->timer.data = conn;
     conn->idle.data = conn;
-    conn->handles = 2;
     uv_timer_start(&conn->timer, conn_on_timer, 0, 0);
     return conn;
 }

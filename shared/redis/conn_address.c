@@ -9,11 +9,11 @@ static void connect_next(struct conn *conn);
 static void on_address_closed(uv_handle_t *handle)
 {
     struct conn *conn = handle->data;
-    bool go_on = conn->machine.state == CONN_BETWEEN;
 
-    conn_released(conn); /* the timer still holds conn if go_on */
-    if (go_on) {
+    if (conn->machine.state == CONN_BETWEEN) {
         connect_next(conn);
+    } else {
+        teardown_part_gone(&conn->teardown);
     }
 }
 
@@ -43,7 +43,6 @@ static void connect_next(struct conn *conn)
     BUG_ON(uv_tcp_init(conn->loop, &conn->tcp) != 0);
     conn->tcp.data = conn;
     conn->tcp_open = true;
-    conn->handles++;
     machine_move(&conn->machine, CONN_CONNECTING, conn);
     conn->connect.data = conn;
     rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, conn_on_connected);
@@ -61,10 +60,9 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 
     if (conn->machine.state == CONN_CLOSING) {
         uv_freeaddrinfo(found);
-        conn_released(conn);
+        teardown_part_gone(&conn->teardown);
         return;
     }
-    conn->handles--; /* the timer still holds conn */
     if (status != 0) {
         err_set(&conn->last, ERR_UNREACHABLE,
                 "%s cannot be reached: the name does not resolve (%s); check the host in redis_url",
@@ -102,7 +100,6 @@ static void conn_start(struct conn *conn)
         conn_fail(conn, &conn->last);
         return;
     }
-    conn->handles++;
     machine_move(&conn->machine, CONN_RESOLVING, conn);
 }
 

@@ -7,6 +7,7 @@
 #include "shared/buf.h"
 #include "shared/machine.h"
 #include "shared/redis/tls.h"
+#include "shared/teardown.h"
 
 #define CONN_READ_BYTES (64 * 1024) /* one read */
 
@@ -28,8 +29,7 @@ struct conn {
     struct machine machine; /* its state is an enum conn_state */
     bool tcp_open;          /* tcp is initialised and not being closed */
     bool writing;           /* leaving belongs to libuv */
-    bool broken;      /* the peer takes nothing any more; what it said before is still to be read */
-    unsigned handles; /* handles and the lookup that are not done yet */
+    bool broken; /* the peer takes nothing any more; what it said before is still to be read */
     uint64_t deadline;
     char host[256];
     char where[320];
@@ -45,15 +45,14 @@ struct conn {
     struct addresses addresses;
     bool heard; /* something came from it: its address works */
     struct tls *tls;
+    struct teardown teardown; /* begun: closing */
     struct buf out;
     struct buf wire;
     struct buf leaving;
     char in[CONN_READ_BYTES];
 };
 
-/* In conn.c: one of the handles is done; the memory goes with the last. */
-void conn_released(struct conn *conn);
-/* Report once; the owner closes. */
+/* In conn.c: report once; the owner closes. */
 void conn_fail(struct conn *conn, const struct err *why);
 /* The answer to uv_tcp_connect. */
 void conn_on_connected(uv_connect_t *request, int status);
