@@ -150,22 +150,18 @@ void fanout_give(struct fanout *f, struct block *b)
         f->nblocks[BLOCK_SPARE]--;
         block_free(b);
     }
+    if (fanout_is_drained(f) && f->options.on_drained != NULL) {
+        f->options.on_drained(f->options.ctx);
+    }
 }
 
-static void on_awake_closed(uv_handle_t *handle)
+static void finish(void *owner)
 {
-    struct fanout *f = handle->data;
+    struct fanout *f = owner;
 
     free(f->tag);
     free(f->node);
     free(f);
-}
-
-static void on_turn_end_closed(uv_handle_t *handle)
-{
-    struct fanout *f = handle->data;
-
-    uv_close((uv_handle_t *)&f->awake, on_awake_closed);
 }
 
 void fanout_destroy(struct fanout *f)
@@ -189,7 +185,9 @@ void fanout_destroy(struct fanout *f)
         block_free(b);
     }
     drops_finish(&f->drops);
-    uv_close((uv_handle_t *)&f->turn_end, on_turn_end_closed);
+    teardown_begin(&f->teardown, finish, f, NULL, NULL);
+    teardown_handle(&f->teardown, (uv_handle_t *)&f->turn_end);
+    teardown_handle(&f->teardown, (uv_handle_t *)&f->awake);
 }
 
 /* Gaps --------------------------------------------------------------------------------------- */

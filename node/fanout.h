@@ -44,6 +44,7 @@ struct fanout_options {
     /* Lines of a channel were dropped: `lines` of them, read between these times (mono ms). */
     void (*on_gap)(void *ctx, struct slice channel, uint64_t from_ms, uint64_t to_ms,
                    uint64_t lines, const char *reason);
+    void (*on_drained)(void *ctx); /* nothing is held any more; may be NULL */
     void *ctx;
 };
 

@@ -7,6 +7,7 @@
 
 #include "node/drops.h"
 #include "shared/machine.h"
+#include "shared/teardown.h"
 #include "shared/trouble.h"
 
 #include <utlist.h>
@@ -58,6 +59,7 @@ struct fanout {
     char seq_key[REGISTRY_TOPIC_CHARS];
     uv_check_t turn_end; /* runs after I/O: what came in one loop turn leaves together */
     uv_idle_t awake;     /* keeps the loop from blocking while something is to be flushed */
+    struct teardown teardown;
     bool flush_due;
     struct link *link;
     uint64_t link_generation; /* answers of an earlier link are none */

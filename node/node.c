@@ -76,6 +76,7 @@ static void on_change(void *ctx)
     if (n->state.state != NODE_GONE) {
         node_lease_renew_soon(n->lease);
     }
+    node_on_drained(n);
 }
 
 static void on_send_result(void *ctx, const char *entry, enum send_status status,
@@ -271,6 +272,7 @@ static void on_report_arrived(void *ctx)
     struct node *n = ctx;
 
     report_arrived(n->report, &n->sight);
+    node_on_drained(n);
 }
 
 static void on_report_lost(void *ctx)
@@ -312,6 +314,7 @@ static void on_topics_down(void *ctx, const struct err *why)
 
     (void)why;
     sender_on_topics_down(n->sender);
+    node_on_drained(n);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -346,6 +349,7 @@ static void begin_links(struct node *n)
                                         .greet = true,
                                         .on_message = on_message,
                                         .on_down = on_topics_down,
+                                        .on_settled = node_on_drained,
                                         .ctx = n};
     struct node_lease_options lease = {
         .loop = n->loop,
@@ -384,6 +388,7 @@ static void begin_rooms(struct node *n)
                                     .buffer_bytes = n->options.buffer_bytes,
                                     .may_send = may_act,
                                     .on_gap = on_gap,
+                                    .on_drained = node_on_drained,
                                     .ctx = n};
     n->fanout = fanout_create(n->loop, &fanout);
     n->report = report_create(on_change, n);
@@ -410,6 +415,7 @@ static void begin_rooms(struct node *n)
                                     .may_act = may_act,
                                     .can_send = can_send,
                                     .write = write_send,
+                                    .on_drained = node_on_drained,
                                     .restate = n->restate,
                                     .ctx = n};
     n->sender = sender_create(n->loop, &sender);

@@ -4,8 +4,6 @@
 
 #include "shared/log.h"
 
-#define DRAIN_LOOK_MS 20
-
 static void on_left(void *ctx, const struct err *err)
 {
     struct node *n = ctx;
@@ -18,29 +16,37 @@ static void on_left(void *ctx, const struct err *err)
     }
 }
 
-/* One look at a time: shards closed and sends answered, then everything said, and reported up to
- * when each channel was read, then leave. */
+/* Shards closed and sends answered, then everything said, and reported up to when each channel was
+ * read, then leave. */
 void node_look_at_drain(struct node *n)
 {
-    bool late = mono_ms() >= n->drain_until_ms;
+    uint64_t now = mono_ms();
+    bool late = now >= n->drain_until_ms;
     bool drained = holder_is_closed(n->holder) && sender_is_drained(n->sender) &&
                    fanout_is_drained(n->fanout) && !report_is_due(n->report);
-
     bool told = node_lease_state(n->lease) == LEASE_LEAVING; /* the registry is being told */
+    bool leave = !told && (drained || late);
 
-    if (told && !late) {
-        node_timer_at(n, DRAIN_LOOK_MS);
-    } else if (told) {
+    if (told && late) {
         on_left(n, NULL);
-    } else if (drained || late) {
-        if (!drained) {
-            log_warn("node", "node.drain", "reason", "took longer than --drain-timeout", NULL);
-        }
-        n->drain_until_ms = mono_ms() + node_lease_ms(n->lease);
-        node_timer_at(n, DRAIN_LOOK_MS);
+        return;
+    }
+    n->drain_until_ms = leave ? now + node_lease_ms(n->lease) : n->drain_until_ms;
+    node_timer_at(n, n->drain_until_ms - now);
+    if (leave && !drained) {
+        log_warn("node", "node.drain", "reason", "took longer than --drain-timeout", NULL);
+    }
+    if (leave) {
         node_lease_leave(n->lease, drained, on_left, n);
-    } else {
-        node_timer_at(n, DRAIN_LOOK_MS);
+    }
+}
+
+void node_on_drained(void *ctx)
+{
+    struct node *n = ctx;
+
+    if (n->state.state == NODE_DRAINING) {
+        node_timer_at(n, 0); /* from within a room nothing is closed */
     }
 }
 
@@ -60,7 +66,7 @@ void node_stop(struct node *n, int times)
     holder_drain(n->holder);
     sender_drain(n->sender);
     node_look_at_sight(n);
-    node_timer_at(n, DRAIN_LOOK_MS);
+    node_on_drained(n);
 }
 
 static void on_all_closed(void *ctx)

@@ -73,8 +73,9 @@ void node_sight_current(struct node *n, const struct registry_picture *picture);
 /* In node_tokens.c. As held_options has it. */
 bool node_on_refused(void *node, struct slice user);
 
-/* In node_leave.c: is everything closed and said by now? */
+/* In node_leave.c: is everything closed and said by now? And: it may be, look soon. */
 void node_look_at_drain(struct node *n);
+void node_on_drained(void *node);
 /* Close everything now; `why`, or NULL where it is in order. */
 void node_close(struct node *n, const struct err *why);
 

@@ -291,6 +291,13 @@ void sender_drain(struct sender *s)
     }
 }
 
+void sender_tell_drained(struct sender *s)
+{
+    if (s->options.on_drained != NULL) {
+        s->options.on_drained(s->options.ctx);
+    }
+}
+
 bool sender_is_drained(const struct sender *s)
 {
     return s->nheard == 0 && s->under_way == 0 &&

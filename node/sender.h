@@ -54,6 +54,8 @@ struct sender_options {
      * sender_on_result(entry). */
     int (*write)(void *ctx, struct slice shard, const struct registry_send *send, const char *entry,
                  struct err *err);
+    /* Nothing is under way any more, or nothing heard is to be entered; may be NULL. */
+    void (*on_drained)(void *ctx);
     struct restate *restate; /* remembers what becomes of claims */
     void *ctx;
 };

@@ -45,6 +45,9 @@ static void heard_free(struct sender *s, struct heard *h)
     s->nheard--;
     s->heard_bytes -= h->bytes;
     s->refusing = s->refusing && s->nheard > 0;
+    if (s->nheard == 0) {
+        sender_tell_drained(s);
+    }
     h->lane->heard--;
     lane_free_if_idle(s, h->lane);
     send_payload_finish(&h->parsed);

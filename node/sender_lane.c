@@ -93,12 +93,17 @@ bool lane_is_under_way(const struct lane *lane)
 
 void lane_move(struct sender *s, struct lane *lane, enum lane_state to)
 {
+    size_t before = s->under_way;
+
     s->under_way -= lane_is_under_way(lane);
     if (!is_timed(to)) {
         due_clear(&s->due, &lane->due);
     }
     machine_move(&lane->machine, to, lane);
     s->under_way += lane_is_under_way(lane);
+    if (before > 0 && s->under_way == 0) {
+        sender_tell_drained(s);
+    }
 }
 
 /* Into a state that waits, so long. */

@@ -175,7 +175,9 @@ struct sender_call {
     char entry[ENTRY_CHARS];
 };
 
-/* In sender.c: the timer fires at `at_ms` at the latest. */
+/* In sender.c: something that leaving waits for is done. */
+void sender_tell_drained(struct sender *s);
+/* The timer fires at `at_ms` at the latest. */
 void sender_at(struct sender *s, uint64_t at_ms);
 
 /* In sender_outbox.c: an entry that waits for this node to say it; take what is new; no look is

@@ -225,6 +225,9 @@ static void on_confirmed(struct subscriber *s, bool pattern, struct slice name)
     s->outstanding--;
     topic_update(s, t);
     tell_if_ready(s);
+    if (s->o.on_settled != NULL && !s->teardown.begun && subscriber_is_settled(s)) {
+        s->o.on_settled(s->o.ctx);
+    }
 }
 
 static void on_message(struct subscriber *s, bool pattern, struct slice name, struct slice topic,

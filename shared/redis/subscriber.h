@@ -24,6 +24,8 @@ struct subscriber_options {
     /* Everything wanted at that moment is subscribed (after each connect, and after adding); may be
      * NULL. */
     void (*on_ready)(void *ctx);
+    /* Redis has confirmed the last of what was asked of it, removals too; may be NULL. */
+    void (*on_settled)(void *ctx);
     void (*on_down)(void *ctx, const struct err *why); /* may be NULL */
     void *ctx;
 };

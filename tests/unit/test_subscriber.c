@@ -18,6 +18,7 @@ struct fixture {
     struct subscriber_options options;
     struct subscriber *s;
     unsigned readies;
+    unsigned settled;
     unsigned downs;
     unsigned closes;
     unsigned messages;
@@ -41,6 +42,14 @@ static void on_message(void *ctx, struct slice topic, struct slice payload)
     if (f->at_message != NULL) {
         f->at_message(f);
     }
+}
+
+static void on_settled(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    assert_true(subscriber_is_settled(f->s));
+    f->settled++;
 }
 
 static void on_ready(void *ctx)
@@ -82,6 +91,7 @@ static void fixture_init(struct fixture *f)
         .link = {.url = &f->p.url, .name = "test-sub", .connect_ms = 15000, .reply_ms = 15000},
         .on_message = on_message,
         .on_ready = on_ready,
+        .on_settled = on_settled,
         .on_down = on_down,
         .ctx = f,
     };
@@ -228,6 +238,26 @@ static void the_last_of_many_changes_of_a_topic_counts(void **state)
     subscriber_remove(f.s, SLICE("b"));
     wait_until(&f.p.t, subscriber_is_ready(f.s));
     assert_int_equal(publish_and_count(&f, "b", "no"), 0);
+    fixture_finish(&f);
+}
+
+static void what_is_removed_is_told_when_redis_has_confirmed_it(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    fixture_start(&f);
+    add(&f, "a");
+    add(&f, "b");
+    wait_until(&f.p.t, f.settled == 1);
+
+    subscriber_remove(f.s, SLICE("a"));
+    subscriber_remove(f.s, SLICE("b"));
+    assert_false(subscriber_is_settled(f.s));
+    wait_until(&f.p.t, f.settled == 2);
+
+    assert_int_equal(publish_and_count(&f, "a", "no"), 0);
     fixture_finish(&f);
 }
 
@@ -534,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_subscriber_that_wants_nothing_is_ready),
         cmocka_unit_test(a_removed_topic_is_silent_and_may_come_back),
         cmocka_unit_test(the_last_of_many_changes_of_a_topic_counts),
+        cmocka_unit_test(what_is_removed_is_told_when_redis_has_confirmed_it),
         cmocka_unit_test(patterns_hand_on_the_topic_of_the_message),
         cmocka_unit_test(five_thousand_topics_may_be_added_at_once),
         cmocka_unit_test(everything_wanted_is_subscribed_anew_after_a_restart),
