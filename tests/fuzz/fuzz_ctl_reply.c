@@ -47,7 +47,7 @@ static void look_at_reply(struct redisReply *reply)
     struct cluster_shard shard = {0};
     struct reply_memory memory = {0};
     cJSON *record = cJSON_CreateObject();
-    uint64_t now_ms = 0;
+    struct wall now = {0};
 
     if (reply_hash(reply, cluster_shard_fields, &shard.hash, &memory, NULL) == 0) {
         view_add_hash(record, &shard.hash, cluster_shard_fields);
@@ -56,7 +56,7 @@ static void look_at_reply(struct redisReply *reply)
     show(record);
     cJSON_Delete(record);
     reply_memory_finish(&memory);
-    BUG_ON(reply_time(reply, &now_ms, NULL) == 0 && now_ms > INT64_MAX);
+    BUG_ON(reply_time(reply, &now, NULL) == 0 && now.ms > INT64_MAX);
     struct reader r = reader_of(reply);
     while (reader_left(&r) > 0) {
         BUG_ON(strlen(reader_text(&r)) > 1 << 20);

@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             struct reply_memory memory = {0};
             const struct registry_entry *entries;
             size_t n = 0;
-            if (reply_entries(reply, false, &entries, &n, &memory, NULL) == 0) {
+            if (reply_entries(reply, &entries, &n, &memory, NULL) == 0) {
                 for (size_t i = 0; i < n; i++) {
                     take(&entries[i]);
                 }
