@@ -1,7 +1,7 @@
 /* Registry: nodes, their leases, the leader and the library, against a real Redis. */
 #include "shared/redis/registry.h"
 
-#include "tests/lib/registry_world.h"
+#include "tests/lib/registry_case.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -14,33 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
-
-static struct world w;
-static struct registry_leader me;
-static struct world_node n1;
-
-/* A leader and the node n1 with room for ten shards. */
-static int begin(void **state)
-{
-    (void)state;
-    world_begin(&w, &me, &n1, 10);
-    return 0;
-}
-
-/* Whatever a test did, the invariants hold. */
-static int finish(void **state)
-{
-    (void)state;
-    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
-    world_finish(&w);
-    return 0;
-}
-
-static void set(const char *setting_and_value)
-{
-    assert_string_equal(world_configure(&w, &me, "", "", "set", setting_and_value), "done");
-    assert_non_null(strstr(w.rest, "\"ok\":true"));
-}
 
 /* The library ------------------------------------------------------------------------------------- */
 

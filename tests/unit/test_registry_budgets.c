@@ -1,7 +1,7 @@
 /* Registry: budgets, against a real Redis. */
 #include "shared/redis/registry.h"
 
-#include "tests/lib/registry_world.h"
+#include "tests/lib/registry_case.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,55 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-static struct world w;
-static struct registry_leader me;
-static struct world_node n1;
-
-/* A leader and the node n1 with room for ten shards. */
-static int begin(void **state)
-{
-    (void)state;
-    world_begin(&w, &me, &n1, 10);
-    return 0;
-}
-
-/* Whatever a test did, the invariants hold. */
-static int finish(void **state)
-{
-    (void)state;
-    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
-    world_finish(&w);
-    return 0;
-}
-
-static void set(const char *setting_and_value)
-{
-    assert_string_equal(world_configure(&w, &me, "", "", "set", setting_and_value), "done");
-    assert_non_null(strstr(w.rest, "\"ok\":true"));
-}
-
-/* As begin, with a user that may speak and the channel foo on its main-shard. */
-static int begin_sending(void **state)
-{
-    begin(state);
-    set("user,bot");
-    world_node(&n1, "n1", 1002, 10, "bot");
-    world_register(&w, &n1, 1001);
-    world_add_shard(&w, &me, "main-shard", "bot", "");
-    world_assign(&w, &me, "", "", "join", "foo");
-    return 0;
-}
-
-/* An entry in the outbox, as an application writes it. */
-static const char *outbox(const char *fields)
-{
-    static char entries[8][64];
-    static unsigned next;
-    char *entry = entries[next++ % 8];
-    snprintf(entry, 64, "%s", world_ask(&w, "XADD shoal:{t}:outbox * %s", fields));
-    return entry;
-}
 
 /* Logins and joins -------------------------------------------------------------------------------- */
 

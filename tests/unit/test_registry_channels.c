@@ -1,7 +1,7 @@
 /* Registry: channels, shards, settings and requests, against a real Redis. */
 #include "shared/redis/registry.h"
 
-#include "tests/lib/registry_world.h"
+#include "tests/lib/registry_case.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,33 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-static struct world w;
-static struct registry_leader me;
-static struct world_node n1;
-
-/* A leader and the node n1 with room for ten shards. */
-static int begin(void **state)
-{
-    (void)state;
-    world_begin(&w, &me, &n1, 10);
-    return 0;
-}
-
-/* Whatever a test did, the invariants hold. */
-static int finish(void **state)
-{
-    (void)state;
-    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
-    world_finish(&w);
-    return 0;
-}
-
-static void set(const char *setting_and_value)
-{
-    assert_string_equal(world_configure(&w, &me, "", "", "set", setting_and_value), "done");
-    assert_non_null(strstr(w.rest, "\"ok\":true"));
-}
 
 /* From now on as a named account. */
 static void log_in(void)

@@ -1,7 +1,7 @@
 /* Registry: what is taken from a node that is not well, and what is not, against a real Redis. */
 #include "shared/redis/registry.h"
 
-#include "tests/lib/registry_world.h"
+#include "tests/lib/registry_case.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,26 +12,15 @@
 #include <string.h>
 #include <cmocka.h>
 
-static struct world w;
-static struct registry_leader me;
-static struct world_node n1;
 static struct world_node n2;
 
 /* A leader, and the node n1 with a shard that has a channel. */
-static int begin(void **state)
+static int begin_with_foo(void **state)
 {
     (void)state;
     world_begin(&w, &me, &n1, 10);
     world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_assign(&w, &me, "", "", "join", "foo");
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
-    world_finish(&w);
     return 0;
 }
 
@@ -390,7 +379,7 @@ static void what_was_refused_is_tried_once_in_a_while_by_all_that_were_refused(v
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_with_foo, finish)
     const struct CMUnitTest tests[] = {
         TEST(a_node_that_is_cut_off_alone_keeps_what_it_holds),
         TEST(nodes_that_are_cut_off_together_keep_what_they_hold),

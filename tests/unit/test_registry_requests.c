@@ -1,7 +1,7 @@
 /* Registry: the two streams of requests, what is read of them, and the one reply to each, against a real Redis. */
 #include "shared/redis/registry.h"
 
-#include "tests/lib/registry_world.h"
+#include "tests/lib/registry_case.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,25 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-static struct world w;
-static struct registry_leader me;
-static struct world_node n1;
-
-static int begin(void **state)
-{
-    (void)state;
-    world_begin(&w, &me, &n1, 10);
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
-    world_finish(&w);
-    return 0;
-}
 
 /* An entry in a stream, as the steps name it. */
 static const char *entry_in(const char *stream, const char *op, const char *id)

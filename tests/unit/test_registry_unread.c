@@ -1,7 +1,7 @@
 /* Registry: since when a channel is not read, whoever dies meanwhile, against a real Redis. */
 #include "shared/redis/registry.h"
 
-#include "tests/lib/registry_world.h"
+#include "tests/lib/registry_case.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,25 +18,13 @@
 #define REPORT(channels)    "{\"channels\":{" channels "}}"
 #define JOINED_ABC          "\"channels\":{" JOINED("a") "," JOINED("b") "," JOINED("c") "}"
 
-static struct world w;
-static struct registry_leader me;
-static struct world_node n1;
-
 /* A leader, and a node with a shard that holds a, b and c. */
-static int begin(void **state)
+static int begin_with_abc(void **state)
 {
     (void)state;
     world_begin(&w, &me, &n1, 10);
     world_add_shard(&w, &me, "main-shard", "anonymous", "");
     world_assign(&w, &me, "", "", "join", "a,b,c");
-    return 0;
-}
-
-static int finish(void **state)
-{
-    (void)state;
-    assert_string_equal(world_broken(&w, 1000000, 1000000), "");
-    world_finish(&w);
     return 0;
 }
 
@@ -224,7 +212,7 @@ static void what_was_parted_was_never_read(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_with_abc, finish)
     const struct CMUnitTest tests[] = {
         TEST(a_channel_is_read_from_its_join_until_its_node_says_otherwise),
         TEST(whoever_reads_them_next_is_told_first_of_those_with_lines_lately),
