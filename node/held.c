@@ -1,7 +1,7 @@
 /* Held: the life of one shard that is held, and its timer. See held.h.
  *
- * A core is never destroyed from within its own port functions: what wants to be closed there is closed
- * by the caller of the input, or by the timer. */
+ * A core is never destroyed from within its own port functions: what wants to be closed there is
+ * closed by the caller of the input, or by the timer. */
 #include "node/held_private.h"
 
 #include "shared/log.h"

@@ -4,9 +4,9 @@
  *                              |  room lines -> fan-out
  *                              |  what changed -> report
  *
- * It does what the core's port asks (connect, write, draw from the user's budget, fan out) and feeds
- * back what comes of it. Nobody else calls the core, but report to read it; nobody else calls the
- * transport. Loop thread only. */
+ * It does what the core's port asks (connect, write, draw from the user's budget, fan out) and
+ * feeds back what comes of it. Nobody else calls the core, but report to read it; nobody else calls
+ * the transport. Loop thread only. */
 #ifndef SHOAL_NODE_HELD_H
 #define SHOAL_NODE_HELD_H
 

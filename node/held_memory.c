@@ -1,6 +1,6 @@
-/* Held, memory: the channels that were read here when all of the registry was lost. The registry that begins anew
- * does not know that anybody ever read them, so what was missed until they are joined again is told from here. Only
- * what was held is remembered, once. */
+/* Held, memory: the channels that were read here when all of the registry was lost. The registry
+ * that begins anew does not know that anybody ever read them, so what was missed until they are
+ * joined again is told from here. Only what was held is remembered, once. */
 #include "node/held_private.h"
 
 #include "shared/log.h"

@@ -1,5 +1,5 @@
-/* Held, port: what the core asks of the registry and says of itself. Draws are answered by Redis; what
- * an answer belongs to is found again by id and serial, never by pointer. */
+/* Held, port: what the core asks of the registry and says of itself. Draws are answered by Redis;
+ * what an answer belongs to is found again by id and serial, never by pointer. */
 #include "node/held_private.h"
 
 #include "shared/log.h"
@@ -123,8 +123,8 @@ static void port_gap(void *ctx, const struct shard_channel *channel, uint64_t fr
     report_gap(held->common->o.report, slice_of(channel->name), from_ms, to_ms, 0, "not_joined");
 }
 
-/* Junk may come in floods: one warning a shard in a while, and the number of the others with the next.
- * Whoever sends junk may send back what it got: a token is not shown. */
+/* Junk may come in floods: one warning a shard in a while, and the number of the others with the
+ * next. Whoever sends junk may send back what it got: a token is not shown. */
 static void port_bad_line(void *ctx, struct slice line, const char *why)
 {
     struct held *held = ctx;

@@ -1,7 +1,7 @@
 /* Holder: the shards that are placed on this node, all of them.
  *
- * What it holds is told by the registry's pictures (holder_keep, holder_hold); it never decides. What
- * each of them does is in held.h.
+ * What it holds is told by the registry's pictures (holder_keep, holder_hold); it never decides.
+ * What each of them does is in held.h.
  *
  * Owns what is held (held.h), with connections (not their pool) and timers. Loop thread only. */
 #ifndef SHOAL_NODE_HOLDER_H
@@ -23,8 +23,8 @@ void holder_keep(struct holder *h, const struct slice *ids, size_t n);
 void holder_hold(struct holder *h, const struct registry_shard *shard);
 /* Past the own deadline: write nothing but PING and PONG, keep everything. */
 void holder_set_fenced(struct holder *h, bool fenced);
-/* Nothing is connected any more while it is blind; what was connected stays. After that all try anew
- * at once. */
+/* Nothing is connected any more while it is blind; what was connected stays. After that all try
+ * anew at once. */
 void holder_set_blind(struct holder *h, bool blind);
 /* Is a connection logged in? */
 bool holder_is_working(const struct holder *h);

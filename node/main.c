@@ -1,7 +1,7 @@
 /* shoal-node: hosts chat connections (shards) and fans their lines out through Redis.
  *
- * main reads the options, starts the loop and the node (node.h), and turns what the node says at its end into
- * an exit code: 0 left in order, 1 refused, 2 wrong usage, 3 Redis out of reach. */
+ * main reads the options, starts the loop and the node (node.h), and turns what the node says at
+ * its end into an exit code: 0 left in order, 1 refused, 2 wrong usage, 3 Redis out of reach. */
 #include "node/node.h"
 
 #include "node/tokens.h"

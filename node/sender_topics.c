@@ -1,13 +1,14 @@
 /* Sender, topics: when this node listens to the send topic of a channel that it serves.
  *
- * A message is heard by all who listen when it is published, and who hears it enters it: so one node listens at a
- * time. Where the sender of a channel moves to another node, the former one goes on listening until it has seen
- * that; the new one begins when nobody else does any more. In between PUBLISH answers 0, and the application
- * knows. A node that is gone without having closed its connection (it stands still) is still sent what is published:
- * the new one has that connection killed first; what the former one has been sent until then, it enters when it
- * wakes. If somebody listens on (an application that watches), the new one begins after a lease and a half: by then a
- * node has seen that it serves the topic no more, or is gone. While Redis does not say who listens, or past the
- * lease, nobody begins. */
+ * A message is heard by all who listen when it is published, and who hears it enters it: so one
+ * node listens at a time. Where the sender of a channel moves to another node, the former one goes
+ * on listening until it has seen that; the new one begins when nobody else does any more. In
+ * between PUBLISH answers 0, and the application knows. A node that is gone without having closed
+ * its connection (it stands still) is still sent what is published: the new one has that connection
+ * killed first; what the former one has been sent until then, it enters when it wakes. If somebody
+ * listens on (an application that watches), the new one begins after a lease and a half: by then a
+ * node has seen that it serves the topic no more, or is gone. While Redis does not say who listens,
+ * or past the lease, nobody begins. */
 #include "node/sender_private.h"
 
 #include <stdio.h>
@@ -66,33 +67,47 @@ void sender_on_topics_down(struct sender *s)
     }
 }
 
-static void on_listeners(void *ctx, const struct registry_listeners *listeners,
-                         const struct err *err)
+/* Listen where nobody else does, or nobody can any more. */
+static void begin_to_listen(const struct topics_call *call,
+                            const struct registry_listeners *listeners)
 {
-    struct topics_call *call = ctx;
     struct sender *s = call->sender;
-    bool current = err == NULL && call->generation == s->generation && listeners->n == call->n;
-    /* Past the lease the answer may be old: who stood still before reading it would listen beside another. */
-    bool may_listen = current && s->options.may_act(s->options.ctx);
 
-    s->asking_topics = false;
-    for (size_t i = 0; may_listen && !s->closing && i < listeners->n; i++) {
-        struct lane *lane = NULL;
+    for (size_t i = 0; i < listeners->n; i++) {
+        struct lane *lane;
         HASH_FIND_STR(s->lanes, call->channels[i], lane);
         if (lane != NULL && lane->served != NULL && !lane->listens &&
             (listeners->counts[i] == 0 || mono_ms() - lane->listen_ms >= listeners->patience_ms)) {
             listen_to(s, lane);
         }
     }
-    for (size_t i = 0; current && !s->closing && i < listeners->ngone; i++) {
-        if (registry_kill_listener(s->options.registry, listeners->gone[i]) != 0) {
-            break; /* the link is down */
+}
+
+static void on_listeners(void *ctx, const struct registry_listeners *listeners,
+                         const struct err *err)
+{
+    struct topics_call *call = ctx;
+    struct sender *s = call->sender;
+
+    s->asking_topics = false;
+    if (s->closing) {
+        free(call);
+        return;
+    }
+    if (err == NULL && call->generation == s->generation && listeners->n == call->n) {
+        /* Past the lease the answer may be old: who stood still before reading it would listen
+         * beside another. */
+        if (s->options.may_act(s->options.ctx)) {
+            begin_to_listen(call, listeners);
+        }
+        size_t killed = 0;
+        while (killed < listeners->ngone &&
+               registry_kill_listener(s->options.registry, listeners->gone[killed]) == 0) {
+            killed++;
         }
     }
-    if (!s->closing) {
-        s->topics_due_ms = mono_ms() + AGAIN_MS; /* for the others, if there are any */
-        sender_at(s, s->topics_due_ms);
-    }
+    s->topics_due_ms = mono_ms() + AGAIN_MS; /* for the others, if there are any */
+    sender_at(s, s->topics_due_ms);
     free(call);
 }
 

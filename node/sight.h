@@ -3,10 +3,10 @@
  *     sees -> blind -> proving -> sees
  *             proving -> blind
  *
- * It sees until nothing has worked for blind_ms: no connection is ready, two tries at least have failed, and the
- * first of those was begun so long ago. That Twitch refuses a login is an answer: it is seen. While it is blind a
- * probe tries alone. What works then has to last (proving): as long as blind_ms, and twice as long each time it was
- * blind again soon after.
+ * It sees until nothing has worked for blind_ms: no connection is ready, two tries at least have
+ * failed, and the first of those was begun so long ago. That Twitch refuses a login is an answer:
+ * it is seen. While it is blind a probe tries alone. What works then has to last (proving): as long
+ * as blind_ms, and twice as long each time it was blind again soon after.
  *
  * Pure: facts and `now` (mono_ms) come in. Owned by the node. Loop thread only. */
 #ifndef SHOAL_NODE_SIGHT_H

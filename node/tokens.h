@@ -1,7 +1,9 @@
 /* Tokens: which users this node can log in as. The only room that sees a token in the clear.
  *
- * The file (a regular one) has one `login = token` a line ("oauth:" before the token is fine; pairs.h tells the form). The order counts: a new cluster takes the first user of its first node. It should be
- * readable by its owner alone; otherwise a warning says so. Memory is wiped when it is given back. */
+ * The file (a regular one) has one `login = token` a line ("oauth:" before the token is fine;
+ * pairs.h tells the form). The order counts: a new cluster takes the first user of its first node.
+ * It should be readable by its owner alone; otherwise a warning says so. Memory is wiped when it is
+ * given back. */
 #ifndef SHOAL_NODE_TOKENS_H
 #define SHOAL_NODE_TOKENS_H
 
@@ -11,8 +13,8 @@
 
 struct tokens;
 
-/* Read `path`; NULL: no tokens, anonymous reading only. 0, or -ERR_USAGE with file, line and what is
- * wrong (never the token). */
+/* Read `path`; NULL: no tokens, anonymous reading only. 0, or -ERR_USAGE with file, line and what
+ * is wrong (never the token). */
 MUST_USE int tokens_load(const char *path, struct tokens **out, struct err *err);
 /* The same of what a file holds; `path` is for messages. */
 MUST_USE int tokens_parse(struct slice content, const char *path, struct tokens **out,

@@ -57,7 +57,8 @@ void addresses_add_all(struct addresses *a, const struct addrinfo *found)
     }
 }
 
-/* How little an address is worth now: dead counts more than the family of the one that failed just before. */
+/* How little an address is worth now: dead counts more than the family of the one that failed just
+ * before. */
 static unsigned rank(const struct addresses *a, size_t i, uint64_t now_ms)
 {
     bool family = a->current != NULL && a->current->any.sa_family == a->list[i].any.sa_family;

@@ -1,11 +1,13 @@
 /* Addresses: those of one name, in the order in which they are worth a try.
  *
- * One after another, in the spirit of RFC 8305: first those not known to be dead, after a failure one of the other
- * family, and not so long at one that the next would come late. Which were of no use is remembered for all that
- * share a memory, so that a dead one costs its wait once and not once a connection. A memory only orders: where
- * nothing better is left, the dead are tried as well.
+ * One after another, in the spirit of RFC 8305: first those not known to be dead, after a failure
+ * one of the other family, and not so long at one that the next would come late. Which were of no
+ * use is remembered for all that share a memory, so that a dead one costs its wait once and not
+ * once a connection. A memory only orders: where nothing better is left, the dead are tried as
+ * well.
  *
- * Pure: no socket, no clock. Borrows the memory for its lifetime; owns nothing. Loop thread only. */
+ * Pure: no socket, no clock. Borrows the memory for its lifetime; owns nothing. Loop thread
+ * only. */
 #ifndef SHOAL_ADDRESSES_H
 #define SHOAL_ADDRESSES_H
 
@@ -43,13 +45,15 @@ struct addresses {
     const union address *current; /* NULL: none was tried */
 };
 
-/* No address yet. `turn` says which of equals comes first: count it up to spread connections over them. */
+/* No address yet. `turn` says which of equals comes first: count it up to spread connections over
+ * them. */
 void addresses_init(struct addresses *a, struct addresses_memory *memory, size_t turn);
 /* Add one of IPv4 or IPv6; others, and what is too many, are left out. */
 void addresses_add(struct addresses *a, const struct sockaddr *address);
 /* Add what a look-up found. */
 void addresses_add_all(struct addresses *a, const struct addrinfo *found);
-/* The next to try, and for how long, out of the time that is left for all of them; NULL: all were tried. */
+/* The next to try, and for how long, out of the time that is left for all of them; NULL: all were
+ * tried. */
 const struct sockaddr *addresses_next(struct addresses *a, uint64_t now_ms, uint64_t left_ms,
                                       uint64_t *patience_ms);
 /* The one tried last was of no use; or was. */

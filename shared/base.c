@@ -122,8 +122,8 @@ bool slice_to_u64(struct slice s, uint64_t *out)
     return true;
 }
 
-/* Well-formed sequences of more than one byte (Unicode, table 3-7): the second byte's range rules out
- * overlong forms, surrogates and what is past U+10FFFF. */
+/* Well-formed sequences of more than one byte (Unicode, table 3-7): the second byte's range rules
+ * out overlong forms, surrogates and what is past U+10FFFF. */
 static const struct {
     unsigned char first, last; /* byte 1 */
     unsigned char low, high;   /* byte 2; the others are 80 to bf */

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A text goes to terminals and logs, and may hold what a peer sent or what a person typed in the wrong place. */
+/* A text goes to terminals and logs, and may hold what a peer sent or what a person typed in the
+ * wrong place. */
 static void keep_text(struct err *err, char *text)
 {
     text_make_safe(text);

@@ -44,7 +44,8 @@ int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int err_exit_code(enum err_code code);
 /* Does Redis refuse what it should not (ERR_UNABLE, ERR_MEMORY)? Then the link has told it. */
 bool err_is_told(const struct err *err);
-/* Did nobody answer (ERR_DOWN, ERR_TIMEOUT, ERR_CANCELED)? Then there is nothing to tell: the link's owner does. */
+/* Did nobody answer (ERR_DOWN, ERR_TIMEOUT, ERR_CANCELED)? Then there is nothing to tell: the
+ * link's owner does. */
 bool err_is_silence(const struct err *err);
 
 #endif

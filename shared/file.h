@@ -1,7 +1,8 @@
 /* File: reads a file that somebody has named, whole and without ever waiting for it.
  *
- * The one place that opens files for reading: configuration, tokens, lists of channels, certificates. A FIFO, a terminal or a
- * device would make a start, or a SIGHUP, wait for ever: only regular files are taken (a symbolic link to one is one). */
+ * The one place that opens files for reading: configuration, tokens, lists of channels,
+ * certificates. A FIFO, a terminal or a device would make a start, or a SIGHUP, wait for ever: only
+ * regular files are taken (a symbolic link to one is one). */
 #ifndef SHOAL_FILE_H
 #define SHOAL_FILE_H
 
@@ -16,14 +17,16 @@ struct file {
     uid_t owner;
 };
 
-/* Read `path` into *out (file_finish it). `what` says what it should be ("a tokens file"), for messages, `most` how many bytes
- * it may have. A byte order mark at its start is left out. 0, -ERR_ABSENT where there is no such
- * file, -ERR_IO where it cannot be read or is no regular file, -ERR_USAGE where it is larger. */
+/* Read `path` into *out (file_finish it). `what` says what it should be ("a tokens file"), for
+ * messages, `most` how many bytes it may have. A byte order mark at its start is left out. 0,
+ * -ERR_ABSENT where there is no such file, -ERR_IO where it cannot be read or is no regular file,
+ * -ERR_USAGE where it is larger. */
 MUST_USE int file_read(const char *path, const char *what, size_t most, struct file *out,
                        struct err *err);
 /* Wipe and give back: it may have held a secret. */
 void file_finish(struct file *f);
-/* Is it a regular file? 0, -ERR_ABSENT or -ERR_IO, as file_read; for what a library opens by itself. */
+/* Is it a regular file? 0, -ERR_ABSENT or -ERR_IO, as file_read; for what a library opens by
+ * itself. */
 MUST_USE int file_check(const char *path, const char *what, struct err *err);
 /* May nobody but its owner and root change it, and is the owner root or whom we run as? */
 bool file_is_trusted(const struct file *f);

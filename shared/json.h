@@ -8,7 +8,8 @@
  *     json_object_end(&j);
  *
  * `key` is NULL inside arrays and at the top. Bytes that are not UTF-8 become U+FFFD, so that the
- * output is always valid JSON, and what a terminal would obey (text.h) is escaped. Overflow is the buf's. */
+ * output is always valid JSON, and what a terminal would obey (text.h) is escaped. Overflow is the
+ * buf's. */
 #ifndef SHOAL_JSON_H
 #define SHOAL_JSON_H
 

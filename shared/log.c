@@ -90,7 +90,8 @@ bool log_enabled(enum log_level level)
     return level <= state.level;
 }
 
-/* A copy of `value` in `out` of VALUE_MAX bytes, secrets masked, "..." at its end where it was cut. */
+/* A copy of `value` in `out` of VALUE_MAX bytes, secrets masked, "..." at its end where it was
+ * cut. */
 static void copy_masked(char *out, const char *value)
 {
     if (!text_mask(value, out, VALUE_MAX - 3)) {

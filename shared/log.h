@@ -4,12 +4,12 @@
  *     -> 2026-01-31T12:00:00.123Z info node shard.ready shard=main-shard channels=25
  *
  * Event names are stable: people alert on them. A value is a C string; control characters are
- * escaped. Values are never tokens: a token has no way to become a string outside its room, and what looks
- * like a secret (text_mask) is masked besides.
- * Never blocks: standard error is written without waiting; what a stalled reader does not take is
- * kept up to 256 KiB, then dropped and counted, and the count is logged when the reader is back.
- * Where standard error is the journal (JOURNAL_STREAM), lines begin with <priority>.
- * Each (room, event) may log 20 lines a second; the rest is counted in a line of its own. */
+ * escaped. Values are never tokens: a token has no way to become a string outside its room, and
+ * what looks like a secret (text_mask) is masked besides. Never blocks: standard error is written
+ * without waiting; what a stalled reader does not take is kept up to 256 KiB, then dropped and
+ * counted, and the count is logged when the reader is back. Where standard error is the journal
+ * (JOURNAL_STREAM), lines begin with <priority>. Each (room, event) may log 20 lines a second; the
+ * rest is counted in a line of its own. */
 #ifndef SHOAL_LOG_H
 #define SHOAL_LOG_H
 
@@ -43,8 +43,8 @@ const char *log_u64(uint64_t n);
 const char *log_i64(int64_t n);
 /* The slice as text, cut at 200 bytes, in one of the same buffers. */
 const char *log_slice(struct slice s);
-/* Write what is still held back, waiting at most `timeout_ms`. Call before exit; with 0, now and then
- * from a timer, so that lines kept for a slow reader do not wait for the next event. */
+/* Write what is still held back, waiting at most `timeout_ms`. Call before exit; with 0, now and
+ * then from a timer, so that lines kept for a slow reader do not wait for the next event. */
 void log_flush(int timeout_ms);
 
 #endif

@@ -4,7 +4,8 @@
  * --config (default /etc/shoal/shoal.conf, if it is there) mean the same. The command line wins
  * over the environment, the environment over the file, the file over the default. The file is read
  * by inih (`key = value`, `;` and `#` comments); several programs may share one file, so a key that
- * belongs to another Shoal program (options_keys.c lists them all) is passed over, any other is an error.
+ * belongs to another Shoal program (options_keys.c lists them all) is passed over, any other is an
+ * error.
  *
  * A variable that is set but empty counts as not given; SHOAL_* variables of other programs are
  * ignored. `--config=` reads no file; SHOAL_CONFIG names one as --config does. In the file a
@@ -51,8 +52,8 @@ struct option_spec {
     int (*check)(const char *value, struct err *err);
 };
 
-/* For the epilogue of those programs that keep to them (err_exit_code). A heading that is followed by an
- * indented line becomes a section of the man page. */
+/* For the epilogue of those programs that keep to them (err_exit_code). A heading that is followed
+ * by an indented line becomes a section of the man page. */
 #define OPTIONS_EXIT_STATUS                                                                        \
     "Exit status:\n"                                                                               \
     "  0         Done.\n"                                                                          \
@@ -71,8 +72,8 @@ struct options_program {
     const struct option_spec *specs; /* closed by an entry without name */
     bool shares_file;                /* its keys must be in options_keys.c: a bug otherwise */
     bool takes_arguments;            /* false: any non-option argument is an error */
-    /* What is allowed and yet unwise in this configuration, as one line (static), or NULL: --check says it on standard error,
-     * options_warn in the log. May be NULL. */
+    /* What is allowed and yet unwise in this configuration, as one line (static), or NULL: --check
+     * says it on standard error, options_warn in the log. May be NULL. */
     const char *(*warning)(const struct options *o);
 };
 
@@ -89,11 +90,11 @@ MUST_USE enum options_outcome options_parse(const struct options_program *progra
                                             char **argv, struct options **out, struct err *err);
 void options_destroy(struct options *o);
 
-/* Read everything again (SIGHUP), with the same command line: 0 and *fresh, or -ERR_USAGE as options_parse
- * says it; nothing else happens. `argv` must still be as it was. */
+/* Read everything again (SIGHUP), with the same command line: 0 and *fresh, or -ERR_USAGE as
+ * options_parse says it; nothing else happens. `argv` must still be as it was. */
 MUST_USE int options_read_again(const struct options *o, struct options **fresh, struct err *err);
-/* *fresh* takes the place of *o. Of options without OPTION_RELOAD the former values stay, and what was
- * borrowed of them; where they differ, that is logged in the name of `room`. */
+/* *fresh* takes the place of *o. Of options without OPTION_RELOAD the former values stay, and what
+ * was borrowed of them; where they differ, that is logged in the name of `room`. */
 void options_go_over(struct options **o, struct options *fresh, const char *room);
 
 /* The value in force; NULL where none was given and there is no default. Borrowed. A name that is

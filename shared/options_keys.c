@@ -1,7 +1,8 @@
 /* Options: the keys that a configuration file may hold, whichever program reads it.
  *
  * One file may serve all programs, so each passes over what only another one knows. A program that
- * shares the file refuses to start when a key of its own table is not here, so the list is never short. */
+ * shares the file refuses to start when a key of its own table is not here, so the list is never
+ * short. */
 #include "shared/options_private.h"
 
 #include <string.h>

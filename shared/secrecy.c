@@ -1,5 +1,5 @@
-/* Secrecy: a limit for what writes core dumps to files, and "not dumpable" for the rest: core dumps that go to a program
- * (core_pattern with a pipe) do not ask for the limit. */
+/* Secrecy: a limit for what writes core dumps to files, and "not dumpable" for the rest: core dumps
+ * that go to a program (core_pattern with a pipe) do not ask for the limit. */
 #include "shared/secrecy.h"
 
 #include "shared/base.h"

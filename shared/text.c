@@ -84,8 +84,9 @@ void text_append_json(struct buf *out, struct slice json)
     }
 }
 
-/* What stands behind the "://" of a URL: *from and *to are around its secret; false where there is none. A URL may have been
- * cut before its '@', so what follows a ':' and is no port counts as one too. */
+/* What stands behind the "://" of a URL: *from and *to are around its secret; false where there is
+ * none. A URL may have been cut before its '@', so what follows a ':' and is no port counts as one
+ * too. */
 static bool find_url_secret(const char *url, const char **from, const char **to)
 {
     size_t len = strcspn(url, " \t\r\n");

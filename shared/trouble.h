@@ -1,7 +1,8 @@
 /* Trouble: what fails again and again is worth a line when it is new, and then once a minute.
  *
- * A link that cannot be made, a key of the wrong type: tried again every second or so, and each try fails
- * in the same words. The owner asks here whether to log. Embedded in its owner; all zeros to begin with. */
+ * A link that cannot be made, a key of the wrong type: tried again every second or so, and each try
+ * fails in the same words. The owner asks here whether to log. Embedded in its owner; all zeros to
+ * begin with. */
 #ifndef SHOAL_TROUBLE_H
 #define SHOAL_TROUBLE_H
 

@@ -53,9 +53,9 @@ struct shard_manager *manager_create(const struct manager_create_options *option
 /* One of the table's functions. `channel` for ASSIGN (is_initial) and SENDER, else NULL. */
 void manager_ask(struct shard_manager *m, enum manager_op op, const char *channel, bool is_initial,
                  manager_answer_cb cb, void *ctx);
-/* Since setup was asked for last: did a step fail (Redis, or its link), or was something refused that
- * passes by itself (no node is up, or none that has a token for a user)? Then a failure is not the
- * manager's. */
+/* Since setup was asked for last: did a step fail (Redis, or its link), or was something refused
+ * that passes by itself (no node is up, or none that has a token for a user)? Then a failure is not
+ * the manager's. */
 bool manager_failure_passes(const struct shard_manager *m);
 /* The view was read anew: whoever waits for a shard may have waited long enough. */
 void manager_on_view(struct shard_manager *m);

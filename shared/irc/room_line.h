@@ -18,8 +18,8 @@ enum irc_kind {
  * `self_login`, and commands nobody knows, all of them with a valid channel. Everything else,
  * numerics among it, is a connection line. */
 enum irc_kind irc_classify(const struct irc_line *line, struct slice self_login);
-/* Is it a line that has to name a channel, or that names one, and what it names is none (no '#', capitals)? Then
- * nobody can be told of it. */
+/* Is it a line that has to name a channel, or that names one, and what it names is none (no '#',
+ * capitals)? Then nobody can be told of it. */
 bool irc_lacks_channel(const struct irc_line *line);
 /* Is this a ROOMSTATE that tells one change (room-id and exactly one other tag)? The other kind,
  * sent after a join, tells all. Looks at the tags only. */

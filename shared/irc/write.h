@@ -24,15 +24,16 @@ MUST_USE int irc_write_join(struct buf *out, const struct slice *channels, size_
 MUST_USE int irc_write_part(struct buf *out, struct slice channel, struct err *err);
 /* A chat message. `nonce` (client-nonce) and `reply_to` (reply-parent-msg-id) may be empty. A text
  * that begins with '/' or '.' is a command to Twitch: unless `as_command`, U+200B is put before it
- * so that it is said. Refused: empty or blank text, over 500 characters as they are given here, invalid
- * UTF-8. */
+ * so that it is said. Refused: empty or blank text, over 500 characters as they are given here,
+ * invalid UTF-8. */
 MUST_USE int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text,
                                struct slice nonce, struct slice reply_to, bool as_command,
                                struct err *err);
-/* Does Twitch take it for a command, of which nobody hears but us: blanks, then '/' or '.', but not "/me "? */
+/* Does Twitch take it for a command, of which nobody hears but us: blanks, then '/' or '.', but not
+ * "/me "? */
 bool irc_is_command(struct slice text);
-/* Not a line, but the text of such a message as everybody else in the room then reads it: with the U+200B,
- * and of the command "/me dances" what Twitch makes of it (^AACTION dances^A). */
+/* Not a line, but the text of such a message as everybody else in the room then reads it: with the
+ * U+200B, and of the command "/me dances" what Twitch makes of it (^AACTION dances^A). */
 void irc_write_heard(struct buf *out, struct slice text, bool as_command);
 MUST_USE int irc_write_ping(struct buf *out, struct slice token, struct err *err);
 MUST_USE int irc_write_pong(struct buf *out, struct slice token, struct err *err);

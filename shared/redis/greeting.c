@@ -1,5 +1,5 @@
-/* Greeting: [AUTH] [SELECT] [CLIENT SETNAME] PING, sent in one go. A server that refuses AUTH goes on
- * to refuse the rest, so the first refusal is the one that counts. */
+/* Greeting: [AUTH] [SELECT] [CLIENT SETNAME] PING, sent in one go. A server that refuses AUTH goes
+ * on to refuse the rest, so the first refusal is the one that counts. */
 #include "shared/redis/greeting.h"
 
 #include "shared/redis/refusal.h"

@@ -56,7 +56,8 @@ struct link_options {
     void (*on_up)(void *ctx); /* greeted; commands are taken from now on */
     void (*on_down)(void *ctx, const struct err *why); /* was up, or a try to connect failed */
     void (*on_push)(void *ctx, const struct redisReply *reply); /* raw_pushes only */
-    /* The group leaves the server: who has to say goodbye first resets the link afterwards. NULL: it is reset at once. */
+    /* The group leaves the server: who has to say goodbye first resets the link afterwards. NULL:
+     * it is reset at once. */
     void (*on_leave)(void *ctx, const char *why);
     void *ctx;
 };

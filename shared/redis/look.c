@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLOCK_OFF_MS     1000 /* of this host's clock against Redis's, beyond what the question took */
+#define CLOCK_OFF_MS     1000 /* this host's clock and Redis's, beyond what the question took */
 #define PUBSUB_LEAST     (32 << 20) /* bytes that may wait for a subscriber: Redis's own default */
 #define OLDEST_REDIS     7
 #define PERSISTENCE_MEND "set appendonly yes"

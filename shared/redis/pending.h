@@ -24,8 +24,8 @@ struct pending_ring {
 
 /* All zero is an empty ring. Gives the memory back; what is in it is forgotten. */
 void pending_finish(struct pending_ring *ring);
-/* Append a command that must be answered within reply_ms, and block_ms more because it blocks; behind
- * another that may block it gets that one's time, too. */
+/* Append a command that must be answered within reply_ms, and block_ms more because it blocks;
+ * behind another that may block it gets that one's time, too. */
 void pending_push(struct pending_ring *ring, const struct pending *command, uint64_t now_ms,
                   uint64_t reply_ms, uint64_t block_ms);
 /* The oldest, valid until the next push; NULL: none. */

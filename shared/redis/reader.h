@@ -1,8 +1,8 @@
 /* Reader: walks one array of a reply from Redis, checking types.
  *
- * What Redis sends is input. Reading past the array's end, or reading another type than is there, marks the reader
- * *bad* and gives zero or the empty text; so a decoder reads everything and looks at `bad` once, at the end. What is
- * read points into the reply. */
+ * What Redis sends is input. Reading past the array's end, or reading another type than is there,
+ * marks the reader *bad* and gives zero or the empty text; so a decoder reads everything and looks
+ * at `bad` once, at the end. What is read points into the reply. */
 #ifndef SHOAL_REDIS_READER_H
 #define SHOAL_REDIS_READER_H
 

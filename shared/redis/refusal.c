@@ -1,6 +1,7 @@
 /* Refusal: the table, and how it is read. The first row that fits counts.
  *
- * Functions hide the kind of what was refused inside them behind "ERR The user executing the script can't ...". */
+ * Functions hide the kind of what was refused inside them behind "ERR The user executing the script
+ * can't ...". */
 #include "shared/redis/refusal.h"
 
 #include <string.h>

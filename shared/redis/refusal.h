@@ -1,9 +1,10 @@
 /* Refusal: what an error reply of Redis means, decoded in this one place.
  *
- * One table (refusal.c) says for each kind how the reply begins, whether the connection is of any use
- * after it, and what mends it. The link acts by it (link.h): a refusal that spoils the connection drops it, one
- * that shows the wrong server drops every link of the process, and each kind is told once a minute with its mend.
- * What is none of these kinds (BADARG, WRONGTYPE, LOST, ...) is the business of whoever asked. Pure. */
+ * One table (refusal.c) says for each kind how the reply begins, whether the connection is of any
+ * use after it, and what mends it. The link acts by it (link.h): a refusal that spoils the
+ * connection drops it, one that shows the wrong server drops every link of the process, and each
+ * kind is told once a minute with its mend. What is none of these kinds (BADARG, WRONGTYPE, LOST,
+ * ...) is the business of whoever asked. Pure. */
 #ifndef SHOAL_REDIS_REFUSAL_H
 #define SHOAL_REDIS_REFUSAL_H
 
@@ -53,9 +54,10 @@ const struct refusal *refusal_of(const struct redisReply *reply);
 bool refusal_is(const struct redisReply *reply, enum refusal_kind kind);
 /* Is what stands at the key of another type than Shoal's? */
 bool refusal_is_wrong_type(const struct redisReply *reply);
-/* An error reply as an err: its text and the mend. ERR_ABSENT where the library is not loaded, ERR_REFUSED
- * where Redis has no functions, ERR_MEMORY where its memory is full, ERR_UNABLE for every other one of the table (the link tells those), ERR_LOST for LOST
- * and DEPOSED, else ERR_REPLY. 0 where it is no error. */
+/* An error reply as an err: its text and the mend. ERR_ABSENT where the library is not loaded,
+ * ERR_REFUSED where Redis has no functions, ERR_MEMORY where its memory is full, ERR_UNABLE for
+ * every other one of the table (the link tells those), ERR_LOST for LOST and DEPOSED, else
+ * ERR_REPLY. 0 where it is no error. */
 int refusal_err(const struct redisReply *reply, struct err *err);
 
 #endif

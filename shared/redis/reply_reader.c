@@ -1,8 +1,9 @@
-/* Reply reader: hiredis believes any array size a server announces and collects a string of any size, and
- * from 1.0 on it nests arrays without end (and frees them by recursion); its createArray is wrapped here to
- * count elements and depth, and bytes are counted between whole replies.
+/* Reply reader: hiredis believes any array size a server announces and collects a string of any
+ * size, and from 1.0 on it nests arrays without end (and frees them by recursion); its createArray
+ * is wrapped here to count elements and depth, and bytes are counted between whole replies.
  *
- * What is skipped is parsed, and bounded, just the same; only its objects are all one that is never freed. */
+ * What is skipped is parsed, and bounded, just the same; only its objects are all one that is never
+ * freed. */
 #include "shared/redis/reply_reader.h"
 
 #include <stdlib.h>
@@ -20,7 +21,8 @@ struct reply_reader {
     char error_text[301];
 };
 
-/* False: the reply is more than it may be, and its array is not made; hiredis turns that into an error. */
+/* False: the reply is more than it may be, and its array is not made; hiredis turns that into an
+ * error. */
 static bool is_within_bounds(struct reply_reader *r, const redisReadTask *task, size_t elements)
 {
     unsigned depth = 1;
@@ -164,8 +166,8 @@ int reply_reader_feed(struct reply_reader *r, const char *data, size_t len, stru
     return redisReaderFeed(r->reader, data, len) == REDIS_OK ? 0 : reader_broken(r, err);
 }
 
-/* What hiredis has not used yet begins with a line, be it a length; it looks for that line's end anew with each bytes
- * that come. */
+/* What hiredis has not used yet begins with a line, be it a length; it looks for that line's end
+ * anew with each bytes that come. */
 static bool is_endless_line(const struct reply_reader *r)
 {
     size_t left = r->reader->len - r->reader->pos;

@@ -1,4 +1,5 @@
-/* Rights: the table of what each program asks of Redis, and the one transaction that is never carried out. */
+/* Rights: the table of what each program asks of Redis, and the one transaction that is never
+ * carried out. */
 #include "shared/redis/rights.h"
 
 #include "shared/buf.h"
@@ -17,8 +18,8 @@
 #define MAX_NAMED 300 /* bytes of the names of what is missing that are told */
 #define MAX_NAMES 4096
 
-/* In a command, K stands for "shoal:{main}", T for "shoal:main", and N for the channel. A `*` is taken as it stands: a pattern that covers
- * all names covers it, too. */
+/* In a command, K stands for "shoal:{main}", T for "shoal:main", and N for the channel. A `*` is
+ * taken as it stands: a pattern that covers all names covers it, too. */
 static const struct {
     unsigned who;
     const char *command;

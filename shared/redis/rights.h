@@ -1,10 +1,13 @@
-/* Rights: does Redis let this program do all it has to? Asked by commands that are queued and never carried out.
+/* Rights: does Redis let this program do all it has to? Asked by commands that are queued and never
+ * carried out.
  *
- *   a link of its own: MULTI, then every command, key and topic the program uses -> QUEUED or refused; the link is closed
+ *   a link of its own: MULTI, then every command, key and topic the program uses
+ *     -> QUEUED or refused; the link is closed
  *
- * Redis checks a user's rights when it queues a command, so whatever is missing shows at once, before anything was done.
- * The table (rights.c) says who needs what; a test holds it against the steps. Closes and frees itself once it
- * has answered. Where Redis goes away meanwhile it asks again by itself. Loop thread only. */
+ * Redis checks a user's rights when it queues a command, so whatever is missing shows at once,
+ * before anything was done. The table (rights.c) says who needs what; a test holds it against the
+ * steps. Closes and frees itself once it has answered. Where Redis goes away meanwhile it asks
+ * again by itself. Loop thread only. */
 #ifndef SHOAL_REDIS_RIGHTS_H
 #define SHOAL_REDIS_RIGHTS_H
 
@@ -25,12 +28,13 @@ enum rights_of {
 
 struct rights;
 
-/* `missing` NULL: all is there; else ERR_AUTH, and its text names every right that is missing, as ACL SETUSER takes
- * them (ERR_REFUSED: it has no functions). `transactions`: MULTI is allowed (without it nothing else can be asked). Called once, from the loop. */
+/* `missing` NULL: all is there; else ERR_AUTH, and its text names every right that is missing, as
+ * ACL SETUSER takes them (ERR_REFUSED: it has no functions). `transactions`: MULTI is allowed
+ * (without it nothing else can be asked). Called once, from the loop. */
 typedef void (*rights_cb)(void *ctx, const struct err *missing, bool transactions);
 
-/* Of `link` url, tls_ca and name are used; they are borrowed until cb, and so is `cluster`. `who`: of
- * rights_of; `name`: the channel that is to be sent to or read, or "*". */
+/* Of `link` url, tls_ca and name are used; they are borrowed until cb, and so is `cluster`. `who`:
+ * of rights_of; `name`: the channel that is to be sent to or read, or "*". */
 struct rights *rights_ask(uv_loop_t *loop, const struct link_options *link, const char *cluster,
                           unsigned who, const char *name, rights_cb cb, void *ctx);
 /* Give up: cb is not called any more. Not after it was. */

@@ -1,7 +1,8 @@
-/* Rights watch: looks at the rights of a program when it starts, and again when a link of it was refused something.
+/* Rights watch: looks at the rights of a program when it starts, and again when a link of it was
+ * refused something.
  *
- * The first answer decides whether the program may begin: its owner is told. Later ones are logged, once, with what
- * is missing. Embedded in its owner. Loop thread only. */
+ * The first answer decides whether the program may begin: its owner is told. Later ones are logged,
+ * once, with what is missing. Embedded in its owner. Loop thread only. */
 #ifndef SHOAL_REDIS_RIGHTS_WATCH_H
 #define SHOAL_REDIS_RIGHTS_WATCH_H
 

@@ -1,6 +1,7 @@
-/* TLS over memory BIOs: OpenSSL never sees the socket, so the link keeps its one write per loop turn
- * and libuv its non-blocking rules. The one thing to get right is verification: SSL_VERIFY_PEER for
- * the chain and set1_host or set1_ip for the name, both before the handshake. */
+/* TLS over memory BIOs: OpenSSL never sees the socket, so the link keeps its one write per loop
+ * turn and libuv its non-blocking rules. The one thing to get right is verification:
+ * SSL_VERIFY_PEER for the chain and set1_host or set1_ip for the name, both before the
+ * handshake. */
 #include "shared/redis/tls.h"
 
 #include "shared/ca_store.h"
