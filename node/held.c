@@ -266,9 +266,3 @@ uint64_t held_heard_ms(const struct held *held)
 {
     return shard_last_line_ms(held->core);
 }
-
-void held_each_channel(const struct held *held,
-                       void (*each)(void *ctx, const struct shard_channel *channel), void *ctx)
-{
-    shard_each_channel(held->core, each, ctx);
-}

@@ -114,8 +114,6 @@ void held_on_token(struct held *held);
 enum shard_state held_state(const struct held *held);
 /* When a line was last read (mono ms). */
 uint64_t held_heard_ms(const struct held *held);
-void held_each_channel(const struct held *held,
-                       void (*each)(void *ctx, const struct shard_channel *channel), void *ctx);
 bool held_can_send(const struct held *held);
 /* See holder_send. */
 MUST_USE int held_send(struct held *held, const struct registry_send *send, const char *entry,

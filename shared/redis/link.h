@@ -86,8 +86,6 @@ void link_refuse(struct link *link, const char *why);
  * cb never comes. cb may be NULL (the reply is dropped). Not for raw_pushes. */
 MUST_USE int link_command_argv(struct link *link, int argc, const char **argv,
                                const size_t *argvlen, link_reply_cb cb, void *ctx);
-/* The same with hiredis's format (%s, %b): "SET %s %b". Never put a user's text into `fmt`. */
-MUST_USE int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...);
 /* The same for a command that is sent to see whether Redis refuses it: such an answer is not told,
  * and drops nothing. */
 MUST_USE int link_try_argv(struct link *link, int argc, const char **argv, const size_t *argvlen,

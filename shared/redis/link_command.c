@@ -66,27 +66,6 @@ int link_command_argv(struct link *link, int argc, const char **argv, const size
     return link_command_blocking(link, 0, argc, argv, argvlen, cb, ctx);
 }
 
-int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...)
-{
-    char *text = NULL;
-    long long len;
-    va_list args;
-    int rc;
-
-    BUG_ON(link->o.raw_pushes);
-    if (!link_is_up(link)) {
-        return -ERR_DOWN;
-    }
-    va_start(args, fmt);
-    len = redisvFormatCommand(&text, fmt, args);
-    va_end(args);
-    rc = send_formatted(link, text, len);
-    if (rc == 0) {
-        link_expect(link, &(struct pending){.cb = cb, .ctx = ctx, .replies = 1}, 0);
-    }
-    return rc;
-}
-
 int link_send_raw(struct link *link, const struct slice *parts, size_t nparts, size_t replies,
                   link_reply_cb cb, void *ctx)
 {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How it works: each call puts its arguments in the order the step in steps/ *.lua reads them, sends one
- * FCALL, and decodes the answer with registry_reply.h. What a new connection needs (greeting, library)
- * is in registry_server.c. */
+/* How it works: each call puts its arguments in the order the step in steps/ *.lua reads them,
+ * sends one FCALL, and decodes the answer with registry_reply.h. What a new connection needs
+ * (greeting, library) is in registry_server.c. */
 
 struct registry *registry_create(struct link *link, const char *cluster)
 {
@@ -58,7 +58,7 @@ const char *registry_topic(const struct registry *r, enum registry_topic topic, 
     return out;
 }
 
-/* Nodes ------------------------------------------------------------------------------------------- */
+/* Nodes ---------------------------------------------------------------------------------------- */
 
 static void on_register(struct call *call, const struct redisReply *reply, const struct err *err)
 {
@@ -183,7 +183,7 @@ int registry_leave(struct registry *r, const char *node, const char *incarnation
     return call_send(call, &a);
 }
 
-/* Leader ------------------------------------------------------------------------------------------ */
+/* Leader --------------------------------------------------------------------------------------- */
 
 static void on_lead(struct call *call, const struct redisReply *reply, const struct err *err)
 {
@@ -310,7 +310,7 @@ int registry_waiting(struct registry *r, size_t most, registry_names_cb cb, void
     return call_send(call, &a);
 }
 
-/* Entries of streams ----------------------------------------------------------------------------------------- */
+/* Entries of streams --------------------------------------------------------------------------- */
 
 struct slice registry_field(const struct registry_entry *e, const char *name)
 {

@@ -7,11 +7,12 @@
  * link and claims sends on another).
  *
  * Every call returns 0 and calls back exactly once, or what the link refused it with (-ERR_DOWN,
- * -ERR_FULL) and never calls back. Callbacks get an
- * answer, or NULL and an err: ERR_LOST (this process is no longer the node or leader it was: LOST,
- * DEPOSED), ERR_EMPTIED (renew alone: it is not, as all of the registry is gone), ERR_DOWN / ERR_TIMEOUT / ERR_CANCELED (the link failed: the step may or may not have been
- * done), ERR_STRANGE (a broken answer), ERR_REPLY and its like (Redis refused; refusal.h). Answers and the slices in them are valid during
- * the callback. Times in ms. Loop thread only. */
+ * -ERR_FULL) and never calls back. Callbacks get an answer, or NULL and an err: ERR_LOST (this
+ * process is no longer the node or leader it was: LOST, DEPOSED), ERR_EMPTIED (renew alone: it is
+ * not, as all of the registry is gone), ERR_DOWN / ERR_TIMEOUT / ERR_CANCELED (the link failed: the
+ * step may or may not have been done), ERR_STRANGE (a broken answer), ERR_REPLY and its like (Redis
+ * refused; refusal.h). Answers and the slices in them are valid during the callback. Times in ms.
+ * Loop thread only. */
 #ifndef SHOAL_REDIS_REGISTRY_H
 #define SHOAL_REDIS_REGISTRY_H
 
@@ -31,10 +32,10 @@ struct link *registry_link(const struct registry *r);
 /* "shoal:{main}": KEYS[1] of the functions. */
 const char *registry_tag(const struct registry *r);
 
-/* Topics ----------------------------------------------------------------------------------------- */
+/* Topics --------------------------------------------------------------------------------------- */
 
-/* By what is said on them: lines of a channel, sends to it, their results; what a node is told; replies to requests; what
- * happens. */
+/* By what is said on them: lines of a channel, sends to it, their results; what a node is told;
+ * replies to requests; what happens. */
 enum registry_topic {
     TOPIC_CHAT,
     TOPIC_SEND,
@@ -44,15 +45,16 @@ enum registry_topic {
     TOPIC_EVENTS,
 };
 #define REGISTRY_TOPIC_CHARS 256
-/* "shoal:main:chat:<name>", in the caller's buffer, cut where it is too small. `name`: a channel or a node; "" for
- * replies, for events, or for what all topics of that kind begin with. Returns out. */
+/* "shoal:main:chat:<name>", in the caller's buffer, cut where it is too small. `name`: a channel or
+ * a node; "" for replies, for events, or for what all topics of that kind begin with. Returns
+ * out. */
 const char *registry_topic(const struct registry *r, enum registry_topic topic, const char *name,
                            char out[REGISTRY_TOPIC_CHARS]);
 /* The key at which the fan-out keeps `seq`, the same way. */
 const char *registry_fan_key(const struct registry *r, const char *node,
                              char out[REGISTRY_TOPIC_CHARS]);
 
-/* A new connection ------------------------------------------------------------------------------- */
+/* A new connection ----------------------------------------------------------------------------- */
 
 struct registry_greeting {
     uint64_t link_id;       /* CLIENT ID of this link */
@@ -65,28 +67,29 @@ typedef void (*registry_greeting_cb)(void *ctx, const struct registry_greeting *
 MUST_USE int registry_greet(struct registry *r, registry_greeting_cb cb, void *ctx);
 
 typedef void (*registry_done_cb)(void *ctx, const struct err *err); /* err NULL: done */
-/* Load the library where Redis has none, an older revision, or this one with another text (FUNCTION LOAD REPLACE). A server
- * without functions: ERR_REFUSED with the text that says which Redis is needed. */
+/* Load the library where Redis has none, an older revision, or this one with another text (FUNCTION
+ * LOAD REPLACE). A server without functions: ERR_REFUSED with the text that says which Redis is
+ * needed. */
 MUST_USE int registry_load(struct registry *r, registry_done_cb cb, void *ctx);
-/* Is the library there, at the contract's version? ERR_ABSENT "no coordinator has set up ..." if it is
- * not there yet; ERR_REFUSED where it cannot be, as above. */
+/* Is the library there, at the contract's version? ERR_ABSENT "no coordinator has set up ..." if it
+ * is not there yet; ERR_REFUSED where it cannot be, as above. */
 MUST_USE int registry_check(struct registry *r, registry_done_cb cb, void *ctx);
-/* CLIENT KILL ID. The caller has compared run ids: where the server is another now, ids started anew and
- * this one may be anybody's. Done also when there is no such client any more. Id 0 kills nothing.
- * cb may be NULL: the answer does not matter, order is kept. */
+/* CLIENT KILL ID. The caller has compared run ids: where the server is another now, ids started
+ * anew and this one may be anybody's. Done also when there is no such client any more. Id 0 kills
+ * nothing. cb may be NULL: the answer does not matter, order is kept. */
 MUST_USE int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb,
                                 void *ctx);
-/* The same for one that listens: what PUBLISH has counted for it until then has left Redis, so that whoever reads the
- * other end reads it. Redis frees a client that is killed with all it would have written at the end of its turn: writes
- * (PUBLISH is one) are held up for 100 ms (CLIENT PAUSE), and it is killed in a later turn. Where that is not
- * allowed it is killed all the same. */
+/* The same for one that listens: what PUBLISH has counted for it until then has left Redis, so that
+ * whoever reads the other end reads it. Redis frees a client that is killed with all it would have
+ * written at the end of its turn: writes (PUBLISH is one) are held up for 100 ms (CLIENT PAUSE),
+ * and it is killed in a later turn. Where that is not allowed it is killed all the same. */
 MUST_USE int registry_kill_listener(struct registry *r, uint64_t link_id);
 /* Is that client connected? (CLIENT LIST ID) */
 typedef void (*registry_bool_cb)(void *ctx, bool yes, const struct err *err);
 MUST_USE int registry_link_alive(struct registry *r, uint64_t link_id, registry_bool_cb cb,
                                  void *ctx);
 
-/* Nodes ------------------------------------------------------------------------------------------ */
+/* Nodes ---------------------------------------------------------------------------------------- */
 
 struct registry_node {
     const char *node;
@@ -116,10 +119,11 @@ struct registry_shard {
     struct slice sender; /* `served` only: the shard, on this node, that sends for it */
     size_t nchannels;
     const struct slice *channels;
-    /* Held only, for each channel: how many ms ago it was read last; 0: it is read, as this node reported;
-     * -1: it was never read since it is wanted. */
+    /* Held only, for each channel: how many ms ago it was read last; 0: it is read, as this node
+     * reported; -1: it was never read since it is wanted. */
     const int64_t *unread_ms;
-    /* Held only: when somebody asked to try a failed channel again (Redis's clock); 0: nobody did. */
+    /* Held only: when somebody asked to try a failed channel again (Redis's clock); 0: nobody
+     * did. */
     const int64_t *retry_ms;
 };
 
@@ -135,10 +139,10 @@ struct registry_picture {
     uint64_t failed_retry_ms;
     uint64_t resume_delay_ms;
     uint64_t compare_ms; /* so often everything is asked for, whether it changed or not */
-    uint64_t
-        blind_ms; /* a node none of whose connections worked for so long is blind; 0: it never is */
-    bool
-        others_blind; /* one holds shards that a node could take which says (seen_ms) that it sees Twitch */
+    /* A node none of whose connections worked for so long is blind; 0: it never is. */
+    uint64_t blind_ms;
+    /* One holds shards that a node could take which says (seen_ms) that it sees Twitch. */
+    bool others_blind;
     struct wall now;   /* Redis's time */
     bool must_restate; /* Redis was restarted, or is another: registry_restate is waited for */
     /* Redis's time up to which it had all then: what it answered later may be forgotten. */
@@ -165,41 +169,47 @@ struct registry_holder { /* who has the node id (register refused) */
     struct slice run_id; /* of the server that link_id is of */
 };
 
-/* `picture` on success; `holder` (and neither picture nor err) where another process holds the node id. */
+/* `picture` on success; `holder` (and neither picture nor err) where another process holds the node
+ * id. */
 typedef void (*registry_register_cb)(void *ctx, const struct registry_picture *picture,
                                      const struct registry_holder *holder, const struct err *err);
 MUST_USE int registry_register(struct registry *r, const struct registry_node *n,
                                registry_register_cb cb, void *ctx);
 typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *picture,
                                   const struct err *err);
-/* Renew with the rev seen last (-1: tell everything) and a report of what changed at this node, JSON
- * or empty: {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","bad_lines","login_refused",
+/* Renew with the rev seen last (-1: tell everything) and a report of what changed at this node,
+ * JSON or empty:
+ * {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","bad_lines","login_refused",
  * "error","silent_ms"}},
- * "channels":{NAME:{"shard","state","reason","next_try_ms","since_ms","moderator","room","unread_ms"}},
- * "active":[NAME,...],"gaps":[{"channel","from_ms","to_ms","lines","reason"}],"node":{FIELD:VALUE},"waits_ms","at_ms"}; all
- * members optional. active: at most 1,000 channels that had lines since this was last told.
- * at_ms: when the report was written, by Redis's clock; without it, now.
- * Times go by no clock but Redis's: since_ms, from_ms, to_ms are how long ago it was, next_try_ms in how long it will
- * be (0: there is none). unread_ms: how long ago a channel that was read and is not any more was read last. silent_ms: how
- * long nothing at all was read on the connection, 0: not for long. waits_ms: how long the oldest line that is
- * not fanned out yet has waited. Of the node: "users" it can log in as now; "state" ("active", "proving", "blind" with
- * "why" and for how long, "failing_ms"; "draining"); "seen_ms": how long ago it has heard of Twitch. */
+ * "channels":{NAME:{"shard","state","reason","next_try_ms","since_ms","moderator","room",
+ * "unread_ms"}},"active":[NAME,...],"gaps":[{"channel","from_ms","to_ms","lines","reason"}],
+ * "node":{FIELD:VALUE},"waits_ms","at_ms"};
+ * all members optional. active: at most 1,000 channels that had lines since this was last told.
+ * at_ms: when the report was written, by Redis's clock; without it, now. Times go by no clock but
+ * Redis's: since_ms, from_ms, to_ms are how long ago it was, next_try_ms in how long it will be (0:
+ * there is none). unread_ms: how long ago a channel that was read and is not any more was read
+ * last. silent_ms: how long nothing at all was read on the connection, 0: not for long. waits_ms:
+ * how long the oldest line that is not fanned out yet has waited. Of the node: "users" it can log
+ * in as now; "state" ("active", "proving", "blind" with "why" and for how long, "failing_ms";
+ * "draining"); "seen_ms": how long ago it has heard of Twitch. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
-/* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn until all nodes have told
- * the last one (two leases at most). back_ms: how far back this node saw the registry go. {"sends":[{"entry",
+/* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn
+ * until all nodes have told the last one (two leases at most). back_ms: how far back this node saw
+ * the registry go. {"sends":[{"entry",
  * "channel","status","id","shard","ago_ms","wait_ms","reason","text","told"}],
- * "draws":[{"user","kind","ago_ms","wait_ms"}]}: status "claimed", "unclaimed" or the result; told: 1 where the
- * registry had the result already; ago_ms: how long ago it was claimed or drawn, wait_ms: as it was answered then. */
+ * "draws":[{"user","kind","ago_ms","wait_ms"}]}: status "claimed", "unclaimed" or the result; told:
+ * 1 where the registry had the result already; ago_ms: how long ago it was claimed or drawn,
+ * wait_ms: as it was answered then. */
 MUST_USE int registry_restate(struct registry *r, const char *node, const char *incarnation,
                               struct slice report, bool last, uint64_t back_ms, registry_done_cb cb,
                               void *ctx);
-/* Leave in order; calls again by itself until all shards are placed elsewhere. `said`: everything that was read is
- * fanned out, and it was reported up to when each channel was read. */
+/* Leave in order; calls again by itself until all shards are placed elsewhere. `said`: everything
+ * that was read is fanned out, and it was reported up to when each channel was read. */
 MUST_USE int registry_leave(struct registry *r, const char *node, const char *incarnation,
                             bool said, registry_done_cb cb, void *ctx);
 
-/* Leader ----------------------------------------------------------------------------------------- */
+/* Leader --------------------------------------------------------------------------------------- */
 
 struct registry_leader { /* who calls */
     const char *id;
@@ -253,8 +263,8 @@ MUST_USE int registry_resign(struct registry *r, const struct registry_leader *m
 /* The first word of the answer and what follows it. */
 typedef void (*registry_word_cb)(void *ctx, struct slice word, struct slice rest,
                                  const struct err *err);
-/* "expired", "more", "renewed", "grace", "link", or "kept" (no live node could take any of it). The link must have been killed before. An empty
- * node only places homeless shards. */
+/* "expired", "more", "renewed", "grace", "link", or "kept" (no live node could take any of it). The
+ * link must have been killed before. An empty node only places homeless shards. */
 MUST_USE int registry_expire(struct registry *r, const struct registry_leader *me,
                              struct slice node, uint64_t link_id, registry_word_cb cb, void *ctx);
 #define REGISTRY_COMPARE_FROM "1 0"
@@ -265,8 +275,8 @@ struct registry_compared {
 };
 typedef void (*registry_compared_cb)(void *ctx, const struct registry_compared *compared,
                                      const struct err *err);
-/* One portion of comparing all that the registry holds with itself, and putting right what differs. `cursor`:
- * REGISTRY_COMPARE_FROM at first. */
+/* One portion of comparing all that the registry holds with itself, and putting right what differs.
+ * `cursor`: REGISTRY_COMPARE_FROM at first. */
 MUST_USE int registry_compare(struct registry *r, const struct registry_leader *me,
                               struct slice cursor, registry_compared_cb cb, void *ctx);
 /* "added", "exists", "refused" WHY, "later" WHY (it passes: no node that is up has a token for the
@@ -280,25 +290,24 @@ typedef void (*registry_names_cb)(void *ctx, const struct slice *names, size_t n
 /* Some of the channels without a shard, at most so many. */
 MUST_USE int registry_waiting(struct registry *r, size_t most, registry_names_cb cb, void *ctx);
 
-/* A request's entry in its stream ("admin:5-0": of the stream `admin`) and its id; both empty for what the leader does
- * by itself. A request whose id is empty, or cannot be used, is answered under its entry; so is one whose id another
- * request had. */
+/* A request's entry in its stream ("admin:5-0": of the stream `admin`) and its id; both empty for
+ * what the leader does by itself. A request whose id is empty, or cannot be used, is answered under
+ * its entry; so is one whose id another request had. */
 struct registry_request {
     struct slice entry;
     struct slice id;
 };
-/* A channel of an assign, and where it may go: "" to the least-loaded open shard of the cluster's user, or a
- * new one; "@USER" the same of that user; "=SHARD" to that shard; "!WHY" nowhere; "?WHY" nowhere yet, though
- * it is wanted; "-" where it is already. */
+/* A channel of an assign, and where it may go: "" to the least-loaded open shard of the cluster's
+ * user, or a new one; "@USER" the same of that user; "=SHARD" to that shard; "!WHY" nowhere; "?WHY"
+ * nowhere yet, though it is wanted; "-" where it is already. */
 struct registry_wish {
     struct slice channel;
     struct slice where;
 };
 typedef void (*registry_outcome_cb)(void *ctx, const struct registry_outcome *outcome,
                                     const struct err *err);
-/* `mode` "join",
- * "initial" or "waiting" (those that do not wait are passed over). Channels as users write them; the step
- * normalises and validates. */
+/* `mode` "join", "initial" or "waiting" (those that do not wait are passed over). Channels as users
+ * write them; the step normalises and validates. */
 MUST_USE int registry_assign(struct registry *r, const struct registry_leader *me,
                              const struct registry_request *request, const char *mode,
                              const struct registry_wish *wishes, size_t n, registry_outcome_cb cb,
@@ -312,17 +321,17 @@ MUST_USE int registry_release(struct registry *r, const struct registry_leader *
 MUST_USE int registry_retry(struct registry *r, const struct registry_leader *me,
                             const struct registry_request *request, const struct slice *channels,
                             size_t n, registry_outcome_cb cb, void *ctx);
-/* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" MANAGER NAME VALUE ...,
- * "abandon" NAME ..., "senders" SHARD SENDER ... (a SENDER of another user is passed over; at most 200 pairs a
- * call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ... (an event), "lost" CHANNELS SHARDS NAMES
- * (so many of an earlier registry are gone); any other op is refused to who asked for it, and so is one that is not for
- * the stream it came in. */
+/* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" MANAGER NAME
+ * VALUE ..., "abandon" NAME ..., "senders" SHARD SENDER ... (a SENDER of another user is passed
+ * over; at most 200 pairs a call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ...
+ * (an event), "lost" CHANNELS SHARDS NAMES (so many of an earlier registry are gone); any other op
+ * is refused to who asked for it, and so is one that is not for the stream it came in. */
 MUST_USE int registry_configure(struct registry *r, const struct registry_leader *me,
                                 const struct registry_request *request, struct slice op,
                                 const struct slice *args, size_t n, registry_outcome_cb cb,
                                 void *ctx);
 
-/* Budgets and sends -------------------------------------------------------------------------------- */
+/* Budgets and sends ---------------------------------------------------------------------------- */
 
 typedef void (*registry_draw_cb)(void *ctx, const uint64_t *waits_ms, size_t n,
                                  const struct err *err);
@@ -349,14 +358,14 @@ struct registry_heard {
     uint64_t age_ms;     /* heard so long ago: its ttl runs from then on */
     const char *problem; /* what is wrong with it, as a result says it; "": nothing */
 };
-/* "accepted" ENTRY; "refused" ENTRY: it has its result; "again": a call with that number was carried out before.
- * A lower number than the last one counts as carried out. */
+/* "accepted" ENTRY; "refused" ENTRY: it has its result; "again": a call with that number was
+ * carried out before. A lower number than the last one counts as carried out. */
 MUST_USE int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
                                   const struct registry_send *send,
                                   const struct registry_heard *heard, registry_word_cb cb,
                                   void *ctx);
-/* Take what applications added to the outbox (refuse it, or tell the node that says it), and settle what is
- * overdue; a portion of each: "more" (call again) or "done". Anybody may. */
+/* Take what applications added to the outbox (refuse it, or tell the node that says it), and settle
+ * what is overdue; a portion of each: "more" (call again) or "done". Anybody may. */
 MUST_USE int registry_send_take(struct registry *r, registry_word_cb cb, void *ctx);
 
 struct registry_sends { /* taken, and without a result: one may be claimed */
@@ -368,7 +377,8 @@ struct registry_sends { /* taken, and without a result: one may be claimed */
 #define REGISTRY_SENDS_PER_LIST 500
 typedef void (*registry_sends_cb)(void *ctx, const struct registry_sends *sends,
                                   const struct err *err);
-/* Of all that wait, in the order of their deadlines, those from place `from` on that this node may say. */
+/* Of all that wait, in the order of their deadlines, those from place `from` on that this node may
+ * say. */
 MUST_USE int registry_send_list(struct registry *r, const char *node, const char *incarnation,
                                 uint64_t from, registry_sends_cb cb, void *ctx);
 
@@ -382,7 +392,8 @@ struct registry_listeners {
 };
 typedef void (*registry_listeners_cb)(void *ctx, const struct registry_listeners *listeners,
                                       const struct err *err);
-/* How many listen to each topic? `link_id`, at the server `run_id`, is the connection this node listens on. */
+/* How many listen to each topic? `link_id`, at the server `run_id`, is the connection this node
+ * listens on. */
 MUST_USE int registry_send_listen(struct registry *r, const char *node, const char *incarnation,
                                   uint64_t link_id, const char *run_id, const struct slice *topics,
                                   size_t n, registry_listeners_cb cb, void *ctx);
@@ -395,8 +406,9 @@ enum registry_claim_word {
     CLAIM_ELSEWHERE, /* another node serves the channel, or none */
     CLAIMED,         /* write it in wait_ms */
 };
-/* What holds a send back, the widest first: all messages of the account; those to channels where it is not
- * moderator; those to channels nobody joined; or what was said in its own channel (its pace, its share of those). */
+/* What holds a send back, the widest first: all messages of the account; those to channels where it
+ * is not moderator; those to channels nobody joined; or what was said in its own channel (its pace,
+ * its share of those). */
 enum registry_held_by { HELD_BY_ALL, HELD_BY_PLAIN, HELD_BY_UNJOINED, HELD_BY_CHANNEL };
 struct registry_claim {
     enum registry_claim_word word;
@@ -408,28 +420,29 @@ struct registry_claim {
 };
 typedef void (*registry_claim_cb)(void *ctx, const struct registry_claim *claim,
                                   const struct err *err);
-/* Claim an outbox entry. Node and incarnation "": only expire it if it is too old (CLAIM_DONE).
- * In doubt whether a claim was done (ERR_DOWN, ERR_TIMEOUT) call registry_send_unclaim when the link is
- * back, or the channel stays CLAIM_BUSY: a claim nobody finishes is given up as "unknown" only after a
- * minute. */
+/* Claim an outbox entry. Node and incarnation "": only expire it if it is too old (CLAIM_DONE). In
+ * doubt whether a claim was done (ERR_DOWN, ERR_TIMEOUT) call registry_send_unclaim when the link
+ * is back, or the channel stays CLAIM_BUSY: a claim nobody finishes is given up as "unknown" only
+ * after a minute. */
 MUST_USE int registry_send_claim(struct registry *r, const char *node, const char *incarnation,
                                  struct slice entry, registry_claim_cb cb, void *ctx);
 /* It was surely not written: may be claimed again. */
 MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
                                    struct slice entry, registry_done_cb cb, void *ctx);
-/* The one result; reason and text may be empty. It was written `said_ms` ago: the pace of its channel
- * runs from then, which may be later than its slot was. */
+/* The one result; reason and text may be empty. It was written `said_ms` ago: the pace of its
+ * channel runs from then, which may be later than its slot was. */
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,
                                 struct slice entry, enum send_status status, struct slice reason,
                                 struct slice text, uint64_t said_ms, registry_done_cb cb,
                                 void *ctx);
 
-/* Publish a result without the registry, which keeps it nowhere: 0, or the link is down. `reason` may be "". */
+/* Publish a result without the registry, which keeps it nowhere: 0, or the link is down. `reason`
+ * may be "". */
 MUST_USE int registry_send_tell(struct registry *r, const char *channel,
                                 const struct registry_send *send, enum send_status status,
                                 const char *reason, const char *text);
 
-/* Entries of streams ------------------------------------------------------------------------------- */
+/* Entries of streams --------------------------------------------------------------------------- */
 
 struct registry_entry {
     struct slice id;
@@ -439,7 +452,7 @@ struct registry_entry {
 /* The value of a field, or the empty slice. */
 struct slice registry_field(const struct registry_entry *e, const char *name);
 
-/* Requests --------------------------------------------------------------------------------------------- */
+/* Requests ------------------------------------------------------------------------------------- */
 
 /* How far the two streams have been read: ids of entries, REGISTRY_FROM_BEGINNING at first. */
 #define REGISTRY_FROM_BEGINNING "0-0"
@@ -447,8 +460,8 @@ struct registry_place {
     char admin[48];
     char requests[48];
 };
-/* A portion of what waits. The ids of entries of `admin` begin with "admin:". No entry is larger than a request may
- * be (64 KiB): one that is has its reply, and no fields here. */
+/* A portion of what waits. The ids of entries of `admin` begin with "admin:". No entry is larger
+ * than a request may be (64 KiB): one that is has its reply, and no fields here. */
 struct registry_requests {
     struct registry_place last;
     size_t n; /* 0: nothing waits */
@@ -460,8 +473,9 @@ typedef void (*registry_requests_cb)(void *ctx, const struct registry_requests *
 MUST_USE int registry_read_requests(struct registry *r, const struct registry_leader *me,
                                     const struct registry_place *after, registry_requests_cb cb,
                                     void *ctx);
-/* Calls back when there is an entry behind `after`, or after block_ms (less than the link's deadline), or at once
- * where Redis lets nobody wait. Nothing of the entry is read. Blocks the link: use one of its own. */
+/* Calls back when there is an entry behind `after`, or after block_ms (less than the link's
+ * deadline), or at once where Redis lets nobody wait. Nothing of the entry is read. Blocks the
+ * link: use one of its own. */
 MUST_USE int registry_await_requests(struct registry *r, const struct registry_place *after,
                                      uint64_t block_ms, registry_done_cb cb, void *ctx);
 struct registry_refusal {

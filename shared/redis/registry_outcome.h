@@ -21,8 +21,8 @@ struct registry_list {
 };
 
 struct registry_outcome {
-    /* Of a step: "done", "again" (it was answered before), or "gone" (its entry is, and all below is
-     * empty). */
+    /* Of a step: "done", "again" (it was answered before), or "gone" (its entry is, and all below
+     * is empty). */
     struct slice word;
     struct slice json; /* the reply as it stands */
     bool valid;        /* as a step makes them */

@@ -199,7 +199,8 @@ static void reader_channels(struct reader *r, struct reply_memory *memory,
     out->retry_ms = numbers[1];
 }
 
-/* {{shard, epoch, rev, user, run, channel, [unread, [retry,]]...}...} or, for `served`, {{shard, sender, channel...}...} */
+/* {{shard, epoch, rev, user, run, channel, [unread, [retry,]]...}...} or, for `served`, {{shard,
+ * sender, channel...}...} */
 static const struct registry_shard *reader_shards(struct reader *r, bool served,
                                                   struct reply_memory *memory, size_t *n)
 {

@@ -1,8 +1,8 @@
 /* Registry replies: answers of the steps, decoded into the structs of registry.h.
  *
  * What Redis sends is not trusted: a reply that is short, of another shape or out of range gives
- * -ERR_STRANGE and a text that names what was asked, never a crash. Slices point into the reply; the
- * arrays that hold them come from a `struct reply_memory` and live until reply_memory_finish.
+ * -ERR_STRANGE and a text that names what was asked, never a crash. Slices point into the reply;
+ * the arrays that hold them come from a `struct reply_memory` and live until reply_memory_finish.
  * No link, no callbacks: pure functions. */
 #ifndef SHOAL_REDIS_REGISTRY_REPLY_H
 #define SHOAL_REDIS_REGISTRY_REPLY_H

@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Requests: the steps that carry them out, and the streams they stand in. Entries are read by a step, which hands on no more than fits a request: whoever may add to
- * them could else fill this process. A step cannot wait, so something else rings when there is one. */
+/* Requests: the steps that carry them out, and the streams they stand in. Entries are read by a
+ * step, which hands on no more than fits a request: whoever may add to them could else fill this
+ * process. A step cannot wait, so something else rings when there is one. */
 
-/* Carrying out ------------------------------------------------------------------------------------- */
+/* Carrying out --------------------------------------------------------------------------------- */
 
 static void request_args(struct args *a, const struct registry *r, const struct registry_leader *me,
                          const char *step, const struct registry_request *request,
@@ -94,7 +95,7 @@ int registry_configure(struct registry *r, const struct registry_leader *me,
     return send_request(r, me, "shoal1_configure", request, op, args, n, cb, ctx);
 }
 
-/* Reading ------------------------------------------------------------------------------------------- */
+/* Reading -------------------------------------------------------------------------------------- */
 
 /* The text of an entry's id in `out`; false: it is none. */
 static bool take_id(const struct redisReply *reply, char *out, size_t size)
@@ -170,10 +171,10 @@ int registry_refuse(struct registry *r, const struct registry_leader *me, struct
     return call_send(call, &a);
 }
 
-/* The bell ---------------------------------------------------------------------------------------- */
+/* The bell ------------------------------------------------------------------------------------- */
 
-/* XREAD blocks until there is an entry, and CLIENT REPLY SKIP keeps it from being sent, however large it is; what is
- * answered is the PING, which Redis carries out after. */
+/* XREAD blocks until there is an entry, and CLIENT REPLY SKIP keeps it from being sent, however
+ * large it is; what is answered is the PING, which Redis carries out after. */
 int registry_await_requests(struct registry *r, const struct registry_place *after,
                             uint64_t block_ms, registry_done_cb cb, void *ctx)
 {

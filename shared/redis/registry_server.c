@@ -13,7 +13,7 @@
 extern const unsigned char shoal_lua[];
 extern const size_t shoal_lua_len;
 
-/* Greeting ---------------------------------------------------------------------------------------- */
+/* Greeting ------------------------------------------------------------------------------------- */
 
 static void on_greet_info(struct call *call, const struct redisReply *reply, const struct err *err)
 {
@@ -57,7 +57,7 @@ int registry_greet(struct registry *r, registry_greeting_cb cb, void *ctx)
     return call_send(call, &a);
 }
 
-/* The library ------------------------------------------------------------------------------------- */
+/* The library ---------------------------------------------------------------------------------- */
 
 static struct slice own_text(void)
 {
@@ -202,7 +202,7 @@ int registry_check(struct registry *r, registry_done_cb cb, void *ctx)
     return call_send(call, &a);
 }
 
-/* What was forgotten --------------------------------------------------------------------------------- */
+/* What was forgotten --------------------------------------------------------------------------- */
 
 static void on_restated(struct call *call, const struct redisReply *reply, const struct err *err)
 {
@@ -229,10 +229,10 @@ int registry_restate(struct registry *r, const char *node, const char *incarnati
     return call_send(call, &a);
 }
 
-/* Other processes' links -------------------------------------------------------------------------- */
+/* Other processes' links ----------------------------------------------------------------------- */
 
-/* CLIENT <what> ID <link>; for 0, which Redis refuses as an id, a command that changes nothing and whose
- * answer (a number) reads as "no such client". */
+/* CLIENT <what> ID <link>; for 0, which Redis refuses as an id, a command that changes nothing and
+ * whose answer (a number) reads as "no such client". */
 static void client_args(struct args *a, const char *what, uint64_t link_id)
 {
     args_text(a, "CLIENT");

@@ -116,6 +116,33 @@ void link_probe_finish(struct link_probe *p)
     assert_int_equal(p->closes, 1);
 }
 
+int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...)
+{
+    const char *argv[16];
+    size_t lens[ARRAY_LEN(argv)];
+    redisReader *reader = redisReaderCreate();
+    redisReply *words = NULL;
+    char *text = NULL;
+    va_list args;
+
+    va_start(args, fmt);
+    int len = redisvFormatCommand(&text, fmt, args);
+    va_end(args);
+    assert_true(len > 0);
+    assert_int_equal(redisReaderFeed(reader, text, (size_t)len), REDIS_OK);
+    assert_int_equal(redisReaderGetReply(reader, (void **)&words), REDIS_OK);
+    assert_true(words->elements <= ARRAY_LEN(argv));
+    for (size_t i = 0; i < words->elements; i++) {
+        argv[i] = words->element[i]->str;
+        lens[i] = words->element[i]->len;
+    }
+    int rc = link_command_argv(link, (int)words->elements, argv, lens, cb, ctx);
+    freeReplyObject(words);
+    redisReaderFree(reader);
+    redisFreeCommand(text);
+    return rc;
+}
+
 void link_probe_ask(struct link_probe *p, const char *command)
 {
     unsigned before = p->answers;

@@ -41,6 +41,8 @@ void link_probe_close(struct link_probe *p);
 void link_probe_finish(struct link_probe *p);
 /* A link_reply_cb; ctx is the probe. */
 void link_probe_on_answer(void *ctx, const struct redisReply *reply, const struct err *err);
+/* Send a command as hiredis formats it: "SET %s %b". As link_command_argv. */
+MUST_USE int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...);
 /* Send a command of words between spaces and wait for its answer. */
 void link_probe_ask(struct link_probe *p, const char *command);
 

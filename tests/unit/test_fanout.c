@@ -3,6 +3,7 @@
 
 #include "shared/redis/registry.h"
 #include "shared/redis/subscriber.h"
+#include "tests/lib/link_probe.h"
 #include "tests/lib/private_redis.h"
 #include "tests/lib/test_loop.h"
 
