@@ -18,7 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "cluster"))
 
-import shoal  # noqa: E402  (of tests/cluster)
+import shoal  # noqa: E402  (of tests/cluster, as the next one)
+from processes import wait_until  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -86,12 +87,12 @@ class World:
         self.cluster.start_redis()
         self.cluster.start_sim("--verified", "--limits-off", *sim_args)
         self.cluster.start_coordinator(args=("--log-level", "warn"), **settings)
-        shoal.wait_until(self.cluster.leader, 10, "a coordinator leads")
+        wait_until(self.cluster.leader, 10, "a coordinator leads")
 
     def start_node(self, name="n1", capacity=100, **more):
         args = ("--log-level", "warn", *more.pop("args", ()))
         process = self.cluster.start_node(name, capacity=capacity, args=args, **more)
-        shoal.wait_until(lambda: name in self.cluster.nodes(), 15, f"{name} is registered")
+        wait_until(lambda: name in self.cluster.nodes(), 15, f"{name} is registered")
         return process
 
     def join(self, names, timeout=60):

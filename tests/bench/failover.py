@@ -9,7 +9,8 @@ from collections import Counter
 from bench import Row
 from chat import finish, heard_by, recorded  # of tests/cluster, as the next ones
 from crash_points import POINTS, Crashes
-from shoal import USER, wait_until
+from processes import wait_until
+from shoal import USER
 
 
 def names(n):

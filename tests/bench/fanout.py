@@ -4,7 +4,7 @@ import statistics
 import time
 
 from bench import Row, cpu_s, now_us
-from shoal import wait_until
+from processes import wait_until
 
 CHANNELS = [f"room{i}" for i in range(100)]
 PER_SHARD = 25

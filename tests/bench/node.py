@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from bench import Row, cpu_s, memory_kib
-from shoal import wait_until
+from processes import wait_until
 
 
 def names(n, first=0):

@@ -10,7 +10,6 @@ said (checker.py). A run that fails shows its timeline and names the directory w
 """
 
 import argparse
-import os
 import random
 import shutil
 import sys
@@ -30,7 +29,8 @@ from chat import PATIENT_REDIS  # noqa: E402  (of tests/cluster, as the next one
 from checker import Checker  # noqa: E402
 from faults import CAPACITY, Faults  # noqa: E402
 from redis_faults import Servers  # noqa: E402
-from shoal import TOKEN, USER, Cluster, missing_programs, wait_until  # noqa: E402
+from processes import wait_until  # noqa: E402
+from shoal import TOKEN, USER, Cluster, missing_programs  # noqa: E402
 from timeline import Timeline  # noqa: E402
 from watch import Watch  # noqa: E402
 

@@ -12,7 +12,8 @@ import redis
 
 import plan
 from proxy import Proxy
-from shoal import Clock, wait_until
+from processes import wait_until
+from shoal import Clock
 
 # Redis was killed, or our connection: a line it had taken may not have left it. Said in the README.
 LAST_MOMENT = {"a line is lost outside of every gap", "a message of ours was not fanned out"}

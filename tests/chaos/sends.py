@@ -31,7 +31,8 @@ sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 
 import redis  # noqa: E402
 
-from shoal import Cluster, missing_programs, wait_until  # noqa: E402
+from processes import wait_until  # noqa: E402
+from shoal import Cluster, missing_programs  # noqa: E402
 from trace import Trace  # noqa: E402
 
 LEASE_MS = 500

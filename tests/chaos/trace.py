@@ -6,7 +6,7 @@ import socket
 import threading
 from collections import Counter
 
-from shoal import resp
+from subscriber import resp
 
 AROUND_S = 0.5  # before and after a send
 SHOWN = 240  # characters of a line

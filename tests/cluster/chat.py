@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from shoal import wait_until
+from processes import wait_until
 
 # Redis drops a subscriber that falls behind; the ones here stand for applications that do not.
 PATIENT_REDIS = ("--client-output-buffer-limit", "pubsub 0 0 0")

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from shoal import Cluster, missing_programs, wait_until
+from processes import wait_until
+from shoal import Cluster, missing_programs
 from simclient import Sim
 
 LIMIT_SECONDS = 120

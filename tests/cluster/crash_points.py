@@ -7,7 +7,8 @@ test_crash_points.py and, with 500 joins in a Release build, by `tests/run figur
 import json
 
 from proxy import Proxy, Trap
-from shoal import INVARIANTS, wait_until
+from processes import wait_until
+from shoal import INVARIANTS
 
 # What a leader does for requests, dead nodes and senders.
 STEPS = ("xread", "lead", "assign", "release", "configure senders", "client kill", "expire")

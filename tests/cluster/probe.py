@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from shoal import BIN, SETTINGS, USER, wait_until
+from processes import wait_until
+from shoal import BIN, SETTINGS, USER
 
 OBJECT = BIN / "tests" / "managers" / "probe.so"
 SCRIPTS = ("create", "setup", "assign_shard", "get_sender_shard", "start", "stop")

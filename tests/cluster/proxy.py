@@ -15,7 +15,7 @@ import select
 import socket
 import threading
 
-from shoal import resp_array
+from subscriber import resp_array
 
 
 def name_of(words):

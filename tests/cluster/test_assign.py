@@ -8,7 +8,8 @@ import uuid
 import pytest
 import redis
 
-from shoal import stream_of, wait_until
+from processes import wait_until
+from shoal import stream_of
 
 FULL = "All shards are full, and the shard count limit has been reached. (max_shard_count is %d)"
 

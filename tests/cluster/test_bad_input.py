@@ -17,7 +17,8 @@ import pytest
 
 from certificates import Certificates
 from fake_redis import FakeRedis
-from shoal import COORDINATOR, CTL, NODE, ROOT, TOKEN, USER, run, wait_until
+from processes import run, wait_until
+from shoal import COORDINATOR, CTL, NODE, ROOT, TOKEN, USER
 
 SECRET = "hunter2hunter2"
 PROGRAMS = {"node": [NODE], "coordinator": [COORDINATOR], "ctl": [CTL, "status"]}

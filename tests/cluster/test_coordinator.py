@@ -8,7 +8,8 @@ import time
 import pytest
 
 from fake_node import FakeNode
-from shoal import COORDINATOR, Cluster, free_port, stream_of, wait_until
+from processes import free_port, wait_until
+from shoal import COORDINATOR, Cluster, stream_of
 
 SETTINGS = {"user": "bob", "max_shard_count": "none", "lease_ms": 600}
 

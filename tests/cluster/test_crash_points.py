@@ -8,7 +8,7 @@ import pytest
 from crash_points import Crashes, registry_is_exact
 from fake_node import FakeNode
 from proxy import Proxy, Trap
-from shoal import wait_until
+from processes import wait_until
 
 
 @pytest.mark.limit(120)

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from shoal import COORDINATOR, CTL, USER, Clock, run, wait_until
+from processes import run, wait_until
+from shoal import COORDINATOR, CTL, USER, Clock
 
 
 @pytest.fixture

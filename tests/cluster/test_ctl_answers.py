@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fake_redis import FakeRedis
-from shoal import CTL, REPORTS, run
+from processes import run
+from shoal import CTL, REPORTS
 
 
 def bulk(text):

@@ -6,7 +6,8 @@ import time
 import pytest
 from redis.exceptions import ResponseError
 
-from shoal import Clock, wait_until
+from processes import wait_until
+from shoal import Clock
 
 CHANNELS = ["alice", "bob", "carol", "dave", "erin", "frank"]
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from shoal import wait_until
+from processes import wait_until
 
 
 def right(server):

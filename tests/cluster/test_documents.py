@@ -9,7 +9,8 @@ import uuid
 
 import pytest
 
-from shoal import BIN, COORDINATOR, CTL, NODE, ROOT, Process, run, wait_until
+from processes import Process, run, wait_until
+from shoal import BIN, COORDINATOR, CTL, NODE, ROOT
 
 DOCUMENTS = ("README.md", "shared/contract.md", "deploy/README.md")
 TEXT = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)

@@ -4,7 +4,7 @@ import pytest
 
 from certificates import Certificates
 from chat import PATIENT_REDIS, fanned_out, finish, heard_by
-from shoal import wait_until
+from processes import wait_until
 
 
 class Rooms:

@@ -10,7 +10,8 @@ import pytest
 
 from chat import PATIENT_REDIS, finish
 from proxy import Proxy
-from shoal import TOKEN, USER, free_port, wait_until
+from processes import free_port, wait_until
+from shoal import TOKEN, USER
 from test_restart import begin, gaps, lines_of, placed
 
 NAMES = ("alice", "bob", "carol", "dave")

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from shoal import BIN, ROOT, run
+from processes import run
+from shoal import BIN, ROOT
 
 PROGRAMS = ("shoal-node", "shoal-coordinator", "shoalctl")
 PAGES = ("man8/shoal-node.8", "man8/shoal-coordinator.8", "man1/shoalctl.1")

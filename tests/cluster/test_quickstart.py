@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from shoal import ROOT, run, wait_until
+from processes import run, wait_until
+from shoal import ROOT
 
 pytestmark = pytest.mark.limit(400)  # it may have to build
 

@@ -3,7 +3,7 @@
 import time
 
 from proxy import Proxy
-from shoal import wait_until
+from processes import wait_until
 
 
 def lines(process, *words):

@@ -7,7 +7,8 @@ import re
 import pytest
 import redis
 
-from shoal import ROOT, wait_until
+from processes import wait_until
+from shoal import ROOT
 
 DIRECTORY = ROOT / "deploy" / "redis"
 USERS = ("shoal-reads", "shoal-says", "shoal-joins", "shoal-monitor", "shoal-admin", "shoal-node", "shoal-coordinator")

@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from certificates import Certificates
-from shoal import COORDINATOR, NODE, USER, wait_until
+from processes import wait_until
+from shoal import COORDINATOR, NODE, USER
 
 
 class Daemon:

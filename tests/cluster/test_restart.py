@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from shoal import wait_until
+from processes import wait_until
 
 SHORT = 1000  # ms of a lease that is waited for
 LONG = 20000  # ms of a lease that must not be waited for

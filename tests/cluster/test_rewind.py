@@ -11,7 +11,7 @@ import uuid
 
 import pytest
 
-from shoal import wait_until
+from processes import wait_until
 
 AGES = [float(age) for age in os.environ.get("SHOAL_REWIND_AGES", "1.5,3").split(",")]
 UNDER_WAY_S = 0.1

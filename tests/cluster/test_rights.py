@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from shoal import COORDINATOR, CTL, NODE, run, wait_until
+from processes import run, wait_until
+from shoal import COORDINATOR, CTL, NODE
 
 SECRET = "hunter2hunter2"
 PROGRAMS = {

@@ -2,7 +2,8 @@
 
 import shutil
 
-from shoal import ROOT, run
+from processes import run
+from shoal import ROOT
 
 
 def test_all_that_a_failed_part_said_is_kept(tmp_path):

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from shoal import wait_until
+from processes import wait_until
 
 
 class Senders:

@@ -6,7 +6,8 @@ import pytest
 
 from fake_node import FakeNode
 from probe import probes  # noqa: F401  pylint: disable=unused-import
-from shoal import USER, wait_until
+from processes import wait_until
+from shoal import USER
 
 
 def lease_is_over(cluster, node):

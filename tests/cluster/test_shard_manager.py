@@ -3,7 +3,8 @@
 import json
 
 from probe import named_user, probes, registry, settled_registry  # noqa: F401  pylint: disable=unused-import
-from shoal import TOKEN, USER, wait_until
+from processes import wait_until
+from shoal import TOKEN, USER
 
 FULL = "All shards are full, and the shard count limit has been reached. (max_shard_count is %d)"
 

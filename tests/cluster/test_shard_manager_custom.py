@@ -7,7 +7,8 @@ import pytest
 
 import shoal
 from probe import named_user, probes, registry, settled_registry  # noqa: F401  pylint: disable=unused-import
-from shoal import USER, wait_until
+from processes import wait_until
+from shoal import USER
 
 FULL = "All shards are full, and the shard count limit has been reached. (max_shard_count is %d)"
 SHORT = ["--manager-timeout", "300ms"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shoal import wait_until
+from processes import wait_until
 
 OWN = {"channels_per_shard": None, "max_shard_count": None, "user": None}  # what the manager brings is in force
 

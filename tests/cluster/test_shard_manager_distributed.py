@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from fake_node import FakeNode
-from shoal import wait_until
+from processes import wait_until
 from test_assign import FULL, Watcher
 
 OWN = {"channels_per_shard": None, "max_shard_count": None}

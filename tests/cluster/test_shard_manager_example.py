@@ -2,7 +2,8 @@
 
 import pytest
 
-from shoal import BIN, ROOT, run, wait_until
+from processes import run, wait_until
+from shoal import BIN, ROOT
 
 SOURCE = ROOT / "tests/managers/by_user.c"
 

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from probe import OBJECT
-from shoal import COORDINATOR, ROOT, run
+from processes import run
+from shoal import COORDINATOR, ROOT
 
 FUNCTIONS = """
 #include "coordinator/manager/shard_manager.h"

@@ -9,7 +9,8 @@ import pytest
 
 from certificates import Certificates
 
-from shoal import BIN, wait_until
+from processes import wait_until
+from shoal import BIN
 
 
 def errors(cluster):
