@@ -333,7 +333,8 @@ def test_a_stop_that_is_not_completed_is_told_and_a_start_may_take_its_time(prob
 
 def test_a_manager_sees_who_sends_and_when_shards_were_read_anew(probes, bare):
     probe = probes.lead(setup="add:one,two", assign_shard="shard:one", get_sender_shard="fail:nobody")
-    assert probe.shard("one")["sender"] == probe("sender")["sender"] == "one"  # the first, while nobody decides
+    # The first, while nobody decides; both are seen when the view was read anew.
+    wait_until(lambda: probe.shard("one")["sender"] == probe("sender")["sender"] == "one", 20, "a sender is seen")
     bare.join("alice")
     before = probe("round")["round"]
 

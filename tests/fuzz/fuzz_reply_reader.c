@@ -32,7 +32,8 @@ static void look(const struct redisReply *reply, struct seen *seen)
         size_t len = text.len < sizeof(seen->error) ? text.len : sizeof(seen->error) - 1;
         memcpy(seen->error, text.ptr, len);
     }
-    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+    /* Of an array, or of what newer protocols have. */
+    for (size_t i = 0; i < reply->elements; i++) {
         look(reply->element[i], seen);
     }
 }
