@@ -57,6 +57,7 @@ int err_exit_code(enum err_code code)
     case ERR_TIMEOUT:
     case ERR_AUTH:
     case ERR_DOWN:
+    case ERR_LOADING:
     case ERR_UNABLE:
     case ERR_MEMORY:
         return 3;
@@ -72,5 +73,6 @@ bool err_is_told(const struct err *err)
 
 bool err_is_silence(const struct err *err)
 {
-    return err->code == ERR_DOWN || err->code == ERR_TIMEOUT || err->code == ERR_CANCELED;
+    return err->code == ERR_DOWN || err->code == ERR_LOADING || err->code == ERR_TIMEOUT ||
+           err->code == ERR_CANCELED;
 }

@@ -17,6 +17,7 @@ enum err_code {
     ERR_AUTH,        /* access refused */
     ERR_PROTOCOL,    /* the other side broke the protocol */
     ERR_DOWN,        /* the link is down */
+    ERR_LOADING,     /* Redis is there, and still reads its data from disk */
     ERR_REPLY,       /* Redis answered with an error */
     ERR_STRANGE,     /* Redis's answer is not what Shoal expects */
     ERR_UNABLE,      /* Redis cannot do it now, or must not do it for us */
@@ -40,12 +41,12 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_LI
 /* Put "<words>: " before the text; returns -code. */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The exit code that belongs to it: 2 for ERR_USAGE, 3 for ERR_UNREACHABLE, ERR_TIMEOUT, ERR_AUTH,
- * ERR_DOWN (Redis is out of reach), ERR_UNABLE and ERR_MEMORY, else 1. */
+ * ERR_DOWN, ERR_LOADING (Redis is out of reach), ERR_UNABLE and ERR_MEMORY, else 1. */
 int err_exit_code(enum err_code code);
 /* Does Redis refuse what it should not (ERR_UNABLE, ERR_MEMORY)? Then the link has told it. */
 bool err_is_told(const struct err *err);
-/* Did nobody answer (ERR_DOWN, ERR_TIMEOUT, ERR_CANCELED)? Then there is nothing to tell: the
- * link's owner does. */
+/* Did nobody answer (ERR_DOWN, ERR_LOADING, ERR_TIMEOUT, ERR_CANCELED)? Then there is nothing to
+ * tell: the link's owner does. */
 bool err_is_silence(const struct err *err);
 
 #endif

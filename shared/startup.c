@@ -44,6 +44,9 @@ void startup_failed(struct startup *s, const struct err *why)
         return;
     }
     s->last = *why;
+    if (why->code == ERR_LOADING) { /* it will be done, and says so: that is no silence */
+        uv_timer_start(&s->timer, on_patience_over, s->patience_ms, 0);
+    }
     if (!s->warned && why->code != ERR_UNABLE) { /* the link has told that */
         s->warned = true;
         log_warn("startup", "redis.waiting", "error", why->text, "patience_ms",

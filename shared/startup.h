@@ -2,9 +2,10 @@
  *
  * Before Redis was usable for the first time, the first failure is logged as a warning and the
  * daemon goes on trying; it gives up after a while, and at once where trying again cannot help (the
- * password is wrong, Redis has no functions). After it was usable once, a daemon never exits for
- * Redis's reasons. Embedded in its owner, which must outlive the close of the timer. Loop thread
- * only. */
+ * password is wrong, Redis has no functions). A Redis that still loads its data is waited for:
+ * gigabytes take minutes, and the while begins when it was last seen to. After it was usable once,
+ * a daemon never exits for Redis's reasons. Embedded in its owner, which must outlive the close of
+ * the timer. Loop thread only. */
 #ifndef SHOAL_STARTUP_H
 #define SHOAL_STARTUP_H
 
@@ -23,7 +24,8 @@ struct startup {
 };
 
 /* Begin to wait: on_give_up is called once after `patience_ms` or sooner, unless startup_succeeded
- * comes first. `why` is one clear message; err_exit_code(why->code) is the exit code. */
+ * comes first; it begins anew with each ERR_LOADING. `why` is one clear message;
+ * err_exit_code(why->code) is the exit code. */
 void startup_begin(struct startup *s, uv_loop_t *loop, uint64_t patience_ms,
                    void (*on_give_up)(void *ctx, const struct err *why), void *ctx);
 /* Something failed; may be called at any time, and does nothing after startup is over. */

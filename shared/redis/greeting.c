@@ -91,8 +91,8 @@ int greeting_check(const struct redisReply *reply, const struct url *url, const 
     case REFUSAL_READONLY:
     case REFUSAL_BUSY:
     case REFUSAL_CLIENTS:
-        return err_set(err, ERR_DOWN, "%s is not ready yet: %.200s: %s", where, reply->str,
-                       r->mend);
+        return err_set(err, r->kind == REFUSAL_LOADING ? ERR_LOADING : ERR_DOWN,
+                       "%s is not ready yet: %.200s: %s", where, reply->str, r->mend);
     default:
         return err_set(err, ERR_REPLY, "%s refuses the greeting: %.200s", where, reply->str);
     }

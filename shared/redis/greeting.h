@@ -14,8 +14,8 @@
  * expect. `out` holds the password then: wipe it after use. */
 unsigned greeting_write(struct buf *out, const struct url *url, const char *name);
 /* Look at one reply: 0 if it is fine; else err names the trouble and the mend, never the password:
- * -ERR_AUTH for credentials and permissions, -ERR_DOWN for a server that is not ready yet,
- * -ERR_REPLY for anything else. `where` is the server, for people. */
+ * -ERR_AUTH for credentials and permissions, -ERR_LOADING or -ERR_DOWN for a server that is not
+ * ready yet, -ERR_REPLY for anything else. `where` is the server, for people. */
 MUST_USE int greeting_check(const struct redisReply *reply, const struct url *url,
                             const char *where, struct err *err);
 

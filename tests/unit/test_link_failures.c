@@ -495,7 +495,7 @@ static void odd_servers_bring_the_link_down_with_a_reason(void **state)
         {BYTES("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n"), false, ERR_PROTOCOL,
          "arrays more than 7 deep"},
         {BYTES("+OK\r\n+PONG\r\n+MORE\r\n"), false, ERR_PROTOCOL, "nobody asked for"},
-        {BYTES("-LOADING Redis is loading the dataset in memory\r\n"), false, ERR_DOWN,
+        {BYTES("-LOADING Redis is loading the dataset in memory\r\n"), false, ERR_LOADING,
          "not ready yet: LOADING"},
         {BYTES("+OK\r\n-MASTERDOWN Link with MASTER is down\r\n"), false, ERR_DOWN,
          "not ready yet: MASTERDOWN"},
