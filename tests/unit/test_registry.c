@@ -207,6 +207,70 @@ static void what_was_counted_for_a_listener_is_read_though_it_is_killed(void **s
     close(listener);
 }
 
+struct named {
+    size_t n;
+    uint64_t ids[4];
+    bool answered;
+};
+
+static void on_listeners(void *ctx, const struct registry_listeners *listeners,
+                         const struct err *err)
+{
+    struct named *named = ctx;
+
+    assert_null(err);
+    assert_int_equal(listeners->n, 1);
+    assert_in_range(listeners->ngone, 0, ARRAY_LEN(named->ids));
+    named->n = listeners->ngone;
+    for (size_t i = 0; i < named->n; i++) {
+        named->ids[i] = listeners->gone[i];
+    }
+    named->answered = true;
+}
+
+/* Who is to be killed, now that `n` would listen on its connection `link_id`? */
+static struct named listen_as(const struct world_node *n, uint64_t link_id)
+{
+    char run_id[41];
+    struct slice topic = slice_of("topic");
+    struct named named = {0};
+
+    snprintf(run_id, sizeof(run_id), "%040d", 1);
+    assert_int_equal(registry_send_listen(w.r, n->name, n->incarnation, link_id, run_id, &topic, 1,
+                                          on_listeners, &named),
+                     0);
+    wait_until(&w.probe.t, named.answered);
+    return named;
+}
+
+static void a_listener_that_was_to_be_killed_is_named_once_more_after_a_lease(void **state)
+{
+    (void)state;
+    struct world_node n2;
+    struct named named;
+    int listener = say("SUBSCRIBE topic\r\n");
+
+    assert_non_null(strstr(read_until(listener, ":1\r\n"), "subscribe"));
+    world_node(&n1, "n1", 1002, 10, "bot");
+    world_register(&w, &n1, 1001);
+    world_node(&n2, "n2", 1012, 10, "bot");
+    world_register(&w, &n2, 1011);
+    assert_int_equal(listen_as(&n1, 77).n, 0);
+    assert_int_equal(listen_as(&n2, 88).n, 0); /* n1 lives */
+
+    world_end_lease(&w, &n1);
+    named = listen_as(&n2, 88);
+    assert_int_equal(named.n, 1);
+    assert_int_equal(named.ids[0], 77);
+    assert_int_equal(listen_as(&n2, 88).n, 0); /* it is being killed */
+    world_eval(&w, "redis.call('HSET', KEYS[1] .. ':listeners', 'n1', '77 1') return ''", "");
+    named = listen_as(&n2, 88);
+    assert_int_equal(named.n, 1);
+    assert_int_equal(named.ids[0], 77);
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:listeners n1"), "0");
+    close(listener);
+}
+
 /* The leader -------------------------------------------------------------------------------------- */
 
 static void the_second_coordinator_stands_by(void **state)
@@ -705,6 +769,7 @@ int main(void)
         TEST(the_greeting_names_link_and_server),
         TEST(a_killed_link_is_not_alive),
         TEST(what_was_counted_for_a_listener_is_read_though_it_is_killed),
+        TEST(a_listener_that_was_to_be_killed_is_named_once_more_after_a_lease),
         TEST(the_second_coordinator_stands_by),
         TEST(after_a_resignation_the_other_leads),
         TEST(a_deposed_leader_is_refused),

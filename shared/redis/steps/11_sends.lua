@@ -81,6 +81,13 @@ function steps.send_list(keys, a)
     return answer
 end
 
+-- A connection that listens, and since when it is to be killed (0: it is not). It is named twice, a lease apart: who
+-- was to kill it the first time may have lost his own connection in that moment.
+local function listener_of(value)
+    local id, named = string.match(value or '', '^(%d+) ?(%d*)$')
+    return count_of(id), count_of(named)
+end
+
 -- send_listen: node incarnation link run_id topic... Who listens to these topics, and who is not to any more?
 -- patience ms, {count, ...}, {link, ...}: connections of nodes that are gone, which still listen.
 function steps.send_listen(keys, a)
@@ -103,17 +110,22 @@ function steps.send_listen(keys, a)
         counts[#counts + 1] = call('PUBSUB', 'NUMSUB', a[i])[2]
         heard = heard or counts[#counts] > 0
     end
-    local before = count_of(call('HGET', lk, node))
+    local before = listener_of(call('HGET', lk, node))
     if before ~= 0 and before ~= count_of(link) then
         gone[1] = before
     end
     call('HSET', lk, node, link)
     local all = heard and call('HGETALL', lk) or {}
     for i = 1, #all, 2 do
-        if all[i] ~= node and all[i] ~= ' ' and
+        local id, named = listener_of(all[i + 1])
+        if all[i] ~= node and all[i] ~= ' ' and named <= c.now - limit(c, 'lease_ms') and
             count_of(call('ZSCORE', key(c, 'nodes'), all[i])) < c.now then
-            gone[#gone + 1] = count_of(all[i + 1])
-            call('HDEL', lk, all[i])
+            gone[#gone + 1] = id
+            if named == 0 then
+                call('HSET', lk, all[i], id .. ' ' .. c.now)
+            else
+                call('HDEL', lk, all[i])
+            end
         end
     end
     return {math.ceil(1.5 * limit(c, 'lease_ms')), counts, gone}
