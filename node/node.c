@@ -39,7 +39,8 @@ static void check(const void *owner)
     BUG_ON(state == NODE_ACTIVE && lease != LEASE_CURRENT);
     BUG_ON(state == NODE_FENCED && lease != LEASE_FENCED);
     BUG_ON(state == NODE_LOST && lease != LEASE_LOST);
-    BUG_ON(n->resume_ms != 0 && state != NODE_ACTIVE && state != NODE_FENCED);
+    BUG_ON(n->resume_ms != 0 && state != NODE_ACTIVE && state != NODE_FENCED &&
+           state != NODE_DRAINING);
     BUG_ON((state == NODE_GONE) != n->teardown.begun);
 }
 
@@ -136,10 +137,13 @@ static void reconcile(struct node *n, const struct registry_picture *picture)
 
 static void on_timer(uv_timer_t *timer);
 
-void node_timer_at(struct node *n, uint64_t wait_ms)
+void node_timer_at(struct node *n, uint64_t at_ms)
 {
+    uint64_t now = mono_ms();
+    uint64_t at = n->resume_ms != 0 && n->resume_ms < at_ms ? n->resume_ms : at_ms;
+
     uv_update_time(n->loop);
-    uv_timer_start(&n->timer, on_timer, wait_ms, 0);
+    uv_timer_start(&n->timer, on_timer, at > now ? at - now : 0, 0);
 }
 
 static void on_current(void *ctx, const struct registry_picture *picture, bool new_link)
@@ -159,10 +163,10 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     }
     if (new_link) {
         /* Subscribers need a moment to be back as well, before what was held flows. */
-        if (n->was_away && n->state.state == NODE_ACTIVE) {
+        if (n->was_away) {
             n->resume_ms = mono_ms() + picture->resume_delay_ms;
             fanout_hold(n->fanout, true);
-            node_timer_at(n, picture->resume_delay_ms);
+            node_timer_at(n, n->resume_ms);
         }
         n->was_away = false;
         forgotten = fanout_attach(n->fanout, node_lease_link(n->lease), picture->seq);
@@ -321,12 +325,13 @@ static void on_timer(uv_timer_t *timer)
 {
     struct node *n = timer->data;
 
-    if (n->state.state == NODE_DRAINING) {
-        node_look_at_drain(n);
-    } else if (n->resume_ms != 0) {
+    if (n->resume_ms != 0 && mono_ms() >= n->resume_ms) {
         n->resume_ms = 0;
         fanout_hold(n->fanout, !node_lease_holds(n->lease));
         node_lease_renew_soon(n->lease);
+    }
+    if (n->state.state == NODE_DRAINING) {
+        node_look_at_drain(n);
     }
 }
 

@@ -32,7 +32,7 @@ void node_look_at_drain(struct node *n)
         return;
     }
     n->drain_until_ms = leave ? now + node_lease_ms(n->lease) : n->drain_until_ms;
-    node_timer_at(n, n->drain_until_ms - now);
+    node_timer_at(n, n->drain_until_ms);
     if (leave && !drained) {
         log_warn("node", "node.drain", "reason", "took longer than --drain-timeout", NULL);
     }
@@ -46,7 +46,7 @@ void node_on_drained(void *ctx)
     struct node *n = ctx;
 
     if (n->state.state == NODE_DRAINING) {
-        node_timer_at(n, 0); /* from within a room nothing is closed */
+        node_timer_at(n, mono_ms()); /* from within a room nothing is closed */
     }
 }
 
@@ -59,10 +59,8 @@ void node_stop(struct node *n, int times)
         node_close(n, NULL);
         return;
     }
-    n->resume_ms = 0;
     node_move(n, NODE_DRAINING);
     n->drain_until_ms = mono_ms() + n->options.drain_ms;
-    fanout_hold(n->fanout, !node_lease_holds(n->lease));
     holder_drain(n->holder);
     sender_drain(n->sender);
     node_look_at_sight(n);

@@ -40,7 +40,7 @@ struct node {
     uv_timer_t timer; /* resume delay, drain */
     struct startup startup;
     struct trouble trouble; /* with the fan-out link */
-    uint64_t resume_ms;     /* held lines flow from then on; 0: they flow */
+    uint64_t resume_ms;     /* held lines flow from then on; 0: they flow, if the lease allows it */
     bool was_away;          /* the link to Redis was lost since lines last flowed */
     uint64_t drain_until_ms;
     struct restate *restate;
@@ -56,7 +56,8 @@ struct node {
 
 /* In node.c. */
 void node_move(struct node *n, enum node_state to);
-void node_timer_at(struct node *n, uint64_t wait_ms);
+/* Look at the drain by then, and at what is held when its time comes (mono_ms). */
+void node_timer_at(struct node *n, uint64_t at_ms);
 
 /* In node_restate.c: a renewal was answered: tell again what Redis may have forgotten, if it asks
  * for that; `forgotten` lines of the fan-out are. */

@@ -1,5 +1,7 @@
 """Room lines reach subscribers exactly once, byte for byte, in the order of each channel."""
 
+import signal
+
 import pytest
 
 from certificates import Certificates
@@ -225,6 +227,29 @@ def test_gaps_are_told_when_subscribers_had_the_time_to_be_back(bare):
     gaps = bare.events("gap")
     assert gaps and min(gap["at"] for gap in gaps) > up_at + 1800
     assert max(gap["to"] for gap in gaps) < up_at + 1800, "they were over long before"
+
+
+@pytest.mark.parametrize("stopped", ["while Redis is away", "when Redis is back"])
+def test_a_node_that_leaves_when_redis_was_away_waits_for_subscribers_too(bare, stopped):
+    rooms = Rooms(bare, names(3), redis=("--appendonly", "yes"), resume_delay_ms=3000, lease_ms=20000)
+    node = bare.processes["n1"]
+    node.expected_to_end = True
+    bare.redis_process.kill()
+    for name in rooms.names:
+        bare.inject(name, "said while Redis was away")
+    if stopped == "while Redis is away":
+        node.signal(signal.SIGTERM)
+    bare.restart_redis()
+    wait_until(lambda: "redis.up" in node.text(), 10, "the node is back")
+    if stopped == "when Redis is back":
+        node.signal(signal.SIGTERM)
+    wait_until(lambda: "to=draining" in node.text(), 10, "it leaves")
+
+    late = bare.subscribe(bare.topic("chat:*"))
+
+    for _ in rooms.names:
+        late.wait_for(lambda topic, payload: b"said while Redis was away" in payload)
+    assert node.wait(10) == 0
 
 
 def test_chat_flows_while_redis_is_full(bare):
