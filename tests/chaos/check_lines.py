@@ -15,6 +15,9 @@ ECHO = re.compile(rb"^@(?:[^ ]*;)?shoal-echo=1[; ]")
 # when a gap began: the times of lines and gaps are compared with so much patience.
 PATIENCE_S = 1.0
 
+# The longest time between two renewals.
+RENEWAL_S = max(plan.CHANGES["lease_ms"]) / 1000 / 6
+
 NO_GAP = "a channel was joined again and no gap was told"
 
 
@@ -27,6 +30,7 @@ class Gap:
     begin: float
     end: float
     reason: str
+    to: float  # its end by Redis's clock
     earliest: float = float("inf")  # where it began by a clock that was moved since
 
     def covers(self, at):
@@ -76,12 +80,12 @@ class Reading:
                 continue
             if channel in self._open:
                 if since - self._joined_at[channel] > 0.05:
-                    self._rejoined.append((channel, since))
+                    self._rejoined.append((channel, since, wall))
                     self._joined_at[channel] = since
             elif channel in look.channels and channel not in leaving:
-                # A Redis with older data still has when the channel was joined before it was parted.
-                begin = wall if self._timeline.is_excused(NO_GAP, wall) else since
-                self._open[channel] = [begin, float("inf")]
+                # Not from `since`: that is a time of Redis's clock, and a Redis with older data still has when the
+                # channel was joined before it was parted.
+                self._open[channel] = [wall, float("inf")]
                 self.periods[channel].append(self._open[channel])
                 self._joined_at[channel] = since
 
@@ -95,9 +99,9 @@ class Reading:
         )
 
     def at_end(self, gaps):
-        for channel, since in self._rejoined:
-            if not any(abs(gap.end - since) < 0.1 for gap in gaps.of[channel]):
-                self._timeline.complain(NO_GAP, f"#{channel}", since)
+        for channel, since, wall in self._rejoined:
+            if not any(abs(gap.to - since) < 0.1 for gap in gaps.of[channel]):
+                self._timeline.complain(NO_GAP, f"#{channel}", wall)
 
 
 class Gaps:
@@ -118,7 +122,7 @@ class Gaps:
         if (event["channel"], event["from"], event["to"]) in self._known:
             return
         self._known.add((event["channel"], event["from"], event["to"]))
-        gap = Gap(begin, max(begin, end), event["reason"], earliest)
+        gap = Gap(begin, max(begin, end), event["reason"], event["to"] / 1000, earliest)
         self.of[event["channel"]].append(gap)
 
     def cover(self, channel, at):
@@ -129,11 +133,10 @@ class Gaps:
         renewals tell up to when all was well, and a second is taken off. And what it had joined again just before
         its death, or while Redis could not be told, nobody knows of.) deaths: when nodes were killed or stood still,
         in order, and times in which Redis did."""
-        renewal = max(plan.CHANGES["lease_ms"]) / 1000 / 6
-        before = 2 * renewal + 1 + PATIENCE_S
+        before = 2 * RENEWAL_S + 1 + PATIENCE_S
 
         def unreported(at):
-            return any(begin - renewal - PATIENCE_S <= at <= end for begin, end in deaths)
+            return any(begin - RENEWAL_S - PATIENCE_S <= at <= end for begin, end in deaths)
 
         for channel, gaps in self.of.items():
             times = sorted(heard_at[channel])

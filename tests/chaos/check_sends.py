@@ -1,5 +1,6 @@
 """Checks of sends: each is said at most once and has one result, which is true (promises 7 and 8)."""
 
+import time
 from collections import Counter, defaultdict
 
 HEARD_S = 6  # so long a node may hold what it heard: past its lease, on two busy cores
@@ -63,7 +64,8 @@ class Sends:
             self._complain("a send has two results", f"{who}: {results}", results[-1]["heard"])
         kept = cluster.redis.hgetall(self.key(cluster, id, send))
         if not results and kept:
-            results = [{**kept, "heard": int(kept["at"]) / 1000}]
+            at, _ = self._timeline.by_our_clock(int(kept["at"]) / 1000, time.time())
+            results = [{**kept, "heard": at}]
         if not results:
             # What was published on a topic may be lost with the node that heard it; it is not said then.
             died = send.way == "topic" and any(

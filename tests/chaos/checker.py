@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import plan
-from check_lines import Gaps, Lines, Reading
+from check_lines import RENEWAL_S, Gaps, Lines, Reading
 from check_registry import Requests, Shards, Wanted
 from check_sends import Sends
 from shoal import TOKEN
@@ -99,7 +99,8 @@ class Checker:
         said = {m["text"] for messages in received.values() for m in messages if m["outcome"] == "said"}
         beginnings = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP") for node in plan.NODES)
         deaths = [(at, at) for at in self._timeline.when("fault", beginnings)] + self._times(AWAY, BACK)
-        deaths += self._times("the data of", "killed redis")  # what Redis was told since, it forgot
+        # What Redis was told since, it forgot; and who holds a shard by its older data learns that with a renewal.
+        deaths += [(at, end + RENEWAL_S) for at, end in self._times("the data of", "started redis")]
         sent, heard = self.lines.at_end(record, self.reading, self.gaps, said, deaths)
         self.reading.at_end(self.gaps)
         self.requests.at_end(self._cluster, self._apps.requests)

@@ -99,6 +99,7 @@ class RedisFaults:
         """Killed for as long as it lasts, then started. What it forgot was asked for after `since`."""
         primary = self._servers.primary
         killed = time.time()
+        unanswered = min([killed, *self._unanswered()])
         primary.kill()
         self._note(f"killed {primary.name}")
         yield
@@ -107,7 +108,7 @@ class RedisFaults:
         self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
         if excused:
             # What was under way when it died may have been published, which its data does not tell.
-            self._timeline.excuse(killed - LAST_MOMENT_S, killed, {"a line was heard twice"})
+            self._timeline.excuse(unanswered - LAST_MOMENT_S, killed, {"a line was heard twice"})
             since, until = (since or killed) - 1, time.time() + SETTLE_S
             self._timeline.excuse(since, until, excused, rest=True)
             ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
@@ -116,6 +117,16 @@ class RedisFaults:
                 return any(since - 5 <= at <= until for at in self._timeline.when("fault", ends))
 
             self._timeline.excuse(since, until, UNTOLD, untold, rest=True)
+
+    def _unanswered(self):
+        """When those nodes last heard of Redis that stand still or are cut off from it."""
+        cut = ("cut_nodes", ("nodes reach Redis",))
+        all_nodes = f"killed {', '.join(plan.NODES)}"
+        still = [(f"SIGSTOP {node}", (f"SIGCONT {node}", f"killed {node}", all_nodes)) for node in plan.NODES]
+        for begin, ends in (cut, *still):
+            begun = self._timeline.when("fault", begin)
+            if begun and not any(end >= begun[-1] for end in self._timeline.when("fault", ends)):
+                yield begun[-1]
 
     def restart_redis(self, down_s):
         with self._hands_on_redis(), self._redis_is_down():

@@ -24,6 +24,7 @@ class Complaints(list):
     """A timeline as the checks see it."""
 
     excused = ()
+    offset = 0.0  # of Redis's clock
 
     def __call__(self, broken, detail="", wall=None):
         self.append(broken)
@@ -34,7 +35,7 @@ class Complaints(list):
         return broken in self.excused
 
     def by_our_clock(self, redis_s, _wall):
-        return redis_s, redis_s
+        return redis_s - self.offset, redis_s - self.offset
 
 
 @pytest.fixture
@@ -152,11 +153,22 @@ def test_a_new_join_is_a_gap_but_not_after_a_part(complaints):
     joined(T + 4, T + 5)
     reading.at_end(told)
     assert complaints == []
-    assert reading.periods["room0"] == [[T, T + 2], [T + 4, float("inf")]]
+    assert reading.periods["room0"] == [[T + 1, T + 2], [T + 5, float("inf")]], "by our clock, not by Redis's"
 
     joined(T + 8, T + 9)
     reading.at_end(told)
     assert complaints == ["a channel was joined again and no gap was told"]
+
+
+def test_the_gap_of_a_new_join_is_known_though_redis_has_another_clock(complaints):
+    complaints.offset = -82
+    reading, told = Reading(complaints, {}), Gaps(complaints)
+    for since, wall in ((T - 82, T + 1), (T - 74, T + 9)):
+        reading.on_look(look(["room0"], states={"room0": ("joined", since * 1000)}), wall)
+    told.on_event(gap(T - 80, T - 74), T + 9)
+    reading.at_end(told)
+    assert complaints == []
+    assert told.cover("room0", T + 5)
 
 
 # The registry ----------------------------------------------------------------------------------------------
