@@ -180,10 +180,33 @@ static void only_the_leader_compares(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 
+static void a_shard_whose_sender_was_forgotten_is_served_where_it_says_when_nodes_go(void **state)
+{
+    (void)state;
+    struct world_node n3;
+    struct world_node *nodes[] = {&n1, &n2};
+
+    world_node(&n3, "n3", 1003, 10, "anonymous");
+    assert_string_equal(world_register(&w, &n3, 0), "current");
+    configure("senders", "main-shard,initial-shard-2");
+    world_ask(&w, "HDEL shoal:{t}:shard:main-shard sender");
+    assert_true(world_compare(&w, &me) > 0);
+    assert_string_equal(world_broken(&w, 3, 5), "");
+    for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
+        if (strcmp(world_ask(&w, "HGET shoal:{t}:shard:initial-shard-2 node"), nodes[i]->name) ==
+            0) {
+            assert_string_equal(world_leave(&w, nodes[i]), "done");
+        }
+    }
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:initial-shard-2 node"), "n3");
+    assert_string_equal(world_broken(&w, 3, 5), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_is_damaged_from_outside_is_put_right_and_told),
+        TEST(a_shard_whose_sender_was_forgotten_is_served_where_it_says_when_nodes_go),
         TEST(many_differences_are_counted_and_the_first_of_them_told),
         TEST(only_the_leader_compares),
     };

@@ -131,8 +131,21 @@ local function choose_node(c, user, since, left_ms)
     return nil
 end
 
+-- The shards for which this one sends. One that says another sends for it was left there by damage.
+local function served_by(c, shard)
+    local served = {}
+    for _, other in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
+        if sender_of_shard(c, other) == shard then
+            served[#served + 1] = other
+        else
+            call('SREM', key(c, 'shard', shard, 'serves'), other)
+        end
+    end
+    return served
+end
+
 local function serves_moved(c, shard, old, new)
-    for _, served in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
+    for _, served in ipairs(served_by(c, shard)) do
         if old then
             untouch(c, old, 'serves', served)
         end
@@ -293,8 +306,8 @@ end
 local function remove_shard(c, shard)
     local sk = key(c, 'shard', shard)
     local user, sender = user_of(c, shard), sender_of_shard(c, shard)
-    for _, served in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
-        if served ~= shard and shard_id(served) then
+    for _, served in ipairs(served_by(c, shard)) do
+        if served ~= shard then
             set_sender(c, served, served)
         end
     end

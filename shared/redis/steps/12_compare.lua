@@ -223,8 +223,8 @@ local function forget_shard(c, shard)
     call('ZREM', key(c, 'load'), shard)
     call('ZREM', key(c, 'idle'), shard)
     call('SREM', key(c, 'homeless'), shard)
-    for _, served in ipairs(call('SMEMBERS', sk .. ':serves')) do
-        if served ~= shard and is_shard(c, served) then
+    for _, served in ipairs(served_by(c, shard)) do
+        if served ~= shard then
             set_sender(c, served, served)
         end
     end
