@@ -32,7 +32,7 @@
 --   claims               hash  channel -> the claimed outbox entry, one at a time, and the node that claimed it
 --   sends, queued, ids   what of the outbox is known and has no result yet (05_outbox.lua)
 --   heard:<node>         string which process of the node entered sends, and the number of the last one
---   listeners            hash  node -> its connection for topics, and since when it is to be killed; behind a blank: of which server
+--   listeners            hash  node -> its connection for topics, since when it is to be killed; " ": of which server
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
 local REVISION = 18  -- grows with every change here: a program loads its library over an older one
