@@ -216,12 +216,10 @@ class Lines:
             latest = float("inf") if STAMP.search(line) else wall + PATIENCE_S
             index = next((i for i in places[line] if i > last and sent[i][1] <= latest), None)
             if index is None:
-                if places[line]:
-                    self._complain("a line was heard out of order", f"#{channel}: {line!r}", wall)
-                else:
-                    stamp = STAMP.search(line)
-                    said_at = int(stamp.group(1)) / 1e6 if stamp else wall
-                    self._complain("a line was heard twice", f"#{channel}: {line!r}", said_at)
+                stamp = STAMP.search(line)
+                said_at = int(stamp.group(1)) / 1e6 if stamp else wall
+                how = "out of order" if places[line] else "twice"
+                self._complain(f"a line was heard {how}", f"#{channel}: {line!r}", said_at)
                 continue
             places[line].remove(index)
             last = index

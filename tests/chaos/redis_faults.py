@@ -11,6 +11,7 @@ import time
 import redis
 
 import plan
+from check_lines import RENEWAL_S
 from proxy import Proxy
 from processes import wait_until
 from shoal import Clock
@@ -36,6 +37,9 @@ DAMAGED = {
     "the registry wants other channels than the replies said", "max_shard_count was exceeded",
     "a channel was joined again and no gap was told",
 }  # fmt: skip
+TWICE = {"a line was heard twice", "a line was heard out of order"}
+# When a channel was read last is forgotten: what it missed since, for a while, no gap can tell.
+UNREAD_S = 15
 SETTLE_S = 12  # until registry and nodes agree again, on two busy cores
 
 
@@ -108,8 +112,9 @@ class RedisFaults:
         self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
         if excused:
             # What was under way when it died may have been published, which its data does not tell.
-            self._timeline.excuse(unanswered - LAST_MOMENT_S, killed, {"a line was heard twice"})
-            since, until = (since or killed) - 1, time.time() + SETTLE_S
+            self._timeline.excuse(unanswered - LAST_MOMENT_S, killed, TWICE)
+            started = time.time()
+            since, until = (since or killed) - 1, started + SETTLE_S
             self._timeline.excuse(since, until, excused, rest=True)
             ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
 
@@ -117,6 +122,8 @@ class RedisFaults:
                 return any(since - 5 <= at <= until for at in self._timeline.when("fault", ends))
 
             self._timeline.excuse(since, until, UNTOLD, untold, rest=True)
+            # A shard that went to another node since is that one's and the former one's, until they are told.
+            self._timeline.excuse(max(since, killed - 60), started + RENEWAL_S, TWICE, untold)
 
     def _unanswered(self):
         """When those nodes last heard of Redis that stand still or are cut off from it."""
@@ -239,5 +246,8 @@ class RedisFaults:
             if names:
                 client.delete(*names)
             self._note(f"deleted {', '.join(names)}")
-            self._timeline.excuse(time.time() - 1, time.time() + SETTLE_S, DAMAGED, rest=True)
+            now = time.time()
+            self._timeline.excuse(now - 1, now + SETTLE_S, DAMAGED, rest=True)
+            if any(name.endswith(":read") for name in names):
+                self._timeline.excuse(now - UNREAD_S, now, {"a line is lost outside of every gap"})
             yield SETTLE_S / 2
