@@ -166,7 +166,9 @@ class Run:
         rooms = self._rooms_at_twitch()
         return {
             "requests without a reply": self.checker.requests.unanswered(cluster, self.apps.requests),
-            "sends without a result": self.checker.sends.unfinished(cluster, self.apps.sends),
+            "sends without a result": self.checker.sends.unfinished(
+                cluster, self.apps.sends, self.checker.deafness()
+            ),
             "entries in the outbox": cluster.redis.xlen(cluster.key("outbox")),
             "channels not joined": {c: state for c, state in states.items() if state != "joined"},
             "rooms at Twitch": [] if rooms == sorted(channels) else rooms,

@@ -15,14 +15,20 @@ class Sends:
     def on_result(self, result, wall):
         self._results[result["id"]].append({**result, "heard": wall})
 
-    def unfinished(self, cluster, sends):
-        """Without a result that was heard or is kept: of those that Redis has acknowledged and still knows."""
+    def unfinished(self, cluster, sends, lost):
+        """Without a result that was heard or is kept: of those that Redis has acknowledged and still knows. lost: as
+        at_end has it."""
         return [
             id for id, send in sends.items()
-            if send.taken and not (send.doubt or self._results[id])
+            if send.taken and not (send.doubt or self._results[id] or self._died(send, lost))
             and not self._timeline.is_excused("a send has no result", send.asked)
             and not cluster.redis.exists(self.key(cluster, id, send))
         ]  # fmt: skip
+
+    @staticmethod
+    def _died(send, lost):
+        """What was published on a topic may be lost with the node that heard it; it is not said then."""
+        return send.way == "topic" and any(begin - HEARD_S < send.asked <= end for begin, end in lost)
 
     @staticmethod
     def key(cluster, id, send):
@@ -47,8 +53,8 @@ class Sends:
         for channel, messages in received.items():
             for message in messages:
                 at = message["at_ms"] / 1000
-                lost = message["outcome"] == "said" and not own_heard[message["text"]]
-                if lost and is_missed(channel, at):
+                unheard = message["outcome"] == "said" and not own_heard[message["text"]]
+                if unheard and is_missed(channel, at):
                     self._complain("a message of ours was not fanned out", f"#{channel}: {message['text']}", at)
 
     def _judge(self, cluster, id, send, messages, lost):
@@ -67,11 +73,7 @@ class Sends:
             at, _ = self._timeline.by_our_clock(int(kept["at"]) / 1000, time.time())
             results = [{**kept, "heard": at}]
         if not results:
-            # What was published on a topic may be lost with the node that heard it; it is not said then.
-            died = send.way == "topic" and any(
-                begin - HEARD_S < send.asked <= end for begin, end in lost
-            )
-            if messages or (send.taken and not send.doubt and not died):
+            if messages or (send.taken and not send.doubt and not self._died(send, lost)):
                 self._complain("a send has no result", f"{who}; Twitch got {messages}", send.asked)
             return
         result = results[0]

@@ -107,7 +107,7 @@ class Checker:
         self.sends.at_end(
             self._cluster, self._apps.sends, received,
             lambda channel, at: self.lines.is_missed(channel, at, self.reading, self.gaps), self.lines.own,
-            [(at, at) for at in self._timeline.when("fault", ("killed", *TWINS))] + self._times("cut_nodes", "nodes reach Redis"),
+            self.deafness(),
         )  # fmt: skip
         self._look_for_tokens()
         statuses = ", ".join(f"{n} {status}" for status, n in sorted(self.sends.statuses.items()))
@@ -116,6 +116,11 @@ class Checker:
             f"{sent} lines sent, {heard} heard, {gaps} gaps, {len(self._apps.requests)} requests, "
             f"{len(self._apps.sends)} sends ({statuses}), {len(self._watch.looks)} looks"
         )
+
+    def deafness(self):
+        """Times in which what is published may not reach anybody."""
+        deaths = [(at, at) for at in self._timeline.when("fault", ("killed", *TWINS))]
+        return deaths + self._times("cut_nodes", "nodes reach Redis")
 
     def _times(self, begins, ends):
         """From an entry about faults that begins so until the next that ends it."""

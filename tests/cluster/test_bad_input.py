@@ -233,8 +233,8 @@ def test_a_redis_that_is_not_there_ends_it_in_time(program):
         url = f"redis://:{SECRET}@127.0.0.1:{taken.getsockname()[1]}"
         limit = "--timeout" if program == "ctl" else "--connect-timeout"
         began = time.monotonic()
-        said = complaint(run(PROGRAMS[program] + ["--redis-url", url, limit, "1s"]), 3)
-        assert time.monotonic() - began < 5
+        said = complaint(run(PROGRAMS[program] + ["--redis-url", url, limit, "3s"]), 3)
+        assert time.monotonic() - began < 8
         assert url.rsplit("@", maxsplit=1)[-1] in said and "refused" in said
         assert SECRET not in said
 

@@ -264,6 +264,14 @@ def judged(complaints, way, results, messages, kills=()):
     return complaints
 
 
+def test_a_send_is_finished_with_its_result_or_with_the_node_that_heard_it(complaints):
+    sends = Sends(complaints)
+    asked = {way: Send("room0", "hello", way, asked=T) for way in ("topic", "outbox")}
+    assert sends.unfinished(kept(), asked, []) == ["topic", "outbox"]
+    assert sends.unfinished(kept(), asked, [(T + 1, T + 1)]) == ["outbox"]
+    assert sends.unfinished(kept(**{"result:room0:outbox": {"status": "sent"}}), asked, [(T + 1, T + 1)]) == []
+
+
 @pytest.mark.parametrize(
     ("way", "results", "messages", "broken"),
     [

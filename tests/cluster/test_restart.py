@@ -388,7 +388,8 @@ def test_a_leader_that_stood_still_past_its_lease_acts_no_more(bare):
         assert bare.request("join", channels=f"later{i}")["ok"]
     assert "word=done" not in leader.text()[mark:], "it has carried out nothing since it woke"
     assert bare.leader() == standby.name
-    ids = [payload for payload in replies.on(bare.topic("replies"))]
+    wait_until(lambda: len(replies.on(bare.topic("replies"))) >= 6, 10, "the replies are heard")
+    ids = replies.on(bare.topic("replies"))
     assert len(ids) == len(set(ids)) == 6, "each request has one reply"
     # And were it to try, Redis refuses: what it was is over for good.
     for step in ("shoal1_expire", "shoal1_assign", "shoal1_release", "shoal1_configure", "shoal1_add_shard"):
