@@ -95,6 +95,7 @@ static void on_ready(void *ctx)
     startup_succeeded(&c->startup);
     trouble_over(&c->trouble);
     log_info("coordinator", "redis.up", NULL);
+    intake_anew(c->intake);
 }
 
 static void on_failed(void *ctx, const struct err *why)

@@ -376,6 +376,11 @@ void intake_begin(struct intake *i)
 {
     i->active = true;
     request_queue_clear(i->queue);
+    intake_anew(i);
+}
+
+void intake_anew(struct intake *i)
+{
     read_anew(i, 0);
     pump(i);
 }

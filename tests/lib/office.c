@@ -124,7 +124,11 @@ void office_expect_asked(struct office *o, const char *text)
 
 static void on_ready(void *ctx)
 {
-    (void)ctx;
+    struct office *o = ctx;
+
+    if (o->room != NULL && o->on_ready != NULL) {
+        o->on_ready(o->room);
+    }
 }
 
 static void on_failed(void *ctx, const struct err *why)

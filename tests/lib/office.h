@@ -46,6 +46,7 @@ struct office {
     /* The room under test: */
     void *room;
     void (*on_facts)(void *room, const struct registry_lead *facts);
+    void (*on_ready)(void *room);
     void (*on_fresh)(void *room);
     void (*on_out)(void *room);
     void (*close)(void *room);

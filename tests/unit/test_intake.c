@@ -22,6 +22,11 @@ static void on_facts(void *room, const struct registry_lead *facts)
     intake_go_on(room);
 }
 
+static void on_ready(void *room)
+{
+    intake_anew(room);
+}
+
 static void on_out(void *room)
 {
     intake_end(room);
@@ -43,6 +48,7 @@ static void lead(void)
                                                     .leader = o.leader,
                                                     .manager = o.manager});
     office_room(&o, intake, on_facts, close_intake);
+    o.on_ready = on_ready;
     o.on_out = on_out;
     intake_begin(intake);
 }
@@ -200,6 +206,29 @@ static void when_all_connections_were_cut_it_goes_on(void **state)
     office_close(&o);
 }
 
+/* As after a restart with older data: an entry from before the last that was read stands there. */
+static void what_came_back_with_a_redis_is_carried_out_though_later_ones_were_read(void **state)
+{
+    (void)state;
+    begin("lease_ms,20000");
+    office_facts(&o);
+    request("r1", "join", "alice");
+    office_until(&o, is_answered("r1"));
+    office_ask(&o, "DEL shoal:{t}:requests");
+    office_ask(&o, "XADD shoal:{t}:requests 5-1 id back op join channels bob by somebody");
+    test_loop_run_for(&o.world.probe.t, 50);
+    assert_false(is_answered("back"));
+
+    office_ask(&o, "CLIENT KILL TYPE normal SKIPME yes");
+
+    for (int i = 0; i < 100 && !is_answered("back"); i++) {
+        test_loop_run_for(&o.world.probe.t, 20);
+        test_clock_forward(100);
+    }
+    assert_true(is_answered("back"));
+    office_close(&o);
+}
+
 static void a_join_whose_leader_was_deposed_is_the_successors(void **state)
 {
     (void)state;
@@ -228,6 +257,7 @@ int main(void)
         cmocka_unit_test(settings_that_are_changed_are_seen_by_the_manager),
         cmocka_unit_test(more_than_may_wait_is_refused_at_once),
         cmocka_unit_test(when_all_connections_were_cut_it_goes_on),
+        cmocka_unit_test(what_came_back_with_a_redis_is_carried_out_though_later_ones_were_read),
         cmocka_unit_test(a_join_whose_leader_was_deposed_is_the_successors),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
