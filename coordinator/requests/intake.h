@@ -37,8 +37,8 @@ struct intake_options {
 struct intake *intake_create(const struct intake_options *options);
 /* Leads from now on: read from the beginning. */
 void intake_begin(struct intake *i);
-/* The leader's link was made anew: what stands in the streams may be older than what was read, where
- * Redis came back with older data, so it is read from the beginning. */
+/* The leader's link was made anew: where Redis came back with older data, the streams hold again
+ * what was read, so they are read from the beginning. */
 void intake_anew(struct intake *i);
 /* Leads no more. */
 void intake_end(struct intake *i);
