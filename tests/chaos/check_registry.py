@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import time
 from collections import Counter
 
 import redis
 
 import plan
+
+REFUSAL_KEPT_S = 290  # five minutes, and some for two clocks
 
 
 class Wanted:
@@ -100,9 +103,12 @@ class Requests:
         self._timeline = timeline
         self._complain = timeline.complain
         self._replies = Counter()
+        self._refused = {}  # id -> when it was heard; one that only refuses is kept for five minutes
 
     def on_reply(self, reply, wall):
         self._replies[reply["id"]] += 1
+        if not reply.get("ok"):
+            self._refused[reply["id"]] = wall
         if self._replies[reply["id"]] > 1:
             self._complain("a request has two replies", reply["id"], wall)
 
@@ -128,5 +134,7 @@ class Requests:
             self._complain("a request has no reply", f"{id}, {asked[id]}", asked[id].asked)
         for id, request in asked.items():
             stored = cluster.redis.get(cluster.key(f"reply:{id}"))
+            if stored is None and self._refused.get(id, float("inf")) < time.time() - REFUSAL_KEPT_S:
+                continue
             if not request.doubt and (stored is None or json.loads(stored)["id"] != id):
                 self._complain("a reply is not kept", f"{id}: {stored}", request.asked)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -240,6 +241,16 @@ def test_each_request_has_one_reply(complaints):
     asked = {id: Request("join", [], T) for id in "abc"}
     requests.at_end(kept(**replies), asked)
     assert complaints == ["a request has two replies", "a request has no reply", "a reply is not kept"]
+
+
+def test_a_reply_that_only_refused_need_not_be_kept_for_long(complaints):
+    requests = Requests(complaints)
+    now = time.time()
+    asked = {id: Request("join", [], at) for id, at in (("old", now - 400), ("new", now - 100))}
+    for id, request in asked.items():
+        requests.on_reply({"id": id, "ok": False}, request.asked)
+    requests.at_end(kept(), asked)
+    assert complaints == ["a reply is not kept"]
 
 
 def test_a_reply_that_was_kept_and_not_heard_is_one(complaints):
