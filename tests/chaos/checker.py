@@ -9,6 +9,7 @@ import plan
 from check_lines import RENEWAL_S, Gaps, Lines, Reading
 from check_registry import Requests, Shards, Wanted
 from check_sends import Sends
+from redis_faults import LAST_MOMENT
 from shoal import TOKEN
 
 MISSED_S = 30  # so old may a request be whose reply nobody heard
@@ -101,6 +102,7 @@ class Checker:
         deaths = [(at, at) for at in self._timeline.when("fault", beginnings)] + self._times(AWAY, BACK)
         # What Redis was told since, it forgot; and who holds a shard by its older data learns that with a renewal.
         deaths += [(at, end + RENEWAL_S) for at, end in self._times("the data of", "started redis")]
+        self._excuse_deaf_moments()
         sent, heard = self.lines.at_end(record, self.reading, self.gaps, said, deaths)
         self.reading.at_end(self.gaps)
         self.requests.at_end(self._cluster, self._apps.requests)
@@ -116,6 +118,14 @@ class Checker:
             f"{sent} lines sent, {heard} heard, {gaps} gaps, {len(self._apps.requests)} requests, "
             f"{len(self._apps.sends)} sends ({statuses}), {len(self._watch.looks)} looks"
         )
+
+    def _excuse_deaf_moments(self):
+        """A node that is started when Redis is back does not wait for subscribers: our own may be later than it."""
+        clock = time.time() - time.monotonic()
+        confirmed = [at + clock for at in self._subscriber.confirmed_at]
+        for killed, started in self._times("killed redis", "started redis"):
+            back = next((at for at in confirmed if at > killed), started)
+            self._timeline.excuse(started, back + 0.1, LAST_MOMENT)
 
     def deafness(self):
         """Times in which what is published may not reach anybody."""

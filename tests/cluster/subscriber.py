@@ -17,6 +17,7 @@ class Subscriber:
     def __init__(self, url, topics, ca=None):
         self.messages = []  # (topic, payload), text and bytes
         self.times = []  # time.monotonic() of each
+        self.confirmed_at = []  # time.monotonic() of each confirmation of a subscription
         self._url = urlsplit(url)
         self._tls = ssl.create_default_context(cafile=ca) if self._url.scheme == "rediss" else None
         if self._tls:
@@ -24,12 +25,11 @@ class Subscriber:
         self._plain = [t for t in topics if "*" not in t]
         self._patterns = [t for t in topics if "*" in t]
         self._topics = {}  # bytes -> text
-        self._confirmed = 0
         self._stopping = False
         self._failure = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        wait_until(lambda: self._failure or self._confirmed >= len(topics), 10, f"subscribed to {topics}")
+        wait_until(lambda: self._failure or len(self.confirmed_at) >= len(topics), 10, f"subscribed to {topics}")
         assert self._failure is None, f"the subscriber failed: {self._failure!r}"
 
     def _run(self):
@@ -82,7 +82,7 @@ class Subscriber:
                 self.times.append(now)
                 self.messages.append((topic, message[-1]))
             else:
-                self._confirmed += 1
+                self.confirmed_at.append(now)
 
     def on(self, topic):
         """Payloads of one topic so far."""
