@@ -44,7 +44,9 @@ static const struct option_spec specs[] = {
      "manager.KEY=VALUE goes to the shard manager.",
      cluster_setting_check},
     {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",
-     "Give up when Redis was never reached for so long after the start.", NULL},
+     "Give up if Redis was not reached for the first time within this; one that loads its data is "
+     "waited for.",
+     NULL},
     {0},
 };
 

@@ -55,7 +55,9 @@ static const struct option_spec specs[] = {
     {"drain-timeout", OPTION_DURATION, OPTION_RELOAD, "30s", 0, 3600000, "TIME",
      "The longest an orderly leave (SIGTERM) may take.", NULL},
     {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",
-     "Give up if Redis was not reached for the first time within this.", NULL},
+     "Give up if Redis was not reached for the first time within this; one that loads its data is "
+     "waited for.",
+     NULL},
     OPTIONS_DAEMON,
     {0},
 };

@@ -166,7 +166,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
         if (n->was_away) {
             n->resume_ms = mono_ms() + picture->resume_delay_ms;
             fanout_hold(n->fanout, true);
-            node_timer_at(n, n->resume_ms);
+            node_timer_at(n, n->state.state == NODE_DRAINING ? n->drain_until_ms : n->resume_ms);
         }
         n->was_away = false;
         forgotten = fanout_attach(n->fanout, node_lease_link(n->lease), picture->seq);

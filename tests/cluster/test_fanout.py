@@ -252,6 +252,23 @@ def test_a_node_that_leaves_when_redis_was_away_waits_for_subscribers_too(bare, 
     assert node.wait(10) == 0
 
 
+def test_a_node_that_leaves_waits_for_subscribers_no_longer_than_its_drain_timeout(bare):
+    Rooms(bare, names(3), redis=("--appendonly", "yes"), resume_delay_ms=60000, lease_ms=20000)
+    node = bare.start_node("n2", args=("--drain-timeout", "2s"))
+    wait_until(lambda: len(bare.nodes()) == 2, 10, "another node is there")
+    bare.processes["n1"].stop()
+    wait_until(lambda: {shard["node"] for shard in bare.shards().values()} == {"n2"}, 10, "it holds all shards")
+    wait_until(lambda: bare.inject("room0", "hello") == 1, 10, "it reads the channel")
+    node.expected_to_end = True
+    bare.redis_process.kill()
+    bare.inject("room0", "said while Redis was away")
+    node.signal(signal.SIGTERM)
+    bare.restart_redis()
+
+    assert node.wait(15) == 0
+    assert "took longer than --drain-timeout" in node.text()
+
+
 def test_chat_flows_while_redis_is_full(bare):
     rooms = Rooms(bare, names(10), nodes=2, channels_per_shard=5, lease_ms=20000)
     rooms.flood(20_000, rate=4000)
