@@ -7,7 +7,7 @@
 --   ids     hash  "CHANNEL ID" -> the entry; of several with that id the one whose result all have: the one that
 --                 was claimed last, else the first
 
-local TAKE_ENTRIES = 100     -- taken in one step,
+local TAKE_ENTRIES = 200     -- taken in one step,
 local TAKE_BYTES = 1048576   -- or until they had so many bytes
 local SETTLE = 100           -- settled in one step
 local MAX_ENTRY_BYTES = 8192 -- of all names and values of an entry
@@ -79,6 +79,9 @@ end
 -- The entry is no more, and its claim with it.
 local function forget_send(c, send)
     call('XDEL', key(c, 'outbox'), send.entry)
+    if send.new then
+        return
+    end
     if call('ZREM', key(c, 'sends'), member_of(send)) == 1 and
         call('HINCRBY', key(c, 'queued'), send.channel, -1) <= 0 then
         call('HDEL', key(c, 'queued'), send.channel)
@@ -110,7 +113,9 @@ local function finish_send(c, send, status, reason, text, told)
         fields[#fields + 1] = name
         fields[#fields + 1] = value
     end
-    call('DEL', rk)
+    if not send.new then
+        call('DEL', rk)
+    end
     call('HSET', rk, unpack(fields))
     local said = status == 'sent' or status == 'unknown'
     call('EXPIRE', rk, said and RESULT_SECONDS or REFUSED_SECONDS)
@@ -150,22 +155,26 @@ local function unknown_claims(c, node)
     call('DEL', ck)
 end
 
--- Who says what goes to `channel`: shard, its node, its user; nil while nobody does.
-local function sender_of(c, channel)
-    local shard = shard_id(call('HGET', key(c, 'channels'), channel))
-    if shard then
-        shard = sender_of_shard(c, shard)
-    else
-        shard = shard_id(call('HGET', key(c, 'senders'), setting(c, 'user')))
-    end
-    if not shard then
-        return nil
-    end
-    local fields = call('HMGET', key(c, 'shard', shard), 'node', 'user')
-    if not login_of(fields[2]) then
+-- A shard that says something, its node, its user; nil where nobody does.
+local function saying(c, shard)
+    local fields = shard and call('HMGET', key(c, 'shard', shard), 'node', 'user')
+    if not fields or not login_of(fields[2]) then
         return nil
     end
     return shard, node_id(fields[1]) or '', fields[2]
+end
+
+-- Who says what goes to `channel`: shard, its node, its user, nil while nobody does; and: is it joined?
+local function sender_of(c, channel)
+    local joined = shard_id(call('HGET', key(c, 'channels'), channel))
+    if joined then
+        local shard, node, user = saying(c, sender_of_shard(c, joined))
+        return shard, node, user, true
+    end
+    if not c.unjoined then -- all channels that nobody joined have the same
+        c.unjoined = {saying(c, shard_id(call('HGET', key(c, 'senders'), setting(c, 'user'))))}
+    end
+    return c.unjoined[1], c.unjoined[2], c.unjoined[3], false
 end
 
 -- What is wrong with an entry, whoever would say it, or nil.
@@ -213,16 +222,17 @@ end
 
 -- Do too many wait already? Reason and text, or nil. Channels that nobody joined leave half of the room to the
 -- others.
-local function queue_full(c, channel)
+local function queue_full(c, channel, joined)
     local most, queued = limit(c, 'channel_send_queue'), count_of(call('HGET', key(c, 'queued'), channel))
     if queued >= most then
         return 'queue_full', string.format('%d sends wait in this channel (channel_send_queue is %d).', queued,
             most)
     end
-    most, queued = limit(c, 'send_queue'), call('ZCARD', key(c, 'sends'))
+    c.waiting = c.waiting or call('ZCARD', key(c, 'sends'))
+    most, queued = limit(c, 'send_queue'), c.waiting
     if queued >= most then
         return 'queue_full', string.format('%d sends wait in all channels (send_queue is %d).', queued, most)
-    elseif queued >= most / 2 and call('HEXISTS', key(c, 'channels'), channel) == 0 then
+    elseif queued >= most / 2 and not joined then
         return 'queue_full', string.format('%d sends wait in all channels; one that nobody joined gets in only ' ..
             'while they are less than half of send_queue (%d).', queued, most)
     end
@@ -235,7 +245,7 @@ end
 
 -- It is not said. What repeats one that waits has the result of that one.
 local function not_said(c, send, status, reason, text)
-    local first = call('HGET', key(c, 'ids'), send.channel .. ' ' .. send.id)
+    local first = send.id ~= send.entry and call('HGET', key(c, 'ids'), send.channel .. ' ' .. send.id)
     if first and first ~= send.entry then
         forget_send(c, send)
     else
@@ -261,6 +271,7 @@ local function take_send(c, send, heard, problem)
     if call('ZSCORE', key(c, 'sends'), member_of(send)) then
         return nil
     end
+    send.new = true -- nothing is noted of it
     local known = send.given and told_again(c, send)
     if known then
         return known
@@ -269,10 +280,10 @@ local function take_send(c, send, heard, problem)
     if problem then
         return not_said(c, send, 'rejected', 'bad_request', problem)
     end
-    local shard, node, user = sender_of(c, send.channel)
+    local shard, node, user, joined = sender_of(c, send.channel)
     local reason, text = user_refused(send, user or setting(c, 'user'))
     if not reason then
-        reason, text = queue_full(c, send.channel)
+        reason, text = queue_full(c, send.channel, joined)
     end
     if reason then
         return not_said(c, send, 'rejected', reason, text)
@@ -284,6 +295,7 @@ local function take_send(c, send, heard, problem)
     end
     call('ZADD', key(c, 'sends'), deadline, member_of(send))
     call('HINCRBY', key(c, 'queued'), send.channel, 1)
+    c.waiting = c.waiting and c.waiting + 1
     if send.given then
         call('HSETNX', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
     end
