@@ -31,6 +31,8 @@ from simclient import Control
 from subscriber import Subscriber
 
 ROOT = Path(__file__).resolve().parents[2]
+# Also what it answered just before it is killed: on a busy disk, "everysec" puts off even the write.
+REMEMBERS = ("--appendonly", "yes", "--appendfsync", "always")
 BIN = Path(os.environ.get("SHOAL_BIN_DIR") or ROOT / "build" / "asan")
 NODE = BIN / "node" / "shoal-node"
 COORDINATOR = BIN / "coordinator" / "shoal-coordinator"
@@ -113,7 +115,7 @@ class Cluster:
         return process.start()
 
     def start_redis(self, *args, name="redis", password=None, tls=None, clock=None):
-        """A private Redis; it keeps nothing, unless args say so ("--appendonly", "yes").
+        """A private Redis; it keeps nothing, unless args say so (REMEMBERS).
 
         With a password, the cluster's programs get the URL through their environment. tls: the Certificates
         with which everybody but the test itself speaks to it. clock: the Clock it goes by.

@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 from processes import Process, run, wait_until
-from shoal import BIN, COORDINATOR, CTL, NODE, ROOT
+from shoal import BIN, COORDINATOR, CTL, NODE, REMEMBERS, ROOT
 
 DOCUMENTS = ("README.md", "shared/contract.md", "deploy/README.md")
 TEXT = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
@@ -196,7 +196,7 @@ def test_every_row_of_the_tables_of_shard_managers_has_its_test():
 @pytest.fixture
 def forsen(bare):
     """A cluster with room for one channel, which is joined; its Redis remembers."""
-    bare.start_redis("--appendonly", "yes", "--appendfsync", "always")
+    bare.start_redis(*REMEMBERS)
     bare.start_sim("--limits-off")
     bare.start_coordinator(channels_per_shard=1, max_shard_count=1)
     bare.start_node("n1")

@@ -7,6 +7,7 @@ import pytest
 from certificates import Certificates
 from chat import PATIENT_REDIS, fanned_out, finish, heard_by
 from processes import wait_until
+from shoal import REMEMBERS
 
 
 class Rooms:
@@ -203,7 +204,7 @@ def test_something_else_at_the_key_of_seq_doubles_no_line_is_told_and_mended(bar
 
 
 def test_a_redis_killed_and_restarted_costs_no_line(bare):
-    rooms = Rooms(bare, names(10), nodes=2, channels_per_shard=5, redis=("--appendonly", "yes"))
+    rooms = Rooms(bare, names(10), nodes=2, channels_per_shard=5, redis=REMEMBERS)
     rooms.flood(6_000, rate=1500)
     wait_until(lambda: len(rooms.chat.messages) > 1000, 10, "chat is on")
 
@@ -214,7 +215,7 @@ def test_a_redis_killed_and_restarted_costs_no_line(bare):
 
 
 def test_gaps_are_told_when_subscribers_had_the_time_to_be_back(bare):
-    rooms = Rooms(bare, names(3), redis=("--appendonly", "yes"), resume_delay_ms=2000, lease_ms=20000)
+    rooms = Rooms(bare, names(3), redis=REMEMBERS, resume_delay_ms=2000, lease_ms=20000)
     events = bare.subscribe(bare.topic("events"))
     bare.redis_process.kill()
     bare.sim.control("disconnect all")
@@ -231,7 +232,7 @@ def test_gaps_are_told_when_subscribers_had_the_time_to_be_back(bare):
 
 @pytest.mark.parametrize("stopped", ["while Redis is away", "when Redis is back"])
 def test_a_node_that_leaves_when_redis_was_away_waits_for_subscribers_too(bare, stopped):
-    rooms = Rooms(bare, names(3), redis=("--appendonly", "yes"), resume_delay_ms=3000, lease_ms=20000)
+    rooms = Rooms(bare, names(3), redis=REMEMBERS, resume_delay_ms=3000, lease_ms=20000)
     node = bare.processes["n1"]
     node.expected_to_end = True
     bare.redis_process.kill()
@@ -253,7 +254,7 @@ def test_a_node_that_leaves_when_redis_was_away_waits_for_subscribers_too(bare, 
 
 
 def test_a_node_that_leaves_waits_for_subscribers_no_longer_than_its_drain_timeout(bare):
-    Rooms(bare, names(3), redis=("--appendonly", "yes"), resume_delay_ms=60000, lease_ms=20000)
+    Rooms(bare, names(3), redis=REMEMBERS, resume_delay_ms=60000, lease_ms=20000)
     node = bare.start_node("n2", args=("--drain-timeout", "2s"))
     wait_until(lambda: len(bare.nodes()) == 2, 10, "another node is there")
     bare.processes["n1"].stop()

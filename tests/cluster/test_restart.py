@@ -9,6 +9,7 @@ import time
 import pytest
 
 from processes import wait_until
+from shoal import REMEMBERS
 
 SHORT = 1000  # ms of a lease that is waited for
 LONG = 20000  # ms of a lease that must not be waited for
@@ -85,7 +86,7 @@ def redis_ms(cluster):
 
 @pytest.mark.parametrize("victim", ["node", "leader", "standby", "redis"])
 def test_a_killed_process_that_is_started_again_finds_the_same_picture(bare, victim):
-    bare.start_redis("--appendonly", "yes")
+    bare.start_redis(*REMEMBERS)
     chat = begin(bare, coordinators=("c1", "c2"), lease_ms=SHORT)
     before = picture(bare)
     leader, standby = leader_and_standby(bare)
