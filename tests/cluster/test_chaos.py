@@ -78,12 +78,13 @@ def joined_reply(id, channels):
 SAID = [(T + 10 + i, f"line {i}") for i in range(10)]
 
 
-def heard(complaints, tmp_path, indices, gaps=(), extra=(), said=SAID, deaths=()):
+def heard(complaints, tmp_path, indices, gaps=(), extra=(), said=SAID, deaths=(), asked=()):
     """Ten lines were said in a channel that is joined; these were heard. What is wrong with that?"""
     record = tmp_path / "record"
     said = [line(*each) if isinstance(each, tuple) else each for each in said]
     record.write_bytes(b"".join(b"room0\t" + each + b"\n" for each in said))
-    reading, told, lines = Reading(complaints, {}), Gaps(complaints), Lines(complaints)
+    requests = {i: Request(op, ["room0"], at) for i, (op, at) in enumerate(asked)}
+    reading, told, lines = Reading(complaints, requests), Gaps(complaints), Lines(complaints)
     reading.on_look(look(["room0"], states={"room0": ("joined", T * 1000)}), T)
     for event in gaps:
         told.on_event(event, T)
@@ -105,6 +106,15 @@ def heard(complaints, tmp_path, indices, gaps=(), extra=(), said=SAID, deaths=()
 )
 def test_lines_are_heard_once_and_in_order(complaints, tmp_path, indices, broken):
     assert heard(complaints, tmp_path, indices) == broken
+
+
+def test_a_channel_that_was_parted_and_joined_again_may_be_heard_of_two_nodes(complaints, tmp_path):
+    twice = [0, 1, 4, 5, 2, 3, 4, 6, 7, 8, 9]
+    assert heard(complaints, tmp_path, twice, asked=[("part", T + 13), ("join", T + 13)]) == []
+    others = [("part", T + 13)], [("part", T + 40), ("join", T + 40)], [("join", T + 12), ("part", T + 13)]
+    for asked in others:
+        assert "a line was heard out of order" in heard(complaints, tmp_path, twice, asked=asked)
+        complaints.clear()
 
 
 def test_what_was_never_said_is_not_heard(complaints, tmp_path):
