@@ -14,7 +14,7 @@ import plan
 from check_lines import RENEWAL_S
 from proxy import Proxy
 from processes import wait_until
-from shoal import Clock
+from shoal import REMEMBERS, Clock
 
 # Redis was killed, or our connection: a line it had taken may not have left it. Said in the README.
 LAST_MOMENT = {"a line is lost outside of every gap", "a message of ours was not fanned out"}
@@ -48,8 +48,7 @@ class Servers:
     the next connection: those that are open stay with the server they were made to, as behind a moved address."""
 
     def __init__(self, cluster, *options):
-        persistent = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", 0)
-        self.options = (*options, *persistent, "--repl-diskless-sync-delay", 0)
+        self.options = (*options, *REMEMBERS, "--auto-aof-rewrite-percentage", 0, "--repl-diskless-sync-delay", 0)
         self.clock = Clock(cluster.directory)
         self.primary = cluster.start_redis(*self.options, name="redis", clock=self.clock)
         self.replica = cluster.start_redis(*self.options, name="redis2", clock=self.clock)
