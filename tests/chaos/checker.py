@@ -20,6 +20,10 @@ AWAY = ("killed redis", "SIGSTOP redis", "full_redis", "lonely_redis", "demote_r
 BACK = ("started redis", "SIGCONT redis", "maxmemory 0", "min-replicas-to-write 0", "primary again", "nodes reach Redis")
 
 
+def identity(event):
+    return tuple(sorted(event.items()))
+
+
 class Checker:
     def __init__(self, cluster, timeline, subscriber, watch, apps):
         self._cluster = cluster
@@ -28,6 +32,7 @@ class Checker:
         self._watch = watch
         self._apps = apps
         self._seen = 0
+        self._events_heard = {}  # identity -> when, by our clock
         complain = timeline.complain
         self.wanted = Wanted(complain)
         self.shards = Shards(timeline)
@@ -59,6 +64,7 @@ class Checker:
             self._hear(json.loads(payload), wall)
         elif rest == "events":
             event = json.loads(payload)
+            self._events_heard[identity(event)] = wall
             self._timeline.note("cluster", payload.decode(), wall)
             for check in (self.shards, self.gaps):
                 check.on_event(event, wall)
@@ -90,11 +96,18 @@ class Checker:
             self._timeline.note("checker", f"nobody heard the reply to {reply['id']}", wall)
             self._hear(reply, wall)
 
+    def _take_missed_gaps(self):
+        """Those that came while our subscription was not there are in the log: each is as old as what was heard last
+        before it, by our clock."""
+        wall = self._timeline.began
+        for event in self._cluster.events():
+            wall = self._events_heard.get(identity(event), wall)
+            self.gaps.on_event(event, wall)
+
     def at_end(self, record):
         """Everything is quiet: judge the whole. Returns a line of figures."""
         self.catch_up()
-        for event in self._cluster.events("gap"):  # those that came while our subscription was not there
-            self.gaps.on_event(event, time.time())
+        self._take_missed_gaps()
         self._cluster.sim.control("flush")
         received = {c: self._cluster.sim.control(f"received {c}")["messages"] for c in plan.CHANNELS}
         said = {m["text"] for messages in received.values() for m in messages if m["outcome"] == "said"}

@@ -182,6 +182,22 @@ def test_the_gap_of_a_new_join_is_known_though_redis_has_another_clock(complaint
     assert told.cover("room0", T + 5)
 
 
+def test_a_gap_that_nobody_heard_is_as_old_as_what_was_heard_before_it(complaints):
+    events = [{"event": "heard", "at": (T + 5) * 1000}, gap(T + 6, T + 8), {"event": "later", "at": (T + 9) * 1000}]
+    check = checker(complaints, {}, ())
+    check._cluster.events = lambda: events
+    complaints.began = T
+    moved_at = T + 10
+    complaints.by_our_clock = lambda redis_s, wall: (redis_s + 90 * (wall > moved_at),) * 2
+
+    for event, wall in ((events[0], T + 5), (events[2], T + 99)):
+        check._take("shoal:main:events", json.dumps(event).encode(), wall)
+    check._take_missed_gaps()
+
+    assert check.gaps.cover("room0", T + 7)
+    assert not check.gaps.cover("room0", T + 97)
+
+
 # The registry ----------------------------------------------------------------------------------------------
 
 
