@@ -1,5 +1,6 @@
 """A node as Redis sees it: registers, renews its lease, reports its shards ready. It connects to nothing else."""
 
+import contextlib
 import json
 import threading
 import time
@@ -14,24 +15,23 @@ class FakeNode:
         self.tag = f"shoal:{{{cluster.name}}}"
         self.capacity = capacity
         self.users = users
-        self.incarnation = uuid.uuid4().hex
-        self.held = {}  # shard -> epoch, what is asked of it
-        self.error = None
-        self._seen = -1
         self._redis = cluster.redis
         self._port = cluster.redis_process.port
         self._stopping = False
-        self._connect()
-        self._call("register", "host", "1", "0", capacity, users, 0, "active")
+        self._register()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def _connect(self):
+    def _register(self):
+        self.incarnation = uuid.uuid4().hex
+        self.held = {}  # shard -> epoch, what is asked of it
+        self._seen = -1
         self.client = redis.Redis(
             port=self._port, single_connection_client=True, decode_responses=True
         )
         self.link = self.client.client_id()
         self.run_id = self.client.info("server")["run_id"]
+        self._call("register", "host", "1", "0", self.capacity, self.users, 0, "active")
 
     def _call(self, step, *args):
         who = (self.name, self.incarnation, self.link, self.run_id)
@@ -51,11 +51,11 @@ class FakeNode:
 
     def _run(self):
         while not self._stopping:
-            try:
-                self._renew()
-            except (redis.RedisError, OSError) as error:
-                self.error = error
-                return
+            with contextlib.suppress(redis.RedisError, OSError):
+                try:
+                    self._renew()
+                except redis.RedisError:
+                    self._register()  # a busy machine did not let it renew in time
             time.sleep(0.05)
 
     def die(self):
