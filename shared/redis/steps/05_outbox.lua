@@ -79,9 +79,6 @@ end
 -- The entry is no more, and its claim with it.
 local function forget_send(c, send)
     call('XDEL', key(c, 'outbox'), send.entry)
-    if send.new then
-        return
-    end
     if call('ZREM', key(c, 'sends'), member_of(send)) == 1 and
         call('HINCRBY', key(c, 'queued'), send.channel, -1) <= 0 then
         call('HDEL', key(c, 'queued'), send.channel)
@@ -113,9 +110,7 @@ local function finish_send(c, send, status, reason, text, told)
         fields[#fields + 1] = name
         fields[#fields + 1] = value
     end
-    if not send.new then
-        call('DEL', rk)
-    end
+    call('DEL', rk)
     call('HSET', rk, unpack(fields))
     local said = status == 'sent' or status == 'unknown'
     call('EXPIRE', rk, said and RESULT_SECONDS or REFUSED_SECONDS)
@@ -271,7 +266,6 @@ local function take_send(c, send, heard, problem)
     if call('ZSCORE', key(c, 'sends'), member_of(send)) then
         return nil
     end
-    send.new = true -- nothing is noted of it
     local known = send.given and told_again(c, send)
     if known then
         return known
