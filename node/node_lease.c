@@ -171,6 +171,8 @@ void node_lease_give_up(struct node_lease *l, const struct err *why)
     l->options.on_refused(l->options.ctx, why);
 }
 
+static void enter(struct node_lease *l);
+
 static void on_registered(void *ctx, const struct registry_picture *picture,
                           const struct registry_holder *holder, const struct err *err)
 {
@@ -187,6 +189,8 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
         node_lease_answered(l);
     } else if (holder != NULL) {
         node_lease_id_taken(l, holder);
+    } else if (err == NULL) { /* a portion of what is taken over */
+        enter(l);
     } else {
         if (!err_is_silence(err) && !err_is_told(err) && !l->waiting_said) {
             log_warn("lease", "lease.register", "error", err->text, NULL);
@@ -213,10 +217,22 @@ static void fill_node(const struct node_lease *l, struct registry_node *n)
     };
 }
 
+static void enter(struct node_lease *l)
+{
+    struct registry_node node;
+
+    fill_node(l, &node);
+    node.state = l->options.state(l->options.ctx);
+    lease_asked(&l->lease, mono_ms());
+    l->whole_at_ms = l->lease.sent_ms;
+    if (registry_register(l->registry, &node, on_registered, l) != 0) {
+        failed(l);
+    }
+}
+
 static void on_checked(void *ctx, const struct err *err)
 {
     struct node_lease *l = ctx;
-    struct registry_node node;
 
     if (l->teardown.begun) {
         return;
@@ -242,13 +258,7 @@ static void on_checked(void *ctx, const struct err *err)
         return;
     }
     l->options.on_usable(l->options.ctx);
-    fill_node(l, &node);
-    node.state = l->options.state(l->options.ctx);
-    lease_asked(&l->lease, mono_ms());
-    l->whole_at_ms = l->lease.sent_ms;
-    if (registry_register(l->registry, &node, on_registered, l) != 0) {
-        failed(l);
-    }
+    enter(l);
 }
 
 /* Questions ------------------------------------------------------------------------------------ */

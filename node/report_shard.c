@@ -10,10 +10,8 @@
 
 #define MAX_CHANNELS 500 /* in one report */
 #define MAX_SHARDS   500
-#define MAX_ACTIVE   1000
 #define RATE_MS      5000
 #define ACTIVE_MS    10000 /* so often it is told which channels had lines */
-#define SILENT_MS    1000  /* the steps know it, too: 04_placement.lua */
 
 /* A channel whose state is to be told. */
 struct dirty_channel {
@@ -140,8 +138,8 @@ static void take_rates(struct report_shard *s)
 static void look_silent(struct report_shard *s)
 {
     uint64_t read_ms = shard_last_line_ms(s->core);
-    bool silent =
-        shard_channel_count(s->core, SHARD_CHANNEL_JOINED) > 0 && mono_ms() - read_ms >= SILENT_MS;
+    bool silent = shard_channel_count(s->core, SHARD_CHANNEL_JOINED) > 0 &&
+                  mono_ms() - read_ms >= REGISTRY_SILENT_MS;
     uint64_t silent_at_ms = silent ? read_ms : 0;
 
     s->dirty = s->dirty || silent_at_ms != s->silent_at_ms;
@@ -183,7 +181,7 @@ static void look_active(struct report_shard *s)
 
 static void write_active(struct report *r, struct json *out)
 {
-    struct active_names names = {.out = out, .left = MAX_ACTIVE};
+    struct active_names names = {.out = out, .left = REGISTRY_ACTIVE_PER_REPORT};
 
     json_array_begin(out, "active");
     for (struct report_shard *s = r->shards; s != NULL; s = s->next) {

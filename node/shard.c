@@ -2,6 +2,8 @@
  * its parts. */
 #include "node/shard_private.h"
 
+#include "shared/redis/registry_limits.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +18,7 @@ struct shard_timings shard_timings_default(void)
         .auth_ms = 10000,
         .join_answer_ms = 10000,
         .join_attempts = 2,
-        .failed_retry_ms = 60 * 60 * 1000,
+        .failed_retry_ms = SETTING_FAILED_RETRY_MS,
         .room_retry_ms = 60 * 1000,
         .part_answer_ms = 5000,
         .ping_interval_ms = 15000,

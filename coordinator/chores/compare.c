@@ -8,9 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BURST_MS   20 /* of the sixth of a lease between two renewals */
-#define DEFAULT_MS 60000
-#define SOON_MS    1000
+#define BURST_MS 20 /* of the sixth of a lease between two renewals */
+#define SOON_MS  1000
 
 struct compare {
     struct leader *leader;
@@ -73,7 +72,7 @@ static uint64_t interval_ms(const struct compare *c)
     const char *text = cluster_view_setting(c->view, "compare_ms");
     uint64_t ms = 0;
 
-    return text != NULL && slice_to_u64(slice_of(text), &ms) ? ms : DEFAULT_MS;
+    return text != NULL && slice_to_u64(slice_of(text), &ms) ? ms : SETTING_COMPARE_MS;
 }
 
 struct compare *compare_create(struct leader *leader, const struct cluster_view *view)

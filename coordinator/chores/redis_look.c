@@ -24,9 +24,8 @@ static void tell(struct redis_look *r, const struct look_finding *f)
     snprintf(text, sizeof(text), "%s: %s; %s", f->what, f->text, f->mend);
     const struct slice args[] = {SLICE("where"), SLICE("redis"), SLICE("error"), slice_of(text)};
     if (leader_may_act(r->leader) &&
-        registry_configure(leader_registry(r->leader), leader_identity(r->leader),
-                           &(struct registry_request){0}, SLICE("error"), args, ARRAY_LEN(args),
-                           on_told, r) != 0) {
+        registry_do(leader_registry(r->leader), leader_identity(r->leader), "tell_error", args,
+                    ARRAY_LEN(args), on_told, r) != 0) {
         log_debug("coordinator", "redis.untold", "why", "the link to Redis is down", NULL);
     }
 }

@@ -46,7 +46,7 @@ static void on_told(void *ctx, const struct registry_outcome *outcome, const str
 {
     (void)outcome;
     if (err != NULL) {
-        leader_step_failed(ctx, "configure", err);
+        leader_step_failed(ctx, "tell_lost", err);
     }
 }
 
@@ -58,9 +58,8 @@ static void publish(struct leader *leader, uint64_t channels, uint64_t shards, c
     struct slice args[] = {slice_of(counts[0]), slice_of(counts[1]), slice_of(names)};
 
     if (leader_may_act(leader)) {
-        (void)!registry_configure(leader_registry(leader), leader_identity(leader),
-                                  &(struct registry_request){0}, SLICE("lost"), args,
-                                  ARRAY_LEN(args), on_told, leader);
+        (void)!registry_do(leader_registry(leader), leader_identity(leader), "tell_lost", args,
+                           ARRAY_LEN(args), on_told, leader);
     }
 }
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PORTION 100 /* changes a step: it touches less than ten keys for each */
-
 /* Who sends for `shard`? */
 struct question {
     struct sender_sync *sync;
@@ -88,7 +86,7 @@ static void on_written(void *ctx, const struct registry_outcome *outcome, const 
 
 static void write_portion(struct sender_sync *s)
 {
-    struct slice args[2 * PORTION];
+    struct slice args[2 * REGISTRY_SENDERS_AT_ONCE];
     size_t n = 0;
     while (n < ARRAY_LEN(args) && s->next_change < s->nchanges) {
         args[n++] = slice_of(s->changes[s->next_change++]);
@@ -101,9 +99,8 @@ static void write_portion(struct sender_sync *s)
         return;
     }
     if (!leader_may_act(s->leader) ||
-        registry_configure(leader_registry(s->leader), leader_identity(s->leader),
-                           &(struct registry_request){0}, SLICE("senders"), args, n, on_written,
-                           s) != 0) {
+        registry_do(leader_registry(s->leader), leader_identity(s->leader), "senders", args, n,
+                    on_written, s) != 0) {
         cluster_view_doubt(manager_view(s->manager));
         end_round(s);
     }

@@ -74,13 +74,12 @@ static struct cluster_view *view(const struct setup *s)
     return manager_view(s->options.manager);
 }
 
-static int configure(struct setup *s, struct slice operation, const struct slice *args, size_t n,
+static int leader_do(struct setup *s, const char *step, const struct slice *args, size_t n,
                      registry_outcome_cb cb)
 {
     const struct leader *leader = s->options.leader;
 
-    return registry_configure(leader_registry(leader), leader_identity(leader),
-                              &(struct registry_request){0}, operation, args, n, cb, s);
+    return registry_do(leader_registry(leader), leader_identity(leader), step, args, n, cb, s);
 }
 
 /* The answer of a step came: true if it is to be used. */
@@ -156,7 +155,7 @@ static void warn_different(const struct setup *s, const struct registry_outcome 
 static void on_settings(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     struct setup *s = ctx;
-    if (!answered(s, "configure", err)) {
+    if (!answered(s, "create", err)) {
         return;
     }
     struct err why;
@@ -182,7 +181,7 @@ static void do_settings(struct setup *s)
     if (s->options.nsettings > 0) {
         memcpy(args + 1, s->options.settings, s->options.nsettings * sizeof(*args));
     }
-    s->busy = configure(s, SLICE("create"), args, s->options.nsettings + 1, on_settings) == 0;
+    s->busy = leader_do(s, "create", args, s->options.nsettings + 1, on_settings) == 0;
     free(args);
 }
 
@@ -213,7 +212,7 @@ static void do_nodes(struct setup *s)
 static void on_user_set(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     struct setup *s = ctx;
-    if (!answered(s, "configure", err)) {
+    if (!answered(s, "set", err)) {
         return;
     }
     if (!outcome->ok) {
@@ -234,7 +233,9 @@ static void choose_user(struct setup *s)
         cluster_view_first_user(view(s), s->user, sizeof(s->user));
     }
     const struct slice args[] = {SLICE("user"), slice_of(s->user)};
-    s->busy = configure(s, SLICE("set"), args, ARRAY_LEN(args), on_user_set) == 0;
+    s->busy = registry_carry_out(leader_registry(s->options.leader),
+                                 leader_identity(s->options.leader), &(struct registry_request){0},
+                                 "set", args, ARRAY_LEN(args), on_user_set, s) == 0;
 }
 
 /* Goes on when somebody can log in as the user. */
@@ -289,7 +290,7 @@ static void on_abandoned(void *ctx, const struct registry_outcome *outcome, cons
 {
     (void)outcome;
     struct setup *s = ctx;
-    (void)answered(s, "configure", err);
+    (void)answered(s, "abandon", err);
     give_up(s);
 }
 
@@ -305,7 +306,7 @@ static void abandon(struct setup *s)
     if (s->user[0]) {
         names[n++] = SLICE("user"); /* it was chosen here */
     }
-    s->busy = configure(s, SLICE("abandon"), names, n, on_abandoned) == 0;
+    s->busy = leader_do(s, "abandon", names, n, on_abandoned) == 0;
     free(names);
     if (!s->busy) {
         give_up(s);
@@ -397,7 +398,7 @@ static void on_marked(void *ctx, const struct registry_outcome *outcome, const s
 {
     (void)outcome;
     struct setup *s = ctx;
-    if (answered(s, "configure", err)) {
+    if (answered(s, "setup_done", err)) {
         s->is_done = s->was_done = true;
         trouble_over(&s->trouble);
         log_info("setup", "setup.done", NULL);
@@ -412,7 +413,7 @@ static void do_mark(struct setup *s)
         move_on(s, PART_DONE);
         return;
     }
-    s->busy = configure(s, SLICE("setup"), NULL, 0, on_marked) == 0;
+    s->busy = leader_do(s, "setup_done", NULL, 0, on_marked) == 0;
 }
 
 /* Outside -------------------------------------------------------------------------------------- */

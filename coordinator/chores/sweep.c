@@ -161,14 +161,13 @@ static void on_deadline(uv_timer_t *timer)
 
 /* Shards without a node ------------------------------------------------------------------------ */
 
-static void on_placed(void *ctx, struct slice word, struct slice rest, const struct err *err)
+static void on_placed(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    (void)word;
-    (void)rest;
+    (void)outcome;
     struct sweep *s = ctx;
     s->homeless.busy = false;
     if (err != NULL) {
-        leader_step_failed(s->leader, "expire", err);
+        leader_step_failed(s->leader, "place_homeless", err);
     }
 }
 
@@ -176,7 +175,7 @@ static void place_homeless(struct sweep *s, const struct registry_lead *facts)
 {
     if (facts->homeless > 0 && facts->nodes > 0 && chore_due(&s->homeless, facts, PLACE_RETRY_MS)) {
         s->homeless.busy =
-            registry_expire(steps(s), me(s), (struct slice){0}, 0, on_placed, s) == 0;
+            registry_do(steps(s), me(s), "place_homeless", NULL, 0, on_placed, s) == 0;
     }
 }
 
@@ -230,7 +229,7 @@ static void on_idle_closed(void *ctx, const struct registry_outcome *outcome, co
     struct sweep *s = ctx;
     s->closing_idle = false;
     if (err != NULL) {
-        leader_step_failed(s->leader, "release", err);
+        leader_step_failed(s->leader, "close_idle", err);
     }
 }
 
@@ -239,8 +238,8 @@ static void close_idle(struct sweep *s, const struct registry_lead *facts)
     if (facts->nidle == 0 || s->closing_idle) {
         return;
     }
-    s->closing_idle = registry_release(steps(s), me(s), &(struct registry_request){0}, "idle",
-                                       facts->idle, facts->nidle, on_idle_closed, s) == 0;
+    s->closing_idle = registry_do(steps(s), me(s), "close_idle", facts->idle, facts->nidle,
+                                  on_idle_closed, s) == 0;
 }
 
 /* Outside -------------------------------------------------------------------------------------- */

@@ -99,9 +99,8 @@ void cluster_error(struct cluster *c, const char *where, const char *channel, co
     log_warn("manager", "manager.error", "manager", manager_name(m), "where", where, "channel",
              channel != NULL ? channel : "", "error", error, NULL);
     if (leader_may_act(m->options.leader) &&
-        registry_configure(leader_registry(m->options.leader), leader_identity(m->options.leader),
-                           &(struct registry_request){0}, SLICE("error"), args, n, on_error_told,
-                           m) != 0) {
+        registry_do(leader_registry(m->options.leader), leader_identity(m->options.leader),
+                    "tell_error", args, n, on_error_told, m) != 0) {
         log_debug("manager", "manager.error_untold", "why", "the link to Redis is down", NULL);
     }
 }

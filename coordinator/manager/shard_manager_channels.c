@@ -119,9 +119,8 @@ void shard_remove_channels(struct shard *s, const char *const *channel_names, si
         names[i + 1] = slice_of(channel_names[i]);
     }
     if (n > 0) {
-        errand_step(e, registry_release(errand_registry(e), errand_me(e),
-                                        &(struct registry_request){0}, "remove", names, n + 1,
-                                        on_channels, e));
+        errand_step(e, registry_do(errand_registry(e), errand_me(e), "remove_channels", names,
+                                   n + 1, on_channels, e));
     }
     free(names);
     errand_settle(e);
@@ -195,6 +194,7 @@ void shard_manager_add_shard(struct shard_manager *m, const char *shard_id,
     if (!errand_may_act(e)) {
         return;
     }
+    _Static_assert(REGISTRY_MAX_CHANNELS == 1000, "the text says so");
     if (n > REGISTRY_MAX_CHANNELS) {
         errand_note(e, "A shard is created with 1000 channels at most; add the others to it.");
         errand_settle(e);

@@ -35,12 +35,12 @@ static void run_step(struct errand *e, const char *id)
     const struct slice args[] = {slice_of(id)};
     size_t len = strlen(id) + 1;
     struct run_step *step = xmalloc(sizeof(*step) + len);
-    struct slice op = e->to == SHARD_STARTED ? SLICE("shard_start") : SLICE("shard_stop");
+    const char *name = e->to == SHARD_STARTED ? "shard_start" : "shard_stop";
 
     step->errand = e;
     memcpy(step->id, id, len);
-    int failed = registry_configure(errand_registry(e), errand_me(e), &(struct registry_request){0},
-                                    op, args, ARRAY_LEN(args), on_run, step);
+    int failed =
+        registry_do(errand_registry(e), errand_me(e), name, args, ARRAY_LEN(args), on_run, step);
     errand_step(e, failed);
     if (failed) {
         free(step);

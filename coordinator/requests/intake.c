@@ -92,7 +92,7 @@ static void tell_view(const struct intake *i, const struct request *r,
 {
     struct cluster_view *view = manager_view(i->options.manager);
 
-    if (r->step == REQUEST_RELEASE) {
+    if (r->step == REQUEST_PART) {
         cluster_view_on_outcome(view, outcome);
     } else if (r->step == REQUEST_CONFIGURE) {
         cluster_view_refresh(view);

@@ -26,15 +26,32 @@ static struct slice keep(char **at, struct slice s)
     return (struct slice){start, s.len};
 }
 
+/* The ops of both streams; a step has the name of its op. Any other op is refused. */
+static const struct op {
+    const char *name;
+    bool is_admin;
+    enum request_step step;
+} ops[] = {
+    {"join", false, REQUEST_ASSIGN},    {"part", false, REQUEST_PART},
+    {"retry", false, REQUEST_RETRY},    {"set", true, REQUEST_CONFIGURE},
+    {"unset", true, REQUEST_CONFIGURE}, {"start", true, REQUEST_CONFIGURE},
+    {"stop", true, REQUEST_CONFIGURE},
+};
+
+static const struct op *op_of(struct slice name, bool is_admin)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        if (ops[i].is_admin == is_admin && slice_is(name, ops[i].name)) {
+            return &ops[i];
+        }
+    }
+    return NULL;
+}
+
 static enum request_step step_of(struct slice op, bool is_admin)
 {
-    if (!is_admin && slice_is(op, "join")) {
-        return REQUEST_ASSIGN;
-    }
-    if (!is_admin && slice_is(op, "part")) {
-        return REQUEST_RELEASE;
-    }
-    return !is_admin && slice_is(op, "retry") ? REQUEST_RETRY : REQUEST_CONFIGURE;
+    const struct op *known = op_of(op, is_admin);
+    return known != NULL ? known->step : REQUEST_CONFIGURE;
 }
 
 static void take_setting(struct request *r, struct slice name, struct slice value)
@@ -105,12 +122,11 @@ int request_send(const struct request *r, struct registry *registry,
 {
     struct registry_request request = {.entry = r->entry, .id = r->id};
 
+    const struct op *op = op_of(r->op, r->is_admin);
+
     BUG_ON(r->step == REQUEST_ASSIGN);
-    if (r->step == REQUEST_RETRY) {
-        return registry_retry(registry, me, &request, r->args, r->nargs, cb, ctx);
+    if (op == NULL) {
+        return registry_carry_out(registry, me, &request, "refuse_op", &r->op, 1, cb, ctx);
     }
-    if (r->step == REQUEST_RELEASE) {
-        return registry_release(registry, me, &request, "part", r->args, r->nargs, cb, ctx);
-    }
-    return registry_configure(registry, me, &request, r->op, r->args, r->nargs, cb, ctx);
+    return registry_carry_out(registry, me, &request, op->name, r->args, r->nargs, cb, ctx);
 }

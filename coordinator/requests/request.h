@@ -12,8 +12,9 @@
 
 #define REQUEST_MAX_BY 64 /* bytes that tell one asker from another */
 
-/* CONFIGURE is also whose op is unknown, or not for its stream: the step says so. */
-enum request_step { REQUEST_ASSIGN, REQUEST_RELEASE, REQUEST_RETRY, REQUEST_CONFIGURE };
+/* CONFIGURE is administration, and what has an unknown op or stands in the wrong stream: the step
+ * refuses that. */
+enum request_step { REQUEST_ASSIGN, REQUEST_PART, REQUEST_RETRY, REQUEST_CONFIGURE };
 
 struct request {
     struct request *prev; /* for the owner's list */

@@ -104,7 +104,7 @@ void cluster_view_put(struct cluster_view *v, struct slice channel, struct slice
 void cluster_view_drop(struct cluster_view *v, struct slice channel);
 /* A step failed: read the channels of all shards again. */
 void cluster_view_doubt(struct cluster_view *v);
-/* What assign or release answered. */
+/* What assign or part answered. */
 void cluster_view_on_outcome(struct cluster_view *v, const struct registry_outcome *o);
 
 #endif

@@ -60,91 +60,9 @@ const char *registry_topic(const struct registry *r, enum registry_topic topic, 
 
 /* Nodes ---------------------------------------------------------------------------------------- */
 
-static void on_register(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct registry_picture picture = {0};
-    struct registry_holder holder = {0};
-    struct reply_memory memory = {0};
-    struct slice word;
-    struct slice rest;
-    struct err space;
-
-    if (reply == NULL) {
-        call->cb.registered(call->ctx, NULL, NULL, err);
-    } else if (reply_check(reply, &space) == 0 && reply_word(reply, &word, &rest, NULL) == 0 &&
-               slice_is(word, "held")) {
-        bool ok = reply_holder(reply, &holder, &space) == 0;
-        call->cb.registered(call->ctx, NULL, ok ? &holder : NULL, ok ? NULL : &space);
-    } else {
-        bool ok = reply_picture(reply, -1, &picture, &memory, &space) == 0;
-        call->cb.registered(call->ctx, ok ? &picture : NULL, NULL, ok ? NULL : &space);
-        reply_memory_finish(&memory);
-    }
-}
-
-int registry_register(struct registry *r, const struct registry_node *n, registry_register_cb cb,
-                      void *ctx)
-{
-    struct args a = {0};
-    args_fcall(&a, r, "shoal1_register");
-    args_text(&a, n->node);
-    args_text(&a, n->incarnation);
-    args_number(&a, (int64_t)n->link_id);
-    args_text(&a, n->run_id);
-    args_text(&a, n->host);
-    args_text(&a, n->pid);
-    args_text(&a, n->version);
-    args_number(&a, (int64_t)n->capacity);
-    args_text(&a, n->users);
-    if (n->takeover != 0) {
-        args_number(&a, (int64_t)n->takeover);
-    } else {
-        args_text(&a, "");
-    }
-    args_text(&a, n->state);
-    struct call *call = call_create(r, on_register, ctx);
-    call->cb.registered = cb;
-    return call_send(call, &a);
-}
-
-static void on_renew(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct registry_picture picture = {0};
-    struct reply_memory memory = {0};
-    struct err space;
-    if (reply != NULL) {
-        err = reply_picture(reply, call->seen, &picture, &memory, &space) != 0 ? &space : NULL;
-    }
-    call->cb.renewed(call->ctx, err == NULL ? &picture : NULL, err);
-    reply_memory_finish(&memory);
-}
-
-int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
-                   struct slice report, registry_renew_cb cb, void *ctx)
-{
-    struct args a = {0};
-    args_fcall(&a, r, "shoal1_renew");
-    args_text(&a, n->node);
-    args_text(&a, n->incarnation);
-    args_number(&a, (int64_t)n->link_id);
-    args_text(&a, n->run_id);
-    args_number(&a, seen_rev);
-    args_slice(&a, report);
-    args_text(&a, n->registry != NULL ? n->registry : "");
-    args_text(&a, n->host);
-    args_text(&a, n->pid);
-    args_text(&a, n->version);
-    args_number(&a, (int64_t)n->capacity);
-    args_text(&a, n->users);
-    struct call *call = call_create(r, on_renew, ctx);
-    call->cb.renewed = cb;
-    call->seen = seen_rev;
-    return call_send(call, &a);
-}
-
 static void leave_args(struct args *a, const struct call *call)
 {
-    args_fcall(a, call->registry, "shoal1_leave");
+    args_fcall(a, call->registry, "leave");
     args_text(a, call->texts[0]);
     args_text(a, call->texts[1]);
     args_number(a, call->said ? 1 : 0);
@@ -197,24 +115,17 @@ static void on_lead(struct call *call, const struct redisReply *reply, const str
     reply_memory_finish(&memory);
 }
 
-static void lead_args(struct args *a, const struct registry *r, const struct registry_leader *me,
-                      const char *resign)
-{
-    args_fcall(a, r, "shoal1_lead");
-    args_text(a, me->id);
-    args_text(a, me->incarnation);
-    args_number(a, (int64_t)me->link_id);
-    args_text(a, me->run_id);
-    args_text(a, me->host);
-    args_text(a, me->pid);
-    args_text(a, resign);
-}
-
 int registry_lead(struct registry *r, const struct registry_leader *me, registry_lead_cb cb,
                   void *ctx)
 {
     struct args a = {0};
-    lead_args(&a, r, me, "0");
+    args_fcall(&a, r, "lead");
+    args_text(&a, me->id);
+    args_text(&a, me->incarnation);
+    args_number(&a, (int64_t)me->link_id);
+    args_text(&a, me->run_id);
+    args_text(&a, me->host);
+    args_text(&a, me->pid);
     struct call *call = call_create(r, on_lead, ctx);
     call->cb.lead = cb;
     return call_send(call, &a);
@@ -224,7 +135,8 @@ int registry_resign(struct registry *r, const struct registry_leader *me, regist
                     void *ctx)
 {
     struct args a = {0};
-    lead_args(&a, r, me, "1");
+    args_fcall(&a, r, "resign");
+    args_text(&a, me->incarnation);
     return call_send_done(r, &a, cb, ctx);
 }
 
@@ -240,7 +152,7 @@ int registry_expire(struct registry *r, const struct registry_leader *me, struct
                     uint64_t link_id, registry_word_cb cb, void *ctx)
 {
     struct args a = {0};
-    leader_args(&a, r, me, "shoal1_expire");
+    leader_args(&a, r, me, "expire");
     args_slice(&a, node);
     if (link_id != 0) {
         args_number(&a, (int64_t)link_id);
@@ -264,7 +176,7 @@ int registry_compare(struct registry *r, const struct registry_leader *me, struc
                      registry_compared_cb cb, void *ctx)
 {
     struct args a = {0};
-    leader_args(&a, r, me, "shoal1_compare");
+    leader_args(&a, r, me, "compare");
     args_slice(&a, cursor);
     struct call *call = call_create(r, on_compared, ctx);
     call->cb.compared = cb;
@@ -276,7 +188,7 @@ int registry_add_shard(struct registry *r, const struct registry_leader *me, con
                        registry_word_cb cb, void *ctx)
 {
     struct args a = {0};
-    leader_args(&a, r, me, "shoal1_add_shard");
+    leader_args(&a, r, me, "add_shard");
     args_text(&a, shard);
     args_slice(&a, user);
     for (size_t i = 0; i < n; i++) {

@@ -17,11 +17,9 @@
 #define SHOAL_REDIS_REGISTRY_H
 
 #include "shared/redis/link.h"
+#include "shared/redis/registry_limits.h" /* REGISTRY_MAX_CHANNELS of a request and others */
 #include "shared/redis/registry_outcome.h"
 #include "shared/send_status.h"
-
-#define REGISTRY_MAX_CHANNELS 1000 /* of one request */
-#define REGISTRY_MAX_ID       128  /* bytes of a request's or send's id */
 
 struct registry;
 
@@ -119,6 +117,8 @@ struct registry_shard {
     struct slice sender; /* `served` only: the shard, on this node, that sends for it */
     size_t nchannels;
     const struct slice *channels;
+    bool adds; /* within the registry, of a portion: to the channels told before; */
+    bool more; /* and others will follow. Both false in a picture as the caller gets it */
     /* Held only, for each channel: how many ms ago it was read last; 0: it is read, as this node
      * reported; -1: it was never read since it is wanted. */
     const int64_t *unread_ms;
@@ -147,8 +147,6 @@ struct registry_picture {
     bool must_restate; /* Redis was restarted, or is another: registry_restate is waited for */
     /* Redis's time up to which it had all then: what it answered later may be forgotten. */
     struct wall kept;
-    /* Where more than some hundred shards changed, rev is that of the last one told: `held` and
-     * `served` are whole, details of the others come with the next answer. */
     bool changed; /* the fields below are filled: rev differs from the one asked with */
     size_t nheld; /* ids of all shards placed here */
     const struct slice *held;
@@ -170,7 +168,7 @@ struct registry_holder { /* who has the node id (register refused) */
 };
 
 /* `picture` on success; `holder` (and neither picture nor err) where another process holds the node
- * id. */
+ * id. None of the three where so much is taken over that it goes on: call again, with the same. */
 typedef void (*registry_register_cb)(void *ctx, const struct registry_picture *picture,
                                      const struct registry_holder *holder, const struct err *err);
 MUST_USE int registry_register(struct registry *r, const struct registry_node *n,
@@ -263,8 +261,8 @@ MUST_USE int registry_resign(struct registry *r, const struct registry_leader *m
 /* The first word of the answer and what follows it. */
 typedef void (*registry_word_cb)(void *ctx, struct slice word, struct slice rest,
                                  const struct err *err);
-/* "expired", "more", "renewed", "grace", "link", or "kept" (no live node could take any of it). The
- * link must have been killed before. An empty node only places homeless shards. */
+/* "expired", "more" (call again), "renewed", "grace", "link", or "kept" (no live node could take
+ * any of it). The link must have been killed before. */
 MUST_USE int registry_expire(struct registry *r, const struct registry_leader *me,
                              struct slice node, uint64_t link_id, registry_word_cb cb, void *ctx);
 #define REGISTRY_COMPARE_FROM "1 0"
@@ -312,24 +310,28 @@ MUST_USE int registry_assign(struct registry *r, const struct registry_leader *m
                              const struct registry_request *request, const char *mode,
                              const struct registry_wish *wishes, size_t n, registry_outcome_cb cb,
                              void *ctx);
-/* The same; `mode` "part" (channels), "remove" (a shard, and channels of it) or "idle" (shards). */
-MUST_USE int registry_release(struct registry *r, const struct registry_leader *me,
-                              const struct registry_request *request, const char *mode,
-                              const struct slice *names, size_t n, registry_outcome_cb cb,
-                              void *ctx);
-/* The same: channels of those that failed are tried again at once. */
-MUST_USE int registry_retry(struct registry *r, const struct registry_leader *me,
-                            const struct registry_request *request, const struct slice *channels,
-                            size_t n, registry_outcome_cb cb, void *ctx);
-/* The same; op "set" NAME VALUE, "unset" NAME, "start", "stop", "setup", "create" MANAGER NAME
- * VALUE ..., "abandon" NAME ..., "senders" SHARD SENDER ... (a SENDER of another user is passed
- * over; at most 200 pairs a call), "shard_start" SHARD, "shard_stop" SHARD, "error" NAME VALUE ...
- * (an event), "lost" CHANNELS SHARDS NAMES (so many of an earlier registry are gone); any other op
- * is refused to who asked for it, and so is one that is not for the stream it came in. */
-MUST_USE int registry_configure(struct registry *r, const struct registry_leader *me,
-                                const struct registry_request *request, struct slice op,
+/* Steps that a request asks for, or the leader by itself. Answered as registry_assign. `step` is:
+ *   "part" CHANNEL...     they are wanted no more
+ *   "retry" CHANNEL...    those that failed are tried again at once
+ *   "set" NAME VALUE, "unset" NAME, "start", "stop"
+ *   "refuse_op" OP        an op that is none of these, or not for the stream it came in */
+MUST_USE int registry_carry_out(struct registry *r, const struct registry_leader *me,
+                                const struct registry_request *request, const char *step,
                                 const struct slice *args, size_t n, registry_outcome_cb cb,
                                 void *ctx);
+/* Steps that the leader takes by itself. Answered as registry_assign. `step` is:
+ *   "create" MANAGER NAME VALUE...   a cluster that is not set up takes the manager and settings
+ *   "abandon" NAME...                setting it up failed: as if these had never been given
+ *   "setup_done"
+ *   "remove_channels" SHARD CHANNEL...  they are wanted no more; those of other shards are refused
+ *   "close_idle" SHARD...            shards that close when idle, if they still are
+ *   "place_homeless"                 shards that no node holds, a portion
+ *   "shard_start" SHARD, "shard_stop" SHARD
+ *   "senders" SHARD SENDER...        at most 100 pairs; a SENDER of another user is passed over
+ *   "tell_error" NAME VALUE...       an event
+ *   "tell_lost" CHANNELS SHARDS NAMES  so many of an earlier registry are gone: an event */
+MUST_USE int registry_do(struct registry *r, const struct registry_leader *me, const char *step,
+                         const struct slice *args, size_t n, registry_outcome_cb cb, void *ctx);
 
 /* Budgets and sends ---------------------------------------------------------------------------- */
 
@@ -374,7 +376,6 @@ struct registry_sends { /* taken, and without a result: one may be claimed */
     size_t n;
     const struct slice *sends; /* channel, entry, channel, entry, ... */
 };
-#define REGISTRY_SENDS_PER_LIST 500
 typedef void (*registry_sends_cb)(void *ctx, const struct registry_sends *sends,
                                   const struct err *err);
 /* Of all that wait, in the order of their deadlines, those from place `from` on that this node may
@@ -420,10 +421,9 @@ struct registry_claim {
 };
 typedef void (*registry_claim_cb)(void *ctx, const struct registry_claim *claim,
                                   const struct err *err);
-/* Claim an outbox entry. Node and incarnation "": only expire it if it is too old (CLAIM_DONE). In
- * doubt whether a claim was done (ERR_DOWN, ERR_TIMEOUT) call registry_send_unclaim when the link
- * is back, or the channel stays CLAIM_BUSY: a claim nobody finishes is given up as "unknown" only
- * after a minute. */
+/* Claim an outbox entry. In doubt whether a claim was done (ERR_DOWN, ERR_TIMEOUT) call
+ * registry_send_unclaim when the link is back, or the channel stays CLAIM_BUSY: a claim nobody
+ * finishes is given up as "unknown" only after a minute. */
 MUST_USE int registry_send_claim(struct registry *r, const char *node, const char *incarnation,
                                  struct slice entry, registry_claim_cb cb, void *ctx);
 /* It was surely not written: may be claimed again. */

@@ -42,8 +42,9 @@ void args_words(struct args *a, const char *text)
 
 void args_fcall(struct args *a, const struct registry *r, const char *step)
 {
+    snprintf(a->function, sizeof(a->function), "shoal1_%s", step);
     args_text(a, "FCALL");
-    args_text(a, step);
+    args_text(a, a->function);
     args_text(a, "1");
     args_text(a, r->tag);
 }
@@ -76,6 +77,7 @@ struct call *call_create(struct registry *r,
 
 static void call_free(struct call *call)
 {
+    picture_parts_destroy(call->parts);
     free(call->texts[0]);
     free(call->texts[1]);
     free(call);

@@ -27,6 +27,7 @@ struct args {
     size_t cap;
     char numbers[6][24]; /* text of args_number */
     size_t nnumbers;
+    char function[40]; /* text of args_fcall */
 };
 
 void args_slice(struct args *a, struct slice s);
@@ -69,11 +70,15 @@ struct call {
     void *ctx;
     int64_t seen;                      /* renew: the rev asked with; is_led: the deadline */
     uint64_t link_id;                  /* kill_listener */
-    char *texts[2];                    /* leave: node and incarnation; owned */
+    bool is_register;                  /* register or renew */
+    struct picture_parts *parts;       /* of a picture that comes in portions; owned */
+    char *texts[2];                    /* register, renew, leave: node and incarnation; owned */
     bool said;                         /* leave */
     struct registry_greeting greeting; /* greet: between its two commands */
     bool again;                        /* `answered` has sent a further command: keep the call */
 };
+
+void picture_parts_destroy(struct picture_parts *p); /* registry_picture.c; NULL is nothing */
 
 /* A call that will run `answered`; the caller fills cb, then sends. */
 struct call *call_create(struct registry *r,

@@ -199,8 +199,8 @@ static void reader_channels(struct reader *r, struct reply_memory *memory,
     out->retry_ms = numbers[1];
 }
 
-/* {{shard, epoch, rev, user, run, channel, [unread, [retry,]]...}...} or, for `served`, {{shard,
- * sender, channel...}...} */
+/* {{shard, epoch, rev, user, run, how, channel, [unread, [retry,]]...}...} or, for `served`,
+ * {{shard, sender, how, channel...}...} */
 static const struct registry_shard *reader_shards(struct reader *r, bool served,
                                                   struct reply_memory *memory, size_t *n)
 {
@@ -219,6 +219,9 @@ static const struct registry_shard *reader_shards(struct reader *r, bool served,
             uint64_t run = reader_u64(&entry);
             out[i].run = run == 1 ? SHARD_STARTED : run == 2 ? SHARD_STOPPED : SHARD_NEW;
         }
+        uint64_t how = reader_u64(&entry);
+        out[i].adds = (how & 1) != 0;
+        out[i].more = (how & 2) != 0;
         reader_channels(&entry, memory, &out[i]);
         list.bad = list.bad || entry.bad || out[i].id.len == 0;
         if (list.bad) {
@@ -229,8 +232,30 @@ static const struct registry_shard *reader_shards(struct reader *r, bool served,
     return out;
 }
 
-int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_picture *out,
+static void reader_lists(struct reader *r, struct registry_picture *out,
+                         struct reply_memory *memory)
+{
+    out->held = reply_slices(r, memory, &out->nheld);
+    out->held_changed = reader_shards(r, false, memory, &out->nheld_changed);
+    out->served = reply_slices(r, memory, &out->nserved);
+    out->served_changed = reader_shards(r, true, memory, &out->nserved_changed);
+}
+
+int reply_portion(const struct redisReply *reply, struct registry_picture *out, struct slice *place,
                   struct reply_memory *memory, struct err *err)
+{
+    int rc = reply_check(reply, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct reader r = reader_of(reply);
+    reader_lists(&r, out, memory);
+    *place = reader_slice(&r);
+    return r.bad ? reply_broken(err, "picture") : 0;
+}
+
+int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_picture *out,
+                  struct slice *place, struct reply_memory *memory, struct err *err)
 {
     int rc = reply_check(reply, err);
     if (rc != 0) {
@@ -244,10 +269,7 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->default_sender = reader_slice(&r);
     out->failed_retry_ms = reader_duration(&r);
     out->resume_delay_ms = reader_duration(&r);
-    out->held = reply_slices(&r, memory, &out->nheld);
-    out->held_changed = reader_shards(&r, false, memory, &out->nheld_changed);
-    out->served = reply_slices(&r, memory, &out->nserved);
-    out->served_changed = reader_shards(&r, true, memory, &out->nserved_changed);
+    reader_lists(&r, out, memory);
     out->compare_ms = reader_duration(&r);
     out->registry = reader_slice(&r);
     out->blind_ms = reader_duration(&r);
@@ -256,6 +278,7 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->now.ms = reader_u64(&restate);
     out->must_restate = reader_u64(&restate) == 1;
     out->kept.ms = reader_u64(&restate);
+    *place = reader_slice(&r);
     r.bad = r.bad || restate.bad;
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
     if (r.bad || !current || out->lease_ms == 0 || out->registry.len >= REGISTRY_ID_CHARS) {

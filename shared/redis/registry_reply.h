@@ -46,10 +46,14 @@ MUST_USE int reply_outcome(const struct redisReply *reply, struct registry_outco
 /* "more" or "done", and "REPAIRS CURSOR" or "REPAIRS". */
 MUST_USE int reply_compared(const struct redisReply *reply, struct registry_compared *out,
                             struct err *err);
-/* "current" ...; `seen` is the rev that was asked with. */
+/* "current" ...; `seen` is the rev that was asked with. `place`: where the next portion begins,
+ * empty where this is all. */
 MUST_USE int reply_picture(const struct redisReply *reply, int64_t seen,
-                           struct registry_picture *out, struct reply_memory *memory,
-                           struct err *err);
+                           struct registry_picture *out, struct slice *place,
+                           struct reply_memory *memory, struct err *err);
+/* The next portion: the lists of `out` alone. */
+MUST_USE int reply_portion(const struct redisReply *reply, struct registry_picture *out,
+                           struct slice *place, struct reply_memory *memory, struct err *err);
 /* "held" ... */
 MUST_USE int reply_holder(const struct redisReply *reply, struct registry_holder *out,
                           struct err *err);

@@ -11,13 +11,11 @@
 /* Carrying out --------------------------------------------------------------------------------- */
 
 static void request_args(struct args *a, const struct registry *r, const struct registry_leader *me,
-                         const char *step, const struct registry_request *request,
-                         struct slice mode)
+                         const char *step, const struct registry_request *request)
 {
     leader_args(a, r, me, step);
     args_slice(a, request->entry);
     args_slice(a, request->id);
-    args_slice(a, mode);
 }
 
 static void on_outcome(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -38,16 +36,13 @@ static int send_outcome(struct registry *r, struct args *a, registry_outcome_cb 
     return call_send(call, a);
 }
 
-static int send_request(struct registry *r, const struct registry_leader *me, const char *step,
-                        const struct registry_request *request, struct slice mode,
-                        const struct slice *names, size_t n, registry_outcome_cb cb, void *ctx)
+static int send_texts(struct registry *r, struct args *a, const struct slice *texts, size_t n,
+                      registry_outcome_cb cb, void *ctx)
 {
-    struct args a = {0};
-    request_args(&a, r, me, step, request, mode);
     for (size_t i = 0; i < n; i++) {
-        args_slice(&a, names[i]);
+        args_slice(a, texts[i]);
     }
-    return send_outcome(r, &a, cb, ctx);
+    return send_outcome(r, a, cb, ctx);
 }
 
 int registry_assign(struct registry *r, const struct registry_leader *me,
@@ -57,7 +52,8 @@ int registry_assign(struct registry *r, const struct registry_leader *me,
     struct args a = {0};
     char(*counts)[24] =
         xcalloc(n + 1, sizeof(*counts)); /* one a group, which args_number has no room for */
-    request_args(&a, r, me, "shoal1_assign", request, slice_of(mode));
+    request_args(&a, r, me, "assign", request);
+    args_text(&a, mode);
     /* Those that may go to the same place are one group. */
     for (size_t from = 0, to; from < n; from = to) {
         for (to = from + 1; to < n && slice_eq(wishes[to].where, wishes[from].where); to++) {
@@ -74,25 +70,21 @@ int registry_assign(struct registry *r, const struct registry_leader *me,
     return failed;
 }
 
-int registry_release(struct registry *r, const struct registry_leader *me,
-                     const struct registry_request *request, const char *mode,
-                     const struct slice *names, size_t n, registry_outcome_cb cb, void *ctx)
-{
-    return send_request(r, me, "shoal1_release", request, slice_of(mode), names, n, cb, ctx);
-}
-
-int registry_retry(struct registry *r, const struct registry_leader *me,
-                   const struct registry_request *request, const struct slice *channels, size_t n,
-                   registry_outcome_cb cb, void *ctx)
-{
-    return send_request(r, me, "shoal1_retry", request, (struct slice){0}, channels, n, cb, ctx);
-}
-
-int registry_configure(struct registry *r, const struct registry_leader *me,
-                       const struct registry_request *request, struct slice op,
+int registry_carry_out(struct registry *r, const struct registry_leader *me,
+                       const struct registry_request *request, const char *step,
                        const struct slice *args, size_t n, registry_outcome_cb cb, void *ctx)
 {
-    return send_request(r, me, "shoal1_configure", request, op, args, n, cb, ctx);
+    struct args a = {0};
+    request_args(&a, r, me, step, request);
+    return send_texts(r, &a, args, n, cb, ctx);
+}
+
+int registry_do(struct registry *r, const struct registry_leader *me, const char *step,
+                const struct slice *args, size_t n, registry_outcome_cb cb, void *ctx)
+{
+    struct args a = {0};
+    leader_args(&a, r, me, step);
+    return send_texts(r, &a, args, n, cb, ctx);
 }
 
 /* Reading -------------------------------------------------------------------------------------- */
@@ -139,7 +131,7 @@ int registry_read_requests(struct registry *r, const struct registry_leader *me,
 {
     struct args a = {0};
 
-    leader_args(&a, r, me, "shoal1_requests");
+    leader_args(&a, r, me, "requests");
     args_text(&a, after->admin);
     args_text(&a, after->requests);
     struct call *call = call_create(r, on_requests, ctx);
@@ -159,7 +151,7 @@ int registry_refuse(struct registry *r, const struct registry_leader *me, struct
 {
     struct args a = {0};
 
-    leader_args(&a, r, me, "shoal1_refuse");
+    leader_args(&a, r, me, "refuse");
     args_slice(&a, why);
     for (size_t i = 0; i < n; i++) {
         args_slice(&a, refusals[i].request.entry);

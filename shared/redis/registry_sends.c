@@ -33,10 +33,10 @@ int registry_draw(struct registry *r, const char *node, const char *incarnation,
                   const char *kind, size_t n, registry_draw_cb cb, void *ctx)
 {
     struct args a = {0};
-    node_args(&a, r, "shoal1_draw", node, incarnation);
+    node_args(&a, r, "draw", node, incarnation);
     args_slice(&a, user);
     args_text(&a, kind);
-    args_number(&a, n > 1000 ? 1000 : (int64_t)n);
+    args_number(&a, n > REGISTRY_DRAWS_AT_ONCE ? REGISTRY_DRAWS_AT_ONCE : (int64_t)n);
     struct call *call = call_create(r, on_draw, ctx);
     call->cb.draw = cb;
     return call_send(call, &a);
@@ -47,7 +47,7 @@ int registry_send_accept(struct registry *r, const char *node, const char *incar
                          registry_word_cb cb, void *ctx)
 {
     struct args a = {0};
-    node_args(&a, r, "shoal1_send_accept", node, incarnation);
+    node_args(&a, r, "send_accept", node, incarnation);
     args_slice(&a, send->channel);
     args_slice(&a, send->id);
     args_slice(&a, send->text);
@@ -66,7 +66,7 @@ int registry_send_accept(struct registry *r, const char *node, const char *incar
 int registry_send_take(struct registry *r, registry_word_cb cb, void *ctx)
 {
     struct args a = {0};
-    args_fcall(&a, r, "shoal1_send_take");
+    args_fcall(&a, r, "send_take");
     return call_send_word(r, &a, cb, ctx);
 }
 
@@ -86,7 +86,7 @@ int registry_send_list(struct registry *r, const char *node, const char *incarna
                        registry_sends_cb cb, void *ctx)
 {
     struct args a = {0};
-    node_args(&a, r, "shoal1_send_list", node, incarnation);
+    node_args(&a, r, "send_list", node, incarnation);
     args_number(&a, (int64_t)from);
     struct call *call = call_create(r, on_list, ctx);
     call->cb.sends = cb;
@@ -110,7 +110,7 @@ int registry_send_listen(struct registry *r, const char *node, const char *incar
                          registry_listeners_cb cb, void *ctx)
 {
     struct args a = {0};
-    node_args(&a, r, "shoal1_send_listen", node, incarnation);
+    node_args(&a, r, "send_listen", node, incarnation);
     args_number(&a, (int64_t)link_id);
     args_text(&a, run_id);
     for (size_t i = 0; i < n; i++) {
@@ -135,7 +135,7 @@ int registry_send_claim(struct registry *r, const char *node, const char *incarn
                         struct slice entry, registry_claim_cb cb, void *ctx)
 {
     struct args a = {0};
-    node_args(&a, r, "shoal1_send_claim", node, incarnation);
+    node_args(&a, r, "send_claim", node, incarnation);
     args_slice(&a, entry);
     struct call *call = call_create(r, on_claim, ctx);
     call->cb.claim = cb;
@@ -146,7 +146,7 @@ int registry_send_unclaim(struct registry *r, const char *node, const char *inca
                           struct slice entry, registry_done_cb cb, void *ctx)
 {
     struct args a = {0};
-    node_args(&a, r, "shoal1_send_unclaim", node, incarnation);
+    node_args(&a, r, "send_unclaim", node, incarnation);
     args_slice(&a, entry);
     return call_send_done(r, &a, cb, ctx);
 }
@@ -156,7 +156,7 @@ int registry_send_done(struct registry *r, const char *node, const char *incarna
                        struct slice text, uint64_t said_ms, registry_done_cb cb, void *ctx)
 {
     struct args a = {0};
-    node_args(&a, r, "shoal1_send_done", node, incarnation);
+    node_args(&a, r, "send_done", node, incarnation);
     args_slice(&a, entry);
     args_text(&a, send_status_name(status));
     args_slice(&a, reason);

@@ -64,16 +64,6 @@ static struct slice own_text(void)
     return (struct slice){(const char *)shoal_lua, shoal_lua_len};
 }
 
-/* N of the line "local REVISION = N" in our own text. */
-static uint64_t own_revision(void)
-{
-    static const char mark[] = "local REVISION = ";
-    const char *text = (const char *)shoal_lua;
-    const char *at = memmem(text, shoal_lua_len, mark, sizeof(mark) - 1);
-    BUG_ON(at == NULL);
-    return strtoull(at + sizeof(mark) - 1, NULL, 10); /* the text ends with a NUL */
-}
-
 static void on_loaded(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct err space;
@@ -142,12 +132,12 @@ static void on_load_version(struct call *call, const struct redisReply *reply,
             err = &space;
         }
     }
-    if (err == NULL && (missing || revision < own_revision())) {
+    if (err == NULL && (missing || revision < REGISTRY_REVISION)) {
         load(call);
         return;
     }
     if (err == NULL &&
-        revision == own_revision()) { /* is it, in fact? Somebody may have left something out */
+        revision == REGISTRY_REVISION) { /* is it, in fact? Somebody may have left something out */
         call->answered = on_load_list;
         struct args a = {0};
         args_text(&a, "FUNCTION");
@@ -218,7 +208,7 @@ int registry_restate(struct registry *r, const char *node, const char *incarnati
                      void *ctx)
 {
     struct args a = {0};
-    args_fcall(&a, r, "shoal1_restate");
+    args_fcall(&a, r, "restate");
     args_text(&a, node);
     args_text(&a, incarnation);
     args_text(&a, last ? "1" : "0");

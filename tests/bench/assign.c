@@ -121,13 +121,13 @@ static void begin(unsigned shards)
     const char *flush[] = {"FLUSHALL"};
     char text[128];
     ask(1, flush, NULL);
-    fcall("shoal1_lead c1 inc 1 run host 1 0");
+    fcall("shoal1_lead c1 inc 1 run host 1");
     for (size_t i = 0; i < ARRAY_LEN(off); i++) {
-        snprintf(text, sizeof(text), "shoal1_configure inc 1 - - set %s", off[i]);
+        snprintf(text, sizeof(text), "shoal1_set inc 1 - - %s", off[i]);
         fcall(text);
     }
     /* A long bench is no reason for nodes to expire: one that is dead is given nothing. */
-    fcall("shoal1_configure inc 1 - - set lease_ms 60000");
+    fcall("shoal1_set inc 1 - - lease_ms 60000");
     for (int i = 0; i < 10; i++) {
         snprintf(text, sizeof(text),
                  "shoal1_register n%d inc%d %d run host 1 0 100000 anonymous - active", i, i,
@@ -164,7 +164,7 @@ static void measure(unsigned divisor)
     begin(scaled(4000, divisor));
     printf("\"cold_s\": %.3f, ", cold / assigns(cold, scaled(1000, divisor)));
     begin(1);
-    fcall("shoal1_configure inc 1 - - set channels_per_shard 25");
+    fcall("shoal1_set inc 1 - - channels_per_shard 25");
     printf("\"opening_s\": %.3f}\n", cold / assigns(cold, scaled(1000, divisor)));
 }
 

@@ -11,7 +11,7 @@ from processes import wait_until
 from shoal import INVARIANTS
 
 # What a leader does for requests, dead nodes and senders.
-STEPS = ("xread", "lead", "assign", "release", "configure senders", "client kill", "expire")
+STEPS = ("xread", "lead", "assign", "part", "senders", "client kill", "expire")
 POINTS = [(step, when) for step in STEPS for when in ("before", "after")]
 PER_SHARD = 10
 
@@ -71,7 +71,7 @@ class Crashes:
         for name, proxy in self.proxies.items():
             # To lead is what a standby tries as well.
             proxy.trap = trap if step != "lead" or name == cluster.leader() else None
-        if step == "release":
+        if step == "part":
             channel = next(c for c in self.asked.values() if c not in self.parted)
             self.parted.add(channel)
             self._ask("part", channel)

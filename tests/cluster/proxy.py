@@ -8,7 +8,7 @@
     proxy.cut(at="assign")                        # from the first such command on
     proxy.lead_to(port)                           # another server from the next connection on
 
-Commands are named as the steps they are ("assign", "configure setup"), others by their words ("client kill").
+Commands are named as the steps they are ("assign", "set user"), others by their words ("client kill").
 """
 
 import select
@@ -23,7 +23,7 @@ def name_of(words):
     if words[0] != "fcall":
         return " ".join(words[:2]) if words[0] in ("client", "function") else words[0]
     step = words[1].removeprefix("shoal1_")
-    return f"configure {words[8]}" if step == "configure" else step
+    return f"set {words[8]}" if step == "set" else step
 
 
 def value_end(data, at):

@@ -23,7 +23,7 @@ def test_each_request_is_answered_once_at_whatever_point_the_leader_dies(bare):
 
 
 # What a leader does until its cluster is set up.
-SETUP = ("function load", "configure create", "configure set", "add_shard", "assign", "configure setup")
+SETUP = ("function load", "create", "set user", "add_shard", "assign", "setup_done")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -140,7 +140,7 @@ def bounds(default, most):
         "sends heard on topics and not entered yet": [
             constant("node/sender_heard.c", name) for name in ("HEARD_OF_CHANNEL", "HEARD_MOST", "HEARD_BYTES")
         ],
-        "a request": [constant(STEPS + "01_library.lua", "MAX_CHANNELS_PER_REQUEST"),
+        "a request": [constant(STEPS + "01_library.lua", "MAX_CHANNELS"),
                       constant(STEPS + "08_replies.lua", "REQUEST_BYTES")],
         "requests that wait, of one `by`": waiting,
         "requests that wait, of all":

@@ -393,9 +393,9 @@ def test_a_leader_that_stood_still_past_its_lease_acts_no_more(bare):
     ids = replies.on(bare.topic("replies"))
     assert len(ids) == len(set(ids)) == 6, "each request has one reply"
     # And were it to try, Redis refuses: what it was is over for good.
-    for step in ("shoal1_expire", "shoal1_assign", "shoal1_release", "shoal1_configure", "shoal1_add_shard"):
+    for step in ("expire", "assign", "part", "set", "remove_channels", "close_idle", "senders", "add_shard"):
         with pytest.raises(Exception, match="DEPOSED"):
-            bare.redis.fcall(step, 1, bare.key("")[:-1], *old, "", "", "join", "mallory")
+            bare.redis.fcall(f"shoal1_{step}", 1, bare.key("")[:-1], *old, "", "", "join", "mallory")
     assert "mallory" not in bare.channels()
 
 

@@ -146,11 +146,12 @@ static void take(struct node *n, const struct redisReply *reply)
 {
     struct reply_memory memory = {0};
     struct registry_picture picture = {0};
+    struct slice place;
 
     if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
         slice_is(reply_slice(reply->element[0]), "message")) {
         push(n, reply);
-    } else if (reply_picture(reply, -1, &picture, &memory, NULL) == 0) {
+    } else if (reply_picture(reply, -1, &picture, &place, &memory, NULL) == 0) {
         reconcile(n, &picture);
     }
     reply_memory_finish(&memory);

@@ -47,7 +47,9 @@ static unsigned decode(const struct redisReply *reply)
     size_t n;
     unsigned sum = 0;
 
-    if (reply_picture(reply, -1, &picture, &memory, NULL) == 0) {
+    if (reply_picture(reply, -1, &picture, &a, &memory, NULL) == 0 ||
+        reply_portion(reply, &picture, &a, &memory, NULL) == 0) {
+        sum += look(a);
         sum += look_at_shards(picture.held_changed, picture.nheld_changed);
         sum += look_at_shards(picture.served_changed, picture.nserved_changed);
     }

@@ -198,7 +198,8 @@ void office_open(struct office *o, const char *settings)
     if (settings != NULL) {
         snprintf(args, sizeof(args), "office%s%s", settings[0] ? "," : "", settings);
         assert_string_equal(world_configure(&o->world, &o->before, "", "", "create", args), "done");
-        assert_string_equal(world_configure(&o->world, &o->before, "", "", "setup", ""), "done");
+        assert_string_equal(world_configure(&o->world, &o->before, "", "", "setup_done", ""),
+                            "done");
     }
 }
 

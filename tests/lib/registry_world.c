@@ -320,7 +320,7 @@ static void on_register(void *ctx, const struct registry_picture *picture,
                         const struct registry_holder *holder, const struct err *err)
 {
     struct world *w = ctx;
-    assert_int_equal((picture != NULL) + (holder != NULL) + (err != NULL), 1);
+    assert_true((picture != NULL) + (holder != NULL) + (err != NULL) <= 1);
     w->held_by_other = holder != NULL;
     if (picture != NULL) {
         w->asking->nviews = 0;
@@ -331,14 +331,16 @@ static void on_register(void *ctx, const struct registry_picture *picture,
                  (unsigned long long)holder->link_id);
         w->holder_link = holder->link_id;
     }
-    answer(w, holder != NULL ? "held" : "current", err);
+    answer(w, holder != NULL ? "held" : picture != NULL ? "current" : "more", err);
 }
 
 const char *world_register(struct world *w, struct world_node *n, uint64_t takeover)
 {
     struct registry_node node = node_of(n, takeover);
     w->asking = n;
-    STEP(w, registry_register(w->r, &node, on_register, w));
+    do {
+        STEP(w, registry_register(w->r, &node, on_register, w));
+    } while (strcmp(w->word, "more") == 0);
     return w->word;
 }
 
@@ -547,7 +549,12 @@ const char *world_release(struct world *w, const struct registry_leader *me, con
     char *text = xstrdup(list);
     struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, names, ARRAY_LEN(names));
-    STEP(w, registry_release(w->r, me, &request, mode, names, n, on_outcome, w));
+    if (strcmp(mode, "part") == 0) {
+        STEP(w, registry_carry_out(w->r, me, &request, mode, names, n, on_outcome, w));
+    } else {
+        const char *step = strcmp(mode, "idle") == 0 ? "close_idle" : "remove_channels";
+        STEP(w, registry_do(w->r, me, step, names, n, on_outcome, w));
+    }
     free(text);
     return w->word;
 }
@@ -559,9 +566,24 @@ const char *world_retry(struct world *w, const struct registry_leader *me, const
     char *text = xstrdup(list);
     struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, names, ARRAY_LEN(names));
-    STEP(w, registry_retry(w->r, me, &request, names, n, on_outcome, w));
+    STEP(w, registry_carry_out(w->r, me, &request, "retry", names, n, on_outcome, w));
     free(text);
     return w->word;
+}
+
+/* How many arguments of a request's op the leader hands on, or -1: no request asks for that. */
+static int op_args(const char *op)
+{
+    static const struct {
+        const char *op;
+        int n;
+    } ops[] = {{"set", 2}, {"unset", 1}, {"start", 0}, {"stop", 0}};
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        if (strcmp(ops[i].op, op) == 0) {
+            return ops[i].n;
+        }
+    }
+    return -1;
 }
 
 const char *world_configure(struct world *w, const struct registry_leader *me, const char *entry,
@@ -571,7 +593,18 @@ const char *world_configure(struct world *w, const struct registry_leader *me, c
     char *text = xstrdup(args);
     struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, words, ARRAY_LEN(words));
-    STEP(w, registry_configure(w->r, me, &request, slice_of(op), words, n, on_outcome, w));
+    if (op_args(op) >= 0) {
+        for (; n < (size_t)op_args(op); n++) {
+            words[n] = (struct slice){0};
+        }
+        n = (size_t)op_args(op);
+        STEP(w, registry_carry_out(w->r, me, &request, op, words, n, on_outcome, w));
+    } else if (entry[0] != '\0') {
+        words[0] = slice_of(op);
+        STEP(w, registry_carry_out(w->r, me, &request, "refuse_op", words, 1, on_outcome, w));
+    } else {
+        STEP(w, registry_do(w->r, me, op, words, n, on_outcome, w));
+    }
     free(text);
     return w->word;
 }
@@ -625,8 +658,7 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
 
 const char *world_claim(struct world *w, const struct world_node *n, const char *entry)
 {
-    STEP(w, registry_send_claim(w->r, n != NULL ? n->name : "", n != NULL ? n->incarnation : "",
-                                slice_of(entry), on_claim, w));
+    STEP(w, registry_send_claim(w->r, n->name, n->incarnation, slice_of(entry), on_claim, w));
     return w->word;
 }
 

@@ -106,6 +106,7 @@ const char *world_release(struct world *w, const struct registry_leader *me, con
                           const char *id, const char *mode, const char *names);
 const char *world_retry(struct world *w, const struct registry_leader *me, const char *entry,
                         const char *id, const char *names);
+/* `op` as a request has it, or a step that the leader takes by itself. */
 const char *world_configure(struct world *w, const struct registry_leader *me, const char *entry,
                             const char *id, const char *op, const char *args);
 /* "drawn" and w->waits. */

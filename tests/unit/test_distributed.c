@@ -1,5 +1,7 @@
 /* DistributedShardManager: how many initial shards there are to be. */
 #include "coordinator/manager/built_in_distributed.h"
+#include "coordinator/manager/built_in.h"
+#include "shared/redis/registry_limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +10,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+_Static_assert(BUILT_IN_CREATE_MOST == REGISTRY_MAX_CHANNELS, "as many as the step takes");
 
 static void as_many_shards_as_the_channels_need_and_were_asked_for(void **state)
 {

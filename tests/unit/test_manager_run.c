@@ -64,7 +64,7 @@ static void a_cluster_that_is_not_set_up_is_not_started(void **state)
     office_facts(&o);
     office_expect_asked(&o, "");
 
-    ask_for("setup");
+    ask_for("setup_done");
 
     office_expect_asked(&o, "start\n");
     office_close(&o);

@@ -378,7 +378,7 @@ static void settings_of_a_cluster_that_is_set_up_are_only_compared(void **state)
     (void)state;
     world_configure(&w, &me, "", "", "create", "one,channels_per_shard,7,lease_ms,3000");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:config channels_per_shard"), "7");
-    world_configure(&w, &me, "", "", "setup", "");
+    world_configure(&w, &me, "", "", "setup_done", "");
     world_configure(&w, &me, "", "", "create",
                     "two,channels_per_shard,8,room_limit,100,lease_ms,5000");
     assert_non_null(strstr(w.rest, "\"channels_per_shard\":\"7\""));

@@ -68,7 +68,7 @@ static void begin(void)
     world_assign_to(&w, &me, "", "", "join", "?later", "w");
     world_configure(&w, &me, "", "", "senders", "initial-shard-2,main-shard");
     world_configure(&w, &me, "", "", "shard_start", "main-shard");
-    world_configure(&w, &me, "", "", "setup", "");
+    world_configure(&w, &me, "", "", "setup_done", "");
     world_renew(
         &w, &n1,
         "{\"shards\":{\"main-shard\":{\"epoch\":1,\"state\":\"ready\",\"joined\":1}},"
@@ -148,7 +148,7 @@ static void nodes_do_all_they_do(void)
     ANSWERED(accept(&w, &n1, "f", "s3", "hello"));
     ANSWERED(claim(&w, &n1, entered));
     ANSWERED(claim(&w, &n2, entered));
-    ANSWERED(claim(&w, NULL, entered));
+    ANSWERED(claim(&w, &n1, entered));
     ANSWERED(unclaim(&w, &n1, claimed));
     ANSWERED(unclaim(&w, &n2, entered));
     ANSWERED(done(&w, &n1, entered, SEND_SENT));
@@ -179,7 +179,7 @@ static void the_leader_does_all_it_does(void)
     ANSWERED(release(&w, &me, "", "", "part", "d"));
     world_end_lease(&w, &n2);
     ANSWERED(expire(&w, &me, "n2", n2.link_id));
-    ANSWERED(expire(&w, &me, "", 0));
+    ANSWERED(configure(&w, &me, "", "", "place_homeless", ""));
     ANSWERED(leave(&w, &n3));
 }
 

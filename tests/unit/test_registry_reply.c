@@ -94,7 +94,9 @@ static int decode(const char *decoder, const redisReply *r, struct err *err)
     int rc = 99;
 
     if (strcmp(decoder, "picture") == 0) {
-        rc = reply_picture(r, 3, &picture, &memory, err);
+        rc = reply_picture(r, 3, &picture, &a, &memory, err);
+    } else if (strcmp(decoder, "portion") == 0) {
+        rc = reply_portion(r, &picture, &a, &memory, err);
     } else if (strcmp(decoder, "holder") == 0) {
         rc = reply_holder(r, &holder, err);
     } else if (strcmp(decoder, "lead") == 0) {
@@ -132,11 +134,14 @@ static const struct {
     const char *decoder;
     const char *text;
 } good[] = {
-    {"picture", "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 0 'a 'b ) ) ( 's2 ) ( ( 's2 "
-                "'s1 'c ) ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
-    {"picture", "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 1 'a 1500 'b 'c -1 ) ) ( ) ( "
-                ") 60000 'r1 15000 0 ( 5 0 0 ) )"},
-    {"picture", "( 'current '3000 4 0 nil 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
+    {"picture",
+     "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 0 0 'a 'b ) ) ( 's2 ) ( ( 's2 "
+     "'s1 0 'c ) ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+    {"picture",
+     "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 1 2 'a 1500 'b 'c -1 ) ) ( ) ( "
+     ") 60000 'r1 15000 0 ( 5 0 0 ) 'place )"},
+    {"portion", "( ( 's1 ) ( ( 's1 '1 '2 'bot 0 3 'a 5 ) ) ( 's2 ) ( ( 's2 's1 1 'c ) ) ' )"},
+    {"picture", "( 'current '3000 4 0 nil 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) nil )"},
     {"holder", "( 'held 'host '12 '7 -40 3000 'run )"},
     {"lead", "( 'standby 'c1 100 'r1 )"},
     {"lead", "( 'leading '1 3000 0 -1 1 0 0 1 0 'bot ( 'n1 '7 'run 'n2 ' nil ) ( 's1 ) 'r1 0 )"},
@@ -182,23 +187,29 @@ static void broken_answers_are_errors(void **state)
         {"hash", "7"},
         {"picture", "nil"},
         {"picture", "( 'current 3000 4 0 )"},
-        {"picture", "( 'current -1 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
-        {"picture", "( 'current 0 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
-        {"picture", "( 'current 3000 4 0 ' 1 2 ( ) ( 's1 ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
-        {"picture", "( 'current 3000 4 0 ' 1 2 ( ) ( ( ) ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
+        {"picture", "( 'current -1 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current 0 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
         {"picture",
-         "( 'current 3000 4 0 ' 1 2 ( ) ( ( 's1 '1 ) ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
-        {"picture", "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 1 1500 'a ) ) ( ) ( ) "
-                    "60000 'r1 15000 0 ( 5 0 0 ) )"},
-        {"picture", "( 'current 3000 4 0 ' 1 2 ( 1 ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
-        {"picture", "( 'held 3000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
-        {"picture", "( 'current 90000000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
+         "( 'current 3000 4 0 ' 1 2 ( ) ( 's1 ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+        {"picture",
+         "( 'current 3000 4 0 ' 1 2 ( ) ( ( ) ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+        {"picture",
+         "( 'current 3000 4 0 ' 1 2 ( ) ( ( 's1 '1 ) ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 1 0 1500 'a ) ) ( ) ( ) "
+                    "60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current 3000 4 0 ' 1 2 ( 1 ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current 3000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
+        {"portion", "( ( ) ( ) ( ) ( ) )"},
+        {"portion", "( ( ) ( ( 's1 '1 '2 'bot 0 'a ) ) ( ) ( ) ' )"},
+        {"picture", "( 'held 3000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+        {"picture",
+         "( 'current 90000000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
         {"picture", "( 'current 3000 4 0 ' 1 9000000000000000000 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 "
-                    "( 5 0 0 ) )"},
+                    "( 5 0 0 ) ' )"},
         {"picture", "( 'current 3000 9223372036854775807 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 "
-                    "( 5 0 0 ) )"},
+                    "( 5 0 0 ) ' )"},
         {"picture", "( 'current 3000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 "
-                    "'an_id_that_is_longer_than_any_of_ours_is 15000 0 ( 5 0 0 ) )"},
+                    "'an_id_that_is_longer_than_any_of_ours_is 15000 0 ( 5 0 0 ) ' )"},
         {"holder", "( 'held 'host '12 '7 -9223372036854775807 3000 'run )"},
         {"holder", "( 'held 'host '12 '7 -40 9223372036854775807 'run )"},
         {"waits", "( 0 9223372036854775807 )"},

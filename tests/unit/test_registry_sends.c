@@ -161,6 +161,34 @@ static void a_claim_taken_over_with_its_node_becomes_unknown(void **state)
     assert_string_equal(result("s1", "status"), "unknown");
 }
 
+static void all_claims_of_a_node_taken_over_become_unknown_however_many(void **state)
+{
+    char names[2048] = "";
+    char fields[64];
+    size_t len = 0;
+
+    (void)state;
+    set("channels_per_shard,none");
+    set("room_limit,off");
+    set("message_limit,off");
+    set("message_mod_limit,off");
+    for (unsigned i = 0; i < 250; i++) {
+        len += (size_t)snprintf(names + len, sizeof(names) - len, "%sc%u", i > 0 ? "," : "", i);
+    }
+    world_assign(&w, &me, "", "", "join", names);
+    for (unsigned i = 0; i < 250; i++) {
+        snprintf(fields, sizeof(fields), "channel c%u text hello id s", i);
+        assert_string_equal(world_claim(&w, &n1, outbox(fields)), "claimed");
+    }
+    world_node(&n1, "n1", 1003, 5, "bot");
+    assert_string_equal(world_register(&w, &n1, 1002), "current");
+    for (unsigned i = 0; i < 250; i++) {
+        assert_string_equal(world_ask(&w, "HGET shoal:{t}:result:c%u:s reason", i), "node_lost");
+    }
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:node:n1:claims"), "0");
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:claims"), "0");
+}
+
 static void a_claim_whose_entry_was_trimmed_still_ends(void **state)
 {
     (void)state;
@@ -181,7 +209,7 @@ static void a_claim_nobody_finishes_is_given_up(void **state)
                "local m = redis.call('ZRANGE', KEYS[1] .. ':sends', 0, 0)[1] "
                "redis.call('ZADD', KEYS[1] .. ':sends', 1000, m) return ''",
                "");
-    assert_string_equal(world_claim(&w, NULL, entry), "done");
+    assert_string_equal(world_take(&w), "done");
     assert_string_equal(result("s1", "status"), "unknown");
     assert_string_equal(result("s1", "reason"), "no_word");
     assert_string_equal(world_ask(&w, "HLEN shoal:{t}:node:n1:claims"), "0");
@@ -194,9 +222,11 @@ static void a_send_too_old_expires(void **state)
     const char *entry =
         world_ask(&w, "XADD shoal:{t}:outbox 1000-1 channel foo text hello id s1 ttl_ms 50");
     assert_string_equal(entry, "1000-1");
-    assert_string_equal(world_claim(&w, NULL, "1000-1"), "done");
+    assert_string_equal(world_take(&w), "done");
     assert_string_equal(result("s1", "status"), "expired");
-    assert_string_equal(world_claim(&w, NULL, outbox("channel foo text fresh")), "elsewhere");
+    outbox("channel foo text fresh");
+    assert_string_equal(world_take(&w), "done");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "1");
 }
 
 static void a_send_that_can_never_be_said_is_rejected_with_the_reason(void **state)
@@ -449,6 +479,7 @@ int main(void)
         SENDING(one_send_of_a_channel_is_claimed_at_a_time),
         SENDING(a_claim_of_a_lost_node_becomes_unknown),
         SENDING(a_claim_taken_over_with_its_node_becomes_unknown),
+        SENDING(all_claims_of_a_node_taken_over_become_unknown_however_many),
         SENDING(a_claim_whose_entry_was_trimmed_still_ends),
         SENDING(a_claim_nobody_finishes_is_given_up),
         SENDING(a_send_too_old_expires),

@@ -124,6 +124,41 @@ static void whoever_takes_over_a_node_id_is_told_what_was_missed(void **state)
     assert_string_equal(unread(&n1), "a:6 b:-1 c:-1");
 }
 
+static void so_it_is_of_more_shards_than_one_step_takes_over(void **state)
+{
+    struct world_node n2;
+    char shard[16];
+    char channel[16];
+    unsigned calls = 0;
+
+    (void)state;
+    set("max_shard_count,none");
+    set("room_limit,off");
+    world_node(&n2, "n2", 2001, 1000, "anonymous");
+    world_register(&w, &n2, 0);
+    for (unsigned i = 0; i < 250; i++) {
+        snprintf(shard, sizeof(shard), "s%u", i);
+        snprintf(channel, sizeof(channel), "x%u", i);
+        assert_string_equal(world_add_shard(&w, &me, shard, "anonymous", channel), "added");
+        world_ask(&w, "HSET shoal:{t}:shard:%s:read %s 99999999999999", shard, channel);
+    }
+    do {
+        world_ask(&w, "FCALL shoal1_register 1 shoal:{t} n2 other 2002 run host 1 0 999 anonymous "
+                      "2001 active");
+        calls++;
+    } while (strcmp(world_ask(&w, "HGET shoal:{t}:node:n2 incarnation"), "other") != 0);
+    assert_int_equal(calls, 3);
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:node:n2:shards"), "250");
+    assert_string_equal(
+        world_eval(&w,
+                   "local n = 0 for i = 0, 249 do "
+                   "local at = redis.call('HGET', KEYS[1] .. ':shard:s' .. i .. ':read', 'x' .. i) "
+                   "local stop = redis.call('HGET', KEYS[1] .. ':shard:s' .. i, 'stop') "
+                   "if stop or tonumber(at) < 9e13 then n = n + 1 end end return tostring(n)",
+                   ""),
+        "250");
+}
+
 static void a_node_that_leaves_tells_it_as_well(void **state)
 {
     struct world_node n2;
@@ -218,6 +253,7 @@ int main(void)
         TEST(whoever_reads_them_next_is_told_first_of_those_with_lines_lately),
         TEST(when_a_node_dies_its_last_renewals_say_up_to_when_it_read),
         TEST(whoever_takes_over_a_node_id_is_told_what_was_missed),
+        TEST(so_it_is_of_more_shards_than_one_step_takes_over),
         TEST(a_node_that_leaves_tells_it_as_well),
         TEST(what_a_node_that_leaves_has_told_of_a_channel_is_exact),
         TEST(what_waits_to_be_fanned_out_is_not_read_yet),

@@ -41,7 +41,7 @@ static void a_request_without_id_is_known_by_its_entry(void **state)
     (void)state;
     const struct slice fields[] = {SLICE("op"), SLICE("part"), SLICE("channels"), SLICE("a")};
     struct request *r = make(fields, 2);
-    assert_int_equal(r->step, REQUEST_RELEASE);
+    assert_int_equal(r->step, REQUEST_PART);
     assert_true(slice_is(r->id, ENTRY));
     request_destroy(r);
 }

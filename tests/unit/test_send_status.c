@@ -14,7 +14,7 @@ extern const size_t shoal_lua_len;
 
 static void the_steps_take_each_status_and_no_other(void **state)
 {
-    static const char mark[] = "local STATUS = {";
+    static const char mark[] = "local SEND_STATUS = {";
     const char *at = memmem(shoal_lua, shoal_lua_len, mark, sizeof(mark) - 1);
     char table[200];
 

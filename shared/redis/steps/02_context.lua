@@ -1,7 +1,8 @@
--- Context: what every step begins with: the cluster's names, the time, who may act, hints and events.
+-- Context: what every step begins with: the cluster's names, the time, who may act, hints and
+-- events.
 
--- What is in Redis is input: whoever may write there may have written anything. What cannot be right counts as
--- absent, steps go on without it, and the compare puts it right.
+-- What is in Redis is input: whoever may write there may have written anything. What cannot be
+-- right counts as absent, steps go on without it, and the compare puts it right.
 
 local MOST = 2 ^ 53 -- whole numbers up to here are exact
 
@@ -43,8 +44,9 @@ local function damaged(c)
     end
 end
 
--- redis.call, but for what only another could have written: a key of another type (or a stream that takes no more
--- entries), which is nothing of Shoal's, and is removed; a counter that is none, which begins anew.
+-- redis.call, but for what only another could have written: a key of another type (or a stream that
+-- takes no more entries), which is nothing of Shoal's, and is removed; a counter that is none,
+-- which begins anew.
 local function call_in(c)
     return function(command, name, ...)
         local reply = redis.pcall(command, name, ...)
@@ -60,6 +62,11 @@ local function call_in(c)
         end
         return redis.call(command, name, ...) -- with its error, if it is another
     end
+end
+
+-- The command for all of a list at once; {} where that is empty.
+local function call_all(command, name, list)
+    return #list > 0 and call(command, name, unpack(list)) or {}
 end
 
 -- The cluster as one step sees it: key and topic names, and Redis's time in ms.
@@ -79,6 +86,7 @@ local function context(keys)
         time = time[1] .. '-' .. time[2],
         stamp = string.format('%d', now), -- the same as text, for what is written often
         dirty = {},   -- nodes that must look
+        facts = {},   -- what this step knows of nodes
         no_node = {}, -- users that no node has room for, as found in this step
     }
     call = call_in(c)
@@ -148,8 +156,9 @@ local function usable_id(id)
     return #id <= MAX_ID and not not_utf8(id, 1)
 end
 
--- Publish an event and keep it in the log. `fields` is a flat list: name, value, ... Long texts are cut: the log
--- is bounded in entries, and so in bytes, as steps write it when Redis's memory is full, too.
+-- Publish an event and keep it in the log. `fields` is a flat list: name, value, ... Long texts are
+-- cut: the log is bounded in entries, and so in bytes, as steps write it when Redis's memory is
+-- full, too.
 function event(c, name, fields)
     local object = {event = name, at = c.now}
     for i = 1, #fields, 2 do
@@ -186,11 +195,21 @@ local function shards_changed(c)
     bump(key(c, 'clock'), 'shards', 1)
 end
 
--- The node must look at this shard: `role` is "shards" (holds it) or "serves" (sends for it).
+-- The node, if there is one, must look at this shard: `role` is "shards" (holds it) or "serves"
+-- (sends for it).
 local function touch(c, node, role, shard)
+    if not node then
+        return
+    end
     local rev = bump(key(c, 'node', node), 'rev', 1)
     call('ZADD', key(c, 'node', node, role), rev, shard)
     c.dirty[node] = true
+end
+
+-- Notes that for touch_all.
+local function touched_add(touched, node, role, shard)
+    touched[node] = touched[node] or {shards = {}, serves = {}}
+    table.insert(touched[node][role], shard)
 end
 
 -- The same for many shards at once: `touched` is node -> role -> list of shards.
@@ -201,22 +220,21 @@ local function touch_all(c, touched)
         for role, shards in pairs(roles) do
             local scored = {}
             for _, shard in ipairs(shards) do
-                scored[#scored + 1] = rev
-                scored[#scored + 1] = shard
+                scored[#scored + 1], scored[#scored + 2] = rev, shard
                 rev = rev - 1
             end
-            if #scored > 0 then
-                call('ZADD', nk .. ':' .. role, unpack(scored))
-            end
+            call_all('ZADD', nk .. ':' .. role, scored)
         end
         c.dirty[node] = true
     end
 end
 
-local function untouch(c, node, role, shard)
-    bump(key(c, 'node', node), 'rev', 1)
-    call('ZREM', key(c, 'node', node, role), shard)
-    c.dirty[node] = true
+local function untouch(c, node, role, ...)
+    if node then
+        bump(key(c, 'node', node), 'rev', 1)
+        call('ZREM', key(c, 'node', node, role), ...)
+        c.dirty[node] = true
+    end
 end
 
 -- Tell the nodes concerned to look now; a lost hint costs one renewal.
@@ -236,8 +254,7 @@ end
 
 local function node_check(c, node, incarnation)
     if call('HGET', key(c, 'node', node), 'incarnation') ~= incarnation then
-        return redis.error_reply('LOST the lease of node ' .. shown(node) ..
-            ' is not held by this process')
+        return redis.error_reply('LOST the lease of node ' .. shown(node) .. ' is not held by this process')
     end
     return nil
 end
@@ -252,35 +269,48 @@ local function registry_of(c)
     return id
 end
 
--- What is due later than `most` is due at `at`.
+local NEAR_PORTION = 250
+
+-- What is due later than `most` is due at `at`, a portion. True where nothing is left.
 local function bring_near(c, index, most, at)
-    for _, member in ipairs(call('ZRANGEBYSCORE', key(c, index), '(' .. most, '+inf')) do
+    local late = call('ZRANGEBYSCORE', key(c, index), '(' .. most, '+inf', 'LIMIT', 0, NEAR_PORTION)
+    for _, member in ipairs(late) do
         call('ZADD', key(c, index), at, member)
     end
+    return #late < NEAR_PORTION
 end
 
 -- Redis's clock went back: what was counted from the time it had is as far ahead as it ever may be.
-local function clock_went_back(c, lease, ms)
-    bring_near(c, 'nodes', c.now + lease, c.now + lease)
-    bring_near(c, 'idle', c.now, c.now)
+-- Each renewal does a portion.
+local function clock_went_back(c, lease)
+    local near = bring_near(c, 'nodes', c.now + lease, c.now + lease)
+    near = bring_near(c, 'idle', c.now, c.now) and near
     if count_of(call('HGET', key(c, 'leader'), 'deadline')) > c.now + lease then
         call('HSET', key(c, 'leader'), 'deadline', c.now + lease)
     end
-    call('HSET', key(c, 'clock'), 'back', ms)
-    if ms >= CLOCK_TOLD_MS then
-        event(c, 'redis.clock_back', {'ms', ms})
+    if near then
+        call('HDEL', key(c, 'clock'), 'went_back')
+    else
+        call('HSET', key(c, 'clock'), 'went_back', 1)
     end
 end
 
 -- Redis was away, or its clock jumped: for two leases nothing expires.
 local function watch_clock(c, lease)
     local ck = key(c, 'clock')
-    local seen = whole(call('HGET', ck, 'seen')) or c.now
+    local clock = call('HMGET', ck, 'seen', 'went_back')
+    local seen = whole(clock[1]) or c.now
     if c.now < seen or c.now > seen + lease / 2 then
         call('HSET', ck, 'grace', c.now + 2 * lease)
     end
+    if c.now < seen or clock[2] then
+        clock_went_back(c, lease)
+    end
     if c.now < seen then
-        clock_went_back(c, lease, seen - c.now)
+        call('HSET', ck, 'back', seen - c.now)
+        if seen - c.now >= CLOCK_TOLD_MS then
+            event(c, 'redis.clock_back', {'ms', seen - c.now})
+        end
     end
     call('HSET', ck, 'seen', c.now)
 end
@@ -288,4 +318,69 @@ end
 local function grace_until(c)
     local grace = count_of(call('HGET', key(c, 'clock'), 'grace'))
     return grace <= c.now + 2 * LEASE_MOST_MS and grace or 0
+end
+
+-- Steps -------------------------------------------------------------------------------------------
+
+-- The names of a step's arguments, and how many there may be. A word with "..." or "{" stands for
+-- any number of them, and so does all that follows.
+local function arguments_of(usage)
+    local names = {}
+    for word in string.gmatch(usage, '%S+') do
+        if string.find(word, '[{.]') then
+            return names, math.huge
+        end
+        names[#names + 1] = word
+    end
+    return names, #names
+end
+
+-- When Redis's memory is full, it refuses what needs more of it. Steps go on: leases, and whatever
+-- overwrites, frees or settles what is there. What they add is bounded by what there is (results by
+-- the outbox, state by channels, shards and nodes, the log by its length). These add channels,
+-- shards and sends: refused then, with Redis's words.
+local GROWS = {add_shard = true, assign = true, send_accept = true}
+
+-- How each step begins: it looks at the cluster, at whether its caller may take it (`may`; nil:
+-- anybody), and at how many arguments there are. `run` does the rest: nil where the arguments are
+-- none that it can use.
+local function define(name, usage, may, run)
+    local names, most -- made when the step is first called: until then Lua's own are not there
+    usage = name .. ': ' .. usage
+    local function callback(keys, a)
+        local c, refused = context(keys)
+        refused = refused or may and may(c, a[1], a[2])
+        if refused then
+            return refused
+        elseif not names then
+            names, most = arguments_of(string.match(usage, ': (.*)'))
+        end
+        c.names = names
+        return #a >= #names and #a <= most and run(c, a) or badarg(usage)
+    end
+    redis.register_function{function_name = 'shoal1_' .. name, callback = callback,
+        flags = GROWS[name] and {} or {'allow-oom'}}
+end
+
+-- The arguments by their names.
+local function by_name(c, a)
+    local values = {}
+    for i, name in ipairs(c.names) do
+        values[name] = a[i]
+    end
+    return values
+end
+
+local function step(name, usage, run)
+    define(name, usage, nil, run)
+end
+
+-- A step that only the holder of a node may take.
+local function node_step(name, usage, run)
+    define(name, 'node incarnation ' .. usage, node_check, run)
+end
+
+-- A step that only the leader may take.
+local function leader_step(name, usage, run)
+    define(name, 'incarnation token ' .. usage, leader_check, run)
 end

@@ -37,8 +37,7 @@ local function setting_refused(name, value)
             names[#names + 1] = known
         end
         table.sort(names)
-        return 'Unknown setting ' .. shown(name) .. '; settings are: ' ..
-            table.concat(names, ', ') .. '.'
+        return 'Unknown setting ' .. shown(name) .. '; settings are: ' .. table.concat(names, ', ') .. '.'
     end
     if spec.login then
         if string.match(value, '^[a-z0-9_]+$') and #value <= 25 then
@@ -54,8 +53,8 @@ local function setting_refused(name, value)
         spec.max, spec.off and (', or ' .. spec.off) or '', shown(value))
 end
 
--- All of `config`, read once a step. (One of another type counts as none, also for who writes nothing: the next
--- renewal of the lead removes it.)
+-- All of `config`, read once a step. (One of another type counts as none, also for who writes
+-- nothing: the next renewal of the lead removes it.)
 local function settings(c)
     if not c.config then
         c.config, c.settings = {}, {}
@@ -84,11 +83,6 @@ end
 -- A refusal, and the setting that makes it one.
 local function refused_by(c, text, name)
     return string.format('%s (%s is %s)', text, name, setting(c, name))
-end
-
--- In how many rooms a user may be: Twitch caps named accounts only.
-local function room_limit(c, user)
-    return user == 'anonymous' and math.huge or limit(c, 'room_limit')
 end
 
 -- Not a step, writes nothing: {{name, value in force, default, what is allowed}, ...} by name.

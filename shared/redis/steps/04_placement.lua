@@ -1,91 +1,28 @@
--- Placement: shard -> node, and the sender of each shard.
+-- Placement: which node holds a shard.
 
-local function touched_add(touched, node, role, shard)
-    local roles = touched[node]
-    if not roles then
-        roles = {shards = {}, serves = {}}
-        touched[node] = roles
+local NODES_LOOKED_AT = 320  -- for one with room, by one step
+local OTHERS_LOOKED_AT = 160 -- beyond these
+local SHARDS_LOOKED_AT = 12  -- of a node that is silent
+local READ_AT_ONCE = 1000
+local SERVED_ALONG = 100     -- a shard takes those it sends for along, where they are no more
+
+-- What this step knows of a node: until when its lease goes on, when it saw Twitch, its users
+-- between commas.
+local function facts_of(c, node)
+    local facts = c.facts[node]
+    if not facts then
+        local fields = call('HMGET', key(c, 'node', node), 'seen', 'users')
+        facts = {deadline = count_of(call('ZSCORE', key(c, 'nodes'), node)), seen = count_of(fields[1]),
+            users = ',' .. (fields[2] or '') .. ','}
+        c.facts[node] = facts
     end
-    table.insert(roles[role], shard)
+    return facts
 end
 
--- The user of a shard, its node (nil: on none), the shard that sends for it; nil where it is not known.
-local function user_of(c, shard)
-    return login_of(call('HGET', key(c, 'shard', shard), 'user'))
-end
-
-local function node_of(c, shard)
-    return node_id(call('HGET', key(c, 'shard', shard), 'node'))
-end
-
-local function sender_of_shard(c, shard)
-    return shard_id(call('HGET', key(c, 'shard', shard), 'sender'))
-end
-
--- Channels of shards came or went: `changes` is shard -> by how many. Keeps every count and every
--- index that depends on one, and makes the nodes look that hold the shards or send for them.
-local function count_channels(c, changes)
-    local loads, opens, idle, busy, touched = {}, {}, {}, {}, {}
-    local first = false
-    for shard, change in pairs(changes) do
-        local sk = c.tag .. ':shard:' .. shard
-        local s = call('HMGET', sk, 'node', 'sender', 'user', 'closes_idle')
-        local node, sender, user = node_id(s[1]), shard_id(s[2]), login_of(s[3])
-        local count = call('SCARD', sk .. ':channels')
-        call('HSET', sk, 'channels', count)
-        bump(sk, 'rev', 1)
-        loads[#loads + 1], loads[#loads + 2] = count, shard
-        if user then
-            local open = opens[user] or {}
-            opens[user] = open
-            open[#open + 1], open[#open + 2] = count, shard
-        else
-            damaged(c)
-        end
-        if s[4] == '1' and count == 0 then
-            idle[#idle + 1], idle[#idle + 2] = c.stamp, shard
-        elseif s[4] == '1' and count == change then
-            busy[#busy + 1] = shard
-        end
-        if count == change and change > 0 then
-            first = true
-        end
-        if node then
-            touched_add(touched, node, 'shards', shard)
-        end
-        local sender_node = node
-        if sender and sender ~= shard then
-            sender_node = node_of(c, sender)
-        end
-        if sender_node then
-            touched_add(touched, sender_node, 'serves', shard)
-        end
-    end
-    if #loads > 0 then
-        call('ZADD', key(c, 'load'), unpack(loads))
-    end
-    for user, open in pairs(opens) do
-        call('ZADD', key(c, 'open', user), unpack(open))
-    end
-    if #idle > 0 then
-        call('ZADD', key(c, 'idle'), unpack(idle))
-    end
-    if #busy > 0 then
-        call('ZREM', key(c, 'idle'), unpack(busy))
-    end
-    if first then
-        shards_changed(c) -- who sends for a shard is chosen when it has channels
-    end
-    touch_all(c, touched)
-end
-
--- Can the node, which must be alive (with `left_ms`: whose lease goes on for longer), log in as `user`?
-local function node_knows(c, node, user, left_ms)
-    local deadline = count_of(call('ZSCORE', key(c, 'nodes'), node))
-    local users = call('HGET', key(c, 'node', node), 'users') or ''
-    return deadline > c.now + (left_ms or 0) and
-        (user == 'anonymous' or (not string.find(user, ',', 1, true) and
-            string.find(',' .. users .. ',', ',' .. user .. ',', 1, true) ~= nil))
+-- Can the node log in as `user`?
+local function knows_user(facts, user)
+    return user == 'anonymous' or
+        (not string.find(user, ',', 1, true) and string.find(facts.users, ',' .. user .. ',', 1, true) ~= nil)
 end
 
 -- How many nodes are up. While Redis's clock is not trusted all of them are.
@@ -96,42 +33,65 @@ local function nodes_up(c)
     return call('ZCOUNT', key(c, 'nodes'), '(' .. c.stamp, '+inf')
 end
 
--- Can any node log in as `user`?
+-- Can any node that is up log in as `user`? Where there are too many to look at all of them, one
+-- may.
 local function user_known(c, user)
-    for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
-        if node_knows(c, node, user) then
+    local up = call('ZREVRANGEBYSCORE', key(c, 'nodes'), '+inf', '(' .. c.stamp, 'LIMIT', 0, NODES_LOOKED_AT)
+    for _, node in ipairs(up) do
+        if knows_user(facts_of(c, node), user) then
             return true
         end
     end
-    return false
+    return #up == NODES_LOOKED_AT
 end
 
 local function no_token(user)
     return 'No node has a token for user ' .. shown(user) .. '.'
 end
 
--- The live node with the most free capacity that can log in as `user`; with `since`: that has seen Twitch after that;
--- with `left_ms`: whose lease goes on for longer.
-local function choose_node(c, user, since, left_ms)
-    local from = 0
-    local wish = user .. ' ' .. (since or '') .. ' ' .. (left_ms or '')
-    while not c.no_node[wish] do
-        local nodes = call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', from, 16)
+-- Of the nodes with room, from the place `from` on in their order (most room first), the first of
+-- at most `n` that is alive, can log in as `user` and meets `wish`. Nil and whether there are more.
+local function node_among(c, user, wish, from, n)
+    for at = from, from + n - 1, 16 do
+        local nodes = call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', at, 16)
         for _, node in ipairs(nodes) do
-            local seen = since and count_of(call('HGET', key(c, 'node', node), 'seen'))
-            if node_knows(c, node, user, left_ms) and (not since or (seen > since and seen <= c.now)) then
+            local facts = facts_of(c, node)
+            if facts.deadline > c.now + (wish.left_ms or 0) and knows_user(facts, user) and
+                (not wish.since or (facts.seen > wish.since and facts.seen <= c.now)) then
                 return node
             end
         end
         if #nodes < 16 then
-            c.no_node[wish] = true
+            return nil, false
         end
-        from = from + 16
     end
-    return nil
+    return nil, true
 end
 
--- The shards for which this one sends. One that says another sends for it was left there by damage.
+-- The live node with the most free capacity that can log in as `user`. With wish.since: that has
+-- seen Twitch after that. With wish.left_ms: whose lease goes on for longer. Where none is found,
+-- c.no_node says whether all were looked at: of very many nodes a step looks at the first, and at
+-- some of the others, each second at others again.
+local function choose_node(c, user, wish)
+    wish = wish or {}
+    local name = user .. ' ' .. (wish.since or '') .. ' ' .. (wish.left_ms or '')
+    if c.no_node[name] then
+        return nil
+    end
+    local node, more = node_among(c, user, wish, 0, NODES_LOOKED_AT)
+    if more then
+        local others = call('ZCOUNT', key(c, 'free'), 1, '+inf') - NODES_LOOKED_AT
+        local turn = math.floor(c.now / 1000) % math.max(1, math.ceil(others / OTHERS_LOOKED_AT))
+        node = node_among(c, user, wish, NODES_LOOKED_AT + turn * OTHERS_LOOKED_AT, OTHERS_LOOKED_AT)
+    end
+    if not node then
+        c.no_node[name] = more and 'looking' or 'none'
+    end
+    return node
+end
+
+-- The shards for which this one sends, itself included. One that says another sends for it was left
+-- there by damage.
 local function served_by(c, shard)
     local served = {}
     for _, other in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
@@ -144,49 +104,73 @@ local function served_by(c, shard)
     return served
 end
 
+-- The shards that `shard` sends for are served by node `new` (nil: none) instead of `old`.
 local function serves_moved(c, shard, old, new)
-    for _, served in ipairs(served_by(c, shard)) do
-        if old then
-            untouch(c, old, 'serves', served)
-        end
-        if new then
-            touch(c, new, 'serves', served)
-        end
+    local served = served_by(c, shard)
+    if #served > 0 then
+        untouch(c, old, 'serves', unpack(served))
+        touch_all(c, new and {[new] = {shards = {}, serves = served}} or {})
     end
 end
 
--- Could any live node take a shard of those `node` holds? Where nothing is known of it, there is nothing to keep.
--- One that renewed as long ago as half a lease may have been cut off together with it.
+-- Could any live node take a shard of those `node` holds? Some are looked at, each time others.
+-- Where nothing is known of the node, there is nothing to keep. A node that renewed as long ago as
+-- half a lease may have been cut off together with it.
 local function could_take_any(c, node)
     local nk = key(c, 'node', node)
-    local left = math.floor(limit(c, 'lease_ms') / 2)
-    local shards = call('ZRANGE', nk .. ':shards', 0, SHARDS_PER_EXPIRE - 1)
+    local wish = {left_ms = math.floor(limit(c, 'lease_ms') / 2)}
+    local shards = call('ZRANDMEMBER', nk .. ':shards', SHARDS_LOOKED_AT)
     if #shards == 0 or call('HEXISTS', nk, 'incarnation') == 0 then
         return true
     end
     for _, shard in ipairs(shards) do
         local user = shard_id(shard) and user_of(c, shard)
-        if user and choose_node(c, user, nil, left) then
+        if user and choose_node(c, user, wish) then
             return true
         end
     end
     return false
 end
 
--- Whoever read the channels of a shard is gone. What came after `until_ms` may be missing, and what came
--- after the last line that was read at all. `said`: all that was read was fanned out, so that what its node told
--- of channels it did not read any more is exact.
+-- Whoever read the channels of a shard is gone. What came after `until_ms` may be missing, and what
+-- came after the last line that was read at all. `said`: all that was read was fanned out, so that
+-- what its node told of channels it did not read any more is exact. This is noted in the shard's
+-- field `stop`, and carried out before another is told to hold the shard. Until then nobody reads
+-- it.
 local function stop_reading(c, shard, until_ms, said)
-    local silent = whole(call('HGET', key(c, 'shard', shard), 'silent'))
-    until_ms = math.min(until_ms - SILENT_MS, silent or until_ms)
-    local rk = key(c, 'shard', shard, 'read')
-    local read = call('HGETALL', rk)
-    for i = 1, #read, 2 do
-        local at = whole(read[i + 1]) -- nil: it is read
-        if not at or (not said and at > until_ms) then
-            call('HSET', rk, read[i], until_ms)
+    local sk = key(c, 'shard', shard)
+    local fields = call('HMGET', sk, 'silent', 'stop')
+    if not fields[2] then
+        until_ms = math.min(until_ms - SILENT_MS, whole(fields[1]) or until_ms)
+        call('HSET', sk, 'stop', string.format('%d %d 0', until_ms, said and 1 or 0))
+    end
+end
+
+-- Carries out what stop_reading noted, a portion. True where nothing is left to do.
+local function reading_settled(c, shard)
+    local sk = key(c, 'shard', shard)
+    local stop = call('HGET', sk, 'stop')
+    if not stop then
+        return true
+    end
+    local until_ms, said, cursor = string.match(stop, '^(%d+) ([01]) (%d+)$')
+    until_ms = whole(until_ms) or c.now
+    local found = call('HSCAN', sk .. ':read', cursor or '0', 'COUNT', READ_AT_ONCE)
+    local stopped = {}
+    for i = 1, #found[2], 2 do
+        local at = whole(found[2][i + 1]) -- nil: it is read
+        if not at or (said ~= '1' and at > until_ms) then
+            stopped[#stopped + 1], stopped[#stopped + 2] = found[2][i], until_ms
         end
     end
+    call_all('HSET', sk .. ':read', stopped)
+    c.left = c.left - #found[2] / 2
+    if found[1] == '0' then
+        call('HDEL', sk, 'stop')
+        return true
+    end
+    call('HSET', sk, 'stop', string.format('%d %s %s', until_ms, said or '0', found[1]))
+    return false
 end
 
 -- Up to when all that a node had read was fanned out, for certain.
@@ -215,8 +199,8 @@ local function unplace(c, shard)
     set_idle(c, shard)
 end
 
--- Place a shard that no node holds on `node`, or on the best; the node, or nil where none has room. A shard of which
--- nobody knows whose it is cannot be placed.
+-- Places a shard that no node holds on `node`, or on the best. The node, or nil where none has
+-- room. A shard of which nobody knows whose it is cannot be placed.
 local function place(c, shard, node)
     local sk = key(c, 'shard', shard)
     local user = user_of(c, shard)
@@ -239,103 +223,4 @@ local function place(c, shard, node)
     serves_moved(c, shard, nil, node)
     event(c, 'shard.placed', {'shard', shard, 'node', node})
     return node
-end
-
--- Each is tried: one user's shards may find no node where another's do.
-local function place_homeless(c)
-    local shards = call('SRANDMEMBER', key(c, 'homeless'), SHARDS_PER_EXPIRE)
-    local placed = false
-    table.sort(shards)
-    for _, shard in ipairs(shards) do
-        if not shard_id(shard) then
-            call('SREM', key(c, 'homeless'), shard)
-        elseif place(c, shard) then
-            placed = true
-        end
-    end
-    if placed then
-        shards_changed(c)
-    end
-end
-
-local function set_sender(c, shard, sender)
-    local sk = key(c, 'shard', shard)
-    local old = sender_of_shard(c, shard)
-    if old == sender then
-        return
-    end
-    if old then
-        call('SREM', key(c, 'shard', old, 'serves'), shard)
-        local node = node_of(c, old)
-        if node then
-            untouch(c, node, 'serves', shard)
-        end
-    end
-    call('HSET', sk, 'sender', sender)
-    call('SADD', key(c, 'shard', sender, 'serves'), shard)
-    local node = node_of(c, sender)
-    if node then
-        touch(c, node, 'serves', shard)
-    end
-end
-
--- Creates a shard on `node` (nil: on the best, or on none yet). The caller has checked the limits. `run` is
--- 'started' (it connects at once) or 'new' (not before it is started).
-local function create_shard(c, shard, user, node, closes_idle, run)
-    local clock = key(c, 'clock')
-    local n = count_of(string.match(shard, '^extended%-shard%-(%d+)$'))
-    if n > count_of(call('HGET', clock, 'extended')) then
-        call('HSET', clock, 'extended', n) -- no number is used twice
-    end
-    call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0,
-        'joined', 0, 'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'run', run,
-        'since', c.now)
-    call('ZADD', key(c, 'load'), 0, shard)
-    call('ZADD', key(c, 'open', user), 0, shard)
-    if closes_idle == 1 then
-        call('ZADD', key(c, 'idle'), c.now, shard)
-    end
-    set_sender(c, shard, shard)
-    call('HSETNX', key(c, 'senders'), user, shard)
-    event(c, 'shard.added', {'shard', shard, 'user', user})
-    place(c, shard, node)
-    shards_changed(c)
-end
-
--- Removes a shard without channels.
-local function remove_shard(c, shard)
-    local sk = key(c, 'shard', shard)
-    local user, sender = user_of(c, shard), sender_of_shard(c, shard)
-    for _, served in ipairs(served_by(c, shard)) do
-        if served ~= shard then
-            set_sender(c, served, served)
-        end
-    end
-    if sender then
-        local sender_node = node_of(c, sender)
-        if sender_node then
-            untouch(c, sender_node, 'serves', shard)
-        end
-        call('SREM', key(c, 'shard', sender, 'serves'), shard)
-    end
-    unplace(c, shard)
-    call('DEL', sk, key(c, 'shard', shard, 'channels'), key(c, 'shard', shard, 'serves'),
-        key(c, 'shard', shard, 'read'), key(c, 'shard', shard, 'retry'))
-    call('ZREM', key(c, 'load'), shard)
-    call('ZREM', key(c, 'idle'), shard)
-    call('SREM', key(c, 'homeless'), shard)
-    if user then
-        call('ZREM', key(c, 'open', user), shard)
-        if call('HGET', key(c, 'senders'), user) == shard then
-            call('HDEL', key(c, 'senders'), user)
-            local other = call('ZRANGE', key(c, 'open', user), 0, 0)[1]
-            if other then
-                call('HSET', key(c, 'senders'), user, other)
-            end
-        end
-    else
-        damaged(c)
-    end
-    event(c, 'shard.removed', {'shard', shard})
-    shards_changed(c)
 end

@@ -1,14 +1,11 @@
--- Fan-out: what a transaction of a node does, as a function, for when Redis is full and takes no transactions.
+-- Fan-out: what a transaction of a node does, as a function, for when Redis is full and takes no
+-- transactions.
 
--- publish: node before seq channel line ... Publishes the lines (at most 64) and notes how far the node has come.
--- `before`: only if it has come so far as yet, and an error else; empty: in any case.
-function steps.publish(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
-    if #a < 5 or #a % 2 == 0 then
-        return badarg('publish: node before seq channel line ...')
+-- Publishes the lines (at most 64) and notes how far the node has come. `before`: only if it has
+-- come so far as yet, and an error else. Empty: in any case.
+step('publish', 'node before seq channel line ...', function(c, a)
+    if #a % 2 == 0 then
+        return nil
     end
     local fk = key(c, 'fan', a[1])
     if call('TYPE', fk).ok ~= 'hash' then
@@ -22,4 +19,4 @@ function steps.publish(keys, a)
     end
     call('HSET', fk, 'seq', a[3])
     return redis.status_reply('OK')
-end
+end)

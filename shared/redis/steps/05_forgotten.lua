@@ -1,9 +1,11 @@
--- Restating: a Redis that was restarted, or that is the primary in another's place now, may have forgotten what
--- was answered last. Until all registered nodes have stated what they said, were told and drew lately (`restate`), at
--- most two leases, nothing is claimed, settled or drawn.
+-- Restating: a Redis that was restarted, or that is the primary in another's place now, may have
+-- forgotten what was answered last. Then nothing is claimed, settled or drawn until all registered
+-- nodes have stated what they said, were told and drew lately (`restate`), or for two leases at
+-- most.
 --
--- Of the hash clock: run_id, the server that was written to last; and while nodes restate: restate_until, when that
--- is over at the latest; restate_least, and at the earliest. kept: Redis's time up to which it surely has all.
+-- These fields of the hash clock belong to it. run_id: the server that was written to last.
+-- restate_until: when nodes have restated at the latest, while they do. restate_least: and at the
+-- earliest. kept: Redis's time up to which it surely has all.
 
 local RESTATE_LOOK_MS = 250 -- whoever has to wait asks again
 local restating, must_restate, too_early
@@ -19,22 +21,23 @@ local function server_run_id()
     return this_run
 end
 
--- Every node has stated, or there is none.
+-- Every node has stated, and there is one. Of very many nodes some are looked at.
 local function all_restated(c)
-    local done = {}
-    for _, node in ipairs(call('SMEMBERS', key(c, 'restated'))) do
-        done[node] = true
+    local done = call('SCARD', key(c, 'restated'))
+    if done == 0 or done < call('ZCARD', key(c, 'nodes')) then
+        return false
     end
-    for _, node in ipairs(call('ZRANGE', key(c, 'nodes'), 0, -1)) do
-        if not done[node] then
+    local nodes = call('ZRANGE', key(c, 'nodes'), 0, NODES_LOOKED_AT - 1)
+    for _, stated in ipairs(call_all('SMISMEMBER', key(c, 'restated'), nodes)) do
+        if stated == 0 then
             return false
         end
     end
-    return next(done) ~= nil
+    return true
 end
 
--- Do nodes still restate? To be asked before `seen` is written (watch_clock), and whatever rests on what Redis
--- remembers is done.
+-- Do nodes still restate? To be asked before `seen` is written (watch_clock), and whatever rests on
+-- what Redis remembers is done.
 function restating(c)
     local ck, run = key(c, 'clock'), server_run_id()
     local clock = call('HMGET', ck, 'run_id', 'restate_until', 'restate_least', 'seen')

@@ -1,8 +1,8 @@
--- Logins that Twitch refused. An account whose token is not taken is tried once in a while, for all of its shards on
--- all nodes that were refused; one that was not may have another token, and tries.
+-- Logins that Twitch refused. An account whose token is not taken is tried once in a while, for all
+-- of its shards on all nodes that were refused; one that was not may have another token, and tries.
 --
--- `budget:<user>:refused` (hash): `until`, before which no such node logs in as the user; `wait`, how long that was;
--- and a field for each of the nodes.
+-- `budget:<user>:refused` (hash): `until`, before which no such node logs in as the user; `wait`,
+-- how long that was; and a field for each of the nodes.
 
 local logins = {FIRST_MS = 30000, MOST_MS = 600000}
 
@@ -29,7 +29,8 @@ function logins.tokens_are_new(c, node, users)
     end
 end
 
--- Must the node wait with its login? If not, that is the one try, and the next waits for twice as long.
+-- Must the node wait with its login? If not, that is the one try, and the next waits for twice as
+-- long.
 function logins.must_wait(c, node, user)
     local rk = key(c, 'budget', user, 'refused')
     local refused = call('HMGET', rk, 'until', 'wait', 'node:' .. node)

@@ -1,11 +1,11 @@
 -- Outbox: what applications want said, from XADD to the one result. Claims are in 11_sends.lua.
 --
--- Each entry is *taken* once: cut, looked at, and refused or known from then on. No field of an entry leaves
--- Redis before that: it may have 500 MB. What is known, and has no result yet:
---   sends   zset  "ENTRY CHANNEL ID" -> when it must be settled: the end of its ttl, or of a claimer's time
+-- Each entry is *taken* once: cut, looked at, and refused or known from then on. No field of an
+-- entry leaves Redis before that: it may have 500 MB. What is known, and has no result yet:
+--   sends   zset  "ENTRY CHANNEL ID" -> when it must be settled (its ttl, or a claimer's time)
 --   queued  hash  channel -> how many of them
---   ids     hash  "CHANNEL ID" -> the entry; of several with that id the one whose result all have: the one that
---                 was claimed last, else the first
+--   ids     hash  "CHANNEL ID" -> the entry; of several with that id the one whose result all have:
+--                 the one that was claimed last, else the first
 
 local TAKE_ENTRIES = 200     -- taken in one step,
 local TAKE_BYTES = 1048576   -- or until they had so many bytes
@@ -76,6 +76,19 @@ local function known_result(c, send)
     return result
 end
 
+-- Is the send claimed? And the claim of its channel: by which node, if there is one.
+local function claim_of(c, send)
+    local entry, node = string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^(%S+) ?(%S*)')
+    return entry == send.entry, node
+end
+
+-- It is claimed no more, if it was.
+local function drop_claim(c, send)
+    if claim_of(c, send) then
+        call('HDEL', key(c, 'claims'), send.channel)
+    end
+end
+
 -- The entry is no more, and its claim with it.
 local function forget_send(c, send)
     call('XDEL', key(c, 'outbox'), send.entry)
@@ -87,9 +100,7 @@ local function forget_send(c, send)
     if call('HGET', key(c, 'ids'), named) == send.entry then
         call('HDEL', key(c, 'ids'), named)
     end
-    if string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^%S*') == send.entry then
-        call('HDEL', key(c, 'claims'), send.channel)
-    end
+    drop_claim(c, send)
 end
 
 local function publish_result(c, result)
@@ -107,8 +118,7 @@ local function finish_send(c, send, status, reason, text, told)
     end
     local rk, fields = key(c, 'result', send.channel, send.id), {}
     for name, value in pairs(result) do
-        fields[#fields + 1] = name
-        fields[#fields + 1] = value
+        fields[#fields + 1], fields[#fields + 2] = name, value
     end
     call('DEL', rk)
     call('HSET', rk, unpack(fields))
@@ -120,7 +130,13 @@ local function finish_send(c, send, status, reason, text, told)
     end
 end
 
--- What a node noted with its claim, which outlives the entry: an operator may have trimmed the stream.
+-- Its claimer has gone on without a word of it.
+local function no_word(c, send)
+    finish_send(c, send, 'unknown', 'no_word', 'The node that was sending it never said whether it was said.')
+end
+
+-- What a node noted with its claim, which outlives the entry: an operator may have trimmed the
+-- stream.
 local function claim_note(send, deadline)
     return cjson.encode({send.channel, send.id, send.by or '', deadline})
 end
@@ -134,20 +150,22 @@ local function noted_claim(entry, note)
     return {entry = entry, channel = fields[1], id = fields[2], by = tostring(fields[3] or '')}, whole(fields[4])
 end
 
--- A node is gone: nobody knows whether what it had claimed was said.
+-- A node is gone: nobody knows whether what it had claimed was said. A portion. True where nothing
+-- is left. (What is left where the node is another process by now is settled as overdue.)
 local function unknown_claims(c, node)
     local ck = key(c, 'node', node, 'claims')
-    local claims = call('HGETALL', ck)
+    local found = call('HSCAN', ck, '0', 'COUNT', SETTLE)
+    local claims = found[2]
     for i = 1, #claims, 2 do
         local send = noted_claim(claims[i], claims[i + 1])
         if send then
-            finish_send(c, send, 'unknown', 'node_lost',
-                'The node that was sending it is gone; it may have been said.')
+            finish_send(c, send, 'unknown', 'node_lost', 'The node that was sending it is gone; it may have been said.')
         else
             damaged(c)
         end
+        call('HDEL', ck, claims[i])
     end
-    call('DEL', ck)
+    return found[1] == '0'
 end
 
 -- A shard that says something, its node, its user; nil where nobody does.
@@ -159,7 +177,8 @@ local function saying(c, shard)
     return shard, node_id(fields[1]) or '', fields[2]
 end
 
--- Who says what goes to `channel`: shard, its node, its user, nil while nobody does; and: is it joined?
+-- Who says what goes to `channel`: shard, its node, its user, nil while nobody does. And: is it
+-- joined?
 local function sender_of(c, channel)
     local joined = shard_id(call('HGET', key(c, 'channels'), channel))
     if joined then
@@ -172,27 +191,40 @@ local function sender_of(c, channel)
     return c.unjoined[1], c.unjoined[2], c.unjoined[3], false
 end
 
+local function id_problem(send)
+    if string.match(send.shown_id, '^%d+%-%d+$') then
+        return 'id: digits, a dash and digits are kept for ids that Redis gives; "' .. send.shown_id ..
+            '" is such a one.'
+    end
+    return 'id: has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not.'
+end
+
+local function text_problem(text)
+    if not text or text == '' then
+        return 'text: is missing or empty.'
+    elseif string.find(text, '[%z\r\n]') then
+        return 'text: CR, LF and NUL cannot be said.'
+    elseif #text > MAX_TEXT and (#text > 4 * MAX_TEXT or
+        select(2, string.gsub(text, '[^\128-\191]', '')) > MAX_TEXT) then
+        return 'text: is longer than ' .. MAX_TEXT .. ' characters.'
+    elseif not_utf8(text, 1) then
+        return 'text: is not UTF-8.'
+    end
+    return nil
+end
+
 -- What is wrong with an entry, whoever would say it, or nil.
 local function send_problem(send)
     if send.bytes > MAX_ENTRY_BYTES and #(send.text or '') <= 4 * MAX_TEXT then
         return 'an entry has at most ' .. MAX_ENTRY_BYTES .. ' bytes; this one has ' .. send.bytes .. '.'
     elseif send.id_refused then
-        if string.match(send.shown_id, '^%d+%-%d+$') then
-            return 'id: digits, a dash and digits are kept for ids that Redis gives; "' .. send.shown_id ..
-                '" is such a one.'
-        end
-        return 'id: has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not.'
+        return id_problem(send)
     elseif send.channel == '' then
         return 'channel: not a channel name: 1 to 25 of a-z, 0-9 and _.'
-    elseif not send.text or send.text == '' then
-        return 'text: is missing or empty.'
-    elseif string.find(send.text, '[%z\r\n]') then
-        return 'text: CR, LF and NUL cannot be said.'
-    elseif #send.text > MAX_TEXT and (#send.text > 4 * MAX_TEXT or
-        select(2, string.gsub(send.text, '[^\128-\191]', '')) > MAX_TEXT) then
-        return 'text: is longer than ' .. MAX_TEXT .. ' characters.'
-    elseif not_utf8(send.text, 1) then
-        return 'text: is not UTF-8.'
+    end
+    local problem = text_problem(send.text)
+    if problem then
+        return problem
     elseif send.ttl_ms and not (string.match(send.ttl_ms, '^%d+$') and
         tonumber(send.ttl_ms) <= SETTINGS.send_ttl_ms.max) then
         return 'ttl_ms: takes a number of milliseconds up to ' .. SETTINGS.send_ttl_ms.max .. '.'
@@ -215,13 +247,12 @@ local function user_refused(send, user)
     return nil
 end
 
--- Do too many wait already? Reason and text, or nil. Channels that nobody joined leave half of the room to the
--- others.
+-- Do too many wait already? Reason and text, or nil. Channels that nobody joined leave half of the
+-- room to the others.
 local function queue_full(c, channel, joined)
     local most, queued = limit(c, 'channel_send_queue'), count_of(call('HGET', key(c, 'queued'), channel))
     if queued >= most then
-        return 'queue_full', string.format('%d sends wait in this channel (channel_send_queue is %d).', queued,
-            most)
+        return 'queue_full', string.format('%d sends wait in this channel (channel_send_queue is %d).', queued, most)
     end
     c.waiting = c.waiting or call('ZCARD', key(c, 'sends'))
     most, queued = limit(c, 'send_queue'), c.waiting
@@ -260,8 +291,38 @@ local function told_again(c, send)
     return known.status
 end
 
--- Take an entry: nil where it waits from now on, else the status it got. `heard` is when it was asked for, if
--- that was before it was entered; `problem` what is wrong with it, if that is known.
+-- Why the send is refused: reason and text, or nil. And who would say it.
+local function send_refused(c, send, problem)
+    problem = problem or send_problem(send)
+    if problem then
+        return 'bad_request', problem
+    end
+    local shard, node, user, joined = sender_of(c, send.channel)
+    local reason, text = user_refused(send, user or setting(c, 'user'))
+    if not reason then
+        reason, text = queue_full(c, send.channel, joined)
+    end
+    return reason, text, shard and node
+end
+
+-- The send waits until then. `node` says it, if there is one.
+local function let_wait(c, send, deadline, node)
+    call('ZADD', key(c, 'sends'), deadline, member_of(send))
+    call('HINCRBY', key(c, 'queued'), send.channel, 1)
+    c.waiting = c.waiting and c.waiting + 1
+    if send.given then
+        call('HSETNX', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
+    end
+    if node then
+        c.taken = c.taken or {}
+        c.taken[node] = c.taken[node] or {}
+        table.insert(c.taken[node], send.channel .. ' ' .. send.entry)
+    end
+end
+
+-- Takes an entry: nil where it waits from now on, else the status it got. `heard` is when it was
+-- asked for, if that was before it was entered. `problem` is what is wrong with it, if that is
+-- known.
 local function take_send(c, send, heard, problem)
     if call('ZSCORE', key(c, 'sends'), member_of(send)) then
         return nil
@@ -270,15 +331,7 @@ local function take_send(c, send, heard, problem)
     if known then
         return known
     end
-    problem = problem or send_problem(send)
-    if problem then
-        return not_said(c, send, 'rejected', 'bad_request', problem)
-    end
-    local shard, node, user, joined = sender_of(c, send.channel)
-    local reason, text = user_refused(send, user or setting(c, 'user'))
-    if not reason then
-        reason, text = queue_full(c, send.channel, joined)
-    end
+    local reason, text, node = send_refused(c, send, problem)
     if reason then
         return not_said(c, send, 'rejected', reason, text)
     end
@@ -287,21 +340,11 @@ local function take_send(c, send, heard, problem)
     if c.now > deadline then
         return not_said(c, send, 'expired')
     end
-    call('ZADD', key(c, 'sends'), deadline, member_of(send))
-    call('HINCRBY', key(c, 'queued'), send.channel, 1)
-    c.waiting = c.waiting and c.waiting + 1
-    if send.given then
-        call('HSETNX', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
-    end
-    if shard then
-        c.taken = c.taken or {}
-        c.taken[node] = c.taken[node] or {}
-        table.insert(c.taken[node], send.channel .. ' ' .. send.entry)
-    end
+    let_wait(c, send, deadline, node)
     return nil
 end
 
--- Take what is new in the stream, a portion; true where there may be more.
+-- Takes what is new in the stream, a portion. True where there may be more.
 local function take_new(c)
     local ok, sk, ck = key(c, 'outbox'), key(c, 'sends'), key(c, 'clock')
     if call('XLEN', ok) == call('ZCARD', sk) then
@@ -324,23 +367,24 @@ local function take_new(c)
         call('HSET', ck, 'outbox', after)
         return taken == TAKE_ENTRIES or bytes >= TAKE_BYTES
     end
-    -- Entries before the place that was reached: the stream was deleted, and Redis's clock went back.
+    -- Entries before the place that was reached: the stream was deleted, and Redis's clock went
+    -- back.
     return call('XLEN', ok) > call('ZCARD', sk) and call('HDEL', ck, 'outbox') == 1
 end
 
 -- Its time is over: the status it gets.
 local function settle(c, send)
-    local entry, node = string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^(%S+) ([A-Za-z0-9_.-]+)$')
-    if entry == send.entry then -- a claimer that is alive and silent for so long will never say
-        call('HDEL', key(c, 'node', node, 'claims'), entry)
+    local claimed, node = claim_of(c, send)
+    if claimed and node_id(node) then -- one that is alive and silent for so long will never say
+        call('HDEL', key(c, 'node', node, 'claims'), send.entry)
     end
     local known = told_again(c, send)
     if known then
         return known
-    elseif entry ~= send.entry then
+    elseif not claimed then
         return not_said(c, send, 'expired')
     end
-    finish_send(c, send, 'unknown', 'no_word', 'The node that was sending it never said whether it was said.')
+    no_word(c, send)
     return 'unknown'
 end
 
@@ -364,7 +408,7 @@ local function settle_overdue(c)
     end
 end
 
--- Tell the nodes concerned what was taken for them, but the one that asks.
+-- Tells the nodes concerned what was taken for them, but for the one that asks.
 local function tell_taken(c, asking)
     for node, list in pairs(c.taken or {}) do
         if node ~= asking and node ~= '' then
@@ -373,12 +417,8 @@ local function tell_taken(c, asking)
     end
 end
 
--- send_take: Takes what is new, settles what is overdue, a portion of each: "more" | "done"
-function steps.send_take(keys)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
+-- Takes what is new, settles what is overdue, a portion of each: "more" | "done"
+step('send_take', '', function(c)
     if restating(c) then
         return {'done'}
     end
@@ -386,4 +426,4 @@ function steps.send_take(keys)
     local more = take_new(c)
     tell_taken(c)
     return {more and 'more' or 'done'}
-end
+end)

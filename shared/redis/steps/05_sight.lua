@@ -1,13 +1,16 @@
--- Sight: nodes that reach Redis and not Twitch. They take nothing, and nodes that see it take what they hold.
+-- Sight: nodes that reach Redis and not Twitch. They take nothing, and nodes that see it take what
+-- they hold.
 --
--- `blind` (zset): node that does not see Twitch -> since when its tries fail (ms); endless where it has begun to see
--- again and has yet to prove that. A blind node does not connect its shards before its renewal has said that it sees:
--- so they may be placed elsewhere without a word to it.
+-- `blind` (zset) says since when the tries of a node fail that does not see Twitch (ms). That is
+-- endless where it has begun to see again and has yet to prove it. A blind node does not connect
+-- its shards before its renewal has said that it sees. So they may be placed elsewhere without a
+-- word to it.
 
-local sight = {} -- (a chunk of Lua has at most 200 locals)
+local sight = {}
 local BLIND_LOOKED_AT = 8 -- nodes whose shards are given away in one step
 
--- Does a node other than `node` hold what it cannot read? Then those that see Twitch say so with each renewal.
+-- Does a node other than `node` hold what it cannot read? Then those that see Twitch say so with
+-- each renewal.
 function sight.others_blind(c, node)
     for _, blind in ipairs(call('ZRANGEBYSCORE', key(c, 'blind'), '-inf', '(inf', 'LIMIT', 0, BLIND_LOOKED_AT)) do
         if blind ~= node and node_id(blind) and call('ZCARD', key(c, 'node', blind, 'shards')) > 0 then
@@ -17,14 +20,15 @@ function sight.others_blind(c, node)
     return 0
 end
 
--- Some of what `blind` holds goes to nodes that have seen Twitch after `since`: a share, for others will ask as well.
+-- Some of what `blind` holds goes to nodes that have seen Twitch after `since`: a share, for others
+-- will ask as well.
 function sight.take_share(c, blind, since, takers)
     local shards = call('ZRANDMEMBER', key(c, 'node', blind, 'shards'), SHARDS_PER_EXPIRE)
     local share = math.ceil(#shards / takers)
     for _, shard in ipairs(shards) do
         local user = shard_id(shard) and user_of(c, shard)
-        local node = share > 0 and user and choose_node(c, user, since)
-        if node then
+        local node = share > 0 and user and choose_node(c, user, {since = since})
+        if node and rehome(c, shard, SERVED_ALONG) then
             stop_reading(c, shard, c.now, true)
             unplace(c, shard)
             place(c, shard, node)
@@ -47,8 +51,8 @@ function sight.report_seen(c, node, seen)
     end
 end
 
--- How the node is, and with that whether it may take shards: "active", "proving", "blind" (its tries fail since
--- `since`, because of `why`) or "draining".
+-- How the node is, and with that whether it may take shards: "active", "proving", "blind" (its
+-- tries fail since `since`, because of `why`) or "draining".
 function sight.keep_state(c, node, state, since, why)
     local nk = key(c, 'node', node)
     call('HSET', nk, 'state', state, 'error', state == 'blind' and why or '')

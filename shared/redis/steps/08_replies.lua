@@ -1,10 +1,11 @@
 -- Replies: what waits in the request streams, and the one reply to each request.
 --
--- There are two streams, `requests` and `admin`, so that an ACL can give the one and not the other. An entry is named
--- by its id ("5-0"), one of `admin` as "admin:5-0". A request without an id of its own is answered under that name.
--- Anything may stand in a stream: what is too large to be handed on is refused here, where it is.
+-- There are two streams, `requests` and `admin`, so that an ACL can give the one and not the other.
+-- An entry is named by its id ("5-0"), one of `admin` as "admin:5-0". A request without an id of
+-- its own is answered under that name. Anything may stand in a stream: what is too large to be
+-- handed on is refused here, where it is.
 
-local request_begin, request_refused, request_end -- below
+local request_begin, request_refused, request_end, request_step, own_step -- below
 
 do -- the rest is seen in here alone
 
@@ -62,9 +63,10 @@ local function request_id_refused(id)
     return nil
 end
 
--- A request about to be carried out: {entry, id, op, digest}. `content`: what it asks for, beside the op. Nil and what
--- the step answers: its entry is gone, it was answered before, or it cannot be carried out under the id it gives.
--- Requests of the leader itself (setup, waiting channels) have no entry and no id.
+-- A request about to be carried out: {entry, id, op, digest}. `content`: what it asks for, beside
+-- the op. Nil and what the step answers: its entry is gone, it was answered before, or it cannot be
+-- carried out under the id it gives. Requests of the leader itself (setup, waiting channels) have
+-- no entry and no id.
 function request_begin(c, entry, id, op, content)
     local r = {entry = entry, id = entry, op = op}
     if entry == '' then
@@ -97,8 +99,8 @@ function request_begin(c, entry, id, op, content)
     return r
 end
 
--- What a reply lists of the refused channels, and of the texts that are none: no refusals at all, the list, and how
--- many more there are, or nil.
+-- What a reply lists of the refused channels, and of the texts that are none: no refusals at all,
+-- the list, and how many more there are, or nil.
 function request_refused(refused, bad)
     local list, n = {}, 0
     for _, names in ipairs({refused, bad}) do
@@ -126,7 +128,7 @@ function request_end(c, r, reply)
     return {'done', text}
 end
 
--- Of the fields of an entry: how large they are, and what they say.
+-- How large the fields of an entry are, and what they say.
 local function entry_fields(list)
     local size, fields = 0, {}
     for i = 1, #list, 2 do
@@ -136,8 +138,8 @@ local function entry_fields(list)
     return size, fields
 end
 
--- Refuse an entry that is not looked at any closer. An id that cannot be used is passed over, and so is one that has a
--- reply: it may be that of another request.
+-- Refuses an entry that is not looked at any closer. An id that cannot be used is passed over, and
+-- so is one that has a reply: it may be that of another request.
 local function refuse_entry(c, entry, id, op, why)
     local r = {entry = entry, id = entry, op = op}
     if id ~= '' and not request_id_refused(id) and call('EXISTS', key(c, 'reply', id)) == 0 then
@@ -146,18 +148,22 @@ local function refuse_entry(c, entry, id, op, why)
     return request_reply(c, r, {ok = false, error = why})
 end
 
--- requests: incarnation token after_admin after_requests. What waits behind these entries, administration first:
--- {last of admin, last of requests, {{entry, {name, value, ...}}...}}, a portion a call; nothing is left where the
--- list is empty. What is too large has its reply at once.
-function steps.requests(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
+-- One entry as the leader is told it, and how many bytes it has. What is too large has its reply at
+-- once: then a third value is true, and for its step the entry is gone.
+local function entry_told(c, entry, list)
+    local size, fields = entry_fields(list)
+    if size <= REQUEST_BYTES then
+        return {entry, list}, size
     end
-    local deposed = leader_check(c, a[1], a[2])
-    if deposed then
-        return deposed
-    end
+    local why = string.format('A request has at most %d bytes; this one has %d.', REQUEST_BYTES, size)
+    local id, op = fields.id or '', string.sub(fields.op or '', 1, MAX_ID)
+    refuse_entry(c, entry, #id <= MAX_ID and id or '', op, why)
+    return {entry, {}}, 0, true
+end
+
+-- What waits behind these entries, administration first: {last of admin, last of requests, {{entry,
+-- {name, value, ...}}...}}, a portion a call. Nothing is left where the list is empty.
+leader_step('requests', 'after_admin after_requests', function(c, a)
     local last, list, bytes, large = {a[3], a[4]}, {}, 0, false
     for i, stream in ipairs({'admin', 'requests'}) do
         while #list < READ_ENTRIES and bytes < READ_BYTES and not large do
@@ -166,36 +172,19 @@ function steps.requests(keys, a)
                 break
             end
             last[i] = found[1]
-            local entry = (i == 1 and 'admin:' or '') .. found[1]
-            local size, fields = entry_fields(found[2])
-            if size > REQUEST_BYTES then
-                large = true
-                local why = string.format('A request has at most %d bytes; this one has %d.', REQUEST_BYTES, size)
-                local id, op = fields.id or '', string.sub(fields.op or '', 1, MAX_ID)
-                refuse_entry(c, entry, #id <= MAX_ID and id or '', op, why)
-                list[#list + 1] = {entry, {}} -- so that the caller asks again; for its step the entry is gone
-            else
-                list[#list + 1] = {entry, found[2]}
-                bytes = bytes + size
-            end
+            local size
+            list[#list + 1], size, large = entry_told(c, (i == 1 and 'admin:' or '') .. found[1], found[2])
+            bytes = bytes + size
         end
     end
     if large then
         collectgarbage() -- some hundred MB, perhaps
     end
     return {last[1], last[2], list}
-end
+end)
 
--- refuse: incarnation token why {entry id op}... What the leader has no room for. "done"
-function steps.refuse(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
-    local deposed = leader_check(c, a[1], a[2])
-    if deposed then
-        return deposed
-    end
+-- What the leader has no room for. "done"
+leader_step('refuse', 'why {entry id op}...', function(c, a)
     for i = 4, #a - 2, 3 do
         local stream, at = request_place(c, a[i])
         if #call('XRANGE', stream, at, at) > 0 then
@@ -203,6 +192,64 @@ function steps.refuse(keys, a)
         end
     end
     return {'done'}
+end)
+
+-- Streams -----------------------------------------------------------------------------------------
+
+-- What may be asked for, and in which stream.
+local STREAM_OF = {join = 'requests', part = 'requests', retry = 'requests', set = 'admin', unset = 'admin',
+    start = 'admin', stop = 'admin'}
+
+-- Why the op cannot be asked for by that entry, or nil. What the leader does by itself has no
+-- entry.
+local function op_refused(c, entry, op)
+    local stream = STREAM_OF[op]
+    local given = string.match(entry, '^admin:') and 'admin' or 'requests'
+    if entry == '' or stream == given then
+        return nil
+    elseif stream == 'admin' then
+        return 'Op "' .. op .. '" is administration: add it to the stream ' .. key(c, 'admin') .. '.'
+    elseif stream then
+        return 'Op "' .. op .. '" is no administration: add it to the stream ' .. key(c, 'requests') .. '.'
+    elseif given == 'admin' then
+        return 'Unknown op "' .. shown(op) .. '"; ops of this stream are set, unset, start and stop.'
+    end
+    return 'Unknown op "' .. shown(op) .. '"; ops are join, part and retry; set, unset, start and stop are for ' ..
+        key(c, 'admin') .. '.'
 end
+
+-- A step that a request asks for, or the leader by itself: the entry and the id of the request come
+-- first, then what it asks for. `run` gets that and answers the reply. "done", reply | "again",
+-- reply (it was answered before) | "gone" (the entry is)
+function request_step(name, usage, run)
+    leader_step(name, 'entry id ' .. usage, function(c, a)
+        local wishes = {unpack(a, 5)}
+        local r, before = request_begin(c, a[3], a[4], name, wishes)
+        if not r then
+            return before
+        end
+        local why = op_refused(c, r.entry, name)
+        return request_end(c, r, why and {ok = false, error = why} or run(c, wishes))
+    end)
+end
+
+-- A step that the leader takes by itself, answered as a request: `run` answers the reply, if there
+-- is anything to say. "done", reply
+function own_step(name, usage, run)
+    leader_step(name, usage, function(c, a)
+        local reply = run(c, a) or {ok = true}
+        hint(c)
+        return {'done', to_json(reply)}
+    end)
+end
+
+-- An op that cannot be asked for, or not in that stream. As request_step.
+leader_step('refuse_op', 'entry id op', function(c, a)
+    local r, before = request_begin(c, a[3], a[4], a[5], {})
+    if not r then
+        return before
+    end
+    return request_end(c, r, {ok = false, error = op_refused(c, r.entry, a[5]) or 'Not for the leader itself.'})
+end)
 
 end

@@ -1,14 +1,25 @@
 -- Budgets: what Twitch allows a user: slots of a sliding window that slides for the whole cluster.
 
-local message_budgets, message_peek, message_take, message_said -- what others use
+local slots_write, message_budgets, message_peek, message_take, message_said -- what others use
 
 do -- seen in here alone
 
 -- A slot further ahead than it may be, and this, was taken before Redis's clock went back.
 local AHEAD_MOST_MS = 5000
+local DRAWS_AT_ONCE = 1000
 
--- The last of these slots is further ahead than any can be. Where Redis's clock went back, they all move with it, as
--- far as it is known to have gone; else all count as taken now, and the next is a window away. The last one, then.
+-- These are the slots, those from number `first` on.
+function slots_write(bk, slots, first, window)
+    call('DEL', bk)
+    for from = first, #slots, 1000 do
+        call('RPUSH', bk, unpack(slots, from, math.min(from + 999, #slots)))
+    end
+    call('PEXPIRE', bk, 3 * window + 60000)
+end
+
+-- The last of these slots is further ahead than any can be. Where Redis's clock went back, they all
+-- move with it, as far as it is known to have gone. Else all count as taken now, and the next is a
+-- window away. Answers the last one.
 local function slots_move(c, bk, last, most, window, ahead)
     watch_clock(c, limit(c, 'lease_ms'))
     local back = count_of(call('HGET', key(c, 'clock'), 'back'))
@@ -22,17 +33,14 @@ local function slots_move(c, bk, last, most, window, ahead)
             moved[i] = c.now
         end
     end
-    call('DEL', bk)
-    for from = 1, #moved, 1000 do
-        call('RPUSH', bk, unpack(moved, from, math.min(from + 999, #moved)))
-    end
-    call('PEXPIRE', bk, 3 * window + 60000)
+    slots_write(bk, moved, 1, window)
     return moved[#moved]
 end
 
--- The times of the last `most` slots are a list in their order; a new slot is not before the oldest of them left the
--- window. It may be before slots that were taken ahead: these wait for something else as well (their channel's
--- pace, a narrower limit), which holds up nobody who has room. None is taken further ahead than `ahead`.
+-- The times of the last `most` slots are a list in their order. A new slot is not before the oldest
+-- of them left the window. It may be before slots that were taken ahead: these wait for something
+-- else as well (their channel's pace, a narrower limit), which holds up nobody who has room. None
+-- is taken further ahead than `ahead`.
 local function slot_peek(c, bk, most, window, ahead)
     if most == math.huge then
         return c.now
@@ -63,8 +71,8 @@ local function slot_take(bk, most, window, at)
     call('PEXPIRE', bk, 3 * window + 60000)
 end
 
--- New connections: a burst, then one an interval (a leaky bucket kept as the time it is empty). The time
--- of the next one, not before `after`, and what to keep once it is taken.
+-- New connections: a burst, then one an interval (a leaky bucket kept as the time it is empty). The
+-- time of the next one, not before `after`, and what to keep once it is taken.
 local function connect_peek(c, bk, after, window)
     local interval = limit(c, 'connect_interval_ms')
     if interval == math.huge then
@@ -72,69 +80,71 @@ local function connect_peek(c, bk, after, window)
     end
     local burst = limit(c, 'connect_burst')
     local empty_at = math.max(count_of(call('GET', bk)), after)
-    if empty_at > c.now + window + burst * interval + AHEAD_MOST_MS then -- from before the clock went back
+    -- From before the clock went back.
+    if empty_at > c.now + window + burst * interval + AHEAD_MOST_MS then
         empty_at = c.now + burst * interval
         call('SET', bk, empty_at, 'PX', 3600000)
     end
     return math.max(after, empty_at - (burst - 1) * interval), empty_at + interval
 end
 
--- draw: node incarnation user kind(login or join) n -> {wait ms, ...}, fewer than n where the rest
--- would be more than a window away.
-function steps.draw(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
+-- One more slot of the user's budget: the wait until then, or nil where that would be more than a
+-- window.
+local function draw_one(c, user, kind, bk, most, window)
+    local at, empty_at = slot_peek(c, bk, most, window, window), nil
+    local connect = key(c, 'budget', user, 'connect')
+    if kind == 'login' then
+        at, empty_at = connect_peek(c, connect, at, window)
     end
-    local lost = node_check(c, a[1], a[2])
-    if lost then
-        return lost
+    if at > c.now + window then
+        return nil
     end
+    if empty_at then
+        call('SET', connect, empty_at, 'PX', 3600000)
+    end
+    slot_take(bk, most, window, at)
+    return at - c.now
+end
+
+-- {wait ms, ...}: fewer than n where the rest would be more than a window away. kind: "login" or
+-- "join".
+node_step('draw', 'user kind n', function(c, a)
     if restating(c) then
         return {}
     end
     local user, kind, n = a[3], a[4], tonumber(a[5])
-    if not channel_name(user or '') or (kind ~= 'login' and kind ~= 'join') or not n or n < 1 or
-        n > 1000 then
-        return badarg('draw: node incarnation user login|join 1..1000')
+    if not channel_name(user) or (kind ~= 'login' and kind ~= 'join') or not n or n < 1 or n > DRAWS_AT_ONCE then
+        return nil
     end
     if kind == 'login' and logins.must_wait(c, a[1], user) then
         return {}
     end
-    local bk = key(c, 'budget', user, kind)
-    local connect = key(c, 'budget', user, 'connect')
     local most, window = limit(c, kind .. '_limit'), limit(c, kind .. '_window_ms')
     local waits = {}
     for i = 1, n do
-        local at = slot_peek(c, bk, most, window, window)
-        local empty_at
-        if kind == 'login' then
-            at, empty_at = connect_peek(c, connect, at, window)
-        end
-        if at > c.now + window then
+        waits[i] = draw_one(c, user, kind, key(c, 'budget', user, kind), most, window)
+        if not waits[i] then
             break
         end
-        if empty_at then
-            call('SET', connect, empty_at, 'PX', 3600000)
-        end
-        slot_take(bk, most, window, at)
-        waits[i] = at - c.now
     end
     return waits
-end
+end)
 
--- Half of a limit: what channels that nobody joined may use of it, so that there is always room for the others.
+-- Half of a limit: what channels that nobody joined may use of it, so that there is always room for
+-- the others.
 local function half(most)
     return most == math.huge and most or math.ceil(most / 2)
 end
 
--- Three quarters of a limit, but one slot at least: what one of several joined channels may use of it.
+-- Three quarters of a limit, but one slot at least: what one of several joined channels may use of
+-- it.
 local function share(most)
     return most == math.huge and most or math.max(1, math.floor(most * 3 / 4))
 end
 
--- The keys a message to that channel draws from, and how much of each it may use; `own` are the channel's slots:
--- it keeps its pace (`gap`, the time between two), and to its share where it is not the only joined channel.
+-- The keys a message to that channel draws from, and how much of each it may use; `own` are the
+-- channel's slots: it keeps its pace (`gap`, the time between two), and to its share where it is
+-- not the only joined channel.
 function message_budgets(c, user, channel)
     local window = limit(c, 'message_window_ms')
     local b = {
@@ -155,8 +165,9 @@ function message_budgets(c, user, channel)
     return b
 end
 
--- The time a message may be said at, and what holds it back until then: "all" or "plain" (the account's
--- limits), "unjoined" (the half of them), or "channel" (what was said there: its share of them, its pace).
+-- The time a message may be said at, and what holds it back until then: "all" or "plain" (the
+-- account's limits), "unjoined" (the half of them), or "channel" (what was said there: its share of
+-- them, its pace).
 function message_peek(c, b)
     local own, at, by = b.own, c.now, 'channel'
     for _, budget in ipairs(b) do
@@ -185,7 +196,8 @@ function message_take(b, at)
         slot_take(budget.key, budget.most, b.window, at)
     end
     slot_take(own.key, own.most, own.window, at)
-    -- What left the window goes, faster than it comes: the share may be far more than is ever said there.
+    -- What left the window goes, faster than it comes: the share may be far more than is ever said
+    -- there.
     for _ = 1, own.most > 1 and 2 or 0 do
         local oldest = call('LINDEX', own.key, 0)
         if oldest and count_of(oldest) < at - own.window then
@@ -194,8 +206,8 @@ function message_take(b, at)
     end
 end
 
--- The last message to the channel was written at `at`, which may be later than its slot: the next keeps its pace from
--- then on. (The account's windows are wide enough for that.)
+-- The last message to the channel was written at `at`, which may be later than its slot: the next
+-- keeps its pace from then on. (The account's windows are wide enough for that.)
 function message_said(c, channel, at)
     local _, _, user = sender_of(c, channel)
     local own = message_budgets(c, user or setting(c, 'user'), channel).own

@@ -3,8 +3,12 @@
 local claimed_by, unclaim -- 11_sends_restated.lua needs them, too
 do -- seen in here alone
 
--- Was it entered already? A call whose answer was lost is made again, and may be carried out late: each process
--- of a node counts what it enters.
+local LISTENERS_LOOKED_AT = 100
+-- What becomes of a send.
+local SEND_STATUS = {sent = true, rejected = true, expired = true, unknown = true}
+
+-- Was it entered already? A call whose answer was lost is made again, and may be carried out late.
+-- So each process of a node counts what it enters.
 local function entered_before(c, node, process, number)
     if number == '' then
         return false
@@ -18,53 +22,34 @@ local function entered_before(c, node, process, number)
     return false
 end
 
--- send_accept: node incarnation channel id text reply_to user ttl_ms by as_command(0/1) process number age_ms problem
--- A send heard on the topic age_ms ago becomes an outbox entry: "accepted", entry | "refused", entry | "again"
-function steps.send_accept(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
-    if #a ~= 14 then
-        return badarg('send_accept: node incarnation channel id text reply_to user ttl_ms by as_command ' ..
-            'process number age_ms problem')
-    end
-    local lost = node_check(c, a[1], a[2])
-    if lost then
-        return lost
-    end
-    if entered_before(c, a[1], a[11], a[12]) then
+-- Fields of an entry.
+local TOLD = {'channel', 'text', 'id', 'reply_to', 'user', 'ttl_ms', 'by', 'command'}
+
+-- A send heard on the topic age_ms ago becomes an outbox entry: "accepted", entry | "refused",
+-- entry | "again" `command` is 0 or 1.
+node_step('send_accept', 'channel id text reply_to user ttl_ms by command process number age_ms problem', function(c, a)
+    local heard, fields = by_name(c, a), {}
+    if entered_before(c, a[1], heard.process, heard.number) then
         return {'again'}
     end
-    local fields = {'channel', a[3], 'text', a[5]}
-    for i, name in pairs({[4] = 'id', [6] = 'reply_to', [7] = 'user', [8] = 'ttl_ms', [9] = 'by',
-        [10] = 'command'}) do
-        if a[i] ~= '' and a[i] ~= '0' then
-            fields[#fields + 1] = name
-            fields[#fields + 1] = a[i]
+    for _, name in ipairs(TOLD) do
+        if name == 'channel' or name == 'text' or (heard[name] ~= '' and heard[name] ~= '0') then
+            fields[#fields + 1], fields[#fields + 2] = name, heard[name]
         end
     end
     local entry = call('XADD', key(c, 'outbox'), '*', unpack(fields))
-    local status = take_send(c, send_of(entry, fields), c.now - count_of(a[13]),
-        a[14] ~= '' and a[14] or nil)
+    local status = take_send(c, send_of(entry, fields), c.now - count_of(heard.age_ms),
+        heard.problem ~= '' and heard.problem or nil)
     tell_taken(c, a[1])
     return {status and 'refused' or 'accepted', entry}
-end
+end)
 
--- send_list: node incarnation from. What waits, from that place in their order on, for this node to say:
--- "more" (from + 500 is the next place) | "done", send_ttl_ms, channel, entry, ...
-function steps.send_list(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
-    local lost = node_check(c, a[1], a[2])
-    if lost then
-        return lost
-    end
+-- What waits, from that place in their order on, for this node to say: "more" (from + 500 is the
+-- next place) | "done", send_ttl_ms, channel, entry, ...
+node_step('send_list', 'from', function(c, a)
     local from = tonumber(a[3])
     if not from then
-        return badarg('send_list: node incarnation from')
+        return nil
     end
     local waiting = call('ZRANGE', key(c, 'sends'), from, from + SENDS_PER_LIST - 1)
     local answer, here = {#waiting == SENDS_PER_LIST and 'more' or 'done', limit(c, 'send_ttl_ms')}, {}
@@ -74,32 +59,45 @@ function steps.send_list(keys, a)
             here[send.channel] = select(2, sender_of(c, send.channel)) == a[1]
         end
         if send and here[send.channel] then
-            answer[#answer + 1] = send.channel
-            answer[#answer + 1] = send.entry
+            answer[#answer + 1], answer[#answer + 2] = send.channel, send.entry
         end
     end
     return answer
-end
+end)
 
--- A connection that listens, and since when it is to be killed (0: it is not). It is named twice, a lease apart: who
--- was to kill it the first time may have lost his own connection in that moment.
+-- A connection that listens, and since when it is to be killed (0: it is not). It is named twice, a
+-- lease apart: who was to kill it the first time may have lost his own connection in that moment.
 local function listener_of(value)
     local id, named = string.match(value or '', '^(%d+) ?(%d*)$')
     return count_of(id), count_of(named)
 end
 
--- send_listen: node incarnation link run_id topic... Who listens to these topics, and who is not to any more?
--- patience ms, {count, ...}, {link, ...}: connections of nodes that are gone, which still listen.
-function steps.send_listen(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
+-- Connections that still listen, of nodes that are gone: some are looked at, from where an earlier
+-- call ended.
+local function listeners_gone(c, lk, node, gone)
+    local ck = key(c, 'clock')
+    local cursor = string.match(call('HGET', ck, 'listeners') or '', '^%d+$') or '0'
+    local found = call('HSCAN', lk, cursor, 'COUNT', LISTENERS_LOOKED_AT)
+    call('HSET', ck, 'listeners', found[1])
+    for i = 1, #found[2], 2 do
+        local other = found[2][i]
+        local id, named = listener_of(found[2][i + 1])
+        if other ~= node and other ~= ' ' and named <= c.now - limit(c, 'lease_ms') and
+            count_of(call('ZSCORE', key(c, 'nodes'), other)) < c.now then
+            gone[#gone + 1] = id
+            if named == 0 then
+                call('HSET', lk, other, id .. ' ' .. c.stamp)
+            else
+                call('HDEL', lk, other)
+            end
+        end
     end
+end
+
+-- Who listens to these topics, and who is not to any more? patience ms, {count, ...}, {link, ...}:
+-- connections of nodes that are gone, which still listen.
+node_step('send_listen', 'link run_id topic...', function(c, a)
     local node, link, run_id = a[1], a[3], a[4]
-    local lost = node_check(c, node, a[2])
-    if lost then
-        return lost
-    end
     local lk = key(c, 'listeners')
     if call('HGET', lk, ' ') ~= run_id then
         call('DEL', lk) -- another server: there these ids are somebody else's
@@ -115,52 +113,65 @@ function steps.send_listen(keys, a)
         gone[1] = before
     end
     call('HSET', lk, node, link)
-    local all = heard and call('HGETALL', lk) or {}
-    for i = 1, #all, 2 do
-        local id, named = listener_of(all[i + 1])
-        if all[i] ~= node and all[i] ~= ' ' and named <= c.now - limit(c, 'lease_ms') and
-            count_of(call('ZSCORE', key(c, 'nodes'), all[i])) < c.now then
-            gone[#gone + 1] = id
-            if named == 0 then
-                call('HSET', lk, all[i], id .. ' ' .. c.now)
-            else
-                call('HDEL', lk, all[i])
-            end
-        end
+    if heard then
+        listeners_gone(c, lk, node, gone)
     end
     return {math.ceil(1.5 * limit(c, 'lease_ms')), counts, gone}
-end
+end)
 
--- Until when a send may be said, or its claimer may be silent; and whether its channel has a claimed one.
+-- Until when a send may be said, or its claimer may be silent; and whether its channel has a
+-- claimed one.
 local function send_deadline(c, send)
-    local claim = call('HGET', key(c, 'claims'), send.channel)
+    local claimed, node = claim_of(c, send)
     local deadline = whole(call('ZSCORE', key(c, 'sends'), member_of(send))) or c.now
-    if claim and string.match(claim, '^%S+') == send.entry then
+    if claimed then
         return deadline, true
     end
     local entered = math.min(tonumber(string.match(send.entry, '^%d+')), c.now)
-    return math.min(deadline, entered + ttl_of(c, send)), claim
+    return math.min(deadline, entered + ttl_of(c, send)), node
 end
 
--- send_claim: node incarnation entry (empty node and incarnation: only settles what can be)
+-- What became of a send that need not be claimed: "done" and its status, or nil.
+local function settled(c, send, deadline)
+    if c.now > deadline then
+        return {'done', settle(c, send)}
+    end
+    local known = send.given and told_again(c, send)
+    if known then
+        return {'done', known}
+    end
+    return nil
+end
+
+-- The send is this node's to say, as soon as the budgets allow it.
+local function claim(c, node, send, deadline, shard, user)
+    local budgets = message_budgets(c, user, send.channel)
+    local at, by = message_peek(c, budgets)
+    -- What was said in its own channel holds it back alone: no slot is kept for it meanwhile that
+    -- others may use.
+    local ahead = by == 'channel' and 0 or CLAIM_AHEAD_MS
+    if at > deadline then
+        return {'done', not_said(c, send, 'expired')}
+    elseif at > c.now + ahead then
+        return {'later', at - c.now, by, user}
+    end
+    message_take(budgets, at)
+    call('HSET', key(c, 'claims'), send.channel, send.entry .. ' ' .. node)
+    if send.given then
+        call('HSET', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
+    end
+    call('HSET', key(c, 'node', node, 'claims'), send.entry, claim_note(send, deadline))
+    call('ZADD', key(c, 'sends'), at + CLAIM_MOST_MS, member_of(send))
+    return {'claimed', at - c.now, send.channel, shard, send.id, send.text, send.reply_to or '', send.command or ''}
+end
+
 -- "gone" | "done", status | "busy" | "later", ms, by, user | "elsewhere" |
 -- "claimed", wait ms, channel, shard, id, text, reply_to, as_command
-function steps.send_claim(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
-    local node, entry = a[1], a[3]
-    if node ~= '' then
-        local lost = node_check(c, node, a[2])
-        if lost then
-            return lost
-        end
-    end
+node_step('send_claim', 'entry', function(c, a)
     if restating(c) then
         return {'later', RESTATE_LOOK_MS, 'channel', ''}
     end
-    local send = outbox_entry(c, entry)
+    local send = outbox_entry(c, a[3])
     if not send then
         return {'gone'}
     end
@@ -169,43 +180,23 @@ function steps.send_claim(keys, a)
         return {'done', status}
     end
     local deadline, claimed = send_deadline(c, send)
-    if c.now > deadline then
-        return {'done', settle(c, send)}
+    local over = settled(c, send, deadline)
+    if over then
+        return over
     end
-    local known = send.given and told_again(c, send)
-    if known then
-        return {'done', known}
-    end
-    local channel = send.channel
-    local shard, serving, user = sender_of(c, channel)
+    local shard, serving, user = sender_of(c, send.channel)
     local reason, text = user_refused(send, user or setting(c, 'user'))
     if claimed then
         return {'busy'}
     elseif reason then
         return {'done', not_said(c, send, 'rejected', reason, text)}
-    elseif not shard or serving ~= node or node == '' then
+    elseif not shard or serving ~= a[1] then
         return {'elsewhere'}
     end
-    local budgets = message_budgets(c, user, channel)
-    local at, by = message_peek(c, budgets)
-    -- What was said in its own channel holds it back alone: no slot is kept for it meanwhile that others may use.
-    local ahead = by == 'channel' and 0 or CLAIM_AHEAD_MS
-    if at > deadline then
-        return {'done', not_said(c, send, 'expired')}
-    elseif at > c.now + ahead then
-        return {'later', at - c.now, by, user}
-    end
-    message_take(budgets, at)
-    call('HSET', key(c, 'claims'), channel, entry .. ' ' .. node)
-    if send.given then
-        call('HSET', key(c, 'ids'), channel .. ' ' .. send.id, entry)
-    end
-    call('HSET', key(c, 'node', node, 'claims'), entry, claim_note(send, deadline))
-    call('ZADD', key(c, 'sends'), at + CLAIM_MOST_MS, member_of(send))
-    return {'claimed', at - c.now, channel, shard, send.id, send.text, send.reply_to or '', send.command or ''}
-end
+    return claim(c, a[1], send, deadline, shard, user)
+end)
 
--- The claimer's own claim, or nil; it is taken back. And the send's deadline.
+-- The claimer's own claim, which is taken back, or nil. And the send's deadline.
 function claimed_by(c, node, entry)
     local ck = key(c, 'node', node, 'claims')
     local note = call('HGET', ck, entry)
@@ -217,21 +208,15 @@ function claimed_by(c, node, entry)
 end
 
 function unclaim(c, send, deadline)
-    if string.match(call('HGET', key(c, 'claims'), send.channel) or '', '^%S*') == send.entry then
-        call('HDEL', key(c, 'claims'), send.channel)
-    end
+    drop_claim(c, send)
     call('ZADD', key(c, 'sends'), 'XX', deadline or c.now + limit(c, 'send_ttl_ms'), member_of(send))
 end
 
--- send_unclaim: node incarnation entry. Surely not written: it may be claimed again.
-function steps.send_unclaim(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
-    local lost = node_check(c, a[1], a[2]) or too_early(c, a[1])
-    if lost then
-        return lost
+-- Surely not written: it may be claimed again.
+node_step('send_unclaim', 'entry', function(c, a)
+    local early = too_early(c, a[1])
+    if early then
+        return early
     end
     local send, deadline = claimed_by(c, a[1], a[3])
     if not send then
@@ -239,22 +224,16 @@ function steps.send_unclaim(keys, a)
     end
     unclaim(c, send, deadline)
     return {'unclaimed'}
-end
+end)
 
-local STATUS = {sent = true, rejected = true, expired = true, unknown = true}
-
--- send_done: node incarnation entry status reason text said_ms (it was written so long ago)
-function steps.send_done(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
+-- The one result. said_ms: it was written so long ago.
+node_step('send_done', 'entry sent|rejected|expired|unknown reason text said_ms', function(c, a)
+    local early = too_early(c, a[1])
+    if early then
+        return early
     end
-    local lost = node_check(c, a[1], a[2]) or too_early(c, a[1])
-    if lost then
-        return lost
-    end
-    if #a ~= 7 or not STATUS[a[4]] then
-        return badarg('send_done: node incarnation entry sent|rejected|expired|unknown reason text said_ms')
+    if not SEND_STATUS[a[4]] then
+        return nil
     end
     local send = claimed_by(c, a[1], a[3])
     if not send then
@@ -263,6 +242,6 @@ function steps.send_done(keys, a)
     message_said(c, send.channel, c.now - count_of(a[7]))
     finish_send(c, send, a[4], a[5], a[6])
     return {'done'}
-end
+end)
 
 end

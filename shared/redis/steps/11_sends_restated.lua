@@ -16,11 +16,7 @@ local function slots_add(bk, most, window, times)
         times[#times + 1] = tonumber(at)
     end
     table.sort(times)
-    call('DEL', bk)
-    for i = math.max(1, #times - most + 1), #times, 500 do
-        call('RPUSH', bk, unpack(times, i, math.min(i + 499, #times)))
-    end
-    call('PEXPIRE', bk, 3 * window + 60000)
+    slots_write(bk, times, math.max(1, #times - most + 1), window)
 end
 
 -- Notes a slot that Redis may have forgotten; `drawn` is a table of all those of a call.
@@ -129,34 +125,26 @@ local function restate_send(c, node, drawn, stated)
     end
 end
 
--- restate: node incarnation last(0/1) back_ms report(JSON): what it said, was told and drew, in portions; the last
--- one says that it is. back_ms: so far back Redis went, as this node knows; 0: it did not.
-function steps.restate(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
+local function each_stated(report, name, run)
+    for _, stated in ipairs(members(report, name)) do
+        if type(stated) == 'table' then
+            run(stated)
+        end
     end
+end
+
+-- What a node said, was told and drew (`report`, JSON), in portions: `last` (0 or 1) says that this
+-- is the last one. back_ms: so far back Redis went, as this node knows. 0: it did not.
+node_step('restate', 'last back_ms report', function(c, a)
     local node, back = a[1], tonumber(a[4])
-    local ok, report = pcall(cjson.decode, a[5] or '')
-    if #a ~= 5 or not back or not ok or type(report) ~= 'table' then
-        return badarg('restate: node incarnation last back_ms report')
-    end
-    local lost = node_check(c, node, a[2])
-    if lost then
-        return lost
+    local ok, report = pcall(cjson.decode, a[5])
+    if not back or not ok or type(report) ~= 'table' then
+        return nil
     end
     local ck = key(c, 'clock')
     local drawn = {kept = tonumber(call('HGET', ck, 'kept') or 0)}
-    for _, stated in ipairs(members(report, 'sends')) do
-        if type(stated) == 'table' then
-            restate_send(c, node, drawn, stated)
-        end
-    end
-    for _, stated in ipairs(members(report, 'draws')) do
-        if type(stated) == 'table' then
-            restate_draw(c, drawn, stated)
-        end
-    end
+    each_stated(report, 'sends', function(stated) restate_send(c, node, drawn, stated) end)
+    each_stated(report, 'draws', function(stated) restate_draw(c, drawn, stated) end)
     slots_keep(c, drawn)
     if not restating(c) then
         return {'done'}
@@ -169,6 +157,6 @@ function steps.restate(keys, a)
         call('SADD', key(c, 'restated'), node)
     end
     return {'done'}
-end
+end)
 
 end

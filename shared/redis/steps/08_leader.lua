@@ -4,6 +4,7 @@ do -- seen in here alone
 
 local EXPIRED_AT_ONCE = 16   -- nodes that one answer names
 local OVERDUE_LOOKED_AT = 64 -- of those that are kept there may be many
+local IDLE_AT_ONCE = 16
 
 -- Keys that are one in a cluster, and what they are.
 local TYPES = {
@@ -38,8 +39,7 @@ local function expired_nodes(c)
             call('ZREM', nodes, node)
             event(c, 'registry.repaired', {'node', shown(node), 'what', 'is not the name of a node: forgotten'})
         elseif could_take_any(c, node) then
-            expired[#expired + 1] = node
-            expired[#expired + 1] = string.format('%d', count_of(fields[1]))
+            expired[#expired + 1], expired[#expired + 2] = node, string.format('%d', count_of(fields[1]))
             expired[#expired + 1] = fields[2] or ''
         elseif (fields[3] or '') == '' then
             call('HSET', nk, 'silent', '1')
@@ -49,33 +49,30 @@ local function expired_nodes(c)
     return expired
 end
 
--- Take or renew the lead: nil, or what is answered to who does not lead.
+-- For how long the lead is another's yet.
+local function left_to_another(c, lk, deadline, lease)
+    local remaining = count_of(deadline) - c.now
+    if remaining > LEASE_MOST_MS then -- never given
+        call('HSET', lk, 'deadline', c.now + lease)
+        return lease
+    end
+    return remaining
+end
+
+-- Takes or renews the lead: nil, or what is answered to who does not lead.
 local function take_lead(c, a, lease)
     local lk = key(c, 'leader')
     local leader = call('HMGET', lk, 'incarnation', 'deadline', 'id', 'token')
     local mine = leader[1] == a[2]
-    if a[7] == '1' then
-        if mine then
-            call('HSET', lk, 'deadline', 0, 'incarnation', '')
-        end
-        return {'resigned'}
-    end
-    if not mine then
-        local remaining = count_of(leader[2]) - c.now
-        if remaining > LEASE_MOST_MS then -- never given
-            remaining = lease
-            call('HSET', lk, 'deadline', c.now + lease)
-        end
-        if remaining > 0 then
-            return {'standby', leader[3], remaining, registry_of(c)}
-        end
+    local remaining = mine and 0 or left_to_another(c, lk, leader[2], lease)
+    if remaining > 0 then
+        return {'standby', leader[3], remaining, registry_of(c)}
     end
     if not mine or count_of(leader[4]) == 0 or #leader[4] > 20 then
         bump(lk, 'token', 1)
     end
     if not mine then
-        call('HSET', lk, 'id', a[1], 'incarnation', a[2], 'host', a[5], 'pid', a[6],
-            'since', c.now)
+        call('HSET', lk, 'id', a[1], 'incarnation', a[2], 'host', a[5], 'pid', a[6], 'since', c.now)
         call('SET', key(c, 'version'), CONTRACT)
         event(c, 'leader.elected', {'coordinator', a[1]})
     end
@@ -83,20 +80,17 @@ local function take_lead(c, a, lease)
     return nil
 end
 
--- lead: coordinator incarnation link run_id host pid resign(0 or 1)
--- "standby", leader's id, remaining ms, registry | "resigned" | "leading", token, lease, shards_rev,
--- ms to the next deadline of a node (-1: none), nodes that are up, waiting, homeless, setup done (0/1),
--- stopped (0/1), user,
--- {node, link, run_id of each expired}, {idle shards that may close},
+-- The ms until the next lease of a node ends, -1 where there is none.
+local function next_deadline(c, grace, lease)
+    local first = call('ZRANGEBYSCORE', key(c, 'nodes'), '(' .. c.now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    return first[2] and math.max(whole(first[2]) or c.now + lease, grace) - c.now or -1
+end
+
+-- "standby", leader's id, remaining ms, registry | "leading", token, lease, shards_rev, ms to the
+-- next deadline of a node (-1: none), nodes that are up, waiting, homeless, setup done (0/1),
+-- stopped (0/1), user, {node, link, run_id of each expired}, {idle shards that may close},
 -- registry, something is damaged (0/1)
-function steps.lead(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
-    if #a ~= 7 then
-        return badarg('lead: coordinator incarnation link run_id host pid resign')
-    end
+step('lead', 'coordinator incarnation link run_id host pid', function(c, a)
     local lease = limit(c, 'lease_ms')
     restating(c) -- before `seen` is written
     watch_clock(c, lease)
@@ -105,69 +99,63 @@ function steps.lead(keys, a)
         return other
     end
     check_types(c)
-    local nodes = key(c, 'nodes')
-    local next_deadline = -1
     local grace = grace_until(c)
     local expired = c.now >= grace and expired_nodes(c) or {}
-    local first = call('ZRANGEBYSCORE', nodes, '(' .. c.now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-    if first[2] then
-        next_deadline = math.max(whole(first[2]) or c.now + lease, grace) - c.now
-    end
     local idle = call('ZRANGEBYSCORE', key(c, 'idle'), '-inf', c.now - limit(c, 'idle_shard_ms'),
-        'LIMIT', 0, 16)
+        'LIMIT', 0, IDLE_AT_ONCE)
     return {
         'leading', call('HGET', key(c, 'leader'), 'token'), lease,
-        count_of(call('HGET', key(c, 'clock'), 'shards')), next_deadline,
+        count_of(call('HGET', key(c, 'clock'), 'shards')), next_deadline(c, grace, lease),
         nodes_up(c), call('SCARD', key(c, 'waiting')), call('SCARD', key(c, 'homeless')),
         settings(c).setup == 'done' and 1 or 0, settings(c).stopped == '1' and 1 or 0,
         setting(c, 'user'),
         expired, idle, registry_of(c), call('HEXISTS', key(c, 'clock'), 'damaged'),
     }
+end)
+
+-- Whoever leads may take the lead at once. Of one that does not lead this changes nothing.
+step('resign', 'incarnation', function(c, a)
+    local lk = key(c, 'leader')
+    if call('HGET', lk, 'incarnation') == a[1] then
+        call('HSET', lk, 'deadline', 0, 'incarnation', '')
+    end
+    return {'resigned'}
+end)
+
+-- Why the node does not expire, or nil. "renewed" | "grace" | "link" (the link is another by now) |
+-- "kept" (no live node could take anything of it: it keeps what it holds, and what it has read)
+local function why_kept(c, node, link)
+    if c.now < grace_until(c) then
+        return 'grace'
+    elseif count_of(call('ZSCORE', key(c, 'nodes'), node)) > c.now then
+        return 'renewed'
+    elseif count_of(call('HGET', key(c, 'node', node), 'link')) ~= count_of(link) then
+        return 'link'
+    end
+    return not could_take_any(c, node) and 'kept' or nil
 end
 
--- expire: incarnation token node link. An empty node only places homeless shards.
--- "expired" | "more" (call again) | "renewed" | "grace" | "link" (the link is another by now) |
--- "kept" (no live node could take anything of it: it keeps what it holds, and what it has read)
-function steps.expire(keys, a)
-    local c, failed = context(keys)
-    if failed then
-        return failed
-    end
-    local deposed = leader_check(c, a[1], a[2])
-    if deposed then
-        return deposed
-    end
+-- "expired" | "more" (call again) | why_kept()
+leader_step('expire', 'node link', function(c, a)
     local node = a[3]
-    local word = 'expired'
-    if node ~= '' then
-        watch_clock(c, limit(c, 'lease_ms'))
-        if not node_id(node) then
-            return badarg('expire: incarnation token node link')
-        end
-        local deadline = count_of(call('ZSCORE', key(c, 'nodes'), node))
-        if c.now < grace_until(c) then
-            return {'grace'}
-        elseif deadline > c.now then
-            return {'renewed'}
-        elseif count_of(call('HGET', key(c, 'node', node), 'link')) ~= count_of(a[4]) then
-            return {'link'}
-        elseif not could_take_any(c, node) then
-            return {'kept'}
-        end
-        -- From here on its renewals are refused, also between two portions of its shards.
-        call('HDEL', key(c, 'node', node), 'incarnation')
-        call('ZREM', key(c, 'free'), node)
-        unknown_claims(c, node)
-        if evacuate(c, node) then
-            call('ZREM', key(c, 'nodes'), node)
-            forget_node(c, node, 'node.expired')
-        else
-            word = 'more'
-        end
+    if not node_id(node) then
+        return nil
+    end
+    watch_clock(c, limit(c, 'lease_ms'))
+    local kept = why_kept(c, node, a[4])
+    if kept then
+        return {kept}
+    end
+    -- From here on its renewals are refused, also between two portions of its shards.
+    call('HDEL', key(c, 'node', node), 'incarnation')
+    call('ZREM', key(c, 'free'), node)
+    local done = unknown_claims(c, node) and evacuate(c, node)
+    if done then
+        forget_node(c, node, 'node.expired')
     end
     place_homeless(c)
     hint(c)
-    return {word}
-end
+    return {done and 'expired' or 'more'}
+end)
 
 end

@@ -1,0 +1,31 @@
+-- Rooms: in how many a user is, as far as Twitch limits that.
+
+local rooms = {}
+
+-- Does Twitch count the channel among the rooms of the user? It counts neither the user's own nor
+-- one where the user is moderator. `rooms:<user>` holds those that count.
+function rooms.counts(user, channel, is_moderator)
+    return channel ~= user and not is_moderator
+end
+
+-- A user, its limit (Twitch caps named accounts only), and in how many rooms it is as far as that
+-- is limited.
+function rooms.of(c, user)
+    local most = user == 'anonymous' and math.huge or limit(c, 'room_limit')
+    local is_in = most ~= math.huge and call('SCARD', key(c, 'rooms', user)) or 0
+    return {name = user, room_limit = most, rooms = is_in}
+end
+
+-- Why the user cannot be in the channel as well, or nil.
+function rooms.refused(c, user, channel)
+    if user.rooms < user.room_limit or not rooms.counts(user.name, channel) then
+        return nil
+    end
+    return refused_by(c, string.format('The room limit of user %s has been reached: it is in %d of %d rooms.',
+        user.name, user.rooms, user.room_limit), 'room_limit')
+end
+
+-- Twitch told whether the user is moderator there.
+function rooms.told(c, user, channel, is_moderator)
+    call(rooms.counts(user, channel, is_moderator) and 'SADD' or 'SREM', key(c, 'rooms', user), channel)
+end

@@ -1,0 +1,115 @@
+-- Shards: they come, they have a sender, they are gone.
+
+-- Nobody sends for the shard.
+local function leave_sender(c, shard)
+    local old = sender_of_shard(c, shard)
+    if old then
+        call('SREM', key(c, 'shard', old, 'serves'), shard)
+        untouch(c, node_of(c, old), 'serves', shard)
+    end
+end
+
+local function set_sender(c, shard, sender)
+    if sender_of_shard(c, shard) ~= sender then
+        leave_sender(c, shard)
+        call('HSET', key(c, 'shard', shard), 'sender', sender)
+        call('SADD', key(c, 'shard', sender, 'serves'), shard)
+        touch(c, node_of(c, sender), 'serves', shard)
+    end
+end
+
+-- Creates a shard on `node` (nil: on the best, or on none yet). The caller has checked the limits.
+-- `run` is "started" (it connects at once) or "new" (not before it is started).
+local function create_shard(c, shard, user, node, closes_idle, run)
+    local clock = key(c, 'clock')
+    local n = count_of(string.match(shard, '^extended%-shard%-(%d+)$'))
+    if n > count_of(call('HGET', clock, 'extended')) then
+        call('HSET', clock, 'extended', n) -- no number is used twice
+    end
+    call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0,
+        'joined', 0, 'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'run', run,
+        'since', c.now)
+    call('ZADD', key(c, 'load'), 0, shard)
+    call('ZADD', key(c, 'open', user), 0, shard)
+    if closes_idle == 1 then
+        call('ZADD', key(c, 'idle'), c.now, shard)
+    end
+    set_sender(c, shard, shard)
+    call('HSETNX', key(c, 'senders'), user, shard)
+    event(c, 'shard.added', {'shard', shard, 'user', user})
+    place(c, shard, node)
+    shards_changed(c)
+end
+
+local SERVED_PER_STEP = 100
+
+-- The shards that `shard` sends for send for themselves again, a portion, but for `most` of them.
+-- True where nothing is left to do. (Whoever chooses senders is asked again.)
+local function rehome(c, shard, most)
+    local sk = key(c, 'shard', shard, 'serves')
+    local excess = call('SCARD', sk) - most
+    if excess <= 0 then
+        return true
+    end
+    for _, served in ipairs(call('SRANDMEMBER', sk, math.min(excess, SERVED_PER_STEP))) do
+        if served ~= shard then
+            if sender_of_shard(c, served) == shard then
+                set_sender(c, served, served)
+            end
+            call('SREM', sk, served)
+        end
+    end
+    shards_changed(c)
+    return excess <= SERVED_PER_STEP
+end
+
+-- What is left of the shard's user: the first of its shards sends to channels that nobody joined.
+local function another_default(c, shard, user)
+    call('ZREM', key(c, 'open', user), shard)
+    if call('HGET', key(c, 'senders'), user) == shard then
+        local other = call('ZRANGE', key(c, 'open', user), 0, 0)[1]
+        if other then
+            call('HSET', key(c, 'senders'), user, other)
+        else
+            call('HDEL', key(c, 'senders'), user)
+        end
+    end
+end
+
+-- A shard without channels is gone, with all that is known of it. `users` are those whose it may
+-- be. False where it sends for so many that it has to go on later.
+local function shard_gone(c, shard, users)
+    if not rehome(c, shard, 0) then
+        return false
+    end
+    leave_sender(c, shard)
+    unplace(c, shard)
+    local sk = key(c, 'shard', shard)
+    call('DEL', sk, sk .. ':channels', sk .. ':serves', sk .. ':read', sk .. ':retry')
+    call('ZREM', key(c, 'load'), shard)
+    call('ZREM', key(c, 'idle'), shard)
+    call('SREM', key(c, 'homeless'), shard)
+    for _, user in ipairs(users) do
+        another_default(c, shard, user)
+    end
+    shards_changed(c)
+    return true
+end
+
+-- Some of the shards that no node holds are placed. Each is tried: one user's shards may find no
+-- node where another's do.
+local function place_homeless(c)
+    local shards = call('SRANDMEMBER', key(c, 'homeless'), SHARDS_PER_EXPIRE)
+    local placed = false
+    table.sort(shards)
+    for _, shard in ipairs(shards) do
+        if not shard_id(shard) then
+            call('SREM', key(c, 'homeless'), shard)
+        elseif rehome(c, shard, SERVED_ALONG) and place(c, shard) then
+            placed = true
+        end
+    end
+    if placed then
+        shards_changed(c)
+    end
+end

@@ -1,0 +1,200 @@
+-- Picture: what a node is told to hold and to serve, a portion an answer.
+--
+-- The lists `node:<node>:shards` and `node:<node>:serves` give each shard the node's rev at its
+-- last change. So a picture since rev `seen` has four parts: the ids of all shards held; those that
+-- changed since, with their channels; and the same of those served. Where a part has more than an
+-- answer tells, the answer says at which place the next one goes on. A shard that changes meanwhile
+-- comes again, at the end.
+
+local picture -- below
+local RUN = {new = 0, started = 1, stopped = 2} -- what is asked of a shard, as a node is told it
+
+do -- the rest is seen in here alone
+
+local TOLD_AT_ONCE = 1000  -- ids and channels that one answer tells
+local SHARDS_AT_ONCE = 100 -- and shards with their channels
+local ADDS, MORE = 1, 2    -- of a shard: these channels come beside those told; others will come
+
+-- Of the channels, those first that had lines lately.
+local function active_first(c, names)
+    local at = {}
+    for i, when in ipairs(call('ZMSCORE', key(c, 'active'), unpack(names))) do
+        at[names[i]] = count_of(when)
+    end
+    table.sort(names, function(a, b)
+        return at[a] > at[b] or (at[a] == at[b] and a < b)
+    end)
+end
+
+-- For how many ms each of the channels has not been read, -1 where it never was, nil while it is;
+-- and when somebody asked to try it again, if so. And: is there one that was read before, and is
+-- not now?
+local function unread_of(c, sk, names)
+    local numbers, some = {}, false
+    local retry = call('HMGET', sk .. ':retry', unpack(names))
+    for i, since in ipairs(call('HMGET', sk .. ':read', unpack(names))) do
+        if since ~= '' then
+            local at = whole(since)
+            numbers[names[i]] = {at and math.max(1, c.now - at) or -1, tonumber(retry[i] or '')}
+            some = some or since
+        end
+    end
+    return numbers, some
+end
+
+-- Adds the channels to what is told of a shard. Where `held`, each that is not read has one number
+-- or two behind it, and those that had lines lately come first.
+local function tell_channels(c, told, sk, names, held)
+    local numbers, some = {}, false
+    if #names > 0 and held then
+        numbers, some = unread_of(c, sk, names)
+    end
+    if some then
+        active_first(c, names)
+    end
+    for _, channel in ipairs(names) do
+        if login_of(channel) then
+            told[#told + 1] = channel
+            for _, number in ipairs(numbers[channel] or {}) do
+                told[#told + 1] = number
+            end
+        end
+    end
+end
+
+-- What a node is told of a shard it holds, before its channels. Nil: it cannot be held, as what is
+-- known of it does not suffice. The node goes on as it does.
+local function held_shard(c, shard)
+    local fields = call('HMGET', key(c, 'shard', shard), 'epoch', 'rev', 'user', 'run')
+    local epoch = whole(fields[1])
+    return epoch and epoch >= 0 and login_of(fields[3]) and
+        {shard, epoch, count_of(fields[2]), fields[3], RUN[fields[4]] or 0} or nil
+end
+
+local function served_shard(c, shard)
+    local sender = sender_of_shard(c, shard)
+    return sender and {shard, sender} or nil
+end
+
+-- Tells a shard with its channels, those from `cursor` on ("0": from the first). The cursor to go
+-- on with, "0" where it is all told, nil where it does not fit into this answer.
+local function tell_shard(c, out, shard, cursor, held)
+    local told = shard_id(shard) and (held and held_shard or served_shard)(c, shard)
+    if not told then
+        damaged(c)
+        return '0'
+    end
+    local sk = key(c, 'shard', shard)
+    if held and not reading_settled(c, shard) then
+        return nil
+    end
+    local count = call('SCARD', sk .. ':channels')
+    if cursor == '0' and count <= c.left then
+        told[#told + 1] = 0
+        tell_channels(c, told, sk, call('SMEMBERS', sk .. ':channels'), held)
+        c.left = c.left - count
+    elseif c.left < TOLD_AT_ONCE then
+        return nil
+    else
+        local found = call('SSCAN', sk .. ':channels', cursor, 'COUNT', TOLD_AT_ONCE)
+        told[#told + 1] = (cursor ~= '0' and ADDS or 0) + (found[1] ~= '0' and MORE or 0)
+        cursor = found[1]
+        tell_channels(c, told, sk, found[2], held)
+        c.left = 0
+    end
+    out[#out + 1] = told
+    return cursor
+end
+
+-- The ids of the list behind rev at.after. True where all are told.
+local function tell_ids(c, list, out, at)
+    local from = at.after == '-inf' and at.after or '(' .. at.after
+    local some = call('ZRANGEBYSCORE', list, from, '+inf', 'WITHSCORES', 'LIMIT', 0, c.left)
+    for i = 1, #some, 2 do
+        out[#out + 1] = some[i]
+        at.after = some[i + 1]
+    end
+    c.left = c.left - #some / 2
+    return c.left > 0
+end
+
+-- The shards that changed since rev at.after.
+local function tell_changed(c, list, out, at, held)
+    local some = call('ZRANGEBYSCORE', list, '(' .. at.after, '+inf', 'WITHSCORES', 'LIMIT', 0, SHARDS_AT_ONCE)
+    for i = 1, #some, 2 do
+        local from = some[i] == at.shard and at.cursor or '0'
+        local cursor = tell_shard(c, out, some[i], from, held)
+        if cursor ~= '0' then
+            at.shard, at.cursor = some[i], cursor or from
+            return false
+        end
+        at.after, at.shard = some[i + 1], nil
+    end
+    return #some < 2 * SHARDS_AT_ONCE
+end
+
+local PARTS = {
+    {list = 'shards', tell = tell_ids},
+    {list = 'shards', tell = tell_changed, since = true, held = true},
+    {list = 'serves', tell = tell_ids},
+    {list = 'serves', tell = tell_changed, since = true},
+}
+
+-- A place: rev asked with, part, rev behind which it goes on, and where that is within a shard, the
+-- shard and a cursor. Nil: it is none.
+local function place_of(text)
+    local seen, part, after, shard, cursor = string.match(text, '^(%-?%d+) ([1-4]) (%S+) (%S+) (%d+)$')
+    return seen and {seen = seen, part = tonumber(part), after = after, shard = shard, cursor = cursor}
+end
+
+-- A portion of the picture from that place on: {ids held}, {{shard, epoch, rev, user, run, how,
+-- channel, [unread, [retry,]]...}...}, {ids served}, {{shard, sender, how, channel...}...}, and the
+-- place of the next portion, "" where this was the last. `how` says whether the channels come
+-- beside those told before (1), and whether others will come (2).
+local function portion(c, node, at)
+    local out = {{}, {}, {}, {}, ''}
+    c.left = TOLD_AT_ONCE
+    while at.part <= #PARTS do
+        local part = PARTS[at.part]
+        if not part.tell(c, key(c, 'node', node, part.list), out[at.part], at, part.held) then
+            out[5] = string.format('%s %d %s %s %s', at.seen, at.part, at.after, at.shard or '-', at.cursor or '0')
+            return out
+        end
+        local following = PARTS[at.part + 1]
+        at = {seen = at.seen, part = at.part + 1, after = following and following.since and at.seen or '-inf'}
+    end
+    return out
+end
+
+-- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
+-- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms, the lists of a
+-- portion (empty where rev == seen), compare_ms, registry, blind_ms (0: off), another node is blind
+-- (0/1), {time, must restate (0/1), time up to which Redis has all}, the place of the next portion.
+function picture(c, node, seen)
+    local rev = count_of(call('HGET', key(c, 'node', node), 'rev'))
+    local user = setting(c, 'user')
+    local blind_ms = limit(c, 'blind_ms')
+    local told = {{}, {}, {}, {}, ''}
+    if rev ~= seen then
+        -- Where the rev is lower, the counter began anew.
+        local since = seen > rev and '-1' or string.format('%d', seen)
+        told = portion(c, node, {seen = since, part = 1, after = '-inf'})
+    end
+    return {
+        'current', limit(c, 'lease_ms'), rev,
+        count_of(call('HGET', key(c, 'fan', node), 'seq')),
+        shard_id(call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user)) or '',
+        limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), told[1], told[2], told[3], told[4],
+        limit(c, 'compare_ms'), registry_of(c), blind_ms ~= math.huge and blind_ms or 0, sight.others_blind(c, node),
+        {c.now, must_restate(c, node) and 1 or 0, count_of(call('HGET', key(c, 'clock'), 'kept'))},
+        told[5],
+    }
+end
+
+-- The next portion, where an answer named its place.
+node_step('picture', 'place', function(c, a)
+    local at = place_of(a[3])
+    return at and portion(c, a[1], at)
+end)
+
+end

@@ -1,0 +1,210 @@
+-- Report: what a node tells with its renewal of its shards, its channels and itself.
+
+-- How a node may say it is.
+local NODE_STATES = {active = true, blind = true, proving = true, draining = true}
+local reported, members, read_report, take_report -- below
+
+do -- the rest is seen in here alone
+
+local SHARD_REPORT = {
+    'state', 'joined', 'lines_s', 'bytes_s', 'lag_ms', 'bad_lines', 'login_refused', 'error',
+}
+local ACTIVE_PER_REPORT = 1000 -- channels that had lines
+local CHANNEL_REPORT = {'state', 'reason', 'moderator', 'room'}
+
+-- Fields of a node's hash that only steps write.
+local NODE_OWN = {
+    incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
+    since = true, renewed = true, read_until = true, silent = true, seen = true, state = true, error = true,
+    taken = true,
+}
+
+-- A value of a report as Redis keeps it. Nil: it is no value (null, a table).
+function reported(value)
+    if type(value) == 'boolean' then
+        return value and '1' or '0'
+    elseif type(value) == 'string' then
+        return value
+    elseif type(value) == 'number' then
+        return whole(value)
+    end
+    return nil
+end
+
+-- When something was that is reported as so many ms ago. That counts from when the report was
+-- written: a Redis that stood still reads it late.
+local function ago(c, ms)
+    return c.written - (whole(reported(ms)) or 0)
+end
+
+local function written_at(c, report)
+    local at = whole(reported(report.at_ms))
+    return at and at > c.now - REPORT_LATE_MOST_MS and math.min(at, c.now) or c.now
+end
+
+function members(report, name)
+    return type(report[name]) == 'table' and report[name] or {}
+end
+
+local function keep_fields(k, fields, names)
+    for _, name in ipairs(names) do
+        local value = reported(fields[name])
+        if value ~= nil then
+            call('HSET', k, name, value)
+        end
+    end
+end
+
+local function report_login(c, node, user, is_ready, refused, was_refused)
+    if refused ~= was_refused then
+        shards_changed(c) -- shard managers ask whose token can be used
+        if user and refused == '1' then
+            logins.refused(c, node, user)
+        end
+    end
+    if user and is_ready then
+        logins.taken(c, user)
+    end
+end
+
+local function report_shard(c, node, shard, fields)
+    local sk = key(c, 'shard', shard)
+    local now = call('HMGET', sk, 'node', 'epoch', 'state', 'login_refused', 'user')
+    if now[1] ~= node or whole(now[2]) ~= whole(reported(fields.epoch)) then
+        return
+    end
+    keep_fields(sk, fields, SHARD_REPORT)
+    report_login(c, node, login_of(now[5]), fields.state == 'ready' and now[3] ~= 'ready',
+        tostring(reported(fields.login_refused) or 0), now[4] or '0')
+    local silent = count_of(reported(fields.silent_ms))
+    call('HSET', sk, 'silent', silent > 0 and ago(c, silent) or '')
+    if type(fields.state) == 'string' and fields.state ~= now[3] then
+        if fields.state == 'ready' or now[3] == 'ready' or fields.state == 'closed' then
+            shards_changed(c)
+        end
+        event(c, 'shard.' .. shown(fields.state), {'shard', shard, 'node', node, 'error', reported(fields.error) or ''})
+    end
+end
+
+-- Since when the channel is not read, if it is not.
+local function report_read(c, sk, channel, fields)
+    local unread = whole(reported(fields.unread_ms))
+    if fields.state == 'joined' then
+        call('HSET', sk .. ':read', channel, '')
+        call('HDEL', sk .. ':retry', channel)
+    elseif unread then
+        call('HSET', sk .. ':read', channel, ago(c, unread))
+    end
+end
+
+local function report_channel(c, channel, fields)
+    if call('HGET', key(c, 'channels'), channel) ~= fields.shard then
+        return
+    end
+    local ck, sk = key(c, 'channel', channel), key(c, 'shard', fields.shard)
+    local before = call('HGET', ck, 'state')
+    keep_fields(ck, fields, CHANNEL_REPORT)
+    if fields.since_ms then
+        local next_ms = count_of(reported(fields.next_try_ms))
+        call('HSET', ck, 'since', ago(c, fields.since_ms), 'next_try', next_ms > 0 and c.now + next_ms or 0)
+    end
+    local shard = call('HMGET', sk, 'user', 'stop')
+    if not shard[2] then -- else this node does not hold it any more
+        report_read(c, sk, channel, fields)
+    end
+    local moderator, user = reported(fields.moderator), login_of(shard[1])
+    if moderator ~= nil and user then
+        rooms.told(c, user, channel, tostring(moderator) == '1')
+    end
+    if fields.state == 'failed' and before ~= 'failed' then
+        event(c, 'channel.failed', {'channel', channel, 'shard', fields.shard, 'reason', reported(fields.reason) or ''})
+    end
+end
+
+-- These had lines since the last report. One that was parted meanwhile is forgotten.
+local function note_active(c, names)
+    local wanted, scored = {}, {}
+    for _, name in ipairs(names) do
+        if type(name) == 'string' and #wanted < ACTIVE_PER_REPORT then
+            wanted[#wanted + 1] = name
+        end
+    end
+    for i, shard in ipairs(call_all('HMGET', key(c, 'channels'), wanted)) do
+        if shard then
+            scored[#scored + 1], scored[#scored + 2] = c.stamp, wanted[i]
+        end
+    end
+    call_all('ZADD', key(c, 'active'), scored)
+end
+
+local function report_gaps(c, gaps)
+    for _, gap in ipairs(gaps) do
+        if type(gap) == 'table' then
+            event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', ago(c, gap.from_ms),
+                'to', ago(c, gap.to_ms), 'lines', reported(gap.lines) or 0, 'reason', reported(gap.reason) or ''})
+        end
+    end
+end
+
+-- What the node tells of itself.
+local function report_node(c, node, told)
+    for name, value in pairs(told) do
+        if reported(value) ~= nil and not NODE_OWN[name] then
+            call('HSET', key(c, 'node', node), name, reported(value))
+        end
+    end
+    if reported(told.rewound_ms) then
+        event(c, 'redis.rewound', {'node', node, 'ms', reported(told.rewound_ms),
+            'lines', reported(told.rewound_lines) or 0})
+    end
+    if reported(told.fenced) then
+        event(c, 'node.fenced', {'node', node, 'why', reported(told.fenced)})
+    end
+    if reported(told.lost) then
+        event(c, 'node.lost', {'node', node, 'why', reported(told.lost)})
+    end
+    local takes = NODE_STATES[told.state] and
+        sight.report_state(c, node, told.state, count_of(reported(told.failing_ms)), reported(told.why) or '')
+    if told.users then
+        logins.tokens_are_new(c, node, tostring(reported(told.users) or ''))
+        shards_changed(c)
+    end
+    if takes or told.users then
+        place_homeless(c) -- it may take more now
+    end
+    if reported(told.seen_ms) then
+        sight.report_seen(c, node, ago(c, told.seen_ms))
+    end
+end
+
+-- The report, or nil where there is none; false where it is none.
+function read_report(c, text)
+    if text == '' then
+        return nil
+    end
+    local ok, report = pcall(cjson.decode, text)
+    if not ok or type(report) ~= 'table' then
+        return false
+    end
+    c.written = written_at(c, report)
+    return report
+end
+
+function take_report(c, node, report)
+    for shard, fields in pairs(members(report, 'shards')) do
+        if type(fields) == 'table' and shard_id(tostring(shard)) then
+            report_shard(c, node, shard, fields)
+        end
+    end
+    for channel, fields in pairs(members(report, 'channels')) do
+        if type(fields) == 'table' and type(fields.shard) == 'string' and shard_id(fields.shard) and
+            login_of(tostring(channel)) then
+            report_channel(c, channel, fields)
+        end
+    end
+    note_active(c, members(report, 'active'))
+    report_gaps(c, members(report, 'gaps'))
+    report_node(c, node, members(report, 'node'))
+end
+
+end

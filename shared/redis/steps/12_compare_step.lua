@@ -1,0 +1,208 @@
+-- Compare: nodes, rooms and indices; and the step.
+
+do -- seen in here alone
+
+local AT_ONCE = 300 -- members and the like that one call looks at: some ms of Redis
+
+-- What the node is told to hold or to serve, though another does by now, or nobody.
+local function compare_list(c, node, role, cursor, right_node)
+    local names, following = compare.scan(c, 'ZSCAN', key(c, 'node', node, role), cursor)
+    for _, shard in ipairs(names) do
+        if right_node(shard) ~= node then
+            untouch(c, node, role, shard)
+            compare.repaired(c, 'node', node, role .. ' ' .. shown(shard) .. ', which is not its affair')
+        end
+    end
+    return following
+end
+
+-- Is the node among those that may take shards, and among the blind, as its state says?
+local function indices_right(c, node, state, capacity, held)
+    local free = state == 'active' and count_of(capacity) - held or nil
+    local blind = state == 'blind' or state == 'proving'
+    return whole(call('ZSCORE', key(c, 'free'), node)) == free and
+        (call('ZSCORE', key(c, 'blind'), node) and true or false) == blind
+end
+
+local function compare_node_counts(c, node)
+    local nk = key(c, 'node', node)
+    local n = call('HMGET', nk, 'shards', 'capacity', 'state', 'incarnation', 'error')
+    local held = call('ZCARD', nk .. ':shards')
+    local right = whole(n[1]) == held
+    if not right then
+        call('HSET', nk, 'shards', held)
+    end
+    if n[4] and n[2] and n[3] ~= 'leaving' then
+        if not NODE_STATES[n[3]] then
+            n[3], right = 'active', false -- a node that is not says so again and again
+        end
+        right = right and indices_right(c, node, n[3], n[2], held)
+        if not right then
+            sight.keep_state(c, node, n[3], c.now, n[5] or '')
+        end
+    end
+    if not right then
+        compare.repaired(c, 'node', node, 'its counts were wrong: it holds ' .. held .. ' shards')
+    end
+    return '0'
+end
+
+local NODE_PARTS = {
+    function(c, node, cursor)
+        return compare_list(c, node, 'shards', cursor, function(shard)
+            return compare.known_shard(c, shard) and node_of(c, shard)
+        end)
+    end,
+    function(c, node, cursor)
+        return compare_list(c, node, 'serves', cursor, function(shard)
+            local sender = is_shard(c, shard) and sender_of_shard(c, shard)
+            return sender and node_of(c, sender)
+        end)
+    end,
+    compare_node_counts,
+}
+
+local function compare_node(c, node, cursor)
+    c.left = c.left - 1
+    return compare.in_parts(c, NODE_PARTS, cursor, function(part, inner)
+        return part(c, node, inner)
+    end)
+end
+
+-- Rooms where the user is moderator are none of those that count.
+local function compare_rooms(c, user, cursor)
+    local names, following = compare.scan(c, 'SSCAN', key(c, 'rooms', user), cursor)
+    for i, shard in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
+        if not shard_id(shard) or user_of(c, shard) ~= user then
+            call('SREM', key(c, 'rooms', user), names[i])
+            compare.repaired(c, 'channel', names[i], 'was counted among the rooms of ' .. user)
+        end
+    end
+    return following
+end
+
+-- Indices that `assign` and `place` go by, and what they are of.
+local INDICES = {idle = 'load', homeless = 'load', free = 'nodes', blind = 'nodes'}
+
+-- Shards and nodes that are none (any more), or another user's, in an index.
+local function compare_index(c, index, cursor)
+    local user, of = string.match(index, '^open:(.*)$'), INDICES[index] or 'load'
+    local scan, remove = 'ZSCAN', 'ZREM'
+    if index == 'homeless' then
+        scan, remove = 'SSCAN', 'SREM'
+    end
+    local names, following = compare.scan(c, scan, key(c, index), cursor)
+    for i, score in ipairs(call_all('ZMSCORE', key(c, of), names)) do
+        if not score or (user and user_of(c, names[i]) ~= user) then
+            call(remove, key(c, index), names[i])
+            compare.repaired(c, of == 'load' and 'shard' or 'node', names[i],
+                'was in ' .. index .. ', and is none of those')
+        end
+    end
+    return following
+end
+
+-- Phases that put on the list what is to be looked at.
+
+local function list_of(index, kind, is_name)
+    return function(c, cursor)
+        local names, following = compare.names(c, 'ZSCAN', index, cursor, kind, is_name)
+        for _, name in ipairs(names) do
+            compare.later(c, kind, name)
+        end
+        return following
+    end
+end
+
+local function list_rooms(c, cursor)
+    local users, following = compare.users(c, cursor)
+    for _, user in ipairs(limit(c, 'room_limit') ~= math.huge and users or {}) do
+        compare.later(c, 'rooms', user)
+    end
+    return following
+end
+
+local function list_indices(c, cursor)
+    local users, following = compare.users(c, cursor)
+    if cursor == '0' then
+        for index in pairs(INDICES) do
+            compare.later(c, 'index', index)
+        end
+    end
+    for _, user in ipairs(users) do
+        compare.later(c, 'index', 'open:' .. user)
+    end
+    return following
+end
+
+-- Where something was put right, a node may hold what nothing says any more that it does: all look.
+local function all_look(c, cursor)
+    if call('HEXISTS', key(c, 'clock'), 'repaired') == 0 then
+        return '0'
+    end
+    local names, following = compare.scan(c, 'ZSCAN', key(c, 'nodes'), cursor)
+    for _, node in ipairs(names) do
+        if node_id(node) then
+            bump(key(c, 'node', node), 'rev', 1)
+            c.dirty[node] = true
+        end
+    end
+    if following == '0' then
+        call('HDEL', key(c, 'clock'), 'repaired')
+    end
+    return following
+end
+
+-- In this order: what an earlier one puts right, a later one finds right.
+local PHASES = {
+    compare.channels, list_of('load', 'shard', shard_id), compare.waiting, list_of('nodes', 'node', node_id),
+    list_rooms, list_indices, compare.active, compare.claims, all_look,
+}
+local LOOKS = {shard = compare.shard, node = compare_node, rooms = compare_rooms, index = compare_index}
+
+-- Works off the list. The cursor within the first that is left, nil where none is.
+local function work_off(c, cursor)
+    local list = key(c, 'compare')
+    while true do
+        local kind, name = string.match(call('LINDEX', list, 0) or '', '^(%S+) (.*)$')
+        if not kind then
+            call('DEL', list)
+            return nil
+        elseif c.left <= 0 then
+            return cursor
+        end
+        cursor = LOOKS[kind] and LOOKS[kind](c, name, cursor) or '0'
+        if cursor == '0' then
+            call('LTRIM', list, 1, -1)
+        end
+    end
+end
+
+-- cursor "1 0" is the beginning. "more", "REPAIRS CURSOR" (call again with that cursor) | "done",
+-- "REPAIRS"
+leader_step('compare', 'cursor', function(c, a)
+    local phase, cursor, inner = string.match(a[3] .. ' 0', '^(%d+) (%d+) (%S+)')
+    phase = tonumber(phase)
+    if not phase or phase < 1 then
+        return nil
+    end
+    if a[3] == '1 0' then
+        call('HDEL', key(c, 'clock'), 'damaged')
+        call('DEL', key(c, 'compare'))
+    end
+    c.left = AT_ONCE
+    inner = work_off(c, inner)
+    if not inner and PHASES[phase] then
+        cursor, inner = PHASES[phase](c, cursor), '0'
+        if cursor == '0' then
+            phase = phase + 1
+        end
+    end
+    hint(c)
+    if not inner then
+        return {'done', tostring(c.repairs or 0)}
+    end
+    return {'more', string.format('%d %d %s %s', c.repairs or 0, phase, cursor, inner)}
+end)
+
+end
