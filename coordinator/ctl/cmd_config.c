@@ -42,7 +42,7 @@ static int get_one(struct ctl *c, const char *name)
     return code;
 }
 
-int cmd_config(struct ctl *c, const struct ctl_command *self)
+static int run_config(struct ctl *c, const struct ctl_command *self)
 {
     const char *op = c->nargs > 0 ? ctl_arg(c, 0) : "get";
 
@@ -59,3 +59,12 @@ int cmd_config(struct ctl *c, const struct ctl_command *self)
     }
     return ctl_usage(self);
 }
+
+const struct ctl_command ctl_config = {
+    .name = "config",
+    .args = "get [NAME] | set NAME VALUE | unset NAME",
+    .help = "The cluster's settings.",
+    .needs = RIGHTS_CONFIG,
+    .needs_with = {{"set", RIGHTS_ADMIN}, {"unset", RIGHTS_ADMIN}},
+    .run = run_config,
+};

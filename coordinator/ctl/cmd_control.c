@@ -36,12 +36,20 @@ static int say(struct ctl *c, int code, const char *text)
     return code;
 }
 
-int cmd_start(struct ctl *c, const struct ctl_command *self)
+static int run_start(struct ctl *c, const struct ctl_command *self)
 {
     return c->nargs > 0 ? ctl_usage(self) : say(c, request_simple(c, "start", NULL, 0), "started");
 }
 
-int cmd_stop(struct ctl *c, const struct ctl_command *self)
+const struct ctl_command ctl_start = {
+    .name = "start",
+    .args = "",
+    .help = "Connect all shards again after a stop.",
+    .needs = RIGHTS_ADMIN,
+    .run = run_start,
+};
+
+static int run_stop(struct ctl *c, const struct ctl_command *self)
 {
     size_t open = 1;
 
@@ -66,3 +74,12 @@ int cmd_stop(struct ctl *c, const struct ctl_command *self)
     }
     return say(c, code, "stopped");
 }
+
+const struct ctl_command ctl_stop = {
+    .name = "stop",
+    .args = "",
+    .help = "Close all connections to Twitch; channels stay wanted.",
+    .options = ctl_no_wait,
+    .needs = RIGHTS_ADMIN,
+    .run = run_stop,
+};

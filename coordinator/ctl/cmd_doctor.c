@@ -1,5 +1,6 @@
 /* shoalctl doctor: what of this Redis is right, what is not, and the mend. */
 #include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/doctor.h"
 #include "coordinator/ctl/table.h"
 
 static const char *const verdicts[] = {
@@ -54,7 +55,7 @@ static void show(struct ctl *c, const struct look_finding *f)
     }
 }
 
-int cmd_doctor(struct ctl *c, const struct ctl_command *self)
+static int run_doctor(struct ctl *c, const struct ctl_command *self)
 {
     struct look l;
     size_t wrong = 0;
@@ -72,3 +73,10 @@ int cmd_doctor(struct ctl *c, const struct ctl_command *self)
     }
     return wrong > 0 ? CTL_FAILED : CTL_DONE;
 }
+
+const struct ctl_command ctl_doctor = {
+    .name = "doctor",
+    .args = "",
+    .help = "What of this Redis is right, what is not, and the mend.",
+    .run = run_doctor,
+};

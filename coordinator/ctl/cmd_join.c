@@ -187,17 +187,43 @@ static int carry_out(struct ctl *c, const char *op)
     return code == CTL_DONE && refused ? CTL_FAILED : code;
 }
 
-int cmd_join(struct ctl *c, const struct ctl_command *self)
+static int run_join(struct ctl *c, const struct ctl_command *self)
 {
     return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "join");
 }
 
-int cmd_part(struct ctl *c, const struct ctl_command *self)
+const struct ctl_command ctl_join = {
+    .name = "join",
+    .args = "CHANNEL... | @FILE",
+    .help = "Read these channels from now on (@-: names from stdin).",
+    .options = ctl_no_wait,
+    .needs = RIGHTS_REQUEST,
+    .run = run_join,
+};
+
+static int run_part(struct ctl *c, const struct ctl_command *self)
 {
     return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "part");
 }
 
-int cmd_retry(struct ctl *c, const struct ctl_command *self)
+const struct ctl_command ctl_part = {
+    .name = "part",
+    .args = "CHANNEL... | @FILE",
+    .help = "Read them no longer.",
+    .options = ctl_no_wait,
+    .needs = RIGHTS_REQUEST,
+    .run = run_part,
+};
+
+static int run_retry(struct ctl *c, const struct ctl_command *self)
 {
     return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "retry");
 }
+
+const struct ctl_command ctl_retry = {
+    .name = "retry",
+    .args = "CHANNEL... | @FILE",
+    .help = "Try channels that failed again now.",
+    .options = ctl_no_wait,
+    .run = run_retry,
+};

@@ -32,7 +32,7 @@ static int list(struct ctl *c, const struct ctl_command *self, unsigned what,
     return code;
 }
 
-int cmd_channels(struct ctl *c, const struct ctl_command *self)
+static int run_channels(struct ctl *c, const struct ctl_command *self)
 {
     static const struct table_column columns[] = {
         {"CHANNEL", "channel", false}, {"SHARD", "shard", false},   {"STATE", "state", false},
@@ -42,7 +42,15 @@ int cmd_channels(struct ctl *c, const struct ctl_command *self)
     return list(c, self, VIEW_CHANNELS, columns, ARRAY_LEN(columns));
 }
 
-int cmd_shards(struct ctl *c, const struct ctl_command *self)
+const struct ctl_command ctl_channels = {
+    .name = "channels",
+    .args = "",
+    .help = "The wanted channels, their shards and states.",
+    .needs = RIGHTS_VIEW,
+    .run = run_channels,
+};
+
+static int run_shards(struct ctl *c, const struct ctl_command *self)
 {
     static const struct table_column columns[] = {
         {"SHARD", "shard", false},    {"NODE", "node", false},        {"USER", "user", false},
@@ -54,7 +62,15 @@ int cmd_shards(struct ctl *c, const struct ctl_command *self)
     return list(c, self, VIEW_SHARDS, columns, ARRAY_LEN(columns));
 }
 
-int cmd_nodes(struct ctl *c, const struct ctl_command *self)
+const struct ctl_command ctl_shards = {
+    .name = "shards",
+    .args = "",
+    .help = "The shards, their nodes and loads.",
+    .needs = RIGHTS_VIEW,
+    .run = run_shards,
+};
+
+static int run_nodes(struct ctl *c, const struct ctl_command *self)
 {
     static const struct table_column columns[] = {
         {"NODE", "node", false},        {"STATE", "state", false},  {"HOST", "host", false},
@@ -65,3 +81,11 @@ int cmd_nodes(struct ctl *c, const struct ctl_command *self)
 
     return list(c, self, VIEW_NODES, columns, ARRAY_LEN(columns));
 }
+
+const struct ctl_command ctl_nodes = {
+    .name = "nodes",
+    .args = "",
+    .help = "The nodes and what they hold.",
+    .needs = RIGHTS_VIEW,
+    .run = run_nodes,
+};

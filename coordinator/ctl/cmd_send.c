@@ -107,7 +107,7 @@ static int show_result(struct ctl *c, const cJSON *result)
                     text != NULL ? ": " : "", text != NULL ? text : "");
 }
 
-int cmd_send(struct ctl *c, const struct ctl_command *self)
+static int run_send(struct ctl *c, const struct ctl_command *self)
 {
     char channel[IRC_CHANNEL_CHARS];
     char id[INCARNATION_CHARS];
@@ -146,3 +146,22 @@ int cmd_send(struct ctl *c, const struct ctl_command *self)
     free(found);
     return code;
 }
+
+static const struct option_spec options[] = {
+    {"reply-to", OPTION_STRING, 0, NULL, 0, 0, "ID", "send: the id of the message it answers.",
+     NULL},
+    {"ttl", OPTION_DURATION, 0, NULL, 100, 600000, "TIME",
+     "send: not said any more after that; default: the cluster's send_ttl_ms.", NULL},
+    {"command", OPTION_BOOL, 0, "false", 0, 0, NULL,
+     "send: let a text that begins with / or . be a command.", NULL},
+    {0},
+};
+
+const struct ctl_command ctl_send = {
+    .name = "send",
+    .args = "CHANNEL TEXT",
+    .help = "Say something; done when Twitch has confirmed it.",
+    .options = options,
+    .needs = RIGHTS_SEND,
+    .run = run_send,
+};

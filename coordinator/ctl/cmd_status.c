@@ -1,5 +1,6 @@
 /* shoalctl status: one screen that says whether the cluster is well, and if not, why. */
 #include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/doctor.h"
 #include "coordinator/ctl/table.h"
 #include "coordinator/ctl/view.h"
 
@@ -378,7 +379,7 @@ static void show_json(struct ctl *c, const struct status *s)
     cJSON_Delete(all);
 }
 
-int cmd_status(struct ctl *c, const struct ctl_command *self)
+static int run_status(struct ctl *c, const struct ctl_command *self)
 {
     struct status s = {.leader = cJSON_CreateObject(),
                        .states = cJSON_CreateObject(),
@@ -398,3 +399,11 @@ int cmd_status(struct ctl *c, const struct ctl_command *self)
     cJSON_Delete(s.warnings);
     return code;
 }
+
+const struct ctl_command ctl_status = {
+    .name = "status",
+    .args = "",
+    .help = "The cluster at a glance: leader, load of the shards, budgets, warnings.",
+    .needs = RIGHTS_VIEW,
+    .run = run_status,
+};

@@ -117,7 +117,7 @@ static int follow(struct ctl *c)
     return CTL_DONE;
 }
 
-int cmd_tail(struct ctl *c, const struct ctl_command *self)
+static int run_tail(struct ctl *c, const struct ctl_command *self)
 {
     if (c->nargs == 0) {
         return ctl_usage(self);
@@ -129,6 +129,22 @@ int cmd_tail(struct ctl *c, const struct ctl_command *self)
     }
     return code != CTL_DONE ? code : follow(c);
 }
+
+static const struct option_spec options[] = {
+    {"raw", OPTION_BOOL, 0, "false", 0, 0, NULL, "tail: print the lines as Twitch sent them.",
+     NULL},
+    {0},
+};
+
+const struct ctl_command ctl_tail = {
+    .name = "tail",
+    .args = "CHANNEL...",
+    .help = "Show chat as it comes ('*': all channels).",
+    .options = options,
+    .needs = RIGHTS_TAIL,
+    .needs_with = {{"*", RIGHTS_TAIL_PATTERN}},
+    .run = run_tail,
+};
 
 /* Events --------------------------------------------------------------------------------------- */
 
@@ -183,10 +199,18 @@ static void on_event(struct ctl *c, struct slice topic, struct slice payload)
     cJSON_Delete(event);
 }
 
-int cmd_events(struct ctl *c, const struct ctl_command *self)
+static int run_events(struct ctl *c, const struct ctl_command *self)
 {
     (void)self;
     c->on_message = on_event;
     int code = ctl_subscribe(c, TOPIC_EVENTS, "");
     return code != CTL_DONE ? code : follow(c);
 }
+
+const struct ctl_command ctl_events = {
+    .name = "events",
+    .args = "[NAME...]",
+    .help = "Show what happens in the cluster as it comes ('node.*').",
+    .needs = RIGHTS_EVENTS,
+    .run = run_events,
+};

@@ -1,26 +1,27 @@
-/* Commands of shoalctl: what the table in main.c points to. Each returns the exit code. */
+/* The commands of shoalctl, in the order of --help. Each is the `struct ctl_command ctl_NAME` of
+ * its file. */
 #ifndef SHOAL_CTL_COMMANDS_H
 #define SHOAL_CTL_COMMANDS_H
 
 #include "coordinator/ctl/ctl.h"
-#include "shared/redis/look.h"
 
-int cmd_join(struct ctl *c, const struct ctl_command *self);
-int cmd_part(struct ctl *c, const struct ctl_command *self);
-int cmd_retry(struct ctl *c, const struct ctl_command *self);
-int cmd_send(struct ctl *c, const struct ctl_command *self);
-int cmd_events(struct ctl *c, const struct ctl_command *self);
-int cmd_tail(struct ctl *c, const struct ctl_command *self);
-int cmd_status(struct ctl *c, const struct ctl_command *self);
-int cmd_channels(struct ctl *c, const struct ctl_command *self);
-int cmd_shards(struct ctl *c, const struct ctl_command *self);
-int cmd_nodes(struct ctl *c, const struct ctl_command *self);
-int cmd_config(struct ctl *c, const struct ctl_command *self);
-int cmd_doctor(struct ctl *c, const struct ctl_command *self);
-int cmd_start(struct ctl *c, const struct ctl_command *self);
-int cmd_stop(struct ctl *c, const struct ctl_command *self);
+#define CTL_COMMANDS(X)                                                                            \
+    X(status)                                                                                      \
+    X(join)                                                                                        \
+    X(part)                                                                                        \
+    X(retry)                                                                                       \
+    X(send)                                                                                        \
+    X(tail)                                                                                        \
+    X(events)                                                                                      \
+    X(channels)                                                                                    \
+    X(shards)                                                                                      \
+    X(nodes)                                                                                       \
+    X(config)                                                                                      \
+    X(doctor)                                                                                      \
+    X(start)                                                                                       \
+    X(stop)
 
-/* Look at Redis: CTL_DONE, or the exit code after the reason was told. */
-MUST_USE int doctor_look(struct ctl *c, struct look *l);
+#define CTL_COMMAND_DECLARE(name) extern const struct ctl_command ctl_##name;
+CTL_COMMANDS(CTL_COMMAND_DECLARE)
 
 #endif

@@ -11,6 +11,12 @@
 
 #define LOOK_MS 250 /* between two looks for what may have been said while we did not hear */
 
+const struct option_spec ctl_no_wait[] = {
+    {"no-wait", OPTION_BOOL, 0, "false", 0, 0, NULL,
+     "join, part, retry, stop: leave the request in Redis and do not wait for it.", NULL},
+    {0},
+};
+
 const char *ctl_arg(const struct ctl *c, size_t i)
 {
     return options_arg(c->options, i + 1);

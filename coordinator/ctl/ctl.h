@@ -12,6 +12,7 @@
 #include "shared/loop.h"
 #include "shared/options.h"
 #include "shared/redis/registry_client.h"
+#include "shared/redis/rights.h"
 #include "shared/redis/subscriber.h"
 
 #include <cjson/cJSON.h>
@@ -52,9 +53,17 @@ struct ctl_command {
     const char *name;
     const char *args; /* "CHANNEL...", for the help */
     const char *help;
-    const char *options; /* its own options, between spaces: " no-wait raw " */
+    const struct option_spec *options; /* its own, closed by an entry without name; NULL: none */
+    unsigned needs;                    /* of Redis: RIGHTS_*, of rights.h */
+    struct {
+        const char *first;
+        unsigned who;
+    } needs_with[2]; /* instead, where this is its first argument */
     int (*run)(struct ctl *c, const struct ctl_command *self); /* returns the exit code */
 };
+
+/* --no-wait, for those that wait for an answer: `options` of several commands. */
+extern const struct option_spec ctl_no_wait[];
 
 /* The i-th argument after the command's name. */
 const char *ctl_arg(const struct ctl *c, size_t i);

@@ -11,47 +11,43 @@
 
 #define MAX_WORD 20 /* of a command that was misspelt */
 
-static const struct ctl_command commands[] = {
-    {"status", "", "The cluster at a glance: leader, load of the shards, budgets, warnings.", "",
-     cmd_status},
-    {"join", "CHANNEL... | @FILE", "Read these channels from now on (@-: names from stdin).",
-     " no-wait ", cmd_join},
-    {"part", "CHANNEL... | @FILE", "Read them no longer.", " no-wait ", cmd_part},
-    {"retry", "CHANNEL... | @FILE", "Try channels that failed again now.", " no-wait ", cmd_retry},
-    {"send", "CHANNEL TEXT", "Say something; done when Twitch has confirmed it.",
-     " reply-to ttl command ", cmd_send},
-    {"tail", "CHANNEL...", "Show chat as it comes ('*': all channels).", " raw ", cmd_tail},
-    {"events", "[NAME...]", "Show what happens in the cluster as it comes ('node.*').", "",
-     cmd_events},
-    {"channels", "", "The wanted channels, their shards and states.", "", cmd_channels},
-    {"shards", "", "The shards, their nodes and loads.", "", cmd_shards},
-    {"nodes", "", "The nodes and what they hold.", "", cmd_nodes},
-    {"config", "get [NAME] | set NAME VALUE | unset NAME", "The cluster's settings.", "",
-     cmd_config},
-    {"doctor", "", "What of this Redis is right, what is not, and the mend.", "", cmd_doctor},
-    {"start", "", "Connect all shards again after a stop.", "", cmd_start},
-    {"stop", "", "Close all connections to Twitch; channels stay wanted.", " no-wait ", cmd_stop},
-};
+#define ROW(name) &ctl_##name,
+static const struct ctl_command *const commands[] = {CTL_COMMANDS(ROW)};
 
-static const struct option_spec specs[] = {
+static const struct option_spec common[] = {
     OPTIONS_COMMON,
     {"json", OPTION_BOOL, 0, "false", 0, 0, NULL, "Print one JSON object a line.", NULL},
     {"timeout", OPTION_DURATION, 0, "30s", 1, 24LL * 3600 * 1000, "TIME",
      "How long to wait for an answer.", NULL},
-    {"no-wait", OPTION_BOOL, 0, "false", 0, 0, NULL,
-     "join, part, retry, stop: leave the request in Redis and do not wait for it.", NULL},
-    {"reply-to", OPTION_STRING, 0, NULL, 0, 0, "ID", "send: the id of the message it answers.",
-     NULL},
-    {"ttl", OPTION_DURATION, 0, NULL, 100, 600000, "TIME",
-     "send: not said any more after that; default: the cluster's send_ttl_ms.", NULL},
-    {"command", OPTION_BOOL, 0, "false", 0, 0, NULL,
-     "send: let a text that begins with / or . be a command.", NULL},
-    {"raw", OPTION_BOOL, 0, "false", 0, 0, NULL, "tail: print the lines as Twitch sent them.",
-     NULL},
-    {0},
 };
 
-static const char *const own_options[] = {"no-wait", "reply-to", "ttl", "command", "raw"};
+static const struct option_spec *spec_find(const struct option_spec *specs, const char *name)
+{
+    while (specs != NULL && specs->name != NULL && strcmp(specs->name, name) != 0) {
+        specs++;
+    }
+    return specs != NULL && specs->name != NULL ? specs : NULL;
+}
+
+/* What is common, and each command's own (several may share one), closed; the caller frees it. */
+static struct option_spec *specs_make(void)
+{
+    size_t n = ARRAY_LEN(common);
+    struct option_spec *specs = xcalloc(n + 1, sizeof(*specs));
+
+    memcpy(specs, common, sizeof(common));
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        const struct option_spec *own = commands[i]->options;
+        for (; own != NULL && own->name != NULL; own++) {
+            if (spec_find(specs, own->name) == NULL) {
+                specs = xrealloc(specs, (n + 2) * sizeof(*specs));
+                specs[n++] = *own;
+                specs[n] = (struct option_spec){0};
+            }
+        }
+    }
+    return specs;
+}
 
 /* More text for --help; the caller frees it. */
 static char *epilogue_make(void)
@@ -63,7 +59,7 @@ static char *epilogue_make(void)
     BUG_ON(to == NULL);
     fputs("Commands:\n", to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        const struct ctl_command *command = &commands[i];
+        const struct ctl_command *command = commands[i];
         char *usage =
             xasprintf("%s%s%s", command->name, command->args[0] ? " " : "", command->args);
         options_print_item(to, usage, command->help);
@@ -78,8 +74,8 @@ static char *epilogue_make(void)
 static const struct ctl_command *command_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        if (strcmp(commands[i].name, name) == 0) {
-            return &commands[i];
+        if (strcmp(commands[i]->name, name) == 0) {
+            return commands[i];
         }
     }
     return NULL;
@@ -115,11 +111,11 @@ static size_t distance(const char *a, const char *b)
 
 static int unknown_command(const char *name)
 {
-    const struct ctl_command *nearest = &commands[0];
+    const struct ctl_command *nearest = commands[0];
 
     for (size_t i = 1; i < ARRAY_LEN(commands); i++) {
-        if (distance(name, commands[i].name) < distance(name, nearest->name)) {
-            nearest = &commands[i];
+        if (distance(name, commands[i]->name) < distance(name, nearest->name)) {
+            nearest = commands[i];
         }
     }
     if (distance(name, nearest->name) <= 2) {
@@ -135,7 +131,7 @@ static int no_command(void)
     char *names = xstrdup("");
 
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        char *longer = xasprintf("%s%s%s", names, i ? ", " : "", commands[i].name);
+        char *longer = xasprintf("%s%s%s", names, i ? ", " : "", commands[i]->name);
         free(names);
         names = longer;
     }
@@ -146,14 +142,14 @@ static int no_command(void)
 }
 
 /* An option that this command does not know was meant to do something: say so. */
-static int check_own_options(const struct options *o, const struct ctl_command *command)
+static int check_own_options(const struct options *o, const struct ctl_command *command,
+                             const struct option_spec *specs)
 {
-    for (size_t i = 0; i < ARRAY_LEN(own_options); i++) {
-        char word[32];
-        const char *value = options_string(o, own_options[i]);
-        snprintf(word, sizeof(word), " %s ", own_options[i]);
-        if (value != NULL && strcmp(value, "false") != 0 && !strstr(command->options, word)) {
-            return ctl_fail(CTL_USAGE, "--%s does not belong to %s", own_options[i], command->name);
+    for (const struct option_spec *s = specs + ARRAY_LEN(common); s->name != NULL; s++) {
+        const char *value = options_string(o, s->name);
+        if (value != NULL && strcmp(value, "false") != 0 &&
+            spec_find(command->options, s->name) == NULL) {
+            return ctl_fail(CTL_USAGE, "--%s does not belong to %s", s->name, command->name);
         }
     }
     return CTL_DONE;
@@ -229,7 +225,7 @@ static void ctl_close(struct ctl *c)
     free(c->found);
 }
 
-static int run_command(const struct options *o)
+static int run_command(const struct options *o, const struct option_spec *specs)
 {
     const struct ctl_command *command = command_find(options_arg(o, 0));
     struct ctl c;
@@ -237,7 +233,7 @@ static int run_command(const struct options *o)
     if (command == NULL) {
         return unknown_command(options_arg(o, 0));
     }
-    int code = check_own_options(o, command);
+    int code = check_own_options(o, command, specs);
     if (code == CTL_DONE) {
         code = ctl_open(&c, o);
     }
@@ -256,6 +252,7 @@ static int run_command(const struct options *o)
 int main(int argc, char **argv)
 {
     char *epilogue = epilogue_make();
+    struct option_spec *specs = specs_make();
     struct options_program program = {
         .name = "shoalctl",
         .purpose = "Looks at a cluster of Twitch chat shards and asks things of it.",
@@ -287,10 +284,11 @@ int main(int argc, char **argv)
             code = options_parse(&program, 2, help, &options, &err) == OPTIONS_DONE ? CTL_DONE
                                                                                     : CTL_USAGE;
         } else {
-            code = run_command(options);
+            code = run_command(options, specs);
         }
     }
     options_destroy(options);
     free(epilogue);
+    free(specs);
     return code;
 }

@@ -2,24 +2,7 @@
  * named at once. */
 #include "coordinator/ctl/rights.h"
 
-#include "shared/redis/rights.h"
-
 #include <string.h>
-
-static const struct {
-    const char *command;
-    const char *first; /* its first argument; NULL: any */
-    unsigned who;
-} table[] = {
-    {"status", NULL, RIGHTS_VIEW},      {"channels", NULL, RIGHTS_VIEW},
-    {"shards", NULL, RIGHTS_VIEW},      {"nodes", NULL, RIGHTS_VIEW},
-    {"config", "set", RIGHTS_ADMIN},    {"config", "unset", RIGHTS_ADMIN},
-    {"config", NULL, RIGHTS_CONFIG},    {"join", NULL, RIGHTS_REQUEST},
-    {"part", NULL, RIGHTS_REQUEST},     {"start", NULL, RIGHTS_ADMIN},
-    {"stop", NULL, RIGHTS_ADMIN},       {"send", NULL, RIGHTS_SEND},
-    {"tail", "*", RIGHTS_TAIL_PATTERN}, {"tail", NULL, RIGHTS_TAIL},
-    {"events", NULL, RIGHTS_EVENTS},
-};
 
 /* What came back. */
 struct asked {
@@ -40,13 +23,13 @@ static unsigned needs(const struct ctl *c, const struct ctl_command *command)
 {
     const char *first = c->nargs > 0 ? ctl_arg(c, 0) : "";
 
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (strcmp(table[i].command, command->name) == 0 &&
-            (table[i].first == NULL || strcmp(table[i].first, first) == 0)) {
-            return table[i].who;
+    for (size_t i = 0; i < ARRAY_LEN(command->needs_with); i++) {
+        const char *with = command->needs_with[i].first;
+        if (with != NULL && strcmp(with, first) == 0) {
+            return command->needs_with[i].who;
         }
     }
-    return 0;
+    return command->needs;
 }
 
 int ctl_check_rights(struct ctl *c)
