@@ -46,6 +46,7 @@ struct report_shard {
         uint64_t lines_s;
         uint64_t bytes_s;
     } rates;
+    struct figures_shard told; /* as they were told last */
 };
 
 /* `s` all zeros. */

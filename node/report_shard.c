@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uthash.h>
 #include <utlist.h>
 
@@ -109,28 +110,37 @@ void report_again(struct report *r)
 
 /* What nobody says ----------------------------------------------------------------------------- */
 
-/* Lines and bytes a second, over the last few seconds. */
-static void take_rates(struct report_shard *s)
+static struct figures_shard figures_of(const struct report_shard *s)
+{
+    struct figures_shard f = shard_stats(s->core)->figures;
+
+    f.state = slice_of(shard_state_name(shard_state(s->core)));
+    f.joined = shard_channel_count(s->core, SHARD_CHANNEL_JOINED);
+    f.login_refused = s->login_refused ? 1 : 0;
+    f.error = slice_of(shard_last_error(s->core));
+    f.lines_s = s->rates.lines_s;
+    f.bytes_s = s->rates.bytes_s;
+    return f;
+}
+
+/* Lines and bytes a second, over the last few seconds, and whatever else is counted. */
+static void look_at_figures(struct report_shard *s)
 {
     const struct shard_stats *stats = shard_stats(s->core);
     uint64_t now = mono_ms();
     uint64_t span = now - s->rates.taken_ms;
-    uint64_t lines = 0;
-    uint64_t bytes = 0;
+    bool before = s->rates.taken_ms != 0;
 
     if (span < RATE_MS) {
         return;
     }
-    if (s->rates.taken_ms != 0) {
-        lines = (stats->lines - s->rates.lines) * 1000 / span;
-        bytes = (stats->bytes - s->rates.bytes) * 1000 / span;
-    }
-    s->dirty = s->dirty || lines != s->rates.lines_s || bytes != s->rates.bytes_s;
+    s->rates.lines_s = before ? (stats->lines - s->rates.lines) * 1000 / span : 0;
+    s->rates.bytes_s = before ? (stats->bytes - s->rates.bytes) * 1000 / span : 0;
     s->rates.taken_ms = now;
     s->rates.lines = stats->lines;
     s->rates.bytes = stats->bytes;
-    s->rates.lines_s = lines;
-    s->rates.bytes_s = bytes;
+    struct figures_shard figures = figures_of(s);
+    s->dirty = s->dirty || memcmp(&figures, &s->told, sizeof(figures)) != 0;
 }
 
 /* A connection on which nothing comes may be dead: should this node die before it has found out,
@@ -197,23 +207,23 @@ static void write_active(struct report *r, struct json *out)
     json_array_end(out);
 }
 
-static void write_shard(const struct report_shard *s, struct json *out)
+static void write_shard(struct report_shard *s, struct json *out)
 {
     int64_t silent_ms = s->silent_at_ms == 0 ? 0 : (int64_t)(mono_ms() - s->silent_at_ms);
     bool ready = shard_state(s->core) == SHARD_READY;
 
+    s->told = figures_of(s);
     json_object_begin(out, s->id);
     json_number(out, "epoch", (int64_t)s->epoch);
-    json_string(out, "state", shard_state_name(shard_state(s->core)));
-    json_number(out, "joined", (int64_t)shard_channel_count(s->core, SHARD_CHANNEL_JOINED));
-    /* Where nothing is read there is no rate, whatever it was a moment ago. */
-    json_number(out, "lines_s", ready ? (int64_t)s->rates.lines_s : 0);
-    json_number(out, "bytes_s", ready ? (int64_t)s->rates.bytes_s : 0);
-    json_number(out, "lag_ms", ready ? (int64_t)shard_stats(s->core)->lag_ms : 0);
+    for (const struct figure *f = figures_of_shard; f->name != NULL; f++) {
+        if (f->by == FIGURE_BY_NODE && f->type == FIGURE_TEXT) {
+            json_slice(out, f->name, figure_text(f, &s->told));
+        } else if (f->by == FIGURE_BY_NODE) {
+            json_number(out, f->name,
+                        ready || f->type != FIGURE_LIVE ? figure_number(f, &s->told) : 0);
+        }
+    }
     json_number(out, "silent_ms", silent_ms);
-    json_number(out, "bad_lines", (int64_t)shard_stats(s->core)->bad_lines);
-    json_number(out, "login_refused", s->login_refused ? 1 : 0);
-    json_string(out, "error", shard_last_error(s->core));
     json_object_end(out);
 }
 
@@ -290,7 +300,7 @@ static void write_channels(struct report *r, struct json *out)
 void report_look_at_shards(struct report *r)
 {
     for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
-        take_rates(s);
+        look_at_figures(s);
         look_silent(s);
         look_active(s);
     }

@@ -28,6 +28,7 @@
 #define SHOAL_NODE_SHARD_H
 
 #include "shared/err.h"
+#include "shared/figures.h"
 #include "shared/irc/parse.h"
 #include "shared/machine.h"
 #include "shared/send_status.h"
@@ -178,10 +179,10 @@ struct shard_stats {
     uint64_t lines;      /* read, all kinds */
     uint64_t bytes;      /* of them */
     uint64_t room_lines; /* handed out */
-    uint64_t bad_lines;  /* that were too long or did not parse */
     uint64_t connects;   /* tried */
     uint64_t slots_lost; /* granted, not used in time */
-    uint64_t lag_ms;     /* of the newest PING; 0: not measured yet */
+    /* Those that are counted here; the others are 0. */
+    struct figures_shard figures;
 };
 
 /* A shard in idle. `login` valid (irc_channel_valid), copied as `id` is; `timings` copied, NULL for

@@ -167,7 +167,7 @@ void shard_on_pong(struct shard *s, struct slice token, uint64_t now_ms)
     uint64_t n;
 
     if (s->ping_ms != 0 && slice_to_u64(token, &n) && n == s->pings) {
-        s->stats.lag_ms = now_ms - s->ping_ms;
+        s->stats.figures.lag_ms = now_ms - s->ping_ms;
         s->pong_ms = now_ms;
         s->ping_ms = 0;
         shard_wake(s, now_ms);

@@ -269,7 +269,7 @@ static void room_line(struct shard *s, const struct irc_line *line, uint64_t now
 
 void shard_bad_line(struct shard *s, struct slice raw, const char *why)
 {
-    s->stats.bad_lines++;
+    s->stats.figures.bad_lines++;
     s->port->bad_line(s->ctx, raw, why);
 }
 

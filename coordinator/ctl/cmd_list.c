@@ -5,8 +5,41 @@
 
 #include <stdio.h>
 
+/* For how long, in words. */
+static void say_age(cJSON *records, const char *name, struct wall now)
+{
+    cJSON *record;
+
+    cJSON_ArrayForEach(record, records)
+    {
+        char age[24];
+        struct wall since = {view_number(record, name)};
+        table_age(wall_since(since, now), age, sizeof(age));
+        cJSON_DeleteItemFromObjectCaseSensitive(record, name);
+        cJSON_AddStringToObject(record, name, since.ms != 0 ? age : "");
+    }
+}
+
+/* Those of the figures that have a title. */
+static void show(cJSON *records, const struct figure *figures, struct wall now)
+{
+    struct table_column columns[TABLE_MAX_COLUMNS];
+    size_t n = 0;
+
+    for (const struct figure *f = figures; f->name != NULL; f++) {
+        if (f->column != NULL) {
+            BUG_ON(n == ARRAY_LEN(columns));
+            columns[n++] = (struct table_column){f->column, f->name, f->type != FIGURE_TEXT};
+        }
+        if (f->column != NULL && f->type == FIGURE_TIME) {
+            say_age(records, f->name, now);
+        }
+    }
+    table_print(stdout, columns, n, records, true);
+}
+
 static int list(struct ctl *c, const struct ctl_command *self, unsigned what,
-                const struct table_column *columns, size_t n)
+                const struct figure *figures)
 {
     struct view v = {0};
 
@@ -18,15 +51,7 @@ static int list(struct ctl *c, const struct ctl_command *self, unsigned what,
     if (code == CTL_DONE && c->json) {
         table_json(records);
     } else if (code == CTL_DONE) {
-        cJSON *record;
-        cJSON_ArrayForEach(record, records)
-        {
-            char age[24];
-            struct wall since = {view_number(record, "since")};
-            table_age(wall_since(since, v.now), age, sizeof(age));
-            cJSON_AddStringToObject(record, "for", since.ms != 0 ? age : "");
-        }
-        table_print(stdout, columns, n, records, true);
+        show(records, figures, v.now);
     }
     view_finish(&v);
     return code;
@@ -34,12 +59,7 @@ static int list(struct ctl *c, const struct ctl_command *self, unsigned what,
 
 static int run_channels(struct ctl *c, const struct ctl_command *self)
 {
-    static const struct table_column columns[] = {
-        {"CHANNEL", "channel", false}, {"SHARD", "shard", false},   {"STATE", "state", false},
-        {"FOR", "for", true},          {"REASON", "reason", false},
-    };
-
-    return list(c, self, VIEW_CHANNELS, columns, ARRAY_LEN(columns));
+    return list(c, self, VIEW_CHANNELS, figures_of_channel);
 }
 
 const struct ctl_command ctl_channels = {
@@ -52,14 +72,7 @@ const struct ctl_command ctl_channels = {
 
 static int run_shards(struct ctl *c, const struct ctl_command *self)
 {
-    static const struct table_column columns[] = {
-        {"SHARD", "shard", false},    {"NODE", "node", false},        {"USER", "user", false},
-        {"STATE", "state", false},    {"CHANNELS", "channels", true}, {"JOINED", "joined", true},
-        {"LINES/S", "lines_s", true}, {"LAG_MS", "lag_ms", true},     {"SENDER", "sender", false},
-        {"ERROR", "error", false},
-    };
-
-    return list(c, self, VIEW_SHARDS, columns, ARRAY_LEN(columns));
+    return list(c, self, VIEW_SHARDS, figures_of_shard);
 }
 
 const struct ctl_command ctl_shards = {
@@ -72,14 +85,7 @@ const struct ctl_command ctl_shards = {
 
 static int run_nodes(struct ctl *c, const struct ctl_command *self)
 {
-    static const struct table_column columns[] = {
-        {"NODE", "node", false},        {"STATE", "state", false},  {"HOST", "host", false},
-        {"PID", "pid", true},           {"SHARDS", "shards", true}, {"CAPACITY", "capacity", true},
-        {"LEASE_MS", "lease_ms", true}, {"UP", "for", true},        {"VERSION", "version", false},
-        {"ERROR", "error", false},
-    };
-
-    return list(c, self, VIEW_NODES, columns, ARRAY_LEN(columns));
+    return list(c, self, VIEW_NODES, figures_of_node);
 }
 
 const struct ctl_command ctl_nodes = {

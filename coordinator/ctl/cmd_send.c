@@ -23,7 +23,7 @@ static void on_result(void *ctx, const struct registry_result *result, const str
 
     if (err == NULL && result->status.len > 0) {
         cJSON *object = cJSON_CreateObject();
-        view_add_hash(object, &result->hash, registry_result_fields);
+        view_add_hash(object, &result->hash, registry_result_figures);
         l->found = cJSON_PrintUnformatted(object);
         cJSON_Delete(object);
     }

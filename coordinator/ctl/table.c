@@ -9,8 +9,6 @@
 #include <string.h>
 #include <wchar.h>
 
-#define MAX_COLUMNS 16
-
 /* A field as safe text, in `out`. */
 static void field_text(const cJSON *record, const char *field, struct buf *out)
 {
@@ -69,7 +67,7 @@ static void cell(FILE *out, struct slice text, size_t width, bool right, bool la
 void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records,
                  bool titles)
 {
-    size_t width[MAX_COLUMNS];
+    size_t width[TABLE_MAX_COLUMNS];
     const cJSON *record;
     struct buf text;
     /* The widths of characters, whatever the user's locale is; without this one a character counts
@@ -77,7 +75,7 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
     locale_t before = uselocale(utf8);
 
-    BUG_ON(n > MAX_COLUMNS);
+    BUG_ON(n > TABLE_MAX_COLUMNS);
     buf_init(&text, 64 * 1024);
     for (size_t i = 0; i < n; i++) {
         width[i] = titles ? strlen(columns[i].title) : 0;

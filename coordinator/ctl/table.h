@@ -10,6 +10,8 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 
+#define TABLE_MAX_COLUMNS 24
+
 struct table_column {
     const char *title; /* "CHANNEL" */
     const char *field; /* of the record */

@@ -10,24 +10,41 @@ static const char *text_of(struct slice s)
     return s.ptr != NULL ? s.ptr : ""; /* a NUL stands behind each */
 }
 
-void view_add_hash(cJSON *record, const struct registry_hash *hash, const struct hash_field *fields)
+void view_add_hash(cJSON *record, const struct registry_hash *hash, const struct figure *figures)
 {
     for (size_t i = 0; i + 1 < hash->n; i += 2) {
         const char *name = text_of(hash->word[i]);
         const char *value = text_of(hash->word[i + 1]);
-        const struct hash_field *field = registry_hash_field(fields, hash->word[i]);
+        const struct figure *f = figure_find(figures, hash->word[i]);
         char *end = NULL;
         double number = strtod(value, &end);
         if (cJSON_GetObjectItemCaseSensitive(record, name)) {
             continue;
         }
-        if (field != NULL && field->type == HASH_NUMBER && end != value && !*end &&
-            isfinite(number)) {
+        if (f != NULL && f->type != FIGURE_TEXT && end != value && !*end && isfinite(number)) {
             cJSON_AddNumberToObject(record, name, number);
         } else {
             cJSON_AddStringToObject(record, name, value);
         }
     }
+}
+
+/* A record of what the reader knows by itself and of the hash, at the end of `records`. */
+static cJSON *add_record(cJSON *records, const struct figure *figures, const void *of,
+                         const struct registry_hash *hash)
+{
+    cJSON *record = cJSON_CreateObject();
+
+    for (const struct figure *f = figures; f->name != NULL; f++) {
+        if (f->by == FIGURE_BY_READER && f->type == FIGURE_TEXT) {
+            cJSON_AddStringToObject(record, f->name, text_of(figure_text(f, of)));
+        } else if (f->by == FIGURE_BY_READER) {
+            cJSON_AddNumberToObject(record, f->name, (double)figure_number(f, of));
+        }
+    }
+    view_add_hash(record, hash, figures);
+    cJSON_AddItemToArray(records, record);
+    return record;
 }
 
 static void on_setting(void *ctx, const struct cluster_setting *s)
@@ -42,55 +59,39 @@ static void on_setting(void *ctx, const struct cluster_setting *s)
     cJSON_AddItemToArray(v->settings, record);
 }
 
-static void on_channel(void *ctx, const struct cluster_channel *c)
+static void on_channel(void *ctx, const struct figures_channel *c, const struct registry_hash *hash)
 {
     struct view *v = ctx;
-    cJSON *record = cJSON_CreateObject();
 
-    cJSON_AddStringToObject(record, "channel", text_of(c->name));
-    cJSON_AddStringToObject(record, "shard", text_of(c->shard));
-    view_add_hash(record, &c->hash, cluster_channel_fields);
-    cJSON_AddItemToArray(v->channels, record);
+    add_record(v->channels, figures_of_channel, c, hash);
 }
 
-static bool on_shard(void *ctx, const struct cluster_shard *s)
+static bool on_shard(void *ctx, const struct figures_shard *s, const struct registry_hash *hash)
 {
     struct view *v = ctx;
-    cJSON *record = cJSON_CreateObject();
+    cJSON *record = add_record(v->shards, figures_of_shard, s, hash);
 
-    cJSON_AddStringToObject(record, "shard", text_of(s->id));
-    view_add_hash(record, &s->hash, cluster_shard_fields);
     /* The last word of a node that died is not what is read now. */
-    if (!slice_is(s->state, "ready")) {
-        static const char *const rates[] = {"lines_s", "bytes_s", "lag_ms"};
-        for (size_t k = 0; k < ARRAY_LEN(rates); k++) {
-            cJSON *rate = cJSON_GetObjectItemCaseSensitive(record, rates[k]);
-            if (rate != NULL) {
-                cJSON_SetNumberValue(rate, 0);
-            }
+    for (const struct figure *f = figures_of_shard; f->name != NULL; f++) {
+        cJSON *value = cJSON_GetObjectItemCaseSensitive(record, f->name);
+        if (f->type == FIGURE_LIVE && value != NULL && !slice_is(s->state, "ready")) {
+            cJSON_SetNumberValue(value, 0);
         }
     }
-    cJSON_AddItemToArray(v->shards, record);
     return false;
 }
 
-static void on_node(void *ctx, const struct cluster_node *n)
+static void on_node(void *ctx, const struct figures_node *n, const struct registry_hash *hash)
 {
     struct view *v = ctx;
-    struct wall now = cluster_reader_now(v->reader);
-    cJSON *record = cJSON_CreateObject();
+    cJSON *record = add_record(v->nodes, figures_of_node, n, hash);
 
-    cJSON_AddStringToObject(record, "node", text_of(n->id));
-    cJSON_AddNumberToObject(record, "shards", (double)n->held);
-    cJSON_AddNumberToObject(record, "lease_ms", (double)n->deadline.ms - (double)now.ms);
-    view_add_hash(record, &n->hash, cluster_node_fields);
     /* Not for a page: they are keys to act as that node. */
     cJSON_DeleteItemFromObjectCaseSensitive(record, "incarnation");
     /* Past its lease nobody knows how it is; it may be back at once. */
-    if (n->deadline.ms < now.ms) {
+    if (n->lease_ms < 0) {
         cJSON_ReplaceItemInObjectCaseSensitive(record, "state", cJSON_CreateString("silent"));
     }
-    cJSON_AddItemToArray(v->nodes, record);
 }
 
 static void on_state(void *ctx, const struct cluster_state *s)

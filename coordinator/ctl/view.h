@@ -40,7 +40,6 @@ const cJSON *view_find(const cJSON *records, const char *field, const char *text
 const char *view_setting(const struct view *v, const char *name);
 /* Add the fields of a hash to a record: numbers as numbers, where the table says so and they are; a
  * field that the record has already is left alone. */
-void view_add_hash(cJSON *record, const struct registry_hash *hash,
-                   const struct hash_field *fields);
+void view_add_hash(cJSON *record, const struct registry_hash *hash, const struct figure *figures);
 
 #endif

@@ -58,15 +58,16 @@ static void on_sender(void *ctx, struct slice user, struct slice shard)
     pairs_add(&v->read.senders, user, shard);
 }
 
-static void on_node(void *ctx, const struct cluster_node *n)
+static void on_node(void *ctx, const struct figures_node *n, const struct registry_hash *hash)
 {
     struct cluster_view *v = ctx;
 
-    if (is_name(n->id, NODE_CHARS)) {
+    (void)hash;
+    if (is_name(n->node, NODE_CHARS)) {
         struct view_facts *f = &v->read;
 
         f->nodes = xrealloc(f->nodes, (f->nnodes + 1) * sizeof(*f->nodes));
-        f->nodes[f->nnodes++] = (struct view_node){xstrndup(n->id.ptr, n->id.len),
+        f->nodes[f->nnodes++] = (struct view_node){xstrndup(n->node.ptr, n->node.len),
                                                    xstrndup(n->users.ptr, n->users.len)};
     }
 }
@@ -84,18 +85,18 @@ static enum shard_run run_of(struct slice text)
                                        : SHARD_NEW;
 }
 
-static bool on_shard(void *ctx, const struct cluster_shard *told)
+static bool on_shard(void *ctx, const struct figures_shard *told, const struct registry_hash *hash)
 {
     struct cluster_view *v = ctx;
 
-    if (!is_name(told->id, SHARD_CHARS)) {
+    if (!is_name(told->shard, SHARD_CHARS)) {
         return false;
     }
     if (!irc_channel_valid(told->user)) {
         v->options.on_damaged(v->options.ctx); /* or it went meanwhile */
         return false;
     }
-    struct shard *s = view_shard_found(v, told->id.ptr);
+    struct shard *s = view_shard_found(v, told->shard.ptr);
 
     take_text(&s->user, told->user);
     take_text(&s->node, told->node);
@@ -104,7 +105,7 @@ static bool on_shard(void *ctx, const struct cluster_shard *told)
     s->connected = s->node[0] && !slice_is(told->state, "closed");
     s->run = run_of(told->run);
     s->login_refused = told->login_refused == 1;
-    s->reading = told->hash.bad != NULL || told->rev != s->rev;
+    s->reading = hash->bad != NULL || told->rev != s->rev;
     s->rev = told->rev;
     return s->reading;
 }

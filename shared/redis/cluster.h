@@ -2,8 +2,7 @@
  * and the whole.
  *
  * The one reader of the cluster: the coordinator's view, shoalctl, and whatever else shows a
- * cluster stand on it. Which fields a hash has, of which type, and where they go stands in one
- * table for each (cluster.c).
+ * cluster stand on it. Which fields a hash has, and what they are, stands in figures.h.
  *
  *   cluster_reader_begin -> names -> what is behind them, 1,000 at a time -> callbacks -> on_done
  *
@@ -19,72 +18,12 @@
 #include "shared/redis/registry.h"
 #include "shared/redis/registry_hash.h"
 
-/* Fields that are not there are empty, or 0. Times are of Redis's clock. */
-struct cluster_node {
-    struct registry_hash hash;
-    struct slice id;
-    struct wall deadline; /* of its lease */
-    uint64_t held;        /* shards */
-    struct slice state;
-    struct slice error;
-    struct slice host;
-    struct slice version;
-    struct slice users; /* "a,b": it can log in as these */
-    uint64_t pid;
-    uint64_t link; /* CLIENT ID */
-    uint64_t capacity;
-    uint64_t shards; /* as it was told last; `held` is what counts */
-    uint64_t rev;
-    struct wall since;
-    uint64_t renewed_ms;
-    uint64_t read_until_ms; /* up to then its channels were surely read */
-};
-
-struct cluster_shard {
-    struct registry_hash hash;
-    struct slice id;
-    struct slice user;
-    struct slice node; /* empty: on none */
-    struct slice sender;
-    struct slice state;
-    struct slice run; /* "new", "started", "stopped" */
-    struct slice error;
-    uint64_t epoch;
-    uint64_t rev;
-    uint64_t channels;
-    uint64_t joined;
-    uint64_t lines_s;
-    uint64_t bytes_s;
-    uint64_t lag_ms;
-    uint64_t bad_lines;
-    uint64_t login_refused;
-    uint64_t closes_idle;
-    struct wall since;
-};
-
-struct cluster_channel {
-    struct registry_hash hash;
-    struct slice name;
-    struct slice shard; /* empty: it waits for one */
-    struct slice state;
-    struct slice reason;
-    struct slice room; /* what Twitch says of it (ROOMSTATE) */
-    uint64_t moderator;
-    struct wall since;
-    struct wall next_try; /* 0: none */
-};
-
 struct cluster_setting {
     struct slice name;
     struct slice value; /* in force */
     struct slice otherwise;
     struct slice allowed;
 };
-
-/* The tables, closed by a row without name. */
-extern const struct hash_field cluster_node_fields[];
-extern const struct hash_field cluster_shard_fields[];
-extern const struct hash_field cluster_channel_fields[];
 
 enum cluster_budget_kind {
     CLUSTER_LOGINS,
@@ -131,12 +70,13 @@ struct cluster_reader_options {
     void (*on_setting)(void *ctx, const struct cluster_setting *s);
     /* Who sends as `user` to channels nobody joined. */
     void (*on_sender)(void *ctx, struct slice user, struct slice shard);
-    void (*on_node)(void *ctx, const struct cluster_node *n);
+    void (*on_node)(void *ctx, const struct figures_node *n, const struct registry_hash *hash);
     /* True: its channels are wanted. */
-    bool (*on_shard)(void *ctx, const struct cluster_shard *s);
+    bool (*on_shard)(void *ctx, const struct figures_shard *s, const struct registry_hash *hash);
     /* The channels that are assigned to it; NULL: that is not what Shoal wrote. */
     void (*on_shard_channels)(void *ctx, const char *shard, const struct slice *channels, size_t n);
-    void (*on_channel)(void *ctx, const struct cluster_channel *c);
+    void (*on_channel)(void *ctx, const struct figures_channel *c,
+                       const struct registry_hash *hash);
     void (*on_state)(void *ctx, const struct cluster_state *s);
     /* The user whose budgets are asked for, with on_state; borrowed. */
     const char *(*budgets_of)(void *ctx);

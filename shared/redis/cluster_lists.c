@@ -95,14 +95,15 @@ static bool ask_names(struct cluster_reader *r, const char *command, const char 
     return true;
 }
 
-/* HGETALL's answer into the struct that begins with `hash`; false: the round has failed. */
+/* HGETALL's answer into the struct `of` those figures; false: the round has failed. */
 static bool take_hash(struct cluster_reader *r, const struct redisReply *reply,
-                      const struct hash_field *fields, struct registry_hash *hash,
-                      struct reply_memory *memory)
+                      const struct figure *figures, void *of)
 {
     struct err err;
 
-    if (reply != NULL && reply_hash(reply, fields, hash, memory, &err) != 0) {
+    reply_memory_finish(&r->memory);
+    r->hash = (struct registry_hash){0};
+    if (reply != NULL && reply_hash(reply, figures, of, &r->hash, &r->memory, &err) != 0) {
         cluster_fail_strange(r, "HGETALL");
         return false;
     }
@@ -118,48 +119,44 @@ static void take_held(struct cluster_reader *r, size_t i, const struct redisRepl
 
 static void take_node(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
-    struct cluster_node node = {.id = slice_of(r->names[i].name), .held = r->held};
+    struct figures_node node = {.node = slice_of(r->names[i].name), .shards = r->held};
     double deadline = strtod(r->names[i].value, NULL);
-    struct reply_memory memory = {0};
 
-    node.deadline.ms = deadline > 0 ? (uint64_t)fmin(deadline, (double)READER_MOST) : 0;
-    if (take_hash(r, reply, cluster_node_fields, &node.hash, &memory)) {
-        r->options.on_node(r->options.ctx, &node);
+    deadline = deadline > 0 ? fmin(deadline, (double)READER_MOST) : 0;
+    node.lease_ms = (int64_t)deadline - (int64_t)r->now.ms;
+    if (take_hash(r, reply, figures_of_node, &node)) {
+        r->options.on_node(r->options.ctx, &node, &r->hash);
     }
-    reply_memory_finish(&memory);
 }
 
 static void take_shard(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
-    struct cluster_shard shard = {.id = slice_of(r->names[i].name)};
-    struct reply_memory memory = {0};
+    struct figures_shard shard = {.shard = slice_of(r->names[i].name)};
 
-    if (take_hash(r, reply, cluster_shard_fields, &shard.hash, &memory)) {
-        r->names[i].set_wanted = r->options.on_shard(r->options.ctx, &shard);
+    if (take_hash(r, reply, figures_of_shard, &shard)) {
+        r->names[i].set_wanted = r->options.on_shard(r->options.ctx, &shard, &r->hash);
     }
-    reply_memory_finish(&memory);
 }
 
 static void take_channel(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
-    struct cluster_channel channel = {.name = slice_of(r->names[i].name),
+    struct figures_channel channel = {.channel = slice_of(r->names[i].name),
                                       .shard = slice_of(r->names[i].value)};
-    struct reply_memory memory = {0};
 
-    if (take_hash(r, reply, cluster_channel_fields, &channel.hash, &memory)) {
-        r->options.on_channel(r->options.ctx, &channel);
+    if (take_hash(r, reply, figures_of_channel, &channel)) {
+        r->options.on_channel(r->options.ctx, &channel, &r->hash);
     }
-    reply_memory_finish(&memory);
 }
 
 /* The channels of a shard. */
 static void take_set(struct cluster_reader *r, size_t i, const struct redisReply *reply)
 {
     static const struct slice none;
-    struct reply_memory memory = {0};
     struct reader list = reader_of(reply);
     size_t n = 0;
-    const struct slice *channels = reply_rest(&list, &memory, &n);
+
+    reply_memory_finish(&r->memory);
+    const struct slice *channels = reply_rest(&list, &r->memory, &n);
 
     if (reply != NULL && list.bad) {
         cluster_fail_strange(r, "SMEMBERS");
@@ -169,7 +166,6 @@ static void take_set(struct cluster_reader *r, size_t i, const struct redisReply
                                      n);
         r->names[i].set_wanted = false;
     }
-    reply_memory_finish(&memory);
 }
 
 /* The channels of those whose fields were read and that want it; false: there are none. */

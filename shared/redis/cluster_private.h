@@ -28,10 +28,11 @@ struct cluster_reader {
     char cursor[24];
     bool named;     /* all names are there */
     size_t sets_at; /* names whose sets are read, or not wanted */
-    uint64_t held;  /* of the node that comes next */
+    uint64_t held;  /* shards of the node that comes next */
+    struct registry_hash hash;
+    struct reply_memory memory; /* of the newest answer, and of state */
     /* In cluster_state.c: */
     struct cluster_state state;
-    struct reply_memory memory; /* of state */
 };
 
 /* Takes an answer that is no error, about the i-th; NULL: what stands there is damaged, and counts

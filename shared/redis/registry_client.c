@@ -157,13 +157,10 @@ int registry_find_reply(struct registry *r, const char *id, registry_text_cb cb,
     return call_send(call, &a);
 }
 
-const struct hash_field registry_result_fields[] = {
-    {"status", HASH_TEXT, offsetof(struct registry_result, status)},
-    {"reason", HASH_TEXT, offsetof(struct registry_result, reason)},
-    {"text", HASH_TEXT, offsetof(struct registry_result, text)},
-    {"at", HASH_NUMBER, offsetof(struct registry_result, at_ms)},
-    {0},
-};
+#define ROW(field, kind)                                                                           \
+    {.name = #field, .type = FIGURE_##kind, .offset = offsetof(struct registry_result, field)}
+const struct figure registry_result_figures[] = {
+    ROW(status, TEXT), ROW(reason, TEXT), ROW(text, TEXT), ROW(at, TIME), {0}};
 
 static void on_result(struct call *call, const struct redisReply *reply, const struct err *err)
 {
@@ -172,8 +169,8 @@ static void on_result(struct call *call, const struct redisReply *reply, const s
     struct err space;
 
     if (reply != NULL) {
-        err = reply_hash(reply, registry_result_fields, &result.hash, &memory, &space) != 0 ? &space
-                                                                                            : NULL;
+        int rc = reply_hash(reply, registry_result_figures, &result, &result.hash, &memory, &space);
+        err = rc != 0 ? &space : NULL;
     }
     call->cb.result(call->ctx, err == NULL ? &result : NULL, err);
     reply_memory_finish(&memory);

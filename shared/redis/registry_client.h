@@ -41,9 +41,9 @@ struct registry_result {
     struct slice status;
     struct slice reason;
     struct slice text;
-    uint64_t at_ms;
+    struct wall at;
 };
-extern const struct hash_field registry_result_fields[];
+extern const struct figure registry_result_figures[];
 typedef void (*registry_result_cb)(void *ctx, const struct registry_result *result,
                                    const struct err *err);
 MUST_USE int registry_find_result(struct registry *r, const char *channel, const char *id,

@@ -3,37 +3,29 @@
 
 #include "shared/redis/registry_reply.h"
 
-const struct hash_field *registry_hash_field(const struct hash_field *fields, struct slice name)
-{
-    while (fields->name != NULL && !slice_is(name, fields->name)) {
-        fields++;
-    }
-    return fields->name != NULL ? fields : NULL;
-}
-
 /* Fill in what the table knows, and `bad`. */
-static void fill(const struct hash_field *fields, struct registry_hash *hash)
+static void fill(const struct figure *figures, void *of, struct registry_hash *hash)
 {
     for (size_t i = 0; i < hash->n; i += 2) {
-        const struct hash_field *field = registry_hash_field(fields, hash->word[i]);
+        const struct figure *f = figure_find(figures, hash->word[i]);
         struct slice value = hash->word[i + 1];
-        void *at = (char *)hash + (field != NULL ? field->offset : 0);
         uint64_t number = 0;
 
-        if (field == NULL) {
+        if (f == NULL || f->by == FIGURE_BY_READER) {
             continue;
         }
-        if (field->type == HASH_TEXT) {
+        void *at = (char *)of + f->offset;
+        if (f->type == FIGURE_TEXT) {
             *(struct slice *)at = value;
         } else if (slice_to_u64(value, &number) && number <= READER_MOST) {
             *(uint64_t *)at = number;
         } else if (hash->bad == NULL && value.len > 0) {
-            hash->bad = field->name;
+            hash->bad = f->name;
         }
     }
 }
 
-int reply_hash(const struct redisReply *reply, const struct hash_field *fields,
+int reply_hash(const struct redisReply *reply, const struct figure *figures, void *of,
                struct registry_hash *hash, struct reply_memory *memory, struct err *err)
 {
     int rc = reply_check(reply, err);
@@ -45,6 +37,6 @@ int reply_hash(const struct redisReply *reply, const struct hash_field *fields,
     if (words.bad || hash->n % 2 != 0) {
         return reply_broken(err, "HGETALL");
     }
-    fill(fields, hash);
+    fill(figures, of, hash);
     return 0;
 }

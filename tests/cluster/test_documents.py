@@ -96,6 +96,26 @@ def test_the_table_of_settings_is_what_the_registry_says(cluster):
     assert told == {name: default for name, _, default, _ in settings}
 
 
+def figures(kind):
+    """{name: (who writes it, unit, help)} of the table of figures."""
+    text = (ROOT / "shared/figures.h").read_text()
+    rows = re.search(rf"#define FIGURES_OF_{kind}\(X\)(.*?)\n\n", text, re.DOTALL)[1]
+    found = re.findall(r'X\((\w+), \w+, (\w+), "(.*?)", (?:NULL|".*?"), "(.+?)"\)', rows)
+    assert len(found) == rows.count("X("), "a row is of another form"
+    return {name: (by, unit, text) for name, by, unit, text in found}
+
+
+@pytest.mark.parametrize("kind", ["node", "shard", "channel"])
+def test_the_contract_names_the_figures_there_are(kind):
+    rows = figures(kind.upper())
+    (told,) = (set(words(holds)) for key, _, holds in table("key") if key == f"`shoal:{{main}}:{kind}:<{kind}>`")
+    assert told <= {name for name, (by, _, _) in rows.items() if by != "READER"}
+    assert {name for name, (by, _, _) in rows.items() if by == "NODE"} - told <= {"link"}, "what nodes tell is public"
+    for name, (_, unit, _) in rows.items():
+        assert unit == "ms" or not name.endswith("_ms")
+        assert unit.endswith("/s") or not name.endswith("_s")
+
+
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "s": 1, "minute": 60, "hour": 3600}
 
 

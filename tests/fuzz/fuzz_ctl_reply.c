@@ -44,13 +44,14 @@ static void show(const cJSON *record)
 
 static void look_at_reply(struct redisReply *reply)
 {
-    struct cluster_shard shard = {0};
+    struct figures_shard shard = {0};
+    struct registry_hash hash = {0};
     struct reply_memory memory = {0};
     cJSON *record = cJSON_CreateObject();
     struct wall now = {0};
 
-    if (reply_hash(reply, cluster_shard_fields, &shard.hash, &memory, NULL) == 0) {
-        view_add_hash(record, &shard.hash, cluster_shard_fields);
+    if (reply_hash(reply, figures_of_shard, &shard, &hash, &memory, NULL) == 0) {
+        view_add_hash(record, &hash, figures_of_shard);
         BUG_ON(shard.lag_ms > READER_MOST);
     }
     show(record);

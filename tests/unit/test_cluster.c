@@ -54,17 +54,17 @@ static void on_sender(void *ctx, struct slice user, struct slice shard)
     note(ctx, "%.*s>%.*s", TEXT(user), TEXT(shard));
 }
 
-static void on_node(void *ctx, const struct cluster_node *n)
+static void on_node(void *ctx, const struct figures_node *n, const struct registry_hash *hash)
 {
-    note(ctx, "%.*s:%llu/%llu:%.*s:%s", TEXT(n->id), (unsigned long long)n->held,
-         (unsigned long long)n->capacity, TEXT(n->users), n->hash.bad ? n->hash.bad : "");
-    assert_true(n->deadline.ms > 1500000000000);
+    note(ctx, "%.*s:%llu/%llu:%.*s:%s", TEXT(n->node), (unsigned long long)n->shards,
+         (unsigned long long)n->capacity, TEXT(n->users), hash->bad ? hash->bad : "");
+    assert_in_range(n->lease_ms, 1, 3000);
 }
 
-static bool on_shard(void *ctx, const struct cluster_shard *s)
+static bool on_shard(void *ctx, const struct figures_shard *s, const struct registry_hash *hash)
 {
-    note(ctx, "%.*s@%.*s:%llu:%s", TEXT(s->id), TEXT(s->user), (unsigned long long)s->channels,
-         s->hash.bad ? s->hash.bad : "");
+    note(ctx, "%.*s@%.*s:%llu:%s", TEXT(s->shard), TEXT(s->user), (unsigned long long)s->channels,
+         hash->bad ? hash->bad : "");
     return true;
 }
 
@@ -73,12 +73,13 @@ static void on_shard_channels(void *ctx, const char *shard, const struct slice *
     note(ctx, "%s=%zu%s", shard, n, channels == NULL ? "?" : "");
 }
 
-static void on_channel(void *ctx, const struct cluster_channel *c)
+static void on_channel(void *ctx, const struct figures_channel *c, const struct registry_hash *hash)
 {
     struct seen *s = ctx;
 
+    (void)hash;
     if (++s->channels <= 10) {
-        note(s, "%.*s@%.*s:%.*s", TEXT(c->name), TEXT(c->shard), TEXT(c->state));
+        note(s, "%.*s@%.*s:%.*s", TEXT(c->channel), TEXT(c->shard), TEXT(c->state));
     }
     if (s->reset) {
         s->reset = false;

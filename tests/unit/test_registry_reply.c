@@ -121,8 +121,9 @@ static int decode(const char *decoder, const redisReply *r, struct err *err)
         struct registry_compared compared = {0};
         rc = reply_compared(r, &compared, err);
     } else if (strcmp(decoder, "hash") == 0) {
-        struct cluster_shard shard = {0};
-        rc = reply_hash(r, cluster_shard_fields, &shard.hash, &memory, err);
+        struct figures_shard shard = {0};
+        struct registry_hash hash = {0};
+        rc = reply_hash(r, figures_of_shard, &shard, &hash, &memory, err);
     } else if (strcmp(decoder, "version") == 0) {
         rc = reply_version(r, &a, &number, err);
     }

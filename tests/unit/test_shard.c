@@ -357,9 +357,9 @@ static void a_pong_measures_lag_and_any_line_is_a_sign_of_life(void **state)
     rig_line(r, ":x!x@x PRIVMSG #a :alive");
     rig_pass(r, 4000);
     rig_line(r, ":tmi.twitch.tv PONG tmi.twitch.tv :17"); /* not ours */
-    assert_int_equal(shard_stats(r->s)->lag_ms, 0);
+    assert_int_equal(shard_stats(r->s)->figures.lag_ms, 0);
     rig_line(r, ":tmi.twitch.tv PONG tmi.twitch.tv :1");
-    assert_int_equal(shard_stats(r->s)->lag_ms, 8000);
+    assert_int_equal(shard_stats(r->s)->figures.lag_ms, 8000);
     assert_int_equal(shard_state(r->s), SHARD_READY);
 
     /* Never silent: lag is measured all the same, and PONG must come at last. */
@@ -613,7 +613,7 @@ static void hostile_lines_do_no_harm(void **state)
     assert_int_equal(rig_state_of(r, "a"), SHARD_CHANNEL_JOINED);
     assert_int_equal(shard_channel(r->s, SLICE("a"))->room.slow_s, 0);
     assert_int_equal(shard_channel(r->s, SLICE("a"))->room.followers_only, -1);
-    assert_true(shard_stats(r->s)->bad_lines >= 4);
+    assert_true(shard_stats(r->s)->figures.bad_lines >= 4);
     rig_line(r, ":bot!bot@bot PART #a"); /* the name did not change */
     assert_int_not_equal(rig_state_of(r, "a"), SHARD_CHANNEL_JOINED);
     rig_destroy(r);
@@ -631,7 +631,7 @@ static void what_is_no_line_is_counted_and_told_with_the_reason(void **state)
     rig_expect_log(r, "bad 12: a line without a command\n"
                       "bad 15: NUL, CR or LF inside a line\n"
                       "bad 0: longer than 65536 bytes\n");
-    assert_int_equal(shard_stats(r->s)->bad_lines, 3);
+    assert_int_equal(shard_stats(r->s)->figures.bad_lines, 3);
     assert_int_equal(shard_last_line_ms(r->s), r->now);
     shard_on_disconnected(r->s, "gone", r->now);
     rig_clear(r);
@@ -679,7 +679,7 @@ static void a_line_that_names_no_channel_is_counted_and_told(void **state)
         rig_clear(r);
         rig_line(r, lines[i]);
         rig_expect(r, "names no channel");
-        assert_int_equal(shard_stats(r->s)->bad_lines, i + 1);
+        assert_int_equal(shard_stats(r->s)->figures.bad_lines, i + 1);
     }
     rig_clear(r);
     for (size_t i = 0; i < ARRAY_LEN(fine); i++) {

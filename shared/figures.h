@@ -1,0 +1,113 @@
+/* Figures: all that is known of a node, a shard and a channel, a row each.
+ *
+ *   report of a node -> hash in Redis -> reader of the cluster -> shoalctl
+ *
+ * Each of them goes by these rows: a row is a member of the struct, a member of the report where
+ * nodes tell it, a field of the hash (its name), and a column. */
+#ifndef SHOAL_FIGURES_H
+#define SHOAL_FIGURES_H
+
+#include "shared/base.h"
+
+enum figure_type {
+    FIGURE_TEXT,
+    FIGURE_TIME,    /* since 1970, Redis's clock; tables show for how long */
+    FIGURE_COUNTER, /* counts up, from 0 where its shard or node begins anew */
+    FIGURE_GAUGE,   /* goes up and down */
+    FIGURE_LIVE,    /* a gauge that is 0 while the shard is not ready, whatever was told last */
+    FIGURE_LEFT     /* ms from now; negative: it is over */
+};
+
+/* Who says it: a node, with its lease or in its report; a step, and no node may; or whoever reads,
+ * as it is the name, or counted, and no field of the hash. */
+enum figure_by { FIGURE_BY_NODE, FIGURE_BY_STEPS, FIGURE_BY_READER };
+
+struct figure {
+    const char *name;
+    enum figure_type type;
+    size_t offset; /* in the struct: of a slice, a uint64_t, a struct wall or, LEFT, an int64_t */
+    enum figure_by by;
+    const char *unit;   /* "" where it has none */
+    const char *column; /* its title in shoalctl, in this order; NULL: it has no column */
+    const char *help;
+};
+
+/* X(name, type, by, unit, column, help) */
+#define FIGURES_OF_NODE(X)                                                                         \
+    X(node, TEXT, READER, "", "NODE", "name of the node")                                          \
+    X(state, TEXT, NODE, "", "STATE", "active, blind, proving, draining or leaving")               \
+    X(host, TEXT, NODE, "", "HOST", "host it runs on")                                             \
+    X(pid, GAUGE, NODE, "", "PID", "its process")                                                  \
+    X(shards, GAUGE, READER, "shards", "SHARDS", "shards it holds")                                \
+    X(capacity, GAUGE, NODE, "shards", "CAPACITY", "shards it may hold")                           \
+    X(lease_ms, LEFT, READER, "ms", "LEASE_MS", "what is left of its lease")                       \
+    X(since, TIME, STEPS, "ms", "UP", "when it registered")                                        \
+    X(version, TEXT, NODE, "", "VERSION", "its version of Shoal")                                  \
+    X(error, TEXT, NODE, "", "ERROR", "why it is blind")                                           \
+    X(users, TEXT, NODE, "", NULL, "accounts it can log in as, with commas")                       \
+    X(link, GAUGE, NODE, "", NULL, "how Redis numbers its link")                                   \
+    X(rev, GAUGE, STEPS, "", NULL, "grows when it is to hold or serve something else")             \
+    X(renewed, TIME, STEPS, "ms", NULL, "when its lease was renewed")                              \
+    X(read_until, TIME, STEPS, "ms", NULL, "up to then its channels were surely read")
+
+#define FIGURES_OF_SHARD(X)                                                                        \
+    X(shard, TEXT, READER, "", "SHARD", "name of the shard")                                       \
+    X(node, TEXT, STEPS, "", "NODE", "node that holds it; empty: none")                            \
+    X(user, TEXT, STEPS, "", "USER", "account it logs in as")                                      \
+    X(state, TEXT, NODE, "", "STATE", "how its connection is")                                     \
+    X(channels, GAUGE, STEPS, "channels", "CHANNELS", "channels assigned to it")                   \
+    X(joined, GAUGE, NODE, "channels", "JOINED", "channels that Twitch has confirmed")             \
+    X(lines_s, LIVE, NODE, "lines/s", "LINES/S", "lines read, of all kinds")                       \
+    X(bytes_s, LIVE, NODE, "bytes/s", NULL, "bytes of these lines")                                \
+    X(lag_ms, LIVE, NODE, "ms", "LAG_MS", "answer to the newest PING; 0: not measured yet")        \
+    X(bad_lines, COUNTER, NODE, "lines", NULL, "lines that are too long or do not parse")          \
+    X(login_refused, GAUGE, NODE, "", NULL, "1: Twitch does not take the token")                   \
+    X(sender, TEXT, STEPS, "", "SENDER", "shard that sends to its channels")                       \
+    X(error, TEXT, NODE, "", "ERROR", "why it is not ready")                                       \
+    X(run, TEXT, STEPS, "", NULL, "what is asked of it: new, started or stopped")                  \
+    X(epoch, GAUGE, STEPS, "", NULL, "grows when another node holds it")                           \
+    X(rev, GAUGE, STEPS, "", NULL, "grows when its channels change")                               \
+    X(closes_idle, GAUGE, STEPS, "", NULL, "1: it is closed when it has no channels")              \
+    X(since, TIME, STEPS, "ms", NULL, "when it was opened")
+
+#define FIGURES_OF_CHANNEL(X)                                                                      \
+    X(channel, TEXT, READER, "", "CHANNEL", "name of the channel")                                 \
+    X(shard, TEXT, READER, "", "SHARD", "shard that reads it; empty: it waits for one")            \
+    X(state, TEXT, NODE, "", "STATE", "waiting, assigned, queued, joining, joined or failed")      \
+    X(since, TIME, NODE, "ms", "FOR", "when it came to be in that state")                          \
+    X(reason, TEXT, NODE, "", "REASON", "why it waits or failed")                                  \
+    X(room, TEXT, NODE, "", NULL, "modes of the room that are on")                                 \
+    X(moderator, GAUGE, NODE, "", NULL, "1: the account is moderator there")                       \
+    X(next_try, TIME, NODE, "ms", NULL, "when it is tried again; 0: it is not")
+
+#define FIGURE_MEMBER_TEXT                                struct slice
+#define FIGURE_MEMBER_TIME                                struct wall
+#define FIGURE_MEMBER_COUNTER                             uint64_t
+#define FIGURE_MEMBER_GAUGE                               uint64_t
+#define FIGURE_MEMBER_LIVE                                uint64_t
+#define FIGURE_MEMBER_LEFT                                int64_t
+#define FIGURE_MEMBER(name, type, by, unit, column, help) FIGURE_MEMBER_##type name;
+
+/* Texts are borrowed. What is not known is empty, or 0. */
+struct figures_node {
+    FIGURES_OF_NODE(FIGURE_MEMBER)
+};
+struct figures_shard {
+    FIGURES_OF_SHARD(FIGURE_MEMBER)
+};
+struct figures_channel {
+    FIGURES_OF_CHANNEL(FIGURE_MEMBER)
+};
+
+/* The rows, closed by one without name. */
+extern const struct figure figures_of_node[];
+extern const struct figure figures_of_shard[];
+extern const struct figure figures_of_channel[];
+
+/* The row of that name, or NULL. */
+const struct figure *figure_find(const struct figure *figures, struct slice name);
+/* Its value in a struct of those rows: one is for texts, one for the others. */
+struct slice figure_text(const struct figure *f, const void *of);
+int64_t figure_number(const struct figure *f, const void *of);
+
+#endif
