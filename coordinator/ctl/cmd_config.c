@@ -42,29 +42,22 @@ static int get_one(struct ctl *c, const char *name)
     return code;
 }
 
-static int run_config(struct ctl *c, const struct ctl_command *self)
+static int run_config(struct ctl *c)
 {
     const char *op = c->nargs > 0 ? ctl_arg(c, 0) : "get";
 
     if (strcmp(op, "get") == 0 && c->nargs <= 2) {
         return c->nargs == 2 ? get_one(c, ctl_arg(c, 1)) : get_all(c);
     }
-    if (strcmp(op, "set") == 0 && c->nargs == 3) {
-        struct registry_pair fields[] = {{"name", ctl_arg(c, 1)}, {"value", ctl_arg(c, 2)}};
-        return request_simple(c, "set", fields, 2);
+    bool sets = strcmp(op, "set") == 0;
+    if (c->nargs == (sets ? 3 : 2) && (sets || strcmp(op, "unset") == 0)) {
+        struct registry_pair fields[] = {{"name", ctl_arg(c, 1)},
+                                         {"value", sets ? ctl_arg(c, 2) : ""}};
+        c->needs = RIGHTS_ADMIN;
+        return request_simple(c, op, fields, sets ? 2 : 1);
     }
-    if (strcmp(op, "unset") == 0 && c->nargs == 2) {
-        struct registry_pair fields[] = {{"name", ctl_arg(c, 1)}};
-        return request_simple(c, "unset", fields, 1);
-    }
-    return ctl_usage(self);
+    return ctl_usage(c);
 }
 
-const struct ctl_command ctl_config = {
-    .name = "config",
-    .args = "get [NAME] | set NAME VALUE | unset NAME",
-    .help = "The cluster's settings.",
-    .needs = RIGHTS_CONFIG,
-    .needs_with = {{"set", RIGHTS_ADMIN}, {"unset", RIGHTS_ADMIN}},
-    .run = run_config,
-};
+CTL_COMMAND(config, "get [NAME] | set NAME VALUE | unset NAME", "The cluster's settings.", NULL,
+            RIGHTS_CONFIG, run_config);

@@ -36,26 +36,17 @@ static int say(struct ctl *c, int code, const char *text)
     return code;
 }
 
-static int run_start(struct ctl *c, const struct ctl_command *self)
+static int run_start(struct ctl *c)
 {
-    return c->nargs > 0 ? ctl_usage(self) : say(c, request_simple(c, "start", NULL, 0), "started");
+    return say(c, request_simple(c, "start", NULL, 0), "started");
 }
 
-const struct ctl_command ctl_start = {
-    .name = "start",
-    .args = "",
-    .help = "Connect all shards again after a stop.",
-    .needs = RIGHTS_ADMIN,
-    .run = run_start,
-};
+CTL_COMMAND(start, "", "Connect all shards again after a stop.", NULL, RIGHTS_ADMIN, run_start);
 
-static int run_stop(struct ctl *c, const struct ctl_command *self)
+static int run_stop(struct ctl *c)
 {
     size_t open = 1;
 
-    if (c->nargs > 0) {
-        return ctl_usage(self);
-    }
     if (options_bool(c->options, "no-wait")) {
         return request_make(c, "stop", NULL, 0, NULL);
     }
@@ -75,11 +66,5 @@ static int run_stop(struct ctl *c, const struct ctl_command *self)
     return say(c, code, "stopped");
 }
 
-const struct ctl_command ctl_stop = {
-    .name = "stop",
-    .args = "",
-    .help = "Close all connections to Twitch; channels stay wanted.",
-    .options = ctl_no_wait,
-    .needs = RIGHTS_ADMIN,
-    .run = run_stop,
-};
+CTL_COMMAND(stop, "", "Close all connections to Twitch; channels stay wanted.", ctl_no_wait,
+            RIGHTS_ADMIN, run_stop);

@@ -1,6 +1,5 @@
 /* shoalctl doctor: what of this Redis is right, what is not, and the mend. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/doctor.h"
 #include "coordinator/ctl/table.h"
 
 static const char *const verdicts[] = {
@@ -55,15 +54,12 @@ static void show(struct ctl *c, const struct look_finding *f)
     }
 }
 
-static int run_doctor(struct ctl *c, const struct ctl_command *self)
+static int run_doctor(struct ctl *c)
 {
     struct look l;
     size_t wrong = 0;
-
-    if (c->nargs > 0) {
-        return ctl_usage(self);
-    }
     int code = doctor_look(c, &l);
+
     if (code != CTL_DONE) {
         return code;
     }
@@ -74,9 +70,5 @@ static int run_doctor(struct ctl *c, const struct ctl_command *self)
     return wrong > 0 ? CTL_FAILED : CTL_DONE;
 }
 
-const struct ctl_command ctl_doctor = {
-    .name = "doctor",
-    .args = "",
-    .help = "What of this Redis is right, what is not, and the mend.",
-    .run = run_doctor,
-};
+CTL_COMMAND(doctor, "", "What of this Redis is right, what is not, and the mend.", NULL, 0,
+            run_doctor);

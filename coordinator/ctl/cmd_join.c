@@ -162,11 +162,16 @@ static char *portion(char **rest)
     return begin;
 }
 
-static int carry_out(struct ctl *c, const char *op)
+static int run(struct ctl *c)
 {
+    const char *op = c->command->name;
     size_t count = 0;
     int code = CTL_DONE;
     bool wait = !options_bool(c->options, "no-wait");
+
+    if (c->nargs == 0) {
+        return ctl_usage(c);
+    }
     char *all = gather(c, &count, &code);
     char *rest = all;
     bool refused = false;
@@ -187,43 +192,10 @@ static int carry_out(struct ctl *c, const char *op)
     return code == CTL_DONE && refused ? CTL_FAILED : code;
 }
 
-static int run_join(struct ctl *c, const struct ctl_command *self)
-{
-    return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "join");
-}
+CTL_COMMAND(join, "CHANNEL... | @FILE", "Read these channels from now on (@-: names from stdin).",
+            ctl_no_wait, RIGHTS_REQUEST, run);
 
-const struct ctl_command ctl_join = {
-    .name = "join",
-    .args = "CHANNEL... | @FILE",
-    .help = "Read these channels from now on (@-: names from stdin).",
-    .options = ctl_no_wait,
-    .needs = RIGHTS_REQUEST,
-    .run = run_join,
-};
+CTL_COMMAND(part, "CHANNEL... | @FILE", "Read them no longer.", ctl_no_wait, RIGHTS_REQUEST, run);
 
-static int run_part(struct ctl *c, const struct ctl_command *self)
-{
-    return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "part");
-}
-
-const struct ctl_command ctl_part = {
-    .name = "part",
-    .args = "CHANNEL... | @FILE",
-    .help = "Read them no longer.",
-    .options = ctl_no_wait,
-    .needs = RIGHTS_REQUEST,
-    .run = run_part,
-};
-
-static int run_retry(struct ctl *c, const struct ctl_command *self)
-{
-    return c->nargs == 0 ? ctl_usage(self) : carry_out(c, "retry");
-}
-
-const struct ctl_command ctl_retry = {
-    .name = "retry",
-    .args = "CHANNEL... | @FILE",
-    .help = "Try channels that failed again now.",
-    .options = ctl_no_wait,
-    .run = run_retry,
-};
+CTL_COMMAND(retry, "CHANNEL... | @FILE", "Try channels that failed again now.", ctl_no_wait, 0,
+            run);

@@ -38,60 +38,28 @@ static void show(cJSON *records, const struct figure *figures, struct wall now)
     table_print(stdout, columns, n, records, true);
 }
 
-static int list(struct ctl *c, const struct ctl_command *self, unsigned what,
-                const struct figure *figures)
+static int run_list(struct ctl *c)
 {
+    bool channels = c->command == &ctl_channels;
+    bool shards = c->command == &ctl_shards;
     struct view v = {0};
+    int code = view_read(c, channels ? VIEW_CHANNELS : shards ? VIEW_SHARDS : VIEW_NODES, &v);
+    cJSON *records = channels ? v.channels : shards ? v.shards : v.nodes;
 
-    if (c->nargs > 0) {
-        return ctl_usage(self);
-    }
-    int code = view_read(c, what, &v);
-    cJSON *records = what == VIEW_CHANNELS ? v.channels : what == VIEW_SHARDS ? v.shards : v.nodes;
     if (code == CTL_DONE && c->json) {
         table_json(records);
     } else if (code == CTL_DONE) {
-        show(records, figures, v.now);
+        show(records,
+             channels ? figures_of_channel
+             : shards ? figures_of_shard
+                      : figures_of_node,
+             v.now);
     }
     view_finish(&v);
     return code;
 }
 
-static int run_channels(struct ctl *c, const struct ctl_command *self)
-{
-    return list(c, self, VIEW_CHANNELS, figures_of_channel);
-}
-
-const struct ctl_command ctl_channels = {
-    .name = "channels",
-    .args = "",
-    .help = "The wanted channels, their shards and states.",
-    .needs = RIGHTS_VIEW,
-    .run = run_channels,
-};
-
-static int run_shards(struct ctl *c, const struct ctl_command *self)
-{
-    return list(c, self, VIEW_SHARDS, figures_of_shard);
-}
-
-const struct ctl_command ctl_shards = {
-    .name = "shards",
-    .args = "",
-    .help = "The shards, their nodes and loads.",
-    .needs = RIGHTS_VIEW,
-    .run = run_shards,
-};
-
-static int run_nodes(struct ctl *c, const struct ctl_command *self)
-{
-    return list(c, self, VIEW_NODES, figures_of_node);
-}
-
-const struct ctl_command ctl_nodes = {
-    .name = "nodes",
-    .args = "",
-    .help = "The nodes and what they hold.",
-    .needs = RIGHTS_VIEW,
-    .run = run_nodes,
-};
+CTL_COMMAND(channels, "", "The wanted channels, their shards and states.", NULL, RIGHTS_VIEW,
+            run_list);
+CTL_COMMAND(shards, "", "The shards, their nodes and loads.", NULL, RIGHTS_VIEW, run_list);
+CTL_COMMAND(nodes, "", "The nodes and what they hold.", NULL, RIGHTS_VIEW, run_list);

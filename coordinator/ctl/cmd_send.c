@@ -107,7 +107,7 @@ static int show_result(struct ctl *c, const cJSON *result)
                     text != NULL ? ": " : "", text != NULL ? text : "");
 }
 
-static int run_send(struct ctl *c, const struct ctl_command *self)
+static int run_send(struct ctl *c)
 {
     char channel[IRC_CHANNEL_CHARS];
     char id[INCARNATION_CHARS];
@@ -118,7 +118,7 @@ static int run_send(struct ctl *c, const struct ctl_command *self)
                         ctl_arg(c, 0), ctl_arg(c, 1), ctl_arg(c, 2));
     }
     if (c->nargs != 2) {
-        return ctl_usage(self);
+        return ctl_usage(c);
     }
     if (!irc_channel_normalise(slice_of(ctl_arg(c, 0)), channel, sizeof(channel))) {
         return ctl_fail(CTL_USAGE, "\"%s\" is not a channel: 1 to 25 of a-z, 0-9 and _",
@@ -157,11 +157,5 @@ static const struct option_spec options[] = {
     {0},
 };
 
-const struct ctl_command ctl_send = {
-    .name = "send",
-    .args = "CHANNEL TEXT",
-    .help = "Say something; done when Twitch has confirmed it.",
-    .options = options,
-    .needs = RIGHTS_SEND,
-    .run = run_send,
-};
+CTL_COMMAND(send, "CHANNEL TEXT", "Say something; done when Twitch has confirmed it.", options,
+            RIGHTS_SEND, run_send);

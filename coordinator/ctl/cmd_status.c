@@ -1,6 +1,5 @@
 /* shoalctl status: one screen that says whether the cluster is well, and if not, why. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/doctor.h"
 #include "coordinator/ctl/table.h"
 #include "coordinator/ctl/view.h"
 
@@ -379,13 +378,13 @@ static void show_json(struct ctl *c, const struct status *s)
     cJSON_Delete(all);
 }
 
-static int run_status(struct ctl *c, const struct ctl_command *self)
+static int run_status(struct ctl *c)
 {
     struct status s = {.leader = cJSON_CreateObject(),
                        .states = cJSON_CreateObject(),
                        .budgets = cJSON_CreateArray(),
                        .warnings = cJSON_CreateArray()};
-    int code = c->nargs > 0 ? ctl_usage(self) : gather(c, &s);
+    int code = gather(c, &s);
 
     if (code == CTL_DONE && c->json) {
         show_json(c, &s);
@@ -400,10 +399,5 @@ static int run_status(struct ctl *c, const struct ctl_command *self)
     return code;
 }
 
-const struct ctl_command ctl_status = {
-    .name = "status",
-    .args = "",
-    .help = "The cluster at a glance: leader, load of the shards, budgets, warnings.",
-    .needs = RIGHTS_VIEW,
-    .run = run_status,
-};
+CTL_COMMAND(status, "", "The cluster at a glance: leader, load of the shards, budgets, warnings.",
+            NULL, RIGHTS_VIEW, run_status);

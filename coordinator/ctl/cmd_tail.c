@@ -117,10 +117,13 @@ static int follow(struct ctl *c)
     return CTL_DONE;
 }
 
-static int run_tail(struct ctl *c, const struct ctl_command *self)
+static int run_tail(struct ctl *c)
 {
     if (c->nargs == 0) {
-        return ctl_usage(self);
+        return ctl_usage(c);
+    }
+    if (strcmp(ctl_arg(c, 0), "*") == 0) {
+        c->needs = RIGHTS_TAIL_PATTERN;
     }
     c->on_message = on_chat;
     int code = subscribe_all(c);
@@ -136,15 +139,8 @@ static const struct option_spec options[] = {
     {0},
 };
 
-const struct ctl_command ctl_tail = {
-    .name = "tail",
-    .args = "CHANNEL...",
-    .help = "Show chat as it comes ('*': all channels).",
-    .options = options,
-    .needs = RIGHTS_TAIL,
-    .needs_with = {{"*", RIGHTS_TAIL_PATTERN}},
-    .run = run_tail,
-};
+CTL_COMMAND(tail, "CHANNEL...", "Show chat as it comes ('*': all channels).", options, RIGHTS_TAIL,
+            run_tail);
 
 /* Events --------------------------------------------------------------------------------------- */
 
@@ -199,18 +195,12 @@ static void on_event(struct ctl *c, struct slice topic, struct slice payload)
     cJSON_Delete(event);
 }
 
-static int run_events(struct ctl *c, const struct ctl_command *self)
+static int run_events(struct ctl *c)
 {
-    (void)self;
     c->on_message = on_event;
     int code = ctl_subscribe(c, TOPIC_EVENTS, "");
     return code != CTL_DONE ? code : follow(c);
 }
 
-const struct ctl_command ctl_events = {
-    .name = "events",
-    .args = "[NAME...]",
-    .help = "Show what happens in the cluster as it comes ('node.*').",
-    .needs = RIGHTS_EVENTS,
-    .run = run_events,
-};
+CTL_COMMAND(events, "[NAME...]", "Show what happens in the cluster as it comes ('node.*').", NULL,
+            RIGHTS_EVENTS, run_events);

@@ -4,6 +4,7 @@
 #define SHOAL_CTL_COMMANDS_H
 
 #include "coordinator/ctl/ctl.h"
+#include "shared/redis/look.h"
 
 #define CTL_COMMANDS(X)                                                                            \
     X(status)                                                                                      \
@@ -23,5 +24,9 @@
 
 #define CTL_COMMAND_DECLARE(name) extern const struct ctl_command ctl_##name;
 CTL_COMMANDS(CTL_COMMAND_DECLARE)
+
+/* What doctor tells, for others: look at Redis. CTL_DONE, or the exit code after the reason was
+ * told. */
+MUST_USE int doctor_look(struct ctl *c, struct look *l);
 
 #endif

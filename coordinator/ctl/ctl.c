@@ -1,7 +1,6 @@
 /* Ctl: the link, questions and answers, and waiting for a message that may get lost. */
 #include "coordinator/ctl/ctl.h"
 
-#include "coordinator/ctl/rights.h"
 #include "shared/text.h"
 
 #include <stdarg.h>
@@ -57,8 +56,10 @@ int ctl_fail(int code, const char *fmt, ...)
     return code;
 }
 
-int ctl_usage(const struct ctl_command *command)
+int ctl_usage(const struct ctl *c)
 {
+    const struct ctl_command *command = c->command;
+
     fprintf(stderr, "shoalctl: usage: shoalctl [OPTION...] %s%s%s\n", command->name,
             command->args[0] ? " " : "", command->args);
     return CTL_USAGE;

@@ -36,7 +36,7 @@ struct ctl {
     size_t nargs;                      /* arguments after the command's name */
     bool json;                         /* one object a line */
     const struct ctl_command *command; /* the one that runs */
-    bool rights_known;                 /* ctl_check_rights has asked */
+    unsigned needs;                    /* of Redis: RIGHTS_* that are still to be asked for */
     bool has_been_up;
     bool interrupted;
     struct err down;     /* why the link is not up */
@@ -51,16 +51,16 @@ struct ctl {
 
 struct ctl_command {
     const char *name;
-    const char *args; /* "CHANNEL...", for the help */
+    const char *args; /* "CHANNEL...", for the help; "": it takes none */
     const char *help;
     const struct option_spec *options; /* its own, closed by an entry without name; NULL: none */
     unsigned needs;                    /* of Redis: RIGHTS_*, of rights.h */
-    struct {
-        const char *first;
-        unsigned who;
-    } needs_with[2]; /* instead, where this is its first argument */
-    int (*run)(struct ctl *c, const struct ctl_command *self); /* returns the exit code */
+    int (*run)(struct ctl *c);         /* returns the exit code */
 };
+
+/* The command of a file, by its name. */
+#define CTL_COMMAND(name, args, help, options, needs, run)                                         \
+    const struct ctl_command ctl_##name = {#name, args, help, options, needs, run}
 
 /* --no-wait, for those that wait for an answer: `options` of several commands. */
 extern const struct option_spec ctl_no_wait[];
@@ -72,7 +72,7 @@ void ctl_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Print "shoalctl: TEXT" to standard error, the same way, and return `code`. */
 int ctl_fail(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The usage of the command, to standard error; returns CTL_USAGE. */
-int ctl_usage(const struct ctl_command *command);
+int ctl_usage(const struct ctl *c);
 /* Has the time run out, was there a Ctrl-C, or is Redis out of reach for good? */
 bool ctl_is_over(const struct ctl *c);
 /* Say why ctl_is_over; `what` was waited for. Returns the exit code. */
@@ -86,6 +86,9 @@ void ctl_turn_for(struct ctl *c, uint64_t most_ms);
 
 /* Questions ------------------------------------------------------------------------------------ */
 
+/* Before the first question to Redis: may its user do what the command needs? CTL_DONE; else the
+ * exit code, after what is missing was printed. */
+MUST_USE int ctl_check_rights(struct ctl *c);
 /* Ask, and wait for the answer: `ask` sends a question to Redis (0, or it was not sent), whose
  * callback ends in ctl_answered. CTL_DONE, or the exit code after the reason was printed; an error
  * of Redis is one. */

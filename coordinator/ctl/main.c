@@ -2,6 +2,7 @@
  * (cmd_*.c), one table of them here. */
 #include "coordinator/ctl/commands.h"
 
+#include "shared/buf.h"
 #include "shared/log.h"
 #include "shared/secrecy.h"
 
@@ -20,33 +21,31 @@ static const struct option_spec common[] = {
     {"timeout", OPTION_DURATION, 0, "30s", 1, 24LL * 3600 * 1000, "TIME",
      "How long to wait for an answer.", NULL},
 };
+static struct option_spec specs[40];
 
-static const struct option_spec *spec_find(const struct option_spec *specs, const char *name)
+static bool has_spec(const struct option_spec *list, const char *name)
 {
-    while (specs != NULL && specs->name != NULL && strcmp(specs->name, name) != 0) {
-        specs++;
+    while (list != NULL && list->name != NULL && strcmp(list->name, name) != 0) {
+        list++;
     }
-    return specs != NULL && specs->name != NULL ? specs : NULL;
+    return list != NULL && list->name != NULL;
 }
 
-/* What is common, and each command's own (several may share one), closed; the caller frees it. */
-static struct option_spec *specs_make(void)
+/* What is common, and each command's own: several may share one. */
+static void specs_make(void)
 {
     size_t n = ARRAY_LEN(common);
-    struct option_spec *specs = xcalloc(n + 1, sizeof(*specs));
 
     memcpy(specs, common, sizeof(common));
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         const struct option_spec *own = commands[i]->options;
         for (; own != NULL && own->name != NULL; own++) {
-            if (spec_find(specs, own->name) == NULL) {
-                specs = xrealloc(specs, (n + 2) * sizeof(*specs));
+            BUG_ON(n + 1 == ARRAY_LEN(specs));
+            if (!has_spec(specs, own->name)) {
                 specs[n++] = *own;
-                specs[n] = (struct option_spec){0};
             }
         }
     }
-    return specs;
 }
 
 /* More text for --help; the caller frees it. */
@@ -128,27 +127,24 @@ static int unknown_command(const char *name)
 
 static int no_command(void)
 {
-    char *names = xstrdup("");
+    struct buf names;
 
+    buf_init(&names, 4096);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        char *longer = xasprintf("%s%s%s", names, i ? ", " : "", commands[i]->name);
-        free(names);
-        names = longer;
+        buf_printf(&names, "%s%s", i > 0 ? ", " : "", commands[i]->name);
     }
-    int code =
-        ctl_fail(CTL_USAGE, "which command? One of %s; shoalctl --help says what they do", names);
-    free(names);
+    int code = ctl_fail(CTL_USAGE, "which command? One of %s; shoalctl --help says what they do",
+                        names.data);
+    buf_finish(&names);
     return code;
 }
 
 /* An option that this command does not know was meant to do something: say so. */
-static int check_own_options(const struct options *o, const struct ctl_command *command,
-                             const struct option_spec *specs)
+static int check_own_options(const struct options *o, const struct ctl_command *command)
 {
     for (const struct option_spec *s = specs + ARRAY_LEN(common); s->name != NULL; s++) {
         const char *value = options_string(o, s->name);
-        if (value != NULL && strcmp(value, "false") != 0 &&
-            spec_find(command->options, s->name) == NULL) {
+        if (value != NULL && strcmp(value, "false") != 0 && !has_spec(command->options, s->name)) {
             return ctl_fail(CTL_USAGE, "--%s does not belong to %s", s->name, command->name);
         }
     }
@@ -225,7 +221,7 @@ static void ctl_close(struct ctl *c)
     free(c->found);
 }
 
-static int run_command(const struct options *o, const struct option_spec *specs)
+static int run_command(const struct options *o)
 {
     const struct ctl_command *command = command_find(options_arg(o, 0));
     struct ctl c;
@@ -233,7 +229,7 @@ static int run_command(const struct options *o, const struct option_spec *specs)
     if (command == NULL) {
         return unknown_command(options_arg(o, 0));
     }
-    int code = check_own_options(o, command, specs);
+    int code = check_own_options(o, command);
     if (code == CTL_DONE) {
         code = ctl_open(&c, o);
     }
@@ -241,7 +237,8 @@ static int run_command(const struct options *o, const struct option_spec *specs)
         return code;
     }
     c.command = command;
-    code = command->run(&c, command);
+    c.needs = command->needs;
+    code = command->args[0] == '\0' && c.nargs > 0 ? ctl_usage(&c) : command->run(&c);
     ctl_close(&c);
     if (fflush(stdout) != 0 && code == CTL_DONE) {
         code = CTL_FAILED; /* nobody got what was printed */
@@ -252,7 +249,6 @@ static int run_command(const struct options *o, const struct option_spec *specs)
 int main(int argc, char **argv)
 {
     char *epilogue = epilogue_make();
-    struct option_spec *specs = specs_make();
     struct options_program program = {
         .name = "shoalctl",
         .purpose = "Looks at a cluster of Twitch chat shards and asks things of it.",
@@ -267,6 +263,7 @@ int main(int argc, char **argv)
     int code = CTL_DONE;
 
     secrecy_begin();
+    specs_make();
     switch (options_parse(&program, argc, argv, &options, &err)) {
     case OPTIONS_DONE:
         break;
@@ -284,11 +281,10 @@ int main(int argc, char **argv)
             code = options_parse(&program, 2, help, &options, &err) == OPTIONS_DONE ? CTL_DONE
                                                                                     : CTL_USAGE;
         } else {
-            code = run_command(options, specs);
+            code = run_command(options);
         }
     }
     options_destroy(options);
     free(epilogue);
-    free(specs);
     return code;
 }
