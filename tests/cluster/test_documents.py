@@ -20,6 +20,7 @@ PROGRAMS = {
     "shoalctl": (CTL, {"all", "shoalctl"}),
 }
 URL = "redis://127.0.0.1:6379"
+STEPS = "shared/redis/steps/"
 
 
 def table(first_heading):
@@ -111,6 +112,9 @@ def test_the_contract_names_the_figures_there_are(kind):
     (told,) = (set(words(holds)) for key, _, holds in table("key") if key == f"`shoal:{{main}}:{kind}:<{kind}>`")
     assert told <= {name for name, (by, _, _) in rows.items() if by != "READER"}
     assert {name for name, (by, _, _) in rows.items() if by == "NODE"} - told <= {"link"}, "what nodes tell is public"
+    steps = (ROOT / STEPS / "06_report.lua").read_text()
+    own = re.search(rf"local {kind.upper()}_OWN = {{(.*?)}}", steps, re.DOTALL)[1]
+    assert {name for name, (by, _, _) in rows.items() if by == "STEPS"} <= set(re.findall(r"(\w+) = true", own))
     for name, (_, unit, _) in rows.items():
         assert unit == "ms" or not name.endswith("_ms")
         assert unit.endswith("/s") or not name.endswith("_s")
@@ -132,9 +136,6 @@ def constant(path, name):
     value = value.replace("(size_t)", "")
     assert re.fullmatch(r"[\d()*< ]+", value), value
     return eval(value)  # noqa: S307
-
-
-STEPS = "shared/redis/steps/"
 
 
 def bounds(default, most):

@@ -621,15 +621,21 @@ static void a_report_is_kept_and_a_stale_one_is_not(void **state)
     world_assign(&w, &me, "", "", "join", "foo");
     assert_string_equal(
         world_renew(&w, &n1,
-                    "{\"shards\":{\"main-shard\":{\"epoch\":1,\"state\":\"ready\",\"joined\":1}},"
+                    "{\"shards\":{\"main-shard\":{\"epoch\":1,\"state\":\"ready\",\"joined\":1,"
+                    "\"rate\":6,\"user\":\"x\",\"stop\":\"x\"}},"
                     "\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"state\":\"joined\","
-                    "\"moderator\":true}},\"node\":{\"rate\":5,\"incarnation\":\"x\"},"
+                    "\"rate\":7,\"moderator\":true}},\"node\":{\"rate\":5,\"incarnation\":\"x\"},"
                     "\"gaps\":[{\"channel\":\"foo\",\"lines\":3}]}"),
         "current");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard state"), "ready");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:foo state"), "joined");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:foo moderator"), "1");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:node:n1 rate"), "5");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard rate"), "6");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard user"), "anonymous");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:shard:main-shard stop"), "0");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:foo rate"), "7");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channel:foo shard"), "0");
     world_renew(&w, &n1, "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"moderator\":0}}}");
 
     assert_string_equal(

@@ -6,17 +6,21 @@ local reported, members, read_report, take_report -- below
 
 do -- the rest is seen in here alone
 
-local SHARD_REPORT = {
-    'state', 'joined', 'lines_s', 'bytes_s', 'lag_ms', 'bad_lines', 'login_refused', 'error',
-}
 local ACTIVE_PER_REPORT = 1000 -- channels that had lines
-local CHANNEL_REPORT = {'state', 'reason', 'moderator', 'room'}
 
--- Fields of a node's hash that only steps write.
+-- Fields of the hashes that only steps write, and members of reports that are for steps alone. All
+-- else that is reported is kept as it is told.
 local NODE_OWN = {
     incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
     since = true, renewed = true, read_until = true, silent = true, seen = true, state = true, error = true,
     taken = true,
+}
+local SHARD_OWN = {
+    node = true, user = true, run = true, epoch = true, rev = true, channels = true, sender = true,
+    since = true, closes_idle = true, stop = true, silent = true, silent_ms = true,
+}
+local CHANNEL_OWN = {
+    shard = true, since = true, since_ms = true, next_try = true, next_try_ms = true, unread_ms = true,
 }
 
 -- A value of a report as Redis keeps it. Nil: it is no value (null, a table).
@@ -46,11 +50,10 @@ function members(report, name)
     return type(report[name]) == 'table' and report[name] or {}
 end
 
-local function keep_fields(k, fields, names)
-    for _, name in ipairs(names) do
-        local value = reported(fields[name])
-        if value ~= nil then
-            call('HSET', k, name, value)
+local function keep_fields(k, told, own)
+    for name, value in pairs(told) do
+        if reported(value) ~= nil and not own[name] then
+            call('HSET', k, name, reported(value))
         end
     end
 end
@@ -73,7 +76,7 @@ local function report_shard(c, node, shard, fields)
     if now[1] ~= node or whole(now[2]) ~= whole(reported(fields.epoch)) then
         return
     end
-    keep_fields(sk, fields, SHARD_REPORT)
+    keep_fields(sk, fields, SHARD_OWN)
     report_login(c, node, login_of(now[5]), fields.state == 'ready' and now[3] ~= 'ready',
         tostring(reported(fields.login_refused) or 0), now[4] or '0')
     local silent = count_of(reported(fields.silent_ms))
@@ -103,7 +106,7 @@ local function report_channel(c, channel, fields)
     end
     local ck, sk = key(c, 'channel', channel), key(c, 'shard', fields.shard)
     local before = call('HGET', ck, 'state')
-    keep_fields(ck, fields, CHANNEL_REPORT)
+    keep_fields(ck, fields, CHANNEL_OWN)
     if fields.since_ms then
         local next_ms = count_of(reported(fields.next_try_ms))
         call('HSET', ck, 'since', ago(c, fields.since_ms), 'next_try', next_ms > 0 and c.now + next_ms or 0)
@@ -148,11 +151,7 @@ end
 
 -- What the node tells of itself.
 local function report_node(c, node, told)
-    for name, value in pairs(told) do
-        if reported(value) ~= nil and not NODE_OWN[name] then
-            call('HSET', key(c, 'node', node), name, reported(value))
-        end
-    end
+    keep_fields(key(c, 'node', node), told, NODE_OWN)
     if reported(told.rewound_ms) then
         event(c, 'redis.rewound', {'node', node, 'ms', reported(told.rewound_ms),
             'lines', reported(told.rewound_lines) or 0})
