@@ -126,7 +126,7 @@ static void reconcile_shards(struct node *n, const struct registry_picture *pict
 
 static void reconcile(struct node *n, const struct registry_picture *picture)
 {
-    holder_set_failed_retry(n->holder, picture->failed_retry_ms);
+    holder_set_failed_retry(n->holder, picture->settings.failed_retry_ms);
     if (picture->changed) {
         reconcile_shards(n, picture);
     }
@@ -164,7 +164,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     if (new_link) {
         /* Subscribers need a moment to be back as well, before what was held flows. */
         if (n->was_away) {
-            n->resume_ms = mono_ms() + picture->resume_delay_ms;
+            n->resume_ms = mono_ms() + picture->settings.resume_delay_ms;
             fanout_hold(n->fanout, true);
             node_timer_at(n, n->state.state == NODE_DRAINING ? n->drain_until_ms : n->resume_ms);
         }

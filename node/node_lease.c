@@ -111,8 +111,8 @@ static void current(struct node_lease *l, const struct registry_picture *picture
     memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
     snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)picture->registry.len,
              picture->registry.ptr != NULL ? picture->registry.ptr : "");
-    l->compare_ms = picture->compare_ms;
-    if (lease_on_granted(&l->lease, now, picture->lease_ms) == LEASE_OUT) {
+    l->compare_ms = picture->settings.compare_ms;
+    if (lease_on_granted(&l->lease, now, picture->settings.lease_ms) == LEASE_OUT) {
         fenced(l, "the renewal was answered too late");
     }
     if (!lease_may_act(&l->lease, now)) {

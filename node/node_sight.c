@@ -75,6 +75,6 @@ void node_sight_current(struct node *n, const struct registry_picture *picture)
     if (picture->others_blind && !n->others_blind) {
         node_lease_renew_soon(n->lease);
     }
-    n->blind_ms = picture->blind_ms;
+    n->blind_ms = picture->settings.blind_ms;
     n->others_blind = picture->others_blind;
 }

@@ -129,18 +129,27 @@ struct registry_shard {
 
 #define REGISTRY_ID_CHARS 32
 
+/* The settings that nodes are told (`node` in 03_settings.lua): X(name, what it is where it is not
+ * told). */
+#define REGISTRY_SETTINGS(X)                                                                       \
+    X(lease_ms, SETTING_LEASE_MS)                                                                  \
+    X(failed_retry_ms, SETTING_FAILED_RETRY_MS)                                                    \
+    X(resume_delay_ms, SETTING_RESUME_DELAY_MS)                                                    \
+    X(compare_ms, SETTING_COMPARE_MS) /* so often everything is asked for, changed or not */       \
+    X(blind_ms, SETTING_BLIND_MS)     /* a node none of whose connections worked so long is blind */
+#define REGISTRY_SETTING(name, otherwise) uint64_t name;
+/* 0: switched off; lease_ms never is. */
+struct registry_settings {
+    REGISTRY_SETTINGS(REGISTRY_SETTING)
+};
+
 /* What a node should hold and serve. */
 struct registry_picture {
     struct slice registry; /* tells this registry from one that begins anew where all was lost */
-    uint64_t lease_ms;
+    struct registry_settings settings;
     uint64_t rev;
     uint64_t seq;                /* how far this node's fan-out has come */
     struct slice default_sender; /* the shard that sends to channels nobody joined; may be empty */
-    uint64_t failed_retry_ms;
-    uint64_t resume_delay_ms;
-    uint64_t compare_ms; /* so often everything is asked for, whether it changed or not */
-    /* A node none of whose connections worked for so long is blind; 0: it never is. */
-    uint64_t blind_ms;
     /* One holds shards that a node could take which says (seen_ms) that it sees Twitch. */
     bool others_blind;
     struct wall now;   /* Redis's time */

@@ -1,6 +1,7 @@
 #include "shared/redis/registry_reply.h"
 
 #include "shared/redis/refusal.h"
+#include "shared/redis/registry_hash.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -254,6 +255,24 @@ int reply_portion(const struct redisReply *reply, struct registry_picture *out, 
     return r.bad ? reply_broken(err, "picture") : 0;
 }
 
+/* What is not told keeps its default, and what is not known is passed over. */
+static struct registry_settings reader_settings(struct reader *r, struct reply_memory *memory)
+{
+#define ROW(setting, otherwise)                                                                    \
+    {.name = #setting, .type = FIGURE_GAUGE, .offset = offsetof(struct registry_settings, setting)},
+#define DEFAULT(name, otherwise) .name = (otherwise),
+    static const struct figure rows[] = {REGISTRY_SETTINGS(ROW){0}};
+    struct registry_settings settings = {REGISTRY_SETTINGS(DEFAULT)};
+    struct registry_hash hash = {0};
+
+    r->bad = reply_hash(reader_next(r), rows, &settings, &hash, memory, NULL) != 0 || r->bad ||
+             hash.bad != NULL || settings.lease_ms == 0;
+    for (const struct figure *f = rows; f->name != NULL; f++) {
+        r->bad = r->bad || figure_number(f, &settings) > READER_MOST_MS;
+    }
+    return settings;
+}
+
 int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_picture *out,
                   struct slice *place, struct reply_memory *memory, struct err *err)
 {
@@ -263,16 +282,12 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     }
     struct reader r = reader_of(reply);
     bool current = slice_is(reader_slice(&r), "current");
-    out->lease_ms = reader_duration(&r);
+    out->settings = reader_settings(&r, memory);
     out->rev = reader_u64(&r);
     out->seq = reader_u64(&r);
     out->default_sender = reader_slice(&r);
-    out->failed_retry_ms = reader_duration(&r);
-    out->resume_delay_ms = reader_duration(&r);
     reader_lists(&r, out, memory);
-    out->compare_ms = reader_duration(&r);
     out->registry = reader_slice(&r);
-    out->blind_ms = reader_duration(&r);
     out->others_blind = reader_u64(&r) != 0;
     struct reader restate = reader_of(reader_next(&r));
     out->now.ms = reader_u64(&restate);
@@ -281,7 +296,7 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     *place = reader_slice(&r);
     r.bad = r.bad || restate.bad;
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
-    if (r.bad || !current || out->lease_ms == 0 || out->registry.len >= REGISTRY_ID_CHARS) {
+    if (r.bad || !current || out->registry.len >= REGISTRY_ID_CHARS) {
         return reply_broken(err, "register or renew");
     }
     return 0;

@@ -46,8 +46,8 @@ class FakeNode:
         picture = self._call("renew", self._seen, report, "", "host", "1", "0", self.capacity, self.users)
         if picture[2] != self._seen:
             self._seen = picture[2]
-            self.held.update({entry[0]: (entry[1], entry[4]) for entry in picture[8]})
-            self.held = {s: e for s, e in self.held.items() if s in picture[7]}
+            self.held.update({entry[0]: (entry[1], entry[4]) for entry in picture[6]})
+            self.held = {s: e for s, e in self.held.items() if s in picture[5]}
 
     def _run(self):
         while not self._stopping:

@@ -97,6 +97,12 @@ def test_the_table_of_settings_is_what_the_registry_says(cluster):
     assert told == {name: default for name, _, default, _ in settings}
 
 
+def test_nodes_are_told_the_settings_they_read():
+    told = re.findall(r"^    (\w+) = {.*, node = true},$", (ROOT / STEPS / "03_settings.lua").read_text(), re.MULTILINE)
+    read = re.findall(r"^    X\((\w+), SETTING_", (ROOT / "shared/redis/registry.h").read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(read)
+
+
 def figures(kind):
     """{name: (who writes it, unit, help)} of the table of figures."""
     text = (ROOT / "shared/figures.h").read_text()

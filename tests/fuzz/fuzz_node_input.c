@@ -129,7 +129,7 @@ static void reconcile(struct node *n, const struct registry_picture *picture)
     }
     bool here = holder_holds(n->holder, picture->default_sender);
     sender_serve_unjoined(n->sender, here ? picture->default_sender : SLICE(""));
-    holder_set_failed_retry(n->holder, picture->failed_retry_ms);
+    holder_set_failed_retry(n->holder, picture->settings.failed_retry_ms);
 }
 
 static void push(struct node *n, const struct redisReply *reply)

@@ -84,9 +84,9 @@ static size_t picture(const redisReply *reply, const char *node, const char *inc
     size_t told = 0;
     char place[256];
 
-    for (size_t lists = 7;; lists = 0) {
+    for (size_t lists = 5;; lists = 0) {
         const redisReply *changed = reply->element[lists + 1];
-        size_t at = lists == 7 ? 16 : 4;
+        size_t at = lists == 5 ? 12 : 4;
         for (size_t i = 0; i < changed->elements; i++) {
             for (size_t k = 6; k < changed->element[i]->elements; k++) {
                 told += changed->element[i]->element[k]->type == REDIS_REPLY_STRING;

@@ -365,10 +365,10 @@ static void an_unset_setting_has_its_default_again(void **state)
     (void)state;
     set("lease_ms,700");
     world_renew(&w, &n1, "");
-    assert_int_equal(w.picture.lease_ms, 700);
+    assert_int_equal(w.picture.settings.lease_ms, 700);
     world_configure(&w, &me, "", "", "unset", "lease_ms");
     world_renew(&w, &n1, "");
-    assert_int_equal(w.picture.lease_ms, 3000);
+    assert_int_equal(w.picture.settings.lease_ms, 3000);
     world_configure(&w, &me, "", "", "unset", "colour");
     assert_non_null(strstr(w.rest, "Unknown setting colour"));
 }

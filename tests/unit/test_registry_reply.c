@@ -135,14 +135,14 @@ static const struct {
     const char *decoder;
     const char *text;
 } good[] = {
-    {"picture",
-     "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 0 0 'a 'b ) ) ( 's2 ) ( ( 's2 "
-     "'s1 0 'c ) ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
-    {"picture",
-     "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 1 2 'a 1500 'b 'c -1 ) ) ( ) ( "
-     ") 60000 'r1 15000 0 ( 5 0 0 ) 'place )"},
+    {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 ' ( 's1 ) ( ( 's1 '1 '2 'bot 0 0 'a 'b ) ) ( "
+                "'s2 ) ( ( 's2 "
+                "'s1 0 'c ) ) 'r1 0 ( 5 0 0 ) ' )"},
+    {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 ' ( 's1 ) ( ( 's1 '1 '2 'bot 1 2 'a 1500 'b 'c "
+                "-1 ) ) ( ) ( "
+                ") 'r1 0 ( 5 0 0 ) 'place )"},
     {"portion", "( ( 's1 ) ( ( 's1 '1 '2 'bot 0 3 'a 5 ) ) ( 's2 ) ( ( 's2 's1 1 'c ) ) ' )"},
-    {"picture", "( 'current '3000 4 0 nil 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) nil )"},
+    {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 nil ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) nil )"},
     {"holder", "( 'held 'host '12 '7 -40 3000 'run )"},
     {"lead", "( 'standby 'c1 100 'r1 )"},
     {"lead", "( 'leading '1 3000 0 -1 1 0 0 1 0 'bot ( 'n1 '7 'run 'n2 ' nil ) ( 's1 ) 'r1 0 )"},
@@ -173,6 +173,25 @@ static void whole_answers_are_taken(void **state)
     }
 }
 
+static void settings_that_are_not_told_keep_their_defaults(void **state)
+{
+    redisReply *r = reply_of("( 'current ( 'blind_ms '0 'yet_unknown 'x 'lease_ms '700 ) 4 0 ' ( ) "
+                             "( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )");
+    struct registry_picture picture = {0};
+    struct reply_memory memory = {0};
+    struct slice place;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(reply_picture(r, 3, &picture, &place, &memory, &err), 0);
+    assert_int_equal(picture.settings.lease_ms, 700);
+    assert_int_equal(picture.settings.blind_ms, 0);
+    assert_int_equal(picture.settings.compare_ms, SETTING_COMPARE_MS);
+    assert_int_equal(picture.settings.failed_retry_ms, SETTING_FAILED_RETRY_MS);
+    reply_memory_finish(&memory);
+    freeReplyObject(r);
+}
+
 static void broken_answers_are_errors(void **state)
 {
     (void)state;
@@ -187,30 +206,32 @@ static void broken_answers_are_errors(void **state)
         {"hash", "( 'state 7 )"},
         {"hash", "7"},
         {"picture", "nil"},
-        {"picture", "( 'current 3000 4 0 )"},
-        {"picture", "( 'current -1 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
-        {"picture", "( 'current 0 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 )"},
+        {"picture", "( 'current ( 'lease_ms '-1 ) 4 0 ' ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '0 ) 4 0 ' ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 ' ( ) ( 's1 ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 ' ( ) ( ( ) ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
         {"picture",
-         "( 'current 3000 4 0 ' 1 2 ( ) ( 's1 ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
+         "( 'current ( 'lease_ms '3000 ) 4 0 ' ( ) ( ( 's1 '1 ) ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
         {"picture",
-         "( 'current 3000 4 0 ' 1 2 ( ) ( ( ) ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
-        {"picture",
-         "( 'current 3000 4 0 ' 1 2 ( ) ( ( 's1 '1 ) ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
-        {"picture", "( 'current 3000 4 0 ' 1 2 ( 's1 ) ( ( 's1 '1 '2 'bot 1 0 1500 'a ) ) ( ) ( ) "
-                    "60000 'r1 15000 0 ( 5 0 0 ) ' )"},
-        {"picture", "( 'current 3000 4 0 ' 1 2 ( 1 ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
-        {"picture", "( 'current 3000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) )"},
+         "( 'current ( 'lease_ms '3000 ) 4 0 ' ( 's1 ) ( ( 's1 '1 '2 'bot 1 0 1500 'a ) ) ( ) ( ) "
+         "'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 ' ( 1 ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 ' ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) )"},
+        {"picture", "( 'current 3000 4 0 ' ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms ) 4 0 ' ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'blind_ms 'off ) 4 0 ' ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
         {"portion", "( ( ) ( ) ( ) ( ) )"},
         {"portion", "( ( ) ( ( 's1 '1 '2 'bot 0 'a ) ) ( ) ( ) ' )"},
-        {"picture", "( 'held 3000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
-        {"picture",
-         "( 'current 90000000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 ( 5 0 0 ) ' )"},
-        {"picture", "( 'current 3000 4 0 ' 1 9000000000000000000 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 "
+        {"picture", "( 'held ( 'lease_ms '3000 ) 4 0 ' ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '90000000 ) 4 0 ' ( ) ( ) ( ) ( ) 'r1 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '3000 'resume_delay_ms '9000000000000000000 ) 4 0 ' ( "
+                    ") ( ) ( ) ( ) 'r1 0 "
                     "( 5 0 0 ) ' )"},
-        {"picture", "( 'current 3000 9223372036854775807 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 'r1 15000 0 "
+        {"picture", "( 'current ( 'lease_ms '3000 ) 9223372036854775807 0 ' ( ) ( ) ( ) ( ) 'r1 0 "
                     "( 5 0 0 ) ' )"},
-        {"picture", "( 'current 3000 4 0 ' 1 2 ( ) ( ) ( ) ( ) 60000 "
-                    "'an_id_that_is_longer_than_any_of_ours_is 15000 0 ( 5 0 0 ) ' )"},
+        {"picture", "( 'current ( 'lease_ms '3000 ) 4 0 ' ( ) ( ) ( ) ( ) "
+                    "'an_id_that_is_longer_than_any_of_ours_is 0 ( 5 0 0 ) ' )"},
         {"holder", "( 'held 'host '12 '7 -9223372036854775807 3000 'run )"},
         {"holder", "( 'held 'host '12 '7 -40 9223372036854775807 'run )"},
         {"waits", "( 0 9223372036854775807 )"},
@@ -334,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_answers_are_taken),
+        cmocka_unit_test(settings_that_are_not_told_keep_their_defaults),
         cmocka_unit_test(broken_answers_are_errors),
         cmocka_unit_test(errors_are_told_apart),
         cmocka_unit_test(every_decoder_survives_every_others_answer),

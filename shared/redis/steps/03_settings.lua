@@ -1,4 +1,5 @@
--- Settings: default, and what is allowed: a range, and `off` as the word for "no limit".
+-- Settings: default, and what is allowed: a range, and `off` as the word for "no limit". `node`:
+-- nodes are told it.
 local SETTINGS = {
     channels_per_shard = {default = '25', min = 1, max = 1000000, off = 'none'},
     max_shard_count = {default = '5', min = 1, max = 1000000, off = 'none'},
@@ -17,12 +18,12 @@ local SETTINGS = {
     channel_send_queue = {default = '200', min = 1, max = 10000},
     send_queue = {default = '10000', min = 1, max = 1000000},
     send_ttl_ms = {default = '30000', min = 100, max = 600000},
-    blind_ms = {default = '15000', min = 1000, max = 600000, off = 'off'},
-    lease_ms = {default = '3000', min = 300, max = 60000},
-    resume_delay_ms = {default = '1000', min = 0, max = 60000},
-    failed_retry_ms = {default = '3600000', min = 1000, max = 86400000},
+    blind_ms = {default = '15000', min = 1000, max = 600000, off = 'off', node = true},
+    lease_ms = {default = '3000', min = 300, max = 60000, node = true},
+    resume_delay_ms = {default = '1000', min = 0, max = 60000, node = true},
+    failed_retry_ms = {default = '3600000', min = 1000, max = 86400000, node = true},
     idle_shard_ms = {default = '60000', min = 0, max = 86400000},
-    compare_ms = {default = '60000', min = 500, max = 86400000},
+    compare_ms = {default = '60000', min = 500, max = 86400000, node = true},
     request_limit = {default = '10000', min = 10, max = 1000000},
     request_limit_bytes = {default = '8388608', min = 65536, max = 268435456},
     user = {default = '', login = true},
@@ -78,6 +79,18 @@ end
 -- A numeric setting; huge where it is switched off.
 local function limit(c, name)
     return tonumber(setting(c, name)) or math.huge
+end
+
+-- What nodes are told: {name, value, name, value, ...}; 0 where it is switched off.
+local function node_settings(c)
+    local told = {}
+    for name, spec in pairs(SETTINGS) do
+        if spec.node then
+            told[#told + 1] = name
+            told[#told + 1] = setting(c, name) == spec.off and '0' or setting(c, name)
+        end
+    end
+    return told
 end
 
 -- A refusal, and the setting that makes it one.

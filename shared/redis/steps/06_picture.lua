@@ -167,13 +167,12 @@ local function portion(c, node, at)
 end
 
 -- What a node should hold and serve, as far as it changed since rev `seen` (-1: everything):
--- "current", lease, rev, seq, default sender, failed_retry_ms, resume_delay_ms, the lists of a
--- portion (empty where rev == seen), compare_ms, registry, blind_ms (0: off), another node is blind
--- (0/1), {time, must restate (0/1), time up to which Redis has all}, the place of the next portion.
+-- "current", {setting, value, ...}, rev, seq, default sender, the lists of a portion (empty where
+-- rev == seen), registry, another node is blind (0/1), {time, must restate (0/1), time up to which
+-- Redis has all}, the place of the next portion.
 function picture(c, node, seen)
     local rev = count_of(call('HGET', key(c, 'node', node), 'rev'))
     local user = setting(c, 'user')
-    local blind_ms = limit(c, 'blind_ms')
     local told = {{}, {}, {}, {}, ''}
     if rev ~= seen then
         -- Where the rev is lower, the counter began anew.
@@ -181,11 +180,10 @@ function picture(c, node, seen)
         told = portion(c, node, {seen = since, part = 1, after = '-inf'})
     end
     return {
-        'current', limit(c, 'lease_ms'), rev,
+        'current', node_settings(c), rev,
         count_of(call('HGET', key(c, 'fan', node), 'seq')),
         shard_id(call('HGET', key(c, 'senders'), user == '' and 'anonymous' or user)) or '',
-        limit(c, 'failed_retry_ms'), limit(c, 'resume_delay_ms'), told[1], told[2], told[3], told[4],
-        limit(c, 'compare_ms'), registry_of(c), blind_ms ~= math.huge and blind_ms or 0, sight.others_blind(c, node),
+        told[1], told[2], told[3], told[4], registry_of(c), sight.others_blind(c, node),
         {c.now, must_restate(c, node) and 1 or 0, count_of(call('HGET', key(c, 'clock'), 'kept'))},
         told[5],
     }
