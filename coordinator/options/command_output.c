@@ -144,11 +144,14 @@ int command_output(const char *command, size_t most, uint64_t timeout_ms, char *
     struct run r = {.command = command, .err = err, .most = most, .timeout_ms = timeout_ms};
     uv_loop_t loop;
 
-    uv_loop_init(&loop);
+    int rc = uv_loop_init(&loop);
+    if (rc != 0) {
+        return err_set(err, ERR_IO, "cannot run \"%.200s\": %s", command, uv_strerror(rc));
+    }
     uv_pipe_init(&loop, &r.pipe, 0);
     uv_timer_init(&loop, &r.timer);
     r.process.data = r.pipe.data = r.timer.data = &r;
-    int rc = spawn(&loop, &r);
+    rc = spawn(&loop, &r);
     if (rc != 0) {
         r.failed = err_set(err, ERR_IO, "cannot run \"%.200s\": %s", command, uv_strerror(rc));
         uv_close((uv_handle_t *)&r.process, NULL);
@@ -156,7 +159,7 @@ int command_output(const char *command, size_t most, uint64_t timeout_ms, char *
         close_once((uv_handle_t *)&r.timer);
     } else {
         uv_timer_start(&r.timer, on_timeout, timeout_ms, 0);
-        uv_read_start((uv_stream_t *)&r.pipe, on_alloc, on_read);
+        BUG_ON(uv_read_start((uv_stream_t *)&r.pipe, on_alloc, on_read) != 0);
     }
     uv_run(&loop, UV_RUN_DEFAULT);
     BUG_ON(uv_loop_close(&loop) != 0);

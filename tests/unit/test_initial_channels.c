@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -290,6 +291,25 @@ static void a_program_that_does_not_end_is_killed_with_what_it_started(void **st
     assert_non_null(strstr(err.text, "more than 100000 bytes"));
 }
 
+static void a_program_that_finds_no_descriptor_left_is_an_error(void **state)
+{
+    (void)state;
+    struct err err;
+    struct rlimit limit;
+    char *out;
+    size_t len;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = STDERR_FILENO + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int failed = command_output("echo forsen", 100, 60000, &out, &len, &err);
+    limit.rlim_cur = before;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(failed, -ERR_IO);
+    assert_non_null(strstr(err.text, "cannot run \"echo forsen\": too many open files"));
+}
+
 static void an_option_check_runs_no_program(void **state)
 {
     (void)state;
@@ -317,6 +337,7 @@ int main(void)
         cmocka_unit_test(a_program_prints_them_one_a_line),
         cmocka_unit_test(a_program_that_fails_is_named_with_how_it_ended),
         cmocka_unit_test(a_program_that_does_not_end_is_killed_with_what_it_started),
+        cmocka_unit_test(a_program_that_finds_no_descriptor_left_is_an_error),
         cmocka_unit_test(an_option_check_runs_no_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
