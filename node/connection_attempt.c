@@ -10,11 +10,13 @@
 #include "node/connection_private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <utlist.h>
 
 #define SWITCHING_PROTOCOLS 101
+#define CONN_FAIL           "conn fail: " /* libwebsockets' words; an errno follows */
 
 /* Why an attempt failed: the socket knows better than libwebsockets, if it was its fault. */
 static void set_why(struct connection *c, const char *text, size_t len)
@@ -22,7 +24,6 @@ static void set_why(struct connection *c, const char *text, size_t len)
     unsigned status = c->asked ? lws_http_client_http_response(c->wsi) : 0;
     int error = 0;
     socklen_t size = sizeof(error);
-    int number;
 
     if (status != 0 && status != SWITCHING_PROTOCOLS) {
         (void)snprintf(c->why, sizeof(c->why), "the WebSocket upgrade failed: HTTP status %u",
@@ -33,8 +34,8 @@ static void set_why(struct connection *c, const char *text, size_t len)
     (void)snprintf(c->why, sizeof(c->why), "%s%.*s",
                    c->asked ? "the WebSocket upgrade failed: " : "", (int)(len > 200 ? 200 : len),
                    text);
-    if (sscanf(c->why, "conn fail: %d", &number) == 1) {
-        error = number;
+    if (strncmp(c->why, CONN_FAIL, strlen(CONN_FAIL)) == 0) {
+        error = (int)strtol(c->why + strlen(CONN_FAIL), NULL, 10);
     } else if (getsockopt(lws_get_socket_fd(c->wsi), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
         error = 0;
     }

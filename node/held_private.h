@@ -12,8 +12,8 @@ void held_arm(struct held *held);
 extern const struct shard_port held_port;
 
 /* In held_transport.c: all that is done with the connection. What comes of it goes to the core. */
-void transport_connect(void *held);
-void transport_disconnect(void *held, const char *reason);
+void transport_connect(void *ctx);
+void transport_disconnect(void *ctx, const char *reason);
 bool transport_is_there(const struct held *held);
 bool transport_log_in(void *held, struct err *err);
 bool transport_write(void *held, enum shard_write_kind kind, struct slice bytes);
@@ -23,7 +23,7 @@ void transport_discard(struct held *held);
 void transport_end(struct held *held);
 
 /* In held_send.c: the answer to a send; and nobody waits for the others any more. */
-void held_on_send_result(void *held, const struct shard_send_result *result);
+void held_on_send_result(void *ctx, const struct shard_send_result *result);
 void held_forget_sends(struct held *held);
 
 #endif

@@ -64,8 +64,8 @@ void node_timer_at(struct node *n, uint64_t at_ms);
 void node_restate(struct node *n, const struct registry_picture *picture, uint64_t forgotten);
 
 /* In node_sight.c. As held_options and probe_cb have them. */
-void node_on_contact(void *node, uint64_t began_ms, const char *why);
-void node_on_probe(void *node, uint64_t began_ms, const char *why);
+void node_on_contact(void *ctx, uint64_t began_ms, const char *why);
+void node_on_probe(void *ctx, uint64_t began_ms, const char *why);
 /* Does it see Twitch by now? Then it says so soon. */
 void node_look_at_sight(struct node *n);
 /* The registry has answered, and what it says was carried out. */
@@ -76,7 +76,7 @@ bool node_on_refused(void *node, struct slice user);
 
 /* In node_leave.c: is everything closed and said by now? And: it may be, look soon. */
 void node_look_at_drain(struct node *n);
-void node_on_drained(void *node);
+void node_on_drained(void *ctx);
 /* Close everything now; `why`, or NULL where it is in order. */
 void node_close(struct node *n, const struct err *why);
 

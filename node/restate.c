@@ -125,11 +125,10 @@ static struct said *said_find(const struct restate *r, const char *entry)
 static struct said *said_note(struct restate *r, const char *entry, const char *channel,
                               const char *status)
 {
-    struct said *said = said_find(r, entry);
     uint64_t now = mono_ms();
 
     forget_old(r, now);
-    said = said_find(r, entry);
+    struct said *said = said_find(r, entry);
     if (said == NULL) {
         said = xcalloc(1, sizeof(*said));
         said->entry = xstrdup(entry);

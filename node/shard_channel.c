@@ -357,7 +357,8 @@ static void write_joins(struct shard *s, uint64_t now_ms)
         names[i] = slice_of(picked[i]->pub.name);
     }
     buf_init(&out, IRC_MAX_SENT_BYTES);
-    BUG_ON(irc_write_join(&out, names, n, &n, NULL) != 0);
+    size_t most = n;
+    BUG_ON(irc_write_join(&out, names, most, &n, NULL) != 0 || n > most);
     if (s->port->write(s->ctx, SHARD_WRITE_JOIN, buf_slice(&out))) {
         shard_slots_use(s, SHARD_DRAW_JOIN, n, now_ms);
         s->writes++;

@@ -33,7 +33,7 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
 int err_wrap(struct err *err, const char *fmt, ...)
 {
     if (!err) {
-        return -(int)ERR_IO; /* nobody keeps the code: still an error */
+        return -ERR_IO; /* nobody keeps the code: still an error */
     }
     char words[sizeof(err->text)];
     va_list args;

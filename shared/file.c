@@ -72,7 +72,7 @@ static void skip_mark(struct file *f)
 
 int file_read(const char *path, const char *what, size_t most, struct file *out, struct err *err)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open_regular(path, what, &st, err);
 
     *out = (struct file){0};

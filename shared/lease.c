@@ -76,10 +76,10 @@ static enum lease_change put_out(struct lease *l)
     return LEASE_OUT;
 }
 
-void lease_begin(struct lease *l, enum lease_state first, const char *whose, uint64_t now)
+void lease_begin(struct lease *l, enum lease_state first, const char *id, uint64_t now)
 {
     BUG_ON(first != LEASE_UNREGISTERED && first != LEASE_STANDBY);
-    *l = (struct lease){.id = whose, .next_ms = now};
+    *l = (struct lease){.id = id, .next_ms = now};
     l->look_ms = now + interval(l);
     machine_begin(&l->right, &right_machine, first);
     machine_begin(&l->link, &link_machine, LEASE_LINK_DOWN);

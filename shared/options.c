@@ -80,7 +80,8 @@ static void value_give(const struct option_spec *spec, struct option_value *valu
 static void suggest(const struct options_program *program, const char *given, bool key, char *out,
                     size_t size)
 {
-    char best[NAME_MAX_LEN] = "", name[NAME_MAX_LEN];
+    char best[NAME_MAX_LEN] = "";
+    char name[NAME_MAX_LEN];
     size_t least = SIZE_MAX;
     for (const struct option_spec *spec = program->specs; spec->name; spec++) {
         snprintf(name, sizeof(name), "%s", spec->name);
@@ -108,7 +109,8 @@ static void suggest(const struct options_program *program, const char *given, bo
 
 static int unknown_flag(const struct options_program *program, const char *token, struct err *err)
 {
-    char name[NAME_MAX_LEN], hint[NAME_MAX_LEN + 32] = "";
+    char name[NAME_MAX_LEN];
+    char hint[NAME_MAX_LEN + 32] = "";
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(token, "="), token);
     if (strncmp(name, "--", 2) == 0) {
         suggest(program, name + 2, false, hint, sizeof(hint));

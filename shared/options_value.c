@@ -97,7 +97,8 @@ static int parse_bounded(const struct option_spec *spec, const char *text, int64
         [OPTION_DURATION] = "a duration (like 500ms, 3s, 5m, 1h)",
     };
     bool bounded = spec->min != 0 || spec->max != 0;
-    char low[32], high[32];
+    char low[32];
+    char high[32];
     describe_number(spec->type, spec->min, low, sizeof(low));
     describe_number(spec->type, spec->max, high, sizeof(high));
     if (!parse_number(spec->type, text, number)) {
@@ -149,7 +150,8 @@ char *option_value_mask(const char *text)
 
 size_t option_distance(const char *given, const char *known)
 {
-    size_t n = strlen(given), m = strlen(known);
+    size_t n = strlen(given);
+    size_t m = strlen(known);
     if (n == 0 || n > 60 || m > 60) {
         return SIZE_MAX;
     }

@@ -126,7 +126,8 @@ static int check_host(struct slice host, bool v6, struct err *err)
 /* host, host:port, [v6] or [v6]:port */
 static int parse_host(struct slice text, struct url *out, struct err *err)
 {
-    struct slice host, port = {"", 0};
+    struct slice host;
+    struct slice port = {"", 0};
     bool has_port = false;
     bool v6 = text.len > 0 && text.ptr[0] == '[';
     if (v6) {

@@ -72,7 +72,7 @@ static char *gather(struct ctl *c, size_t *count, int *code)
     buf_init(&all, (size_t)64 * 1024 * 1024);
     *count = 0;
     for (size_t i = 0; i < c->nargs; i++) {
-        struct initial_channels names;
+        struct initial_channels names = {0};
         int failed = parse(c, ctl_arg(c, i), &names);
         if (failed) {
             *code = failed;

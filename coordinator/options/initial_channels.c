@@ -106,6 +106,7 @@ static bool normalise(char *text, struct slice *name)
     size_t len = strlen(login);
     name->ptr += name->len - len;
     name->len = len;
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): more text follows */
     memcpy(text + (name->ptr - text), login, len);
     return true;
 }
@@ -233,7 +234,7 @@ int initial_channels_parse(const char *value, struct initial_channels *out, stru
     }
     int failed =
         value[0] == '@' ? read_file(value + 1, &text, err) : run_command(value + 1, &text, err);
-    return failed ? failed : initial_channels_parse_lines(value, text, out, err);
+    return text == NULL ? failed : initial_channels_parse_lines(value, text, out, err);
 }
 
 void initial_channels_finish(struct initial_channels *c)

@@ -47,8 +47,12 @@ void view_shard_put(struct cluster_view *v, struct shard *s, struct slice channe
 
 void view_shard_empty(struct cluster_view *v, struct shard *s)
 {
-    while (s->channels != NULL) {
-        channel_unlink(v, s->channels);
+    struct view_channel *c;
+    struct view_channel *next;
+
+    DL_FOREACH_SAFE(s->channels, c, next)
+    {
+        channel_unlink(v, c);
     }
 }
 

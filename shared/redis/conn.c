@@ -395,7 +395,7 @@ static size_t write_at_once(struct conn *conn, const struct slice *parts, size_t
         return 0;
     }
     for (; n < nparts && n < CONN_PARTS; n++) {
-        bufs[n] = uv_buf_init((char *)(uintptr_t)parts[n].ptr, (unsigned)parts[n].len);
+        bufs[n] = uv_buf_init((char *)parts[n].ptr, (unsigned)parts[n].len);
     }
     taken = uv_try_write((uv_stream_t *)&conn->tcp, bufs, n);
     return taken > 0 ? (size_t)taken : 0;

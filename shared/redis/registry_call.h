@@ -90,8 +90,6 @@ MUST_USE int call_send(struct call *call, struct args *a);
 /* The same for a call whose answer is only that it was done, or a word and what follows it. */
 MUST_USE int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx);
 MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
-/* Send a step that is answered by a word and a text. */
-MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
 /* Send ready-made commands, answered by one reply. 0, or -ERR_DOWN and the call is freed. */
 MUST_USE int call_send_raw(struct call *call, const struct slice *parts, size_t n);
 /* From within `answered`: send a further command and keep the call for its answer. False if the
