@@ -65,7 +65,7 @@ struct held { /* to be read only, but `mark` */
     uint64_t serial;    /* tells this held from an earlier one of the same id */
     uint64_t mark;      /* the holder's */
     enum shard_run run; /* what is asked of it */
-    struct shard *core;
+    struct shard_core *core;
     struct report_shard report;
     struct {
         struct shard_want *all;

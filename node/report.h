@@ -28,8 +28,8 @@ struct report_shard {
     struct report *report; /* (borrowed) */
     struct report_shard *prev;
     struct report_shard *next;
-    const struct shard *core; /* (borrowed) NULL: between two */
-    const char *id;           /* (borrowed) */
+    const struct shard_core *core; /* (borrowed) NULL: between two */
+    const char *id;                /* (borrowed) */
     uint64_t epoch;
     bool login_refused; /* Twitch does not take the token, as far as is known: its owner sets it */
     bool dirty;         /* state, figures or error are to be told */
@@ -52,7 +52,7 @@ struct report_shard {
 /* `s` all zeros. */
 void report_shard_begin(struct report_shard *s, struct report *r, const char *id, uint64_t epoch);
 /* Its core is another, or none for now. */
-void report_shard_set_core(struct report_shard *s, const struct shard *core);
+void report_shard_set_core(struct report_shard *s, const struct shard_core *core);
 /* Nothing more is told of it. */
 void report_shard_end(struct report_shard *s);
 void report_shard_changed(struct report_shard *s);

@@ -30,7 +30,7 @@ void report_shard_begin(struct report_shard *s, struct report *r, const char *id
     DL_APPEND(r->shards, s);
 }
 
-void report_shard_set_core(struct report_shard *s, const struct shard *core)
+void report_shard_set_core(struct report_shard *s, const struct shard_core *core)
 {
     s->core = core;
     s->rates.taken_ms = 0;

@@ -39,10 +39,11 @@ struct shard_timings shard_timings_default(void)
     };
 }
 
-struct shard *shard_create(const char *id, const char *login, const struct shard_timings *timings,
-                           const struct shard_port *port, void *ctx)
+struct shard_core *shard_create(const char *id, const char *login,
+                                const struct shard_timings *timings, const struct shard_port *port,
+                                void *ctx)
 {
-    struct shard *s = xcalloc(1, sizeof(*s));
+    struct shard_core *s = xcalloc(1, sizeof(*s));
 
     BUG_ON(!irc_channel_valid(slice_of(login)));
     s->id = xstrdup(id);
@@ -59,7 +60,7 @@ struct shard *shard_create(const char *id, const char *login, const struct shard
     return s;
 }
 
-void shard_destroy(struct shard *s)
+void shard_destroy(struct shard_core *s)
 {
     if (s == NULL) {
         return;
@@ -74,14 +75,14 @@ void shard_destroy(struct shard *s)
     free(s);
 }
 
-void shard_wake(struct shard *s, uint64_t at_ms)
+void shard_wake(struct shard_core *s, uint64_t at_ms)
 {
     if (at_ms < s->deadline_ms) {
         s->deadline_ms = at_ms;
     }
 }
 
-bool shard_overdue(struct shard *s, uint64_t at_ms, uint64_t now_ms)
+bool shard_overdue(struct shard_core *s, uint64_t at_ms, uint64_t now_ms)
 {
     if (at_ms < s->grace_ms) {
         at_ms = s->grace_ms;
@@ -93,18 +94,18 @@ bool shard_overdue(struct shard *s, uint64_t at_ms, uint64_t now_ms)
     return false;
 }
 
-bool shard_may_write(const struct shard *s)
+bool shard_may_write(const struct shard_core *s)
 {
     return s->machine.state == SHARD_READY && !s->fenced && s->reconnect_ms == 0;
 }
 
-static void enter(struct shard *s)
+static void enter(struct shard_core *s)
 {
     BUG_ON(s->busy);
     s->busy = true;
 }
 
-static void run_tick(struct shard *s, uint64_t now_ms)
+static void run_tick(struct shard_core *s, uint64_t now_ms)
 {
     if (s->deadline_ms != SHARD_NEVER && now_ms > s->deadline_ms + LATE_MS) {
         s->grace_ms = now_ms + GRACE_MS;
@@ -125,7 +126,7 @@ static void run_tick(struct shard *s, uint64_t now_ms)
     }
 }
 
-static void leave(struct shard *s, uint64_t now_ms)
+static void leave(struct shard_core *s, uint64_t now_ms)
 {
     run_tick(s, now_ms);
     /* A change made on the way (a failure, say) may have something due at once. */
@@ -135,14 +136,14 @@ static void leave(struct shard *s, uint64_t now_ms)
     s->busy = false;
 }
 
-void shard_start(struct shard *s, uint64_t now_ms)
+void shard_start(struct shard_core *s, uint64_t now_ms)
 {
     enter(s);
     s->started = true;
     leave(s, now_ms);
 }
 
-void shard_stop(struct shard *s, uint64_t now_ms)
+void shard_stop(struct shard_core *s, uint64_t now_ms)
 {
     enter(s);
     if (s->machine.state == SHARD_READY && s->reconnect_ms == 0) {
@@ -153,21 +154,21 @@ void shard_stop(struct shard *s, uint64_t now_ms)
     leave(s, now_ms);
 }
 
-void shard_close(struct shard *s, const char *reason, uint64_t now_ms)
+void shard_close(struct shard_core *s, const char *reason, uint64_t now_ms)
 {
     enter(s);
     shard_close_now(s, reason, now_ms);
     leave(s, now_ms);
 }
 
-void shard_set_fenced(struct shard *s, bool fenced, uint64_t now_ms)
+void shard_set_fenced(struct shard_core *s, bool fenced, uint64_t now_ms)
 {
     enter(s);
     s->fenced = fenced;
     leave(s, now_ms);
 }
 
-void shard_on_token(struct shard *s, uint64_t now_ms)
+void shard_on_token(struct shard_core *s, uint64_t now_ms)
 {
     enter(s);
     if (s->machine.state == SHARD_BACKOFF && s->was_refused) {
@@ -176,7 +177,7 @@ void shard_on_token(struct shard *s, uint64_t now_ms)
     leave(s, now_ms);
 }
 
-void shard_on_connected(struct shard *s, uint64_t now_ms)
+void shard_on_connected(struct shard_core *s, uint64_t now_ms)
 {
     enter(s);
     if (s->machine.state == SHARD_CONNECTING) {
@@ -186,7 +187,7 @@ void shard_on_connected(struct shard *s, uint64_t now_ms)
     leave(s, now_ms);
 }
 
-void shard_on_disconnected(struct shard *s, const char *why, uint64_t now_ms)
+void shard_on_disconnected(struct shard_core *s, const char *why, uint64_t now_ms)
 {
     enter(s);
     if (s->connected) {
@@ -196,7 +197,7 @@ void shard_on_disconnected(struct shard *s, const char *why, uint64_t now_ms)
     leave(s, now_ms);
 }
 
-void shard_on_line(struct shard *s, struct slice line, uint64_t now_ms)
+void shard_on_line(struct shard_core *s, struct slice line, uint64_t now_ms)
 {
     enter(s);
     if (s->connected) {
@@ -209,7 +210,7 @@ void shard_on_line(struct shard *s, struct slice line, uint64_t now_ms)
     s->busy = false;
 }
 
-void shard_on_long_line(struct shard *s, uint64_t now_ms)
+void shard_on_long_line(struct shard_core *s, uint64_t now_ms)
 {
     char why[64];
 
@@ -223,44 +224,44 @@ void shard_on_long_line(struct shard *s, uint64_t now_ms)
     s->busy = false;
 }
 
-uint64_t shard_tick(struct shard *s, uint64_t now_ms)
+uint64_t shard_tick(struct shard_core *s, uint64_t now_ms)
 {
     enter(s);
     leave(s, now_ms);
     return s->deadline_ms;
 }
 
-uint64_t shard_deadline(const struct shard *s)
+uint64_t shard_deadline(const struct shard_core *s)
 {
     return s->deadline_ms;
 }
 
-const char *shard_id(const struct shard *s)
+const char *shard_id(const struct shard_core *s)
 {
     return s->id;
 }
 
-enum shard_state shard_state(const struct shard *s)
+enum shard_state shard_state(const struct shard_core *s)
 {
     return (enum shard_state)s->machine.state;
 }
 
-uint64_t shard_last_line_ms(const struct shard *s)
+uint64_t shard_last_line_ms(const struct shard_core *s)
 {
     return s->last_line_ms;
 }
 
-bool shard_can_send(const struct shard *s)
+bool shard_can_send(const struct shard_core *s)
 {
     return shard_may_write(s) && s->nsends < SHARD_MAX_SENDS;
 }
 
-const char *shard_last_error(const struct shard *s)
+const char *shard_last_error(const struct shard_core *s)
 {
     return s->last_error;
 }
 
-const struct shard_stats *shard_stats(const struct shard *s)
+const struct shard_stats *shard_stats(const struct shard_core *s)
 {
     return &s->stats;
 }

@@ -33,7 +33,7 @@
 #include "shared/machine.h"
 #include "shared/send_status.h"
 
-struct shard;
+struct shard_core;
 
 enum shard_state {
     SHARD_IDLE,
@@ -187,69 +187,72 @@ struct shard_stats {
 
 /* A shard in idle. `login` valid (irc_channel_valid), copied as `id` is; `timings` copied, NULL for
  * the default. Destroy with shard_destroy. */
-struct shard *shard_create(const char *id, const char *login, const struct shard_timings *timings,
-                           const struct shard_port *port, void *ctx);
+struct shard_core *shard_create(const char *id, const char *login,
+                                const struct shard_timings *timings, const struct shard_port *port,
+                                void *ctx);
 /* Closes the connection if there is one and frees; reports nothing. NULL is fine. Not from a port
  * function. */
-void shard_destroy(struct shard *s);
+void shard_destroy(struct shard_core *s);
 
 /* Begin to connect (idle only). */
-void shard_start(struct shard *s, uint64_t now_ms);
+void shard_start(struct shard_core *s, uint64_t now_ms);
 /* These channels and no others: joins what is new, parts what is missing. Those that have failed
  * and are named again stay failed until their time, or until their `retry` grows. Works in any
  * state. */
-void shard_set_channels(struct shard *s, const struct shard_want *wants, size_t n, uint64_t now_ms);
+void shard_set_channels(struct shard_core *s, const struct shard_want *wants, size_t n,
+                        uint64_t now_ms);
 /* failed_retry_ms from now on, also for channels that have failed. */
-void shard_set_failed_retry(struct shard *s, uint64_t ms, uint64_t now_ms);
+void shard_set_failed_retry(struct shard_core *s, uint64_t ms, uint64_t now_ms);
 /* No new joins and sends; when the answers to sends are there or overdue: closed. */
-void shard_stop(struct shard *s, uint64_t now_ms);
+void shard_stop(struct shard_core *s, uint64_t now_ms);
 /* Closed at once; sends that wait become unknown. */
-void shard_close(struct shard *s, const char *reason, uint64_t now_ms);
+void shard_close(struct shard_core *s, const char *reason, uint64_t now_ms);
 /* Fenced: the own lease is over and nobody was asked yet. Writes PING and PONG only, joins and logs
  * in nothing, keeps connection and channels, goes on handing out lines. */
-void shard_set_fenced(struct shard *s, bool fenced, uint64_t now_ms);
+void shard_set_fenced(struct shard_core *s, bool fenced, uint64_t now_ms);
 /* A new token is there: a shard that waits after a refused login tries at once. */
-void shard_on_token(struct shard *s, uint64_t now_ms);
+void shard_on_token(struct shard_core *s, uint64_t now_ms);
 /* Send a chat message: `line` is whole (irc_write_privmsg), `nonce` what it carries, or empty. The
  * channel need not be held here. `command`: it is a command to Twitch (irc_is_command), which is
  * answered by a NOTICE. 0: written, send_result follows; -ERR_DOWN or -ERR_FULL: surely not
  * written, no result follows. */
-MUST_USE int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct slice line,
-                        struct slice nonce, bool command, uint64_t now_ms, struct err *err);
+MUST_USE int shard_send(struct shard_core *s, uint64_t send_id, struct slice channel,
+                        struct slice line, struct slice nonce, bool command, uint64_t now_ms,
+                        struct err *err);
 
 /* The connection is open. */
-void shard_on_connected(struct shard *s, uint64_t now_ms);
+void shard_on_connected(struct shard_core *s, uint64_t now_ms);
 /* The connection could not be opened, or is lost. */
-void shard_on_disconnected(struct shard *s, const char *why, uint64_t now_ms);
+void shard_on_disconnected(struct shard_core *s, const char *why, uint64_t now_ms);
 /* One line without CR LF. Takes anything; what is no line is counted, told (bad_line) and
  * skipped. */
-void shard_on_line(struct shard *s, struct slice line, uint64_t now_ms);
+void shard_on_line(struct shard_core *s, struct slice line, uint64_t now_ms);
 /* A line longer than IRC_MAX_LINE_BYTES, of which nothing was kept. */
-void shard_on_long_line(struct shard *s, uint64_t now_ms);
+void shard_on_long_line(struct shard_core *s, uint64_t now_ms);
 /* The answer to a draw: `n` times at which a slot may be used, maybe fewer than asked, maybe none
  * (then it is drawn anew after draw_retry_ms). */
-void shard_on_grant(struct shard *s, enum shard_draw_kind kind, const uint64_t *at_ms, size_t n,
-                    uint64_t now_ms);
+void shard_on_grant(struct shard_core *s, enum shard_draw_kind kind, const uint64_t *at_ms,
+                    size_t n, uint64_t now_ms);
 /* Do what is due. Returns shard_deadline. */
-uint64_t shard_tick(struct shard *s, uint64_t now_ms);
+uint64_t shard_tick(struct shard_core *s, uint64_t now_ms);
 /* When shard_tick wants to be called; UINT64_MAX: never. Look after each input. */
-uint64_t shard_deadline(const struct shard *s);
+uint64_t shard_deadline(const struct shard_core *s);
 
 /* Getters; what they return is valid until the next input. */
-const char *shard_id(const struct shard *s);
-enum shard_state shard_state(const struct shard *s);
+const char *shard_id(const struct shard_core *s);
+enum shard_state shard_state(const struct shard_core *s);
 /* When its last line was read, or where it has read none yet, when it was connected. */
-uint64_t shard_last_line_ms(const struct shard *s);
+uint64_t shard_last_line_ms(const struct shard_core *s);
 /* May shard_send be called: ready, not fenced, not about to be closed? */
-bool shard_can_send(const struct shard *s);
+bool shard_can_send(const struct shard_core *s);
 /* The last failure, one line; empty: none since it was last ready. */
-const char *shard_last_error(const struct shard *s);
-const struct shard_stats *shard_stats(const struct shard *s);
-size_t shard_channel_count(const struct shard *s, enum shard_channel_state state);
+const char *shard_last_error(const struct shard_core *s);
+const struct shard_stats *shard_stats(const struct shard_core *s);
+size_t shard_channel_count(const struct shard_core *s, enum shard_channel_state state);
 /* NULL: not here. */
-const struct shard_channel *shard_channel(const struct shard *s, struct slice name);
+const struct shard_channel *shard_channel(const struct shard_core *s, struct slice name);
 /* All channels, in no order. `each` changes nothing. */
-void shard_each_channel(const struct shard *s,
+void shard_each_channel(const struct shard_core *s,
                         void (*each)(void *ctx, const struct shard_channel *channel), void *ctx);
 /* Does this USERSTATE say that our user is moderator or broadcaster? */
 bool shard_userstate_moderator(const struct irc_line *line);

@@ -5,7 +5,7 @@
  * needed, not while fenced, and the next only when the last was answered. */
 #include "node/shard_private.h"
 
-size_t shard_slots_usable(struct shard *s, enum shard_draw_kind kind, uint64_t now_ms)
+size_t shard_slots_usable(struct shard_core *s, enum shard_draw_kind kind, uint64_t now_ms)
 {
     struct shard_slots *slots = &s->slots[kind];
     size_t kept = 0;
@@ -30,7 +30,7 @@ size_t shard_slots_usable(struct shard *s, enum shard_draw_kind kind, uint64_t n
     return usable;
 }
 
-void shard_slots_use(struct shard *s, enum shard_draw_kind kind, size_t n, uint64_t now_ms)
+void shard_slots_use(struct shard_core *s, enum shard_draw_kind kind, size_t n, uint64_t now_ms)
 {
     struct shard_slots *slots = &s->slots[kind];
     size_t kept = 0;
@@ -47,7 +47,7 @@ void shard_slots_use(struct shard *s, enum shard_draw_kind kind, size_t n, uint6
 }
 
 /* See to it that `need` slots are at hand or asked for. */
-static void draw(struct shard *s, enum shard_draw_kind kind, size_t need, uint64_t now_ms)
+static void draw(struct shard_core *s, enum shard_draw_kind kind, size_t need, uint64_t now_ms)
 {
     struct shard_slots *slots = &s->slots[kind];
     size_t n = need > slots->n ? need - slots->n : 0;
@@ -78,7 +78,7 @@ static void draw(struct shard *s, enum shard_draw_kind kind, size_t need, uint64
     s->port->draw(s->ctx, kind, (unsigned)n);
 }
 
-static void login_tick(struct shard *s, uint64_t now_ms)
+static void login_tick(struct shard_core *s, uint64_t now_ms)
 {
     bool idle = s->machine.state == SHARD_IDLE && s->started;
 
@@ -103,7 +103,7 @@ static void login_tick(struct shard *s, uint64_t now_ms)
 
 /* Where the connection was held up, others may have been as well, and would all log in at once:
  * what was drawn before it was begun is over then. */
-bool shard_login_slot(struct shard *s, uint64_t now_ms)
+bool shard_login_slot(struct shard_core *s, uint64_t now_ms)
 {
     if (now_ms - s->login_at_ms <= s->timings.slot_ms) {
         return true;
@@ -117,7 +117,7 @@ bool shard_login_slot(struct shard *s, uint64_t now_ms)
     return false;
 }
 
-void shard_budget_tick(struct shard *s, uint64_t now_ms)
+void shard_budget_tick(struct shard_core *s, uint64_t now_ms)
 {
     login_tick(s, now_ms);
     if (shard_may_write(s)) {
@@ -126,8 +126,8 @@ void shard_budget_tick(struct shard *s, uint64_t now_ms)
     }
 }
 
-void shard_on_grant(struct shard *s, enum shard_draw_kind kind, const uint64_t *at_ms, size_t n,
-                    uint64_t now_ms)
+void shard_on_grant(struct shard_core *s, enum shard_draw_kind kind, const uint64_t *at_ms,
+                    size_t n, uint64_t now_ms)
 {
     struct shard_slots *slots = &s->slots[kind];
 

@@ -56,7 +56,7 @@ const char *shard_channel_state_name(enum shard_channel_state state)
     return states[state].name;
 }
 
-struct shard_entry *shard_find(const struct shard *s, struct slice name)
+struct shard_entry *shard_find(const struct shard_core *s, struct slice name)
 {
     struct shard_entry *e = NULL;
 
@@ -67,7 +67,7 @@ struct shard_entry *shard_find(const struct shard *s, struct slice name)
 }
 
 /* What belongs to one state only is cleared here, on the way into the next. */
-static void enter_state(struct shard *s, struct shard_entry *e, enum shard_channel_state to,
+static void enter_state(struct shard_core *s, struct shard_entry *e, enum shard_channel_state to,
                         uint64_t now_ms)
 {
     e->pub.since_ms = now_ms;
@@ -83,7 +83,7 @@ static void enter_state(struct shard *s, struct shard_entry *e, enum shard_chann
     shard_wake(s, now_ms);
 }
 
-void shard_channel_move(struct shard *s, struct shard_entry *e, enum shard_channel_state to,
+void shard_channel_move(struct shard_core *s, struct shard_entry *e, enum shard_channel_state to,
                         uint64_t now_ms)
 {
     unsigned from = e->pub.machine.state;
@@ -106,7 +106,7 @@ bool shard_channel_reads(const struct shard_entry *e)
            e->pub.machine.state == SHARD_CHANNEL_JOINED;
 }
 
-void shard_channel_joined(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+void shard_channel_joined(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     uint64_t lost_at_ms = e->pub.lost_at_ms;
 
@@ -120,7 +120,7 @@ void shard_channel_joined(struct shard *s, struct shard_entry *e, uint64_t now_m
     }
 }
 
-static void fail(struct shard *s, struct shard_entry *e, struct slice reason, uint64_t wait_ms,
+static void fail(struct shard_core *s, struct shard_entry *e, struct slice reason, uint64_t wait_ms,
                  uint64_t now_ms)
 {
     (void)snprintf(e->pub.reason, sizeof(e->pub.reason), "%.*s",
@@ -130,13 +130,13 @@ static void fail(struct shard *s, struct shard_entry *e, struct slice reason, ui
     shard_channel_move(s, e, SHARD_CHANNEL_FAILED, now_ms);
 }
 
-void shard_channel_failed(struct shard *s, struct shard_entry *e, struct slice reason,
+void shard_channel_failed(struct shard_core *s, struct shard_entry *e, struct slice reason,
                           uint64_t now_ms)
 {
     fail(s, e, reason, s->timings.failed_retry_ms, now_ms);
 }
 
-void shard_channel_no_room(struct shard *s, struct shard_entry *e, struct slice reason,
+void shard_channel_no_room(struct shard_core *s, struct shard_entry *e, struct slice reason,
                            uint64_t now_ms)
 {
     uint64_t most_ms = s->timings.failed_retry_ms;
@@ -150,7 +150,7 @@ void shard_channel_no_room(struct shard *s, struct shard_entry *e, struct slice 
 }
 
 /* Lines of a joined channel do not come any more; the last line read tells up to when they did. */
-static void lose(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+static void lose(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     if (e->pub.machine.state == SHARD_CHANNEL_JOINED && e->pub.lost_at_ms == 0) {
         e->pub.lost_at_ms = s->last_line_ms;
@@ -158,14 +158,14 @@ static void lose(struct shard *s, struct shard_entry *e, uint64_t now_ms)
     shard_channel_move(s, e, SHARD_CHANNEL_QUEUED, now_ms);
 }
 
-static void end_part(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+static void end_part(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     bool wanted = e->wanted;
 
     shard_channel_move(s, e, wanted ? SHARD_CHANNEL_QUEUED : SHARD_CHANNEL_GONE, now_ms);
 }
 
-void shard_channel_parted(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+void shard_channel_parted(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     if (e->pub.machine.state == SHARD_CHANNEL_PARTING && e->part_written) {
         end_part(s, e, now_ms);
@@ -174,7 +174,7 @@ void shard_channel_parted(struct shard *s, struct shard_entry *e, uint64_t now_m
     }
 }
 
-void shard_channels_lost(struct shard *s, uint64_t now_ms)
+void shard_channels_lost(struct shard_core *s, uint64_t now_ms)
 {
     struct shard_entry *e;
     struct shard_entry *next;
@@ -190,7 +190,7 @@ void shard_channels_lost(struct shard *s, uint64_t now_ms)
     }
 }
 
-void shard_channels_free(struct shard *s)
+void shard_channels_free(struct shard_core *s)
 {
     struct shard_entry *e;
     struct shard_entry *next;
@@ -202,7 +202,7 @@ void shard_channels_free(struct shard *s)
     }
 }
 
-static void add_channel(struct shard *s, const struct shard_want *want, uint64_t now_ms)
+static void add_channel(struct shard_core *s, const struct shard_want *want, uint64_t now_ms)
 {
     struct shard_entry *e = xcalloc(1, sizeof(*e));
 
@@ -219,13 +219,13 @@ static void add_channel(struct shard *s, const struct shard_want *want, uint64_t
     s->port->channel_changed(s->ctx, &e->pub);
 }
 
-static void try_again(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+static void try_again(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     e->attempts = 0;
     shard_channel_move(s, e, SHARD_CHANNEL_QUEUED, now_ms);
 }
 
-static void want_channel(struct shard *s, const struct shard_want *want, uint64_t now_ms)
+static void want_channel(struct shard_core *s, const struct shard_want *want, uint64_t now_ms)
 {
     struct shard_entry *e;
 
@@ -253,7 +253,7 @@ static void want_channel(struct shard *s, const struct shard_want *want, uint64_
     }
 }
 
-static void drop_channel(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+static void drop_channel(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     switch ((enum shard_channel_state)e->pub.machine.state) {
     case SHARD_CHANNEL_QUEUED:
@@ -274,7 +274,8 @@ static void drop_channel(struct shard *s, struct shard_entry *e, uint64_t now_ms
     }
 }
 
-void shard_set_channels(struct shard *s, const struct shard_want *wants, size_t n, uint64_t now_ms)
+void shard_set_channels(struct shard_core *s, const struct shard_want *wants, size_t n,
+                        uint64_t now_ms)
 {
     struct shard_entry *e;
     struct shard_entry *next;
@@ -311,7 +312,7 @@ static bool comes_before(const struct shard_entry *a, const struct shard_entry *
 }
 
 /* The first `n` of the queued, in order. A table of hundreds and a handful of slots: no heap. */
-static size_t pick_joins(const struct shard *s, struct shard_entry **picked, size_t n)
+static size_t pick_joins(const struct shard_core *s, struct shard_entry **picked, size_t n)
 {
     size_t count = 0;
 
@@ -337,7 +338,7 @@ static size_t pick_joins(const struct shard *s, struct shard_entry **picked, siz
 }
 
 /* Write JOIN for as many queued channels as slots may be used now. */
-static void write_joins(struct shard *s, uint64_t now_ms)
+static void write_joins(struct shard_core *s, uint64_t now_ms)
 {
     struct shard_entry *picked[SHARD_MAX_SLOTS];
     struct slice names[SHARD_MAX_SLOTS];
@@ -374,7 +375,7 @@ static void write_joins(struct shard *s, uint64_t now_ms)
     buf_finish(&out);
 }
 
-static void write_part(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+static void write_part(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     struct buf out;
 
@@ -395,7 +396,7 @@ static void write_part(struct shard *s, struct shard_entry *e, uint64_t now_ms)
     buf_finish(&out);
 }
 
-static void joining_tick(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+static void joining_tick(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     if (!shard_overdue(s, e->answer_by_ms, now_ms)) {
         return;
@@ -408,7 +409,7 @@ static void joining_tick(struct shard *s, struct shard_entry *e, uint64_t now_ms
     }
 }
 
-static void parting_tick(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+static void parting_tick(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     if (!s->connected) {
         end_part(s, e, now_ms);
@@ -422,7 +423,7 @@ static void parting_tick(struct shard *s, struct shard_entry *e, uint64_t now_ms
     }
 }
 
-static void failed_tick(struct shard *s, struct shard_entry *e, uint64_t now_ms)
+static void failed_tick(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
     if (now_ms < e->pub.next_try_ms) {
         shard_wake(s, e->pub.next_try_ms);
@@ -431,7 +432,7 @@ static void failed_tick(struct shard *s, struct shard_entry *e, uint64_t now_ms)
     try_again(s, e, now_ms);
 }
 
-void shard_set_failed_retry(struct shard *s, uint64_t ms, uint64_t now_ms)
+void shard_set_failed_retry(struct shard_core *s, uint64_t ms, uint64_t now_ms)
 {
     uint64_t before_ms = s->timings.failed_retry_ms;
 
@@ -447,7 +448,7 @@ void shard_set_failed_retry(struct shard *s, uint64_t ms, uint64_t now_ms)
     (void)shard_tick(s, now_ms);
 }
 
-void shard_channels_tick(struct shard *s, uint64_t now_ms)
+void shard_channels_tick(struct shard_core *s, uint64_t now_ms)
 {
     struct shard_entry *e;
     struct shard_entry *next;
@@ -474,20 +475,20 @@ void shard_channels_tick(struct shard *s, uint64_t now_ms)
     write_joins(s, now_ms);
 }
 
-size_t shard_channel_count(const struct shard *s, enum shard_channel_state state)
+size_t shard_channel_count(const struct shard_core *s, enum shard_channel_state state)
 {
     BUG_ON((unsigned)state >= SHARD_CHANNEL_STATES);
     return s->counts[state];
 }
 
-const struct shard_channel *shard_channel(const struct shard *s, struct slice name)
+const struct shard_channel *shard_channel(const struct shard_core *s, struct slice name)
 {
     const struct shard_entry *e = shard_find(s, name);
 
     return e == NULL ? NULL : &e->pub;
 }
 
-void shard_each_channel(const struct shard *s,
+void shard_each_channel(const struct shard_core *s,
                         void (*each)(void *ctx, const struct shard_channel *channel), void *ctx)
 {
     for (const struct shard_entry *e = s->channels; e != NULL; e = e->hh.next) {

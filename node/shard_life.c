@@ -32,14 +32,14 @@ static const struct machine_state states[SHARD_STATES] = {
 
 static const char *id(const void *owner)
 {
-    return ((const struct shard *)owner)->id;
+    return ((const struct shard_core *)owner)->id;
 }
 
 /* What is lost with a connection is told once the state is the new one: there may be one still in
  * backoff, closed. */
 static void check(const void *owner)
 {
-    const struct shard *s = owner;
+    const struct shard_core *s = owner;
     enum shard_state state = shard_state(s);
     bool alive = state == SHARD_CONNECTING || state == SHARD_AUTHENTICATING ||
                  state == SHARD_READY || state == SHARD_DRAINING;
@@ -57,7 +57,7 @@ const char *shard_state_name(enum shard_state state)
     return states[state].name;
 }
 
-void shard_move(struct shard *s, enum shard_state to, uint64_t now_ms)
+void shard_move(struct shard_core *s, enum shard_state to, uint64_t now_ms)
 {
     enum shard_state from = shard_state(s);
 
@@ -80,7 +80,7 @@ void shard_move(struct shard *s, enum shard_state to, uint64_t now_ms)
 
 /* The connection is gone or goes now: what hung on it is over. The state is the new one already, so
  * that nobody who hears of it starts something on the old. */
-static void lose_connection(struct shard *s, const char *why, uint64_t now_ms)
+static void lose_connection(struct shard_core *s, const char *why, uint64_t now_ms)
 {
     if (s->connected) {
         s->connected = false;
@@ -90,7 +90,7 @@ static void lose_connection(struct shard *s, const char *why, uint64_t now_ms)
     shard_channels_lost(s, now_ms);
 }
 
-static void back_off(struct shard *s, const char *why, uint64_t wait_ms, bool refused,
+static void back_off(struct shard_core *s, const char *why, uint64_t wait_ms, bool refused,
                      uint64_t now_ms)
 {
     char copy[sizeof(s->last_error)];
@@ -108,7 +108,7 @@ static void back_off(struct shard *s, const char *why, uint64_t wait_ms, bool re
     lose_connection(s, copy, now_ms);
 }
 
-void shard_fail(struct shard *s, const char *why, uint64_t now_ms)
+void shard_fail(struct shard_core *s, const char *why, uint64_t now_ms)
 {
     bool ready = s->machine.state == SHARD_READY;
     uint64_t up_ms = ready ? now_ms - s->ready_ms : 0;
@@ -129,7 +129,7 @@ void shard_fail(struct shard *s, const char *why, uint64_t now_ms)
     back_off(s, why, wait_ms, false, now_ms);
 }
 
-void shard_refuse(struct shard *s, struct slice text, uint64_t now_ms)
+void shard_refuse(struct shard_core *s, struct slice text, uint64_t now_ms)
 {
     char said[200]; /* the line may go with the connection */
     char why[256];
@@ -140,7 +140,7 @@ void shard_refuse(struct shard *s, struct slice text, uint64_t now_ms)
     s->port->login_refused(s->ctx, slice_of(said));
 }
 
-void shard_become_ready(struct shard *s, struct slice self, uint64_t now_ms)
+void shard_become_ready(struct shard_core *s, struct slice self, uint64_t now_ms)
 {
     if (s->machine.state != SHARD_AUTHENTICATING || s->login_due) {
         return;
@@ -152,7 +152,7 @@ void shard_become_ready(struct shard *s, struct slice self, uint64_t now_ms)
     shard_move(s, SHARD_READY, now_ms);
 }
 
-void shard_reconnect(struct shard *s, uint64_t now_ms)
+void shard_reconnect(struct shard_core *s, uint64_t now_ms)
 {
     if (s->machine.state == SHARD_AUTHENTICATING) {
         shard_fail(s, "Twitch asked to reconnect", now_ms);
@@ -162,7 +162,7 @@ void shard_reconnect(struct shard *s, uint64_t now_ms)
     }
 }
 
-void shard_on_pong(struct shard *s, struct slice token, uint64_t now_ms)
+void shard_on_pong(struct shard_core *s, struct slice token, uint64_t now_ms)
 {
     uint64_t n;
 
@@ -174,7 +174,7 @@ void shard_on_pong(struct shard *s, struct slice token, uint64_t now_ms)
     }
 }
 
-static void write_login(struct shard *s, uint64_t now_ms)
+static void write_login(struct shard_core *s, uint64_t now_ms)
 {
     struct err err = {0};
 
@@ -187,7 +187,7 @@ static void write_login(struct shard *s, uint64_t now_ms)
     }
 }
 
-static void write_ping(struct shard *s, uint64_t now_ms)
+static void write_ping(struct shard_core *s, uint64_t now_ms)
 {
     char token[24];
     struct buf out;
@@ -201,7 +201,7 @@ static void write_ping(struct shard *s, uint64_t now_ms)
     s->ping_ms = now_ms;
 }
 
-static void ping_tick(struct shard *s, uint64_t now_ms)
+static void ping_tick(struct shard_core *s, uint64_t now_ms)
 {
     const struct shard_timings *t = &s->timings;
 
@@ -225,7 +225,7 @@ static void ping_tick(struct shard *s, uint64_t now_ms)
     }
 }
 
-static void authenticating_tick(struct shard *s, uint64_t now_ms)
+static void authenticating_tick(struct shard_core *s, uint64_t now_ms)
 {
     uint64_t from_ms = s->login_at_ms > s->since_ms ? s->login_at_ms : s->since_ms;
     uint64_t most_ms = s->login_due ? s->timings.draw_answer_ms : s->timings.auth_ms;
@@ -240,7 +240,7 @@ static void authenticating_tick(struct shard *s, uint64_t now_ms)
     }
 }
 
-void shard_life_tick(struct shard *s, uint64_t now_ms)
+void shard_life_tick(struct shard_core *s, uint64_t now_ms)
 {
     switch (shard_state(s)) {
     case SHARD_CONNECTING:
@@ -270,7 +270,7 @@ void shard_life_tick(struct shard *s, uint64_t now_ms)
     }
 }
 
-void shard_close_now(struct shard *s, const char *reason, uint64_t now_ms)
+void shard_close_now(struct shard_core *s, const char *reason, uint64_t now_ms)
 {
     if (s->machine.state != SHARD_CLOSED) {
         shard_move(s, SHARD_CLOSED, now_ms);

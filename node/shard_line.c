@@ -30,7 +30,7 @@ static const char *const join_refusals[] = {
  * message. */
 #define NO_ROOM "msg_concurrent_channel_limit_reached"
 
-static bool is_self(const struct shard *s, const struct irc_line *line)
+static bool is_self(const struct shard_core *s, const struct irc_line *line)
 {
     return slice_is(line->nick, s->self);
 }
@@ -40,12 +40,12 @@ static struct slice last_param(const struct irc_line *line)
     return line->nparams == 0 ? SLICE("") : line->params[line->nparams - 1];
 }
 
-static void on_welcome(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_welcome(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     shard_become_ready(s, line->nparams == 0 ? SLICE("") : line->params[0], now_ms);
 }
 
-static void on_ping(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_ping(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct buf out;
 
@@ -59,18 +59,18 @@ static void on_ping(struct shard *s, const struct irc_line *line, uint64_t now_m
     buf_finish(&out);
 }
 
-static void on_pong(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_pong(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     shard_on_pong(s, last_param(line), now_ms);
 }
 
-static void on_reconnect(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_reconnect(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     (void)line;
     shard_reconnect(s, now_ms);
 }
 
-static void on_cap(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_cap(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     /* Without tags no line would have an id, and no answer could be told apart. */
     if (s->machine.state == SHARD_AUTHENTICATING && line->nparams > 1 &&
@@ -79,7 +79,7 @@ static void on_cap(struct shard *s, const struct irc_line *line, uint64_t now_ms
     }
 }
 
-static void on_join(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_join(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
 
@@ -88,7 +88,7 @@ static void on_join(struct shard *s, const struct irc_line *line, uint64_t now_m
     }
 }
 
-static void on_part(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_part(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
 
@@ -138,7 +138,7 @@ static bool room_eq(const struct shard_room *a, const struct shard_room *b)
            a->subs_only == b->subs_only && a->r9k == b->r9k;
 }
 
-static void on_roomstate(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_roomstate(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
     struct shard_room old;
@@ -187,7 +187,7 @@ bool shard_userstate_moderator(const struct irc_line *line)
             has_badge(value, "lead_moderator"));
 }
 
-static void on_userstate(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_userstate(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
 
@@ -202,7 +202,7 @@ static void on_userstate(struct shard *s, const struct irc_line *line, uint64_t 
     shard_sends_userstate(s, e, line, now_ms);
 }
 
-static void on_login_notice(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_login_notice(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct slice text = last_param(line);
 
@@ -219,7 +219,7 @@ static void on_login_notice(struct shard *s, const struct irc_line *line, uint64
     }
 }
 
-static void on_notice(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void on_notice(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
     struct slice msg_id;
@@ -245,7 +245,7 @@ static void on_notice(struct shard *s, const struct irc_line *line, uint64_t now
 
 static const struct {
     const char *command;
-    void (*on)(struct shard *s, const struct irc_line *line, uint64_t now_ms);
+    void (*on)(struct shard_core *s, const struct irc_line *line, uint64_t now_ms);
 } handlers[] = {
     {"USERSTATE", on_userstate}, {"ROOMSTATE", on_roomstate},
     {"NOTICE", on_notice},       {"PING", on_ping},
@@ -255,7 +255,7 @@ static const struct {
 };
 
 /* Hand a room line to its channel, if it is one of ours. */
-static void room_line(struct shard *s, const struct irc_line *line, uint64_t now_ms)
+static void room_line(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
 
@@ -267,13 +267,13 @@ static void room_line(struct shard *s, const struct irc_line *line, uint64_t now
     s->port->room_line(s->ctx, &e->pub, line);
 }
 
-void shard_bad_line(struct shard *s, struct slice raw, const char *why)
+void shard_bad_line(struct shard_core *s, struct slice raw, const char *why)
 {
     s->stats.figures.bad_lines++;
     s->port->bad_line(s->ctx, raw, why);
 }
 
-void shard_line(struct shard *s, struct slice raw, uint64_t now_ms)
+void shard_line(struct shard_core *s, struct slice raw, uint64_t now_ms)
 {
     struct irc_line line;
     struct err err = {0};

@@ -61,7 +61,7 @@ struct shard_slots {
     uint64_t not_before_ms; /* of the next draw */
 };
 
-struct shard {
+struct shard_core {
     char *id;
     char self[IRC_CHANNEL_CHARS]; /* our login; the 001 names an anonymous one */
     struct shard_timings timings;
@@ -109,80 +109,80 @@ struct shard {
 
 /* shard.c */
 /* Tick at `at_ms` at the latest. */
-void shard_wake(struct shard *s, uint64_t at_ms);
+void shard_wake(struct shard_core *s, uint64_t at_ms);
 /* Has an answer failed to come by `at_ms`? If not, asks to be woken then. A late tick gives what
  * waits unread in the socket a moment more. */
-bool shard_overdue(struct shard *s, uint64_t at_ms, uint64_t now_ms);
+bool shard_overdue(struct shard_core *s, uint64_t at_ms, uint64_t now_ms);
 /* May something other than PING and PONG be written: ready, not fenced, not leaving? */
-bool shard_may_write(const struct shard *s);
+bool shard_may_write(const struct shard_core *s);
 
 /* shard_life.c */
 extern const struct machine_type shard_machine;
 /* The one setter of the state. */
-void shard_move(struct shard *s, enum shard_state to, uint64_t now_ms);
+void shard_move(struct shard_core *s, enum shard_state to, uint64_t now_ms);
 /* Deadlines of the connection itself. */
-void shard_life_tick(struct shard *s, uint64_t now_ms);
+void shard_life_tick(struct shard_core *s, uint64_t now_ms);
 /* Closed, if it is not yet; what hung on the connection is lost. */
-void shard_close_now(struct shard *s, const char *reason, uint64_t now_ms);
+void shard_close_now(struct shard_core *s, const char *reason, uint64_t now_ms);
 /* Something failed: close, report what is lost, back off. */
-void shard_fail(struct shard *s, const char *why, uint64_t now_ms);
+void shard_fail(struct shard_core *s, const char *why, uint64_t now_ms);
 /* The same, because of the login: the wait is long. */
-void shard_refuse(struct shard *s, struct slice text, uint64_t now_ms);
+void shard_refuse(struct shard_core *s, struct slice text, uint64_t now_ms);
 /* 001 was read. */
-void shard_become_ready(struct shard *s, struct slice self, uint64_t now_ms);
+void shard_become_ready(struct shard_core *s, struct slice self, uint64_t now_ms);
 /* RECONNECT was read. */
-void shard_reconnect(struct shard *s, uint64_t now_ms);
+void shard_reconnect(struct shard_core *s, uint64_t now_ms);
 /* PONG was read. */
-void shard_on_pong(struct shard *s, struct slice token, uint64_t now_ms);
+void shard_on_pong(struct shard_core *s, struct slice token, uint64_t now_ms);
 
 /* shard_budget.c */
 /* Draws what is needed; connects when a login slot's time has come. */
-void shard_budget_tick(struct shard *s, uint64_t now_ms);
+void shard_budget_tick(struct shard_core *s, uint64_t now_ms);
 /* Drops slots whose time is over; how many may be used now. Wakes for the next. */
-size_t shard_slots_usable(struct shard *s, enum shard_draw_kind kind, uint64_t now_ms);
+size_t shard_slots_usable(struct shard_core *s, enum shard_draw_kind kind, uint64_t now_ms);
 /* A slot to log in with now, on the connection that is open; draws another where need be. */
-bool shard_login_slot(struct shard *s, uint64_t now_ms);
+bool shard_login_slot(struct shard_core *s, uint64_t now_ms);
 /* Uses up `n` of them (n <= shard_slots_usable). */
-void shard_slots_use(struct shard *s, enum shard_draw_kind kind, size_t n, uint64_t now_ms);
+void shard_slots_use(struct shard_core *s, enum shard_draw_kind kind, size_t n, uint64_t now_ms);
 
 /* shard_channel.c */
-struct shard_entry *shard_find(const struct shard *s, struct slice name);
+struct shard_entry *shard_find(const struct shard_core *s, struct slice name);
 /* The one setter of a channel's state; frees the entry where `to` is GONE. */
-void shard_channel_move(struct shard *s, struct shard_entry *e, enum shard_channel_state to,
+void shard_channel_move(struct shard_core *s, struct shard_entry *e, enum shard_channel_state to,
                         uint64_t now_ms);
 /* JOIN is written: its room lines are handed out. */
 bool shard_channel_reads(const struct shard_entry *e);
 /* The channel's answer to JOIN is here. */
-void shard_channel_joined(struct shard *s, struct shard_entry *e, uint64_t now_ms);
+void shard_channel_joined(struct shard_core *s, struct shard_entry *e, uint64_t now_ms);
 /* Twitch will not have us there. */
-void shard_channel_failed(struct shard *s, struct shard_entry *e, struct slice reason,
+void shard_channel_failed(struct shard_core *s, struct shard_entry *e, struct slice reason,
                           uint64_t now_ms);
 /* Twitch has no room for one more of the account's: said by `reason`. */
-void shard_channel_no_room(struct shard *s, struct shard_entry *e, struct slice reason,
+void shard_channel_no_room(struct shard_core *s, struct shard_entry *e, struct slice reason,
                            uint64_t now_ms);
 /* The own PART was read. */
-void shard_channel_parted(struct shard *s, struct shard_entry *e, uint64_t now_ms);
+void shard_channel_parted(struct shard_core *s, struct shard_entry *e, uint64_t now_ms);
 /* The connection is gone: queue what was joined. */
-void shard_channels_lost(struct shard *s, uint64_t now_ms);
-void shard_channels_tick(struct shard *s, uint64_t now_ms);
-void shard_channels_free(struct shard *s);
+void shard_channels_lost(struct shard_core *s, uint64_t now_ms);
+void shard_channels_tick(struct shard_core *s, uint64_t now_ms);
+void shard_channels_free(struct shard_core *s);
 
 /* shard_line.c */
-void shard_line(struct shard *s, struct slice raw, uint64_t now_ms);
+void shard_line(struct shard_core *s, struct slice raw, uint64_t now_ms);
 /* Count and tell what is no line. */
-void shard_bad_line(struct shard *s, struct slice raw, const char *why);
+void shard_bad_line(struct shard_core *s, struct slice raw, const char *why);
 
 /* shard_send.c */
 /* A USERSTATE was read; `e` may be NULL. */
-void shard_sends_userstate(struct shard *s, struct shard_entry *e, const struct irc_line *line,
+void shard_sends_userstate(struct shard_core *s, struct shard_entry *e, const struct irc_line *line,
                            uint64_t now_ms);
 /* A NOTICE with a msg-id was read: does it answer a send? `older_than`: only one written before
  * that write. */
-bool shard_sends_notice(struct shard *s, const struct irc_line *line, struct slice msg_id,
+bool shard_sends_notice(struct shard_core *s, const struct irc_line *line, struct slice msg_id,
                         uint64_t older_than);
 /* The connection is gone: none of them will be answered. */
-void shard_sends_lost(struct shard *s);
-void shard_sends_tick(struct shard *s, uint64_t now_ms);
-void shard_sends_free(struct shard *s);
+void shard_sends_lost(struct shard_core *s);
+void shard_sends_tick(struct shard_core *s, uint64_t now_ms);
+void shard_sends_free(struct shard_core *s);
 
 #endif

@@ -24,7 +24,7 @@ static const char *const successes[] = {
     "color_changed", "cmds_available", "room_mods", "no_mods", "no_vips",
 };
 
-int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct slice line,
+int shard_send(struct shard_core *s, uint64_t send_id, struct slice channel, struct slice line,
                struct slice nonce, bool command, uint64_t now_ms, struct err *err)
 {
     struct shard_waiting *w;
@@ -56,7 +56,7 @@ int shard_send(struct shard *s, uint64_t send_id, struct slice channel, struct s
 }
 
 /* Take the first off the list and tell its result. */
-static void settle_first(struct shard *s, enum send_status status, struct slice reason,
+static void settle_first(struct shard_core *s, enum send_status status, struct slice reason,
                          struct slice text, const struct irc_line *userstate)
 {
     struct shard_waiting *w = s->sends;
@@ -78,7 +78,7 @@ static void settle_first(struct shard *s, enum send_status status, struct slice 
 }
 
 /* `w` was answered: what was written before it will not be. */
-static void settle(struct shard *s, const struct shard_waiting *w, enum send_status status,
+static void settle(struct shard_core *s, const struct shard_waiting *w, enum send_status status,
                    struct slice reason, struct slice text, const struct irc_line *userstate)
 {
     while (s->sends != w) {
@@ -89,7 +89,7 @@ static void settle(struct shard *s, const struct shard_waiting *w, enum send_sta
 }
 
 /* The oldest message to the channel that waits; with a nonce, the one that carries it. */
-static struct shard_waiting *find_waiting(const struct shard *s, struct slice channel,
+static struct shard_waiting *find_waiting(const struct shard_core *s, struct slice channel,
                                           struct slice nonce)
 {
     struct shard_waiting *w;
@@ -103,7 +103,7 @@ static struct shard_waiting *find_waiting(const struct shard *s, struct slice ch
     return NULL;
 }
 
-void shard_sends_userstate(struct shard *s, struct shard_entry *e, const struct irc_line *line,
+void shard_sends_userstate(struct shard_core *s, struct shard_entry *e, const struct irc_line *line,
                            uint64_t now_ms)
 {
     struct slice nonce = {"", 0};
@@ -139,7 +139,7 @@ static bool is_success(struct slice msg_id)
            (msg_id.len > 0 && memmem(msg_id.ptr, msg_id.len, "_success", 8) != NULL);
 }
 
-bool shard_sends_notice(struct shard *s, const struct irc_line *line, struct slice msg_id,
+bool shard_sends_notice(struct shard_core *s, const struct irc_line *line, struct slice msg_id,
                         uint64_t older_than)
 {
     struct slice text = line->nparams > 1 ? line->params[line->nparams - 1] : SLICE("");
@@ -161,7 +161,7 @@ bool shard_sends_notice(struct shard *s, const struct irc_line *line, struct sli
     return true;
 }
 
-void shard_sends_lost(struct shard *s)
+void shard_sends_lost(struct shard_core *s)
 {
     while (s->sends != NULL) {
         settle_first(s, SEND_UNKNOWN, SLICE("connection_lost"),
@@ -169,7 +169,7 @@ void shard_sends_lost(struct shard *s)
     }
 }
 
-void shard_sends_tick(struct shard *s, uint64_t now_ms)
+void shard_sends_tick(struct shard_core *s, uint64_t now_ms)
 {
     while (s->sends != NULL && shard_overdue(s, s->sends->answer_by_ms, now_ms)) {
         settle_first(s, SEND_UNKNOWN, SLICE("no_answer"), SLICE("Twitch did not answer in time"),
@@ -177,7 +177,7 @@ void shard_sends_tick(struct shard *s, uint64_t now_ms)
     }
 }
 
-void shard_sends_free(struct shard *s)
+void shard_sends_free(struct shard_core *s)
 {
     struct shard_waiting *w;
     struct shard_waiting *next;

@@ -34,7 +34,7 @@ static const struct option common_options[] = {
 };
 
 /* What flags asked for beside values. */
-struct request {
+struct given {
     bool help;
     bool version;
     bool check;
@@ -147,23 +147,23 @@ static int take_argument(struct options *o, const char *text, struct err *err)
     return 0;
 }
 
-static void take_flag(struct options *o, int code, const char *text, struct request *request)
+static void take_flag(struct options *o, int code, const char *text, struct given *given)
 {
     switch (code) {
     case CODE_HELP:
-        request->help = true;
+        given->help = true;
         break;
     case CODE_VERSION:
-        request->version = true;
+        given->version = true;
         break;
     case CODE_CHECK:
-        request->check = true;
+        given->check = true;
         break;
     case CODE_PRINT:
-        request->print = true;
+        given->print = true;
         break;
     case CODE_CONFIG:
-        request->config = text;
+        given->config = text;
         break;
     default: {
         size_t i = (size_t)(code - CODE_FIRST);
@@ -186,7 +186,7 @@ static const char *flag_name(const struct option *list, int code)
 
 /* One answer of getopt_long. `token` is what it looked at. */
 static int handle_flag(struct options *o, const struct option *list, int code, const char *token,
-                       struct request *request, struct err *err)
+                       struct given *given, struct err *err)
 {
     if (code == CODE_ARGUMENT) {
         return take_argument(o, optarg, err);
@@ -201,7 +201,7 @@ static int handle_flag(struct options *o, const struct option *list, int code, c
         return unknown_flag(o->program, token, err);
     }
     if (code == 'h') {
-        request->help = true;
+        given->help = true;
         return 0;
     }
     /* getopt takes abbreviations; a script that used one would break with the next new option. */
@@ -209,18 +209,18 @@ static int handle_flag(struct options *o, const struct option *list, int code, c
     if (strncmp(token, "--", 2) != 0 || strcspn(token + 2, "=") != strlen(name)) {
         return unknown_flag(o->program, token, err);
     }
-    take_flag(o, code, optarg, request);
+    take_flag(o, code, optarg, given);
     return 0;
 }
 
-static int read_flags(struct options *o, int argc, char **argv, struct request *request,
+static int read_flags(struct options *o, int argc, char **argv, struct given *given,
                       struct err *err)
 {
     struct option *list = long_options(o);
     int rc = 0;
     opterr = 0;
     optind = 0; /* glibc: start over, whatever was parsed before */
-    while (rc == 0 && !request->help && !request->version) {
+    while (rc == 0 && !given->help && !given->version) {
         /* '-': arguments come in their place, as code 1, and argv is left as it is. */
         int code = getopt_long(argc, argv, "-:h", list, NULL);
         if (code == -1) {
@@ -228,10 +228,10 @@ static int read_flags(struct options *o, int argc, char **argv, struct request *
         }
         bool apart = optarg && optind >= 2 && optarg == argv[optind - 1];
         const char *token = argv[apart && code != CODE_ARGUMENT ? optind - 2 : optind - 1];
-        rc = handle_flag(o, list, code, token, request, err);
+        rc = handle_flag(o, list, code, token, given, err);
     }
     free(list);
-    if (request->help || request->version) {
+    if (given->help || given->version) {
         return rc;
     }
     for (int i = optind; rc == 0 && i < argc; i++) {
@@ -240,7 +240,7 @@ static int read_flags(struct options *o, int argc, char **argv, struct request *
     return rc;
 }
 
-static void read_environment(struct options *o, struct request *request)
+static void read_environment(struct options *o, struct given *given)
 {
     for (size_t i = 0; i < o->spec_count; i++) {
         char name[NAME_MAX_LEN];
@@ -252,8 +252,8 @@ static void read_environment(struct options *o, struct request *request)
         }
     }
     const char *config = getenv("SHOAL_CONFIG");
-    if (!request->config && config && *config) {
-        request->config = config;
+    if (!given->config && config && *config) {
+        given->config = config;
     }
 }
 
@@ -294,15 +294,15 @@ static int on_file_pair(void *ctx, const char *key, const char *text, size_t lin
     return err_set(err, ERR_USAGE, "%s:%zu: unknown key \"%.60s\"%s", o->file, line, key, hint);
 }
 
-static int read_file(struct options *o, const struct request *request, struct err *err)
+static int read_file(struct options *o, const struct given *given, struct err *err)
 {
-    const char *path = request->config ? request->config : DEFAULT_FILE;
+    const char *path = given->config ? given->config : DEFAULT_FILE;
     if (!*path) {
         return 0; /* --config= : no file */
     }
     struct file file;
     int rc = file_read(path, "a configuration file", OPTIONS_FILE_MAX_BYTES, &file, err);
-    if (rc == -ERR_ABSENT && !request->config) {
+    if (rc == -ERR_ABSENT && !given->config) {
         return 0;
     }
     if (rc == -ERR_ABSENT) {
@@ -383,11 +383,11 @@ static int fill_and_check(struct options *o, struct err *err)
     return 0;
 }
 
-static enum options_outcome answer(const struct options *o, const struct request *request)
+static enum options_outcome answer(const struct options *o, const struct given *given)
 {
-    if (request->print) {
+    if (given->print) {
         options_print_config(o, stdout);
-    } else if (request->check) {
+    } else if (given->check) {
         const char *warning = o->program->warning ? o->program->warning(o) : NULL;
         if (warning) {
             fprintf(stderr, "%s: warning: %s\n", o->program->name, warning);
@@ -416,7 +416,7 @@ enum options_outcome options_parse(const struct options_program *program, int ar
                                    struct options **out, struct err *err)
 {
     struct options *o = xcalloc(1, sizeof(*o));
-    struct request request = {0};
+    struct given given = {0};
     enum options_outcome outcome = OPTIONS_ERROR;
     *out = NULL;
     o->program = program;
@@ -425,24 +425,24 @@ enum options_outcome options_parse(const struct options_program *program, int ar
     o->spec_count = spec_count(program);
     o->values = xcalloc(o->spec_count, sizeof(*o->values));
 
-    if (read_flags(o, argc, argv, &request, err) < 0) {
+    if (read_flags(o, argc, argv, &given, err) < 0) {
         goto done;
     }
-    if (request.help) {
+    if (given.help) {
         options_print_help(program, stdout);
         outcome = OPTIONS_DONE;
         goto done;
     }
-    if (request.version) {
+    if (given.version) {
         printf("%s %s\n", program->name, SHOAL_VERSION);
         outcome = OPTIONS_DONE;
         goto done;
     }
-    read_environment(o, &request);
-    if (read_file(o, &request, err) < 0 || fill_and_check(o, err) < 0) {
+    read_environment(o, &given);
+    if (read_file(o, &given, err) < 0 || fill_and_check(o, err) < 0) {
         goto done;
     }
-    outcome = answer(o, &request);
+    outcome = answer(o, &given);
     if (outcome == OPTIONS_RUN) {
         *out = o;
         return outcome;

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <utlist.h>
 
-struct lane {
-    struct lane *prev;
-    struct lane *next;
+struct request_lane {
+    struct request_lane *prev;
+    struct request_lane *next;
     char by[REQUEST_MAX_BY + 1];
     bool admin;
     struct request *requests;
@@ -18,7 +18,7 @@ struct lane {
 };
 
 struct request_queue {
-    struct lane *lanes; /* with requests, the next in turn first */
+    struct request_lane *lanes; /* with requests, the next in turn first */
     size_t nlanes;
     uint64_t entries; /* a lane may hold */
     uint64_t bytes;
@@ -51,10 +51,10 @@ void request_queue_limit(struct request_queue *q, uint64_t entries, uint64_t byt
 
 /* The lane of who asked; the emptiest where there are as many as may be; NULL: there is none
  * yet. */
-static struct lane *lane_of(const struct request_queue *q, const struct request *r)
+static struct request_lane *lane_of(const struct request_queue *q, const struct request *r)
 {
-    struct lane *lane;
-    struct lane *emptiest = NULL;
+    struct request_lane *lane;
+    struct request_lane *emptiest = NULL;
 
     DL_FOREACH(q->lanes, lane)
     {
@@ -69,8 +69,8 @@ static struct lane *lane_of(const struct request_queue *q, const struct request 
 }
 
 /* Is there no room for it, and which bound says so? */
-static bool is_over(const struct request_queue *q, const struct lane *lane, const struct request *r,
-                    char *why, size_t size)
+static bool is_over(const struct request_queue *q, const struct request_lane *lane,
+                    const struct request *r, char *why, size_t size)
 {
     size_t n = lane != NULL ? lane->n : 0;
     size_t bytes = lane != NULL ? lane->bytes : 0;
@@ -101,7 +101,7 @@ static bool is_over(const struct request_queue *q, const struct lane *lane, cons
 
 bool request_queue_add(struct request_queue *q, struct request *r, char *why, size_t size)
 {
-    struct lane *lane = lane_of(q, r);
+    struct request_lane *lane = lane_of(q, r);
 
     if (is_over(q, lane, r, why, size)) {
         return false;
@@ -129,7 +129,7 @@ struct request *request_queue_first(const struct request_queue *q)
 
 void request_queue_take(struct request_queue *q)
 {
-    struct lane *lane = q->lanes;
+    struct request_lane *lane = q->lanes;
     struct request *r = lane->requests;
 
     DL_DELETE(lane->requests, r);

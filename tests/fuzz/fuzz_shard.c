@@ -11,7 +11,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct world {
-    struct shard *s;
+    struct shard_core *s;
     uint64_t now;
     unsigned owed[SHARD_DRAW_KINDS];
     bool open;   /* connect was asked for, close was not */

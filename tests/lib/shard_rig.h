@@ -6,7 +6,7 @@
 
 /* The shard, its clock and what it did, one effect a line. */
 struct rig {
-    struct shard *s;
+    struct shard_core *s;
     uint64_t now;
     char log[65536];
     size_t len;
