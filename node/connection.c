@@ -316,7 +316,7 @@ static int on_open(struct connection *c)
     return 0;
 }
 
-/* Of a wsi that is nobody's: an attempt that was given up, or none of ours. */
+/* Of a wsi without an owner: an attempt that was given up, or one that is not ours. */
 static int on_stray_event(struct lws *wsi, enum lws_callback_reasons reason, void *user)
 {
     switch (reason) {

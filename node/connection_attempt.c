@@ -5,7 +5,7 @@
  *
  * Failures: libwebsockets 4.1.6 may refuse without any callback but WSI_DESTROY, or return NULL
  * with none at all; so an attempt is over when its wsi is gone, whatever was said before, or when
- * its time is: then the wsi is nobody's any more, and dies by itself. A server that answers the
+ * its time is: then the wsi has no owner any more, and dies by itself. A server that answers the
  * upgrade with another HTTP status has spoken for its other addresses as well. */
 #include "node/connection_private.h"
 

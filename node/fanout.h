@@ -13,11 +13,11 @@
  * - The link fails, or Redis refuses: the link is taken anew, the registry says how far Redis came,
  *   and fanout_attach goes on behind that: no line is lost or said twice. Where Redis has forgotten
  *   what it had answered (it was restarted with older data, a replica that was behind was
- *   promoted), that is not said again: whoever was subscribed had it. fanout_attach says how much
- *   it is. (Of what was under way nobody knows.)
+ *   promoted), that is not said again: every subscriber had it. fanout_attach says how much it is.
+ *   (Of what was under way nobody knows.)
  * - A transaction is refused as Redis is full: nothing of a MULTI is taken then, not even PUBLISH.
  *   When all that is under way is answered, blocks leave as calls of a function that may be called
- *   there; it is dearer, so every other second a transaction is tried. None is lost or doubled.
+ *   there; it is dearer, so every other second a transaction is tried. No line is lost or doubled.
  *   Where Redis takes a block that was under way behind one that it has refused, that one is said
  *   after it.
  * - Somebody put something else at the seq key: the lines of such a transaction are published all

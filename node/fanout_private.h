@@ -58,11 +58,11 @@ struct fanout {
     char *node;
     char seq_key[REGISTRY_TOPIC_CHARS];
     uv_check_t turn_end; /* runs after I/O: what came in one loop turn leaves together */
-    uv_idle_t awake;     /* keeps the loop from blocking while something is to be flushed */
+    uv_idle_t awake;     /* keeps the loop from blocking while something waits to be flushed */
     struct teardown teardown;
     bool flush_due;
     struct link *link;
-    uint64_t link_generation; /* answers of an earlier link are none */
+    uint64_t link_generation; /* answers of an earlier link do not count */
     bool hold;
     struct machine way; /* its state is an enum fanout_way */
     uint64_t calls_until_ms;

@@ -83,7 +83,7 @@ static void core_begin(struct held *held)
 
 static void core_end(struct held *held, const char *reason)
 {
-    /* Whoever waits for the answer to a send hears that there will be none. */
+    /* Each send that waits for its answer hears that no answer will come. */
     shard_close(held->core, reason, mono_ms());
     shard_destroy(held->core);
     held->core = NULL;
@@ -168,7 +168,7 @@ static void run_as(struct held *held, enum shard_run run)
         shard_stop(held->core, mono_ms());
     }
     if (run == SHARD_STOPPED || before != run) {
-        /* Whoever stopped it waits for the word that it is closed. */
+        /* The one that stopped it waits for the word that it is closed. */
         report_shard_changed(&held->report);
     }
 }

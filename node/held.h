@@ -5,8 +5,8 @@
  *                              |  what changed -> report
  *
  * It does what the core's port asks (connect, write, draw from the user's budget, fan out) and
- * feeds back what comes of it. Nobody else calls the core, but report to read it; nobody else calls
- * the transport. Loop thread only. */
+ * feeds back what comes of it. Besides it only report calls the core, to read it; nothing else
+ * calls the transport. Loop thread only. */
 #ifndef SHOAL_NODE_HELD_H
 #define SHOAL_NODE_HELD_H
 

@@ -124,7 +124,7 @@ static void port_gap(void *ctx, const struct shard_channel *channel, uint64_t fr
 }
 
 /* Junk may come in floods: one warning a shard in a while, and the number of the others with the
- * next. Whoever sends junk may send back what it got: a token is not shown. */
+ * next. A peer that sends junk may send back what it got: a token is not shown. */
 static void port_bad_line(void *ctx, struct slice line, const char *why)
 {
     struct held *held = ctx;

@@ -4,9 +4,9 @@
  *     starting -> active <-> fenced -> lost -> starting
  *                 active -> draining -> gone
  *
- * Three connections to Redis: the fan-out link (registration, renewals and chat, so that whoever
- * fences the node can cut all three by killing one link), a control link (budgets, claims,
- * results), one for topics.
+ * Three connections to Redis: the fan-out link (registration, renewals and chat, so that a process
+ * that fences the node can cut all three by killing one link), a control link (budgets, claims,
+ * results), and one for topics.
  *
  * The lease (shared/lease.h) is renewed on the fan-out link, ahead of queued chat. Fenced, the node
  * writes nothing but PING and PONG, keeps everything and reads on. The next renewal that is

@@ -1,8 +1,9 @@
 /* Node, seeing Twitch: what its connections and its probe say goes to sight.h, and what follows
  * from that to the holder and the registry.
  *
- * While the registry may have this node as blind, whoever sees Twitch may take its shards at any
- * moment: they are not connected before it was told, and has answered, that the node sees again. */
+ * While the registry may have this node as blind, nodes that see Twitch may take its shards at any
+ * moment. So the shards are not connected before the registry was told, and has answered, that the
+ * node sees again. */
 #include "node/node_private.h"
 
 #include "shared/log.h"

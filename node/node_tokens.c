@@ -1,6 +1,6 @@
 /* Node, tokens: when their file is read again. At SIGHUP, with all that may change; and where a
- * login is refused and before it is tried again: whoever refreshes tokens may just replace the
- * file. */
+ * login is refused and before it is tried again, so that a program that refreshes tokens may just
+ * replace the file. */
 #include "node/node_private.h"
 
 #include "shared/log.h"

@@ -32,7 +32,7 @@ struct report_shard {
     const char *id;                /* (borrowed) */
     uint64_t epoch;
     bool login_refused; /* Twitch does not take the token, as far as is known: its owner sets it */
-    bool dirty;         /* state, figures or error are to be told */
+    bool dirty;         /* state, figures or error must be told */
     struct dirty_channel *channels;
     uint64_t silent_at_ms; /* nothing was read since, as told; 0: something was, lately */
     struct {
@@ -51,7 +51,7 @@ struct report_shard {
 
 /* `s` all zeros. */
 void report_shard_begin(struct report_shard *s, struct report *r, const char *id, uint64_t epoch);
-/* Its core is another, or none for now. */
+/* It has another core, or no core for now. */
 void report_shard_set_core(struct report_shard *s, const struct shard_core *core);
 /* Nothing more is told of it. */
 void report_shard_end(struct report_shard *s);

@@ -27,7 +27,7 @@ struct report {
     uint64_t gaps_unreported; /* more than fit */
 };
 
-/* In report_shard.c. What is to be told that nobody says: rates, silence, activity. */
+/* In report_shard.c. What must be told though no call says it: rates, silence, activity. */
 void report_look_at_shards(struct report *r);
 /* The members "shards", "channels" and "active". */
 void report_write_shards(struct report *r, struct json *out);

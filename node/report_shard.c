@@ -176,7 +176,7 @@ static void name_active(void *ctx, const struct shard_channel *channel)
     }
 }
 
-/* Whoever reads the channels should this node die joins first those where something goes on. */
+/* If this node dies, the next joins first the channels where something goes on. */
 static void look_active(struct report_shard *s)
 {
     struct active_names names = {.s = s, .left = 1};

@@ -19,8 +19,8 @@
  *
  * Only ids and channels of entries come from Redis before the claim: the step send_take looks at
  * the fields there, since an entry may have 500 MB. The node that serves the channels nobody joined
- * calls it all the time, the leader once a second; whoever takes an entry tells the node that says
- * it.
+ * calls it all the time, the leader once a second; the one that takes an entry tells the node that
+ * says it.
  *
  * Failure modes: the link to Redis fails before a claim is answered: it is taken back when the link
  * is up again, then claimed anew. The link fails before the result is stored: stored when it is
@@ -54,7 +54,7 @@ struct sender_options {
      * sender_on_result(entry). */
     int (*write)(void *ctx, struct slice shard, const struct registry_send *send, const char *entry,
                  struct err *err);
-    /* Nothing is under way any more, or nothing heard is to be entered; may be NULL. */
+    /* Nothing is under way any more, or nothing heard waits to be entered; may be NULL. */
     void (*on_drained)(void *ctx);
     struct restate *restate; /* remembers what becomes of claims */
     void *ctx;
@@ -69,7 +69,7 @@ void sender_serve(struct sender *s, const struct registry_shard *shard);
 void sender_keep(struct sender *s, const struct slice *shards, size_t n);
 /* The shard of this node that says what goes to channels nobody joined; empty: none does. */
 void sender_serve_unjoined(struct sender *s, struct slice shard);
-/* A message on a send topic. False if the topic is none. */
+/* A message on a send topic. False if it is no such topic. */
 bool sender_on_message(struct sender *s, struct slice topic, struct slice payload);
 /* A hint on the node's own topic: "sends CHANNEL ENTRY CHANNEL ENTRY ...". False if it is
  * another. */

@@ -140,7 +140,7 @@ struct sender {
     struct account *accounts;
     char *unjoined; /* the shard that sends to channels nobody joined, if it is here */
     uint64_t marks;
-    uint64_t generation; /* grows with each reset: answers to older calls are none */
+    uint64_t generation; /* grows with each reset: answers to older calls do not count */
     /* Looking at the outbox: */
     struct machine take; /* what is new; its state is an enum look_state */
     struct machine list; /* all that waits; the same */

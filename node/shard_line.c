@@ -97,7 +97,7 @@ static void on_part(struct shard_core *s, const struct irc_line *line, uint64_t 
     }
 }
 
-/* A number of a tag; what is none leaves `old`. */
+/* The number in a tag; `old` where the tag holds no number. */
 static int32_t number(struct slice value, int32_t old)
 {
     uint64_t n;

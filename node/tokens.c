@@ -36,8 +36,7 @@ static bool secret_is_valid(const char *text)
     return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == len;
 }
 
-/* Neither side is repeated: whoever wrote `token = login` has put the token where the login
- * belongs. */
+/* Neither side is repeated: in a line `token = login` the token stands where the login belongs. */
 static int on_pair(void *ctx, const char *key, const char *value, size_t line, struct err *err)
 {
     struct tokens *t = ctx;

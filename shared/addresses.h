@@ -1,10 +1,9 @@
 /* Addresses: those of one name, in the order in which they are worth a try.
  *
  * One after another, in the spirit of RFC 8305: first those not known to be dead, after a failure
- * one of the other family, and not so long at one that the next would come late. Which were of no
- * use is remembered for all that share a memory, so that a dead one costs its wait once and not
- * once a connection. A memory only orders: where nothing better is left, the dead are tried as
- * well.
+ * one of the other family, and not so long at one that the next would come late. A memory keeps
+ * which were of no use, for all that share it: so a dead address costs its wait once, and not once
+ * a connection. A memory only orders: where nothing better is left, the dead are tried as well.
  *
  * Pure: no socket, no clock. Borrows the memory for its lifetime; owns nothing. Loop thread
  * only. */

@@ -2,7 +2,7 @@
  * system's.
  *
  * The one place that judges such a file, for the links to Redis, for the connections to Twitch and
- * for whoever checks a configuration. Owns nothing. */
+ * for the check of a configuration. Owns nothing. */
 #ifndef SHOAL_CA_STORE_H
 #define SHOAL_CA_STORE_H
 

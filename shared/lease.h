@@ -8,8 +8,8 @@
  * These rules stand here alone:
  *
  * - A lease is renewed every sixth of it.
- * - The own deadline is the time at which the renewal was *sent* plus 0.9 of the lease. So its
- *   holder stops before Redis gives the lease to another one, however late the answer came.
+ * - The holder's own deadline is the time at which the renewal was *sent* plus 0.9 of the lease. So
+ *   it stops before Redis gives the lease to another one, however late the answer came.
  * - Past the deadline a node is fenced: it keeps what it holds and does nothing with it, and the
  *   next answer decides. A leader is a standby then: it keeps nothing.
  * - A node is fenced, too, where its loop is late by a third of the lease: the process or its

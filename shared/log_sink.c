@@ -1,6 +1,6 @@
 /* Log sink: standard error, written without waiting.
  *
- * O_NONBLOCK belongs to the open file, which is shared with whoever started us (a shell, a sibling
+ * O_NONBLOCK belongs to the open file, which is shared with what started us (a shell, a sibling
  * in a pipeline), so it is not set on descriptor 2 itself. A pipe or terminal is opened once more
  * through /proc for a description of our own; a socket (the journal) is sent to with MSG_DONTWAIT;
  * a file never makes one wait long. Where nothing of that works, poll tells when a page will

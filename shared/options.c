@@ -331,7 +331,7 @@ static bool names_code(const struct option_spec *spec, const char *text)
            (text[0] == '!' || (text[0] != '@' && (strchr(text, '/') || strstr(text, ".so"))));
 }
 
-/* Whoever may write the file could have anything run as us. */
+/* A user who may write the file could have anything run as us. */
 static int check_code(const struct options *o, size_t i, const char *text, struct err *err)
 {
     if (o->values[i].source != SOURCE_FILE || o->file_is_trusted ||

@@ -26,7 +26,7 @@ struct teardown {
  * `on_closed`, which may be NULL. */
 void teardown_begin(struct teardown *t, void (*finish)(void *owner), void *owner,
                     void (*on_closed)(void *ctx), void *ctx);
-/* One part more: teardown_part_gone is to be called with what this returns. */
+/* One part more: call teardown_part_gone with what this returns when the part is gone. */
 void *teardown_part(struct teardown *t);
 void teardown_part_gone(void *part);
 /* Close a handle; it is a part, and its data is not the owner's any more. */

@@ -1,5 +1,5 @@
-/* Text: what of a text may reach a terminal or a log, whoever wrote it: no control characters, no
- * secrets.
+/* Text: what of a text may reach a terminal or a log, whatever its source: no control characters
+ * and no secrets.
  *
  * A terminal obeys control characters: C0 (ESC begins its commands), DEL, and C1 (U+009B is ESC [
  * in one). It turns the order of a whole line round for the characters that override the direction

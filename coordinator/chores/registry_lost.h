@@ -4,8 +4,8 @@
  *   the first view of the new one            -> registry_lost_tell: what is gone is told, once
  *
  * Redis came back without its data, somebody emptied it, or a part was evicted: nothing in it says
- * so. Who led knows which shards and channels there were. Told as an error in the log, as event
- * `registry.lost`, and in the status. Loop thread only. */
+ * so. The coordinator that led knows which shards and channels there were. It tells the loss as an
+ * error in the log, as event `registry.lost`, and in the status. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_REGISTRY_LOST_H
 #define SHOAL_COORDINATOR_REGISTRY_LOST_H
 

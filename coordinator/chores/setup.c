@@ -82,7 +82,7 @@ static int leader_do(struct setup *s, const char *step, const struct slice *args
     return registry_do(leader_registry(leader), leader_identity(leader), step, args, n, cb, s);
 }
 
-/* The answer of a step came: true if it is to be used. */
+/* The answer of a step came: true if it may be used. */
 static bool answered(struct setup *s, const char *step, const struct err *err)
 {
     s->busy = false;

@@ -8,9 +8,9 @@
  * difference is a warning) and initial channels never seen before are joined. A cluster that lost
  * its state is set up anew; what is left of it (shards, without the settings) is adopted, whatever
  * the manager says. Where the manager's setup fails in a cluster without shards, the settings go
- * again, so that nothing is left of it: who never led a cluster that was set up ends then, who did
- * tries again. What passes by itself is waited for: Redis, a node, one that has a token for a user.
- * Borrows leader and manager. Loop thread only. */
+ * again, so that nothing is left of it. A coordinator that never led a cluster that was set up ends
+ * then; one that did tries again. It waits for what passes by itself: Redis, a node, a node that
+ * has a token for a user. Borrows leader and manager. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_SETUP_H
 #define SHOAL_COORDINATOR_SETUP_H
 

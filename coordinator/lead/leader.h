@@ -5,7 +5,7 @@
  * Decides nothing by itself (shared/lease.h does) and acts on nothing: it hands facts on. Failure
  * modes: the link goes down (it comes back by itself, and all begins again with the greeting);
  * Redis refuses a step (emptied of its functions, a replica by now: greeted and loaded anew); the
- * answer comes too late (out of office at the own deadline); another one leads.
+ * answer comes too late (out of office at its own deadline); another one leads.
  * Owns the link and the registry the steps go through. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_LEADER_H
 #define SHOAL_COORDINATOR_LEADER_H

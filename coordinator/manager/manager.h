@@ -57,7 +57,7 @@ void manager_ask(struct shard_manager *m, enum manager_op op, const char *channe
  * that passes by itself (no node is up, or none that has a token for a user)? Then a failure is not
  * the manager's. */
 bool manager_failure_passes(const struct shard_manager *m);
-/* The view was read anew: whoever waits for a shard may have waited long enough. */
+/* The view was read anew: a call that waits for a shard may have waited long enough. */
 void manager_on_view(struct shard_manager *m);
 /* This coordinator leads no more: everything under way is answered so. */
 void manager_out(struct shard_manager *m);

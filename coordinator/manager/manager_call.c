@@ -16,7 +16,7 @@ static const char *const op_names[] = {"setup", "assign_shard", "get_sender_shar
 
 static void on_deadline(uv_timer_t *timer);
 
-/* The next call that is to be given up; `start` never is. */
+/* The next call to give up; `start` never is given up. */
 static struct manager_call *next_late(const struct shard_manager *m)
 {
     struct manager_call *c = m->oldest;

@@ -2,8 +2,7 @@
  * view shows that shards have exited, then the callback.
  *
  *   begin -> step, stepped, ... -> settle -> due -> told, and gone
- *                                         -> waits, for the next view and as long as shards run ->
- * due */
+ *                                         -> waits (the next view, shards that run) -> due */
 #ifndef SHOAL_COORDINATOR_MANAGER_ERRAND_H
 #define SHOAL_COORDINATOR_MANAGER_ERRAND_H
 

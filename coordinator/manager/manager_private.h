@@ -9,7 +9,7 @@
 
 struct errand;
 
-/* Somebody who is to be called back from the loop: what begins the question they asked. */
+/* A question whose asker waits to be called back from the loop; its struct begins with this. */
 struct owed {
     struct owed *prev;
     struct owed *next;

@@ -19,7 +19,7 @@
  * decides; it changes nothing by itself: the steps in Redis check every limit, so that one with a
  * bug is refused and breaks nothing.
  *
- * Nothing here blocks. Each call of the table gets a number (`shard_call`) and is to be completed
+ * Nothing here blocks. Each call of the table gets a number (`shard_call`) and must be completed
  * with it, now or later, exactly once: one that is not completed within --manager-timeout is given
  * up and reported (`start` alone may take as long as the shards run, and ends when they have
  * exited), and completing it later does nothing. What is asked of the base calls back exactly once,
@@ -47,7 +47,7 @@ struct cluster;       /* TwitchIO's client */
 struct token_handler;
 struct uv_loop_s;
 
-/* A call of the table that is to be completed; never 0. */
+/* A call of the table that must be completed; never 0. */
 typedef uint64_t shard_call;
 
 /* `--set manager.KEY=VALUE`, untouched, in the order given: TwitchIO's kwargs. They live as long as
@@ -77,7 +77,7 @@ struct shard_manager_ops {
      * says why. */
     void *(*create)(struct shard_manager *m, const struct shard_manager_options *options,
                     const char **error);
-    /* The end: nothing is under way any more, and no call follows. Handles on the loop are to be
+    /* The end: nothing is under way any more, and no call follows. Handles on the loop must be
      * closed here. */
     void (*destroy)(void *self);
 
@@ -89,7 +89,7 @@ struct shard_manager_ops {
     /* Where does this channel (lower case, without '#') go? Completed with shard_call_shard,
      * shard_call_least_loaded or shard_call_fail; with shard_call_done where it is an initial
      * channel that is on a shard already. The assignment is made in one step together with the
-     * reply to whoever asked. */
+     * reply to the application that asked. */
     void (*assign_shard)(void *self, const char *channel_name, bool is_initial_channel,
                          shard_call call);
     /* Which shard sends to this channel? "": to a channel that nobody joined. Asked with one
@@ -98,7 +98,7 @@ struct shard_manager_ops {
      * Completed with shard_call_shard or shard_call_fail (then it stays as it is). */
     void (*get_sender_shard)(void *self, const char *channel_name, shard_call call);
     /* Start the shards; completed when they have exited (or at once, as TwitchIO's need not).
-     * Called by every new leader, so what runs is to be left alone. */
+     * Called by every new leader, so it must leave alone what runs. */
     void (*start)(void *self, shard_call call);
     /* Stop the shards; completed when they are closed at Twitch. */
     void (*stop)(void *self, shard_call call);

@@ -36,8 +36,7 @@ static void refusals_add_all(struct refusals *r, const struct registry_list *cha
     }
 }
 
-/* A channel that is on another shard stays there: to whoever wants it on this one that is a
- * refusal. */
+/* A channel that is on another shard stays there: a call that wants it on this one is refused. */
 static void refusals_add_elsewhere(struct refusals *r, const struct registry_list *assigned,
                                    const char *shard)
 {

@@ -4,7 +4,7 @@
  *
  * Names are separated by commas and spaces; in a file, or what a program prints, a `#` that begins
  * a line or follows a space opens a comment up to the end of the line, unless a name stands right
- * behind it: `#forsen` is a channel, `# some text` is none. Names are lower-cased, a leading `#` is
+ * behind it: `#forsen` is a channel, `# some text` is not. Names are lower-cased, a leading `#` is
  * taken off, a byte order mark at the start is passed over, and what comes twice is kept once, in
  * the order of first mention. */
 #ifndef SHOAL_COORDINATOR_INITIAL_CHANNELS_H

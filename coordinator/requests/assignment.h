@@ -3,8 +3,8 @@
  *   the shard manager is asked where each may go -> one step assigns them all, with the reply
  *
  * The manager may answer at once or later; until the last answer is there nothing is changed, and
- * the step comes after all that was sent before. What is no channel is left to the step, which
- * refuses it by name. */
+ * the step comes after all that was sent before. A name that is no channel is left to the step,
+ * which refuses it. */
 #ifndef SHOAL_COORDINATOR_ASSIGNMENT_H
 #define SHOAL_COORDINATOR_ASSIGNMENT_H
 

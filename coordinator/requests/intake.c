@@ -132,8 +132,7 @@ static void on_step(void *ctx, const struct registry_outcome *outcome, const str
     i->nunder_way--;
     i->nnames -= r->nargs;
     if (err != NULL && err->code == ERR_MEMORY) {
-        /* What needs memory is not waited with until there is some: whoever asked can do more about
-         * it. */
+        /* What needs memory does not wait until there is some: the asker can do more about it. */
         leader_step_failed(i->options.leader, "request", err);
         refuse(i, &(struct registry_refusal){{r->entry, r->id}, r->op}, 1, err->text);
     } else if (err != NULL) {

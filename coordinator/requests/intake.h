@@ -5,9 +5,9 @@
  *     -> the step answers, deletes the entry
  *
  * A step does all of a request or nothing, its entry's removal included, so an entry may be tried
- * again whenever it is in doubt: a step for an entry that is gone does nothing. So: whoever begins
- * to lead reads from the beginning, and after a failed step the streams are read from the beginning
- * once more. What is in a stream is never dropped, whatever dies. What the queue (request_queue.h)
+ * again whenever it is in doubt: a step for an entry that is gone does nothing. So a new leader
+ * reads from the beginning, and after a failed step the streams are read from the beginning once
+ * more. What is in a stream is never dropped, whatever dies. What the queue (request_queue.h)
  * has no room for is refused at once. Those of one `by` are carried out in order; between several
  * they take turns. A join first asks the shard manager (assignment.h); what was asked for after it
  * waits until its step is sent.

@@ -1,12 +1,12 @@
-/* Request queue: requests that were read and not sent yet, taken in turn from whoever asked.
+/* Request queue: requests that were read and not sent yet, taken in turn from all who asked.
  *
  *   add -> the lane of its `by` -> first / take: one of each lane, in turn; within a lane in the
  *                                  order of the stream
  *
- * So who asks for much waits for itself. Administration has lanes of its own. A lane holds a
- * bounded number of entries and bytes, all together hold LANE_SHARE times as much; there are at
- * most REQUEST_QUEUE_LANES, and who comes then shares the emptiest. Owns the requests in it. Pure.
- * Loop thread only. */
+ * So an asker with many requests delays nobody else. Administration has lanes of its own. A lane
+ * holds a bounded number of entries and bytes, and all together hold REQUEST_QUEUE_SHARE times as
+ * much. There are at most REQUEST_QUEUE_LANES; a further asker shares the emptiest. Owns the
+ * requests in it. Pure. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_REQUEST_QUEUE_H
 #define SHOAL_COORDINATOR_REQUEST_QUEUE_H
 

@@ -5,7 +5,7 @@
  *   shards_rev grew, or somebody asked -> another round, at most a fifth of the time
  *
  * Between two rounds the leader's own steps keep the channels right: only a leader moves them.
- * Whoever decides (shard managers) looks here; what counts is in Redis, and the steps compare. All
+ * Shard managers decide by what is here; what counts is in Redis, and the steps compare. All
  * reading goes through the leader's link, so a round never sees less than the steps answered before
  * it. A round that fails is begun again with the next facts. Borrows the leader. Loop thread
  * only. */

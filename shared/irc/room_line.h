@@ -2,7 +2,7 @@
  *
  * A room line is one that every member of the room would see: the holder of the channel fans it
  * out. A connection line tells this connection something (answers to joins and sends, the state of
- * the user, keepalive): it is used and never fanned out (design.md section 7). */
+ * the user, keepalive): it is used and never fanned out (shared/design.md). */
 #ifndef SHOAL_IRC_ROOM_LINE_H
 #define SHOAL_IRC_ROOM_LINE_H
 

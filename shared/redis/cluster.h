@@ -7,7 +7,7 @@
  *   cluster_reader_begin -> names -> what is behind them, 1,000 at a time -> callbacks -> on_done
  *
  * It writes nothing, and what is read in several portions may have changed in between. What Redis
- * holds is input: a field that should be a number and is none is told in `bad`; what is of another
+ * holds is input: a field that should be a number and is not is told in `bad`; what is of another
  * type altogether goes to on_damaged, or is an error.
  *
  * Slices are valid during the callback. A reader borrows its registry, and reads one round at a

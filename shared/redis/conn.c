@@ -4,7 +4,7 @@
  * A literal address is used as it is; a name goes through uv_getaddrinfo. Addresses are tried in
  * turn, each on a fresh uv_tcp (libuv cannot connect one twice). Writes: `out` collects plain
  * bytes; the idle handle flushes it before the loop sleeps (an active idle handle also keeps the
- * loop from sleeping, whoever wrote and when). With TLS, `wire` collects what OpenSSL made of it.
+ * loop from sleeping, whatever wrote and when). With TLS, `wire` collects what OpenSSL made of it.
  * What the socket does not take moves to `leaving`, which stays put until libuv has written it. */
 #include "shared/redis/conn_private.h"
 
@@ -133,7 +133,7 @@ static void buf_reuse(struct buf *b)
 }
 
 /* A peer that died is noticed by writing first, though its last answers may lie unread in the
- * socket: whoever threw them away would take for unanswered what was answered. Reading comes to
+ * socket: without them, what was answered would be taken for unanswered. Reading comes to
  * their end, and to the reason. */
 static void conn_write_failed(struct conn *conn, int status)
 {

@@ -15,7 +15,7 @@
  * are ours, on uv_tcp, since Debian 12's hiredis hides connection errors and has neither deadlines
  * nor TLS.
  *
- * What Redis refuses (refusal.h) goes to whoever asked, and besides: it is told once for all links
+ * What Redis refuses (refusal.h) goes to the caller, and besides: it is told once for all links
  * of the group; where the connection is of no use after it, the link goes down; where the server is
  * not (READONLY), all links of the group do.
  *

@@ -18,7 +18,7 @@ struct link_group {
     struct link *links;
     struct trouble told[REFUSAL_KINDS];
     char run_id[41]; /* of the server, as the link said that asks for it */
-    /* A right is missing somewhere: whoever can names it (rights.h), and clears this. */
+    /* A right is missing somewhere: the owner that looks (rights.h) names it, and clears this. */
     bool look_at_rights;
 };
 

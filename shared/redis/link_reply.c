@@ -22,8 +22,8 @@ static int look_at_refusal(struct link *link, const struct redisReply *reply, st
     (void)refusal_err(reply, err);
     err_wrap(err, "%s", conn_where(link->conn));
     if (r->then == REFUSAL_DROPS_SERVER) {
-        err->code =
-            ERR_DOWN; /* told by whoever tells that the server is gone, and tried again as soon */
+        /* It is told by what tells that the server is gone, and tried again as soon. */
+        err->code = ERR_DOWN;
         if (link->o.group != NULL) {
             link_group_drop(link->o.group, link, UINT64_MAX, err->text);
         }

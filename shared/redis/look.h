@@ -2,8 +2,8 @@
  * by shoalctl.
  *
  * Everything is asked at once, by commands that change nothing. What may not be asked (CONFIG is
- * often forbidden) is told as not known, once, and is nothing wrong. Each finding says what was
- * looked at, what there is, and the mend.
+ * often forbidden) is told as not known, once, and does not count as wrong. Each finding says what
+ * was looked at, what there is, and the mend.
  *
  * Databases do not part topics: where a live cluster of the same name is in another database of the
  * server, both hear each other's sends and chat. That is found too. */

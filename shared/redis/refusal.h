@@ -3,8 +3,8 @@
  * One table (refusal.c) says for each kind how the reply begins, whether the connection is of any
  * use after it, and what mends it. The link acts by it (link.h): a refusal that spoils the
  * connection drops it, one that shows the wrong server drops every link of the process, and each
- * kind is told once a minute with its mend. What is none of these kinds (BADARG, WRONGTYPE, LOST,
- * ...) is the business of whoever asked. Pure. */
+ * kind is told once a minute with its mend. An error of no such kind (BADARG, WRONGTYPE, LOST, ...)
+ * is the caller's business. Pure. */
 #ifndef SHOAL_REDIS_REFUSAL_H
 #define SHOAL_REDIS_REFUSAL_H
 

@@ -34,12 +34,12 @@ struct rights;
 typedef void (*rights_cb)(void *ctx, const struct err *missing, bool transactions);
 
 /* Of `link` url, tls_ca and name are used; they are borrowed until cb, and so is `cluster`. `who`:
- * of rights_of; `name`: the channel that is to be sent to or read, or "*". */
+ * of rights_of; `name`: the channel to send to or to read, or "*". */
 struct rights *rights_ask(uv_loop_t *loop, const struct link_options *link, const char *cluster,
                           unsigned who, const char *name, rights_cb cb, void *ctx);
 /* Give up: cb is not called any more. Not after it was. */
 void rights_close(struct rights *r);
-/* Does the table have the command ("HSET", "PUBSUB|NUMSUB") for whoever runs steps? */
+/* Does the table have the command ("HSET", "PUBSUB|NUMSUB") for users that run steps? */
 bool rights_has_step_command(const char *command);
 
 #endif

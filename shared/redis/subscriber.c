@@ -233,8 +233,8 @@ static void on_confirmed(struct subscriber *s, bool pattern, struct slice name)
 static void on_message(struct subscriber *s, bool pattern, struct slice name, struct slice topic,
                        struct slice payload)
 {
-    /* Also where it is not wanted any more: until Redis has seen that, whoever published it was
-     * told that it is heard. */
+    /* Also where it is not wanted any more: until Redis has seen that, it tells publishers that
+     * they are heard. */
     if (topic_find(s, pattern, name) != NULL) {
         s->o.on_message(s->o.ctx, topic, payload);
     }

@@ -29,7 +29,7 @@ MUST_USE int tls_handshake(struct tls *tls, struct err *err);
 MUST_USE int tls_read(struct tls *tls, char *out, size_t size, struct err *err);
 /* Encrypt all of it. 0, or -ERR_DOWN. */
 MUST_USE int tls_write(struct tls *tls, const char *data, size_t len, struct err *err);
-/* Append what is to be sent to the socket to `out` and forget it here. */
+/* Append what must be sent to the socket to `out` and forget it here. */
 void tls_take(struct tls *tls, struct buf *out);
 
 #endif
