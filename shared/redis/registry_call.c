@@ -126,15 +126,17 @@ const struct err *call_error(const struct redisReply *reply, const struct err *e
     return reply_check(reply, space) != 0 ? space : NULL;
 }
 
-static void on_done(struct call *call, const struct redisReply *reply, const struct err *err)
+void call_done(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct err space;
-    call->cb.done(call->ctx, call_error(reply, err, &space));
+    if (call->cb.done != NULL) {
+        call->cb.done(call->ctx, call_error(reply, err, &space));
+    }
 }
 
 int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx)
 {
-    struct call *call = call_create(r, on_done, ctx);
+    struct call *call = call_create(r, call_done, ctx);
     call->cb.done = cb;
     return call_send(call, a);
 }

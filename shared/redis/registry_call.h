@@ -87,7 +87,9 @@ struct call *call_create(struct registry *r,
                          void *ctx);
 /* Send it. 0, or -ERR_DOWN and the call is freed. Frees what args hold. */
 MUST_USE int call_send(struct call *call, struct args *a);
-/* The same for a call whose answer is only that it was done, or a word and what follows it. */
+/* `answered` of a call whose answer is only that it was done. */
+void call_done(struct call *call, const struct redisReply *reply, const struct err *err);
+/* The same for such a call (cb may be NULL), or one that answers a word and what follows it. */
 MUST_USE int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx);
 MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
 /* Send ready-made commands, answered by one reply. 0, or -ERR_DOWN and the call is freed. */

@@ -139,12 +139,6 @@ int registry_read_requests(struct registry *r, const struct registry_leader *me,
     return call_send(call, &a);
 }
 
-static void on_refused(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct err space;
-    call->cb.done(call->ctx, call_error(reply, err, &space));
-}
-
 int registry_refuse(struct registry *r, const struct registry_leader *me, struct slice why,
                     const struct registry_refusal *refusals, size_t n, registry_done_cb cb,
                     void *ctx)
@@ -158,9 +152,7 @@ int registry_refuse(struct registry *r, const struct registry_leader *me, struct
         args_slice(&a, refusals[i].request.id);
         args_slice(&a, refusals[i].op);
     }
-    struct call *call = call_create(r, on_refused, ctx);
-    call->cb.done = cb;
-    return call_send(call, &a);
+    return call_send_done(r, &a, cb, ctx);
 }
 
 /* The bell ------------------------------------------------------------------------------------- */
@@ -187,7 +179,7 @@ int registry_await_requests(struct registry *r, const struct registry_place *aft
                           after->requests};
     char *text[2] = {NULL, NULL};
     struct slice parts[3] = {[2] = SLICE("*1\r\n$4\r\nPING\r\n")};
-    struct call *call = call_create(r, on_refused, ctx);
+    struct call *call = call_create(r, call_done, ctx);
 
     parts[0].len = (size_t)redisFormatCommandArgv(&text[0], ARRAY_LEN(skip), skip, NULL);
     parts[1].len = (size_t)redisFormatCommandArgv(&text[1], ARRAY_LEN(read), read, NULL);

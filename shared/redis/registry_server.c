@@ -194,15 +194,6 @@ int registry_check(struct registry *r, registry_done_cb cb, void *ctx)
 
 /* What was forgotten --------------------------------------------------------------------------- */
 
-static void on_restated(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct err space;
-
-    if (call->cb.done != NULL) {
-        call->cb.done(call->ctx, call_error(reply, err, &space));
-    }
-}
-
 int registry_restate(struct registry *r, const char *node, const char *incarnation,
                      struct slice report, bool last, uint64_t back_ms, registry_done_cb cb,
                      void *ctx)
@@ -214,9 +205,7 @@ int registry_restate(struct registry *r, const char *node, const char *incarnati
     args_text(&a, last ? "1" : "0");
     args_number(&a, (int64_t)back_ms);
     args_slice(&a, report);
-    struct call *call = call_create(r, on_restated, ctx);
-    call->cb.done = cb;
-    return call_send(call, &a);
+    return call_send_done(r, &a, cb, ctx);
 }
 
 /* Other processes' links ----------------------------------------------------------------------- */
@@ -235,21 +224,11 @@ static void client_args(struct args *a, const char *what, uint64_t link_id)
     }
 }
 
-static void on_killed(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct err space;
-    if (call->cb.done != NULL) {
-        call->cb.done(call->ctx, call_error(reply, err, &space));
-    }
-}
-
 int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb, void *ctx)
 {
     struct args a = {0};
     client_args(&a, "KILL", link_id);
-    struct call *call = call_create(r, on_killed, ctx);
-    call->cb.done = cb;
-    return call_send(call, &a);
+    return call_send_done(r, &a, cb, ctx);
 }
 
 static void on_paused(struct call *call, const struct redisReply *reply, const struct err *err)
