@@ -62,9 +62,7 @@ const char *registry_topic(const struct registry *r, enum registry_topic topic, 
 
 static void leave_args(struct args *a, const struct call *call)
 {
-    args_fcall(a, call->registry, "leave");
-    args_text(a, call->texts[0]);
-    args_text(a, call->texts[1]);
+    node_args(a, call->registry, "leave", call->texts[0], call->texts[1]);
     args_number(a, call->said ? 1 : 0);
 }
 
@@ -138,6 +136,14 @@ int registry_resign(struct registry *r, const struct registry_leader *me, regist
     args_fcall(&a, r, "resign");
     args_text(&a, me->incarnation);
     return call_send_done(r, &a, cb, ctx);
+}
+
+void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
+               const char *incarnation)
+{
+    args_fcall(a, r, step);
+    args_text(a, node);
+    args_text(a, incarnation);
 }
 
 void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,

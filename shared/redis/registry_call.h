@@ -41,6 +41,9 @@ void args_fcall(struct args *a, const struct registry *r, const char *step);
 /* Send them as one command, and free what they hold. As link_command_argv. */
 MUST_USE int args_send(struct args *a, const struct registry *r, link_reply_cb cb, void *ctx);
 
+/* A step only the holder of the node may take, which comes first with its incarnation. */
+void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
+               const char *incarnation);
 /* A step only the leader may take: its incarnation and token come first. */
 void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
                  const char *step);

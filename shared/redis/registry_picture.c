@@ -179,9 +179,7 @@ static void ask_portion(struct call *call, struct slice place)
     struct args a = {0};
     struct err down;
 
-    args_fcall(&a, call->registry, "picture");
-    args_text(&a, call->texts[0]);
-    args_text(&a, call->texts[1]);
+    node_args(&a, call->registry, "picture", call->texts[0], call->texts[1]);
     args_slice(&a, place);
     call->answered = on_portion;
     if (!call_send_again(call, &a)) {
@@ -272,9 +270,7 @@ int registry_register(struct registry *r, const struct registry_node *n, registr
                       void *ctx)
 {
     struct args a = {0};
-    args_fcall(&a, r, "register");
-    args_text(&a, n->node);
-    args_text(&a, n->incarnation);
+    node_args(&a, r, "register", n->node, n->incarnation);
     args_number(&a, (int64_t)n->link_id);
     args_text(&a, n->run_id);
     args_text(&a, n->host);
@@ -297,9 +293,7 @@ int registry_renew(struct registry *r, const struct registry_node *n, int64_t se
                    struct slice report, registry_renew_cb cb, void *ctx)
 {
     struct args a = {0};
-    args_fcall(&a, r, "renew");
-    args_text(&a, n->node);
-    args_text(&a, n->incarnation);
+    node_args(&a, r, "renew", n->node, n->incarnation);
     args_number(&a, (int64_t)n->link_id);
     args_text(&a, n->run_id);
     args_number(&a, seen_rev);

@@ -7,15 +7,6 @@
 
 #define RESULT_BYTES 4096
 
-/* A step only the holder of the node may take. */
-static void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
-                      const char *incarnation)
-{
-    args_fcall(a, r, step);
-    args_text(a, node);
-    args_text(a, incarnation);
-}
-
 static void on_draw(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     const uint64_t *waits = NULL;

@@ -199,9 +199,7 @@ int registry_restate(struct registry *r, const char *node, const char *incarnati
                      void *ctx)
 {
     struct args a = {0};
-    args_fcall(&a, r, "restate");
-    args_text(&a, node);
-    args_text(&a, incarnation);
+    node_args(&a, r, "restate", node, incarnation);
     args_text(&a, last ? "1" : "0");
     args_number(&a, (int64_t)back_ms);
     args_slice(&a, report);
