@@ -89,8 +89,7 @@ static void on_leave(struct call *call, const struct redisReply *reply, const st
 int registry_leave(struct registry *r, const char *node, const char *incarnation, bool said,
                    registry_done_cb cb, void *ctx)
 {
-    struct call *call = call_create(r, on_leave, ctx);
-    call->cb.done = cb;
+    struct call *call = call_create(r, on_leave, (union call_cb){.done = cb}, ctx);
     call->texts[0] = xstrdup(node);
     call->texts[1] = xstrdup(incarnation);
     call->said = said;
@@ -124,9 +123,7 @@ int registry_lead(struct registry *r, const struct registry_leader *me, registry
     args_text(&a, me->run_id);
     args_text(&a, me->host);
     args_text(&a, me->pid);
-    struct call *call = call_create(r, on_lead, ctx);
-    call->cb.lead = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_lead, (union call_cb){.lead = cb}, ctx);
 }
 
 int registry_resign(struct registry *r, const struct registry_leader *me, registry_done_cb cb,
@@ -184,9 +181,7 @@ int registry_compare(struct registry *r, const struct registry_leader *me, struc
     struct args a = {0};
     leader_args(&a, r, me, "compare");
     args_slice(&a, cursor);
-    struct call *call = call_create(r, on_compared, ctx);
-    call->cb.compared = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_compared, (union call_cb){.compared = cb}, ctx);
 }
 
 int registry_add_shard(struct registry *r, const struct registry_leader *me, const char *shard,
@@ -223,9 +218,7 @@ int registry_waiting(struct registry *r, size_t most, registry_names_cb cb, void
     args_text(&a, "SRANDMEMBER");
     args_text(&a, registry_key(r, key, sizeof(key), "waiting"));
     args_number(&a, (int64_t)most);
-    struct call *call = call_create(r, on_names, ctx);
-    call->cb.names = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_names, (union call_cb){.names = cb}, ctx);
 }
 
 /* Entries of streams --------------------------------------------------------------------------- */

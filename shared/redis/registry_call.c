@@ -63,14 +63,12 @@ int args_send(struct args *a, const struct registry *r, link_reply_cb cb, void *
     return rc;
 }
 
-struct call *call_create(struct registry *r,
-                         void (*answered)(struct call *, const struct redisReply *,
-                                          const struct err *),
-                         void *ctx)
+struct call *call_create(struct registry *r, call_answered answered, union call_cb cb, void *ctx)
 {
     struct call *call = xcalloc(1, sizeof(*call));
     call->registry = r;
     call->answered = answered;
+    call->cb = cb;
     call->ctx = ctx;
     return call;
 }
@@ -100,6 +98,12 @@ int call_send(struct call *call, struct args *a)
         call_free(call);
     }
     return rc;
+}
+
+int call_ask(struct registry *r, struct args *a, call_answered answered, union call_cb cb,
+             void *ctx)
+{
+    return call_send(call_create(r, answered, cb, ctx), a);
 }
 
 int call_send_raw(struct call *call, const struct slice *parts, size_t n)
@@ -136,9 +140,7 @@ void call_done(struct call *call, const struct redisReply *reply, const struct e
 
 int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx)
 {
-    struct call *call = call_create(r, call_done, ctx);
-    call->cb.done = cb;
-    return call_send(call, a);
+    return call_ask(r, a, call_done, (union call_cb){.done = cb}, ctx);
 }
 
 static void on_word(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -154,7 +156,5 @@ static void on_word(struct call *call, const struct redisReply *reply, const str
 
 int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx)
 {
-    struct call *call = call_create(r, on_word, ctx);
-    call->cb.word = cb;
-    return call_send(call, a);
+    return call_ask(r, a, on_word, (union call_cb){.word = cb}, ctx);
 }

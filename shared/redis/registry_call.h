@@ -1,7 +1,7 @@
 /* Registry call: one step on its way to Redis and its answer on the way back. Used by registry*.c
  * and cluster*.c only.
  *
- * registry_call() allocates one small `struct call`, sends the command, and on the answer runs the
+ * call_ask() allocates one small `struct call`, sends the command, and on the answer runs the
  * call's `answered`, which decodes and calls the user back; then the call is freed. */
 #ifndef SHOAL_REDIS_REGISTRY_CALL_H
 #define SHOAL_REDIS_REGISTRY_CALL_H
@@ -48,28 +48,36 @@ void node_args(struct args *a, const struct registry *r, const char *step, const
 void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
                  const char *step);
 
+struct call;
+/* Decodes the answer, and calls the user back. */
+typedef void (*call_answered)(struct call *call, const struct redisReply *reply,
+                              const struct err *err);
+
+/* The user's. */
+union call_cb {
+    registry_greeting_cb greeting;
+    registry_done_cb done;
+    registry_bool_cb yes_no;
+    registry_register_cb registered;
+    registry_renew_cb renewed;
+    registry_lead_cb lead;
+    registry_word_cb word;
+    registry_outcome_cb outcome;
+    registry_compared_cb compared;
+    registry_draw_cb draw;
+    registry_claim_cb claim;
+    registry_sends_cb sends;
+    registry_listeners_cb listeners;
+    registry_requests_cb requests;
+    registry_names_cb names;
+    registry_text_cb text;
+    registry_result_cb result;
+};
+
 struct call {
     struct registry *registry;
-    void (*answered)(struct call *call, const struct redisReply *reply, const struct err *err);
-    union {
-        registry_greeting_cb greeting;
-        registry_done_cb done;
-        registry_bool_cb yes_no;
-        registry_register_cb registered;
-        registry_renew_cb renewed;
-        registry_lead_cb lead;
-        registry_word_cb word;
-        registry_outcome_cb outcome;
-        registry_compared_cb compared;
-        registry_draw_cb draw;
-        registry_claim_cb claim;
-        registry_sends_cb sends;
-        registry_listeners_cb listeners;
-        registry_requests_cb requests;
-        registry_names_cb names;
-        registry_text_cb text;
-        registry_result_cb result;
-    } cb;
+    call_answered answered;
+    union call_cb cb;
     void *ctx;
     int64_t seen;                      /* renew: the rev asked with; is_led: the deadline */
     uint64_t link_id;                  /* kill_listener */
@@ -83,13 +91,13 @@ struct call {
 
 void picture_parts_destroy(struct picture_parts *p); /* registry_picture.c; NULL is nothing */
 
-/* A call that will run `answered`; the caller fills cb, then sends. */
-struct call *call_create(struct registry *r,
-                         void (*answered)(struct call *, const struct redisReply *,
-                                          const struct err *),
-                         void *ctx);
+/* A call that will run `answered`. */
+struct call *call_create(struct registry *r, call_answered answered, union call_cb cb, void *ctx);
 /* Send it. 0, or -ERR_DOWN and the call is freed. Frees what args hold. */
 MUST_USE int call_send(struct call *call, struct args *a);
+/* Both at once. */
+MUST_USE int call_ask(struct registry *r, struct args *a, call_answered answered, union call_cb cb,
+                      void *ctx);
 /* `answered` of a call whose answer is only that it was done. */
 void call_done(struct call *call, const struct redisReply *reply, const struct err *err);
 /* The same for such a call (cb may be NULL), or one that answers a word and what follows it. */

@@ -26,21 +26,13 @@ static void on_yes_no(struct call *call, const struct redisReply *reply, const s
     call->cb.yes_no(call->ctx, err == NULL && reply->integer != 0, err);
 }
 
-static int send_yes_no(struct registry *r, struct args *a, registry_bool_cb cb, void *ctx)
-{
-    struct call *call = call_create(r, on_yes_no, ctx);
-
-    call->cb.yes_no = cb;
-    return call_send(call, a);
-}
-
 int registry_is_there(struct registry *r, registry_bool_cb cb, void *ctx)
 {
     struct args a = {0};
     char key[512];
 
     key_args(&a, key, r, "EXISTS", "version");
-    return send_yes_no(r, &a, cb, ctx);
+    return call_ask(r, &a, on_yes_no, (union call_cb){.yes_no = cb}, ctx);
 }
 
 int registry_is_wanted(struct registry *r, const char *channel, registry_bool_cb cb, void *ctx)
@@ -50,7 +42,7 @@ int registry_is_wanted(struct registry *r, const char *channel, registry_bool_cb
 
     key_args(&a, key, r, "HEXISTS", "channels");
     args_text(&a, channel);
-    return send_yes_no(r, &a, cb, ctx);
+    return call_ask(r, &a, on_yes_no, (union call_cb){.yes_no = cb}, ctx);
 }
 
 static void on_led_time(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -88,14 +80,12 @@ static void on_led_deadline(struct call *call, const struct redisReply *reply,
 
 int registry_is_led(struct registry *r, registry_bool_cb cb, void *ctx)
 {
-    struct call *call = call_create(r, on_led_deadline, ctx);
     struct args a = {0};
     char key[512];
 
     key_args(&a, key, r, "HGET", "leader");
     args_text(&a, "deadline");
-    call->cb.yes_no = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_led_deadline, (union call_cb){.yes_no = cb}, ctx);
 }
 
 /* Adding --------------------------------------------------------------------------------------- */
@@ -146,15 +136,13 @@ static void on_text(struct call *call, const struct redisReply *reply, const str
 
 int registry_find_reply(struct registry *r, const char *id, registry_text_cb cb, void *ctx)
 {
-    struct call *call = call_create(r, on_text, ctx);
     struct args a = {0};
     char key[512];
     char rest[256];
 
     snprintf(rest, sizeof(rest), "reply:%s", id);
     key_args(&a, key, r, "GET", rest);
-    call->cb.text = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_text, (union call_cb){.text = cb}, ctx);
 }
 
 #define ROW(field, kind)                                                                           \
@@ -179,13 +167,11 @@ static void on_result(struct call *call, const struct redisReply *reply, const s
 int registry_find_result(struct registry *r, const char *channel, const char *id,
                          registry_result_cb cb, void *ctx)
 {
-    struct call *call = call_create(r, on_result, ctx);
     struct args a = {0};
     char key[512];
     char rest[256];
 
     snprintf(rest, sizeof(rest), "result:%s:%s", channel, id);
     key_args(&a, key, r, "HGETALL", rest);
-    call->cb.result = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_result, (union call_cb){.result = cb}, ctx);
 }

@@ -254,11 +254,9 @@ static void on_register(struct call *call, const struct redisReply *reply, const
 /* Asking --------------------------------------------------------------------------------------- */
 
 static struct call *picture_call(struct registry *r, const struct registry_node *n, int64_t seen,
-                                 void (*answered)(struct call *, const struct redisReply *,
-                                                  const struct err *),
-                                 void *ctx)
+                                 call_answered answered, union call_cb cb, void *ctx)
 {
-    struct call *call = call_create(r, answered, ctx);
+    struct call *call = call_create(r, answered, cb, ctx);
     call->texts[0] = xstrdup(n->node);
     call->texts[1] = xstrdup(n->incarnation);
     call->seen = seen;
@@ -284,9 +282,8 @@ int registry_register(struct registry *r, const struct registry_node *n, registr
         args_text(&a, "");
     }
     args_text(&a, n->state);
-    struct call *call = picture_call(r, n, -1, on_register, ctx);
-    call->cb.registered = cb;
-    return call_send(call, &a);
+    union call_cb registered = {.registered = cb};
+    return call_send(picture_call(r, n, -1, on_register, registered, ctx), &a);
 }
 
 int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
@@ -304,7 +301,6 @@ int registry_renew(struct registry *r, const struct registry_node *n, int64_t se
     args_text(&a, n->version);
     args_number(&a, (int64_t)n->capacity);
     args_text(&a, n->users);
-    struct call *call = picture_call(r, n, seen_rev, on_picture, ctx);
-    call->cb.renewed = cb;
-    return call_send(call, &a);
+    union call_cb renewed = {.renewed = cb};
+    return call_send(picture_call(r, n, seen_rev, on_picture, renewed, ctx), &a);
 }

@@ -29,20 +29,13 @@ static void on_outcome(struct call *call, const struct redisReply *reply, const 
     registry_outcome_finish(&outcome);
 }
 
-static int send_outcome(struct registry *r, struct args *a, registry_outcome_cb cb, void *ctx)
-{
-    struct call *call = call_create(r, on_outcome, ctx);
-    call->cb.outcome = cb;
-    return call_send(call, a);
-}
-
 static int send_texts(struct registry *r, struct args *a, const struct slice *texts, size_t n,
                       registry_outcome_cb cb, void *ctx)
 {
     for (size_t i = 0; i < n; i++) {
         args_slice(a, texts[i]);
     }
-    return send_outcome(r, a, cb, ctx);
+    return call_ask(r, a, on_outcome, (union call_cb){.outcome = cb}, ctx);
 }
 
 int registry_assign(struct registry *r, const struct registry_leader *me,
@@ -65,7 +58,8 @@ int registry_assign(struct registry *r, const struct registry_leader *me,
             args_slice(&a, wishes[i].channel);
         }
     }
-    int failed = send_outcome(r, &a, cb, ctx); /* which has copied them */
+    /* Which copies them. */
+    int failed = call_ask(r, &a, on_outcome, (union call_cb){.outcome = cb}, ctx);
     free(counts);
     return failed;
 }
@@ -134,9 +128,7 @@ int registry_read_requests(struct registry *r, const struct registry_leader *me,
     leader_args(&a, r, me, "requests");
     args_text(&a, after->admin);
     args_text(&a, after->requests);
-    struct call *call = call_create(r, on_requests, ctx);
-    call->cb.requests = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_requests, (union call_cb){.requests = cb}, ctx);
 }
 
 int registry_refuse(struct registry *r, const struct registry_leader *me, struct slice why,
@@ -179,13 +171,12 @@ int registry_await_requests(struct registry *r, const struct registry_place *aft
                           after->requests};
     char *text[2] = {NULL, NULL};
     struct slice parts[3] = {[2] = SLICE("*1\r\n$4\r\nPING\r\n")};
-    struct call *call = call_create(r, call_done, ctx);
+    struct call *call = call_create(r, call_done, (union call_cb){.done = cb}, ctx);
 
     parts[0].len = (size_t)redisFormatCommandArgv(&text[0], ARRAY_LEN(skip), skip, NULL);
     parts[1].len = (size_t)redisFormatCommandArgv(&text[1], ARRAY_LEN(read), read, NULL);
     parts[0].ptr = text[0];
     parts[1].ptr = text[1];
-    call->cb.done = cb;
     int rc = call_send_raw(call, parts, ARRAY_LEN(parts));
     redisFreeCommand(text[0]);
     redisFreeCommand(text[1]);

@@ -28,9 +28,7 @@ int registry_draw(struct registry *r, const char *node, const char *incarnation,
     args_slice(&a, user);
     args_text(&a, kind);
     args_number(&a, n > REGISTRY_DRAWS_AT_ONCE ? REGISTRY_DRAWS_AT_ONCE : (int64_t)n);
-    struct call *call = call_create(r, on_draw, ctx);
-    call->cb.draw = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_draw, (union call_cb){.draw = cb}, ctx);
 }
 
 int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
@@ -79,9 +77,7 @@ int registry_send_list(struct registry *r, const char *node, const char *incarna
     struct args a = {0};
     node_args(&a, r, "send_list", node, incarnation);
     args_number(&a, (int64_t)from);
-    struct call *call = call_create(r, on_list, ctx);
-    call->cb.sends = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_list, (union call_cb){.sends = cb}, ctx);
 }
 
 static void on_listen(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -107,9 +103,7 @@ int registry_send_listen(struct registry *r, const char *node, const char *incar
     for (size_t i = 0; i < n; i++) {
         args_slice(&a, topics[i]);
     }
-    struct call *call = call_create(r, on_listen, ctx);
-    call->cb.listeners = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_listen, (union call_cb){.listeners = cb}, ctx);
 }
 
 static void on_claim(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -128,9 +122,7 @@ int registry_send_claim(struct registry *r, const char *node, const char *incarn
     struct args a = {0};
     node_args(&a, r, "send_claim", node, incarnation);
     args_slice(&a, entry);
-    struct call *call = call_create(r, on_claim, ctx);
-    call->cb.claim = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_claim, (union call_cb){.claim = cb}, ctx);
 }
 
 int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,

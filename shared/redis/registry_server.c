@@ -52,9 +52,7 @@ int registry_greet(struct registry *r, registry_greeting_cb cb, void *ctx)
     struct args a = {0};
     args_text(&a, "CLIENT");
     args_text(&a, "ID");
-    struct call *call = call_create(r, on_greet_id, ctx);
-    call->cb.greeting = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_greet_id, (union call_cb){.greeting = cb}, ctx);
 }
 
 /* The library ---------------------------------------------------------------------------------- */
@@ -158,9 +156,7 @@ int registry_load(struct registry *r, registry_done_cb cb, void *ctx)
 {
     struct args a = {0};
     version_args(&a);
-    struct call *call = call_create(r, on_load_version, ctx);
-    call->cb.done = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_load_version, (union call_cb){.done = cb}, ctx);
 }
 
 static void on_check_version(struct call *call, const struct redisReply *reply,
@@ -187,9 +183,7 @@ int registry_check(struct registry *r, registry_done_cb cb, void *ctx)
 {
     struct args a = {0};
     version_args(&a);
-    struct call *call = call_create(r, on_check_version, ctx);
-    call->cb.done = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_check_version, (union call_cb){.done = cb}, ctx);
 }
 
 /* What was forgotten --------------------------------------------------------------------------- */
@@ -244,7 +238,7 @@ int registry_kill_listener(struct registry *r, uint64_t link_id)
     args_text(&a, "PAUSE");
     args_number(&a, PAUSE_MS);
     args_text(&a, "WRITE");
-    struct call *call = call_create(r, on_paused, NULL);
+    struct call *call = call_create(r, on_paused, (union call_cb){0}, NULL);
     call->link_id = link_id;
     return call_send(call, &a);
 }
@@ -260,7 +254,5 @@ int registry_link_alive(struct registry *r, uint64_t link_id, registry_bool_cb c
 {
     struct args a = {0};
     client_args(&a, "LIST", link_id);
-    struct call *call = call_create(r, on_alive, ctx);
-    call->cb.yes_no = cb;
-    return call_send(call, &a);
+    return call_ask(r, &a, on_alive, (union call_cb){.yes_no = cb}, ctx);
 }
