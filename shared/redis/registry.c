@@ -76,11 +76,10 @@ static void on_leave(struct call *call, const struct redisReply *reply, const st
         if (err == NULL && slice_is(word, "more")) {
             struct args a = {0};
             leave_args(&a, call);
-            if (call_send_again(call, &a)) {
+            err = call_send_again(call, &a, &space);
+            if (err == NULL) {
                 return;
             }
-            err_set(&space, ERR_DOWN, "the link to Redis is down");
-            err = &space;
         }
     }
     call->cb.done(call->ctx, err);

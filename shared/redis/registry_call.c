@@ -115,10 +115,14 @@ int call_send_raw(struct call *call, const struct slice *parts, size_t n)
     return rc;
 }
 
-bool call_send_again(struct call *call, struct args *a)
+const struct err *call_send_again(struct call *call, struct args *a, struct err *space)
 {
     call->again = args_send(a, call->registry, on_link_reply, call) == 0;
-    return call->again;
+    if (call->again) {
+        return NULL;
+    }
+    err_set(space, ERR_DOWN, "the link to Redis is down");
+    return space;
 }
 
 const struct err *call_error(const struct redisReply *reply, const struct err *err,

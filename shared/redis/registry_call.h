@@ -105,9 +105,9 @@ MUST_USE int call_send_done(struct registry *r, struct args *a, registry_done_cb
 MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
 /* Send ready-made commands, answered by one reply. 0, or -ERR_DOWN and the call is freed. */
 MUST_USE int call_send_raw(struct call *call, const struct slice *parts, size_t n);
-/* From within `answered`: send a further command and keep the call for its answer. False if the
- * link is down: the call ends as ever. */
-MUST_USE bool call_send_again(struct call *call, struct args *a);
+/* From within `answered`: send a further command and keep the call for its answer. NULL, or what to
+ * hand on where the link is down: the call ends as ever. */
+MUST_USE const struct err *call_send_again(struct call *call, struct args *a, struct err *space);
 /* From within `answered`: the error to hand on, from the link's error or the reply's; NULL if
  * neither. */
 const struct err *call_error(const struct redisReply *reply, const struct err *err,

@@ -69,11 +69,10 @@ static void on_led_deadline(struct call *call, const struct redisReply *reply,
         args_text(&a, "TIME");
         call->seen = (int64_t)deadline;
         call->answered = on_led_time;
-        if (call_send_again(call, &a)) {
+        err = call_send_again(call, &a, &space);
+        if (err == NULL) {
             return;
         }
-        err_set(&space, ERR_DOWN, "the link to Redis is down");
-        err = &space;
     }
     call->cb.yes_no(call->ctx, false, err); /* nobody ever led, or the link failed */
 }

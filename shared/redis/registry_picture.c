@@ -182,8 +182,7 @@ static void ask_portion(struct call *call, struct slice place)
     node_args(&a, call->registry, "picture", call->texts[0], call->texts[1]);
     args_slice(&a, place);
     call->answered = on_portion;
-    if (!call_send_again(call, &a)) {
-        err_set(&down, ERR_DOWN, "the link to Redis is down");
+    if (call_send_again(call, &a, &down) != NULL) {
         deliver(call, NULL, &down);
     }
 }

@@ -38,11 +38,10 @@ static void on_greet_id(struct call *call, const struct redisReply *reply, const
         struct args a = {0};
         args_text(&a, "INFO");
         args_text(&a, "server");
-        if (call_send_again(call, &a)) {
+        err = call_send_again(call, &a, &space);
+        if (err == NULL) {
             return;
         }
-        err_set(&space, ERR_DOWN, "the link to Redis is down");
-        err = &space;
     }
     call->cb.greeting(call->ctx, NULL, err);
 }
@@ -89,8 +88,7 @@ static void load(struct call *call)
     args_text(&a, "LOAD");
     args_text(&a, "REPLACE");
     args_slice(&a, own_text());
-    if (!call_send_again(call, &a)) {
-        err_set(&err, ERR_DOWN, "the link to Redis is down");
+    if (call_send_again(call, &a, &err) != NULL) {
         call->cb.done(call->ctx, &err);
     }
 }
@@ -143,11 +141,10 @@ static void on_load_version(struct call *call, const struct redisReply *reply,
         args_text(&a, "LIBRARYNAME");
         args_text(&a, "shoal1");
         args_text(&a, "WITHCODE");
-        if (call_send_again(call, &a)) {
+        err = call_send_again(call, &a, &space);
+        if (err == NULL) {
             return;
         }
-        err_set(&space, ERR_DOWN, "the link to Redis is down");
-        err = &space;
     }
     call->cb.done(call->ctx, err);
 }
