@@ -28,15 +28,12 @@ static void fill(const struct figure *figures, void *of, struct registry_hash *h
 int reply_hash(const struct redisReply *reply, const struct figure *figures, void *of,
                struct registry_hash *hash, struct reply_memory *memory, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader words = reader_of(reply);
     hash->word = reply_rest(&words, memory, &hash->n);
-    if (words.bad || hash->n % 2 != 0) {
-        return reply_broken(err, "HGETALL");
+    words.bad = words.bad || hash->n % 2 != 0;
+    int rc = reply_end(&words, err, "HGETALL");
+    if (rc == 0) {
+        fill(figures, of, hash);
     }
-    fill(figures, of, hash);
-    return 0;
+    return rc;
 }

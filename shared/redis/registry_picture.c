@@ -238,8 +238,7 @@ static void on_register(struct call *call, const struct redisReply *reply, const
     struct slice rest;
     struct err space;
 
-    bool answered = reply != NULL && reply_check(reply, &space) == 0 &&
-                    reply_word(reply, &word, &rest, NULL) == 0;
+    bool answered = reply != NULL && reply_word(reply, &word, &rest, &space) == 0;
     if (answered && slice_is(word, "held")) {
         bool ok = reply_holder(reply, &holder, &space) == 0;
         call->cb.registered(call->ctx, NULL, ok ? &holder : NULL, ok ? NULL : &space);

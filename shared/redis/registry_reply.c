@@ -64,17 +64,19 @@ int reply_check(const struct redisReply *reply, struct err *err)
     return refusal_err(reply, err);
 }
 
+int reply_end(const struct reader *r, struct err *err, const char *what)
+{
+    int rc = reply_check(r->array, err);
+    return rc == 0 && r->bad ? reply_broken(err, what) : rc;
+}
+
 int reply_version(const struct redisReply *reply, struct slice *contract, uint64_t *revision,
                   struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     *contract = reader_slice(&r);
     *revision = reader_u64(&r);
-    return r.bad ? reply_broken(err, "version") : 0;
+    return reply_end(&r, err, "version");
 }
 
 bool reply_info_field(struct slice text, const char *name, char *out, size_t size)
@@ -120,27 +122,20 @@ int reply_info(const struct redisReply *reply, struct registry_greeting *out, st
 
 int reply_time(const struct redisReply *reply, struct wall *now, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     now->ms = reader_u64(&r) * 1000;
     now->ms += reader_u64(&r) / 1000;
-    return r.bad ? reply_broken(err, "TIME") : 0;
+    return reply_end(&r, err, "TIME");
 }
 
 int reply_word(const struct redisReply *reply, struct slice *word, struct slice *rest,
                struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     *word = reader_slice(&r);
     *rest = reader_left(&r) > 0 ? reader_slice(&r) : (struct slice){0};
-    return r.bad || word->len == 0 ? reply_broken(err, "a step") : 0;
+    r.bad = r.bad || word->len == 0;
+    return reply_end(&r, err, "a step");
 }
 
 int reply_outcome(const struct redisReply *reply, struct registry_outcome *out, struct err *err)
@@ -245,14 +240,10 @@ static void reader_lists(struct reader *r, struct registry_picture *out,
 int reply_portion(const struct redisReply *reply, struct registry_picture *out, struct slice *place,
                   struct reply_memory *memory, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     reader_lists(&r, out, memory);
     *place = reader_slice(&r);
-    return r.bad ? reply_broken(err, "picture") : 0;
+    return reply_end(&r, err, "picture");
 }
 
 /* What is not told keeps its default, and what is not known is passed over. */
@@ -276,10 +267,6 @@ static struct registry_settings reader_settings(struct reader *r, struct reply_m
 int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_picture *out,
                   struct slice *place, struct reply_memory *memory, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     bool current = slice_is(reader_slice(&r), "current");
     out->settings = reader_settings(&r, memory);
@@ -294,20 +281,13 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->must_restate = reader_u64(&restate) == 1;
     out->kept.ms = reader_u64(&restate);
     *place = reader_slice(&r);
-    r.bad = r.bad || restate.bad;
     out->changed = seen < 0 || (uint64_t)seen != out->rev;
-    if (r.bad || !current || out->registry.len >= REGISTRY_ID_CHARS) {
-        return reply_broken(err, "register or renew");
-    }
-    return 0;
+    r.bad = r.bad || restate.bad || !current || out->registry.len >= REGISTRY_ID_CHARS;
+    return reply_end(&r, err, "register or renew");
 }
 
 int reply_holder(const struct redisReply *reply, struct registry_holder *out, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     bool held = slice_is(reader_slice(&r), "held");
     out->host = reader_slice(&r);
@@ -317,7 +297,8 @@ int reply_holder(const struct redisReply *reply, struct registry_holder *out, st
     out->lease_ms = reader_duration(&r);
     out->run_id = reader_slice(&r);
     bool sane = out->remaining_ms > -READER_MOST && out->remaining_ms < READER_MOST;
-    return r.bad || !held || !sane || out->lease_ms == 0 ? reply_broken(err, "register") : 0;
+    r.bad = r.bad || !held || !sane || out->lease_ms == 0;
+    return reply_end(&r, err, "register");
 }
 
 /* {node, link, run_id, node, link, run_id, ...} */
@@ -342,10 +323,6 @@ static void reader_expired(struct reader *r, struct registry_lead *out, struct r
 int reply_lead(const struct redisReply *reply, struct registry_lead *out,
                struct reply_memory *memory, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     struct slice word = reader_slice(&r);
     if (slice_is(word, "standby")) {
@@ -353,7 +330,7 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
         out->remaining_ms = reader_duration(&r);
         out->registry = reader_slice(&r);
         r.bad = r.bad || out->registry.len >= REGISTRY_ID_CHARS;
-        return r.bad ? reply_broken(err, "lead") : 0;
+        return reply_end(&r, err, "lead");
     }
     out->leading = slice_is(word, "leading");
     out->token = reader_slice(&r);
@@ -370,24 +347,18 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     out->idle = reply_slices(&r, memory, &out->nidle);
     out->registry = reader_slice(&r);
     out->damaged = reader_i64(&r) != 0;
-    if (r.bad || !out->leading || out->token.len == 0 || out->token.len >= 24 ||
-        out->lease_ms == 0 || out->next_deadline_ms > READER_MOST_MS ||
-        out->registry.len >= REGISTRY_ID_CHARS) {
-        return reply_broken(err, "lead");
-    }
-    return 0;
+    r.bad = r.bad || !out->leading || out->token.len == 0 || out->token.len >= 24 ||
+            out->lease_ms == 0 || out->next_deadline_ms > READER_MOST_MS ||
+            out->registry.len >= REGISTRY_ID_CHARS;
+    return reply_end(&r, err, "lead");
 }
 
 int reply_names(const struct redisReply *reply, const struct slice **names, size_t *n,
                 struct reply_memory *memory, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     *names = reply_rest(&r, memory, n);
-    return r.bad ? reply_broken(err, "SRANDMEMBER") : 0;
+    return reply_end(&r, err, "SRANDMEMBER");
 }
 
 int reply_entries(const struct redisReply *reply, const struct registry_entry **entries, size_t *n,
@@ -395,10 +366,6 @@ int reply_entries(const struct redisReply *reply, const struct registry_entry **
 {
     *entries = NULL;
     *n = 0;
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     size_t count = reader_left(&r);
     struct registry_entry *out = reply_memory_take(memory, count, sizeof(*out));
@@ -418,10 +385,10 @@ int reply_entries(const struct redisReply *reply, const struct registry_entry **
         out[i].nfields = nslices / 2;
         r.bad = r.bad || pairs.bad;
     }
-    if (r.bad) {
-        return reply_broken(err, "XRANGE");
+    int rc = reply_end(&r, err, "XRANGE");
+    if (rc == 0) {
+        *entries = out;
+        *n = count;
     }
-    *entries = out;
-    *n = count;
-    return 0;
+    return rc;
 }

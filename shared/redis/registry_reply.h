@@ -27,6 +27,8 @@ const struct slice *reply_slices(struct reader *r, struct reply_memory *memory, 
 int reply_broken(struct err *err, const char *what);
 /* 0, or what an error reply means (refusal_err). */
 MUST_USE int reply_check(const struct redisReply *reply, struct err *err);
+/* The end of reading an answer to WHAT: 0, or what its error reply means, or that it is broken. */
+MUST_USE int reply_end(const struct reader *r, struct err *err, const char *what);
 /* shoal1_version: the contract and the revision of the library there. */
 MUST_USE int reply_version(const struct redisReply *reply, struct slice *contract,
                            uint64_t *revision, struct err *err);

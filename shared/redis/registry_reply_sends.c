@@ -4,10 +4,6 @@
 int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *n,
                 struct reply_memory *memory, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     *n = reader_left(&r);
     uint64_t *out = reply_memory_take(memory, *n, sizeof(*out));
@@ -15,7 +11,7 @@ int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *
         out[i] = reader_duration(&r);
     }
     *waits = out;
-    return r.bad ? reply_broken(err, "draw") : 0;
+    return reply_end(&r, err, "draw");
 }
 
 static bool claim_word(struct slice word, enum registry_claim_word *out)
@@ -55,10 +51,6 @@ static bool held_by(struct slice word, enum registry_held_by *out)
 
 int reply_claim(const struct redisReply *reply, struct registry_claim *out, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     bool known = claim_word(reader_slice(&r), &out->word);
     if (known && out->word == CLAIM_LATER) {
@@ -75,7 +67,8 @@ int reply_claim(const struct redisReply *reply, struct registry_claim *out, stru
         out->send.as_command = slice_is(reader_slice(&r), "1");
         r.bad = r.bad || out->send.channel.len == 0 || out->shard.len == 0;
     }
-    return r.bad || !known ? reply_broken(err, "send_claim") : 0;
+    r.bad = r.bad || !known;
+    return reply_end(&r, err, "send_claim");
 }
 
 /* An array of numbers, none below zero. */
@@ -94,29 +87,21 @@ static const uint64_t *reader_numbers(struct reader *r, struct reply_memory *mem
 int reply_sends(const struct redisReply *reply, struct registry_sends *out,
                 struct reply_memory *memory, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     size_t n = 0;
     out->more = slice_is(reader_slice(&r), "more");
     out->ttl_ms = reader_duration(&r);
     out->sends = reply_rest(&r, memory, &n);
     out->n = n / 2;
-    return r.bad ? reply_broken(err, "send_list") : 0;
+    return reply_end(&r, err, "send_list");
 }
 
 int reply_listeners(const struct redisReply *reply, struct registry_listeners *out,
                     struct reply_memory *memory, struct err *err)
 {
-    int rc = reply_check(reply, err);
-    if (rc != 0) {
-        return rc;
-    }
     struct reader r = reader_of(reply);
     out->patience_ms = reader_duration(&r);
     out->counts = reader_numbers(&r, memory, &out->n);
     out->gone = reader_numbers(&r, memory, &out->ngone);
-    return r.bad ? reply_broken(err, "send_listen") : 0;
+    return reply_end(&r, err, "send_listen");
 }
