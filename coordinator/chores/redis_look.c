@@ -5,16 +5,6 @@
 
 #include <stdio.h>
 
-static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
-{
-    (void)outcome;
-    struct redis_look *r = ctx;
-
-    if (err != NULL) {
-        leader_step_failed(r->leader, "error", err);
-    }
-}
-
 static void tell(struct redis_look *r, const struct look_finding *f)
 {
     char text[400];
@@ -23,11 +13,7 @@ static void tell(struct redis_look *r, const struct look_finding *f)
              NULL);
     snprintf(text, sizeof(text), "%s: %s; %s", f->what, f->text, f->mend);
     const struct slice args[] = {SLICE("where"), SLICE("redis"), SLICE("error"), slice_of(text)};
-    if (leader_may_act(r->leader) &&
-        registry_do(leader_registry(r->leader), leader_identity(r->leader), "tell_error", args,
-                    ARRAY_LEN(args), on_told, r) != 0) {
-        log_debug("coordinator", "redis.untold", "why", "the link to Redis is down", NULL);
-    }
+    leader_tell(r->leader, "tell_error", args, ARRAY_LEN(args));
 }
 
 static void on_done(void *ctx, const struct look *l)

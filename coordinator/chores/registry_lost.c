@@ -42,14 +42,6 @@ void registry_lost_begin(struct registry_lost *l, const struct cluster_view *vie
     }
 }
 
-static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
-{
-    (void)outcome;
-    if (err != NULL) {
-        leader_step_failed(ctx, "tell_lost", err);
-    }
-}
-
 static void publish(struct leader *leader, uint64_t channels, uint64_t shards, const char *names)
 {
     char counts[2][24];
@@ -57,10 +49,7 @@ static void publish(struct leader *leader, uint64_t channels, uint64_t shards, c
     snprintf(counts[1], sizeof(counts[1]), "%llu", (unsigned long long)shards);
     struct slice args[] = {slice_of(counts[0]), slice_of(counts[1]), slice_of(names)};
 
-    if (leader_may_act(leader)) {
-        (void)!registry_do(leader_registry(leader), leader_identity(leader), "tell_lost", args,
-                           ARRAY_LEN(args), on_told, leader);
-    }
+    leader_tell(leader, "tell_lost", args, ARRAY_LEN(args));
 }
 
 void registry_lost_tell(struct registry_lost *l, const struct cluster_view *view,

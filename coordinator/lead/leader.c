@@ -410,3 +410,18 @@ void leader_step_failed(struct leader *l, const char *step, const struct err *er
         log_warn("leader", "step.failed", "step", step, "error", err->text, NULL);
     }
 }
+
+static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
+{
+    (void)outcome;
+    if (err != NULL) {
+        leader_step_failed(ctx, "tell", err);
+    }
+}
+
+void leader_tell(struct leader *l, const char *step, const struct slice *args, size_t n)
+{
+    if (leader_may_act(l) && registry_do(l->registry, &l->me, step, args, n, on_told, l) != 0) {
+        log_debug("leader", "step.untold", "step", step, "why", "the link to Redis is down", NULL);
+    }
+}

@@ -49,5 +49,7 @@ bool leader_may_act(const struct leader *l);
 void leader_ask_now(struct leader *l);
 /* Every room hands its failed steps here: a leader that was deposed is out of office at once. */
 void leader_step_failed(struct leader *l, const char *step, const struct err *err);
+/* Takes a step that makes something known, if it may act; what becomes of it is told in the log. */
+void leader_tell(struct leader *l, const char *step, const struct slice *args, size_t n);
 
 #endif

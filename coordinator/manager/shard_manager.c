@@ -79,15 +79,6 @@ const char *cluster_setting(const struct cluster *c, const char *name)
     return cluster_view_setting(c->manager->options.view, name);
 }
 
-static void on_error_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
-{
-    (void)outcome;
-    struct shard_manager *m = ctx;
-    if (err != NULL) {
-        leader_step_failed(m->options.leader, "error", err);
-    }
-}
-
 void cluster_error(struct cluster *c, const char *where, const char *channel, const char *error)
 {
     struct shard_manager *m = c->manager;
@@ -98,11 +89,7 @@ void cluster_error(struct cluster *c, const char *where, const char *channel, co
 
     log_warn("manager", "manager.error", "manager", manager_name(m), "where", where, "channel",
              channel != NULL ? channel : "", "error", error, NULL);
-    if (leader_may_act(m->options.leader) &&
-        registry_do(leader_registry(m->options.leader), leader_identity(m->options.leader),
-                    "tell_error", args, n, on_error_told, m) != 0) {
-        log_debug("manager", "manager.error_untold", "why", "the link to Redis is down", NULL);
-    }
+    leader_tell(m->options.leader, "tell_error", args, n);
 }
 
 /* Was the user's token refused on that node, as one of its shards found out? */
