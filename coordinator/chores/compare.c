@@ -45,8 +45,7 @@ static void on_portion(void *ctx, const struct registry_compared *compared, cons
         c->anew = false;
         return;
     }
-    if (err != NULL) {
-        leader_step_failed(c->leader, "compare", err);
+    if (!leader_stepped(c->leader, "compare", err)) {
         c->under_way = false; /* after compare_ms from the beginning */
         return;
     }

@@ -32,8 +32,7 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
     (void)rest;
     struct outbox_sweep *o = ctx;
     o->calling = false;
-    if (err != NULL) {
-        leader_step_failed(o->leader, "send_take", err);
+    if (!leader_stepped(o->leader, "send_take", err)) {
     } else if (slice_is(word, "more") && o->calls < MOST_CALLS && leader_may_act(o->leader)) {
         take(o);
     }

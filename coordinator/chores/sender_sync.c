@@ -75,8 +75,7 @@ static void on_written(void *ctx, const struct registry_outcome *outcome, const 
 {
     (void)outcome;
     struct sender_sync *s = ctx;
-    if (err != NULL) {
-        leader_step_failed(s->leader, "senders", err);
+    if (!leader_stepped(s->leader, "senders", err)) {
         cluster_view_doubt(manager_view(s->manager));
         end_round(s);
         return;

@@ -86,11 +86,7 @@ static int leader_do(struct setup *s, const char *step, const struct slice *args
 static bool answered(struct setup *s, const char *step, const struct err *err)
 {
     s->busy = false;
-    if (err != NULL) {
-        leader_step_failed(s->options.leader, step, err);
-        return false;
-    }
-    return true;
+    return leader_stepped(s->options.leader, step, err);
 }
 
 /* Is there anything of a cluster? */

@@ -87,8 +87,7 @@ static void on_expired(void *ctx, struct slice word, struct slice rest, const st
     (void)rest;
     struct burial *b = ctx;
     struct sweep *s = b->sweep;
-    if (err != NULL) {
-        leader_step_failed(s->leader, "expire", err);
+    if (!leader_stepped(s->leader, "expire", err)) {
     } else if (slice_is(word, "more")) {
         expire(b);
         return;
@@ -114,8 +113,7 @@ static void expire(struct burial *b)
 static void on_killed(void *ctx, const struct err *err)
 {
     struct burial *b = ctx;
-    if (err != NULL) {
-        leader_step_failed(b->sweep->leader, "kill_link", err);
+    if (!leader_stepped(b->sweep->leader, "kill_link", err)) {
         burial_end(b);
         return;
     }
@@ -166,9 +164,7 @@ static void on_placed(void *ctx, const struct registry_outcome *outcome, const s
     (void)outcome;
     struct sweep *s = ctx;
     s->homeless.busy = false;
-    if (err != NULL) {
-        leader_step_failed(s->leader, "place_homeless", err);
-    }
+    (void)leader_stepped(s->leader, "place_homeless", err);
 }
 
 static void place_homeless(struct sweep *s, const struct registry_lead *facts)
@@ -188,8 +184,7 @@ static void on_assigned(void *ctx, const struct registry_outcome *outcome, const
     struct sweep *s = ctx;
 
     s->waiting.busy = false;
-    if (err != NULL) {
-        leader_step_failed(s->leader, "assign", err);
+    if (!leader_stepped(s->leader, "assign", err)) {
     } else if (outcome->assigned.n > 0) {
         assign_waiting(s); /* it takes a portion of those that wait: go on while that helps */
     }
@@ -207,9 +202,7 @@ static void on_waiting(void *ctx, const struct slice *channels, size_t n, const 
 
     if (err != NULL || n == 0 || !leader_may_act(s->leader)) {
         s->waiting.busy = false;
-        if (err != NULL) {
-            leader_step_failed(s->leader, "waiting", err);
-        }
+        (void)leader_stepped(s->leader, "waiting", err);
         return;
     }
     assignment_begin(&waiting);
@@ -228,9 +221,7 @@ static void on_idle_closed(void *ctx, const struct registry_outcome *outcome, co
     (void)outcome;
     struct sweep *s = ctx;
     s->closing_idle = false;
-    if (err != NULL) {
-        leader_step_failed(s->leader, "close_idle", err);
-    }
+    (void)leader_stepped(s->leader, "close_idle", err);
 }
 
 static void close_idle(struct sweep *s, const struct registry_lead *facts)

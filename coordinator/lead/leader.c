@@ -179,10 +179,7 @@ static void on_lead(void *ctx, const struct registry_lead *facts, const struct e
 
 static void on_library(void *ctx, const struct err *err)
 {
-    struct leader *l = ctx;
-    if (err != NULL) {
-        leader_step_failed(l, "load", err);
-    }
+    (void)leader_stepped(ctx, "load", err);
 }
 
 static void ask(struct leader *l)
@@ -391,7 +388,7 @@ void leader_ask_now(struct leader *l)
     plan(l);
 }
 
-void leader_step_failed(struct leader *l, const char *step, const struct err *err)
+static void step_failed(struct leader *l, const char *step, const struct err *err)
 {
     if (is_over(l) || err_is_silence(err)) {
         return;
@@ -411,12 +408,18 @@ void leader_step_failed(struct leader *l, const char *step, const struct err *er
     }
 }
 
+bool leader_stepped(struct leader *l, const char *step, const struct err *err)
+{
+    if (err != NULL) {
+        step_failed(l, step, err);
+    }
+    return err == NULL;
+}
+
 static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     (void)outcome;
-    if (err != NULL) {
-        leader_step_failed(ctx, "tell", err);
-    }
+    (void)leader_stepped(ctx, "tell", err);
 }
 
 void leader_tell(struct leader *l, const char *step, const struct slice *args, size_t n)

@@ -47,8 +47,9 @@ const struct registry_leader *leader_identity(const struct leader *l);
 bool leader_may_act(const struct leader *l);
 /* Ask for new facts now, ahead of the next renewal. */
 void leader_ask_now(struct leader *l);
-/* Every room hands its failed steps here: a leader that was deposed is out of office at once. */
-void leader_step_failed(struct leader *l, const char *step, const struct err *err);
+/* Every room hands what became of its steps here: a leader that was deposed is out of office at
+ * once, and other failures are told in the log. False: it failed. */
+bool leader_stepped(struct leader *l, const char *step, const struct err *err);
 /* Takes a step that makes something known, if it may act; what becomes of it is told in the log. */
 void leader_tell(struct leader *l, const char *step, const struct slice *args, size_t n);
 

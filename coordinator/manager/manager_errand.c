@@ -90,8 +90,7 @@ bool errand_stepped(struct errand *e, const char *step, const struct err *err)
 {
     e->pending--;
     e->manager->steps--;
-    if (err != NULL) {
-        leader_step_failed(e->manager->options.leader, step, err);
+    if (!leader_stepped(e->manager->options.leader, step, err)) {
         e->manager->passes = true;
         errand_note(e, err->text);
         return false;

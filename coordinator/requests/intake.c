@@ -104,8 +104,7 @@ static void tell_view(const struct intake *i, const struct request *r,
 static void on_refused(void *ctx, const struct err *err)
 {
     struct intake *i = ctx;
-    if (err != NULL) {
-        leader_step_failed(i->options.leader, "refuse", err);
+    if (!leader_stepped(i->options.leader, "refuse", err)) {
         read_anew(i, READ_AGAIN_MS);
     }
 }
@@ -133,10 +132,10 @@ static void on_step(void *ctx, const struct registry_outcome *outcome, const str
     i->nnames -= r->nargs;
     if (err != NULL && err->code == ERR_MEMORY) {
         /* What needs memory does not wait until there is some: the asker can do more about it. */
-        leader_step_failed(i->options.leader, "request", err);
+        (void)leader_stepped(i->options.leader, "request", err);
         refuse(i, &(struct registry_refusal){{r->entry, r->id}, r->op}, 1, err->text);
     } else if (err != NULL) {
-        leader_step_failed(i->options.leader, "request", err);
+        (void)leader_stepped(i->options.leader, "request", err);
         read_anew(i, err_is_silence(err) || err->code == ERR_LOST ? 0 : READ_AGAIN_MS);
         if (err->code == ERR_CANCELED) {
             i->deciding = false;
@@ -267,8 +266,7 @@ static void on_read(void *ctx, const struct registry_requests *got, const struct
     bool used = err == NULL && i->active;
 
     machine_move(&i->reader, used && got->n == 0 ? READER_DONE : READER_BEHIND, i);
-    if (err != NULL) {
-        leader_step_failed(i->options.leader, "requests", err);
+    if (!leader_stepped(i->options.leader, "requests", err)) {
         return; /* tried again at the next renewal */
     }
     if (used) {
@@ -301,7 +299,7 @@ static void on_bell(void *ctx, const struct err *err)
     if (err == NULL) {
         pump(i);
     } else if (!err_is_silence(err)) {
-        leader_step_failed(i->options.leader, "await_requests", err); /* the next renewal */
+        (void)leader_stepped(i->options.leader, "await_requests", err); /* the next renewal */
     }
 }
 

@@ -173,10 +173,7 @@ static void on_done(void *ctx, const struct err *err)
     struct cluster_view *v = ctx;
     uint64_t now = mono_ms();
 
-    if (err != NULL) {
-        leader_step_failed(v->options.leader, "view", err);
-    }
-    if (err != NULL || !may_go_on(v)) {
+    if (!leader_stepped(v->options.leader, "view", err) || !may_go_on(v)) {
         end_badly(v);
         return;
     }

@@ -79,7 +79,7 @@ static void a_step_that_finds_another_leader_ends_it_at_once(void **state)
     const struct err deposed = {.code = ERR_LOST, .text = "another one leads"};
     somebody_else_leads();
 
-    leader_step_failed(o.leader, "assign", &deposed);
+    (void)leader_stepped(o.leader, "assign", &deposed);
 
     assert_int_equal(o.outs, 1);
     assert_false(leader_may_act(o.leader));
@@ -116,8 +116,8 @@ static void a_step_that_failed_for_any_other_reason_ends_nothing(void **state)
     const struct err refused = {.code = ERR_REPLY, .text = "no"};
     const struct err silent = {.code = ERR_DOWN, .text = "the link is down"};
 
-    leader_step_failed(o.leader, "assign", &refused);
-    leader_step_failed(o.leader, "assign", &silent);
+    (void)leader_stepped(o.leader, "assign", &refused);
+    (void)leader_stepped(o.leader, "assign", &silent);
 
     assert_int_equal(o.outs, 0);
     assert_true(leader_may_act(o.leader));
