@@ -154,7 +154,7 @@ void cluster_view_add(struct cluster_view *v, const char *id, const char *user)
     s->sender = s->sender != NULL ? s->sender : xstrdup(id);
 }
 
-void cluster_view_begin(struct cluster_view *v)
+static void forget_all(struct cluster_view *v)
 {
     struct shard *s;
     struct shard *tmp;
@@ -163,6 +163,11 @@ void cluster_view_begin(struct cluster_view *v)
     {
         view_shard_forget(v, s);
     }
+}
+
+void cluster_view_begin(struct cluster_view *v)
+{
+    forget_all(v);
     v->whole = false;
     v->wanted = true;
     v->not_before_ms = 0;
@@ -196,13 +201,7 @@ uint64_t cluster_view_refresh(struct cluster_view *v)
 
 void cluster_view_destroy(struct cluster_view *v)
 {
-    struct shard *s;
-    struct shard *tmp;
-
-    HASH_ITER(hh, v->shards, s, tmp)
-    {
-        view_shard_forget(v, s);
-    }
+    forget_all(v);
     view_round_finish(v);
     free(v);
 }
