@@ -104,9 +104,7 @@ static void on_lead(struct call *call, const struct redisReply *reply, const str
     struct registry_lead lead = {0};
     struct reply_memory memory = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_lead(reply, &lead, &memory, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_lead(reply, &lead, &memory, &space), &space);
     call->cb.lead(call->ctx, err == NULL ? &lead : NULL, err);
     reply_memory_finish(&memory);
 }
@@ -168,9 +166,7 @@ static void on_compared(struct call *call, const struct redisReply *reply, const
 {
     struct registry_compared compared = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_compared(reply, &compared, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_compared(reply, &compared, &space), &space);
     call->cb.compared(call->ctx, err == NULL ? &compared : NULL, err);
 }
 
@@ -203,9 +199,7 @@ static void on_names(struct call *call, const struct redisReply *reply, const st
     size_t n = 0;
     struct reply_memory memory = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_names(reply, &names, &n, &memory, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_names(reply, &names, &n, &memory, &space), &space);
     call->cb.names(call->ctx, names, err == NULL ? n : 0, err);
     reply_memory_finish(&memory);
 }

@@ -128,10 +128,12 @@ const struct err *call_send_again(struct call *call, struct args *a, struct err 
 const struct err *call_error(const struct redisReply *reply, const struct err *err,
                              struct err *space)
 {
-    if (reply == NULL && err != NULL) {
-        return err;
-    }
-    return reply_check(reply, space) != 0 ? space : NULL;
+    return call_read(err, reply_check(reply, space), space);
+}
+
+const struct err *call_read(const struct err *err, int rc, const struct err *space)
+{
+    return err != NULL || rc == 0 ? err : space;
 }
 
 void call_done(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -152,9 +154,7 @@ static void on_word(struct call *call, const struct redisReply *reply, const str
     struct slice word = {0};
     struct slice rest = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_word(reply, &word, &rest, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_word(reply, &word, &rest, &space), &space);
     call->cb.word(call->ctx, word, rest, err);
 }
 

@@ -112,5 +112,7 @@ MUST_USE const struct err *call_send_again(struct call *call, struct args *a, st
  * neither. */
 const struct err *call_error(const struct redisReply *reply, const struct err *err,
                              struct err *space);
+/* The same where the reply was read already, with `rc` and, where that is not 0, `space`. */
+const struct err *call_read(const struct err *err, int rc, const struct err *space);
 
 #endif

@@ -50,9 +50,7 @@ static void on_led_time(struct call *call, const struct redisReply *reply, const
     struct err space;
     struct wall now = {0};
 
-    if (reply != NULL) {
-        err = reply_time(reply, &now, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_time(reply, &now, &space), &space);
     call->cb.yes_no(call->ctx, err == NULL && (uint64_t)call->seen >= now.ms, err);
 }
 
@@ -155,10 +153,8 @@ static void on_result(struct call *call, const struct redisReply *reply, const s
     struct reply_memory memory = {0};
     struct err space;
 
-    if (reply != NULL) {
-        int rc = reply_hash(reply, registry_result_figures, &result, &result.hash, &memory, &space);
-        err = rc != 0 ? &space : NULL;
-    }
+    int rc = reply_hash(reply, registry_result_figures, &result, &result.hash, &memory, &space);
+    err = call_read(err, rc, &space);
     call->cb.result(call->ctx, err == NULL ? &result : NULL, err);
     reply_memory_finish(&memory);
 }

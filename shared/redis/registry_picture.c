@@ -194,9 +194,7 @@ static void on_portion(struct call *call, const struct redisReply *reply, const 
     struct slice place = {0};
     struct err space;
 
-    if (reply != NULL) {
-        err = reply_portion(reply, &told, &place, &memory, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_portion(reply, &told, &place, &memory, &space), &space);
     if (err != NULL) {
         deliver(call, NULL, err);
     } else {
@@ -218,10 +216,8 @@ static void on_picture(struct call *call, const struct redisReply *reply, const 
     struct slice place = {0};
     struct err space;
 
-    if (reply != NULL) {
-        err = reply_picture(reply, call->seen, &picture, &place, &memory, &space) != 0 ? &space
-                                                                                       : NULL;
-    }
+    err =
+        call_read(err, reply_picture(reply, call->seen, &picture, &place, &memory, &space), &space);
     if (err == NULL && place.len > 0) {
         call->parts = parts_create(&picture);
         ask_portion(call, place);

@@ -22,9 +22,7 @@ static void on_outcome(struct call *call, const struct redisReply *reply, const 
 {
     struct registry_outcome outcome = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_outcome(reply, &outcome, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_outcome(reply, &outcome, &space), &space);
     call->cb.outcome(call->ctx, err == NULL ? &outcome : NULL, err);
     registry_outcome_finish(&outcome);
 }
@@ -113,9 +111,7 @@ static void on_requests(struct call *call, const struct redisReply *reply, const
     struct reply_memory memory = {0};
     struct err space;
 
-    if (reply != NULL) {
-        err = reply_requests(reply, &got, &memory, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_requests(reply, &got, &memory, &space), &space);
     call->cb.requests(call->ctx, err == NULL ? &got : NULL, err);
     reply_memory_finish(&memory);
 }

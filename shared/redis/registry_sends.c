@@ -13,9 +13,7 @@ static void on_draw(struct call *call, const struct redisReply *reply, const str
     size_t n = 0;
     struct reply_memory memory = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_waits(reply, &waits, &n, &memory, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_waits(reply, &waits, &n, &memory, &space), &space);
     call->cb.draw(call->ctx, err == NULL ? waits : NULL, err == NULL ? n : 0, err);
     reply_memory_finish(&memory);
 }
@@ -64,9 +62,7 @@ static void on_list(struct call *call, const struct redisReply *reply, const str
     struct registry_sends sends = {0};
     struct reply_memory memory = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_sends(reply, &sends, &memory, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_sends(reply, &sends, &memory, &space), &space);
     call->cb.sends(call->ctx, err == NULL ? &sends : NULL, err);
     reply_memory_finish(&memory);
 }
@@ -85,9 +81,7 @@ static void on_listen(struct call *call, const struct redisReply *reply, const s
     struct registry_listeners listeners = {0};
     struct reply_memory memory = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_listeners(reply, &listeners, &memory, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_listeners(reply, &listeners, &memory, &space), &space);
     call->cb.listeners(call->ctx, err == NULL ? &listeners : NULL, err);
     reply_memory_finish(&memory);
 }
@@ -110,9 +104,7 @@ static void on_claim(struct call *call, const struct redisReply *reply, const st
 {
     struct registry_claim claim = {0};
     struct err space;
-    if (reply != NULL) {
-        err = reply_claim(reply, &claim, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_claim(reply, &claim, &space), &space);
     call->cb.claim(call->ctx, err == NULL ? &claim : NULL, err);
 }
 

@@ -18,9 +18,7 @@ extern const size_t shoal_lua_len;
 static void on_greet_info(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct err space;
-    if (reply != NULL) {
-        err = reply_info(reply, &call->greeting, &space) != 0 ? &space : NULL;
-    }
+    err = call_read(err, reply_info(reply, &call->greeting, &space), &space);
     call->cb.greeting(call->ctx, err == NULL ? &call->greeting : NULL, err);
 }
 
