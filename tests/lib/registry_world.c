@@ -453,10 +453,19 @@ static void on_compared(void *ctx, const struct registry_compared *compared, con
 
 unsigned world_compare(struct world *w, const struct registry_leader *me)
 {
+    return world_compare_beside(w, me, NULL);
+}
+
+unsigned world_compare_beside(struct world *w, const struct registry_leader *me,
+                              void (*before)(unsigned portion))
+{
     char cursor[64] = REGISTRY_COMPARE_FROM;
-    unsigned repairs = 0;
+    unsigned repairs = 0, portion = 0;
 
     do {
+        if (before != NULL) {
+            before(++portion);
+        }
         STEP(w, registry_compare(w->r, me, slice_of(cursor), on_compared, w));
         assert_true(strcmp(w->word, "more") == 0 || strcmp(w->word, "done") == 0);
         repairs += (unsigned)w->compared.repairs;

@@ -92,6 +92,9 @@ const char *world_expire(struct world *w, const struct registry_leader *me, cons
                          uint64_t link_id);
 /* All portions of one comparison; how much was put right. */
 unsigned world_compare(struct world *w, const struct registry_leader *me);
+/* The same; `before` each portion, the first is 1, something else happens. */
+unsigned world_compare_beside(struct world *w, const struct registry_leader *me,
+                              void (*before)(unsigned portion));
 /* Names between commas; `where` as registry_wish has it, for all of them. */
 const char *world_add_shard(struct world *w, const struct registry_leader *me, const char *shard,
                             const char *user, const char *channels);

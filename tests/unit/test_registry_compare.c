@@ -180,6 +180,73 @@ static void only_the_leader_compares(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 
+/* What happens beside a comparison, which portion it comes before, and which was the last. */
+static void (*beside)(void);
+static unsigned beside_portion;
+static unsigned last_portion;
+
+static void before_portion(unsigned portion)
+{
+    last_portion = portion;
+    if (portion == beside_portion) {
+        beside();
+    }
+}
+
+static void n2_expires(void)
+{
+    world_end_lease(&w, &n2);
+    assert_string_equal(world_expire(&w, &me, "n2", n2.link_id), "expired");
+}
+
+static void n2_leaves(void)
+{
+    assert_string_equal(world_leave(&w, &n2), "done");
+}
+
+static void another_process_is_n2(void)
+{
+    uint64_t link = n2.link_id;
+    world_node(&n2, "n2", 1003, 10, "anonymous");
+    assert_string_equal(world_register(&w, &n2, link), "current");
+}
+
+static void channels_come_and_go(void)
+{
+    world_assign(&w, &me, "", "", "part", "a,d,w");
+    world_assign(&w, &me, "", "", "join", "e,f");
+}
+
+static void others_send(void)
+{
+    configure("senders", "main-shard,initial-shard-2");
+}
+
+static void what_happens_beside_a_comparison_needs_no_repair(void **state)
+{
+    (void)state;
+    void (*const happens[])(void) = {n2_expires, n2_leaves, another_process_is_n2,
+                                     channels_come_and_go, others_send};
+    for (size_t i = 0; i < ARRAY_LEN(happens); i++) {
+        beside = happens[i];
+        last_portion = 1;
+        for (beside_portion = 1; beside_portion <= last_portion; beside_portion++) {
+            begin(NULL);
+            unsigned repairs = world_compare_beside(&w, &me, before_portion);
+            if (repairs > 0) {
+                fail_msg(
+                    "%zu, before portion %u: %s", i, beside_portion,
+                    world_eval(&w,
+                               "return redis.call('XREVRANGE', 'shoal:{t}:log', '+', '-')[1][2][2]",
+                               ""));
+            }
+            assert_string_equal(world_broken(&w, 3, 5), "");
+            finish(NULL);
+        }
+        assert_true(last_portion > 5);
+    }
+}
+
 static void a_shard_whose_sender_was_forgotten_is_served_where_it_says_when_nodes_go(void **state)
 {
     (void)state;
@@ -207,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whatever_is_damaged_from_outside_is_put_right_and_told),
         TEST(a_shard_whose_sender_was_forgotten_is_served_where_it_says_when_nodes_go),
+        cmocka_unit_test(what_happens_beside_a_comparison_needs_no_repair),
         TEST(many_differences_are_counted_and_the_first_of_them_told),
         TEST(only_the_leader_compares),
     };

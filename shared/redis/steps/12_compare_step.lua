@@ -64,6 +64,9 @@ local NODE_PARTS = {
 
 local function compare_node(c, node, cursor)
     c.left = c.left - 1
+    if not call('ZSCORE', key(c, 'nodes'), node) then -- it is gone since it was put on the list
+        return '0'
+    end
     return compare.in_parts(c, NODE_PARTS, cursor, function(part, inner)
         return part(c, node, inner)
     end)
