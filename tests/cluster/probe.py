@@ -249,4 +249,30 @@ def named_user(cluster, login="helper", token="helpertoken"):
     return login
 
 
-__all__ = ["Probe", "Probes", "SETTINGS", "named_user", "probes", "registry", "settled_registry"]
+def rooms(cluster):
+    """The channels of each connection at the simulator."""
+    return [set(c["rooms"]) for c in cluster.sim.control("connections")["connections"]]
+
+
+def logged_in(cluster):
+    """How many connections the simulator has."""
+    return len(cluster.sim.control("connections")["connections"])
+
+
+def ready(probe, *ids):
+    """Wait until the shards are."""
+    wait_until(lambda: all(probe.shard(id)["ready"] for id in ids), 20, f"{ids} are ready")
+
+
+__all__ = [
+    "Probe",
+    "Probes",
+    "SETTINGS",
+    "logged_in",
+    "named_user",
+    "probes",
+    "ready",
+    "registry",
+    "rooms",
+    "settled_registry",
+]
