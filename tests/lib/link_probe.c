@@ -158,3 +158,10 @@ void link_probe_ask(struct link_probe *p, const char *command)
     assert_int_equal(link_command_argv(p->link, argc, argv, NULL, link_probe_on_answer, p), 0);
     wait_until(&p->t, p->answers > before);
 }
+
+void link_probe_ping(struct link_probe *p, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(link_command(p->link, link_probe_on_answer, p, "PING"), 0);
+    }
+}

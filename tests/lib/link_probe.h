@@ -45,5 +45,7 @@ void link_probe_on_answer(void *ctx, const struct redisReply *reply, const struc
 MUST_USE int link_command(struct link *link, link_reply_cb cb, void *ctx, const char *fmt, ...);
 /* Send a command of words between spaces and wait for its answer. */
 void link_probe_ask(struct link_probe *p, const char *command);
+/* Send PING n times, and wait for nothing. */
+void link_probe_ping(struct link_probe *p, unsigned n);
 
 #endif
