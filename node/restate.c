@@ -1,4 +1,4 @@
-/* Restate: two lists, oldest first, and an index of the sends by their entries. See restate.h. */
+/* Restate: two lists, oldest first; that of the sends is uthash's own. See restate.h. */
 #include "node/restate.h"
 
 #include "shared/json.h"
@@ -14,9 +14,7 @@
 #define PORTION_BYTES ((size_t)1024 * 1024)
 
 struct said {
-    UT_hash_handle hh;
-    struct said *prev;
-    struct said *next;
+    UT_hash_handle hh; /* in the order of changed_ms */
     char *entry;
     char *channel;
     char *id;    /* NULL: not known */
@@ -41,7 +39,6 @@ struct drawn {
 
 struct restate {
     struct said *sends; /* by entry */
-    struct said *order;
     struct drawn *draws;
     size_t ndraws;
     bool telling;
@@ -55,7 +52,6 @@ struct restate *restate_create(void)
 static void said_free(struct restate *r, struct said *said)
 {
     HASH_DEL(r->sends, said);
-    DL_DELETE(r->order, said);
     free(said->entry);
     free(said->channel);
     free(said->id);
@@ -74,11 +70,8 @@ static void drawn_free(struct restate *r, struct drawn *drawn)
 
 void restate_destroy(struct restate *r)
 {
-    if (r == NULL) {
-        return;
-    }
-    while (r->order != NULL) {
-        said_free(r, r->order);
+    while (r->sends != NULL) {
+        said_free(r, r->sends);
     }
     while (r->draws != NULL) {
         drawn_free(r, r->draws);
@@ -97,7 +90,7 @@ static void forget_old(struct restate *r, uint64_t now)
     struct said *said;
     struct said *tmp;
 
-    DL_FOREACH_SAFE(r->order, said, tmp)
+    HASH_ITER(hh, r->sends, said, tmp)
     {
         bool old = now - said->changed_ms > RESTATE_MS || HASH_COUNT(r->sends) > RESTATE_SENDS;
         if (!old) {
@@ -133,11 +126,10 @@ static struct said *said_note(struct restate *r, const char *entry, const char *
         said = xcalloc(1, sizeof(*said));
         said->entry = xstrdup(entry);
         said->channel = xstrdup(channel);
-        HASH_ADD_KEYPTR(hh, r->sends, said->entry, strlen(entry), said);
     } else {
-        DL_DELETE(r->order, said);
+        HASH_DEL(r->sends, said);
     }
-    DL_APPEND(r->order, said);
+    HASH_ADD_KEYPTR(hh, r->sends, said->entry, strlen(said->entry), said);
     said->status = status;
     said->changed_ms = now;
     return said;
@@ -146,9 +138,6 @@ static struct said *said_note(struct restate *r, const char *entry, const char *
 void restate_claimed(struct restate *r, const char *entry, const char *channel, const char *id,
                      const char *shard, uint64_t wait_ms)
 {
-    if (r == NULL) {
-        return;
-    }
     struct said *said = said_note(r, entry, channel, "claimed");
 
     free(said->id);
@@ -162,15 +151,13 @@ void restate_claimed(struct restate *r, const char *entry, const char *channel, 
 
 void restate_unclaimed(struct restate *r, const char *entry, const char *channel)
 {
-    if (r != NULL) {
-        said_note(r, entry, channel, "unclaimed")->told = true;
-    }
+    said_note(r, entry, channel, "unclaimed")->told = true;
 }
 
 void restate_settled(struct restate *r, const char *entry, enum send_status status,
                      struct slice reason, struct slice text)
 {
-    struct said *said = r != NULL ? said_find(r, entry) : NULL;
+    struct said *said = said_find(r, entry);
 
     if (said == NULL) {
         return;
@@ -178,14 +165,14 @@ void restate_settled(struct restate *r, const char *entry, enum send_status stat
     said = said_note(r, entry, said->channel, send_status_name(status));
     free(said->reason);
     free(said->text);
-    said->reason = xstrndup(reason.len > 0 ? reason.ptr : "", reason.len);
-    said->text = xstrndup(text.len > 0 ? text.ptr : "", text.len);
+    said->reason = xstrndup(reason.ptr, reason.len);
+    said->text = xstrndup(text.ptr, text.len);
     said->told = false;
 }
 
 void restate_told(struct restate *r, const char *entry)
 {
-    struct said *said = r != NULL ? said_find(r, entry) : NULL;
+    struct said *said = said_find(r, entry);
 
     if (said != NULL) {
         said->told = true;
@@ -194,10 +181,7 @@ void restate_told(struct restate *r, const char *entry)
 
 void restate_lost(struct restate *r)
 {
-    struct said *said;
-
-    DL_FOREACH(r->order, said)
-    {
+    for (struct said *said = r->sends; said != NULL; said = said->hh.next) {
         if (strcmp(said->status, "claimed") == 0) {
             said->status = send_status_name(SEND_UNKNOWN);
             said->reason = xstrdup("node_lost");
@@ -209,9 +193,6 @@ void restate_lost(struct restate *r)
 
 void restate_drew(struct restate *r, const char *user, const char *kind, uint64_t wait_ms)
 {
-    if (r == NULL) {
-        return;
-    }
     struct drawn *drawn = xcalloc(1, sizeof(*drawn));
 
     snprintf(drawn->user, sizeof(drawn->user), "%s", user);
@@ -263,7 +244,7 @@ static void put_portion(struct json *j, const struct said **said, const struct d
 
     json_object_begin(j, NULL);
     json_array_begin(j, "sends");
-    for (; *said != NULL && left > 0; *said = (*said)->next, left--) {
+    for (; *said != NULL && left > 0; *said = (*said)->hh.next, left--) {
         put_said(j, *said, now);
     }
     json_array_end(j);
@@ -291,16 +272,14 @@ static void on_told(void *ctx, const struct err *err)
 void restate_tell(struct restate *r, struct registry *registry, const char *node,
                   const char *incarnation, uint64_t back_ms)
 {
-    const struct said *said;
-    const struct drawn *drawn;
     bool more = true;
 
     if (r->telling) {
         return;
     }
     forget_old(r, mono_ms());
-    said = r->order;
-    drawn = r->draws;
+    const struct said *said = r->sends;
+    const struct drawn *drawn = r->draws;
     log_info("restate", "restate.begun", "sends", log_u64(HASH_COUNT(r->sends)), "draws",
              log_u64(r->ndraws), NULL);
     while (more) {

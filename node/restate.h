@@ -21,12 +21,10 @@
 struct restate;
 
 struct restate *restate_create(void);
-/* The calls under way must have been answered, or their link closed. NULL is fine. */
+/* The calls under way must have been answered, or their link closed. */
 void restate_destroy(struct restate *r);
 
-/* Where r is NULL nothing is remembered.
- *
- * A send was claimed, to be said as `shard` in wait_ms. Entry and channel in the registry's
+/* A send was claimed, to be said as `shard` in wait_ms. Entry and channel in the registry's
  * words. */
 void restate_claimed(struct restate *r, const char *entry, const char *channel, const char *id,
                      const char *shard, uint64_t wait_ms);

@@ -4,9 +4,8 @@
  * lane lives while its channel is served or something is queued. */
 #include "node/sender_private.h"
 
-#include "shared/log.h"
+#include "shared/loop.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,40 +29,40 @@ static void lanes_run(struct sender *s, uint64_t now)
 
 static void on_timer(uv_timer_t *timer)
 {
+    static void (*const jobs[SENDER_JOBS])(struct sender *s) = {
+        [JOB_RESCAN] = sender_rescan,
+        [JOB_TAKE] = outbox_take,
+        [JOB_TOPICS] = topics_look,
+        [JOB_HEARD] = heard_run,
+    };
     struct sender *s = timer->data;
     uint64_t now = mono_ms();
 
     s->armed_ms = UINT64_MAX;
-    if (now >= s->rescan_due_ms) {
-        sender_rescan(s);
-    }
-    if (now >= s->take_due_ms) {
-        outbox_take(s);
-    }
-    if (now >= s->topics_due_ms) {
-        topics_look(s);
-    }
-    if (now >= s->heard_due_ms) {
-        heard_run(s);
+    for (size_t job = 0; job < SENDER_JOBS; job++) {
+        if (now >= s->job_ms[job]) {
+            jobs[job](s);
+        }
     }
     lanes_run(s, now);
     turns_run(s);
-    sender_at(s, s->rescan_due_ms);
-    sender_at(s, s->take_due_ms);
-    sender_at(s, s->topics_due_ms);
-    sender_at(s, s->heard_due_ms);
+    for (size_t job = 0; job < SENDER_JOBS; job++) {
+        sender_at(s, s->job_ms[job]);
+    }
 }
 
 void sender_at(struct sender *s, uint64_t at_ms)
 {
-    uint64_t now = mono_ms();
-
-    if (s->closing || at_ms >= s->armed_ms) {
-        return;
+    if (at_ms < s->armed_ms) {
+        s->armed_ms = at_ms;
+        loop_timer_at(&s->timer, on_timer, at_ms);
     }
-    s->armed_ms = at_ms;
-    uv_update_time(s->timer.loop);
-    uv_timer_start(&s->timer, on_timer, at_ms > now ? at_ms - now : 0, 0);
+}
+
+void sender_job_at(struct sender *s, enum sender_job job, uint64_t at_ms)
+{
+    s->job_ms[job] = at_ms;
+    sender_at(s, at_ms);
 }
 
 /* What comes in -------------------------------------------------------------------------------- */
@@ -98,10 +97,27 @@ void sender_on_result(struct sender *s, const char *entry, enum send_status stat
 
 static void lane_unserve(struct sender *s, struct lane *lane)
 {
-    topics_forget(s, lane);
+    topics_listen(s, lane, false);
     lane->served->lanes--;
     lane->served = NULL;
     lane_look(s, lane);
+}
+
+/* It keeps the lanes that were named under this mark, so many, and no others. */
+static void keep_lanes(struct sender *s, struct served *served, uint64_t mark, size_t named)
+{
+    struct lane *lane;
+    struct lane *tmp;
+
+    HASH_ITER(hh, s->lanes, lane, tmp)
+    {
+        if (served->lanes == named) {
+            break;
+        }
+        if (lane->served == served && lane->mark != mark) {
+            lane_unserve(s, lane);
+        }
+    }
 }
 
 static void lane_serve(struct sender *s, struct lane *lane, struct served *served)
@@ -134,46 +150,25 @@ static struct served *served_get(struct sender *s, const struct registry_shard *
 void sender_serve(struct sender *s, const struct registry_shard *shard)
 {
     struct served *served = served_get(s, shard);
-    struct lane *lane;
-    struct lane *tmp;
     char channel[IRC_CHANNEL_CHARS];
     uint64_t mark = ++s->marks;
     size_t named = 0;
 
     for (size_t i = 0; i < shard->nchannels; i++) {
         if (irc_channel_normalise(shard->channels[i], channel, sizeof(channel))) {
-            lane = lane_get(s, channel);
+            struct lane *lane = lane_get(s, channel);
             lane_serve(s, lane, served);
             named += lane->mark != mark;
             lane->mark = mark;
         }
     }
-    if (served->lanes > named) {
-        HASH_ITER(hh, s->lanes, lane, tmp)
-        {
-            if (lane->served == served && lane->mark != mark) {
-                lane_unserve(s, lane);
-            }
-        }
-    }
-    s->rescan_due_ms = mono_ms() + RESCAN_SOON_MS;
-    sender_at(s, s->rescan_due_ms);
+    keep_lanes(s, served, mark, named);
+    sender_job_at(s, JOB_RESCAN, mono_ms() + RESCAN_SOON_MS);
 }
 
 static void unserve(struct sender *s, struct served *served)
 {
-    struct lane *lane;
-    struct lane *tmp;
-
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        if (served->lanes == 0) {
-            break;
-        }
-        if (lane->served == served) {
-            lane_unserve(s, lane);
-        }
-    }
+    keep_lanes(s, served, ++s->marks, 0);
     HASH_DEL(s->served, served);
     free(served->id);
     free(served->sender);
@@ -217,9 +212,8 @@ void sender_serve_unjoined(struct sender *s, struct slice shard)
         }
     }
     if (s->unjoined != NULL) {
-        s->rescan_due_ms = mono_ms() + RESCAN_SOON_MS;
-        s->take_due_ms = 0;
-        sender_at(s, 0);
+        sender_job_at(s, JOB_RESCAN, mono_ms() + RESCAN_SOON_MS);
+        sender_job_at(s, JOB_TAKE, 0);
     }
 }
 
@@ -232,17 +226,14 @@ struct sender *sender_create(uv_loop_t *loop, const struct sender_options *optio
     s->options = *options;
     registry_topic(options->registry, TOPIC_SEND, "", s->topic_prefix);
     s->topic_prefix_len = strlen(s->topic_prefix);
-    s->rescan_due_ms = mono_ms() + SENDER_RESCAN_MS;
-    s->take_due_ms = UINT64_MAX;
-    s->topics_due_ms = UINT64_MAX;
-    s->heard_due_ms = UINT64_MAX;
+    memset(s->job_ms, 0xff, sizeof(s->job_ms)); /* UINT64_MAX */
     s->armed_ms = UINT64_MAX;
     s->ttl_ms = 30000;
     random_hex(s->process, 16);
     outbox_init(s);
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
-    sender_at(s, s->rescan_due_ms);
+    sender_job_at(s, JOB_RESCAN, mono_ms() + SENDER_RESCAN_MS);
     return s;
 }
 
@@ -269,32 +260,17 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void sender_destroy(struct sender *s)
 {
-    if (s == NULL) {
-        return;
-    }
     sender_reset(s);
     heard_reset(s);
     due_finish(&s->due);
-    s->closing = true;
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);
 }
 
 void sender_drain(struct sender *s)
 {
-    struct lane *lane;
-    struct lane *tmp;
-
     s->leaving = true;
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        topics_forget(s, lane);
-    }
-}
-
-void sender_tell_drained(struct sender *s)
-{
-    if (s->options.on_drained != NULL) {
-        s->options.on_drained(s->options.ctx);
+    for (struct lane *lane = s->lanes; lane != NULL; lane = lane->hh.next) {
+        topics_listen(s, lane, false);
     }
 }
 

@@ -54,13 +54,14 @@ struct sender_options {
      * sender_on_result(entry). */
     int (*write)(void *ctx, struct slice shard, const struct registry_send *send, const char *entry,
                  struct err *err);
-    /* Nothing is under way any more, or nothing heard waits to be entered; may be NULL. */
+    /* Nothing is under way any more, or nothing heard waits to be entered. */
     void (*on_drained)(void *ctx);
     struct restate *restate; /* remembers what becomes of claims */
     void *ctx;
 };
 
 struct sender *sender_create(uv_loop_t *loop, const struct sender_options *options);
+/* The links that its calls went to are closed, or never were up. */
 void sender_destroy(struct sender *s);
 /* The sends of `shard` (its channels) are said on this node's shard `sender_shard`; replaces what
  * was known of that shard. */

@@ -18,7 +18,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define HEARD_MOST       10000
 #define HEARD_BYTES      ((size_t)16 << 20)
@@ -46,7 +45,7 @@ static void heard_free(struct sender *s, struct heard *h)
     s->heard_bytes -= h->bytes;
     s->refusing = s->refusing && s->nheard > 0;
     if (s->nheard == 0) {
-        sender_tell_drained(s);
+        s->options.on_drained(s->options.ctx);
     }
     h->lane->heard--;
     lane_free_if_idle(s, h->lane);
@@ -145,17 +144,16 @@ static void on_accepted(void *ctx, struct slice word, struct slice rest, const s
         }
         heard_free(s, h);
         if (s->heard != NULL || s->doubt != NULL) {
-            s->heard_due_ms = 0;
+            sender_job_at(s, JOB_HEARD, 0);
         }
     } else {
         /* An error reply: surely not entered by this call, though perhaps by the one before. */
         h->in_doubt = h->in_doubt || err_is_silence(err);
         insert(h->in_doubt ? &s->doubt : &s->heard, h, h->in_doubt ? h->number : h->order);
         s->heard_refused = true;
-        s->heard_due_ms = mono_ms() + SENDER_RETRY_MS;
+        sender_job_at(s, JOB_HEARD, mono_ms() + SENDER_RETRY_MS);
         log_debug("sender", "send.held", "channel", h->lane->channel, "error", err->text, NULL);
     }
-    sender_at(s, s->heard_due_ms);
 }
 
 /* Ask the registry to enter the first of a list; false where the link is down. */
@@ -198,8 +196,8 @@ void heard_run(struct sender *s)
 {
     uint64_t now = mono_ms();
 
-    s->heard_due_ms = UINT64_MAX;
-    if (s->closing || (s->heard == NULL && s->doubt == NULL)) {
+    s->job_ms[JOB_HEARD] = UINT64_MAX;
+    if (s->heard == NULL && s->doubt == NULL) {
         return;
     }
     if (!s->options.may_act(s->options.ctx) || s->heard_refused) {
@@ -210,8 +208,7 @@ void heard_run(struct sender *s)
         enter_all(s, now);
     }
     if (s->nasked == 0 && (s->heard != NULL || s->doubt != NULL)) {
-        s->heard_due_ms = now + SENDER_RETRY_MS;
-        sender_at(s, s->heard_due_ms);
+        sender_job_at(s, JOB_HEARD, now + SENDER_RETRY_MS);
     }
 }
 
@@ -239,18 +236,15 @@ void heard_add(struct sender *s, const char *channel, struct slice payload)
     lane->heard++;
     s->nheard++;
     s->heard_bytes += h->bytes;
-    if (s->heard_due_ms == UINT64_MAX) {
+    if (s->job_ms[JOB_HEARD] == UINT64_MAX) {
         heard_run(s);
     }
 }
 
 static void free_all(struct sender *s, struct heard **list)
 {
-    struct heard *h;
-    struct heard *tmp;
-
-    DL_FOREACH_SAFE(*list, h, tmp)
-    {
+    while (*list != NULL) {
+        struct heard *h = *list;
         DL_DELETE(*list, h);
         heard_free(s, h);
     }

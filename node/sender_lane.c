@@ -9,24 +9,33 @@
 #define SLOT_LATE_MS 500  /* a slot is used within this time or lost */
 #define MAX_LATER_MS 5000 /* settings change, and so do slots */
 
-struct sender_call *sender_call_create(struct sender *s, const char *channel, const char *entry)
+/* What a registry call in flight remembers; never a pointer into the tables. */
+struct call {
+    struct sender *sender;
+    uint64_t generation;
+    char channel[IRC_CHANNEL_CHARS];
+    char entry[ENTRY_CHARS];
+};
+
+/* About the head of the lane. */
+static struct call *call_create(struct sender *s, const struct lane *lane)
 {
-    struct sender_call *call = xcalloc(1, sizeof(*call));
+    struct call *call = xcalloc(1, sizeof(*call));
 
     call->sender = s;
     call->generation = s->generation;
-    snprintf(call->channel, sizeof(call->channel), "%s", channel);
-    snprintf(call->entry, sizeof(call->entry), "%s", entry);
+    memcpy(call->channel, lane->channel, sizeof(call->channel));
+    memcpy(call->entry, lane->queue->entry, sizeof(call->entry));
     return call;
 }
 
 /* The lane whose head the call was about, or NULL if that is history. Frees the call. */
-static struct lane *call_finish(struct sender_call *call, struct sender **s)
+static struct lane *call_finish(struct call *call, struct sender **s)
 {
     struct lane *lane = NULL;
 
     *s = call->sender;
-    if (call->generation == (*s)->generation && !(*s)->closing) {
+    if (call->generation == (*s)->generation) {
         HASH_FIND_STR((*s)->lanes, call->channel, lane);
         if (lane != NULL && (lane->queue == NULL || strcmp(lane->queue->entry, call->entry) != 0)) {
             lane = NULL;
@@ -102,7 +111,7 @@ void lane_move(struct sender *s, struct lane *lane, enum lane_state to)
     machine_move(&lane->machine, to, lane);
     s->under_way += lane_is_under_way(lane);
     if (before > 0 && s->under_way == 0) {
-        sender_tell_drained(s);
+        s->options.on_drained(s->options.ctx);
     }
 }
 
@@ -213,7 +222,7 @@ static void on_stored(void *ctx, const struct err *err)
 static void lane_store(struct sender *s, struct lane *lane)
 {
     struct send *send = lane->queue;
-    struct sender_call *call = sender_call_create(s, lane->channel, send->entry);
+    struct call *call = call_create(s, lane);
 
     if (registry_send_done(s->options.registry, s->options.node, s->options.incarnation,
                            slice_of(send->entry), send->status, slice_of(send->reason),
@@ -232,12 +241,9 @@ void lane_result(struct sender *s, struct lane *lane, enum send_status status, s
     struct send *send = lane->queue;
 
     send->status = status;
-    free(send->reason);
-    free(send->notice);
-    send->reason = xstrndup(reason.ptr != NULL ? reason.ptr : "", reason.len);
-    send->notice = xstrndup(text.ptr != NULL ? text.ptr : "", text.len);
-    restate_settled(s->options.restate, send->entry, status, slice_of(send->reason),
-                    slice_of(send->notice));
+    send->reason = xstrndup(reason.ptr, reason.len);
+    send->notice = xstrndup(text.ptr, text.len);
+    restate_settled(s->options.restate, send->entry, status, reason, text);
     lane_store(s, lane);
 }
 
@@ -258,7 +264,7 @@ static void on_unclaimed(void *ctx, const struct err *err)
 /* Surely not written: somebody, perhaps this node, claims it again. */
 static void lane_unclaim(struct sender *s, struct lane *lane)
 {
-    struct sender_call *call = sender_call_create(s, lane->channel, lane->queue->entry);
+    struct call *call = call_create(s, lane);
 
     if (registry_send_unclaim(s->options.registry, s->options.node, s->options.incarnation,
                               slice_of(lane->queue->entry), on_unclaimed, call) == 0) {
@@ -339,32 +345,21 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
         return;
     }
     turn_over(s, lane, err == NULL && claim->word == CLAIMED);
-    if (err != NULL) {
+    if (err != NULL || claim->word == CLAIM_BUSY) {
+        /* Busy: by a claim of this node's that nobody here knows of, carried out late. */
         lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
-        return;
-    }
-    switch (claim->word) {
-    case CLAIM_GONE:
-    case CLAIM_DONE:
-    case CLAIM_ELSEWHERE:
-        lane_pop(s, lane);
-        break;
-    case CLAIM_BUSY:
-        /* A claim of this node's that nobody here knows of: one that was carried out late. */
-        lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
-        break;
-    case CLAIM_LATER:
-        held_back(s, lane, claim);
-        break;
-    case CLAIMED:
+    } else if (claim->word == CLAIMED) {
         claimed(s, lane, claim);
-        break;
+    } else if (claim->word == CLAIM_LATER) {
+        held_back(s, lane, claim);
+    } else {
+        lane_pop(s, lane); /* gone, done, or another node's */
     }
 }
 
 bool lane_claim(struct sender *s, struct lane *lane)
 {
-    struct sender_call *call = sender_call_create(s, lane->channel, lane->queue->entry);
+    struct call *call = call_create(s, lane);
 
     if (registry_send_claim(s->options.registry, s->options.node, s->options.incarnation,
                             slice_of(lane->queue->entry), on_claim, call) != 0) {
@@ -391,12 +386,8 @@ void lane_run(struct sender *s, struct lane *lane)
     case LANE_DOUBT:
         lane_unclaim(s, lane);
         break;
-    case LANE_EMPTY:
-    case LANE_CLAIMING:
-    case LANE_WRITTEN:
-    case LANE_STORING:
-    case LANE_UNCLAIMING:
-        break;
+    default:
+        break; /* an answer is to come */
     }
 }
 

@@ -6,8 +6,6 @@
  * forgotten. */
 #include "node/sender_private.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TAKE_EVERY_MS 25    /* nothing but XREAD wakes a client, and that brings all fields along */
@@ -161,27 +159,20 @@ static void list_over(struct sender *s)
     machine_move(&s->list, s->list.state == LOOK_AGAIN ? LOOK_WANTED : LOOK_IDLE, s);
 }
 
-static void list_from(struct sender *s, uint64_t from)
+/* The portion at list_from. */
+static void list_portion(struct sender *s)
 {
-    struct sender_call *call = sender_call_create(s, "", "");
-
-    snprintf(call->entry, sizeof(call->entry), "%llu", (unsigned long long)from);
-    if (registry_send_list(s->options.registry, s->options.node, s->options.incarnation, from,
-                           on_listed, call) != 0) {
-        free(call); /* a link that comes back asks for a rescan */
-        list_over(s);
+    if (registry_send_list(s->options.registry, s->options.node, s->options.incarnation,
+                           s->list_from, on_listed, s) != 0) {
+        list_over(s); /* a link that comes back asks for a rescan */
     }
 }
 
 static void on_listed(void *ctx, const struct registry_sends *sends, const struct err *err)
 {
-    struct sender_call *call = ctx;
-    struct sender *s = call->sender;
-    bool current = !s->closing && err == NULL && call->generation == s->generation;
-    uint64_t from = strtoull(call->entry, NULL, 10);
+    struct sender *s = ctx;
 
-    free(call);
-    if (!current) {
+    if (err != NULL || s->list_generation != s->generation) {
         list_over(s);
         return;
     }
@@ -190,7 +181,8 @@ static void on_listed(void *ctx, const struct registry_sends *sends, const struc
         on_waiting(s, sends->sends[2 * i], sends->sends[2 * i + 1]);
     }
     if (sends->more) {
-        list_from(s, from + REGISTRY_SENDS_PER_LIST);
+        s->list_from += REGISTRY_SENDS_PER_LIST;
+        list_portion(s);
         return;
     }
     forget_unseen(s);
@@ -202,15 +194,12 @@ static void on_listed(void *ctx, const struct registry_sends *sends, const struc
 
 static void on_taken(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
-    struct sender_call *call = ctx;
-    struct sender *s = call->sender;
-
+    struct sender *s = ctx;
     bool again = s->take.state == LOOK_AGAIN;
 
     (void)rest;
-    free(call);
     machine_move(&s->take, LOOK_IDLE, s);
-    if (s->closing || err != NULL) {
+    if (err != NULL) {
         return; /* the next one is due; a link that comes back asks for a rescan */
     }
     if (slice_is(word, "more") || again) {
@@ -218,36 +207,34 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
     } else if (s->list.state == LOOK_WANTED) {
         machine_move(&s->list, LOOK_ASKED, s);
         s->passes++;
-        list_from(s, 0);
+        s->list_from = 0;
+        s->list_generation = s->generation;
+        list_portion(s);
     }
 }
 
 void outbox_take(struct sender *s)
 {
-    s->take_due_ms = s->unjoined != NULL ? mono_ms() + TAKE_EVERY_MS : UINT64_MAX;
+    sender_job_at(s, JOB_TAKE, s->unjoined != NULL ? mono_ms() + TAKE_EVERY_MS : UINT64_MAX);
     if (s->take.state == LOOK_ASKED) {
         machine_move(&s->take, LOOK_AGAIN, s);
     }
     if (s->take.state == LOOK_AGAIN || !s->options.may_act(s->options.ctx)) {
         return;
     }
-    struct sender_call *call = sender_call_create(s, "", "");
-    if (registry_send_take(s->options.registry, on_taken, call) == 0) {
+    if (registry_send_take(s->options.registry, on_taken, s) == 0) {
         machine_move(&s->take, LOOK_ASKED, s);
-    } else {
-        free(call);
     }
 }
 
 void sender_rescan(struct sender *s)
 {
-    s->rescan_due_ms = mono_ms() + SENDER_RESCAN_MS;
+    sender_job_at(s, JOB_RESCAN, mono_ms() + SENDER_RESCAN_MS);
     if (s->list.state == LOOK_IDLE) {
         machine_move(&s->list, LOOK_WANTED, s);
     } else if (s->list.state == LOOK_ASKED) {
         machine_move(&s->list, LOOK_AGAIN, s);
     }
-    s->heard_due_ms = 0;
+    sender_job_at(s, JOB_HEARD, 0);
     outbox_take(s);
-    sender_at(s, 0);
 }

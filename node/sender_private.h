@@ -119,10 +119,14 @@ struct line {
     char *shard;
     struct account *account; /* as the last claim that was held back told; NULL: none was */
     struct lane *queues[TURN_KINDS];
+    size_t lanes;      /* that wait in it, or claim */
     unsigned claiming; /* claims under way */
     bool probing;      /* the last one was held back: one at a time */
     uint64_t again_ms; /* it could not be said: look again then */
 };
+
+/* What the timer calls for, beside lanes and turns: see sender_rescan and the others. */
+enum sender_job { JOB_RESCAN, JOB_TAKE, JOB_TOPICS, JOB_HEARD, SENDER_JOBS };
 
 struct sender {
     struct sender_options options;
@@ -130,8 +134,9 @@ struct sender {
     char topic_prefix[REGISTRY_TOPIC_CHARS];
     size_t topic_prefix_len;
     uv_timer_t timer;
-    uint64_t armed_ms; /* when the timer fires; UINT64_MAX: it does not */
-    struct due due;    /* lanes */
+    uint64_t armed_ms;            /* when the timer fires; UINT64_MAX: it does not */
+    uint64_t job_ms[SENDER_JOBS]; /* when they are due; UINT64_MAX: they are not */
+    struct due due;               /* lanes */
     struct lane *lanes;
     size_t under_way; /* lanes whose head is claimed, or may be */
     struct served *served;
@@ -142,16 +147,15 @@ struct sender {
     uint64_t marks;
     uint64_t generation; /* grows with each reset: answers to older calls do not count */
     /* Looking at the outbox: */
-    struct machine take; /* what is new; its state is an enum look_state */
-    struct machine list; /* all that waits; the same */
-    uint64_t passes;     /* looks at all that waits */
-    uint64_t take_due_ms;
-    uint64_t rescan_due_ms;
-    uint64_t ttl_ms; /* send_ttl_ms */
+    struct machine take;      /* what is new; its state is an enum look_state */
+    struct machine list;      /* all that waits; the same */
+    uint64_t passes;          /* looks at all that waits */
+    uint64_t list_from;       /* the portion of it that is asked for, */
+    uint64_t list_generation; /* since then */
+    uint64_t ttl_ms;          /* send_ttl_ms */
     /* Topics: */
     bool asking_topics;
-    uint64_t topics_due_ms; /* served lanes do not listen yet: look then */
-    bool leaving;           /* listens to nothing any more */
+    bool leaving; /* listens to nothing any more */
     /* What was heard, see sender_heard.c: */
     struct heard *heard; /* to be entered */
     struct heard *doubt; /* the same, and they may have been: the answer was lost */
@@ -160,25 +164,14 @@ struct sender {
     size_t heard_bytes;
     size_t nasked;
     uint64_t last_number;
-    uint64_t heard_due_ms;
     uint64_t heard_order;
     bool heard_refused; /* the last answer was an error */
     bool refusing;      /* the bounds were reached, which was told */
-    bool closing;
 };
 
-/* What a registry call in flight remembers; never a pointer into the tables. */
-struct sender_call {
-    struct sender *sender;
-    uint64_t generation;
-    char channel[IRC_CHANNEL_CHARS];
-    char entry[ENTRY_CHARS];
-};
-
-/* In sender.c: something that leaving waits for is done. */
-void sender_tell_drained(struct sender *s);
-/* The timer fires at `at_ms` at the latest. */
+/* In sender.c: the timer fires at `at_ms` at the latest; and the job is due then, not before. */
 void sender_at(struct sender *s, uint64_t at_ms);
+void sender_job_at(struct sender *s, enum sender_job job, uint64_t at_ms);
 
 /* In sender_outbox.c: an entry that waits for this node to say it; take what is new; no look is
  * under way. */
@@ -186,9 +179,7 @@ void sender_queue(struct sender *s, const char *channel, struct slice entry);
 void outbox_take(struct sender *s);
 void outbox_init(struct sender *s);
 
-/* In sender_lane.c: */
-struct sender_call *sender_call_create(struct sender *s, const char *channel, const char *entry);
-/* The lane of a channel; a new one if need be. */
+/* In sender_lane.c: the lane of a channel; a new one if need be. */
 struct lane *lane_get(struct sender *s, const char *channel);
 /* The one setter of its state. */
 void lane_move(struct sender *s, struct lane *lane, enum lane_state to);
@@ -225,10 +216,10 @@ void turn_held(struct sender *s, struct lane *lane, const struct registry_claim 
 void turns_run(struct sender *s);
 void turns_reset(struct sender *s);
 
-/* In sender_topics.c: the lane is served from now on, or no more; and listen to those that nobody
- * else does. */
+/* In sender_topics.c: the lane is served from now on; listen to its topic, or no more; and listen
+ * to those that nobody else does. */
 void topics_want(struct sender *s, struct lane *lane);
-void topics_forget(struct sender *s, struct lane *lane);
+void topics_listen(struct sender *s, struct lane *lane, bool listens);
 void topics_look(struct sender *s);
 
 /* In sender_heard.c: a message on a channel's topic; enter what can be entered now; forget

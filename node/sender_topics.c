@@ -11,7 +11,6 @@
  * or past the lease, nobody begins. */
 #include "node/sender_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,42 +25,28 @@ struct topics_call {
     char channels[ASK_MOST][IRC_CHANNEL_CHARS];
 };
 
-static void listen_to(struct sender *s, struct lane *lane)
-{
-    char topic[REGISTRY_TOPIC_CHARS];
-
-    registry_topic(s->options.registry, TOPIC_SEND, lane->channel, topic);
-    subscriber_add(s->options.subscriber, slice_of(topic));
-    lane->listens = true;
-}
-
 void topics_want(struct sender *s, struct lane *lane)
 {
     lane->listen_ms = mono_ms();
-    s->topics_due_ms = 0;
-    sender_at(s, 0);
+    sender_job_at(s, JOB_TOPICS, 0);
 }
 
-void topics_forget(struct sender *s, struct lane *lane)
+void topics_listen(struct sender *s, struct lane *lane, bool listens)
 {
     char topic[REGISTRY_TOPIC_CHARS];
 
-    if (lane->listens) {
+    if (lane->listens != listens) {
+        lane->listens = listens;
         registry_topic(s->options.registry, TOPIC_SEND, lane->channel, topic);
-        subscriber_remove(s->options.subscriber, slice_of(topic));
-        lane->listens = false;
+        (listens ? subscriber_add : subscriber_remove)(s->options.subscriber, slice_of(topic));
     }
 }
 
 void sender_on_topics_down(struct sender *s)
 {
-    struct lane *lane;
-    struct lane *tmp;
-
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
+    for (struct lane *lane = s->lanes; lane != NULL; lane = lane->hh.next) {
         if (lane->listens) {
-            topics_forget(s, lane);
+            topics_listen(s, lane, false);
             topics_want(s, lane);
         }
     }
@@ -78,7 +63,7 @@ static void begin_to_listen(const struct topics_call *call,
         HASH_FIND_STR(s->lanes, call->channels[i], lane);
         if (lane != NULL && lane->served != NULL && !lane->listens &&
             (listeners->counts[i] == 0 || mono_ms() - lane->listen_ms >= listeners->patience_ms)) {
-            listen_to(s, lane);
+            topics_listen(s, lane, true);
         }
     }
 }
@@ -90,10 +75,6 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
     struct sender *s = call->sender;
 
     s->asking_topics = false;
-    if (s->closing) {
-        free(call);
-        return;
-    }
     if (err == NULL && call->generation == s->generation && listeners->n == call->n) {
         /* Past the lease the answer may be old: who stood still before reading it would listen
          * beside another. */
@@ -106,8 +87,7 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
             killed++;
         }
     }
-    s->topics_due_ms = mono_ms() + AGAIN_MS; /* for the others, if there are any */
-    sender_at(s, s->topics_due_ms);
+    sender_job_at(s, JOB_TOPICS, mono_ms() + AGAIN_MS); /* for the others, if there are any */
     free(call);
 }
 
@@ -131,27 +111,19 @@ static void ask(struct sender *s, struct topics_call *call)
                              call) == 0;
     if (!s->asking_topics) {
         free(call);
-        s->topics_due_ms = mono_ms() + AGAIN_MS; /* a link is down */
+        sender_job_at(s, JOB_TOPICS, mono_ms() + AGAIN_MS); /* a link is down */
     }
 }
 
 void topics_look(struct sender *s)
 {
-    struct topics_call *call;
-    struct lane *lane;
-    struct lane *tmp;
-
-    s->topics_due_ms = UINT64_MAX;
+    s->job_ms[JOB_TOPICS] = UINT64_MAX;
     if (s->asking_topics || s->leaving) {
         return; /* the answer looks again */
     }
-    call = xcalloc(1, sizeof(*call));
-    HASH_ITER(hh, s->lanes, lane, tmp)
-    {
-        if (lane->served == NULL || lane->listens) {
-            continue;
-        }
-        if (call->n < ASK_MOST) {
+    struct topics_call *call = xcalloc(1, sizeof(*call));
+    for (struct lane *lane = s->lanes; lane != NULL; lane = lane->hh.next) {
+        if (lane->served != NULL && !lane->listens && call->n < ASK_MOST) {
             memcpy(call->channels[call->n++], lane->channel, sizeof(lane->channel));
         }
     }

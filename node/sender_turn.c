@@ -8,7 +8,6 @@
  * the one for ordinary members does, channels nobody joined. */
 #include "node/sender_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,16 +39,6 @@ static void line_free(struct sender *s, struct line *line)
     free(line);
 }
 
-static bool line_is_empty(const struct line *line)
-{
-    for (size_t kind = 0; kind < TURN_KINDS; kind++) {
-        if (line->queues[kind] != NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Until when is a lane of that kind held back? */
 static uint64_t line_until(const struct line *line, size_t kind)
 {
@@ -69,6 +58,7 @@ static void enqueue(struct sender *s, struct lane *lane, struct line *line, bool
         lane->held_by = HELD_BY_ALL;
     }
     lane->line = line;
+    line->lanes++;
     if (first) {
         DL_PREPEND(line->queues[lane->held_by], lane);
     } else {
@@ -94,11 +84,17 @@ void turn_wait(struct sender *s, struct lane *lane)
 /* An empty line goes when turns run. */
 void turn_leave(struct lane *lane)
 {
-    if (lane->line != NULL && lane->machine.state == LANE_WAITING) {
-        DL_DELETE(lane->line->queues[lane->held_by], lane);
-    } else if (lane->line != NULL) {
-        lane->line->claiming--;
+    struct line *line = lane->line;
+
+    if (line == NULL) {
+        return;
     }
+    if (lane->machine.state == LANE_WAITING) {
+        DL_DELETE(line->queues[lane->held_by], lane);
+    } else {
+        line->claiming--;
+    }
+    line->lanes--;
     lane->line = NULL;
 }
 
@@ -167,9 +163,9 @@ void turns_run(struct sender *s)
 
     HASH_ITER(hh, s->lines, line, tmp)
     {
-        if (!line_is_empty(line)) {
+        if (line->lanes > 0) {
             sender_at(s, line_run(s, line, now));
-        } else if (line->claiming == 0) {
+        } else {
             line_free(s, line);
         }
     }
@@ -177,17 +173,11 @@ void turns_run(struct sender *s)
 
 void turns_reset(struct sender *s)
 {
-    struct line *line;
-    struct line *next_line;
-    struct account *account;
-    struct account *next_account;
-
-    HASH_ITER(hh, s->lines, line, next_line)
-    {
-        line_free(s, line);
+    while (s->lines != NULL) {
+        line_free(s, s->lines);
     }
-    HASH_ITER(hh, s->accounts, account, next_account)
-    {
+    while (s->accounts != NULL) {
+        struct account *account = s->accounts;
         HASH_DEL(s->accounts, account);
         free(account);
     }

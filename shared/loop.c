@@ -75,6 +75,14 @@ void loop_close_signals(struct loop *loop)
     close_handle((uv_handle_t *)&loop->log_timer);
 }
 
+void loop_timer_at(uv_timer_t *timer, uv_timer_cb cb, uint64_t at_ms)
+{
+    uint64_t now = mono_ms();
+
+    uv_update_time(timer->loop);
+    uv_timer_start(timer, cb, at_ms > now ? at_ms - now : 0, 0);
+}
+
 void loop_finish(struct loop *loop)
 {
     int failed = uv_loop_close(&loop->uv);

@@ -29,6 +29,8 @@ void loop_init(struct loop *loop, void (*on_stop)(void *ctx, int times),
 void loop_run(struct loop *loop);
 /* Let go of signal handlers and timer, so that loop_run can return. */
 void loop_close_signals(struct loop *loop);
+/* Start the timer so that it fires at `at_ms` (mono_ms), once, or as soon as may be. */
+void loop_timer_at(uv_timer_t *timer, uv_timer_cb cb, uint64_t at_ms);
 /* Close the loop; an open handle is a bug and is printed. */
 void loop_finish(struct loop *loop);
 

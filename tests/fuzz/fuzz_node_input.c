@@ -22,6 +22,7 @@ static struct {
     struct url url;
     struct registry *registry;
     struct subscriber *subscriber;
+    struct restate *restate;
 } world;
 
 struct node {
@@ -64,6 +65,11 @@ static void on_change(void *ctx)
     (void)ctx;
 }
 
+static void on_drained(void *ctx)
+{
+    (void)ctx;
+}
+
 static void on_contact(void *ctx, uint64_t began_ms, const char *why)
 {
     (void)ctx;
@@ -88,6 +94,7 @@ static void world_begin(void)
     BUG_ON(url_parse_redis("redis://127.0.0.1:1", &world.url, NULL) != 0);
     world.registry = registry_create(link_create(&world.silent, &link), "fuzz");
     world.subscriber = subscriber_create(&world.silent, &topics);
+    world.restate = restate_create();
 }
 
 static void node_begin(struct node *n)
@@ -110,6 +117,8 @@ static void node_begin(struct node *n)
                                                                     .may_act = may_act,
                                                                     .can_send = can_send,
                                                                     .write = write_send,
+                                                                    .on_drained = on_drained,
+                                                                    .restate = world.restate,
                                                                     .ctx = n});
 }
 

@@ -51,6 +51,11 @@ static int write_send(void *ctx, struct slice shard, const struct registry_send 
     return 0;
 }
 
+static void on_drained(void *ctx)
+{
+    (void)ctx;
+}
+
 static void on_message(void *ctx, struct slice topic, struct slice payload)
 {
     (void)ctx;
@@ -84,6 +89,7 @@ int begin_sender(void **state)
     begin_sending(state);
 
     struct link_options link = {.url = &w.probe.url, .name = "test:control"};
+    rig.restate = restate_create();
     rig.link = link_create(&w.probe.t.uv, &link);
     rig.registry = registry_create(rig.link, "t");
     struct subscriber_options topics = {.link = {.url = &w.probe.url, .name = "test:topics"},
@@ -97,7 +103,9 @@ int begin_sender(void **state)
                                      .incarnation = n1.incarnation,
                                      .may_act = may_act,
                                      .can_send = can_send,
-                                     .write = write_send};
+                                     .write = write_send,
+                                     .on_drained = on_drained,
+                                     .restate = rig.restate};
     rig.sender = sender_create(&w.probe.t.uv, &options);
     wait_until(&w.probe.t, link_is_up(rig.link));
     serve_foo();
@@ -117,6 +125,7 @@ int finish_sender(void **state)
     subscriber_close(rig.subscriber, on_closed, NULL);
     wait_until(&w.probe.t, rig.closed == 2);
     sender_destroy(rig.sender);
+    restate_destroy(rig.restate);
     registry_destroy(rig.registry);
     return finish(state);
 }

@@ -11,6 +11,7 @@ extern struct sender_rig {
     struct registry *registry;
     struct subscriber *subscriber;
     struct sender *sender;
+    struct restate *restate;
     bool may_act;
     bool can_send;
     int refuse; /* what the next writes answer */
