@@ -7,10 +7,10 @@
 #include "node/node_private.h"
 
 #include "shared/log.h"
+#include "shared/loop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const struct machine_state states[] = {
     [NODE_STARTING] = {"starting", MACHINE_BIT(NODE_ACTIVE) | MACHINE_BIT(NODE_GONE)},
@@ -139,11 +139,9 @@ static void on_timer(uv_timer_t *timer);
 
 void node_timer_at(struct node *n, uint64_t at_ms)
 {
-    uint64_t now = mono_ms();
-    uint64_t at = n->resume_ms != 0 && n->resume_ms < at_ms ? n->resume_ms : at_ms;
+    bool resumes = n->resume_ms != 0 && n->resume_ms < at_ms;
 
-    uv_update_time(n->loop);
-    uv_timer_start(&n->timer, on_timer, at > now ? at - now : 0, 0);
+    loop_timer_at(&n->timer, on_timer, resumes ? n->resume_ms : at_ms);
 }
 
 static void on_current(void *ctx, const struct registry_picture *picture, bool new_link)
@@ -169,7 +167,8 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
             node_timer_at(n, n->state.state == NODE_DRAINING ? n->drain_until_ms : n->resume_ms);
         }
         n->was_away = false;
-        forgotten = fanout_attach(n->fanout, node_lease_link(n->lease), picture->seq);
+        forgotten =
+            fanout_attach(n->fanout, registry_link(node_lease_registry(n->lease)), picture->seq);
     }
     node_restate(n, picture, forgotten);
     if (n->resume_ms == 0) {
@@ -249,11 +248,6 @@ static void on_usable(void *ctx)
     startup_succeeded(&n->startup);
 }
 
-static void on_give_up(void *ctx, const struct err *why)
-{
-    node_close(ctx, why);
-}
-
 static void write_report(void *ctx, struct buf *out)
 {
     struct node *n = ctx;
@@ -271,19 +265,16 @@ static void write_report(void *ctx, struct buf *out)
                  out);
 }
 
-static void on_report_arrived(void *ctx)
+static void on_reported(void *ctx, bool arrived)
 {
     struct node *n = ctx;
 
-    report_arrived(n->report, &n->sight);
-    node_on_drained(n);
-}
-
-static void on_report_lost(void *ctx)
-{
-    struct node *n = ctx;
-
-    report_again(n->report);
+    if (arrived) {
+        report_arrived(n->report, &n->sight);
+        node_on_drained(n);
+    } else {
+        report_again(n->report);
+    }
 }
 
 /* The other links ------------------------------------------------------------------------------ */
@@ -366,13 +357,12 @@ static void begin_links(struct node *n)
         .state = sight_state,
         .report = write_report,
         .on_current = on_current,
-        .on_report_arrived = on_report_arrived,
-        .on_report_lost = on_report_lost,
+        .on_reported = on_reported,
         .on_fenced = on_fenced,
         .on_lost = on_lost,
         .on_link_down = on_link_down,
         .on_usable = on_usable,
-        .on_refused = on_give_up,
+        .on_refused = node_close,
         .ctx = n,
     };
 
@@ -448,7 +438,7 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     }
     uv_timer_init(loop, &n->timer);
     n->timer.data = n;
-    startup_begin(&n->startup, loop, options->connect_ms, on_give_up, n);
+    startup_begin(&n->startup, loop, options->connect_ms, node_close, n);
     begin_links(n);
     begin_rooms(n);
     return n;

@@ -16,7 +16,6 @@
 #ifndef SHOAL_NODE_NODE_H
 #define SHOAL_NODE_NODE_H
 
-#include "node/tokens.h"
 #include "shared/url.h"
 
 #include <uv.h>

@@ -5,8 +5,8 @@
 #include "node/node_lease_private.h"
 
 #include "shared/log.h"
+#include "shared/loop.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +18,11 @@
 
 static void on_timer(uv_timer_t *timer);
 
-static void timer_at(struct node_lease *l, uint64_t when)
-{
-    uint64_t now = mono_ms();
-
-    uv_update_time(l->options.loop);
-    uv_timer_start(&l->timer, on_timer, when > now ? when - now : 0, 0);
-}
-
 /* Set the timer to what comes next. */
 static void plan(struct node_lease *l)
 {
     if (l->lease.right.state != LEASE_LEAVING) {
-        timer_at(l, lease_due_ms(&l->lease));
+        loop_timer_at(&l->timer, on_timer, lease_due_ms(&l->lease));
     }
 }
 
@@ -45,7 +37,7 @@ bool node_lease_holds(struct node_lease *l)
 
     /* Who asks is in the middle of something: on_fenced comes from the loop. */
     if (!holds && l->lease.right.state == LEASE_CURRENT) {
-        timer_at(l, 0);
+        loop_timer_at(&l->timer, on_timer, 0);
     }
     return holds;
 }
@@ -144,15 +136,13 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
     if (l->teardown.begun) {
         return;
     }
+    l->options.on_reported(l->options.ctx, picture != NULL);
     if (picture != NULL) {
-        l->options.on_report_arrived(l->options.ctx);
         trouble_over(&l->trouble);
         current(l, picture);
     } else if (err->code == ERR_LOST || err->code == ERR_EMPTIED) {
-        l->options.on_report_lost(l->options.ctx);
         lost(l, err->text, err->code == ERR_EMPTIED);
     } else {
-        l->options.on_report_lost(l->options.ctx);
         lease_on_failure(&l->lease, mono_ms());
         if ((err->code == ERR_REPLY || err->code == ERR_STRANGE || err->code == ERR_ABSENT) &&
             trouble_is_news(&l->trouble, err, mono_ms())) {
@@ -200,9 +190,9 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
     }
 }
 
-static void fill_node(const struct node_lease *l, struct registry_node *n)
+static struct registry_node node_of(const struct node_lease *l)
 {
-    *n = (struct registry_node){
+    return (struct registry_node){
         .node = l->options.node,
         .incarnation = l->incarnation,
         .link_id = l->greeting.link_id,
@@ -219,9 +209,8 @@ static void fill_node(const struct node_lease *l, struct registry_node *n)
 
 static void enter(struct node_lease *l)
 {
-    struct registry_node node;
+    struct registry_node node = node_of(l);
 
-    fill_node(l, &node);
     node.state = l->options.state(l->options.ctx);
     lease_asked(&l->lease, mono_ms());
     l->whole_at_ms = l->lease.sent_ms;
@@ -265,7 +254,7 @@ static void on_checked(void *ctx, const struct err *err)
 
 static int renew(struct node_lease *l)
 {
-    struct registry_node node;
+    struct registry_node node = node_of(l);
     struct buf report;
 
     buf_init(&report, REPORT_BYTES);
@@ -274,13 +263,12 @@ static int renew(struct node_lease *l)
         log_error("lease", "report.too_large", NULL);
         buf_clear(&report);
     }
-    fill_node(l, &node);
     bool whole = !l->attached || l->lease.sent_ms - l->whole_at_ms >= l->compare_ms;
     l->whole_at_ms = whole ? l->lease.sent_ms : l->whole_at_ms;
     int rc = registry_renew(l->registry, &node, whole ? -1 : l->seen_rev, buf_slice(&report),
                             on_renewed, l);
     if (rc != 0) {
-        l->options.on_report_lost(l->options.ctx);
+        l->options.on_reported(l->options.ctx, false);
     }
     buf_finish(&report);
     return rc;
@@ -453,11 +441,6 @@ void node_lease_leave(struct node_lease *l, bool said, registry_done_cb cb, void
 struct registry *node_lease_registry(const struct node_lease *l)
 {
     return l->registry;
-}
-
-struct link *node_lease_link(const struct node_lease *l)
-{
-    return l->link;
 }
 
 const char *node_lease_incarnation(const struct node_lease *l)

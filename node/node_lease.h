@@ -36,10 +36,8 @@ struct node_lease_options {
     /* Registered or renewed. `new_link`: the first time on this connection: fan-out may flow on it
      * from picture->seq + 1. */
     void (*on_current)(void *ctx, const struct registry_picture *picture, bool new_link);
-    /* A renewal was answered: what it reported need not be told again. */
-    void (*on_report_arrived)(void *ctx);
-    /* A renewal failed: what it reported must be told again. */
-    void (*on_report_lost)(void *ctx);
+    /* A renewal was answered, and what it reported has arrived; or it must be told again. */
+    void (*on_reported)(void *ctx, bool arrived);
     void (*on_fenced)(void *ctx,
                       const char *why); /* from the loop, never from within node_lease_holds */
     /* `emptied`: as all of the registry is gone, so that nobody else takes over what was held. */
@@ -73,8 +71,6 @@ struct registry *node_lease_registry(const struct node_lease *l);
 /* What Redis's clock shows now, as far as its answers told; 0: not known yet. A report says with it
  * when it was written, since a Redis that stands still reads it late. */
 struct wall node_lease_redis_now(const struct node_lease *l);
-/* The fan-out link. */
-struct link *node_lease_link(const struct node_lease *l);
 /* The incarnation in force; the pointer stays, what it points to changes with each loss. */
 const char *node_lease_incarnation(const struct node_lease *l);
 uint64_t node_lease_ms(const struct node_lease *l);

@@ -18,38 +18,27 @@ static void refused(struct node_lease *l, const struct registry_holder *holder)
 
 /* Registering is tried again soon where there is a link to take over from, else at the next
  * turn. */
-static void take_over(struct node_lease *l)
+static void take_over(struct node_lease *l, uint64_t link_id)
 {
-    if (l->takeover != 0) {
+    l->takeover = link_id;
+    if (link_id != 0) {
         node_lease_renew_soon(l);
     }
     node_lease_answered(l);
-}
-
-static void on_killed(void *ctx, const struct err *err)
-{
-    struct node_lease *l = ctx;
-
-    if (l->teardown.begun) {
-        return;
-    }
-    if (err != NULL) {
-        l->takeover = 0;
-    }
-    take_over(l);
 }
 
 static void on_alive(void *ctx, bool yes, const struct err *err)
 {
     struct node_lease *l = ctx;
 
-    if (l->teardown.begun) {
-        return;
+    if (!l->teardown.begun) {
+        take_over(l, err == NULL && !yes ? l->takeover : 0);
     }
-    if (err != NULL || yes) {
-        l->takeover = 0;
-    }
-    take_over(l);
+}
+
+static void on_killed(void *ctx, const struct err *err)
+{
+    on_alive(ctx, false, err);
 }
 
 void node_lease_id_taken(struct node_lease *l, const struct registry_holder *holder)
@@ -68,14 +57,13 @@ void node_lease_id_taken(struct node_lease *l, const struct registry_holder *hol
         l->taken_since_ms = now;
         l->taken_lease_ms = holder->lease_ms;
     }
-    l->takeover = holder->link_id;
     if (!slice_is(holder->run_id, l->greeting.run_id)) {
         /* Another server's client: gone for certain, and its id may be somebody else's here. The
          * holder has the lease to come back in. */
-        l->takeover = holder->remaining_ms < 0 ? holder->link_id : 0;
-        take_over(l);
+        take_over(l, holder->remaining_ms < 0 ? holder->link_id : 0);
         return;
     }
+    l->takeover = holder->link_id;
     if (steady && lease_is_behind(holder->lease_ms, holder->remaining_ms)) {
         if (registry_kill_link(l->registry, holder->link_id, on_killed, l) == 0) {
             return;
@@ -86,6 +74,5 @@ void node_lease_id_taken(struct node_lease *l, const struct registry_holder *hol
     } else if (registry_link_alive(l->registry, holder->link_id, on_alive, l) == 0) {
         return;
     }
-    l->takeover = 0;
-    node_lease_answered(l);
+    take_over(l, 0);
 }

@@ -80,8 +80,10 @@ static void on_all_closed(void *ctx)
     n->options.on_gone(n->options.ctx, &n->why);
 }
 
-void node_close(struct node *n, const struct err *why)
+void node_close(void *ctx, const struct err *why)
 {
+    struct node *n = ctx;
+
     if (n->state.state == NODE_GONE) {
         return;
     }

@@ -1,5 +1,5 @@
-/* What the files of the node share: node.c (what the lease and the links say), report.c,
- * node_sight.c, node_tokens.c and node_leave.c. */
+/* What the files of the node share: node.c (what the lease and the links say),
+ * node_restate.c, node_sight.c, node_tokens.c and node_leave.c. */
 #ifndef SHOAL_NODE_NODE_PRIVATE_H
 #define SHOAL_NODE_NODE_PRIVATE_H
 
@@ -78,6 +78,6 @@ bool node_on_refused(void *node, struct slice user);
 void node_look_at_drain(struct node *n);
 void node_on_drained(void *ctx);
 /* Close everything now; `why`, or NULL where it is in order. */
-void node_close(struct node *n, const struct err *why);
+void node_close(void *ctx, const struct err *why);
 
 #endif

@@ -63,19 +63,13 @@ static void report(void *ctx, struct buf *out)
     buf_append_str(out, "{}");
 }
 
-static void on_report_arrived(void *ctx)
+static void on_reported(void *ctx, bool arrived)
 {
     struct holder *h = ctx;
 
-    h->arrived++;
-}
-
-static void on_report_lost(void *ctx)
-{
-    struct holder *h = ctx;
-
-    h->report_lost++;
-    if (h->rush) {
+    h->arrived += arrived;
+    h->report_lost += !arrived;
+    if (!arrived && h->rush) {
         node_lease_renew_soon(h->lease);
     }
 }
@@ -143,8 +137,7 @@ void open_lease(struct holder *h)
         .report = report,
         .state = node_state,
         .on_current = on_current,
-        .on_report_arrived = on_report_arrived,
-        .on_report_lost = on_report_lost,
+        .on_reported = on_reported,
         .on_fenced = on_fenced,
         .on_lost = on_lost,
         .on_link_down = on_link_down,
