@@ -5,15 +5,16 @@
 #include "node/held_private.h"
 
 #include "shared/log.h"
+#include "shared/loop.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct held *held_find(const struct held_common *common, struct slice id)
+struct held *held_find(const struct holder *h, struct slice id)
 {
     struct held *held;
 
-    HASH_FIND(hh, common->shards, id.ptr, id.len, held);
+    HASH_FIND(hh, h->shards, id.ptr, id.len, held);
     return held;
 }
 
@@ -28,13 +29,10 @@ void held_arm(struct held *held)
         held->due.connect_failed || held->due.token_is_new || held->due.draws_failed != 0;
     uint64_t due = at_once ? 0 : shard_deadline(held->core);
 
-    if (due >= held->due.armed_ms) {
-        return;
+    if (due < held->due.armed_ms) {
+        held->due.armed_ms = due;
+        loop_timer_at(&held->due.timer, on_timer, due);
     }
-    uint64_t now = mono_ms();
-    held->due.armed_ms = due;
-    uv_update_time(held->common->o.loop);
-    uv_timer_start(&held->due.timer, on_timer, due > now ? due - now : 0, 0);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -64,14 +62,14 @@ static void on_timer(uv_timer_t *timer)
 
 static void core_begin(struct held *held)
 {
-    const struct held_common *common = held->common;
+    const struct holder *h = held->holder;
     struct shard_timings timings = shard_timings_default();
     uint64_t now = mono_ms();
 
-    timings.failed_retry_ms = common->failed_retry_ms;
+    timings.failed_retry_ms = h->failed_retry_ms;
     held->core = shard_create(held->id, held->user, &timings, &held_port, held);
     report_shard_set_core(&held->report, held->core);
-    shard_set_fenced(held->core, common->fenced || common->blind, now);
+    shard_set_fenced(held->core, h->fenced || h->blind, now);
     shard_set_channels(held->core, held->wants.all, held->wants.n, now);
     if (held->run == SHARD_STARTED) {
         shard_start(held->core, now);
@@ -105,7 +103,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void held_close(struct held *held, const char *reason)
 {
-    HASH_DEL(held->common->shards, held);
+    HASH_DEL(held->holder->shards, held);
     core_end(held, reason);
     held_forget_sends(held);
     report_shard_end(&held->report);
@@ -126,7 +124,7 @@ static void renew_core(struct held *held)
         }
     }
     core_end(held, "started again");
-    held->serial = ++held->common->serials;
+    held->serial = ++held->holder->serials;
     core_begin(held);
 }
 
@@ -151,7 +149,7 @@ static void set_wants(struct held *held, const struct registry_shard *shard)
          * differences of these times are right all the same.) */
         want->lost_at_ms = shard->unread_ms[i] > 0
                                ? now - (uint64_t)shard->unread_ms[i]
-                               : held_recall(held->common, held->wants.names[i]);
+                               : held_recall(held->holder, held->wants.names[i]);
         want->rejoin = want->lost_at_ms != 0;
         want->retry = shard->retry_ms[i] > 0 ? (uint64_t)shard->retry_ms[i] : 0;
     }
@@ -173,22 +171,22 @@ static void run_as(struct held *held, enum shard_run run)
     }
 }
 
-void held_create(struct held_common *common, const struct registry_shard *shard)
+void held_create(struct holder *h, const struct registry_shard *shard)
 {
     struct held *held = xcalloc(1, sizeof(*held));
 
-    held->common = common;
+    held->holder = h;
     held->id = xstrndup(shard->id.ptr, shard->id.len);
     held->user = xstrndup(shard->user.ptr, shard->user.len);
     held->epoch = shard->epoch;
     held->run = shard->run;
-    held->serial = ++common->serials;
+    held->serial = ++h->serials;
     held->due.armed_ms = UINT64_MAX;
-    uv_timer_init(common->o.loop, &held->due.timer);
+    uv_timer_init(h->o.loop, &held->due.timer);
     held->due.timer.data = held;
     set_wants(held, shard);
-    HASH_ADD_KEYPTR(hh, common->shards, held->id, strlen(held->id), held);
-    report_shard_begin(&held->report, common->o.report, held->id, held->epoch);
+    HASH_ADD_KEYPTR(hh, h->shards, held->id, strlen(held->id), held);
+    report_shard_begin(&held->report, h->o.report, held->id, held->epoch);
     log_info("holder", "shard.held", "shard", held->id, "epoch", log_u64(held->epoch), "channels",
              log_u64(held->wants.n), NULL);
     core_begin(held);
@@ -210,12 +208,12 @@ void held_follow(struct held *held, const struct registry_shard *shard)
 
 void held_set_fenced(struct held *held)
 {
-    const struct held_common *common = held->common;
+    const struct holder *h = held->holder;
 
-    if (common->fenced) {
+    if (h->fenced) {
         transport_discard(held);
     }
-    shard_set_fenced(held->core, common->fenced || common->blind, mono_ms());
+    shard_set_fenced(held->core, h->fenced || h->blind, mono_ms());
     held_arm(held);
 }
 
@@ -237,7 +235,7 @@ static void mark_failed(void *ctx, const struct shard_channel *channel)
 
 void held_set_failed_retry(struct held *held)
 {
-    shard_set_failed_retry(held->core, held->common->failed_retry_ms, mono_ms());
+    shard_set_failed_retry(held->core, held->holder->failed_retry_ms, mono_ms());
     shard_each_channel(held->core, mark_failed, &held->report);
     held_arm(held);
 }
@@ -253,16 +251,4 @@ void held_on_token(struct held *held)
     held->report.login_refused = false;
     shard_on_token(held->core, mono_ms());
     held_arm(held);
-}
-
-/* To be asked ---------------------------------------------------------------------------------- */
-
-enum shard_state held_state(const struct held *held)
-{
-    return shard_state(held->core);
-}
-
-uint64_t held_heard_ms(const struct held *held)
-{
-    return shard_last_line_ms(held->core);
 }

@@ -5,8 +5,8 @@
  *                              |  what changed -> report
  *
  * It does what the core's port asks (connect, write, draw from the user's budget, fan out) and
- * feeds back what comes of it. Besides it only report calls the core, to read it; nothing else
- * calls the transport. Loop thread only. */
+ * feeds back what comes of it. Besides it report and the holder call the core, to read it; nothing
+ * else calls the transport. Loop thread only. */
 #ifndef SHOAL_NODE_HELD_H
 #define SHOAL_NODE_HELD_H
 
@@ -44,21 +44,22 @@ struct held_options { /* all borrowed */
     void *ctx;
 };
 
-/* What all that are held here have in common; their holder's. */
-struct held_common {
+/* All that are held here, and what they have in common. See holder.h. */
+struct holder {
     struct held_options o;
     struct held *shards;           /* by id */
-    struct remembered *remembered; /* channels, by name; see held_remember_all */
+    struct remembered *remembered; /* channels, by name; see holder_remember */
     bool fenced;
     bool blind;
     uint64_t failed_retry_ms;
     uint64_t serials;
     uint64_t send_ids;
+    uint64_t marks;
 };
 
 struct held { /* to be read only, but `mark` */
     UT_hash_handle hh;
-    struct held_common *common;
+    struct holder *holder;
     char *id;
     char *user;
     uint64_t epoch;
@@ -92,9 +93,9 @@ struct held { /* to be read only, but `mark` */
 };
 
 /* NULL: not held here. */
-struct held *held_find(const struct held_common *common, struct slice id);
+struct held *held_find(const struct holder *h, struct slice id);
 /* Hold this shard, in the hash as well. It connects if it is to run. */
-void held_create(struct held_common *common, const struct registry_shard *shard);
+void held_create(struct holder *h, const struct registry_shard *shard);
 /* Do as the registry has it now: other channels, started or stopped. */
 void held_follow(struct held *held, const struct registry_shard *shard);
 /* Close it and take it out of the hash; the memory goes when the loop has closed the timer. */
@@ -111,21 +112,13 @@ void held_stop(struct held *held);
 /* There are new tokens. */
 void held_on_token(struct held *held);
 
-enum shard_state held_state(const struct held *held);
-/* When a line was last read (mono ms). */
-uint64_t held_heard_ms(const struct held *held);
-bool held_can_send(const struct held *held);
 /* See holder_send. */
 MUST_USE int held_send(struct held *held, const struct registry_send *send, const char *entry,
                        struct err *err);
 
-/* In held_memory.c. All of the registry is gone, so that nobody else takes over what is held here:
- * remember its channels. Joined again here, such a channel has its gap. `what`: what is lost, in
- * words. */
-void held_remember_all(struct held_common *common, char *what, size_t size);
-/* Since when the channel is unread (mono ms), if it is remembered; it is forgotten with that. 0: it
- * is not. */
-uint64_t held_recall(struct held_common *common, const char *channel);
-void held_forget_all(struct held_common *common);
+/* In held_memory.c. Since when the channel is unread (mono ms), if holder_remember remembered it; it
+ * is forgotten with that. 0: it is not. */
+uint64_t held_recall(struct holder *h, const char *channel);
+void held_forget_all(struct holder *h);
 
 #endif

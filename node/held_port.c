@@ -14,7 +14,7 @@
 /* Budgets -------------------------------------------------------------------------------------- */
 
 struct draw {
-    struct held_common *common;
+    struct holder *holder;
     uint64_t serial;
     enum shard_draw_kind kind;
     char id[HELD_ID_CHARS];
@@ -34,13 +34,13 @@ static void on_draw(void *ctx, const uint64_t *waits_ms, size_t n, const struct 
         free(draw);
         return; /* the link is closed for good, and nothing may be held any more */
     }
-    struct held *held = held_find(draw->common, slice_of(draw->id));
+    struct held *held = held_find(draw->holder, slice_of(draw->id));
     if (held != NULL && held->serial == draw->serial) {
         uint64_t now = mono_ms();
         n = err != NULL ? 0 : n < ARRAY_LEN(at) ? n : ARRAY_LEN(at);
         for (size_t i = 0; i < n; i++) {
             at[i] = now + waits_ms[i];
-            restate_drew(draw->common->o.restate, held->user, draw_name(draw->kind), waits_ms[i]);
+            restate_drew(draw->holder->o.restate, held->user, draw_name(draw->kind), waits_ms[i]);
         }
         shard_on_grant(held->core, draw->kind, at, n, now);
         held_arm(held);
@@ -51,10 +51,10 @@ static void on_draw(void *ctx, const uint64_t *waits_ms, size_t n, const struct 
 static void port_draw(void *ctx, enum shard_draw_kind kind, unsigned n)
 {
     struct held *held = ctx;
-    const struct held_options *o = &held->common->o;
+    const struct held_options *o = &held->holder->o;
     struct draw *draw = xcalloc(1, sizeof(*draw));
 
-    draw->common = held->common;
+    draw->holder = held->holder;
     draw->serial = held->serial;
     draw->kind = kind;
     snprintf(draw->id, sizeof(draw->id), "%s", held->id);
@@ -73,12 +73,12 @@ static void port_room_line(void *ctx, const struct shard_channel *channel,
 {
     struct held *held = ctx;
 
-    fanout_line(held->common->o.fanout, slice_of(channel->name), line->raw);
+    fanout_line(held->holder->o.fanout, slice_of(channel->name), line->raw);
 }
 
 static void on_contact(struct held *held, enum shard_state from, enum shard_state to)
 {
-    const struct held_options *o = &held->common->o;
+    const struct held_options *o = &held->holder->o;
 
     if (to == SHARD_CONNECTING) {
         held->transport.tried_ms = mono_ms();
@@ -120,7 +120,7 @@ static void port_gap(void *ctx, const struct shard_channel *channel, uint64_t fr
 {
     struct held *held = ctx;
 
-    report_gap(held->common->o.report, slice_of(channel->name), from_ms, to_ms, 0, "not_joined");
+    report_gap(held->holder->o.report, slice_of(channel->name), from_ms, to_ms, 0, "not_joined");
 }
 
 /* Junk may come in floods: one warning a shard in a while, and the number of the others with the
@@ -128,7 +128,7 @@ static void port_gap(void *ctx, const struct shard_channel *channel, uint64_t fr
 static void port_bad_line(void *ctx, struct slice line, const char *why)
 {
     struct held *held = ctx;
-    struct tokens *tokens = *held->common->o.tokens;
+    struct tokens *tokens = *held->holder->o.tokens;
     struct slice token = tokens == NULL ? SLICE("") : tokens_get(tokens, slice_of(held->user));
     uint64_t now = mono_ms();
     struct slice shown = {line.ptr, line.len < BAD_LINE_SHOWN ? line.len : BAD_LINE_SHOWN};
@@ -151,14 +151,14 @@ static void port_bad_line(void *ctx, struct slice line, const char *why)
 static void port_login_refused(void *ctx, struct slice text)
 {
     struct held *held = ctx;
-    const struct held_options *o = &held->common->o;
+    const struct held_options *o = &held->holder->o;
 
     held->report.login_refused = true;
     o->on_contact(o->ctx, held->transport.tried_ms, NULL);
     log_error("shard", "shard.login_refused", "shard", held->id, "user", held->user, "twitch",
               log_slice(text), "mend", "put a valid token into the tokens file", NULL);
     if (o->on_refused(o->ctx, slice_of(held->user))) {
-        for (struct held *h = held->common->shards; h != NULL; h = h->hh.next) {
+        for (struct held *h = held->holder->shards; h != NULL; h = h->hh.next) {
             h->due.token_is_new = h->report.login_refused && strcmp(h->user, held->user) == 0;
             held_arm(h);
         }

@@ -14,7 +14,6 @@ extern const struct shard_port held_port;
 /* In held_transport.c: all that is done with the connection. What comes of it goes to the core. */
 void transport_connect(void *ctx);
 void transport_disconnect(void *ctx, const char *reason);
-bool transport_is_there(const struct held *held);
 bool transport_log_in(void *held, struct err *err);
 bool transport_write(void *held, enum shard_write_kind kind, struct slice bytes);
 /* Throw away what was not yet written (keepalives aside): the lease is over. */

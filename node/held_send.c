@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* A send that was written and waits for Twitch's answer. */
 struct written {
@@ -23,11 +22,6 @@ static void forget(struct held *held, struct written *w)
     free(w);
 }
 
-bool held_can_send(const struct held *held)
-{
-    return transport_is_there(held) && shard_can_send(held->core);
-}
-
 int held_send(struct held *held, const struct registry_send *send, const char *entry,
               struct err *err)
 {
@@ -38,7 +32,7 @@ int held_send(struct held *held, const struct registry_send *send, const char *e
                                send->as_command, err);
     if (rc == 0) {
         struct written *w = xcalloc(1, sizeof(*w));
-        w->id = ++held->common->send_ids;
+        w->id = ++held->holder->send_ids;
         snprintf(w->entry, sizeof(w->entry), "%s", entry);
         buf_init(&w->heard, IRC_MAX_SENT_BYTES);
         irc_write_heard(&w->heard, send->text, send->as_command);
@@ -70,7 +64,7 @@ static void fan_out_echo(struct held *held, const struct shard_send_result *resu
     buf_append_str(&line, " :");
     buf_append_slice(&line, heard);
     if (!line.overflow) {
-        fanout_line(held->common->o.fanout, result->channel, buf_slice(&line));
+        fanout_line(held->holder->o.fanout, result->channel, buf_slice(&line));
     }
     buf_finish(&line);
 }
@@ -78,7 +72,7 @@ static void fan_out_echo(struct held *held, const struct shard_send_result *resu
 void held_on_send_result(void *ctx, const struct shard_send_result *result)
 {
     struct held *held = ctx;
-    const struct held_options *o = &held->common->o;
+    const struct held_options *o = &held->holder->o;
     struct written *w;
 
     HASH_FIND(hh, held->written, &result->send_id, sizeof(result->send_id), w);
@@ -94,11 +88,7 @@ void held_on_send_result(void *ctx, const struct shard_send_result *result)
 
 void held_forget_sends(struct held *held)
 {
-    struct written *w;
-    struct written *tmp;
-
-    HASH_ITER(hh, held->written, w, tmp)
-    {
-        forget(held, w);
+    while (held->written != NULL) {
+        forget(held, held->written);
     }
 }

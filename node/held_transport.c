@@ -45,7 +45,7 @@ static bool may_write(void *ctx)
 {
     const struct held *held = ctx;
 
-    return held->common->o.may_act(held->common->o.ctx);
+    return held->holder->o.may_act(held->holder->o.ctx);
 }
 
 void transport_connect(void *ctx)
@@ -56,7 +56,7 @@ void transport_connect(void *ctx)
     struct err err = {0};
 
     held->transport.connection =
-        connection_open(held->common->o.pool, held->common->o.twitch_url, &callbacks, held, &err);
+        connection_open(held->holder->o.pool, held->holder->o.twitch_url, &callbacks, held, &err);
     if (held->transport.connection == NULL) {
         log_error("shard", "shard.connect", "shard", held->id, "error", err.text, NULL);
         held->due.connect_failed = true;
@@ -71,14 +71,9 @@ void transport_disconnect(void *ctx, const char *reason)
     transport_end(held);
 }
 
-bool transport_is_there(const struct held *held)
-{
-    return held->transport.connection != NULL;
-}
-
 void transport_discard(struct held *held)
 {
-    if (transport_is_there(held)) {
+    if (held->transport.connection != NULL) {
         connection_discard(held->transport.connection);
     }
 }
@@ -93,7 +88,7 @@ void transport_end(struct held *held)
 bool transport_log_in(void *ctx, struct err *err)
 {
     struct held *held = ctx;
-    const struct held_options *o = &held->common->o;
+    const struct held_options *o = &held->holder->o;
     struct slice token = {NULL, 0};
     struct buf line;
 
@@ -126,9 +121,6 @@ bool transport_write(void *ctx, enum shard_write_kind kind, struct slice bytes)
 {
     struct held *held = ctx;
 
-    if (!transport_is_there(held)) {
-        return false;
-    }
     if (kind == SHARD_WRITE_KEEPALIVE) {
         return connection_write_keepalive(held->transport.connection, bytes);
     }

@@ -5,11 +5,6 @@
 
 #include <stdlib.h>
 
-struct holder {
-    struct held_common common;
-    uint64_t marks;
-};
-
 /* What the registry says ----------------------------------------------------------------------- */
 
 /* What Redis has of a shard is input. */
@@ -25,7 +20,7 @@ static bool can_be_held(const struct registry_shard *shard)
 
 void holder_hold(struct holder *h, const struct registry_shard *shard)
 {
-    struct held *held = held_find(&h->common, shard->id);
+    struct held *held = held_find(h, shard->id);
 
     if (!can_be_held(shard)) {
         log_error("holder", "shard.damaged", "shard", log_slice(shard->id), "user",
@@ -39,7 +34,7 @@ void holder_hold(struct holder *h, const struct registry_shard *shard)
     if (held != NULL) {
         held_follow(held, shard);
     } else {
-        held_create(&h->common, shard);
+        held_create(h, shard);
     }
 }
 
@@ -50,12 +45,12 @@ void holder_keep(struct holder *h, const struct slice *ids, size_t n)
     uint64_t mark = ++h->marks;
 
     for (size_t i = 0; i < n; i++) {
-        held = held_find(&h->common, ids[i]);
+        held = held_find(h, ids[i]);
         if (held != NULL) {
             held->mark = mark;
         }
     }
-    HASH_ITER(hh, h->common.shards, held, tmp)
+    HASH_ITER(hh, h->shards, held, tmp)
     {
         if (held->mark != mark) {
             log_info("holder", "shard.released", "shard", held->id, NULL);
@@ -70,8 +65,8 @@ struct holder *holder_create(const struct held_options *options)
 {
     struct holder *h = xcalloc(1, sizeof(*h));
 
-    h->common.o = *options;
-    h->common.failed_retry_ms = shard_timings_default().failed_retry_ms;
+    h->o = *options;
+    h->failed_retry_ms = shard_timings_default().failed_retry_ms;
     return h;
 }
 
@@ -80,18 +75,10 @@ void holder_drop(struct holder *h)
     holder_keep(h, NULL, 0);
 }
 
-void holder_remember(struct holder *h, char *what, size_t size)
-{
-    held_remember_all(&h->common, what, size);
-}
-
 void holder_destroy(struct holder *h)
 {
-    if (h == NULL) {
-        return;
-    }
     holder_drop(h);
-    held_forget_all(&h->common);
+    held_forget_all(h);
     free(h);
 }
 
@@ -99,35 +86,31 @@ void holder_destroy(struct holder *h)
 
 static void each(struct holder *h, void (*act)(struct held *held))
 {
-    struct held *held;
-    struct held *tmp;
-
-    HASH_ITER(hh, h->common.shards, held, tmp)
-    {
+    for (struct held *held = h->shards; held != NULL; held = held->hh.next) {
         act(held);
     }
 }
 
 void holder_set_fenced(struct holder *h, bool fenced)
 {
-    if (h->common.fenced != fenced) {
-        h->common.fenced = fenced;
+    if (h->fenced != fenced) {
+        h->fenced = fenced;
         each(h, held_set_fenced);
     }
 }
 
 void holder_set_blind(struct holder *h, bool blind)
 {
-    if (h->common.blind != blind) {
-        h->common.blind = blind;
+    if (h->blind != blind) {
+        h->blind = blind;
         each(h, blind ? held_set_fenced : held_try_anew);
     }
 }
 
 void holder_set_failed_retry(struct holder *h, uint64_t ms)
 {
-    if (h->common.failed_retry_ms != ms) {
-        h->common.failed_retry_ms = ms;
+    if (h->failed_retry_ms != ms) {
+        h->failed_retry_ms = ms;
         each(h, held_set_failed_retry);
     }
 }
@@ -146,8 +129,9 @@ void holder_on_tokens(struct holder *h)
 
 bool holder_is_working(const struct holder *h)
 {
-    for (const struct held *held = h->common.shards; held != NULL; held = held->hh.next) {
-        if (held_state(held) == SHARD_READY || held_state(held) == SHARD_DRAINING) {
+    for (const struct held *held = h->shards; held != NULL; held = held->hh.next) {
+        enum shard_state state = shard_state(held->core);
+        if (state == SHARD_READY || state == SHARD_DRAINING) {
             return true;
         }
     }
@@ -156,7 +140,7 @@ bool holder_is_working(const struct holder *h)
 
 bool holder_is_idle(const struct holder *h)
 {
-    for (const struct held *held = h->common.shards; held != NULL; held = held->hh.next) {
+    for (const struct held *held = h->shards; held != NULL; held = held->hh.next) {
         if (held->run == SHARD_STARTED) {
             return false;
         }
@@ -166,8 +150,8 @@ bool holder_is_idle(const struct holder *h)
 
 bool holder_is_closed(const struct holder *h)
 {
-    for (const struct held *held = h->common.shards; held != NULL; held = held->hh.next) {
-        if (held_state(held) != SHARD_CLOSED) {
+    for (const struct held *held = h->shards; held != NULL; held = held->hh.next) {
+        if (shard_state(held->core) != SHARD_CLOSED) {
             return false;
         }
     }
@@ -178,9 +162,9 @@ uint64_t holder_heard_ms(const struct holder *h)
 {
     uint64_t heard_ms = 0;
 
-    for (const struct held *held = h->common.shards; held != NULL; held = held->hh.next) {
-        uint64_t line_ms = held_heard_ms(held);
-        if (held_state(held) == SHARD_READY && line_ms > heard_ms) {
+    for (const struct held *held = h->shards; held != NULL; held = held->hh.next) {
+        uint64_t line_ms = shard_last_line_ms(held->core);
+        if (shard_state(held->core) == SHARD_READY && line_ms > heard_ms) {
             heard_ms = line_ms;
         }
     }
@@ -189,25 +173,25 @@ uint64_t holder_heard_ms(const struct holder *h)
 
 bool holder_holds(const struct holder *h, struct slice shard)
 {
-    return held_find(&h->common, shard) != NULL;
+    return held_find(h, shard) != NULL;
 }
 
 size_t holder_count(const struct holder *h)
 {
-    return HASH_COUNT(h->common.shards);
+    return HASH_COUNT(h->shards);
 }
 
 bool holder_can_send(const struct holder *h, struct slice shard)
 {
-    const struct held *held = held_find(&h->common, shard);
+    const struct held *held = held_find(h, shard);
 
-    return held != NULL && held_can_send(held);
+    return held != NULL && shard_can_send(held->core);
 }
 
 int holder_send(struct holder *h, struct slice shard, const struct registry_send *send,
                 const char *entry, struct err *err)
 {
-    struct held *held = held_find(&h->common, shard);
+    struct held *held = held_find(h, shard);
 
     if (held == NULL) {
         return err_set(err, ERR_DOWN, "shard %.*s is not here", (int)shard.len, shard.ptr);

@@ -9,11 +9,9 @@
 
 #include "node/held.h"
 
-struct holder;
-
 struct holder *holder_create(const struct held_options *options);
-/* Closes every shard. The links that its shards draw on were closed, or are before the next answer.
- * NULL is fine. */
+/* Closes every shard. The links that its shards draw on were closed, or are before the next
+ * answer. */
 void holder_destroy(struct holder *h);
 
 /* Hold exactly these shards: others are closed. */
@@ -40,7 +38,9 @@ void holder_drain(struct holder *h);
 bool holder_is_closed(const struct holder *h);
 /* The lease is lost: close everything now and forget it. */
 void holder_drop(struct holder *h);
-/* All of the registry is gone: before holder_drop. See held_remember_all. */
+/* All of the registry is gone, so that nobody else takes over what is held here: remember its
+ * channels, before holder_drop. Joined again here, such a channel has its gap. `what`: what is
+ * lost, in words. */
 void holder_remember(struct holder *h, char *what, size_t size);
 /* New tokens were read: shards whose login was refused try again. */
 void holder_on_tokens(struct holder *h);
