@@ -20,7 +20,7 @@ struct report;
 
 /* `on_change`: there is something to report. */
 struct report *report_create(void (*on_change)(void *ctx), void *ctx);
-/* After all of its shards. NULL is fine. */
+/* After all of its shards. */
 void report_destroy(struct report *r);
 
 /* One shard, in the memory of whom it belongs to. */
@@ -37,6 +37,7 @@ struct report_shard {
     uint64_t silent_at_ms; /* nothing was read since, as told; 0: something was, lately */
     struct {
         uint64_t at_ms; /* which channels had lines up to then was told */
+        uint64_t lines; /* of the core then */
         bool due;       /* some had lines since, and it is time to tell which */
     } active;
     struct {

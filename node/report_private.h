@@ -1,5 +1,5 @@
-/* What the files of the report share: report.c (the node's part, and the whole), report_shard.c and
- * report_gap.c. */
+/* What the files of the report share: report.c (the whole, gaps, the node's part) and
+ * report_shard.c. */
 #ifndef SHOAL_NODE_REPORT_PRIVATE_H
 #define SHOAL_NODE_REPORT_PRIVATE_H
 
@@ -31,9 +31,5 @@ struct report {
 void report_look_at_shards(struct report *r);
 /* The members "shards", "channels" and "active". */
 void report_write_shards(struct report *r, struct json *out);
-
-/* In report_gap.c. The member "gaps"; those told have arrived. */
-void report_write_gaps(struct report *r, struct json *out);
-void report_gaps_arrived(struct report *r);
 
 #endif

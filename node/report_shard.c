@@ -34,6 +34,7 @@ void report_shard_set_core(struct report_shard *s, const struct shard_core *core
 {
     s->core = core;
     s->rates.taken_ms = 0;
+    s->active.lines = 0;
 }
 
 static void forget_channel(struct report_shard *s, struct dirty_channel *d)
@@ -44,12 +45,8 @@ static void forget_channel(struct report_shard *s, struct dirty_channel *d)
 
 void report_shard_end(struct report_shard *s)
 {
-    struct dirty_channel *d;
-    struct dirty_channel *tmp;
-
-    HASH_ITER(hh, s->channels, d, tmp)
-    {
-        forget_channel(s, d);
+    while (s->channels != NULL) {
+        forget_channel(s, s->channels);
     }
     DL_DELETE(s->report->shards, s);
 }
@@ -156,38 +153,31 @@ static void look_silent(struct report_shard *s)
     s->silent_at_ms = silent_at_ms;
 }
 
+/* If this node dies, the next joins first the channels where something goes on. */
+static void look_active(struct report_shard *s)
+{
+    if (mono_ms() - s->active.at_ms >= ACTIVE_MS) {
+        s->active.due = shard_stats(s->core)->room_lines != s->active.lines;
+    }
+}
+
+/* Writing -------------------------------------------------------------------------------------- */
+
 struct active_names {
-    struct report_shard *s;
-    struct json *out; /* NULL: only look whether there are any */
+    struct json *out;
+    uint64_t after_ms;
     size_t left;
-    bool any;
 };
 
 static void name_active(void *ctx, const struct shard_channel *channel)
 {
     struct active_names *names = ctx;
 
-    if (channel->last_active_ms > names->s->active.at_ms && names->left > 0) {
-        names->any = true;
-        if (names->out != NULL) {
-            json_string(names->out, NULL, channel->name);
-            names->left--;
-        }
+    if (channel->last_active_ms > names->after_ms && names->left > 0) {
+        json_string(names->out, NULL, channel->name);
+        names->left--;
     }
 }
-
-/* If this node dies, the next joins first the channels where something goes on. */
-static void look_active(struct report_shard *s)
-{
-    struct active_names names = {.s = s, .left = 1};
-
-    if (!s->active.due && mono_ms() - s->active.at_ms >= ACTIVE_MS) {
-        shard_each_channel(s->core, name_active, &names);
-        s->active.due = names.any;
-    }
-}
-
-/* Writing -------------------------------------------------------------------------------------- */
 
 static void write_active(struct report *r, struct json *out)
 {
@@ -198,10 +188,11 @@ static void write_active(struct report *r, struct json *out)
         /* Of a shard for whose channels there is not enough room, some go untold: they only say
          * which channels are joined first. */
         if (s->active.due && names.left > 0) {
-            names.s = s;
+            names.after_ms = s->active.at_ms;
             shard_each_channel(s->core, name_active, &names);
             s->active.due = false;
             s->active.at_ms = mono_ms();
+            s->active.lines = shard_stats(s->core)->room_lines;
         }
     }
     json_array_end(out);
