@@ -49,7 +49,7 @@ struct connections *connections_create(uv_loop_t *loop, const struct connections
  * used, and nothing has changed. */
 MUST_USE int connections_trust(struct connections *pool, const char *tls_ca, struct err *err);
 /* Closes every connection without callbacks and begins to let go of the loop; run the loop until it
- * returns, then call connections_free. Not from a callback of a connection. NULL is fine. */
+ * returns, then call connections_free. Not from a callback of a connection. */
 void connections_destroy(struct connections *pool);
 /* The second phase, after the loop has returned; then run the loop once more, before it is closed
  * (libwebsockets lets go of a foreign loop in two phases). NULL is fine. */

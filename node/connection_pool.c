@@ -8,7 +8,6 @@
 #include "shared/ca_store.h"
 #include "shared/log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -116,14 +115,10 @@ int connections_trust(struct connections *pool, const char *tls_ca, struct err *
 void connections_destroy(struct connections *pool)
 {
     struct connection *c;
-    struct connection *next;
 
-    if (pool == NULL) {
-        return;
-    }
-    DL_FOREACH_SAFE(pool->list, c, next)
+    DL_FOREACH(pool->list, c)
     {
-        connection_close(c);
+        connection_close(c); /* it leaves the list from the loop */
     }
     lws_context_destroy(pool->lws);
 }

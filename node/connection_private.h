@@ -8,7 +8,6 @@
 
 #include "shared/addresses.h"
 #include "shared/buf.h"
-#include "shared/ca_store.h"
 #include "shared/irc/splitter.h"
 #include "shared/machine.h"
 #include "shared/url.h"

@@ -51,11 +51,8 @@ bool drops_has(const struct drops *d, struct slice channel)
 
 void drops_tell(struct drops *d, const char *reason, drops_cb tell, void *ctx)
 {
-    struct drop *drop;
-    struct drop *tmp;
-
-    HASH_ITER(hh, d->channels, drop, tmp)
-    {
+    while (d->channels != NULL) {
+        struct drop *drop = d->channels;
         HASH_DEL(d->channels, drop);
         tell(ctx, (struct slice){drop->channel, drop->len}, drop->from_ms, drop->to_ms, drop->lines,
              reason);
@@ -65,11 +62,8 @@ void drops_tell(struct drops *d, const char *reason, drops_cb tell, void *ctx)
 
 void drops_finish(struct drops *d)
 {
-    struct drop *drop;
-    struct drop *tmp;
-
-    HASH_ITER(hh, d->channels, drop, tmp)
-    {
+    while (d->channels != NULL) {
+        struct drop *drop = d->channels;
         HASH_DEL(d->channels, drop);
         free(drop);
     }

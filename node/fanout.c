@@ -7,9 +7,7 @@
 
 #include "node/publish.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define BLOCK_BYTES       ((size_t)256 * 1024)
 #define BLOCK_FIRST_BYTES ((size_t)2048)
@@ -155,6 +153,17 @@ void fanout_give(struct fanout *f, struct block *b)
     }
 }
 
+static void free_blocks(struct block *list)
+{
+    struct block *b;
+    struct block *tmp;
+
+    DL_FOREACH_SAFE(list, b, tmp)
+    {
+        block_free(b);
+    }
+}
+
 static void finish(void *owner)
 {
     struct fanout *f = owner;
@@ -166,24 +175,11 @@ static void finish(void *owner)
 
 void fanout_destroy(struct fanout *f)
 {
-    if (f == NULL) {
-        return;
-    }
     f->link = NULL;
     f->link_generation++;
     f->flush_due = false;
-    struct block *b;
-    struct block *tmp;
-    DL_FOREACH_SAFE(f->blocks, b, tmp)
-    {
-        DL_DELETE(f->blocks, b);
-        block_free(b);
-    }
-    DL_FOREACH_SAFE(f->spare, b, tmp)
-    {
-        DL_DELETE(f->spare, b);
-        block_free(b);
-    }
+    free_blocks(f->blocks);
+    free_blocks(f->spare);
     drops_finish(&f->drops);
     teardown_begin(&f->teardown, finish, f, NULL, NULL);
     teardown_handle(&f->teardown, (uv_handle_t *)&f->turn_end);

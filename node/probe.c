@@ -2,12 +2,12 @@
 #include "node/probe.h"
 
 #include "shared/log.h"
+#include "shared/loop.h"
 #include "shared/teardown.h"
 
 #include <stdlib.h>
 
 struct probe {
-    uv_loop_t *loop;
     struct connections *pool;
     const char *url;
     probe_cb cb;
@@ -28,10 +28,8 @@ static void plan(struct probe *p)
         uv_timer_stop(&p->timer);
         return;
     }
-    uint64_t now = mono_ms();
-    uint64_t due = p->ended_ms + p->every_ms + random_below(p->every_ms / 3 + 1);
-    uv_update_time(p->loop);
-    uv_timer_start(&p->timer, on_timer, due > now ? due - now : 0, 0);
+    loop_timer_at(&p->timer, on_timer,
+                  p->ended_ms + p->every_ms + random_below(p->every_ms / 3 + 1));
 }
 
 static void finish(struct probe *p, const char *why)
@@ -59,22 +57,10 @@ static void on_ended(void *ctx, const char *why)
     finish(p, why);
 }
 
-static void on_line(void *ctx, struct slice line)
-{
-    (void)ctx;
-    (void)line;
-}
-
-static void on_long_line(void *ctx)
-{
-    (void)ctx;
-}
-
 static void on_timer(uv_timer_t *timer)
 {
+    /* It is closed when it is open: no line comes. */
     static const struct connection_callbacks callbacks = {.on_open = on_open,
-                                                          .on_line = on_line,
-                                                          .on_long_line = on_long_line,
                                                           .on_closed = on_ended};
     struct probe *p = timer->data;
     struct err err = {0};
@@ -89,9 +75,9 @@ static void on_timer(uv_timer_t *timer)
 struct probe *probe_create(uv_loop_t *loop, struct connections *pool, const char *url, probe_cb cb,
                            void *ctx)
 {
-    struct probe *p = xcalloc(1, sizeof(*p));
+    struct probe *p = xmalloc(sizeof(*p));
 
-    *p = (struct probe){.loop = loop, .pool = pool, .url = url, .cb = cb, .ctx = ctx};
+    *p = (struct probe){.pool = pool, .url = url, .cb = cb, .ctx = ctx};
     uv_timer_init(loop, &p->timer);
     p->timer.data = p;
     return p;

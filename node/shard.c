@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define LATE_MS  1000 /* a tick later than this was held up: by a pause of the process, say */
 #define GRACE_MS 1000 /* and then what waits in the socket is read first */
@@ -234,11 +233,6 @@ uint64_t shard_tick(struct shard_core *s, uint64_t now_ms)
 uint64_t shard_deadline(const struct shard_core *s)
 {
     return s->deadline_ms;
-}
-
-const char *shard_id(const struct shard_core *s)
-{
-    return s->id;
 }
 
 enum shard_state shard_state(const struct shard_core *s)

@@ -179,7 +179,6 @@ struct shard_stats {
     uint64_t lines;      /* read, all kinds */
     uint64_t bytes;      /* of them */
     uint64_t room_lines; /* handed out */
-    uint64_t connects;   /* tried */
     uint64_t slots_lost; /* granted, not used in time */
     /* Those that are counted here; the others are 0. */
     struct figures_shard figures;
@@ -239,7 +238,6 @@ uint64_t shard_tick(struct shard_core *s, uint64_t now_ms);
 uint64_t shard_deadline(const struct shard_core *s);
 
 /* Getters; what they return is valid until the next input. */
-const char *shard_id(const struct shard_core *s);
 enum shard_state shard_state(const struct shard_core *s);
 /* When its last line was read, or where it has read none yet, when it was connected. */
 uint64_t shard_last_line_ms(const struct shard_core *s);

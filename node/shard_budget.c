@@ -93,7 +93,6 @@ static void login_tick(struct shard_core *s, uint64_t now_ms)
         shard_slots_use(s, SHARD_DRAW_LOGIN, 1, now_ms);
         s->login_at_ms = now_ms;
         s->connected = true;
-        s->stats.connects++;
         shard_move(s, SHARD_CONNECTING, now_ms);
         s->port->connect(s->ctx);
         return;

@@ -192,11 +192,8 @@ void shard_channels_lost(struct shard_core *s, uint64_t now_ms)
 
 void shard_channels_free(struct shard_core *s)
 {
-    struct shard_entry *e;
-    struct shard_entry *next;
-
-    HASH_ITER(hh, s->channels, e, next)
-    {
+    while (s->channels != NULL) {
+        struct shard_entry *e = s->channels;
         HASH_DEL(s->channels, e);
         free(e);
     }
@@ -268,8 +265,7 @@ static void drop_channel(struct shard_core *s, struct shard_entry *e, uint64_t n
     case SHARD_CHANNEL_PARTING:
         e->wanted = false;
         break;
-    case SHARD_CHANNEL_GONE:
-    case SHARD_CHANNEL_STATES:
+    default:
         BUG_ON(true);
     }
 }
@@ -465,10 +461,7 @@ void shard_channels_tick(struct shard_core *s, uint64_t now_ms)
         case SHARD_CHANNEL_FAILED:
             failed_tick(s, e, now_ms);
             break;
-        case SHARD_CHANNEL_QUEUED:
-        case SHARD_CHANNEL_JOINED:
-        case SHARD_CHANNEL_GONE:
-        case SHARD_CHANNEL_STATES:
+        default:
             break;
         }
     }

@@ -262,10 +262,7 @@ void shard_life_tick(struct shard_core *s, uint64_t now_ms)
     case SHARD_DRAINING:
         ping_tick(s, now_ms);
         break;
-    case SHARD_IDLE:
-    case SHARD_BACKOFF:
-    case SHARD_CLOSED:
-    case SHARD_STATES:
+    default:
         break;
     }
 }

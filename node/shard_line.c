@@ -6,7 +6,6 @@
 #include "shared/irc/room_line.h"
 #include "shared/irc/write.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -179,11 +179,8 @@ void shard_sends_tick(struct shard_core *s, uint64_t now_ms)
 
 void shard_sends_free(struct shard_core *s)
 {
-    struct shard_waiting *w;
-    struct shard_waiting *next;
-
-    DL_FOREACH_SAFE(s->sends, w, next)
-    {
+    while (s->sends != NULL) {
+        struct shard_waiting *w = s->sends;
         DL_DELETE(s->sends, w);
         free(w);
     }
