@@ -79,11 +79,6 @@ void restate_destroy(struct restate *r)
     free(r);
 }
 
-static bool is_under_way(const struct said *said)
-{
-    return strcmp(said->status, "claimed") == 0 || !said->told;
-}
-
 /* Those under way are few, and at the end of the list. */
 static void forget_old(struct restate *r, uint64_t now)
 {
@@ -96,7 +91,7 @@ static void forget_old(struct restate *r, uint64_t now)
         if (!old) {
             break;
         }
-        if (!is_under_way(said)) {
+        if (said->told && strcmp(said->status, "claimed") != 0) {
             said_free(r, said);
         }
     }
@@ -226,16 +221,6 @@ static void put_said(struct json *j, const struct said *said, uint64_t now)
     json_object_end(j);
 }
 
-static void put_drawn(struct json *j, const struct drawn *drawn, uint64_t now)
-{
-    json_object_begin(j, NULL);
-    json_string(j, "user", drawn->user);
-    json_string(j, "kind", drawn->kind);
-    json_number(j, "ago_ms", (int64_t)(now - drawn->drawn_ms));
-    json_number(j, "wait_ms", (int64_t)drawn->wait_ms);
-    json_object_end(j);
-}
-
 /* One portion, from these places on, which move behind it. */
 static void put_portion(struct json *j, const struct said **said, const struct drawn **drawn)
 {
@@ -250,7 +235,12 @@ static void put_portion(struct json *j, const struct said **said, const struct d
     json_array_end(j);
     json_array_begin(j, "draws");
     for (; *drawn != NULL && left > 0; *drawn = (*drawn)->next, left--) {
-        put_drawn(j, *drawn, now);
+        json_object_begin(j, NULL);
+        json_string(j, "user", (*drawn)->user);
+        json_string(j, "kind", (*drawn)->kind);
+        json_number(j, "ago_ms", (int64_t)(now - (*drawn)->drawn_ms));
+        json_number(j, "wait_ms", (int64_t)(*drawn)->wait_ms);
+        json_object_end(j);
     }
     json_array_end(j);
     json_object_end(j);

@@ -18,47 +18,44 @@ static void problem(struct send_payload *out, const char *field, const char *wha
     }
 }
 
-/* A member that is not there, or null, is empty. */
-static struct slice member(const cJSON *object, const char *name, struct send_payload *out)
+/* A member of that kind. NULL: it is not there, or null, or of another kind, which is a problem. */
+static const cJSON *member(struct send_payload *out, const char *name,
+                           cJSON_bool (*is)(const cJSON *item), const char *takes)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(out->json, name);
 
-    if (cJSON_IsString(item)) {
-        return slice_of(item->valuestring);
+    if (item == NULL || cJSON_IsNull(item)) {
+        return NULL;
     }
-    if (item != NULL && !cJSON_IsNull(item)) {
-        problem(out, name, "takes a string");
+    if (!is(item)) {
+        problem(out, name, takes);
+        return NULL;
     }
-    return (struct slice){NULL, 0};
+    return item;
 }
 
-static void parse_ttl(const cJSON *object, struct send_payload *out)
+static struct slice text_member(struct send_payload *out, const char *name)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, "ttl_ms");
+    const cJSON *item = member(out, name, cJSON_IsString, "takes a string");
 
-    if (cJSON_IsString(item)) {
-        out->send.ttl_ms = slice_of(item->valuestring);
-    } else if (cJSON_IsNumber(item)) {
+    return slice_of(item != NULL ? item->valuestring : NULL);
+}
+
+static struct slice ttl_member(struct send_payload *out)
+{
+    const cJSON *text = cJSON_GetObjectItemCaseSensitive(out->json, "ttl_ms");
+
+    if (cJSON_IsString(text)) {
+        return slice_of(text->valuestring);
+    }
+    const cJSON *number = member(out, "ttl_ms", cJSON_IsNumber, "takes a number of milliseconds");
+    if (number != NULL) {
         /* Out of range is left to the registry to refuse, as a number it can name. */
-        double ms = item->valuedouble;
-        if (!(ms >= 0 && ms < 1e15)) {
-            ms = 1e15;
-        }
-        snprintf(out->ttl_ms, sizeof(out->ttl_ms), "%.0f", floor(ms));
-        out->send.ttl_ms = slice_of(out->ttl_ms);
-    } else if (item != NULL && !cJSON_IsNull(item)) {
-        problem(out, "ttl_ms", "takes a number of milliseconds");
+        double ms = number->valuedouble;
+        bool in_range = ms >= 0 && ms < 1e15;
+        snprintf(out->ttl_ms, sizeof(out->ttl_ms), "%.0f", in_range ? floor(ms) : 1e15);
     }
-}
-
-static void parse_command(const cJSON *object, struct send_payload *out)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, "command");
-
-    out->send.as_command = cJSON_IsTrue(item);
-    if (item != NULL && !cJSON_IsBool(item) && !cJSON_IsNull(item)) {
-        problem(out, "command", "takes true or false");
-    }
+    return slice_of(out->ttl_ms);
 }
 
 /* The object that is all of the payload, or NULL. */
@@ -89,19 +86,20 @@ static void parse_json(struct slice payload, struct send_payload *out)
         problem(out, "text", "what begins with { is a JSON object, and this is none");
         return;
     }
-    out->send.id = member(out->json, "id", out);
+    out->send.id = text_member(out, "id");
     if (cJSON_GetObjectItemCaseSensitive(out->json, "text") == NULL) {
         problem(out, "text", "is missing or empty");
     }
-    out->send.text = member(out->json, "text", out);
+    out->send.text = text_member(out, "text");
     if (memmem(payload.ptr, payload.len, "\\u0000", 6) != NULL) {
         out->send.text = SLICE("\0"); /* cJSON ends the text there; the registry refuses the NUL */
     }
-    out->send.reply_to = member(out->json, "reply_to", out);
-    out->send.user = member(out->json, "user", out);
-    out->send.by = member(out->json, "by", out);
-    parse_command(out->json, out);
-    parse_ttl(out->json, out);
+    out->send.reply_to = text_member(out, "reply_to");
+    out->send.user = text_member(out, "user");
+    out->send.by = text_member(out, "by");
+    out->send.as_command =
+        cJSON_IsTrue(member(out, "command", cJSON_IsBool, "takes true or false"));
+    out->send.ttl_ms = ttl_member(out);
 }
 
 void send_payload_parse(struct slice payload, struct send_payload *out)

@@ -132,9 +132,12 @@ static void lane_serve(struct sender *s, struct lane *lane, struct served *serve
     lane_look(s, lane);
 }
 
-static struct served *served_get(struct sender *s, const struct registry_shard *shard)
+void sender_serve(struct sender *s, const struct registry_shard *shard)
 {
     struct served *served;
+    char channel[IRC_CHANNEL_CHARS];
+    uint64_t mark = ++s->marks;
+    size_t named = 0;
 
     HASH_FIND(hh, s->served, shard->id.ptr, shard->id.len, served);
     if (served == NULL) {
@@ -144,16 +147,6 @@ static struct served *served_get(struct sender *s, const struct registry_shard *
     }
     free(served->sender);
     served->sender = xstrndup(shard->sender.ptr, shard->sender.len);
-    return served;
-}
-
-void sender_serve(struct sender *s, const struct registry_shard *shard)
-{
-    struct served *served = served_get(s, shard);
-    char channel[IRC_CHANNEL_CHARS];
-    uint64_t mark = ++s->marks;
-    size_t named = 0;
-
     for (size_t i = 0; i < shard->nchannels; i++) {
         if (irc_channel_normalise(shard->channels[i], channel, sizeof(channel))) {
             struct lane *lane = lane_get(s, channel);
@@ -164,15 +157,6 @@ void sender_serve(struct sender *s, const struct registry_shard *shard)
     }
     keep_lanes(s, served, mark, named);
     sender_job_at(s, JOB_RESCAN, mono_ms() + RESCAN_SOON_MS);
-}
-
-static void unserve(struct sender *s, struct served *served)
-{
-    keep_lanes(s, served, ++s->marks, 0);
-    HASH_DEL(s->served, served);
-    free(served->id);
-    free(served->sender);
-    free(served);
 }
 
 void sender_keep(struct sender *s, const struct slice *shards, size_t n)
@@ -190,7 +174,11 @@ void sender_keep(struct sender *s, const struct slice *shards, size_t n)
     HASH_ITER(hh, s->served, served, tmp)
     {
         if (served->mark != mark) {
-            unserve(s, served);
+            keep_lanes(s, served, ++s->marks, 0);
+            HASH_DEL(s->served, served);
+            free(served->id);
+            free(served->sender);
+            free(served);
         }
     }
 }

@@ -35,7 +35,6 @@ struct heard {
     uint64_t heard_ms;
     uint64_t order;  /* of hearing */
     uint64_t number; /* it was entered with, or may have been */
-    uint64_t key;    /* its order in its list: order, or number */
     bool in_doubt;
 };
 
@@ -80,18 +79,8 @@ static bool no_room(struct sender *s, struct lane *lane, const struct send_paylo
     return true;
 }
 
-/* Redis does not take it, and its time is over: told from here. One in doubt waits for its
- * answer. */
-static bool is_over(const struct sender *s, const struct heard *h, uint64_t now)
-{
-    uint64_t ttl;
-
-    if (!slice_to_u64(h->parsed.send.ttl_ms, &ttl)) {
-        ttl = s->ttl_ms;
-    }
-    return now - h->heard_ms > ttl;
-}
-
+/* Redis does not take them: of those whose time is over it is told from here. One in doubt waits
+ * for its answer. */
 static void expire(struct sender *s, uint64_t now)
 {
     struct heard *h;
@@ -99,7 +88,11 @@ static void expire(struct sender *s, uint64_t now)
 
     DL_FOREACH_SAFE(s->heard, h, tmp)
     {
-        if (is_over(s, h, now)) {
+        uint64_t ttl;
+        if (!slice_to_u64(h->parsed.send.ttl_ms, &ttl)) {
+            ttl = s->ttl_ms;
+        }
+        if (!h->in_doubt && now - h->heard_ms > ttl) {
             if (registry_send_tell(s->options.registry, h->lane->channel, &h->parsed.send,
                                    SEND_EXPIRED, "",
                                    "It could not be entered before its time was over.") != 0) {
@@ -113,19 +106,27 @@ static void expire(struct sender *s, uint64_t now)
 
 /* Into the registry ---------------------------------------------------------------------------- */
 
-/* Into a list in the order of their keys; it mostly belongs at the end. */
-static void insert(struct heard **list, struct heard *h, uint64_t key)
+/* Those in doubt come first, in the order of their numbers. */
+static bool comes_before(const struct heard *a, const struct heard *b)
 {
-    struct heard *before = *list != NULL ? (*list)->prev : NULL;
+    if (a->in_doubt != b->in_doubt) {
+        return a->in_doubt;
+    }
+    return a->in_doubt ? a->number < b->number : a->order < b->order;
+}
 
-    h->key = key;
-    while (before != NULL && before->key > key) {
-        before = before == *list ? NULL : before->prev;
+/* Into what is to be entered; it mostly belongs at the end. */
+static void insert(struct sender *s, struct heard *h)
+{
+    struct heard *before = s->heard != NULL ? s->heard->prev : NULL;
+
+    while (before != NULL && comes_before(h, before)) {
+        before = before == s->heard ? NULL : before->prev;
     }
     if (before != NULL) {
-        DL_APPEND_ELEM(*list, before, h);
+        DL_APPEND_ELEM(s->heard, before, h);
     } else {
-        DL_PREPEND(*list, h);
+        DL_PREPEND(s->heard, h);
     }
 }
 
@@ -143,23 +144,23 @@ static void on_accepted(void *ctx, struct slice word, struct slice rest, const s
             sender_rescan(s); /* it waits, or has its result */
         }
         heard_free(s, h);
-        if (s->heard != NULL || s->doubt != NULL) {
+        if (s->heard != NULL) {
             sender_job_at(s, JOB_HEARD, 0);
         }
     } else {
         /* An error reply: surely not entered by this call, though perhaps by the one before. */
         h->in_doubt = h->in_doubt || err_is_silence(err);
-        insert(h->in_doubt ? &s->doubt : &s->heard, h, h->in_doubt ? h->number : h->order);
+        insert(s, h);
         s->heard_refused = true;
         sender_job_at(s, JOB_HEARD, mono_ms() + SENDER_RETRY_MS);
         log_debug("sender", "send.held", "channel", h->lane->channel, "error", err->text, NULL);
     }
 }
 
-/* Ask the registry to enter the first of a list; false where the link is down. */
-static bool enter(struct sender *s, struct heard **list, uint64_t now)
+/* Ask the registry to enter the first; false where the link is down. */
+static bool enter(struct sender *s, uint64_t now)
 {
-    struct heard *h = *list;
+    struct heard *h = s->heard;
     struct registry_heard heard = {
         .process = s->process, .age_ms = now - h->heard_ms, .problem = h->parsed.problem};
 
@@ -172,24 +173,19 @@ static bool enter(struct sender *s, struct heard **list, uint64_t now)
                              &h->parsed.send, &heard, on_accepted, h) != 0) {
         return false;
     }
-    DL_DELETE(*list, h);
+    DL_DELETE(s->heard, h);
     DL_APPEND(s->asked, h);
     s->nasked++;
     return true;
 }
 
-/* As many as may be, those in doubt first, as long as the link is up. */
-static void enter_all(struct sender *s, uint64_t now)
+/* May the first be entered now? One in doubt alone. */
+static bool may_enter(const struct sender *s)
 {
-    bool up = true;
+    bool doubt = s->asked != NULL && s->asked->in_doubt;
 
-    while (up && s->doubt != NULL && s->nasked == 0) {
-        up = enter(s, &s->doubt, now);
-    }
-    while (up && s->doubt == NULL && s->heard != NULL && s->nasked < ASKED_MOST &&
-           (s->asked == NULL || !s->asked->in_doubt)) {
-        up = enter(s, &s->heard, now);
-    }
+    return s->heard != NULL &&
+           (s->heard->in_doubt ? s->nasked == 0 : s->nasked < ASKED_MOST && !doubt);
 }
 
 void heard_run(struct sender *s)
@@ -197,7 +193,7 @@ void heard_run(struct sender *s)
     uint64_t now = mono_ms();
 
     s->job_ms[JOB_HEARD] = UINT64_MAX;
-    if (s->heard == NULL && s->doubt == NULL) {
+    if (s->heard == NULL) {
         return;
     }
     if (!s->options.may_act(s->options.ctx) || s->heard_refused) {
@@ -205,9 +201,10 @@ void heard_run(struct sender *s)
     }
     if (s->options.may_act(s->options.ctx)) {
         s->heard_refused = false;
-        enter_all(s, now);
+        while (may_enter(s) && enter(s, now)) {
+        }
     }
-    if (s->nasked == 0 && (s->heard != NULL || s->doubt != NULL)) {
+    if (s->nasked == 0 && s->heard != NULL) {
         sender_job_at(s, JOB_HEARD, now + SENDER_RETRY_MS);
     }
 }
@@ -232,7 +229,7 @@ void heard_add(struct sender *s, const char *channel, struct slice payload)
         lane_free_if_idle(s, lane);
         return;
     }
-    insert(&s->heard, h, h->order);
+    insert(s, h);
     lane->heard++;
     s->nheard++;
     s->heard_bytes += h->bytes;
@@ -257,6 +254,5 @@ void heard_reset(struct sender *s)
                  "this process ends before they were entered", NULL);
     }
     free_all(s, &s->heard);
-    free_all(s, &s->doubt);
     free_all(s, &s->asked);
 }

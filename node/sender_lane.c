@@ -143,17 +143,6 @@ struct lane *lane_get(struct sender *s, const char *channel)
     return lane;
 }
 
-static void send_free(struct send *send)
-{
-    free(send->shard);
-    free(send->id);
-    free(send->text);
-    free(send->reply_to);
-    free(send->reason);
-    free(send->notice);
-    free(send);
-}
-
 void lane_free_if_idle(struct sender *s, struct lane *lane)
 {
     if (lane->queue == NULL && lane->served == NULL && lane->heard == 0) {
@@ -167,7 +156,13 @@ void lane_drop(struct sender *s, struct lane *lane, struct send *send)
     DL_DELETE(lane->queue, send);
     lane->nqueued--;
     HASH_DEL(s->sends, send);
-    send_free(send);
+    free(send->shard);
+    free(send->id);
+    free(send->text);
+    free(send->reply_to);
+    free(send->reason);
+    free(send->notice);
+    free(send);
     if (lane->queue == NULL && lane->machine.state != LANE_EMPTY) {
         turn_leave(lane);
         lane_move(s, lane, LANE_EMPTY);
@@ -323,19 +318,6 @@ static void claimed(struct sender *s, struct lane *lane, const struct registry_c
     }
 }
 
-/* The account's budget, or the channel's own, holds it back. */
-static void held_back(struct sender *s, struct lane *lane, const struct registry_claim *claim)
-{
-    if (lane->served == NULL && s->unjoined == NULL) {
-        lane_forget(s, lane);
-    } else if (claim->held_by == HELD_BY_CHANNEL) {
-        lane_later(s, lane, LANE_PAUSED,
-                   claim->wait_ms < MAX_LATER_MS ? claim->wait_ms : MAX_LATER_MS);
-    } else {
-        turn_held(s, lane, claim);
-    }
-}
-
 static void on_claim(void *ctx, const struct registry_claim *claim, const struct err *err)
 {
     struct sender *s;
@@ -350,10 +332,15 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
         lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
     } else if (claim->word == CLAIMED) {
         claimed(s, lane, claim);
-    } else if (claim->word == CLAIM_LATER) {
-        held_back(s, lane, claim);
-    } else {
+    } else if (claim->word != CLAIM_LATER) {
         lane_pop(s, lane); /* gone, done, or another node's */
+    } else if (lane->served == NULL && s->unjoined == NULL) {
+        lane_forget(s, lane);
+    } else if (claim->held_by == HELD_BY_CHANNEL) {
+        lane_later(s, lane, LANE_PAUSED,
+                   claim->wait_ms < MAX_LATER_MS ? claim->wait_ms : MAX_LATER_MS);
+    } else {
+        turn_held(s, lane, claim);
     }
 }
 

@@ -157,10 +157,9 @@ struct sender {
     bool asking_topics;
     bool leaving; /* listens to nothing any more */
     /* What was heard, see sender_heard.c: */
-    struct heard *heard; /* to be entered */
-    struct heard *doubt; /* the same, and they may have been: the answer was lost */
+    struct heard *heard; /* to be entered; those first that may have been: the answer was lost */
     struct heard *asked; /* answers are to come */
-    size_t nheard;       /* in all three */
+    size_t nheard;       /* in both */
     size_t heard_bytes;
     size_t nasked;
     uint64_t last_number;

@@ -52,22 +52,6 @@ void sender_on_topics_down(struct sender *s)
     }
 }
 
-/* Listen where nobody else does, or nobody can any more. */
-static void begin_to_listen(const struct topics_call *call,
-                            const struct registry_listeners *listeners)
-{
-    struct sender *s = call->sender;
-
-    for (size_t i = 0; i < listeners->n; i++) {
-        struct lane *lane;
-        HASH_FIND_STR(s->lanes, call->channels[i], lane);
-        if (lane != NULL && lane->served != NULL && !lane->listens &&
-            (listeners->counts[i] == 0 || mono_ms() - lane->listen_ms >= listeners->patience_ms)) {
-            topics_listen(s, lane, true);
-        }
-    }
-}
-
 static void on_listeners(void *ctx, const struct registry_listeners *listeners,
                          const struct err *err)
 {
@@ -76,10 +60,17 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
 
     s->asking_topics = false;
     if (err == NULL && call->generation == s->generation && listeners->n == call->n) {
-        /* Past the lease the answer may be old: who stood still before reading it would listen
-         * beside another. */
-        if (s->options.may_act(s->options.ctx)) {
-            begin_to_listen(call, listeners);
+        /* Where nobody else listens, or nobody can any more. Past the lease the answer may be old:
+         * who stood still before reading it would listen beside another. */
+        size_t n = s->options.may_act(s->options.ctx) ? call->n : 0;
+        for (size_t i = 0; i < n; i++) {
+            struct lane *lane;
+            HASH_FIND_STR(s->lanes, call->channels[i], lane);
+            if (lane != NULL && lane->served != NULL &&
+                (listeners->counts[i] == 0 ||
+                 mono_ms() - lane->listen_ms >= listeners->patience_ms)) {
+                topics_listen(s, lane, true);
+            }
         }
         size_t killed = 0;
         while (killed < listeners->ngone &&
@@ -91,45 +82,36 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
     free(call);
 }
 
-/* Ask who listens to these. */
-static void ask(struct sender *s, struct topics_call *call)
+void topics_look(struct sender *s)
 {
     const struct registry_greeting *greeting = subscriber_greeting(s->options.subscriber);
     char topics[ASK_MOST][REGISTRY_TOPIC_CHARS];
     struct slice names[ASK_MOST];
 
-    call->sender = s;
-    call->generation = s->generation;
-    for (size_t i = 0; i < call->n; i++) {
-        names[i] =
-            slice_of(registry_topic(s->options.registry, TOPIC_SEND, call->channels[i], topics[i]));
-    }
-    s->asking_topics =
-        greeting != NULL &&
-        registry_send_listen(s->options.registry, s->options.node, s->options.incarnation,
-                             greeting->link_id, greeting->run_id, names, call->n, on_listeners,
-                             call) == 0;
-    if (!s->asking_topics) {
-        free(call);
-        sender_job_at(s, JOB_TOPICS, mono_ms() + AGAIN_MS); /* a link is down */
-    }
-}
-
-void topics_look(struct sender *s)
-{
     s->job_ms[JOB_TOPICS] = UINT64_MAX;
     if (s->asking_topics || s->leaving) {
         return; /* the answer looks again */
     }
     struct topics_call *call = xcalloc(1, sizeof(*call));
-    for (struct lane *lane = s->lanes; lane != NULL; lane = lane->hh.next) {
-        if (lane->served != NULL && !lane->listens && call->n < ASK_MOST) {
-            memcpy(call->channels[call->n++], lane->channel, sizeof(lane->channel));
+    call->sender = s;
+    call->generation = s->generation;
+    for (struct lane *lane = s->lanes; lane != NULL && call->n < ASK_MOST; lane = lane->hh.next) {
+        if (lane->served != NULL && !lane->listens) {
+            memcpy(call->channels[call->n], lane->channel, sizeof(lane->channel));
+            names[call->n] = slice_of(
+                registry_topic(s->options.registry, TOPIC_SEND, lane->channel, topics[call->n]));
+            call->n++;
         }
     }
-    if (call->n > 0) {
-        ask(s, call);
-    } else {
+    s->asking_topics =
+        call->n > 0 && greeting != NULL &&
+        registry_send_listen(s->options.registry, s->options.node, s->options.incarnation,
+                             greeting->link_id, greeting->run_id, names, call->n, on_listeners,
+                             call) == 0;
+    if (!s->asking_topics) {
+        if (call->n > 0) {
+            sender_job_at(s, JOB_TOPICS, mono_ms() + AGAIN_MS); /* a link is down */
+        }
         free(call);
     }
 }
