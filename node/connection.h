@@ -21,11 +21,6 @@
 struct connections; /* all of a node: owns the libwebsockets context */
 struct connection;
 
-struct connections_options {
-    const char *tls_ca;  /* a PEM file to trust instead of the system's; NULL: the system's */
-    uint64_t connect_ms; /* resolve, connect, TLS and upgrade together; 0: 10,000 */
-};
-
 struct connection_callbacks {
     void (*on_open)(void *ctx);
     /* One line, no CR LF, valid during the call. connection_close may be called from within. */
@@ -40,10 +35,13 @@ struct connection_callbacks {
     bool (*may_write)(void *ctx);
 };
 
+#define CONNECTION_MS          10000         /* connect_ms of the programs */
 #define CONNECTION_QUEUE_BYTES (1024 * 1024) /* that may wait to be written, per connection */
 
-/* NULL with err filled where libwebsockets cannot start or the CA file cannot be read. */
-struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
+/* `tls_ca`: a PEM file to trust instead of the system's; NULL: the system's. `connect_ms`: for
+ * resolve, connect, TLS and upgrade together. NULL with err filled where libwebsockets cannot start
+ * or the CA file cannot be read. */
+struct connections *connections_create(uv_loop_t *loop, const char *tls_ca, uint64_t connect_ms,
                                        struct err *err);
 /* Connections to come verify their server with what is in the file now. -ERR_USAGE: it cannot be
  * used, and nothing has changed. */

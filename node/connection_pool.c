@@ -13,7 +13,6 @@
 #include <utlist.h>
 #include <openssl/x509v3.h>
 
-#define CONNECT_MS  10000
 #define READ_BYTES  (64 * 1024) /* taken from the socket at once; one buffer for all */
 #define FRAME_BYTES 8192        /* a larger frame comes in pieces; one buffer for each */
 
@@ -30,21 +29,20 @@ static void on_lws_log(int level, const char *text)
     log_debug("connection", "lws", "text", log_slice((struct slice){text, len}), NULL);
 }
 
-struct connections *connections_create(uv_loop_t *loop, const struct connections_options *options,
+struct connections *connections_create(uv_loop_t *loop, const char *tls_ca, uint64_t connect_ms,
                                        struct err *err)
 {
     struct lws_context_creation_info info = {0};
-    struct connections *pool;
     void *loops[] = {loop};
 
-    X509_STORE *store = ca_store_load(options->tls_ca, err);
+    X509_STORE *store = ca_store_load(tls_ca, err);
     if (store == NULL) {
         return NULL;
     }
-    pool = xcalloc(1, sizeof(*pool));
+    struct connections *pool = xcalloc(1, sizeof(*pool));
     pool->store = store;
     pool->loop = loop;
-    pool->connect_ms = options->connect_ms == 0 ? CONNECT_MS : options->connect_ms;
+    pool->connect_ms = connect_ms;
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
 
     info.port = CONTEXT_PORT_NO_LISTEN;

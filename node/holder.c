@@ -171,16 +171,6 @@ uint64_t holder_heard_ms(const struct holder *h)
     return heard_ms;
 }
 
-bool holder_holds(const struct holder *h, struct slice shard)
-{
-    return held_find(h, shard) != NULL;
-}
-
-size_t holder_count(const struct holder *h)
-{
-    return HASH_COUNT(h->shards);
-}
-
 bool holder_can_send(const struct holder *h, struct slice shard)
 {
     const struct held *held = held_find(h, shard);

@@ -45,13 +45,10 @@ void holder_remember(struct holder *h, char *what, size_t size);
 /* New tokens were read: shards whose login was refused try again. */
 void holder_on_tokens(struct holder *h);
 
-/* Is this shard held here? */
-bool holder_holds(const struct holder *h, struct slice shard);
 /* Can a message be sent on this shard now? */
 bool holder_can_send(const struct holder *h, struct slice shard);
 /* Write a chat message on a shard; see sender_options.write. */
 MUST_USE int holder_send(struct holder *h, struct slice shard, const struct registry_send *send,
                          const char *entry, struct err *err);
-size_t holder_count(const struct holder *h);
 
 #endif

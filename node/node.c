@@ -112,27 +112,22 @@ static const char *sight_state(void *ctx)
 
 /* What the lease says -------------------------------------------------------------------------- */
 
-static void reconcile_shards(struct node *n, const struct registry_picture *picture)
-{
-    holder_keep(n->holder, picture->held, picture->nheld);
-    for (size_t i = 0; i < picture->nheld_changed; i++) {
-        holder_hold(n->holder, &picture->held_changed[i]);
-    }
-    sender_keep(n->sender, picture->served, picture->nserved);
-    for (size_t i = 0; i < picture->nserved_changed; i++) {
-        sender_serve(n->sender, &picture->served_changed[i]);
-    }
-}
-
 static void reconcile(struct node *n, const struct registry_picture *picture)
 {
     holder_set_failed_retry(n->holder, picture->settings.failed_retry_ms);
     if (picture->changed) {
-        reconcile_shards(n, picture);
+        holder_keep(n->holder, picture->held, picture->nheld);
+        for (size_t i = 0; i < picture->nheld_changed; i++) {
+            holder_hold(n->holder, &picture->held_changed[i]);
+        }
+        sender_keep(n->sender, picture->served, picture->nserved);
+        for (size_t i = 0; i < picture->nserved_changed; i++) {
+            sender_serve(n->sender, &picture->served_changed[i]);
+        }
     }
     /* Who sends to channels nobody joined changes without a word to the node it changes to. */
-    bool here = holder_holds(n->holder, picture->default_sender);
-    sender_serve_unjoined(n->sender, here ? picture->default_sender : (struct slice){NULL, 0});
+    bool here = held_find(n->holder, picture->default_sender) != NULL;
+    sender_serve_unjoined(n->sender, here ? picture->default_sender : SLICE(""));
 }
 
 static void on_timer(uv_timer_t *timer);
@@ -142,6 +137,33 @@ void node_timer_at(struct node *n, uint64_t at_ms)
     bool resumes = n->resume_ms != 0 && n->resume_ms < at_ms;
 
     loop_timer_at(&n->timer, on_timer, resumes ? n->resume_ms : at_ms);
+}
+
+/* Redis may have forgotten what it had answered, `forgotten` lines of the fan-out among it: tell
+ * how much, and if it asks for that, state the rest anew. */
+static void restate(struct node *n, const struct registry_picture *picture, uint64_t forgotten)
+{
+    uint64_t back_ms = 0;
+
+    if (!picture->must_restate) {
+        n->told = picture->now;
+        n->back_ms = 0;
+    } else if (n->back_ms == 0) {
+        back_ms = wall_since(picture->kept, n->told);
+        n->back_ms = back_ms;
+    }
+    if (back_ms > 0 || forgotten > 0) {
+        log_warn("node", "redis.rewound", "ms", log_u64(back_ms), "lines", log_u64(forgotten),
+                 "error",
+                 "Redis has forgotten what it had answered; it was restarted with older data, or a "
+                 "replica that was behind is the primary now",
+                 NULL);
+        report_rewound(n->report, back_ms, forgotten);
+    }
+    if (picture->must_restate) {
+        restate_tell(n->restate, node_lease_registry(n->lease), n->options.id,
+                     node_lease_incarnation(n->lease), n->back_ms);
+    }
 }
 
 static void on_current(void *ctx, const struct registry_picture *picture, bool new_link)
@@ -170,7 +192,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
         forgotten =
             fanout_attach(n->fanout, registry_link(node_lease_registry(n->lease)), picture->seq);
     }
-    node_restate(n, picture, forgotten);
+    restate(n, picture, forgotten);
     if (n->resume_ms == 0) {
         fanout_hold(n->fanout, false);
     }
@@ -420,7 +442,6 @@ static void begin_rooms(struct node *n)
 struct node *node_create(uv_loop_t *loop, const struct node_options *options, struct err *err)
 {
     struct node *n = xcalloc(1, sizeof(*n));
-    struct connections_options pool = {.tls_ca = options->twitch_tls_ca};
 
     n->loop = loop;
     n->options = *options;
@@ -431,7 +452,7 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
         node_free(n);
         return NULL;
     }
-    n->pool = connections_create(loop, &pool, err);
+    n->pool = connections_create(loop, options->twitch_tls_ca, CONNECTION_MS, err);
     if (n->pool == NULL) {
         node_free(n);
         return NULL;

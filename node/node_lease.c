@@ -99,8 +99,7 @@ static void current(struct node_lease *l, const struct registry_picture *picture
     learn_clock(l, picture->now);
     l->taken_since_ms = 0;
     l->takeover = 0;
-    l->former_link = l->greeting.link_id;
-    memcpy(l->former_run, l->greeting.run_id, sizeof(l->former_run));
+    l->former = l->greeting;
     snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)picture->registry.len,
              picture->registry.ptr != NULL ? picture->registry.ptr : "");
     l->compare_ms = picture->settings.compare_ms;
@@ -125,7 +124,6 @@ static void lost(struct node_lease *l, const char *why, bool emptied)
     l->attached = false;
     l->options.on_lost(l->options.ctx, why, emptied);
     random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
-    l->seen_rev = -1;
     lease_begin_anew(&l->lease, mono_ms());
 }
 
@@ -133,9 +131,6 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
 {
     struct node_lease *l = ctx;
 
-    if (l->teardown.begun) {
-        return;
-    }
     l->options.on_reported(l->options.ctx, picture != NULL);
     if (picture != NULL) {
         trouble_over(&l->trouble);
@@ -168,9 +163,6 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
 {
     struct node_lease *l = ctx;
 
-    if (l->teardown.begun) {
-        return;
-    }
     if (picture != NULL) {
         log_info("lease", "lease.registered", "node", l->options.node, "incarnation",
                  l->incarnation, NULL);
@@ -222,20 +214,17 @@ static void enter(struct node_lease *l)
 static void on_checked(void *ctx, const struct err *err)
 {
     struct node_lease *l = ctx;
+    bool begins = l->former.link_id == 0;
 
-    if (l->teardown.begun) {
-        return;
-    }
-    if (err != NULL) {
-        if (err->code == ERR_REFUSED && l->former_link == 0) {
-            /* A Redis that cannot serve, found at the start: waiting does not mend it. */
-            node_lease_give_up(l, err);
-            return;
-        }
-        if (err_is_told(err) && l->former_link == 0) {
-            link_refuse(l->link, err->text);
-            return;
-        }
+    if (err == NULL) {
+        l->options.on_usable(l->options.ctx);
+        enter(l);
+    } else if (err->code == ERR_REFUSED && begins) {
+        /* A Redis that cannot serve, found at the start: waiting does not mend it. */
+        node_lease_give_up(l, err);
+    } else if (err_is_told(err) && begins) {
+        link_refuse(l->link, err->text);
+    } else {
         if (err->code == ERR_ABSENT || err->code == ERR_REPLY || err->code == ERR_STRANGE) {
             l->options.on_usable(l->options.ctx);
         }
@@ -244,10 +233,7 @@ static void on_checked(void *ctx, const struct err *err)
             l->waiting_said = true;
         }
         failed(l);
-        return;
     }
-    l->options.on_usable(l->options.ctx);
-    enter(l);
 }
 
 /* Questions ------------------------------------------------------------------------------------ */
@@ -289,9 +275,6 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
 {
     struct node_lease *l = ctx;
 
-    if (l->teardown.begun) {
-        return;
-    }
     if (err != NULL) {
         if (!err_is_silence(err)) {
             link_refuse(l->link, err->text);
@@ -303,8 +286,8 @@ static void on_greeting(void *ctx, const struct registry_greeting *greeting, con
     /* What the former link still had in Redis's or the kernel's buffers must not be carried out
      * behind the answer that says how far the fan-out came. Its answer need not be waited for:
      * order is kept. */
-    if (l->former_link != 0 && strcmp(l->former_run, greeting->run_id) == 0) {
-        (void)!registry_kill_link(l->registry, l->former_link, NULL, NULL);
+    if (l->former.link_id != 0 && strcmp(l->former.run_id, greeting->run_id) == 0) {
+        (void)!registry_kill_link(l->registry, l->former.link_id, NULL, NULL);
     }
     (void)lease_ask_at(&l->lease, mono_ms());
     node_lease_answered(l);
@@ -384,7 +367,6 @@ struct node_lease *node_lease_create(const struct node_lease_options *options)
     snprintf(l->pid, sizeof(l->pid), "%ld", (long)getpid());
     random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
     lease_begin(&l->lease, LEASE_UNREGISTERED, l->options.node, mono_ms());
-    l->seen_rev = -1;
     uv_timer_init(options->loop, &l->timer);
     l->timer.data = l;
     plan(l);
@@ -414,7 +396,7 @@ static void finish(void *owner)
 void node_lease_close(struct node_lease *l, void (*on_closed)(void *ctx), void *ctx)
 {
     teardown_begin(&l->teardown, finish, l, on_closed, ctx);
-    lease_leave(&l->lease, false);
+    lease_leave(&l->lease, false); /* answers to come, all ERR_CANCELED, change nothing then */
     rights_watch_stop(&l->rights);
     teardown_handle(&l->teardown, (uv_handle_t *)&l->timer);
     link_close(l->link, teardown_part_gone, teardown_part(&l->teardown));

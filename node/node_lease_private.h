@@ -20,13 +20,12 @@ struct node_lease {
     char pid[16];
     char incarnation[INCARNATION_CHARS];
     struct registry_greeting greeting; /* of the link that is up */
-    uint64_t former_link;              /* the last link that was registered */
-    char former_run[41];
-    bool attached;          /* on_current was told of this link */
-    bool waiting_said;      /* "waiting for a coordinator" was logged */
-    struct trouble trouble; /* with renewing */
-    int64_t redis_low;      /* Redis's clock is between so far */
-    int64_t redis_high;     /* and so far ahead of mono_ms; both 0: nothing is known of it */
+    struct registry_greeting former;   /* the last link that was registered */
+    bool attached;                     /* on_current was told of this link */
+    bool waiting_said;                 /* "waiting for a coordinator" was logged */
+    struct trouble trouble;            /* with renewing */
+    int64_t redis_low;                 /* Redis's clock is between so far */
+    int64_t redis_high; /* and so far ahead of mono_ms; both 0: nothing is known of it */
     int64_t seen_rev;
     char registry_id[REGISTRY_ID_CHARS]; /* which registry it was that answered last */
     uint64_t whole_at_ms;                /* the whole picture was asked for */

@@ -31,9 +31,7 @@ static void on_alive(void *ctx, bool yes, const struct err *err)
 {
     struct node_lease *l = ctx;
 
-    if (!l->teardown.begun) {
-        take_over(l, err == NULL && !yes ? l->takeover : 0);
-    }
+    take_over(l, err == NULL && !yes ? l->takeover : 0);
 }
 
 static void on_killed(void *ctx, const struct err *err)

@@ -1,5 +1,5 @@
 /* What the files of the node share: node.c (what the lease and the links say),
- * node_restate.c, node_sight.c, node_tokens.c and node_leave.c. */
+ * node_sight.c, node_tokens.c and node_leave.c. */
 #ifndef SHOAL_NODE_NODE_PRIVATE_H
 #define SHOAL_NODE_NODE_PRIVATE_H
 
@@ -58,10 +58,6 @@ struct node {
 void node_move(struct node *n, enum node_state to);
 /* Look at the drain by then, and at what is held when its time comes (mono_ms). */
 void node_timer_at(struct node *n, uint64_t at_ms);
-
-/* In node_restate.c: a renewal was answered: tell again what Redis may have forgotten, if it asks
- * for that; `forgotten` lines of the fan-out are. */
-void node_restate(struct node *n, const struct registry_picture *picture, uint64_t forgotten);
 
 /* In node_sight.c. As held_options and probe_cb have them. */
 void node_on_contact(void *ctx, uint64_t began_ms, const char *why);

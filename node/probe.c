@@ -32,9 +32,12 @@ static void plan(struct probe *p)
                   p->ended_ms + p->every_ms + random_below(p->every_ms / 3 + 1));
 }
 
-static void finish(struct probe *p, const char *why)
+static void on_ended(void *ctx, const char *why)
 {
+    struct probe *p = ctx;
+
     log_debug("probe", "probe.done", "error", why != NULL ? why : "", NULL);
+    p->connection = NULL;
     p->ended_ms = mono_ms();
     plan(p);
     p->cb(p->ctx, p->began_ms, why);
@@ -45,16 +48,7 @@ static void on_open(void *ctx)
     struct probe *p = ctx;
 
     connection_close(p->connection);
-    p->connection = NULL;
-    finish(p, NULL);
-}
-
-static void on_ended(void *ctx, const char *why)
-{
-    struct probe *p = ctx;
-
-    p->connection = NULL;
-    finish(p, why);
+    on_ended(p, NULL);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -68,7 +62,7 @@ static void on_timer(uv_timer_t *timer)
     p->began_ms = mono_ms();
     p->connection = connection_open(p->pool, p->url, &callbacks, p, &err);
     if (p->connection == NULL) {
-        finish(p, err.text);
+        on_ended(p, err.text);
     }
 }
 

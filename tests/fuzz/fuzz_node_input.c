@@ -131,12 +131,12 @@ static void reconcile(struct node *n, const struct registry_picture *picture)
     for (size_t i = 0; i < picture->nheld_changed; i++) {
         holder_hold(n->holder, &picture->held_changed[i]);
     }
-    BUG_ON(holder_count(n->holder) > most);
+    BUG_ON(HASH_COUNT(n->holder->shards) > most);
     sender_keep(n->sender, picture->served, picture->nserved);
     for (size_t i = 0; i < picture->nserved_changed; i++) {
         sender_serve(n->sender, &picture->served_changed[i]);
     }
-    bool here = holder_holds(n->holder, picture->default_sender);
+    bool here = held_find(n->holder, picture->default_sender) != NULL;
     sender_serve_unjoined(n->sender, here ? picture->default_sender : SLICE(""));
     holder_set_failed_retry(n->holder, picture->settings.failed_retry_ms);
 }

@@ -291,10 +291,9 @@ static void client_closed(void *ctx, const char *why)
 struct wire *wire_create(const char *ca, uint64_t connect_ms)
 {
     struct wire *r = xcalloc(1, sizeof(*r));
-    struct connections_options options = {.tls_ca = ca, .connect_ms = connect_ms};
 
     assert_int_equal(uv_loop_init(&r->loop), 0);
-    r->pool = connections_create(&r->loop, &options, NULL);
+    r->pool = connections_create(&r->loop, ca, connect_ms > 0 ? connect_ms : CONNECTION_MS, NULL);
     assert_non_null(r->pool);
     return r;
 }

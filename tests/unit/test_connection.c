@@ -334,16 +334,14 @@ static void destroying_the_pool_takes_every_connection_along(void **state)
 static void wrong_settings_are_refused_with_a_reason(void **state)
 {
     struct wire *r = wire_create(NULL, 0);
-    struct connections_options options = {.tls_ca = "/nonexistent/ca.pem"};
     struct err err = {0};
 
     (void)state;
     assert_null(connection_open(r->pool, "http://example.org", &wire_callbacks, r, &err));
     assert_int_equal(err.code, ERR_USAGE);
-    assert_null(connections_create(&r->loop, &options, &err));
+    assert_null(connections_create(&r->loop, "/nonexistent/ca.pem", CONNECTION_MS, &err));
     assert_non_null(strstr(err.text, "/nonexistent/ca.pem"));
-    options.tls_ca = wire_key;
-    assert_null(connections_create(&r->loop, &options, &err));
+    assert_null(connections_create(&r->loop, wire_key, CONNECTION_MS, &err));
     assert_non_null(strstr(err.text, "cannot read CA certificates"));
     wire_destroy(r);
 }
