@@ -44,9 +44,7 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
 
     f->options = *options;
     f->topic_prefix = slice_of(registry_topic(options->registry, TOPIC_CHAT, "", f->topic));
-    f->tag = xstrdup(registry_tag(options->registry));
-    f->node = xstrdup(options->node);
-    registry_fan_key(options->registry, f->node, f->seq_key);
+    registry_fan_key(options->registry, options->node, f->seq_key);
     machine_begin(&f->way, &fanout_ways, WAY_TRANSACTIONS);
     uv_check_init(loop, &f->turn_end);
     f->turn_end.data = f;
@@ -164,15 +162,6 @@ static void free_blocks(struct block *list)
     }
 }
 
-static void finish(void *owner)
-{
-    struct fanout *f = owner;
-
-    free(f->tag);
-    free(f->node);
-    free(f);
-}
-
 void fanout_destroy(struct fanout *f)
 {
     f->link = NULL;
@@ -181,7 +170,7 @@ void fanout_destroy(struct fanout *f)
     free_blocks(f->blocks);
     free_blocks(f->spare);
     drops_finish(&f->drops);
-    teardown_begin(&f->teardown, finish, f, NULL, NULL);
+    teardown_begin(&f->teardown, free, f, NULL, NULL);
     teardown_handle(&f->teardown, (uv_handle_t *)&f->turn_end);
     teardown_handle(&f->teardown, (uv_handle_t *)&f->awake);
 }
@@ -193,14 +182,9 @@ static void tell_gaps(struct fanout *f, const char *reason)
     drops_tell(&f->drops, reason, f->options.on_gap, f->options.ctx);
 }
 
-static bool room_again(const struct fanout *f)
-{
-    return held(f) < f->options.buffer_bytes / 4 * 3;
-}
-
 void fanout_tell_dropped(struct fanout *f)
 {
-    if (drops_any(&f->drops) && room_again(f)) {
+    if (drops_any(&f->drops) && held(f) < f->options.buffer_bytes / 4 * 3) {
         tell_gaps(f, "buffer_full");
     }
 }
@@ -214,17 +198,6 @@ static bool must_drop(struct fanout *f, struct slice channel, size_t bytes)
 }
 
 /* Lines in ------------------------------------------------------------------------------------- */
-
-static void block_reserve(struct block *b, size_t more)
-{
-    if (b->len + more <= b->cap) {
-        return;
-    }
-    while (b->cap < b->len + more) {
-        b->cap *= 2;
-    }
-    b->data = xrealloc(b->data, b->cap);
-}
 
 void fanout_line(struct fanout *f, struct slice channel, struct slice line)
 {
@@ -240,7 +213,10 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
         (b->lines > 0 && (b->len + most > BLOCK_BYTES || now > b->last_ms + STOOD_STILL_MS))) {
         b = block_take(f, now);
     }
-    block_reserve(b, most);
+    while (b->cap < b->len + most) {
+        b->cap *= 2;
+        b->data = xrealloc(b->data, b->cap);
+    }
     size_t bytes = publish_put(b->data + b->len, f->topic_prefix, channel, line);
     b->len += bytes;
     b->lines++;
@@ -311,12 +287,13 @@ void fanout_drop(struct fanout *f, const char *reason)
     DL_FOREACH_SAFE(f->blocks, b, tmp)
     {
         struct slice rest = {b->data, b->len};
+        struct slice line;
         if (b->first_ms > last_ms + STOOD_STILL_MS) {
             tell_gaps(f, reason); /* others may have read what was said in between */
         }
         last_ms = b->last_ms;
         while (rest.len > 0) {
-            drops_add(&f->drops, publish_take(&rest, f->topic_prefix, NULL), b->first_ms, last_ms);
+            drops_add(&f->drops, publish_take(&rest, f->topic_prefix, &line), b->first_ms, last_ms);
         }
         fanout_give(f, b);
     }

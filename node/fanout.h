@@ -48,7 +48,7 @@ struct fanout_options {
     void *ctx;
 };
 
-/* Strings are copied. */
+/* What `options` names is borrowed. */
 struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *options);
 /* Closes its loop handle; the memory goes when the loop has closed it. */
 void fanout_destroy(struct fanout *f);

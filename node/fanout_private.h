@@ -54,8 +54,6 @@ struct fanout {
     struct fanout_options options;
     char topic[REGISTRY_TOPIC_CHARS];
     struct slice topic_prefix; /* all of it */
-    char *tag;
-    char *node;
     char seq_key[REGISTRY_TOPIC_CHARS];
     uv_check_t turn_end; /* runs after I/O: what came in one loop turn leaves together */
     uv_idle_t awake;     /* keeps the loop from blocking while something waits to be flushed */

@@ -156,8 +156,8 @@ static int send_transaction(struct fanout *f, struct block *b, struct flight *fl
 /* The same as one call. Behind another it is carried out only if that one was. */
 static int send_call(struct fanout *f, struct block *b, struct flight *flight)
 {
-    const char *argv[CALL_WORDS + 2 * BLOCK_LINES] = {"FCALL", "shoal1_publish", "1", f->tag,
-                                                      f->node};
+    const char *argv[CALL_WORDS + 2 * BLOCK_LINES] = {
+        "FCALL", "shoal1_publish", "1", registry_tag(f->options.registry), f->options.node};
     size_t lens[ARRAY_LEN(argv)];
     struct slice rest = {b->data, b->len};
     char before[24] = "";

@@ -61,10 +61,7 @@ struct slice publish_take(struct slice *commands, struct slice topic_prefix, str
     struct slice topic = take_bulk(&p);
 
     p++; /* the line's '$' */
-    struct slice said = take_bulk(&p);
-    if (line != NULL) {
-        *line = said;
-    }
+    *line = take_bulk(&p);
     commands->len -= (size_t)(p - commands->ptr);
     commands->ptr = p;
     return (struct slice){topic.ptr + topic_prefix.len, topic.len - topic_prefix.len};

@@ -10,8 +10,8 @@
 size_t publish_most(struct slice topic_prefix, struct slice channel, struct slice line);
 /* Write PUBLISH <topic_prefix><channel> <line> to `out`; how many bytes it is. */
 size_t publish_put(char *out, struct slice topic_prefix, struct slice channel, struct slice line);
-/* Take the first command off `commands` (written by publish_put): its channel, and its line where
- * `line` is not NULL; both point into it. */
+/* Take the first command off `commands` (written by publish_put): its channel, and its line; both
+ * point into it. */
 struct slice publish_take(struct slice *commands, struct slice topic_prefix, struct slice *line);
 
 #endif

@@ -19,6 +19,7 @@
 struct fixture {
     struct test_loop t;
     struct url url;
+    struct registry *names;
     struct fanout *fanout;
     struct link *link;
     struct subscriber *subscriber;
@@ -115,12 +116,11 @@ static void begin(struct fixture *f, size_t buffer_bytes)
     char text[64];
     struct err err;
 
-    *f = (struct fixture){.may_send = true};
+    *f = (struct fixture){.may_send = true, .names = names};
     test_loop_init(&f->t);
     snprintf(text, sizeof(text), "redis://127.0.0.1:%u", private_redis_port(redis));
     assert_int_equal(url_parse_redis(text, &f->url, &err), 0);
     f->fanout = fanout_create(&f->t.uv, &options);
-    registry_destroy(names);
 }
 
 /* A subscriber that hears everything, and a link that attaches the fan-out when it is up. */
@@ -150,6 +150,7 @@ static void finish(struct fixture *f)
     }
     wait_until(&f->t, f->closed == handles);
     fanout_destroy(f->fanout);
+    registry_destroy(f->names);
     test_loop_finish(&f->t);
 }
 
