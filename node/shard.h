@@ -252,7 +252,5 @@ const struct shard_channel *shard_channel(const struct shard_core *s, struct sli
 /* All channels, in no order. `each` changes nothing. */
 void shard_each_channel(const struct shard_core *s,
                         void (*each)(void *ctx, const struct shard_channel *channel), void *ctx);
-/* Does this USERSTATE say that our user is moderator or broadcaster? */
-bool shard_userstate_moderator(const struct irc_line *line);
 
 #endif

@@ -339,17 +339,14 @@ static void write_joins(struct shard_core *s, uint64_t now_ms)
     struct shard_entry *picked[SHARD_MAX_SLOTS];
     struct slice names[SHARD_MAX_SLOTS];
     struct buf out;
-    size_t usable;
-    size_t n;
 
     if (!shard_may_write(s) || s->counts[SHARD_CHANNEL_QUEUED] == 0) {
         return;
     }
-    usable = shard_slots_usable(s, SHARD_DRAW_JOIN, now_ms);
-    if (usable == 0) {
+    size_t n = pick_joins(s, picked, shard_slots_usable(s, SHARD_DRAW_JOIN, now_ms));
+    if (n == 0) {
         return;
     }
-    n = pick_joins(s, picked, usable);
     for (size_t i = 0; i < n; i++) {
         names[i] = slice_of(picked[i]->pub.name);
     }
@@ -375,10 +372,7 @@ static void write_part(struct shard_core *s, struct shard_entry *e, uint64_t now
 {
     struct buf out;
 
-    if (!shard_may_write(s) && s->machine.state != SHARD_DRAINING) {
-        return;
-    }
-    if (s->fenced) {
+    if (s->fenced || (!shard_may_write(s) && s->machine.state != SHARD_DRAINING)) {
         return;
     }
     buf_init(&out, IRC_MAX_SENT_BYTES);

@@ -140,8 +140,10 @@ void shard_refuse(struct shard_core *s, struct slice text, uint64_t now_ms)
     s->port->login_refused(s->ctx, slice_of(said));
 }
 
-void shard_become_ready(struct shard_core *s, struct slice self, uint64_t now_ms)
+void shard_become_ready(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
+    struct slice self = line->nparams > 0 ? line->params[0] : SLICE("");
+
     if (s->machine.state != SHARD_AUTHENTICATING || s->login_due) {
         return;
     }
@@ -152,8 +154,9 @@ void shard_become_ready(struct shard_core *s, struct slice self, uint64_t now_ms
     shard_move(s, SHARD_READY, now_ms);
 }
 
-void shard_reconnect(struct shard_core *s, uint64_t now_ms)
+void shard_reconnect(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
+    (void)line;
     if (s->machine.state == SHARD_AUTHENTICATING) {
         shard_fail(s, "Twitch asked to reconnect", now_ms);
     } else if (s->machine.state == SHARD_READY && s->reconnect_ms == 0) {
@@ -162,8 +165,9 @@ void shard_reconnect(struct shard_core *s, uint64_t now_ms)
     }
 }
 
-void shard_on_pong(struct shard_core *s, struct slice token, uint64_t now_ms)
+void shard_on_pong(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
+    struct slice token = line->nparams > 0 ? line->params[line->nparams - 1] : SLICE("");
     uint64_t n;
 
     if (s->ping_ms != 0 && slice_to_u64(token, &n) && n == s->pings) {

@@ -39,11 +39,6 @@ static struct slice last_param(const struct irc_line *line)
     return line->nparams == 0 ? SLICE("") : line->params[line->nparams - 1];
 }
 
-static void on_welcome(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
-{
-    shard_become_ready(s, line->nparams == 0 ? SLICE("") : line->params[0], now_ms);
-}
-
 static void on_ping(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct buf out;
@@ -56,17 +51,6 @@ static void on_ping(struct shard_core *s, const struct irc_line *line, uint64_t 
         (void)s->port->write(s->ctx, SHARD_WRITE_KEEPALIVE, buf_slice(&out));
     }
     buf_finish(&out);
-}
-
-static void on_pong(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
-{
-    shard_on_pong(s, last_param(line), now_ms);
-}
-
-static void on_reconnect(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
-{
-    (void)line;
-    shard_reconnect(s, now_ms);
 }
 
 static void on_cap(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
@@ -174,7 +158,8 @@ static bool has_badge(struct slice badges, const char *name)
     return false;
 }
 
-bool shard_userstate_moderator(const struct irc_line *line)
+/* Does this USERSTATE say that our user is moderator or broadcaster? */
+static bool is_moderator(const struct irc_line *line)
 {
     struct slice value;
 
@@ -190,13 +175,9 @@ static void on_userstate(struct shard_core *s, const struct irc_line *line, uint
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
 
-    if (e != NULL) {
-        bool moderator = shard_userstate_moderator(line);
-
-        if (e->pub.moderator != moderator) {
-            e->pub.moderator = moderator;
-            s->port->channel_changed(s->ctx, &e->pub);
-        }
+    if (e != NULL && e->pub.moderator != is_moderator(line)) {
+        e->pub.moderator = !e->pub.moderator;
+        s->port->channel_changed(s->ctx, &e->pub);
     }
     shard_sends_userstate(s, e, line, now_ms);
 }
@@ -246,11 +227,16 @@ static const struct {
     const char *command;
     void (*on)(struct shard_core *s, const struct irc_line *line, uint64_t now_ms);
 } handlers[] = {
-    {"USERSTATE", on_userstate}, {"ROOMSTATE", on_roomstate},
-    {"NOTICE", on_notice},       {"PING", on_ping},
-    {"PONG", on_pong},           {"JOIN", on_join},
-    {"PART", on_part},           {"001", on_welcome},
-    {"RECONNECT", on_reconnect}, {"CAP", on_cap},
+    {"USERSTATE", on_userstate},
+    {"ROOMSTATE", on_roomstate},
+    {"NOTICE", on_notice},
+    {"PING", on_ping},
+    {"PONG", shard_on_pong},
+    {"JOIN", on_join},
+    {"PART", on_part},
+    {"001", shard_become_ready},
+    {"RECONNECT", shard_reconnect},
+    {"CAP", on_cap},
 };
 
 /* Hand a room line to its channel, if it is one of ours. */

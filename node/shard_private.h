@@ -129,11 +129,11 @@ void shard_fail(struct shard_core *s, const char *why, uint64_t now_ms);
 /* The same, because of the login: the wait is long. */
 void shard_refuse(struct shard_core *s, struct slice text, uint64_t now_ms);
 /* 001 was read. */
-void shard_become_ready(struct shard_core *s, struct slice self, uint64_t now_ms);
+void shard_become_ready(struct shard_core *s, const struct irc_line *line, uint64_t now_ms);
 /* RECONNECT was read. */
-void shard_reconnect(struct shard_core *s, uint64_t now_ms);
+void shard_reconnect(struct shard_core *s, const struct irc_line *line, uint64_t now_ms);
 /* PONG was read. */
-void shard_on_pong(struct shard_core *s, struct slice token, uint64_t now_ms);
+void shard_on_pong(struct shard_core *s, const struct irc_line *line, uint64_t now_ms);
 
 /* shard_budget.c */
 /* Draws what is needed; connects when a login slot's time has come. */
