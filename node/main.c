@@ -10,10 +10,11 @@
 #include "shared/options.h"
 #include "shared/secrecy.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define ID_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 
 static int check_twitch_url(const char *value, struct err *err)
 {
@@ -26,10 +27,8 @@ static int check_node_id(const char *value, struct err *err)
 {
     size_t len = strlen(value);
 
-    for (size_t i = 0; i < len; i++) {
-        if (!isalnum((unsigned char)value[i]) && strchr("_.-", value[i]) == NULL) {
-            return err_set(err, ERR_USAGE, "a node id has 1 to 64 of A-Z a-z 0-9 _ . -");
-        }
+    if (strspn(value, ID_CHARS) != len) {
+        return err_set(err, ERR_USAGE, "a node id has 1 to 64 of A-Z a-z 0-9 _ . -");
     }
     if (len == 0 || len > 64) {
         return err_set(err, ERR_USAGE, "a node id has 1 to 64 characters");

@@ -12,9 +12,10 @@
 #include <sys/stat.h>
 
 #define TOKEN_CHARS    256
+#define SECRET_CHARS   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 
-struct token {
+struct token { /* zeros behind the texts */
     char login[IRC_CHANNEL_CHARS];
     char secret[TOKEN_CHARS];
 };
@@ -24,17 +25,8 @@ struct tokens {
     size_t n;
     struct buf users;
     const char *path; /* while reading */
+    bool exposed;     /* others than its owner may read the file */
 };
-
-static bool secret_is_valid(const char *text)
-{
-    size_t len = strlen(text);
-
-    if (len == 0 || len >= TOKEN_CHARS) {
-        return false;
-    }
-    return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == len;
-}
 
 /* Neither side is repeated: in a line `token = login` the token stands where the login belongs. */
 static int on_pair(void *ctx, const char *key, const char *value, size_t line, struct err *err)
@@ -51,7 +43,8 @@ static int on_pair(void *ctx, const char *key, const char *value, size_t line, s
     if (strncmp(value, "oauth:", 6) == 0) {
         value += 6;
     }
-    if (!secret_is_valid(value)) {
+    size_t len = strlen(value);
+    if (len == 0 || len >= TOKEN_CHARS || strspn(value, SECRET_CHARS) != len) {
         return err_set(err, ERR_USAGE,
                        "%s:%zu: the token of %s is empty or has characters no token has", t->path,
                        line, login);
@@ -64,8 +57,8 @@ static int on_pair(void *ctx, const char *key, const char *value, size_t line, s
     }
     /* The list has its full size from the start: growing it would leave copies of tokens behind. */
     struct token *token = &t->list[t->n++];
-    memcpy(token->login, login, sizeof(login));
-    memcpy(token->secret, value, strlen(value) + 1);
+    memcpy(token->login, login, strlen(login) + 1);
+    memcpy(token->secret, value, len + 1);
     if (t->users.len > 0) {
         buf_append_char(&t->users, ',');
     }
@@ -90,30 +83,29 @@ int tokens_parse(struct slice content, const char *path, struct tokens **out, st
     return 0;
 }
 
-/* *exposed: others than its owner may read the file. */
-static int tokens_read(const char *path, struct tokens **out, bool *exposed, struct err *err)
+static int tokens_read(const char *path, struct tokens **out, struct err *err)
 {
     struct file file;
 
-    *exposed = false;
     if (path == NULL) {
         return tokens_parse((struct slice){"", 0}, "", out, err);
     }
     if (file_read(path, "a tokens file", FILE_MAX_BYTES, &file, err) != 0) {
         return err_set(err, ERR_USAGE, "%s", err != NULL ? err->text : "");
     }
-    *exposed = (file.mode & (S_IRWXG | S_IRWXO)) != 0;
     int rc = tokens_parse((struct slice){file.text, file.len}, path, out, err);
+    if (rc == 0) {
+        (*out)->exposed = (file.mode & (S_IRWXG | S_IRWXO)) != 0;
+    }
     file_finish(&file);
     return rc;
 }
 
 int tokens_load(const char *path, struct tokens **out, struct err *err)
 {
-    bool exposed;
-    int rc = tokens_read(path, out, &exposed, err);
+    int rc = tokens_read(path, out, err);
 
-    if (rc == 0 && exposed) {
+    if (rc == 0 && (*out)->exposed) {
         log_warn("tokens", "tokens.readable", "file", path, "mend", "chmod 600", NULL);
     }
     return rc;
@@ -122,8 +114,7 @@ int tokens_load(const char *path, struct tokens **out, struct err *err)
 int tokens_check(const char *path, struct err *err)
 {
     struct tokens *t = NULL;
-    bool exposed;
-    int rc = tokens_read(path, &t, &exposed, err);
+    int rc = tokens_read(path, &t, err);
 
     tokens_destroy(t);
     return rc;
@@ -157,10 +148,5 @@ const char *tokens_users(const struct tokens *t)
 
 bool tokens_equal(const struct tokens *a, const struct tokens *b)
 {
-    bool equal = a->n == b->n && strcmp(tokens_users(a), tokens_users(b)) == 0;
-
-    for (size_t i = 0; equal && i < a->n; i++) {
-        equal = strcmp(a->list[i].secret, b->list[i].secret) == 0;
-    }
-    return equal;
+    return a->n == b->n && memcmp(a->list, b->list, a->n * sizeof(*a->list)) == 0;
 }
