@@ -218,7 +218,8 @@ struct sender *sender_create(uv_loop_t *loop, const struct sender_options *optio
     s->armed_ms = UINT64_MAX;
     s->ttl_ms = 30000;
     random_hex(s->process, 16);
-    outbox_init(s);
+    machine_begin(&s->take, &sender_look, LOOK_IDLE);
+    machine_begin(&s->list, &sender_look, LOOK_IDLE);
     uv_timer_init(loop, &s->timer);
     s->timer.data = s;
     sender_job_at(s, JOB_RESCAN, mono_ms() + SENDER_RESCAN_MS);

@@ -55,22 +55,23 @@ static void heard_free(struct sender *s, struct heard *h)
 
 /* Results without the registry ----------------------------------------------------------------- */
 
-/* Is there no room for one more in the lane? Its result, if there is none. */
-static bool no_room(struct sender *s, struct lane *lane, const struct send_payload *p)
+/* Is there no room for this one, which is counted already? Its result, if there is none. */
+static bool no_room(struct sender *s, const struct heard *h)
 {
+    const struct lane *lane = h->lane;
     char text[160];
 
-    if (lane->heard >= HEARD_OF_CHANNEL) {
+    if (lane->heard > HEARD_OF_CHANNEL) {
         snprintf(text, sizeof(text), "%u sends that were heard in this channel wait to be entered.",
-                 lane->heard);
-    } else if (s->nheard >= HEARD_MOST || s->heard_bytes >= HEARD_BYTES) {
+                 lane->heard - 1);
+    } else if (s->nheard > HEARD_MOST || s->heard_bytes - h->bytes >= HEARD_BYTES) {
         snprintf(text, sizeof(text), "%zu sends that were heard here wait to be entered.",
-                 s->nheard);
+                 s->nheard - 1);
     } else {
         return false;
     }
-    bool told = registry_send_tell(s->options.registry, lane->channel, &p->send, SEND_REJECTED,
-                                   "queue_full", text) == 0;
+    bool told = registry_send_tell(s->options.registry, lane->channel, &h->parsed.send,
+                                   SEND_REJECTED, "queue_full", text) == 0;
     if (!told || !s->refusing) {
         log_warn("sender", told ? "send.refused" : "send.lost", "channel", lane->channel, "why",
                  text, NULL);
@@ -211,28 +212,24 @@ void heard_run(struct sender *s)
 
 void heard_add(struct sender *s, const char *channel, struct slice payload)
 {
-    struct lane *lane = lane_get(s, channel);
     struct heard *h = xcalloc(1, sizeof(*h));
 
     h->sender = s;
-    h->lane = lane;
+    h->lane = lane_get(s, channel);
     h->heard_ms = mono_ms();
     h->order = ++s->heard_order;
     payload.len = payload.len > SEND_PAYLOAD_MOST ? SEND_PAYLOAD_MOST : payload.len;
     h->payload = xstrndup(payload.ptr, payload.len);
     h->bytes = sizeof(*h) + payload.len;
     send_payload_parse((struct slice){h->payload, payload.len}, &h->parsed);
-    if (no_room(s, lane, &h->parsed)) {
-        send_payload_finish(&h->parsed);
-        free(h->payload);
-        free(h);
-        lane_free_if_idle(s, lane);
+    h->lane->heard++;
+    s->nheard++;
+    s->heard_bytes += h->bytes;
+    if (no_room(s, h)) {
+        heard_free(s, h);
         return;
     }
     insert(s, h);
-    lane->heard++;
-    s->nheard++;
-    s->heard_bytes += h->bytes;
     if (s->job_ms[JOB_HEARD] == UINT64_MAX) {
         heard_run(s);
     }

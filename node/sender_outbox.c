@@ -127,13 +127,7 @@ static const struct machine_state states[] = {
     [LOOK_ASKED] = {"asked", MACHINE_BIT(LOOK_IDLE) | MACHINE_BIT(LOOK_AGAIN)},
     [LOOK_AGAIN] = {"again", MACHINE_BIT(LOOK_IDLE) | MACHINE_BIT(LOOK_WANTED)},
 };
-static const struct machine_type machine = {NULL, states, ARRAY_LEN(states), NULL, NULL};
-
-void outbox_init(struct sender *s)
-{
-    machine_begin(&s->take, &machine, LOOK_IDLE);
-    machine_begin(&s->list, &machine, LOOK_IDLE);
-}
+const struct machine_type sender_look = {NULL, states, ARRAY_LEN(states), NULL, NULL};
 
 /* What the last looks at all that waits did not find was settled by somebody else. */
 static void forget_unseen(struct sender *s)

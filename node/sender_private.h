@@ -172,11 +172,10 @@ struct sender {
 void sender_at(struct sender *s, uint64_t at_ms);
 void sender_job_at(struct sender *s, enum sender_job job, uint64_t at_ms);
 
-/* In sender_outbox.c: an entry that waits for this node to say it; take what is new; no look is
- * under way. */
+/* In sender_outbox.c: an entry that waits for this node to say it; take what is new. */
+extern const struct machine_type sender_look;
 void sender_queue(struct sender *s, const char *channel, struct slice entry);
 void outbox_take(struct sender *s);
-void outbox_init(struct sender *s);
 
 /* In sender_lane.c: the lane of a channel; a new one if need be. */
 struct lane *lane_get(struct sender *s, const char *channel);
