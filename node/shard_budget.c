@@ -78,6 +78,18 @@ static void draw(struct shard_core *s, enum shard_draw_kind kind, size_t need, u
     s->port->draw(s->ctx, kind, (unsigned)n);
 }
 
+/* One is used up now; where there is none, another is drawn. */
+static bool use_login_slot(struct shard_core *s, uint64_t now_ms)
+{
+    if (shard_slots_usable(s, SHARD_DRAW_LOGIN, now_ms) == 0) {
+        draw(s, SHARD_DRAW_LOGIN, 1, now_ms);
+        return false;
+    }
+    shard_slots_use(s, SHARD_DRAW_LOGIN, 1, now_ms);
+    s->login_at_ms = now_ms;
+    return true;
+}
+
 static void login_tick(struct shard_core *s, uint64_t now_ms)
 {
     bool idle = s->machine.state == SHARD_IDLE && s->started;
@@ -89,31 +101,18 @@ static void login_tick(struct shard_core *s, uint64_t now_ms)
         shard_wake(s, s->retry_ms);
         return;
     }
-    if (shard_slots_usable(s, SHARD_DRAW_LOGIN, now_ms) > 0) {
-        shard_slots_use(s, SHARD_DRAW_LOGIN, 1, now_ms);
-        s->login_at_ms = now_ms;
+    if (use_login_slot(s, now_ms)) {
         s->connected = true;
         shard_move(s, SHARD_CONNECTING, now_ms);
         s->port->connect(s->ctx);
-        return;
     }
-    draw(s, SHARD_DRAW_LOGIN, 1, now_ms);
 }
 
 /* Where the connection was held up, others may have been as well, and would all log in at once:
  * what was drawn before it was begun is over then. */
 bool shard_login_slot(struct shard_core *s, uint64_t now_ms)
 {
-    if (now_ms - s->login_at_ms <= s->timings.slot_ms) {
-        return true;
-    }
-    if (shard_slots_usable(s, SHARD_DRAW_LOGIN, now_ms) > 0) {
-        shard_slots_use(s, SHARD_DRAW_LOGIN, 1, now_ms);
-        s->login_at_ms = now_ms;
-        return true;
-    }
-    draw(s, SHARD_DRAW_LOGIN, 1, now_ms);
-    return false;
+    return now_ms - s->login_at_ms <= s->timings.slot_ms || use_login_slot(s, now_ms);
 }
 
 void shard_budget_tick(struct shard_core *s, uint64_t now_ms)

@@ -120,33 +120,21 @@ void shard_channel_joined(struct shard_core *s, struct shard_entry *e, uint64_t 
     }
 }
 
-static void fail(struct shard_core *s, struct shard_entry *e, struct slice reason, uint64_t wait_ms,
-                 uint64_t now_ms)
+void shard_channel_failed(struct shard_core *s, struct shard_entry *e, struct slice reason,
+                          bool no_room, uint64_t now_ms)
 {
+    uint64_t most_ms = s->timings.failed_retry_ms;
+    uint64_t wait_ms = no_room ? s->timings.room_retry_ms : most_ms;
+
+    for (unsigned i = 0; no_room && i < e->refused_rooms && wait_ms < most_ms; i++) {
+        wait_ms *= 2;
+    }
+    e->refused_rooms += no_room;
     (void)snprintf(e->pub.reason, sizeof(e->pub.reason), "%.*s",
                    (int)(reason.len > sizeof(e->pub.reason) ? sizeof(e->pub.reason) : reason.len),
                    reason.ptr);
-    e->pub.next_try_ms = now_ms + wait_ms;
+    e->pub.next_try_ms = now_ms + (wait_ms < most_ms ? wait_ms : most_ms);
     shard_channel_move(s, e, SHARD_CHANNEL_FAILED, now_ms);
-}
-
-void shard_channel_failed(struct shard_core *s, struct shard_entry *e, struct slice reason,
-                          uint64_t now_ms)
-{
-    fail(s, e, reason, s->timings.failed_retry_ms, now_ms);
-}
-
-void shard_channel_no_room(struct shard_core *s, struct shard_entry *e, struct slice reason,
-                           uint64_t now_ms)
-{
-    uint64_t most_ms = s->timings.failed_retry_ms;
-    uint64_t wait_ms = s->timings.room_retry_ms;
-
-    for (unsigned i = 0; i < e->refused_rooms && wait_ms < most_ms; i++) {
-        wait_ms *= 2;
-    }
-    e->refused_rooms++;
-    fail(s, e, reason, wait_ms < most_ms ? wait_ms : most_ms, now_ms);
 }
 
 /* Lines of a joined channel do not come any more; the last line read tells up to when they did. */
@@ -224,12 +212,10 @@ static void try_again(struct shard_core *s, struct shard_entry *e, uint64_t now_
 
 static void want_channel(struct shard_core *s, const struct shard_want *want, uint64_t now_ms)
 {
-    struct shard_entry *e;
-
     if (!irc_channel_valid(want->name)) {
         return;
     }
-    e = shard_find(s, want->name);
+    struct shard_entry *e = shard_find(s, want->name);
     if (e == NULL) {
         add_channel(s, want, now_ms);
         return;
@@ -395,7 +381,7 @@ static void joining_tick(struct shard_core *s, struct shard_entry *e, uint64_t n
     if (e->attempts < s->timings.join_attempts) {
         shard_channel_move(s, e, SHARD_CHANNEL_QUEUED, now_ms);
     } else {
-        shard_channel_failed(s, e, SLICE("no_answer"), now_ms);
+        shard_channel_failed(s, e, SLICE("no_answer"), false, now_ms);
     }
 }
 
@@ -411,15 +397,6 @@ static void parting_tick(struct shard_core *s, struct shard_entry *e, uint64_t n
     if (e->part_written && shard_overdue(s, e->answer_by_ms, now_ms)) {
         end_part(s, e, now_ms);
     }
-}
-
-static void failed_tick(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
-{
-    if (now_ms < e->pub.next_try_ms) {
-        shard_wake(s, e->pub.next_try_ms);
-        return;
-    }
-    try_again(s, e, now_ms);
 }
 
 void shard_set_failed_retry(struct shard_core *s, uint64_t ms, uint64_t now_ms)
@@ -453,7 +430,11 @@ void shard_channels_tick(struct shard_core *s, uint64_t now_ms)
             parting_tick(s, e, now_ms);
             break;
         case SHARD_CHANNEL_FAILED:
-            failed_tick(s, e, now_ms);
+            if (now_ms >= e->pub.next_try_ms) {
+                try_again(s, e, now_ms);
+            } else {
+                shard_wake(s, e->pub.next_try_ms);
+            }
             break;
         default:
             break;

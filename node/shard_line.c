@@ -124,12 +124,11 @@ static bool room_eq(const struct shard_room *a, const struct shard_room *b)
 static void on_roomstate(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
-    struct shard_room old;
 
     if (e == NULL || !shard_channel_reads(e)) {
         return;
     }
-    old = e->pub.room;
+    struct shard_room old = e->pub.room;
     read_room(line, &e->pub.room);
     if (e->pub.machine.state == SHARD_CHANNEL_JOINING) {
         e->pub.known = true;
@@ -203,7 +202,6 @@ static void on_notice(struct shard_core *s, const struct irc_line *line, uint64_
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
     struct slice msg_id;
-    bool joining;
 
     if (!irc_tag(line, "msg-id", &msg_id)) {
         on_login_notice(s, line, now_ms);
@@ -211,15 +209,15 @@ static void on_notice(struct shard_core *s, const struct irc_line *line, uint64_
     }
     if (slice_is(msg_id, NO_ROOM)) {
         if (e != NULL && e->pub.machine.state == SHARD_CHANNEL_JOINING) {
-            shard_channel_no_room(s, e, msg_id, now_ms);
+            shard_channel_failed(s, e, msg_id, true, now_ms);
         }
         return;
     }
-    joining = e != NULL && e->pub.machine.state == SHARD_CHANNEL_JOINING &&
-              slice_is_one_of(msg_id, join_refusals, ARRAY_LEN(join_refusals));
+    bool joining = e != NULL && e->pub.machine.state == SHARD_CHANNEL_JOINING &&
+                   slice_is_one_of(msg_id, join_refusals, ARRAY_LEN(join_refusals));
     /* The same words answer a JOIN and a message: the older of the two is answered first. */
     if (!shard_sends_notice(s, line, msg_id, joining ? e->join_seq : UINT64_MAX) && joining) {
-        shard_channel_failed(s, e, msg_id, now_ms);
+        shard_channel_failed(s, e, msg_id, false, now_ms);
     }
 }
 

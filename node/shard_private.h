@@ -154,12 +154,9 @@ void shard_channel_move(struct shard_core *s, struct shard_entry *e, enum shard_
 bool shard_channel_reads(const struct shard_entry *e);
 /* The channel's answer to JOIN is here. */
 void shard_channel_joined(struct shard_core *s, struct shard_entry *e, uint64_t now_ms);
-/* Twitch will not have us there. */
+/* Twitch will not have us there, or `no_room`: has no room for one more of the account's. */
 void shard_channel_failed(struct shard_core *s, struct shard_entry *e, struct slice reason,
-                          uint64_t now_ms);
-/* Twitch has no room for one more of the account's: said by `reason`. */
-void shard_channel_no_room(struct shard_core *s, struct shard_entry *e, struct slice reason,
-                           uint64_t now_ms);
+                          bool no_room, uint64_t now_ms);
 /* The own PART was read. */
 void shard_channel_parted(struct shard_core *s, struct shard_entry *e, uint64_t now_ms);
 /* The connection is gone: queue what was joined. */

@@ -27,8 +27,6 @@ static const char *const successes[] = {
 int shard_send(struct shard_core *s, uint64_t send_id, struct slice channel, struct slice line,
                struct slice nonce, bool command, uint64_t now_ms, struct err *err)
 {
-    struct shard_waiting *w;
-
     BUG_ON(!irc_channel_valid(channel) || nonce.len > SHARD_MAX_NONCE);
     if (!shard_may_write(s)) {
         return err_set(err, ERR_DOWN, "shard %s cannot send: %s", s->id,
@@ -41,7 +39,7 @@ int shard_send(struct shard_core *s, uint64_t send_id, struct slice channel, str
     if (!s->port->write(s->ctx, SHARD_WRITE_MESSAGE, line)) {
         return err_set(err, ERR_DOWN, "shard %s cannot send: the connection takes nothing", s->id);
     }
-    w = xcalloc(1, sizeof(*w));
+    struct shard_waiting *w = xcalloc(1, sizeof(*w));
     w->send_id = send_id;
     w->command = command;
     w->seq = ++s->writes;
@@ -88,10 +86,18 @@ static void settle(struct shard_core *s, const struct shard_waiting *w, enum sen
     settle_first(s, status, reason, text, userstate);
 }
 
-/* The oldest message to the channel that waits; with a nonce, the one that carries it. */
-static struct shard_waiting *find_waiting(const struct shard_core *s, struct slice channel,
-                                          struct slice nonce)
+static struct slice nonce_of(const struct irc_line *line)
 {
+    struct slice nonce;
+
+    return irc_tag(line, "client-nonce", &nonce) ? nonce : SLICE("");
+}
+
+/* The oldest message to the channel that waits; with a nonce, the one that carries it. */
+static struct shard_waiting *find_waiting(const struct shard_core *s, const struct irc_line *line)
+{
+    struct slice channel = irc_channel(line);
+    struct slice nonce = nonce_of(line);
     struct shard_waiting *w;
 
     DL_FOREACH(s->sends, w)
@@ -106,14 +112,9 @@ static struct shard_waiting *find_waiting(const struct shard_core *s, struct sli
 void shard_sends_userstate(struct shard_core *s, struct shard_entry *e, const struct irc_line *line,
                            uint64_t now_ms)
 {
-    struct slice nonce = {"", 0};
-    struct shard_waiting *w;
+    struct shard_waiting *w = find_waiting(s, line);
 
-    if (!irc_tag(line, "client-nonce", &nonce)) {
-        nonce.len = 0;
-    }
-    w = find_waiting(s, irc_channel(line), nonce);
-    if (nonce.len == 0 && e != NULL && e->userstate_by_ms > now_ms &&
+    if (nonce_of(line).len == 0 && e != NULL && e->userstate_by_ms > now_ms &&
         (w == NULL || e->join_seq < w->seq)) {
         e->userstate_by_ms = 0; /* the one that follows a JOIN */
         return;
@@ -143,13 +144,8 @@ bool shard_sends_notice(struct shard_core *s, const struct irc_line *line, struc
                         uint64_t older_than)
 {
     struct slice text = line->nparams > 1 ? line->params[line->nparams - 1] : SLICE("");
-    struct slice nonce = {"", 0};
-    struct shard_waiting *w;
+    struct shard_waiting *w = find_waiting(s, line);
 
-    if (!irc_tag(line, "client-nonce", &nonce)) {
-        nonce.len = 0;
-    }
-    w = find_waiting(s, irc_channel(line), nonce);
     if (w == NULL || w->seq >= older_than || msg_id.len == 0 ||
         (!w->command && !is_refusal(msg_id))) {
         return false;
