@@ -150,7 +150,6 @@ struct connection *connection_open(struct connections *pool, const char *url,
                                    struct err *err)
 {
     struct connection *c = xcalloc(1, sizeof(*c));
-    int rc;
 
     if (url_parse_ws(url, &c->url, err) != 0) {
         free(c);
@@ -160,7 +159,7 @@ struct connection *connection_open(struct connections *pool, const char *url,
     c->callbacks = *callbacks;
     c->ctx = ctx;
     machine_begin(&c->machine, &machine, CONNECTION_RESOLVING);
-    rc = connection_resolve(c);
+    int rc = connection_resolve(c);
     if (rc != 0) {
         (void)err_set(err, ERR_IO, "resolve %s: %s", c->url.host, uv_strerror(rc));
         free(c);
@@ -236,12 +235,10 @@ void connection_discard(struct connection *c)
 /* As many whole lines as fit into one write; if not even one does, a piece of it. */
 static size_t write_len(const struct buf *queue)
 {
-    const char *end;
-
     if (queue->len <= CONNECTION_WRITE_BYTES) {
         return queue->len;
     }
-    end = memrchr(queue->data, '\n', CONNECTION_WRITE_BYTES);
+    const char *end = memrchr(queue->data, '\n', CONNECTION_WRITE_BYTES);
     return end == NULL ? CONNECTION_WRITE_BYTES : (size_t)(end - queue->data) + 1;
 }
 
@@ -249,10 +246,9 @@ static int write_from(struct connection *c, struct buf *queue)
 {
     unsigned char *out = c->pool->scratch + LWS_PRE;
     size_t len = write_len(queue);
-    int written;
 
     memcpy(out, queue->data, len);
-    written = lws_write(c->wsi, out, len, LWS_WRITE_TEXT);
+    int written = lws_write(c->wsi, out, len, LWS_WRITE_TEXT);
     explicit_bzero(out, len); /* a login may have been in it */
     if (len == queue->len) {
         discard(queue);

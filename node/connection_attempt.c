@@ -109,35 +109,32 @@ static void attempt(struct connection *c)
     }
 }
 
-/* Its time is over, and there is more for others: the wsi is nobody's any more. */
-static void give_up(struct connection *c)
-{
-    addresses_failed(&c->addresses, mono_ms());
-    lws_set_opaque_user_data(c->wsi, NULL);
-    connection_kill_wsi(c);
-    c->wsi = NULL;
-    (void)snprintf(c->why, sizeof(c->why), "no answer");
-    machine_move(&c->machine, CONNECTION_BETWEEN, c);
-    attempt(c);
-}
-
 void connection_on_attempt_timer(struct connection *c)
 {
+    bool resolving = c->machine.state == CONNECTION_RESOLVING;
     char why[sizeof(c->url.host) + 100];
 
     if (c->machine.state == CONNECTION_BETWEEN) {
         attempt(c);
-    } else if (c->machine.state == CONNECTION_CONNECTING && mono_ms() < c->deadline_ms) {
-        give_up(c);
-    } else if (c->machine.state != CONNECTION_OPEN) {
-        if (c->machine.state == CONNECTION_CONNECTING) {
-            addresses_failed(&c->addresses, mono_ms());
-        }
-        (void)snprintf(why, sizeof(why), "%s %s: no answer within %llu ms",
-                       c->machine.state == CONNECTION_RESOLVING ? "resolve" : "connect to",
-                       c->url.host, (unsigned long long)c->pool->connect_ms);
-        connection_end(c, why);
+        return;
     }
+    if (!resolving) {
+        addresses_failed(&c->addresses, mono_ms());
+    }
+    if (!resolving && mono_ms() < c->deadline_ms) {
+        /* There is time for others: the wsi is nobody's any more. */
+        lws_set_opaque_user_data(c->wsi, NULL);
+        connection_kill_wsi(c);
+        c->wsi = NULL;
+        (void)snprintf(c->why, sizeof(c->why), "no answer");
+        machine_move(&c->machine, CONNECTION_BETWEEN, c);
+        attempt(c);
+        return;
+    }
+    (void)snprintf(why, sizeof(why), "%s %s: no answer within %llu ms",
+                   resolving ? "resolve" : "connect to", c->url.host,
+                   (unsigned long long)c->pool->connect_ms);
+    connection_end(c, why);
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *result)
