@@ -25,9 +25,7 @@ static const struct machine_state states[] = {
 
 static const char *id(const void *owner)
 {
-    const struct node *n = owner;
-
-    return n->options.id;
+    return ((const struct node *)owner)->options.id;
 }
 
 static void check(const void *owner)
@@ -448,11 +446,9 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     machine_begin(&n->state, &machine, NODE_STARTING);
     sight_init(&n->sight);
     n->restate = restate_create();
-    if (tokens_load(options->tokens_file, &n->tokens, err) != 0) {
-        node_free(n);
-        return NULL;
+    if (tokens_load(options->tokens_file, &n->tokens, err) == 0) {
+        n->pool = connections_create(loop, options->twitch_tls_ca, CONNECTION_MS, err);
     }
-    n->pool = connections_create(loop, options->twitch_tls_ca, CONNECTION_MS, err);
     if (n->pool == NULL) {
         node_free(n);
         return NULL;
