@@ -39,11 +39,6 @@ void drops_add(struct drops *d, struct slice channel, uint64_t from_ms, uint64_t
     d->lines++;
 }
 
-bool drops_any(const struct drops *d)
-{
-    return d->channels != NULL;
-}
-
 bool drops_has(const struct drops *d, struct slice channel)
 {
     return d->channels != NULL && find(d, channel) != NULL;

@@ -9,7 +9,7 @@
 struct drop;
 
 struct drops {
-    struct drop *channels; /* since drops_tell */
+    struct drop *channels; /* since drops_tell; NULL: none were dropped since */
     uint64_t lines;        /* ever */
 };
 
@@ -19,9 +19,7 @@ typedef void (*drops_cb)(void *ctx, struct slice channel, uint64_t from_ms, uint
 
 /* A line is dropped that was read at from_ms or later, and at to_ms or before (mono ms). */
 void drops_add(struct drops *d, struct slice channel, uint64_t from_ms, uint64_t to_ms);
-/* Were lines dropped since the last drops_tell? */
-bool drops_any(const struct drops *d);
-/* Lines of this channel? */
+/* Were lines of this channel dropped since the last drops_tell? */
 bool drops_has(const struct drops *d, struct slice channel);
 /* One call a channel, and they are forgotten. */
 void drops_tell(struct drops *d, const char *reason, drops_cb tell, void *ctx);

@@ -184,7 +184,7 @@ static void tell_gaps(struct fanout *f, const char *reason)
 
 void fanout_tell_dropped(struct fanout *f)
 {
-    if (drops_any(&f->drops) && held(f) < f->options.buffer_bytes / 4 * 3) {
+    if (f->drops.channels != NULL && held(f) < f->options.buffer_bytes / 4 * 3) {
         tell_gaps(f, "buffer_full");
     }
 }

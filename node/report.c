@@ -24,13 +24,11 @@ struct gap {
 void report_gap(struct report *r, struct slice channel, uint64_t from_ms, uint64_t to_ms,
                 uint64_t lines, const char *reason)
 {
-    struct gap *gap;
-
     if (r->ngaps == MAX_GAPS || channel.len >= IRC_CHANNEL_CHARS) {
         r->gaps_unreported++;
         return;
     }
-    gap = xcalloc(1, sizeof(*gap));
+    struct gap *gap = xcalloc(1, sizeof(*gap));
     memcpy(gap->channel, channel.ptr, channel.len);
     gap->from_ms = from_ms;
     gap->to_ms = to_ms;
