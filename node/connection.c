@@ -110,12 +110,13 @@ static void end(struct connection *c, bool wsi_goes, const char *why)
         close_timer(c);
     } else if (wsi_goes) {
         uv_timer_stop(&c->timer);
-    } else if (open) {
-        /* WRITEABLE sends the close frame; a peer that does not read is not waited for. */
-        lws_callback_on_writable(c->wsi);
-        uv_timer_start(&c->timer, on_timer, CLOSE_MS, CLOSE_MS);
     } else {
-        connection_kill_wsi(c);
+        /* WRITEABLE sends the close frame; a peer that does not read is not waited for. */
+        if (open) {
+            lws_callback_on_writable(c->wsi);
+        } else {
+            connection_kill_wsi(c);
+        }
         uv_timer_start(&c->timer, on_timer, CLOSE_MS, CLOSE_MS);
     }
     if (!c->detached) {

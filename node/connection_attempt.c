@@ -170,25 +170,13 @@ int connection_resolve(struct connection *c)
 
 /* An attempt that failed may leave its wsi behind: libwebsockets frees it when the loop has let go
  * of the socket, and by then the connection may have another, or be gone. */
-static struct connection *owner_of(struct lws *wsi)
+int connection_on_attempt_event(struct lws *wsi, enum lws_callback_reasons reason, const char *text,
+                                size_t len)
 {
     struct connections *pool = lws_context_user(lws_get_context(wsi));
     struct connection *c;
 
-    DL_FOREACH(pool->list, c)
-    {
-        if (c->wsi == wsi) {
-            return c;
-        }
-    }
-    return NULL;
-}
-
-int connection_on_attempt_event(struct lws *wsi, enum lws_callback_reasons reason, const char *text,
-                                size_t len)
-{
-    struct connection *c = owner_of(wsi);
-
+    DL_SEARCH_SCALAR(pool->list, c, wsi, wsi);
     if (c != NULL && reason == LWS_CALLBACK_WSI_DESTROY) {
         connection_on_wsi_gone(c);
     } else if (c != NULL && text != NULL) {
