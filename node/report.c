@@ -173,17 +173,6 @@ bool report_is_due(const struct report *r)
     return due;
 }
 
-static bool write_shards(struct report *r, struct json *j)
-{
-    report_look_at_shards(r);
-    if (!report_is_due(r)) {
-        return false;
-    }
-    report_write_shards(r, j);
-    write_gaps(r, j);
-    return true;
-}
-
 void report_write(struct report *r, const struct report_node *node, struct buf *out)
 {
     struct json j;
@@ -191,7 +180,14 @@ void report_write(struct report *r, const struct report_node *node, struct buf *
 
     json_init(&j, out);
     json_object_begin(&j, NULL);
-    any = (!node->held && write_shards(r, &j)) || any;
+    if (!node->held) {
+        report_look_at_shards(r);
+        if (report_is_due(r)) {
+            report_write_shards(r, &j);
+            write_gaps(r, &j);
+            any = true;
+        }
+    }
     if (node->waits_ms > 0) {
         json_number(&j, "waits_ms", (int64_t)node->waits_ms);
     }
