@@ -63,12 +63,11 @@ static void on_timer(uv_timer_t *timer)
 static void core_begin(struct held *held)
 {
     const struct holder *h = held->holder;
-    struct shard_timings timings = shard_timings_default();
     uint64_t now = mono_ms();
 
-    timings.failed_retry_ms = h->failed_retry_ms;
-    held->core = shard_create(held->id, held->user, &timings, &held_port, held);
+    held->core = shard_create(held->id, held->user, &held_port, held);
     report_shard_set_core(&held->report, held->core);
+    shard_set_failed_retry(held->core, h->failed_retry_ms, now);
     shard_set_fenced(held->core, h->fenced || h->blind, now);
     shard_set_channels(held->core, held->wants.all, held->wants.n, now);
     if (held->run == SHARD_STARTED) {
@@ -155,22 +154,6 @@ static void set_wants(struct held *held, const struct registry_shard *shard)
     }
 }
 
-static void run_as(struct held *held, enum shard_run run)
-{
-    enum shard_run before = held->run;
-
-    held->run = run;
-    if (run == SHARD_STARTED && before != run) {
-        renew_core(held);
-    } else if (run == SHARD_STOPPED && before != run) {
-        shard_stop(held->core, mono_ms());
-    }
-    if (run == SHARD_STOPPED || before != run) {
-        /* The one that stopped it waits for the word that it is closed. */
-        report_shard_changed(&held->report);
-    }
-}
-
 void held_create(struct holder *h, const struct registry_shard *shard)
 {
     struct held *held = xcalloc(1, sizeof(*held));
@@ -195,12 +178,19 @@ void held_create(struct holder *h, const struct registry_shard *shard)
 
 void held_follow(struct held *held, const struct registry_shard *shard)
 {
-    /* Told to look: the registry may not have what it was told. */
+    /* Told to look: the registry may not have what it was told; and who stopped it waits for the
+     * word that it is closed. */
     report_shard_changed(&held->report);
     set_wants(held, shard);
     shard_set_channels(held->core, held->wants.all, held->wants.n, mono_ms());
     report_compare(&held->report, shard);
-    run_as(held, shard->run);
+    enum shard_run before = held->run;
+    held->run = shard->run;
+    if (held->run == SHARD_STARTED && before != SHARD_STARTED) {
+        renew_core(held);
+    } else if (held->run == SHARD_STOPPED && before != SHARD_STOPPED) {
+        shard_stop(held->core, mono_ms());
+    }
     held_arm(held);
 }
 

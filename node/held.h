@@ -14,7 +14,6 @@
 #include "node/fanout.h"
 #include "node/report.h"
 #include "node/restate.h"
-#include "node/sender.h"
 #include "node/tokens.h"
 
 #include <uthash.h>
@@ -116,9 +115,8 @@ void held_on_token(struct held *held);
 MUST_USE int held_send(struct held *held, const struct registry_send *send, const char *entry,
                        struct err *err);
 
-/* In held_memory.c. Since when the channel is unread (mono ms), if holder_remember remembered it; it
+/* In holder.c. Since when the channel is unread (mono ms), if holder_remember remembered it; it
  * is forgotten with that. 0: it is not. */
 uint64_t held_recall(struct holder *h, const char *channel);
-void held_forget_all(struct holder *h);
 
 #endif

@@ -76,10 +76,16 @@ static void port_room_line(void *ctx, const struct shard_channel *channel,
     fanout_line(held->holder->o.fanout, slice_of(channel->name), line->raw);
 }
 
-static void on_contact(struct held *held, enum shard_state from, enum shard_state to)
+static void port_state_changed(void *ctx, enum shard_state from, enum shard_state to)
 {
+    struct held *held = ctx;
     const struct held_options *o = &held->holder->o;
+    const char *error = held->core != NULL ? shard_last_error(held->core) : "";
 
+    log_write(to == SHARD_BACKOFF ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "shard", "shard.state",
+              "shard", held->id, "from", shard_state_name(from), "to", shard_state_name(to),
+              "error", error, NULL);
+    held->report.login_refused = held->report.login_refused && to != SHARD_READY;
     if (to == SHARD_CONNECTING) {
         held->transport.tried_ms = mono_ms();
         held->transport.asked = false;
@@ -87,20 +93,8 @@ static void on_contact(struct held *held, enum shard_state from, enum shard_stat
         o->on_contact(o->ctx, held->transport.tried_ms, NULL);
     } else if (to == SHARD_BACKOFF && (from == SHARD_CONNECTING ||
                                        (from == SHARD_AUTHENTICATING && held->transport.asked))) {
-        o->on_contact(o->ctx, held->transport.tried_ms, shard_last_error(held->core));
+        o->on_contact(o->ctx, held->transport.tried_ms, error);
     }
-}
-
-static void port_state_changed(void *ctx, enum shard_state from, enum shard_state to)
-{
-    struct held *held = ctx;
-    const char *error = held->core != NULL ? shard_last_error(held->core) : "";
-
-    log_write(to == SHARD_BACKOFF ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "shard", "shard.state",
-              "shard", held->id, "from", shard_state_name(from), "to", shard_state_name(to),
-              "error", error, NULL);
-    held->report.login_refused = held->report.login_refused && to != SHARD_READY;
-    on_contact(held, from, to);
     report_shard_changed(&held->report);
 }
 

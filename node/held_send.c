@@ -56,12 +56,9 @@ static void fan_out_echo(struct held *held, const struct shard_send_result *resu
     struct slice tags = result->userstate->tags;
 
     buf_init(&line, IRC_MAX_LINE_BYTES);
-    buf_append_char(&line, '@');
-    buf_append_slice(&line, tags);
-    buf_printf(&line, "%sshoal-echo=1 :%s!%s@%s.tmi.twitch.tv PRIVMSG #", tags.len > 0 ? ";" : "",
-               held->user, held->user, held->user);
-    buf_append_slice(&line, result->channel);
-    buf_append_str(&line, " :");
+    buf_printf(&line, "@%.*s%sshoal-echo=1 :%s!%s@%s.tmi.twitch.tv PRIVMSG #%.*s :", (int)tags.len,
+               tags.ptr, tags.len > 0 ? ";" : "", held->user, held->user, held->user,
+               (int)result->channel.len, result->channel.ptr);
     buf_append_slice(&line, heard);
     if (!line.overflow) {
         fanout_line(held->holder->o.fanout, result->channel, buf_slice(&line));

@@ -10,36 +10,7 @@
 #define LATE_MS  1000 /* a tick later than this was held up: by a pause of the process, say */
 #define GRACE_MS 1000 /* and then what waits in the socket is read first */
 
-struct shard_timings shard_timings_default(void)
-{
-    return (struct shard_timings){
-        .connect_ms = 15000,
-        .auth_ms = 10000,
-        .join_answer_ms = 10000,
-        .join_attempts = 2,
-        .failed_retry_ms = SETTING_FAILED_RETRY_MS,
-        .room_retry_ms = 60 * 1000,
-        .part_answer_ms = 5000,
-        .ping_interval_ms = 15000,
-        .lag_interval_ms = 60000,
-        .pong_ms = 5000,
-        .pong_hard_ms = 60000,
-        .send_answer_ms = 10000,
-        .slot_ms = 500,
-        .draw_max = 20,
-        .draw_retry_ms = 1000,
-        .draw_answer_ms = 30000,
-        .reconnect_ms = 1000,
-        .backoff_first_ms = 1000,
-        .backoff_cap_ms = 60000,
-        .stable_ms = 60000,
-        .refused_first_ms = 30000,
-        .refused_cap_ms = 600000,
-    };
-}
-
-struct shard_core *shard_create(const char *id, const char *login,
-                                const struct shard_timings *timings, const struct shard_port *port,
+struct shard_core *shard_create(const char *id, const char *login, const struct shard_port *port,
                                 void *ctx)
 {
     struct shard_core *s = xcalloc(1, sizeof(*s));
@@ -47,15 +18,12 @@ struct shard_core *shard_create(const char *id, const char *login,
     BUG_ON(!irc_channel_valid(slice_of(login)));
     s->id = xstrdup(id);
     (void)snprintf(s->self, sizeof(s->self), "%s", login);
-    s->timings = timings == NULL ? shard_timings_default() : *timings;
-    BUG_ON(s->timings.draw_max == 0 || s->timings.draw_max > SHARD_MAX_SLOTS);
+    s->failed_retry_ms = SETTING_FAILED_RETRY_MS;
     s->port = port;
     s->ctx = ctx;
     machine_begin(&s->machine, &shard_machine, SHARD_IDLE);
     s->deadline_ms = SHARD_NEVER;
-    backoff_init(&s->backoff, s->timings.backoff_first_ms, s->timings.backoff_cap_ms,
-                 s->timings.stable_ms);
-    backoff_init(&s->refused, s->timings.refused_first_ms, s->timings.refused_cap_ms, 1);
+    backoff_init(&s->refused, SHARD_REFUSED_FIRST_MS, SHARD_REFUSED_CAP_MS, 1);
     return s;
 }
 

@@ -146,35 +146,6 @@ struct shard_port {
     void (*login_refused)(void *ctx, struct slice text);
 };
 
-/* Milliseconds, unless it says something else. */
-struct shard_timings {
-    uint64_t connect_ms;      /* until on_connected */
-    uint64_t auth_ms;         /* from connected to 001 */
-    uint64_t join_answer_ms;  /* counted from the write */
-    unsigned join_attempts;   /* without answer, then failed */
-    uint64_t failed_retry_ms; /* a failed channel is queued again */
-    uint64_t
-        room_retry_ms; /* one the account has no room for: twice as long each time, up to that */
-    uint64_t part_answer_ms;   /* then it counts as parted */
-    uint64_t ping_interval_ms; /* of silence, then PING */
-    uint64_t lag_interval_ms;  /* PING at least this often, to measure lag */
-    uint64_t pong_ms;          /* silence after a PING, then the connection is dead */
-    uint64_t pong_hard_ms;     /* no PONG in this time: dead, whatever else was read */
-    uint64_t send_answer_ms;   /* then unknown */
-    uint64_t slot_ms;          /* a slot is used within this time of its own, or is lost */
-    unsigned draw_max;         /* slots of one draw, at most 64 */
-    uint64_t draw_retry_ms;    /* after a draw that gave less than asked */
-    uint64_t draw_answer_ms;   /* a draw unanswered for this long is made anew */
-    uint64_t reconnect_ms;     /* after RECONNECT, if the server does not close */
-    uint64_t backoff_first_ms; /* the second wait; the first is none */
-    uint64_t backoff_cap_ms;
-    uint64_t stable_ms;        /* ready for this long: the next failure is the first again */
-    uint64_t refused_first_ms; /* wait after a refused login */
-    uint64_t refused_cap_ms;
-};
-/* What design.md says. */
-struct shard_timings shard_timings_default(void);
-
 struct shard_stats {
     uint64_t lines;      /* read, all kinds */
     uint64_t bytes;      /* of them */
@@ -184,10 +155,9 @@ struct shard_stats {
     struct figures_shard figures;
 };
 
-/* A shard in idle. `login` valid (irc_channel_valid), copied as `id` is; `timings` copied, NULL for
- * the default. Destroy with shard_destroy. */
-struct shard_core *shard_create(const char *id, const char *login,
-                                const struct shard_timings *timings, const struct shard_port *port,
+/* A shard in idle. `login` valid (irc_channel_valid), copied as `id` is. Destroy with
+ * shard_destroy. */
+struct shard_core *shard_create(const char *id, const char *login, const struct shard_port *port,
                                 void *ctx);
 /* Closes the connection if there is one and frees; reports nothing. NULL is fine. Not from a port
  * function. */
@@ -200,7 +170,8 @@ void shard_start(struct shard_core *s, uint64_t now_ms);
  * state. */
 void shard_set_channels(struct shard_core *s, const struct shard_want *wants, size_t n,
                         uint64_t now_ms);
-/* failed_retry_ms from now on, also for channels that have failed. */
+/* How long a channel that has failed waits for its next try, also those that have: as the setting
+ * failed_retry_ms by default. */
 void shard_set_failed_retry(struct shard_core *s, uint64_t ms, uint64_t now_ms);
 /* No new joins and sends; when the answers to sends are there or overdue: closed. */
 void shard_stop(struct shard_core *s, uint64_t now_ms);

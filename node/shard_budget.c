@@ -1,9 +1,13 @@
 /* Shard: slots of the user's budget.
  *
  * A slot is the right to log in, or to join one channel, at a time that Redis named. It is used
- * within slot_ms of that time or is lost: nothing is handed back. So no more is drawn than is
+ * within SLOT_MS of that time or is lost: nothing is handed back. So no more is drawn than is
  * needed, not while fenced, and the next only when the last was answered. */
 #include "node/shard_private.h"
+
+#define SLOT_MS       500  /* a slot is used within this time of its own, or is lost */
+#define DRAW_MOST     20   /* slots of one draw */
+#define DRAW_RETRY_MS 1000 /* after a draw that gave less than asked */
 
 size_t shard_slots_usable(struct shard_core *s, enum shard_draw_kind kind, uint64_t now_ms)
 {
@@ -14,14 +18,14 @@ size_t shard_slots_usable(struct shard_core *s, enum shard_draw_kind kind, uint6
     for (size_t i = 0; i < slots->n; i++) {
         uint64_t at_ms = slots->at_ms[i];
 
-        if (now_ms > at_ms && now_ms - at_ms > s->timings.slot_ms) {
+        if (now_ms > at_ms && now_ms - at_ms > SLOT_MS) {
             s->stats.slots_lost++;
             continue;
         }
         slots->at_ms[kept++] = at_ms;
         if (at_ms <= now_ms) {
             usable++;
-            shard_wake(s, at_ms + s->timings.slot_ms + 1); /* then it is lost */
+            shard_wake(s, at_ms + SLOT_MS + 1); /* then it is lost */
         } else {
             shard_wake(s, at_ms);
         }
@@ -52,29 +56,29 @@ static void draw(struct shard_core *s, enum shard_draw_kind kind, size_t need, u
     struct shard_slots *slots = &s->slots[kind];
     size_t n = need > slots->n ? need - slots->n : 0;
 
-    if (slots->asked > 0 && now_ms >= slots->asked_ms + s->timings.draw_answer_ms) {
+    if (slots->asked > 0 && now_ms >= slots->asked_ms + SHARD_DRAW_ANSWER_MS) {
         slots->asked = 0;
     }
     if (n == 0) {
         return;
     }
     if (slots->asked > 0) {
-        shard_wake(s, slots->asked_ms + s->timings.draw_answer_ms);
+        shard_wake(s, slots->asked_ms + SHARD_DRAW_ANSWER_MS);
         return;
     }
     if (now_ms < slots->not_before_ms) {
         shard_wake(s, slots->not_before_ms);
         return;
     }
-    if (n > s->timings.draw_max) {
-        n = s->timings.draw_max;
+    if (n > DRAW_MOST) {
+        n = DRAW_MOST;
     }
     if (n > SHARD_MAX_SLOTS - slots->n) {
         return; /* asked again when some are used */
     }
     slots->asked = (unsigned)n;
     slots->asked_ms = now_ms;
-    shard_wake(s, now_ms + s->timings.draw_answer_ms);
+    shard_wake(s, now_ms + SHARD_DRAW_ANSWER_MS);
     s->port->draw(s->ctx, kind, (unsigned)n);
 }
 
@@ -112,7 +116,7 @@ static void login_tick(struct shard_core *s, uint64_t now_ms)
  * what was drawn before it was begun is over then. */
 bool shard_login_slot(struct shard_core *s, uint64_t now_ms)
 {
-    return now_ms - s->login_at_ms <= s->timings.slot_ms || use_login_slot(s, now_ms);
+    return now_ms - s->login_at_ms <= SLOT_MS || use_login_slot(s, now_ms);
 }
 
 void shard_budget_tick(struct shard_core *s, uint64_t now_ms)
@@ -130,7 +134,7 @@ void shard_on_grant(struct shard_core *s, enum shard_draw_kind kind, const uint6
     struct shard_slots *slots = &s->slots[kind];
 
     if (n < slots->asked) {
-        slots->not_before_ms = now_ms + s->timings.draw_retry_ms;
+        slots->not_before_ms = now_ms + DRAW_RETRY_MS;
     }
     slots->asked = 0;
     for (size_t i = 0; i < n && slots->n < SHARD_MAX_SLOTS; i++) {

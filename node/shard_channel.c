@@ -17,6 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define JOIN_ANSWER_MS 10000 /* counted from the write */
+#define JOIN_ATTEMPTS  2     /* without answer, then failed */
+#define ROOM_RETRY_MS  60000 /* of the first that the account has no room for */
+#define PART_ANSWER_MS 5000  /* then it counts as parted */
+
 static const struct machine_state states[SHARD_CHANNEL_STATES] = {
     [SHARD_CHANNEL_QUEUED] = {"queued",
                               MACHINE_BIT(SHARD_CHANNEL_JOINING) | MACHINE_BIT(SHARD_CHANNEL_GONE)},
@@ -123,16 +128,14 @@ void shard_channel_joined(struct shard_core *s, struct shard_entry *e, uint64_t 
 void shard_channel_failed(struct shard_core *s, struct shard_entry *e, struct slice reason,
                           bool no_room, uint64_t now_ms)
 {
-    uint64_t most_ms = s->timings.failed_retry_ms;
-    uint64_t wait_ms = no_room ? s->timings.room_retry_ms : most_ms;
+    uint64_t most_ms = s->failed_retry_ms;
+    uint64_t wait_ms = no_room ? ROOM_RETRY_MS : most_ms;
 
     for (unsigned i = 0; no_room && i < e->refused_rooms && wait_ms < most_ms; i++) {
         wait_ms *= 2;
     }
     e->refused_rooms += no_room;
-    (void)snprintf(e->pub.reason, sizeof(e->pub.reason), "%.*s",
-                   (int)(reason.len > sizeof(e->pub.reason) ? sizeof(e->pub.reason) : reason.len),
-                   reason.ptr);
+    (void)snprintf(e->pub.reason, sizeof(e->pub.reason), "%.*s", (int)reason.len, reason.ptr);
     e->pub.next_try_ms = now_ms + (wait_ms < most_ms ? wait_ms : most_ms);
     shard_channel_move(s, e, SHARD_CHANNEL_FAILED, now_ms);
 }
@@ -343,7 +346,7 @@ static void write_joins(struct shard_core *s, uint64_t now_ms)
         shard_slots_use(s, SHARD_DRAW_JOIN, n, now_ms);
         s->writes++;
         for (size_t i = 0; i < n; i++) {
-            picked[i]->answer_by_ms = now_ms + s->timings.join_answer_ms;
+            picked[i]->answer_by_ms = now_ms + JOIN_ANSWER_MS;
             picked[i]->userstate_by_ms = picked[i]->answer_by_ms;
             picked[i]->join_seq = s->writes;
             shard_channel_move(s, picked[i], SHARD_CHANNEL_JOINING, now_ms);
@@ -365,7 +368,7 @@ static void write_part(struct shard_core *s, struct shard_entry *e, uint64_t now
     BUG_ON(irc_write_part(&out, slice_of(e->pub.name), NULL) != 0);
     if (s->port->write(s->ctx, SHARD_WRITE_PART, buf_slice(&out))) {
         e->part_written = true;
-        e->answer_by_ms = now_ms + s->timings.part_answer_ms;
+        e->answer_by_ms = now_ms + PART_ANSWER_MS;
     } else {
         shard_wake(s, now_ms + SHARD_AGAIN_MS);
     }
@@ -378,7 +381,7 @@ static void joining_tick(struct shard_core *s, struct shard_entry *e, uint64_t n
         return;
     }
     e->attempts++;
-    if (e->attempts < s->timings.join_attempts) {
+    if (e->attempts < JOIN_ATTEMPTS) {
         shard_channel_move(s, e, SHARD_CHANNEL_QUEUED, now_ms);
     } else {
         shard_channel_failed(s, e, SLICE("no_answer"), false, now_ms);
@@ -401,9 +404,9 @@ static void parting_tick(struct shard_core *s, struct shard_entry *e, uint64_t n
 
 void shard_set_failed_retry(struct shard_core *s, uint64_t ms, uint64_t now_ms)
 {
-    uint64_t before_ms = s->timings.failed_retry_ms;
+    uint64_t before_ms = s->failed_retry_ms;
 
-    s->timings.failed_retry_ms = ms;
+    s->failed_retry_ms = ms;
     for (struct shard_entry *e = s->channels; e != NULL; e = e->hh.next) {
         uint64_t wait_ms =
             e->pub.next_try_ms - e->pub.since_ms; /* shorter where there was no room */

@@ -11,7 +11,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORTH_AGAIN_MS 5000 /* up for this long, RECONNECT is followed at once */
+#define CONNECT_MS       15000 /* until it is connected */
+#define AUTH_MS          10000 /* from connected to 001 */
+#define PING_INTERVAL_MS 15000 /* of silence, then PING */
+#define LAG_INTERVAL_MS  60000 /* PING at least this often, to measure lag */
+#define PONG_MS          5000  /* silence after a PING, then the connection is dead */
+#define PONG_HARD_MS     60000 /* no PONG in this time: dead, whatever else was read */
+#define RECONNECT_MS     1000  /* after RECONNECT, if the server does not close */
+#define WORTH_AGAIN_MS   5000  /* up for this long, RECONNECT is followed at once */
+#define BACKOFF_FIRST_MS 1000  /* the second wait; the first is none */
+#define BACKOFF_CAP_MS   60000
+#define STABLE_MS        60000 /* ready for this long: the next failure is the first again */
 
 /* idle -> connecting -> authenticating -> ready -> draining -> closed
  *   connecting, authenticating, ready -> backoff -> connecting
@@ -114,7 +124,7 @@ void shard_fail(struct shard_core *s, const char *why, uint64_t now_ms)
     uint64_t up_ms = ready ? now_ms - s->ready_ms : 0;
     uint64_t wait_ms = 0;
 
-    if (up_ms >= s->timings.stable_ms) {
+    if (up_ms >= STABLE_MS) {
         s->failed_before = false;
     }
     if (ready && s->reconnect_ms != 0 && up_ms >= WORTH_AGAIN_MS) {
@@ -122,8 +132,7 @@ void shard_fail(struct shard_core *s, const char *why, uint64_t now_ms)
     } else if (s->failed_before) {
         wait_ms = backoff_next(&s->backoff, 0);
     } else {
-        backoff_init(&s->backoff, s->timings.backoff_first_ms, s->timings.backoff_cap_ms,
-                     s->timings.stable_ms);
+        backoff_init(&s->backoff, BACKOFF_FIRST_MS, BACKOFF_CAP_MS, STABLE_MS);
         s->failed_before = true;
     }
     back_off(s, why, wait_ms, false, now_ms);
@@ -150,7 +159,7 @@ void shard_become_ready(struct shard_core *s, const struct irc_line *line, uint6
     if (irc_channel_valid(self)) {
         (void)snprintf(s->self, sizeof(s->self), "%.*s", (int)self.len, self.ptr);
     }
-    backoff_init(&s->refused, s->timings.refused_first_ms, s->timings.refused_cap_ms, 1);
+    backoff_init(&s->refused, SHARD_REFUSED_FIRST_MS, SHARD_REFUSED_CAP_MS, 1);
     shard_move(s, SHARD_READY, now_ms);
 }
 
@@ -160,7 +169,7 @@ void shard_reconnect(struct shard_core *s, const struct irc_line *line, uint64_t
     if (s->machine.state == SHARD_AUTHENTICATING) {
         shard_fail(s, "Twitch asked to reconnect", now_ms);
     } else if (s->machine.state == SHARD_READY && s->reconnect_ms == 0) {
-        s->reconnect_ms = now_ms + s->timings.reconnect_ms;
+        s->reconnect_ms = now_ms + RECONNECT_MS;
         shard_wake(s, s->reconnect_ms);
     }
 }
@@ -207,11 +216,9 @@ static void write_ping(struct shard_core *s, uint64_t now_ms)
 
 static void ping_tick(struct shard_core *s, uint64_t now_ms)
 {
-    const struct shard_timings *t = &s->timings;
-
     if (s->ping_ms == 0) {
-        uint64_t silent = s->last_line_ms + t->ping_interval_ms;
-        uint64_t lag = s->pong_ms + t->lag_interval_ms;
+        uint64_t silent = s->last_line_ms + PING_INTERVAL_MS;
+        uint64_t lag = s->pong_ms + LAG_INTERVAL_MS;
         uint64_t due = silent < lag ? silent : lag;
 
         if (now_ms < due) {
@@ -223,8 +230,8 @@ static void ping_tick(struct shard_core *s, uint64_t now_ms)
     /* Any line is a sign of life; but one that never answers is dead in its other direction. */
     uint64_t heard = s->last_line_ms > s->ping_ms ? s->last_line_ms : s->ping_ms;
 
-    if (shard_overdue(s, heard + t->pong_ms, now_ms) ||
-        shard_overdue(s, s->ping_ms + t->pong_hard_ms, now_ms)) {
+    if (shard_overdue(s, heard + PONG_MS, now_ms) ||
+        shard_overdue(s, s->ping_ms + PONG_HARD_MS, now_ms)) {
         shard_fail(s, "no answer to PING", now_ms);
     }
 }
@@ -232,7 +239,7 @@ static void ping_tick(struct shard_core *s, uint64_t now_ms)
 static void authenticating_tick(struct shard_core *s, uint64_t now_ms)
 {
     uint64_t from_ms = s->login_at_ms > s->since_ms ? s->login_at_ms : s->since_ms;
-    uint64_t most_ms = s->login_due ? s->timings.draw_answer_ms : s->timings.auth_ms;
+    uint64_t most_ms = s->login_due ? SHARD_DRAW_ANSWER_MS : AUTH_MS;
 
     if (shard_overdue(s, from_ms + most_ms, now_ms)) {
         shard_fail(s,
@@ -240,7 +247,7 @@ static void authenticating_tick(struct shard_core *s, uint64_t now_ms)
                    now_ms);
     } else if (s->login_due && !s->fenced && shard_login_slot(s, now_ms)) {
         write_login(s, now_ms);
-        shard_wake(s, now_ms + s->timings.auth_ms);
+        shard_wake(s, now_ms + AUTH_MS);
     }
 }
 
@@ -248,7 +255,7 @@ void shard_life_tick(struct shard_core *s, uint64_t now_ms)
 {
     switch (shard_state(s)) {
     case SHARD_CONNECTING:
-        if (shard_overdue(s, s->since_ms + s->timings.connect_ms, now_ms)) {
+        if (shard_overdue(s, s->since_ms + CONNECT_MS, now_ms)) {
             shard_fail(s, "no connection in time", now_ms);
         }
         break;

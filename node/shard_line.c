@@ -162,12 +162,10 @@ static bool is_moderator(const struct irc_line *line)
 {
     struct slice value;
 
-    if (irc_tag(line, "mod", &value) && slice_is(value, "1")) {
-        return true;
-    }
-    return irc_tag(line, "badges", &value) &&
-           (has_badge(value, "broadcaster") || has_badge(value, "moderator") ||
-            has_badge(value, "lead_moderator"));
+    return (irc_tag(line, "mod", &value) && slice_is(value, "1")) ||
+           (irc_tag(line, "badges", &value) &&
+            (has_badge(value, "broadcaster") || has_badge(value, "moderator") ||
+             has_badge(value, "lead_moderator")));
 }
 
 static void on_userstate(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)

@@ -18,11 +18,14 @@
 #define uthash_malloc(size) xmalloc(size)
 #include <uthash.h>
 
-#define SHARD_NEVER     UINT64_MAX
-#define SHARD_MAX_SLOTS 64
-#define SHARD_MAX_SENDS 1000 /* that wait for their answer on one connection */
-#define SHARD_MAX_NONCE 128
-#define SHARD_AGAIN_MS  100 /* after a write that was not taken */
+#define SHARD_NEVER            UINT64_MAX
+#define SHARD_MAX_SLOTS        64
+#define SHARD_MAX_SENDS        1000 /* that wait for their answer on one connection */
+#define SHARD_MAX_NONCE        128
+#define SHARD_AGAIN_MS         100   /* after a write that was not taken */
+#define SHARD_DRAW_ANSWER_MS   30000 /* a draw unanswered for this long is made anew */
+#define SHARD_REFUSED_FIRST_MS 30000 /* wait after a refused login */
+#define SHARD_REFUSED_CAP_MS   600000
 
 /* A channel in the table; `pub` is what others see. */
 struct shard_entry {
@@ -63,8 +66,8 @@ struct shard_slots {
 
 struct shard_core {
     char *id;
-    char self[IRC_CHANNEL_CHARS]; /* our login; the 001 names an anonymous one */
-    struct shard_timings timings;
+    char self[IRC_CHANNEL_CHARS];  /* our login; the 001 names an anonymous one */
+    uint64_t failed_retry_ms;      /* a failed channel is queued again */
     const struct shard_port *port; /* (borrowed) */
     void *ctx;                     /* (borrowed) */
 

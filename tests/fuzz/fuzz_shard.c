@@ -253,7 +253,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct world w = {.now = 1000000};
     struct slice input = {(const char *)data, size};
 
-    w.s = shard_create("main-shard", "bot", NULL, &port, &w);
+    w.s = shard_create("main-shard", "bot", &port, &w);
     while (input.len > 0) {
         const char *newline = memchr(input.ptr, '\n', input.len);
         size_t len = newline == NULL ? input.len : (size_t)(newline - input.ptr);

@@ -149,7 +149,7 @@ struct rig *rig_create(void)
     r->now = 1000000;
     r->write_ok = true;
     r->login_ok = true;
-    r->s = shard_create("main-shard", "bot", NULL, &port, r);
+    r->s = shard_create("main-shard", "bot", &port, r);
     return r;
 }
 

@@ -1,5 +1,5 @@
 /* Registry limits: what is written down in Lua for C, and what C says by itself, is the same. */
-#include "node/shard.h"
+#include "node/shard_private.h"
 #include "shared/redis/registry.h"
 
 #include <setjmp.h>
@@ -35,8 +35,12 @@ static void the_steps_know_each_state_that_a_node_reports(void **state)
 
 static void a_node_keeps_failed_channels_by_the_default_of_the_setting(void **state)
 {
+    static const struct shard_port port;
+    struct shard_core *s = shard_create("main-shard", "bot", &port, NULL);
+
     (void)state;
-    assert_int_equal(shard_timings_default().failed_retry_ms, SETTING_FAILED_RETRY_MS);
+    assert_int_equal(s->failed_retry_ms, SETTING_FAILED_RETRY_MS);
+    shard_destroy(s);
     assert_int_equal(SETTING_CHANNELS_PER_SHARD, 25);
     assert_int_equal(SETTING_LEASE_MS, 3000);
 }
