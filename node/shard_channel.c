@@ -241,21 +241,13 @@ static void want_channel(struct shard_core *s, const struct shard_want *want, ui
 
 static void drop_channel(struct shard_core *s, struct shard_entry *e, uint64_t now_ms)
 {
-    switch ((enum shard_channel_state)e->pub.machine.state) {
-    case SHARD_CHANNEL_QUEUED:
-    case SHARD_CHANNEL_FAILED:
-        shard_channel_move(s, e, SHARD_CHANNEL_GONE, now_ms);
-        break;
-    case SHARD_CHANNEL_JOINING:
-    case SHARD_CHANNEL_JOINED:
+    if (shard_channel_reads(e)) {
         e->pub.lost_at_ms = 0; /* what nobody wants, nobody misses */
         shard_channel_move(s, e, SHARD_CHANNEL_PARTING, now_ms);
-        break;
-    case SHARD_CHANNEL_PARTING:
+    } else if (e->pub.machine.state == SHARD_CHANNEL_PARTING) {
         e->wanted = false;
-        break;
-    default:
-        BUG_ON(true);
+    } else {
+        shard_channel_move(s, e, SHARD_CHANNEL_GONE, now_ms);
     }
 }
 
@@ -425,22 +417,15 @@ void shard_channels_tick(struct shard_core *s, uint64_t now_ms)
 
     HASH_ITER(hh, s->channels, e, next)
     {
-        switch ((enum shard_channel_state)e->pub.machine.state) {
-        case SHARD_CHANNEL_JOINING:
+        enum shard_channel_state state = (enum shard_channel_state)e->pub.machine.state;
+        if (state == SHARD_CHANNEL_JOINING) {
             joining_tick(s, e, now_ms);
-            break;
-        case SHARD_CHANNEL_PARTING:
+        } else if (state == SHARD_CHANNEL_PARTING) {
             parting_tick(s, e, now_ms);
-            break;
-        case SHARD_CHANNEL_FAILED:
-            if (now_ms >= e->pub.next_try_ms) {
-                try_again(s, e, now_ms);
-            } else {
-                shard_wake(s, e->pub.next_try_ms);
-            }
-            break;
-        default:
-            break;
+        } else if (state == SHARD_CHANNEL_FAILED && now_ms >= e->pub.next_try_ms) {
+            try_again(s, e, now_ms);
+        } else if (state == SHARD_CHANNEL_FAILED) {
+            shard_wake(s, e->pub.next_try_ms);
         }
     }
     write_joins(s, now_ms);

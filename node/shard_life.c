@@ -253,28 +253,17 @@ static void authenticating_tick(struct shard_core *s, uint64_t now_ms)
 
 void shard_life_tick(struct shard_core *s, uint64_t now_ms)
 {
-    switch (shard_state(s)) {
-    case SHARD_CONNECTING:
-        if (shard_overdue(s, s->since_ms + CONNECT_MS, now_ms)) {
-            shard_fail(s, "no connection in time", now_ms);
-        }
-        break;
-    case SHARD_AUTHENTICATING:
+    enum shard_state state = shard_state(s);
+
+    if (state == SHARD_CONNECTING && shard_overdue(s, s->since_ms + CONNECT_MS, now_ms)) {
+        shard_fail(s, "no connection in time", now_ms);
+    } else if (state == SHARD_AUTHENTICATING) {
         authenticating_tick(s, now_ms);
-        break;
-    case SHARD_READY:
-        if (s->reconnect_ms != 0 && now_ms >= s->reconnect_ms) {
-            shard_fail(s, "Twitch asked to reconnect", now_ms);
-            break;
-        }
+    } else if (s->reconnect_ms != 0 && now_ms >= s->reconnect_ms) {
+        shard_fail(s, "Twitch asked to reconnect", now_ms);
+    } else if (state == SHARD_READY || state == SHARD_DRAINING) {
         shard_wake(s, s->reconnect_ms == 0 ? SHARD_NEVER : s->reconnect_ms);
         ping_tick(s, now_ms);
-        break;
-    case SHARD_DRAINING:
-        ping_tick(s, now_ms);
-        break;
-    default:
-        break;
     }
 }
 

@@ -88,7 +88,7 @@ struct shard_core {
     bool was_refused;      /* backoff: because of the login */
     uint64_t retry_ms;     /* backoff: until then */
     uint64_t ready_ms;     /* when it became ready */
-    uint64_t reconnect_ms; /* RECONNECT was read: leave then; 0: no */
+    uint64_t reconnect_ms; /* ready: RECONNECT was read: leave then; 0: no */
     char last_error[256];
 
     uint64_t last_line_ms;

@@ -73,24 +73,13 @@ bool sight_look(struct sight *s, bool working, uint64_t blind_ms, uint64_t now_m
         sight_rest(s);
     }
     bool failing = blind_ms != 0 && s->failures >= TRIES;
-    switch ((enum sight_state)before) {
-    case SIGHT_SEES:
-        if (failing && now_ms - s->failing_ms >= blind_ms) {
-            go_blind(s, blind_ms, now_ms);
-        }
-        break;
-    case SIGHT_BLIND:
-        if (working || s->seen_ms > s->since_ms || blind_ms == 0) {
-            move(s, SIGHT_PROVING, now_ms);
-        }
-        break;
-    case SIGHT_PROVING:
-        if (failing) {
-            go_blind(s, blind_ms, now_ms);
-        } else if (blind_ms == 0 || is_proved(s, working, now_ms)) {
-            move(s, SIGHT_SEES, now_ms);
-        }
-        break;
+    bool lasts = before == SIGHT_SEES && now_ms - s->failing_ms >= blind_ms;
+    if (failing && (lasts || before == SIGHT_PROVING)) {
+        go_blind(s, blind_ms, now_ms);
+    } else if (before == SIGHT_BLIND && (working || s->seen_ms > s->since_ms || blind_ms == 0)) {
+        move(s, SIGHT_PROVING, now_ms);
+    } else if (before == SIGHT_PROVING && (blind_ms == 0 || is_proved(s, working, now_ms))) {
+        move(s, SIGHT_SEES, now_ms);
     }
     return s->machine.state != before;
 }
