@@ -359,22 +359,16 @@ bool lane_claim(struct sender *s, struct lane *lane)
 
 void lane_run(struct sender *s, struct lane *lane)
 {
-    switch ((enum lane_state)lane->machine.state) {
-    case LANE_WAITING:
-    case LANE_PAUSED:
+    enum lane_state state = lane->machine.state;
+
+    if (state == LANE_WAITING || state == LANE_PAUSED) {
         lane_next(s, lane);
-        break;
-    case LANE_CLAIMED:
+    } else if (state == LANE_CLAIMED) {
         lane_write(s, lane);
-        break;
-    case LANE_UNSTORED:
+    } else if (state == LANE_UNSTORED) {
         lane_store(s, lane);
-        break;
-    case LANE_DOUBT:
+    } else if (state == LANE_DOUBT) {
         lane_unclaim(s, lane);
-        break;
-    default:
-        break; /* an answer is to come */
     }
 }
 
