@@ -79,12 +79,6 @@ static void mark_refused(struct fanout *f, struct block *b)
     }
 }
 
-/* All of the transaction was, or nothing. */
-static bool carried_out(const struct redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0;
-}
-
 /* The lines were published; was seq written with them? If not, Redis cannot tell how far it
  * came. */
 static void look_at_seq(struct fanout *f, const struct redisReply *reply)
@@ -121,7 +115,8 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
         link_refuse(f->link, reply->str);
         return;
     }
-    if (!flight.call && !carried_out(reply)) {
+    /* All of a transaction was carried out, or nothing. */
+    if (!flight.call && (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0)) {
         mark_refused(f, flight.block);
     } else {
         fanout_mark_answered(f, flight.block);

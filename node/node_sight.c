@@ -36,15 +36,13 @@ void node_on_probe(void *ctx, uint64_t began_ms, const char *why)
 
 static void plan_probe(struct node *n, bool working)
 {
-    bool idle = holder_is_idle(n->holder);
+    bool matters = n->state.state == NODE_ACTIVE && n->blind_ms != 0;
     uint64_t often = n->blind_ms / 3 < PROBE_MOST ? n->blind_ms / 3 : PROBE_MOST;
     uint64_t every = 0;
 
-    if (n->state.state != NODE_ACTIVE || n->blind_ms == 0) {
-        every = 0;
-    } else if ((n->sight.machine.state != SIGHT_SEES && !working) || n->others_blind) {
+    if (matters && ((n->sight.machine.state != SIGHT_SEES && !working) || n->others_blind)) {
         every = often; /* connections that work may be quiet for longer */
-    } else if (idle) {
+    } else if (matters && holder_is_idle(n->holder)) {
         every = n->sight.failures > 0 ? often : IDLE_PROBES * n->blind_ms;
     }
     probe_every(n->probe, every);
