@@ -1,8 +1,6 @@
 /* What the two shard managers that come with Shoal have in common. */
 #include "coordinator/manager/built_in.h"
 
-#include "shared/base.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,8 +38,9 @@ size_t built_in_limit(const struct cluster *client, const char *name)
     return slice_to_u64(slice_of(text), &number) && number <= SIZE_MAX ? (size_t)number : SIZE_MAX;
 }
 
-size_t built_in_initial(const struct shard_manager *m, const struct cluster *client)
+size_t built_in_initial(struct shard_manager *m)
 {
+    const struct cluster *client = shard_manager_client(m);
     size_t n;
     const char *const *channels = shard_manager_initial_channels(m, &n);
     const char *user = cluster_setting(client, "user");
@@ -51,10 +50,8 @@ size_t built_in_initial(const struct shard_manager *m, const struct cluster *cli
         return n; /* Twitch caps the rooms of named accounts only */
     }
     for (size_t i = 0; i < n; i++) {
-        if (user != NULL && strcmp(channels[i], user) == 0) {
-            continue; /* the own room does not count */
-        }
-        if (left-- == 0) {
+        bool own = user != NULL && strcmp(channels[i], user) == 0;
+        if (!own && left-- == 0) { /* the own room does not count */
             return i;
         }
     }

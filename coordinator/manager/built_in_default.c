@@ -1,6 +1,4 @@
 /* DefaultShardManager: one shard, so nothing is left to decide. */
-#include "coordinator/manager/built_in_default.h"
-
 #include "coordinator/manager/built_in.h"
 
 #define MAIN_SHARD "main-shard"
@@ -44,23 +42,9 @@ static void setup(void *self, const struct shard_manager_options *options, shard
         shard_call_done(m, call); /* a leader that died had come so far */
         return;
     }
-    n = built_in_initial(m, shard_manager_client(m));
+    n = built_in_initial(m);
     n = n < BUILT_IN_CREATE_MOST ? n : BUILT_IN_CREATE_MOST;
     shard_manager_add_shard(m, MAIN_SHARD, NULL, channels, n, on_added, shard_call_ctx(m, call));
-}
-
-static void assign_shard(void *self, const char *channel_name, bool is_initial_channel,
-                         shard_call call)
-{
-    struct shard_manager *m = self;
-
-    if (is_initial_channel && shard_manager_shard_of(m, channel_name) != NULL) {
-        shard_call_done(m, call);
-    } else if (main_shard(m) != NULL) {
-        shard_call_shard(m, call, main_shard(m));
-    } else {
-        shard_call_fail(m, call, ANOTHER);
-    }
 }
 
 static void get_sender_shard(void *self, const char *channel_name, shard_call call)
@@ -72,6 +56,16 @@ static void get_sender_shard(void *self, const char *channel_name, shard_call ca
         shard_call_shard(m, call, main_shard(m));
     } else {
         shard_call_fail(m, call, ANOTHER);
+    }
+}
+
+static void assign_shard(void *self, const char *channel_name, bool is_initial_channel,
+                         shard_call call)
+{
+    if (is_initial_channel && shard_manager_shard_of(self, channel_name) != NULL) {
+        shard_call_done(self, call);
+    } else {
+        get_sender_shard(self, channel_name, call); /* there is but one */
     }
 }
 

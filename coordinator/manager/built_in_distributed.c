@@ -1,8 +1,7 @@
 /* DistributedShardManager: the initial shards are its own decision, everything after is left to the
  * step. */
-#include "coordinator/manager/built_in_distributed.h"
-
 #include "coordinator/manager/built_in.h"
+
 #include "coordinator/manager/senders.h"
 
 #include <stdio.h>
@@ -10,7 +9,8 @@
 #include <string.h>
 #include <uthash.h>
 
-#define MAX_UNDER_WAY 64 /* shards being added */
+#define MAX_UNDER_WAY 64  /* shards being added */
+#define NOBODYS       "@" /* stands for a shard with the channels nobody joined */
 
 /* Who sends for a shard, as chosen last. */
 struct chosen {
@@ -173,7 +173,7 @@ static void setup(void *self, const struct shard_manager_options *options, shard
         return;
     }
     d->call = call;
-    d->nchannels = built_in_initial(d->base, client);
+    d->nchannels = built_in_initial(d->base);
     d->next = d->first = 0;
     free(d->error);
     d->error = NULL;
@@ -196,22 +196,12 @@ static void assign_shard(void *self, const char *channel_name, bool is_initial_c
 
 static void keep_chosen(struct distributed *d, const char *shard, const char *sender)
 {
-    struct chosen *c = NULL;
     size_t len = strlen(shard);
+    struct chosen *c = xcalloc(1, sizeof(*c) + len + 1);
 
-    HASH_FIND(hh, d->chosen, shard, len, c);
-    if (c == NULL) {
-        c = xcalloc(1, sizeof(*c) + len + 1);
-        memcpy(c->shard, shard, len);
-        HASH_ADD_KEYPTR(hh, d->chosen, c->shard, len, c);
-    }
-    free(c->sender);
+    memcpy(c->shard, shard, len);
     c->sender = xstrdup(sender);
-}
-
-static void on_change(void *ctx, const char *shard, const char *sender)
-{
-    keep_chosen(ctx, shard, sender);
+    HASH_ADD_KEYPTR(hh, d->chosen, c->shard, len, c);
 }
 
 static const char *id_of(const struct shard *s)
@@ -219,18 +209,12 @@ static const char *id_of(const struct shard *s)
     return s != NULL ? shard_id(s) : "";
 }
 
-/* As whom messages go to channels that nobody joined. */
-static const char *own_user(const struct distributed *d)
-{
-    const char *user = cluster_setting(shard_manager_client(d->base), "user");
-    return user != NULL ? user : "";
-}
-
 /* All senders at once, since they are spread evenly: once for each time the shards were read. */
 static void choose(struct distributed *d)
 {
-    const struct sender_default own = {own_user(d),
-                                       id_of(cluster_sender(shard_manager_client(d->base)))};
+    const struct cluster *client = shard_manager_client(d->base);
+    const char *user = cluster_setting(client, "user");
+    const char *nobodys = id_of(cluster_sender(client));
     struct sender_shard *shards = NULL;
     size_t n = 0;
 
@@ -238,15 +222,15 @@ static void choose(struct distributed *d)
     d->chosen_round = shard_manager_round(d->base);
     for (const struct shard *s = shard_manager_next_shard(d->base, NULL); s != NULL;
          s = shard_manager_next_shard(d->base, s)) {
-        const char *sender = id_of(shard_sender(s));
-        keep_chosen(d, shard_id(s), sender);
         shards = xrealloc(shards, (n + 1) * sizeof(*shards));
-        shards[n++] = (struct sender_shard){shard_id(s), shard_user(s), shard_ready(s), sender};
+        shards[n++] = (struct sender_shard){shard_id(s), shard_user(s), shard_ready(s),
+                                            id_of(shard_sender(s))};
     }
-    char *at_user = xasprintf("@%s", own.user);
-    keep_chosen(d, at_user, own.sender);
-    free(at_user);
-    senders_compute(shards, n, &own, 1, on_change, d);
+    senders_compute(shards, n, user != NULL ? user : "", &nobodys);
+    for (size_t i = 0; i < n; i++) {
+        keep_chosen(d, shards[i].id, shards[i].sender);
+    }
+    keep_chosen(d, NOBODYS, nobodys);
     free(shards);
 }
 
@@ -259,9 +243,8 @@ static void get_sender_shard(void *self, const char *channel_name, shard_call ca
     if (d->chosen_round != shard_manager_round(d->base)) {
         choose(d);
     }
-    char *key = holder != NULL ? xstrdup(shard_id(holder)) : xasprintf("@%s", own_user(d));
+    const char *key = holder != NULL ? shard_id(holder) : NOBODYS;
     HASH_FIND_STR(d->chosen, key, c);
-    free(key);
     const struct shard *sender = c != NULL ? shard_manager_shard(d->base, c->sender) : NULL;
     if (sender != NULL) {
         shard_call_shard(d->base, call, sender);

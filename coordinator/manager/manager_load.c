@@ -2,8 +2,7 @@
  * called. */
 #include "coordinator/manager/manager_load.h"
 
-#include "coordinator/manager/built_in_default.h"
-#include "coordinator/manager/built_in_distributed.h"
+#include "coordinator/manager/built_in.h"
 #include "shared/file.h"
 
 #include <dlfcn.h>

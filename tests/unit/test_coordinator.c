@@ -1,7 +1,7 @@
 /* Coordinator: all rooms together over the real steps, from the first connection to the last. */
 #include "coordinator/coordinator.h"
 
-#include "coordinator/manager/built_in_distributed.h"
+#include "coordinator/manager/built_in.h"
 #include "tests/lib/registry_world.h"
 #include "tests/lib/test_clock.h"
 

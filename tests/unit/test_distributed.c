@@ -1,5 +1,4 @@
 /* DistributedShardManager: how many initial shards there are to be. */
-#include "coordinator/manager/built_in_distributed.h"
 #include "coordinator/manager/built_in.h"
 #include "shared/redis/registry_limits.h"
 
