@@ -112,24 +112,22 @@ static void on_gone(void *ctx, const struct err *why)
     loop_close_signals(&app->loop);
 }
 
-static int read_options(struct app *app, struct err *err)
+static bool read_options(struct app *app, struct err *err)
 {
     const struct options *o = app->options;
     const char *id = options_string(o, "id");
-    int failed = url_parse_redis(options_string(o, "redis-url"), &app->redis, err);
 
-    if (!failed) {
-        failed = initial_channels_parse(options_string(o, "initial-channels"), &app->channels, err);
+    if (url_parse_redis(options_string(o, "redis-url"), &app->redis, err) != 0 ||
+        initial_channels_parse(options_string(o, "initial-channels"), &app->channels, err) != 0) {
+        return false;
     }
-    if (!failed) {
-        app->manager = manager_load(options_string(o, "shard-manager"), err);
-        failed = app->manager != NULL ? 0 : -ERR_USAGE;
+    app->manager = manager_load(options_string(o, "shard-manager"), err);
+    if (app->manager == NULL) {
+        return false;
     }
-    if (!failed) {
-        cluster_settings_begin(&app->settings, app->manager->settings, options_count(o, "set"));
-        for (size_t i = 0; i < options_count(o, "set"); i++) {
-            cluster_settings_add(&app->settings, options_at(o, "set", i));
-        }
+    cluster_settings_begin(&app->settings, app->manager->settings);
+    for (size_t i = 0; i < options_count(o, "set"); i++) {
+        cluster_settings_add(&app->settings, options_at(o, "set", i));
     }
     if (id != NULL) {
         snprintf(app->id, sizeof(app->id), "%s", id);
@@ -138,7 +136,7 @@ static int read_options(struct app *app, struct err *err)
         bool named = gethostname(host, sizeof(host) - 1) == 0;
         snprintf(app->id, sizeof(app->id), "%s-%d", named ? host : "localhost", (int)getpid());
     }
-    return failed;
+    return true;
 }
 
 static void run(struct app *app)
@@ -185,7 +183,7 @@ int main(int argc, char **argv)
         return outcome == OPTIONS_DONE ? 0 : 2;
     }
     options_set_up_log(app.options);
-    if (read_options(&app, &err) == 0) {
+    if (read_options(&app, &err)) {
         run(&app);
     } else {
         fprintf(stderr, "%s: %s\n", PROGRAM, err.text);

@@ -69,22 +69,15 @@ static void add(struct cluster_settings *s, struct slice name, struct slice valu
             return;
         }
     }
+    s->pairs = xrealloc(s->pairs, (s->n + 2) * sizeof(*s->pairs));
     s->pairs[s->n++] = name;
     s->pairs[s->n++] = value;
 }
 
-void cluster_settings_begin(struct cluster_settings *s, const struct shard_manager_option *own,
-                            size_t most)
+void cluster_settings_begin(struct cluster_settings *s, const struct shard_manager_option *own)
 {
-    size_t nrows = 0;
-
-    while (own != NULL && own[nrows].key != NULL) {
-        nrows++;
-    }
-    s->pairs = xcalloc(2 * (nrows + most) + 1, sizeof(*s->pairs));
-    s->kwargs = xcalloc(most + 1, sizeof(*s->kwargs));
-    for (size_t i = 0; i < nrows; i++) {
-        add(s, slice_of(own[i].key), slice_of(own[i].value));
+    for (; own != NULL && own->key != NULL; own++) {
+        add(s, slice_of(own->key), slice_of(own->value));
     }
 }
 
@@ -94,6 +87,7 @@ void cluster_settings_add(struct cluster_settings *s, const char *text)
     const char *value = text + len + 1;
 
     if (strncmp(text, MANAGER, strlen(MANAGER)) == 0) {
+        s->kwargs = xrealloc(s->kwargs, (s->nkwargs + 1) * sizeof(*s->kwargs));
         s->kwargs[s->nkwargs++] = (struct shard_manager_option){
             xstrndup(text + strlen(MANAGER), len - strlen(MANAGER)), value};
     } else {

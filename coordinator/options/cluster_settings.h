@@ -30,9 +30,8 @@ extern const struct cluster_setting_rule cluster_setting_rules[];
 
 /* "NAME=VALUE": 0, or -ERR_USAGE. As an option check. */
 int cluster_setting_check(const char *text, struct err *err);
-/* The manager's own (closed by a NULL key, or NULL; borrowed), and room for `most` more. */
-void cluster_settings_begin(struct cluster_settings *s, const struct shard_manager_option *own,
-                            size_t most);
+/* The manager's own (closed by a NULL key, or NULL; borrowed); all zeros before. */
+void cluster_settings_begin(struct cluster_settings *s, const struct shard_manager_option *own);
 /* Add a checked "NAME=VALUE", which is borrowed. */
 void cluster_settings_add(struct cluster_settings *s, const char *text);
 void cluster_settings_finish(struct cluster_settings *s);

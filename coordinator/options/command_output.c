@@ -2,6 +2,8 @@
  * started ends with it. It is over when it has exited and the pipe is at its end. */
 #include "coordinator/options/command_output.h"
 
+#include "shared/buf.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +17,8 @@ struct run {
     const char *command;
     struct err *err;
     int failed; /* 0, or the error that ended it */
-    char *text;
-    size_t len;
-    size_t cap;
-    size_t most;
+    struct buf out;
+    char chunk[4096];
     uint64_t timeout_ms;
 };
 
@@ -44,26 +44,21 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     (void)suggested;
     struct run *r = handle->data;
 
-    if (r->len == r->cap) {
-        r->cap = r->cap ? 2 * r->cap : 4096;
-        r->text = xrealloc(r->text, r->cap + 1);
-    }
-    *buf = uv_buf_init(r->text + r->len, (unsigned)(r->cap - r->len));
+    *buf = uv_buf_init(r->chunk, sizeof(r->chunk));
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
-    (void)buf;
     struct run *r = stream->data;
 
     if (n < 0) {
         close_once((uv_handle_t *)stream); /* its end */
         return;
     }
-    r->len += (size_t)n;
-    if (r->len > r->most) {
-        end(r,
-            err_set(r->err, ERR_IO, "\"%.200s\" prints more than %zu bytes", r->command, r->most));
+    buf_append(&r->out, buf->base, (size_t)n);
+    if (r->out.overflow) {
+        end(r, err_set(r->err, ERR_IO, "\"%.200s\" prints more than %zu bytes", r->command,
+                       r->out.max));
     }
 }
 
@@ -73,13 +68,10 @@ static void on_exit_of(uv_process_t *process, int64_t status, int signal_number)
 
     uv_close((uv_handle_t *)process, NULL);
     close_once((uv_handle_t *)&r->timer);
-    if (r->failed) {
-        return;
-    }
-    if (signal_number) {
+    if (!r->failed && signal_number) {
         r->failed =
             err_set(r->err, ERR_IO, "\"%.200s\" was ended by signal %d", r->command, signal_number);
-    } else if (status) {
+    } else if (!r->failed && status) {
         r->failed =
             err_set(r->err, ERR_IO, "\"%.200s\" ended with exit code %d", r->command, (int)status);
     }
@@ -141,9 +133,10 @@ static int spawn(uv_loop_t *loop, struct run *r)
 int command_output(const char *command, size_t most, uint64_t timeout_ms, char **out, size_t *len,
                    struct err *err)
 {
-    struct run r = {.command = command, .err = err, .most = most, .timeout_ms = timeout_ms};
+    struct run r = {.command = command, .err = err, .timeout_ms = timeout_ms};
     uv_loop_t loop;
 
+    buf_init(&r.out, most);
     int rc = uv_loop_init(&loop);
     if (rc != 0) {
         return err_set(err, ERR_IO, "cannot run \"%.200s\": %s", command, uv_strerror(rc));
@@ -164,12 +157,10 @@ int command_output(const char *command, size_t most, uint64_t timeout_ms, char *
     uv_run(&loop, UV_RUN_DEFAULT);
     BUG_ON(uv_loop_close(&loop) != 0);
     if (r.failed) {
-        free(r.text);
+        buf_finish(&r.out);
         return r.failed;
     }
-    r.text = r.text != NULL ? r.text : xmalloc(1);
-    r.text[r.len] = '\0';
-    *out = r.text;
-    *len = r.len;
+    *out = r.out.data != NULL ? r.out.data : xstrdup("");
+    *len = r.out.len;
     return 0;
 }

@@ -39,37 +39,25 @@ size_t channel_names_split(struct slice text, struct slice *out, size_t max)
     return n;
 }
 
-static int read_file(const char *path, char **out, struct err *err)
+/* What a file ("@...") holds, or a program ("!...") prints. */
+static int read_text(const char *value, char **out, struct err *err)
 {
-    struct file file;
-    int failed = file_read(path, "a list of channels", FILE_MAX_BYTES, &file, err);
+    struct file file = {0};
+    int failed =
+        value[0] == '@'
+            ? file_read(value + 1, "a list of channels", FILE_MAX_BYTES, &file, err)
+            : command_output(value + 1, FILE_MAX_BYTES, COMMAND_MS, &file.text, &file.len, err);
 
-    if (failed) {
-        return failed == -ERR_ABSENT ? err_set(err, ERR_IO, "%s", err != NULL ? err->text : "")
-                                     : failed;
-    }
-    if (memchr(file.text, '\0', file.len) != NULL) {
+    if (!failed && memchr(file.text, '\0', file.len) != NULL) {
+        failed = err_set(err, ERR_USAGE,
+                         value[0] == '@' ? "%s holds a NUL byte; is it a list of channels?"
+                                         : "\"%.200s\" prints a NUL byte; does it print channels?",
+                         value + 1);
         file_finish(&file);
-        return err_set(err, ERR_USAGE, "%s holds a NUL byte; is it a list of channels?", path);
+    } else if (failed == -ERR_ABSENT) {
+        failed = err_set(err, ERR_IO, "%s", err != NULL ? err->text : "");
     }
     *out = file.text; /* ours from here on */
-    return 0;
-}
-
-static int run_command(const char *command, char **out, struct err *err)
-{
-    size_t len;
-    char *text;
-    int failed = command_output(command, FILE_MAX_BYTES, COMMAND_MS, &text, &len, err);
-
-    if (!failed && memchr(text, '\0', len) != NULL) {
-        failed = err_set(err, ERR_USAGE, "\"%.200s\" prints a NUL byte; does it print channels?",
-                         command);
-        free(text);
-    }
-    if (!failed) {
-        *out = text;
-    }
     return failed;
 }
 
@@ -111,23 +99,20 @@ static bool normalise(char *text, struct slice *name)
     return true;
 }
 
-static int by_name_and_place(const void *left, const void *right)
-{
-    const struct slice *a = left;
-    const struct slice *b = right;
-    size_t shorter = a->len < b->len ? a->len : b->len;
-    int order = memcmp(a->ptr, b->ptr, shorter);
-    if (order == 0 && a->len != b->len) {
-        order = a->len < b->len ? -1 : 1;
-    }
-    return order ? order : (a->ptr > b->ptr) - (a->ptr < b->ptr);
-}
-
 static int by_place(const void *left, const void *right)
 {
     const struct slice *a = left;
     const struct slice *b = right;
     return (a->ptr > b->ptr) - (a->ptr < b->ptr);
+}
+
+static int by_name_and_place(const void *left, const void *right)
+{
+    const struct slice *a = left;
+    const struct slice *b = right;
+    int order = (a->len > b->len) - (a->len < b->len);
+    order = order ? order : memcmp(a->ptr, b->ptr, a->len);
+    return order ? order : by_place(left, right);
 }
 
 /* Each name once, in the order of first mention: that is their order in the text. */
@@ -232,9 +217,8 @@ int initial_channels_parse(const char *value, struct initial_channels *out, stru
     if (value[0] != '@' && value[0] != '!') {
         return parse_text(value, xstrdup(value), out, err);
     }
-    int failed =
-        value[0] == '@' ? read_file(value + 1, &text, err) : run_command(value + 1, &text, err);
-    return text == NULL ? failed : initial_channels_parse_lines(value, text, out, err);
+    int failed = read_text(value, &text, err);
+    return failed ? failed : initial_channels_parse_lines(value, text, out, err);
 }
 
 void initial_channels_finish(struct initial_channels *c)

@@ -75,7 +75,7 @@ static void begin_world(void)
     world_start(&w);
     assert_string_equal(world_load(&w), "done");
     memset(&settings, 0, sizeof(settings));
-    cluster_settings_begin(&settings, NULL, 4);
+    cluster_settings_begin(&settings, NULL);
     cluster_settings_add(&settings, "channels_per_shard=2");
     cluster_settings_add(&settings, "lease_ms=20000");
     assert_int_equal(initial_channels_parse("alice,bob,carol", &channels, &err), 0);

@@ -208,7 +208,7 @@ static void a_setting_given_twice_counts_as_given_last(void **state)
     (void)state;
     static const struct shard_manager_option own[] = {{"b", "0"}, {"c", "4"}, {0}};
     struct cluster_settings s = {0};
-    cluster_settings_begin(&s, own, 3);
+    cluster_settings_begin(&s, own);
     cluster_settings_add(&s, "a=1");
     cluster_settings_add(&s, "b=2");
     cluster_settings_add(&s, "a=3");
@@ -228,7 +228,7 @@ static void what_is_a_managers_is_kept_as_it_is_and_in_order(void **state)
     assert_int_equal(cluster_setting_check("manager.empty=", &err), 0);
     assert_int_equal(cluster_setting_check("manager.=x", &err), -ERR_USAGE);
     assert_int_equal(cluster_setting_check("manager.key", &err), -ERR_USAGE);
-    cluster_settings_begin(&s, NULL, 3);
+    cluster_settings_begin(&s, NULL);
     cluster_settings_add(&s, "manager.Bob-1=x=y z");
     cluster_settings_add(&s, "manager.empty=");
     cluster_settings_add(&s, "manager.Bob-1=again");
