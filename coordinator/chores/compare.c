@@ -66,14 +66,6 @@ static void next_portion(struct compare *c)
                                slice_of(c->cursor), on_portion, c) == 0;
 }
 
-static uint64_t interval_ms(const struct compare *c)
-{
-    const char *text = cluster_view_setting(c->view, "compare_ms");
-    uint64_t ms = 0;
-
-    return text != NULL && slice_to_u64(slice_of(text), &ms) ? ms : SETTING_COMPARE_MS;
-}
-
 struct compare *compare_create(struct leader *leader, const struct cluster_view *view)
 {
     struct compare *c = xcalloc(1, sizeof(*c));
@@ -105,7 +97,8 @@ void compare_on_facts(struct compare *c, const struct registry_lead *facts)
         return;
     }
     if (!c->under_way) {
-        uint64_t wait_ms = c->soon && interval_ms(c) > SOON_MS ? SOON_MS : interval_ms(c);
+        uint64_t wait_ms = cluster_view_number(c->view, "compare_ms", SETTING_COMPARE_MS);
+        wait_ms = c->soon && wait_ms > SOON_MS ? SOON_MS : wait_ms;
         if (c->begun_ms != 0 && now - c->begun_ms < wait_ms) {
             return;
         }

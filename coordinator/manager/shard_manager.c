@@ -107,15 +107,15 @@ static bool was_refused(const struct shard_manager *m, const char *user, const c
 static const char *token_trouble(const struct shard_manager *m, const char *user)
 {
     size_t n;
-    const struct view_node *nodes = cluster_view_nodes(m->options.view, &n);
+    const struct view_pair *nodes = cluster_view_nodes(m->options.view, &n);
     const char *trouble = "no node has a token for the user";
 
     for (size_t i = 0; i < n; i++) {
         if (strcmp(user, "anonymous") == 0) {
             return NULL;
         }
-        if (users_have(nodes[i].users, user)) {
-            if (!was_refused(m, user, nodes[i].id)) {
+        if (users_have(nodes[i].value, user)) {
+            if (!was_refused(m, user, nodes[i].name)) {
                 return NULL;
             }
             trouble = "Twitch refused the token of the user";

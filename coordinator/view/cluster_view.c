@@ -56,16 +56,24 @@ void view_shard_empty(struct cluster_view *v, struct shard *s)
     }
 }
 
-void view_shard_forget(struct cluster_view *v, struct shard *s)
+void view_shards_forget(struct cluster_view *v, uint64_t seen)
 {
-    view_shard_empty(v, s);
-    HASH_DEL(v->shards, s);
-    free(s->id);
-    free(s->user);
-    free(s->node);
-    free(s->sender);
-    free(s->names);
-    free(s);
+    struct shard *s;
+    struct shard *tmp;
+
+    HASH_ITER(hh, v->shards, s, tmp)
+    {
+        if (s->seen < seen) {
+            view_shard_empty(v, s);
+            HASH_DEL(v->shards, s);
+            free(s->id);
+            free(s->user);
+            free(s->node);
+            free(s->sender);
+            free(s->names);
+            free(s);
+        }
+    }
 }
 
 static struct shard *find(const struct cluster_view *v, struct slice id)
@@ -154,20 +162,9 @@ void cluster_view_add(struct cluster_view *v, const char *id, const char *user)
     s->sender = s->sender != NULL ? s->sender : xstrdup(id);
 }
 
-static void forget_all(struct cluster_view *v)
-{
-    struct shard *s;
-    struct shard *tmp;
-
-    HASH_ITER(hh, v->shards, s, tmp)
-    {
-        view_shard_forget(v, s);
-    }
-}
-
 void cluster_view_begin(struct cluster_view *v)
 {
-    forget_all(v);
+    view_shards_forget(v, UINT64_MAX);
     v->whole = false;
     v->wanted = true;
     v->not_before_ms = 0;
@@ -201,7 +198,7 @@ uint64_t cluster_view_refresh(struct cluster_view *v)
 
 void cluster_view_destroy(struct cluster_view *v)
 {
-    forget_all(v);
+    view_shards_forget(v, UINT64_MAX);
     view_round_finish(v);
     free(v);
 }
@@ -234,7 +231,7 @@ struct shard *cluster_view_shard_of(const struct cluster_view *v, const char *ch
     return c != NULL ? c->shard : NULL;
 }
 
-static const char *pairs_find(const struct pairs *pairs, const char *name)
+static const char *pairs_find(const struct view_pairs *pairs, const char *name)
 {
     for (size_t i = 0; i < pairs->n; i++) {
         if (strcmp(pairs->pair[i].name, name) == 0) {
@@ -255,6 +252,13 @@ const char *cluster_view_setting(const struct cluster_view *v, const char *name)
     return pairs_find(&v->facts.settings, name);
 }
 
+uint64_t cluster_view_number(const struct cluster_view *v, const char *name, uint64_t otherwise)
+{
+    uint64_t value;
+
+    return slice_to_u64(slice_of(cluster_view_setting(v, name)), &value) ? value : otherwise;
+}
+
 /* The length of the first of "a,b". */
 static size_t first_of(const char *users)
 {
@@ -265,8 +269,7 @@ bool users_have(const char *users, const char *user)
 {
     size_t len = strlen(user);
 
-    for (const char *at = users; *at;
-         at += at[first_of(at)] == ',' ? first_of(at) + 1 : first_of(at)) {
+    for (const char *at = users; *at; at += first_of(at) + (at[first_of(at)] == ',')) {
         if (first_of(at) == len && strncmp(at, user, len) == 0) {
             return true;
         }
@@ -278,28 +281,28 @@ bool cluster_view_knows_user(const struct cluster_view *v, const char *user)
 {
     bool knows = strcmp(user, "anonymous") == 0;
 
-    for (size_t i = 0; i < v->facts.nnodes && !knows; i++) {
-        knows = users_have(v->facts.nodes[i].users, user);
+    for (size_t i = 0; i < v->facts.nodes.n && !knows; i++) {
+        knows = users_have(v->facts.nodes.pair[i].value, user);
     }
     return knows;
 }
 
 void cluster_view_first_user(const struct cluster_view *v, char *out, size_t size)
 {
-    const struct view_node *first = NULL;
+    const struct view_pair *first = NULL;
 
-    for (size_t i = 0; i < v->facts.nnodes; i++) {
-        const struct view_node *node = &v->facts.nodes[i];
-        if (node->users[0] && (first == NULL || strcmp(node->id, first->id) < 0)) {
+    for (size_t i = 0; i < v->facts.nodes.n; i++) {
+        const struct view_pair *node = &v->facts.nodes.pair[i];
+        if (node->value[0] && (first == NULL || strcmp(node->name, first->name) < 0)) {
             first = node;
         }
     }
-    snprintf(out, size, "%.*s", first != NULL ? (int)first_of(first->users) : 9,
-             first != NULL ? first->users : "anonymous");
+    snprintf(out, size, "%.*s", first != NULL ? (int)first_of(first->value) : 9,
+             first != NULL ? first->value : "anonymous");
 }
 
-const struct view_node *cluster_view_nodes(const struct cluster_view *v, size_t *n)
+const struct view_pair *cluster_view_nodes(const struct cluster_view *v, size_t *n)
 {
-    *n = v->facts.nnodes;
-    return v->facts.nodes;
+    *n = v->facts.nodes.n;
+    return v->facts.nodes.pair;
 }

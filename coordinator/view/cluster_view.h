@@ -49,9 +49,10 @@ struct view_channel {
     char name[IRC_CHANNEL_CHARS];
 };
 
-struct view_node {
-    char *id;
-    char *users; /* "a,b" */
+/* A text by its name: a setting; whom a user sends by; what users ("a,b") a node has tokens for. */
+struct view_pair {
+    char *name;
+    char *value;
 };
 
 /* Is `user` one of `users`, "a,b"? */
@@ -90,7 +91,10 @@ struct shard *cluster_view_shard_of(const struct cluster_view *v, const char *ch
 const char *cluster_view_default_sender(const struct cluster_view *v, const char *user);
 /* NULL: there is no such setting. */
 const char *cluster_view_setting(const struct cluster_view *v, const char *name);
-const struct view_node *cluster_view_nodes(const struct cluster_view *v, size_t *n);
+/* The same as a number; `otherwise` where it is none. */
+uint64_t cluster_view_number(const struct cluster_view *v, const char *name, uint64_t otherwise);
+/* Each with its users. */
+const struct view_pair *cluster_view_nodes(const struct cluster_view *v, size_t *n);
 /* Has a node a token for the user? Nobody needs one to be "anonymous". */
 bool cluster_view_knows_user(const struct cluster_view *v, const char *user);
 /* The first user of the first node (by name) that has tokens, in `out`, else "anonymous". */

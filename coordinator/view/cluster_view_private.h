@@ -6,22 +6,16 @@
 #include "coordinator/view/cluster_view.h"
 #include "shared/redis/cluster.h"
 
-struct pair {
-    char *name;
-    char *value;
-};
-
-struct pairs {
-    struct pair *pair;
+struct view_pairs {
+    struct view_pair *pair;
     size_t n;
 };
 
 /* What counts from the end of a round on. */
 struct view_facts {
-    struct pairs settings;
-    struct pairs senders; /* user -> shard */
-    struct view_node *nodes;
-    size_t nnodes;
+    struct view_pairs settings;
+    struct view_pairs senders; /* user -> shard */
+    struct view_pairs nodes;   /* node -> users */
 };
 
 struct cluster_view {
@@ -43,9 +37,10 @@ struct cluster_view {
 };
 
 /* In cluster_view.c: */
-struct shard *view_shard_found(struct cluster_view *v,
-                               const char *id); /* known, or new; seen in this round */
-void view_shard_forget(struct cluster_view *v, struct shard *s);
+/* Known, or new; seen in this round. */
+struct shard *view_shard_found(struct cluster_view *v, const char *id);
+/* Those that were last seen before that round. */
+void view_shards_forget(struct cluster_view *v, uint64_t seen);
 void view_shard_empty(struct cluster_view *v, struct shard *s);
 void view_shard_put(struct cluster_view *v, struct shard *s, struct slice channel);
 

@@ -9,33 +9,28 @@
 #define SHARD_CHARS "abcdefghijklmnopqrstuvwxyz0123456789_-"
 #define NODE_CHARS  SHARD_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZ."
 
-static void pairs_finish(struct pairs *pairs)
+static void pairs_finish(struct view_pairs *pairs)
 {
     for (size_t i = 0; i < pairs->n; i++) {
         free(pairs->pair[i].name);
         free(pairs->pair[i].value);
     }
     free(pairs->pair);
-    *pairs = (struct pairs){0};
+    *pairs = (struct view_pairs){0};
 }
 
-static void pairs_add(struct pairs *pairs, struct slice name, struct slice value)
+static void pairs_add(struct view_pairs *pairs, struct slice name, struct slice value)
 {
     pairs->pair = xrealloc(pairs->pair, (pairs->n + 1) * sizeof(*pairs->pair));
     pairs->pair[pairs->n++] =
-        (struct pair){xstrndup(name.ptr, name.len), xstrndup(value.ptr, value.len)};
+        (struct view_pair){xstrndup(name.ptr, name.len), xstrndup(value.ptr, value.len)};
 }
 
 static void facts_finish(struct view_facts *f)
 {
     pairs_finish(&f->settings);
     pairs_finish(&f->senders);
-    for (size_t i = 0; i < f->nnodes; i++) {
-        free(f->nodes[i].id);
-        free(f->nodes[i].users);
-    }
-    free(f->nodes);
-    *f = (struct view_facts){0};
+    pairs_finish(&f->nodes);
 }
 
 /* Names become parts of keys. */
@@ -64,11 +59,7 @@ static void on_node(void *ctx, const struct figures_node *n, const struct regist
 
     (void)hash;
     if (is_name(n->node, NODE_CHARS)) {
-        struct view_facts *f = &v->read;
-
-        f->nodes = xrealloc(f->nodes, (f->nnodes + 1) * sizeof(*f->nodes));
-        f->nodes[f->nnodes++] = (struct view_node){xstrndup(n->node.ptr, n->node.len),
-                                                   xstrndup(n->users.ptr, n->users.len)};
+        pairs_add(&v->read.nodes, n->node, n->users);
     }
 }
 
@@ -142,20 +133,6 @@ static bool may_go_on(void *ctx)
     return !v->stale && leader_may_act(v->options.leader);
 }
 
-/* Of the shards that were not found. */
-static void forget_the_gone(struct cluster_view *v)
-{
-    struct shard *s;
-    struct shard *tmp;
-
-    HASH_ITER(hh, v->shards, s, tmp)
-    {
-        if (s->seen != v->rounds + 1) {
-            view_shard_forget(v, s);
-        }
-    }
-}
-
 static void end_badly(struct cluster_view *v)
 {
     for (struct shard *s = v->shards; s != NULL; s = s->hh.next) {
@@ -177,7 +154,7 @@ static void on_done(void *ctx, const struct err *err)
         end_badly(v);
         return;
     }
-    forget_the_gone(v);
+    view_shards_forget(v, v->rounds + 1);
     facts_finish(&v->facts);
     v->facts = v->read;
     v->read = (struct view_facts){0};

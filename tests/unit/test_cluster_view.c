@@ -48,11 +48,11 @@ static void a_round_shows_shards_channels_nodes_settings_and_senders(void **stat
 {
     (void)state;
     size_t n;
-    const struct view_node *nodes = cluster_view_nodes(o.view, &n);
+    const struct view_pair *nodes = cluster_view_nodes(o.view, &n);
 
     assert_int_equal(n, 1);
-    assert_string_equal(nodes[0].id, "n1");
-    assert_string_equal(nodes[0].users, "anonymous");
+    assert_string_equal(nodes[0].name, "n1");
+    assert_string_equal(nodes[0].value, "anonymous");
     assert_string_equal(cluster_view_setting(o.view, "channels_per_shard"), "7");
     assert_string_equal(cluster_view_setting(o.view, "max_shard_count"), "5"); /* the default */
     assert_null(cluster_view_setting(o.view, "colour"));
