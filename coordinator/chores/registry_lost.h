@@ -10,13 +10,12 @@
 #define SHOAL_COORDINATOR_REGISTRY_LOST_H
 
 #include "coordinator/view/cluster_view.h"
+#include "shared/buf.h"
 
 struct registry_lost {
     bool due;
-    char **channels; /* that were assigned */
-    size_t nchannels;
-    char **shards;
-    size_t nshards;
+    struct buf channels; /* that were assigned: names, each with its NUL */
+    struct buf shards;
 };
 
 /* Keep what the view knows; all zeros before. What an earlier loss left untold is kept as well. */
