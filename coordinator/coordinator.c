@@ -43,23 +43,18 @@ struct coordinator {
 
 /* Ending --------------------------------------------------------------------------------------- */
 
-static void close_rooms(struct coordinator *c)
-{
-    manager_close(c->manager); /* what waits for it ends */
-    intake_close(c->intake);
-    setup_close(c->setup);
-    sweep_close(c->sweep);
-    sender_sync_destroy(c->senders);
-    compare_destroy(c->compare);
-    manager_run_destroy(c->run);
-}
-
 static void on_leader_closed(void *ctx)
 {
     struct coordinator *c = ctx;
 
     if (c->manager != NULL) {
-        close_rooms(c);
+        manager_close(c->manager); /* what waits for it ends */
+        intake_close(c->intake);
+        setup_destroy(c->setup);
+        sweep_destroy(c->sweep);
+        sender_sync_destroy(c->senders);
+        compare_destroy(c->compare);
+        manager_run_destroy(c->run);
     }
     registry_lost_finish(&c->lost);
     cluster_view_destroy(c->view);
@@ -186,7 +181,6 @@ static void on_out(void *ctx)
     struct coordinator *c = ctx;
 
     intake_end(c->intake);
-    sweep_end(c->sweep);
     manager_out(c->manager);
 }
 
@@ -211,47 +205,35 @@ static struct leader *create_leader(struct coordinator *c)
     return leader_create(&options);
 }
 
-static struct shard_manager *create_manager(struct coordinator *c)
-{
-    const struct manager_create_options options = {.loop = c->loop,
-                                                   .leader = c->leader,
-                                                   .view = c->view,
-                                                   .cluster = c->options.cluster,
-                                                   .ops = c->options.manager,
-                                                   .kwargs = c->options.settings->kwargs,
-                                                   .nkwargs = c->options.settings->nkwargs,
-                                                   .channels = c->options.channels->names,
-                                                   .nchannels = c->options.channels->n,
-                                                   .timeout_ms = c->options.manager_timeout_ms};
-
-    return manager_create(&options, &c->why);
-}
-
 static void create_rooms(struct coordinator *c)
 {
-    const struct intake_options intake = {.loop = c->loop,
-                                          .url = c->options.redis,
-                                          .group = &c->group,
-                                          .tls_ca = c->options.redis_tls_ca,
-                                          .cluster = c->options.cluster,
-                                          .id = c->options.id,
-                                          .leader = c->leader,
-                                          .manager = c->manager};
-    const struct setup_options setup = {.loop = c->loop,
-                                        .leader = c->leader,
+    const struct manager_create_options manager = {
+        .loop = c->loop,
+        .leader = c->leader,
+        .view = c->view,
+        .cluster = c->options.cluster,
+        .ops = c->options.manager,
+        .kwargs = {c->options.settings->nkwargs, c->options.settings->kwargs},
+        .channels = c->options.channels->names,
+        .nchannels = c->options.channels->n,
+        .timeout_ms = c->options.manager_timeout_ms};
+    c->manager = manager_create(&manager, &c->why);
+    if (c->manager == NULL) {
+        coordinator_stop(c);
+        return;
+    }
+    const struct setup_options setup = {.leader = c->leader,
                                         .manager = c->manager,
-                                        .channels = c->options.channels->names,
-                                        .nchannels = c->options.channels->n,
-                                        .settings = c->options.settings->pairs,
-                                        .nsettings = c->options.settings->n,
+                                        .channels = c->options.channels,
+                                        .settings = c->options.settings,
                                         .on_refused = on_refused,
                                         .on_done = on_set_up,
                                         .ctx = c};
 
     c->run = manager_run_create(c->manager);
-    c->intake = intake_create(&intake);
+    c->intake = intake_create(c->leader, c->manager);
     c->setup = setup_create(&setup);
-    c->sweep = sweep_create(c->loop, c->leader, c->manager);
+    c->sweep = sweep_create(c->leader, c->manager);
     c->senders = sender_sync_create(c->leader, c->manager);
     c->compare = compare_create(c->leader, c->view);
 }
@@ -266,12 +248,7 @@ struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator
     c->leader = create_leader(c);
     c->view = cluster_view_create(&(struct cluster_view_options){
         .leader = c->leader, .on_fresh = on_view, .on_damaged = on_damaged, .ctx = c});
-    c->manager = create_manager(c);
-    if (c->manager == NULL) {
-        coordinator_stop(c);
-    } else {
-        create_rooms(c);
-    }
+    create_rooms(c);
     return c;
 }
 

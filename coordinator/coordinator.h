@@ -2,7 +2,7 @@
  *
  *   leader: won   -> the view is read; compare, setup, manager_run and redis_look begin
  *           facts -> view, sweep, setup, manager_run, compare and intake go on
- *           out   -> intake, sweep and the shard manager end what is under way
+ *           out   -> intake and the shard manager end what is under way
  *   view:   fresh -> intake begins; the shard manager goes on; sender_sync asks it
  *
  * Decides nothing itself. At the end the leader closes first: every step under way calls back then;

@@ -2,9 +2,9 @@
  * view begins another. */
 #include "coordinator/chores/sender_sync.h"
 
+#include "shared/buf.h"
 #include "shared/log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,9 +23,9 @@ struct sender_sync {
     size_t unanswered; /* and one more while they are asked */
     struct question *questions;
     size_t n;
-    char **changes; /* shard, sender, ... */
-    size_t nchanges;
-    size_t next_change;
+    struct buf changes; /* shard, sender, ...: each with its NUL */
+    size_t written;     /* bytes of it */
+    uint64_t nchanges;
 };
 
 struct sender_sync *sender_sync_create(struct leader *leader, struct shard_manager *manager)
@@ -33,6 +33,7 @@ struct sender_sync *sender_sync_create(struct leader *leader, struct shard_manag
     struct sender_sync *s = xcalloc(1, sizeof(*s));
     s->leader = leader;
     s->manager = manager;
+    buf_init(&s->changes, SIZE_MAX / 2);
     return s;
 }
 
@@ -41,14 +42,10 @@ static void forget(struct sender_sync *s)
     for (size_t i = 0; i < s->n; i++) {
         free(s->questions[i].shard);
     }
-    for (size_t i = 0; i < s->nchanges; i++) {
-        free(s->changes[i]);
-    }
     free(s->questions);
-    free(s->changes);
     s->questions = NULL;
-    s->changes = NULL;
-    s->n = s->nchanges = s->next_change = 0;
+    buf_finish(&s->changes);
+    s->n = s->written = s->nchanges = 0;
 }
 
 void sender_sync_destroy(struct sender_sync *s)
@@ -71,47 +68,50 @@ static void end_round(struct sender_sync *s)
 
 static void write_portion(struct sender_sync *s);
 
+static void fail(struct sender_sync *s)
+{
+    cluster_view_doubt(manager_view(s->manager));
+    end_round(s);
+}
+
 static void on_written(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
     (void)outcome;
     struct sender_sync *s = ctx;
-    if (!leader_stepped(s->leader, "senders", err)) {
-        cluster_view_doubt(manager_view(s->manager));
-        end_round(s);
-        return;
+    if (leader_stepped(s->leader, "senders", err)) {
+        write_portion(s);
+    } else {
+        fail(s);
     }
-    write_portion(s);
 }
 
 static void write_portion(struct sender_sync *s)
 {
     struct slice args[2 * REGISTRY_SENDERS_AT_ONCE];
     size_t n = 0;
-    while (n < ARRAY_LEN(args) && s->next_change < s->nchanges) {
-        args[n++] = slice_of(s->changes[s->next_change++]);
+    while (n < ARRAY_LEN(args) && s->written < s->changes.len) {
+        args[n] = slice_of(s->changes.data + s->written);
+        s->written += args[n++].len + 1;
     }
     if (n == 0) {
-        if (s->nchanges) {
-            log_info("senders", "senders.changed", "count", log_u64(s->nchanges / 2), NULL);
+        if (s->nchanges > 0) {
+            log_info("senders", "senders.changed", "count", log_u64(s->nchanges), NULL);
         }
         end_round(s);
-        return;
-    }
-    if (!leader_may_act(s->leader) ||
-        registry_do(leader_registry(s->leader), leader_identity(s->leader), "senders", args, n,
-                    on_written, s) != 0) {
-        cluster_view_doubt(manager_view(s->manager));
-        end_round(s);
+    } else if (leader_do(s->leader, "senders", args, n, on_written, s) != 0) {
+        fail(s);
     }
 }
 
 /* Asking --------------------------------------------------------------------------------------- */
 
-static void change(struct sender_sync *s, char *shard, const char *sender)
+/* `prefix`: "@" where it is about all channels of a user, or "". */
+static void change(struct sender_sync *s, const char *prefix, const char *shard, const char *sender)
 {
-    s->changes = xrealloc(s->changes, (s->nchanges + 2) * sizeof(*s->changes));
-    s->changes[s->nchanges++] = shard;
-    s->changes[s->nchanges++] = xstrdup(sender);
+    buf_append_str(&s->changes, prefix);
+    buf_append(&s->changes, shard, strlen(shard) + 1);
+    buf_append(&s->changes, sender, strlen(sender) + 1);
+    s->nchanges++;
 }
 
 static void tell(struct sender_sync *s, const char *channel, const char *error)
@@ -134,7 +134,7 @@ static void compare(struct sender_sync *s, const char *shard, const char *sender
     }
     if (shard == NULL) {
         if (strcmp(cluster_view_default_sender(view, to->user), sender) != 0) {
-            change(s, xasprintf("@%s", to->user), sender);
+            change(s, "@", to->user, sender);
         }
     } else if (strcmp(from->user, to->user) != 0) {
         char *text = xasprintf("Shard %s of user %s cannot send for shard %s of user %s.", sender,
@@ -144,7 +144,7 @@ static void compare(struct sender_sync *s, const char *shard, const char *sender
     } else if (strcmp(from->sender, sender) != 0) {
         free(from->sender);
         from->sender = xstrdup(sender);
-        change(s, xstrdup(shard), sender);
+        change(s, "", shard, sender);
     }
 }
 
@@ -155,16 +155,16 @@ static void answered(struct sender_sync *s)
     }
 }
 
-static void on_answer(void *ctx, const struct manager_answer *answer)
+static void on_answer(void *ctx, enum manager_answer answer, const char *text)
 {
     struct question *q = ctx;
     struct sender_sync *s = q->sync;
 
-    if (answer->kind == MANAGER_SHARD) {
-        compare(s, q->shard, answer->text);
-    } else if (answer->kind == MANAGER_FAILED && q->shard != NULL) {
+    if (answer == MANAGER_SHARD) {
+        compare(s, q->shard, text);
+    } else if (answer == MANAGER_FAILED && q->shard != NULL) {
         /* To a channel that nobody joined there need not be anybody who sends. */
-        tell(s, NULL, answer->text);
+        tell(s, NULL, text);
     }
     answered(s);
 }

@@ -54,7 +54,6 @@ struct setup {
     struct err failure;
     struct trouble trouble; /* with it */
     size_t next_channel;    /* PART_CHANNELS */
-    uv_timer_t timer;       /* polls */
 };
 
 static void check(const void *owner)
@@ -72,14 +71,6 @@ static void advance(struct setup *s);
 static struct cluster_view *view(const struct setup *s)
 {
     return manager_view(s->options.manager);
-}
-
-static int leader_do(struct setup *s, const char *step, const struct slice *args, size_t n,
-                     registry_outcome_cb cb)
-{
-    const struct leader *leader = s->options.leader;
-
-    return registry_do(leader_registry(leader), leader_identity(leader), step, args, n, cb, s);
 }
 
 /* The answer of a step came: true if it may be used. */
@@ -130,6 +121,8 @@ static const char *refusal(const struct registry_outcome *outcome)
 
 static void warn_different(const struct setup *s, const struct registry_outcome *outcome)
 {
+    const struct cluster_settings *given = s->options.settings;
+
     if (outcome->manager != NULL) {
         log_warn("setup", "manager.different", "cluster", outcome->manager, "given",
                  manager_name(s->options.manager), "mend",
@@ -137,10 +130,10 @@ static void warn_different(const struct setup *s, const struct registry_outcome 
     }
     for (size_t k = 0; k < outcome->different.n; k++) {
         const struct registry_told *each = &outcome->different.item[k];
-        for (size_t i = 0; i + 1 < s->options.nsettings; i += 2) {
-            if (slice_is(s->options.settings[i], each->name)) {
+        for (size_t i = 0; i < given->n; i += 2) {
+            if (slice_is(given->pairs[i], each->name)) {
                 log_warn("setup", "setting.different", "name", each->name, "cluster", each->text,
-                         "given", log_slice(s->options.settings[i + 1]), "mend",
+                         "given", log_slice(given->pairs[i + 1]), "mend",
                          "shoalctl config set changes it; --set only when the cluster is created",
                          NULL);
             }
@@ -171,33 +164,23 @@ static void on_settings(void *ctx, const struct registry_outcome *outcome, const
 
 static void do_settings(struct setup *s)
 {
-    struct slice *args = xcalloc(s->options.nsettings + 1, sizeof(*args));
+    const struct cluster_settings *given = s->options.settings;
+    struct slice *args = xcalloc(given->n + 1, sizeof(*args));
 
     args[0] = slice_of(manager_name(s->options.manager));
-    if (s->options.nsettings > 0) {
-        memcpy(args + 1, s->options.settings, s->options.nsettings * sizeof(*args));
+    if (given->n > 0) {
+        memcpy(args + 1, given->pairs, given->n * sizeof(*args));
     }
-    s->busy = leader_do(s, "create", args, s->options.nsettings + 1, on_settings) == 0;
+    s->busy = leader_do(s->options.leader, "create", args, given->n + 1, on_settings, s) == 0;
     free(args);
 }
 
 /* Nodes and user ------------------------------------------------------------------------------- */
 
-static void on_poll(uv_timer_t *timer)
-{
-    struct setup *s = timer->data;
-    leader_ask_now(s->options.leader);
-}
-
-static void look_again(struct setup *s)
-{
-    uv_timer_start(&s->timer, on_poll, POLL_MS, 0);
-}
-
 static void do_nodes(struct setup *s)
 {
     if (s->nodes == 0 || mono_ms() - s->still_since_ms < STILL_MS) {
-        look_again(s);
+        leader_ask_in(s->options.leader, POLL_MS);
         return;
     }
     log_info("setup", "setup.begun", "nodes", log_u64(s->nodes), "manager",
@@ -253,7 +236,7 @@ static void do_user(struct setup *s)
                      "user=LOGIN",
                      NULL);
         }
-        look_again(s);
+        leader_ask_in(s->options.leader, POLL_MS);
     }
 }
 
@@ -261,12 +244,10 @@ static void do_user(struct setup *s)
 
 static void give_up(struct setup *s)
 {
-    struct err why = s->failure;
-
     if (s->was_done) {
-        begin_later(s, &why);
+        begin_later(s, &s->failure);
     } else {
-        s->options.on_refused(s->options.ctx, &why);
+        s->options.on_refused(s->options.ctx, &s->failure);
     }
 }
 
@@ -293,16 +274,17 @@ static void on_abandoned(void *ctx, const struct registry_outcome *outcome, cons
 /* A cluster that is not set up keeps no settings of the attempt. */
 static void abandon(struct setup *s)
 {
-    struct slice *names = xcalloc(s->options.nsettings / 2 + 1, sizeof(*names));
+    const struct cluster_settings *given = s->options.settings;
+    struct slice *names = xcalloc(given->n / 2 + 1, sizeof(*names));
     size_t n = 0;
 
-    for (size_t i = 0; i < s->options.nsettings; i += 2) {
-        names[n++] = s->options.settings[i];
+    for (size_t i = 0; i < given->n; i += 2) {
+        names[n++] = given->pairs[i];
     }
     if (s->user[0]) {
         names[n++] = SLICE("user"); /* it was chosen here */
     }
-    s->busy = leader_do(s, "abandon", names, n, on_abandoned) == 0;
+    s->busy = leader_do(s->options.leader, "abandon", names, n, on_abandoned, s) == 0;
     free(names);
     if (!s->busy) {
         give_up(s);
@@ -323,38 +305,38 @@ static void again(struct setup *s, const char *error)
     s->not_before_ms = mono_ms() + RETRY_MS;
 }
 
-static void on_manager(void *ctx, const struct manager_answer *answer)
+static void on_manager(void *ctx, enum manager_answer answer, const char *text)
 {
     struct setup *s = ctx;
 
     s->busy = false;
-    if (answer->kind == MANAGER_DONE) {
+    if (answer == MANAGER_DONE) {
         move_on(s, PART_CHANNELS);
-    } else if (answer->kind == MANAGER_FAILED && !manager_failure_passes(s->options.manager)) {
-        cluster_error(shard_manager_client(s->options.manager), "setup", NULL, answer->text);
+    } else if (answer == MANAGER_FAILED && !manager_failure_passes(s->options.manager)) {
+        cluster_error(shard_manager_client(s->options.manager), "setup", NULL, text);
         if (has_shards(s)) {
-            adopt(s, answer->text);
+            adopt(s, text);
             return;
         }
         err_set(&s->failure, ERR_REFUSED, "the %s shard manager cannot set the cluster up: %s",
-                manager_name(s->options.manager), answer->text);
+                manager_name(s->options.manager), text);
         abandon(s);
-    } else if (answer->kind != MANAGER_OUT) { /* it took too long, or Redis or a node was away */
-        again(s, answer->text);
+    } else if (answer != MANAGER_OUT) { /* it took too long, or Redis or a node was away */
+        again(s, text);
     }
 }
 
 static void do_manager(struct setup *s)
 {
     s->busy = true;
-    manager_ask(s->options.manager, MANAGER_SETUP, NULL, false, on_manager, s);
+    manager_ask(s->options.manager, MANAGER_SETUP, "", false, on_manager, s);
 }
 
 /* Initial channels ----------------------------------------------------------------------------- */
 
 static size_t portion(const struct setup *s)
 {
-    size_t left = s->options.nchannels - s->next_channel;
+    size_t left = s->options.channels->n - s->next_channel;
     return left < REGISTRY_MAX_CHANNELS ? left : REGISTRY_MAX_CHANNELS;
 }
 
@@ -374,14 +356,14 @@ static void on_channels(void *ctx, const struct registry_outcome *outcome, const
 
 static void do_channels(struct setup *s)
 {
-    if (s->next_channel >= s->options.nchannels) {
+    if (s->next_channel >= s->options.channels->n) {
         move_on(s, PART_MARK);
         return;
     }
     const struct assignment_request initial = {
         .manager = s->options.manager,
         .mode = "initial",
-        .channels = s->options.channels + s->next_channel,
+        .channels = s->options.channels->names + s->next_channel,
         .n = portion(s),
         .cb = on_channels,
         .ctx = s,
@@ -409,7 +391,7 @@ static void do_mark(struct setup *s)
         move_on(s, PART_DONE);
         return;
     }
-    s->busy = leader_do(s, "setup_done", NULL, 0, on_marked) == 0;
+    s->busy = leader_do(s->options.leader, "setup_done", NULL, 0, on_marked, s) == 0;
 }
 
 /* Outside -------------------------------------------------------------------------------------- */
@@ -432,8 +414,6 @@ struct setup *setup_create(const struct setup_options *options)
     struct setup *s = xcalloc(1, sizeof(*s));
     s->options = *options;
     machine_begin(&s->part, &machine, PART_SETTINGS);
-    uv_timer_init(options->loop, &s->timer);
-    s->timer.data = s;
     return s;
 }
 
@@ -462,12 +442,7 @@ void setup_on_facts(struct setup *s, const struct registry_lead *facts)
     advance(s);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+void setup_destroy(struct setup *s)
 {
-    free(handle->data);
-}
-
-void setup_close(struct setup *s)
-{
-    uv_close((uv_handle_t *)&s->timer, on_timer_closed);
+    free(s);
 }

@@ -15,17 +15,16 @@
 #define SHOAL_COORDINATOR_SETUP_H
 
 #include "coordinator/manager/manager.h"
+#include "coordinator/options/cluster_settings.h"
+#include "coordinator/options/initial_channels.h"
 
 struct setup;
 
 struct setup_options {
-    uv_loop_t *loop;
     struct leader *leader;
     struct shard_manager *manager;
-    const struct slice *channels; /* --initial-channels, nchannels of them; borrowed */
-    size_t nchannels;
-    const struct slice *settings; /* name, value, ...; borrowed */
-    size_t nsettings;             /* slices, twice the pairs */
+    const struct initial_channels *channels; /* borrowed */
+    const struct cluster_settings *settings; /* borrowed */
     /* A setting is refused, or the manager's setup failed, and there is no cluster that could go on
      * without, nor was there one that this process led. */
     void (*on_refused)(void *ctx, const struct err *why);
@@ -38,7 +37,7 @@ struct setup *setup_create(const struct setup_options *options);
 void setup_begin(struct setup *s);
 /* What the leader knows now, once the view is whole: go on. */
 void setup_on_facts(struct setup *s, const struct registry_lead *facts);
-/* After the leader is stopped; the memory goes from the loop. */
-void setup_close(struct setup *s);
+/* After leader and manager are closed. */
+void setup_destroy(struct setup *s);
 
 #endif

@@ -2,18 +2,18 @@
  * over comes with the next facts, which are asked for at once when it got somewhere. */
 #include "coordinator/chores/sweep.h"
 
-#include "coordinator/chores/outbox_sweep.h"
 #include "coordinator/requests/assignment.h"
 #include "shared/log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <utlist.h>
 
 #define DEADLINE_SLACK_MS 5    /* the step compares with Redis's clock, which is not ours */
 #define WAITING_RETRY_MS  1000 /* something may have changed that the facts do not tell */
 #define PLACE_RETRY_MS    1000
 #define WAITING_AT_ONCE   500 /* channels a step */
+#define OUTBOX_EVERY_MS   1000
+#define OUTBOX_CALLS      100 /* of one look through the outbox */
 
 /* A node on its way out. */
 struct burial {
@@ -26,6 +26,8 @@ struct burial {
 /* Work that is repeated while it helps: since when, and under which circumstances it was done
  * last. */
 struct chore {
+    struct leader *leader;
+    const char *step; /* of what is no more than one (chore_do) */
     bool busy;
     uint64_t done_ms;
     uint64_t shards_rev;
@@ -35,23 +37,13 @@ struct chore {
 struct sweep {
     struct leader *leader;
     struct shard_manager *manager;
-    struct outbox_sweep *outbox;
-    uv_timer_t deadline;
     struct burial *burials; /* under way */
     struct chore homeless;
     struct chore waiting;
-    bool closing_idle;
+    struct chore idle;
+    struct chore outbox;
+    unsigned outbox_calls; /* since outbox.done_ms */
 };
-
-static struct registry *steps(const struct sweep *s)
-{
-    return leader_registry(s->leader);
-}
-
-static const struct registry_leader *me(const struct sweep *s)
-{
-    return leader_identity(s->leader);
-}
 
 /* Is the chore due: did something change, or is it `retry_ms` ago? Notes that it is done now. */
 static bool chore_due(struct chore *c, const struct registry_lead *facts, uint64_t retry_ms)
@@ -67,15 +59,24 @@ static bool chore_due(struct chore *c, const struct registry_lead *facts, uint64
     return true;
 }
 
+static void on_done(void *ctx, const struct registry_outcome *outcome, const struct err *err)
+{
+    (void)outcome;
+    struct chore *c = ctx;
+    c->busy = false;
+    (void)leader_stepped(c->leader, c->step, err);
+}
+
+static void chore_do(struct chore *c, const struct slice *args, size_t n)
+{
+    c->busy = leader_do(c->leader, c->step, args, n, on_done, c) == 0;
+}
+
 /* Dead nodes ----------------------------------------------------------------------------------- */
 
 static void burial_end(struct burial *b)
 {
-    struct burial **at = &b->sweep->burials;
-    while (*at != b) {
-        at = &(*at)->next;
-    }
-    *at = b->next;
+    LL_DELETE(b->sweep->burials, b);
     free(b->node);
     free(b);
 }
@@ -105,7 +106,8 @@ static void expire(struct burial *b)
 {
     struct sweep *s = b->sweep;
     if (!leader_may_act(s->leader) ||
-        registry_expire(steps(s), me(s), slice_of(b->node), b->link_id, on_expired, b) != 0) {
+        registry_expire(leader_registry(s->leader), leader_identity(s->leader), slice_of(b->node),
+                        b->link_id, on_expired, b) != 0) {
         burial_end(b);
     }
 }
@@ -113,11 +115,11 @@ static void expire(struct burial *b)
 static void on_killed(void *ctx, const struct err *err)
 {
     struct burial *b = ctx;
-    if (!leader_stepped(b->sweep->leader, "kill_link", err)) {
+    if (leader_stepped(b->sweep->leader, "kill_link", err)) {
+        expire(b);
+    } else {
         burial_end(b);
-        return;
     }
-    expire(b);
 }
 
 static bool is_under_way(const struct sweep *s, struct slice node)
@@ -139,39 +141,14 @@ static void bury(struct sweep *s, const struct registry_expired *dead)
         return;
     }
     struct burial *b = xcalloc(1, sizeof(*b));
-    *b = (struct burial){.next = s->burials,
-                         .sweep = s,
-                         .node = xstrndup(dead->node.ptr, dead->node.len),
-                         .link_id = dead->link_id};
-    s->burials = b;
-    if (dead->link_id == 0 || !slice_is(dead->run_id, me(s)->run_id)) {
+    b->sweep = s;
+    b->node = xstrndup(dead->node.ptr, dead->node.len);
+    b->link_id = dead->link_id;
+    LL_PREPEND(s->burials, b);
+    if (dead->link_id == 0 || !slice_is(dead->run_id, leader_identity(s->leader)->run_id)) {
         expire(b);
-    } else if (registry_kill_link(steps(s), b->link_id, on_killed, b) != 0) {
+    } else if (registry_kill_link(leader_registry(s->leader), b->link_id, on_killed, b) != 0) {
         burial_end(b);
-    }
-}
-
-static void on_deadline(uv_timer_t *timer)
-{
-    struct sweep *s = timer->data;
-    leader_ask_now(s->leader);
-}
-
-/* Shards without a node ------------------------------------------------------------------------ */
-
-static void on_placed(void *ctx, const struct registry_outcome *outcome, const struct err *err)
-{
-    (void)outcome;
-    struct sweep *s = ctx;
-    s->homeless.busy = false;
-    (void)leader_stepped(s->leader, "place_homeless", err);
-}
-
-static void place_homeless(struct sweep *s, const struct registry_lead *facts)
-{
-    if (facts->homeless > 0 && facts->nodes > 0 && chore_due(&s->homeless, facts, PLACE_RETRY_MS)) {
-        s->homeless.busy =
-            registry_do(steps(s), me(s), "place_homeless", NULL, 0, on_placed, s) == 0;
     }
 }
 
@@ -210,78 +187,74 @@ static void on_waiting(void *ctx, const struct slice *channels, size_t n, const 
 
 static void assign_waiting(struct sweep *s)
 {
-    s->waiting.busy = leader_may_act(s->leader) &&
-                      registry_waiting(steps(s), WAITING_AT_ONCE, on_waiting, s) == 0;
+    s->waiting.busy =
+        leader_may_act(s->leader) &&
+        registry_waiting(leader_registry(s->leader), WAITING_AT_ONCE, on_waiting, s) == 0;
 }
 
-/* Idle shards ---------------------------------------------------------------------------------- */
+/* The outbox ----------------------------------------------------------------------------------- */
 
-static void on_idle_closed(void *ctx, const struct registry_outcome *outcome, const struct err *err)
+static void take_sends(struct sweep *s);
+
+static void on_taken(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
-    (void)outcome;
+    (void)rest;
     struct sweep *s = ctx;
-    s->closing_idle = false;
-    (void)leader_stepped(s->leader, "close_idle", err);
+    s->outbox.busy = false;
+    if (leader_stepped(s->leader, "send_take", err) && slice_is(word, "more") &&
+        s->outbox_calls < OUTBOX_CALLS && leader_may_act(s->leader)) {
+        take_sends(s);
+    }
 }
 
-static void close_idle(struct sweep *s, const struct registry_lead *facts)
+static void take_sends(struct sweep *s)
 {
-    if (facts->nidle == 0 || s->closing_idle) {
-        return;
-    }
-    s->closing_idle = registry_do(steps(s), me(s), "close_idle", facts->idle, facts->nidle,
-                                  on_idle_closed, s) == 0;
+    s->outbox_calls++;
+    s->outbox.busy = registry_send_take(leader_registry(s->leader), on_taken, s) == 0;
 }
 
 /* Outside -------------------------------------------------------------------------------------- */
 
-struct sweep *sweep_create(uv_loop_t *loop, struct leader *leader, struct shard_manager *manager)
+struct sweep *sweep_create(struct leader *leader, struct shard_manager *manager)
 {
     struct sweep *s = xcalloc(1, sizeof(*s));
     s->leader = leader;
     s->manager = manager;
-    s->outbox = outbox_sweep_create(leader);
-    uv_timer_init(loop, &s->deadline);
-    s->deadline.data = s;
+    s->homeless = (struct chore){.leader = leader, .step = "place_homeless"};
+    s->idle = (struct chore){.leader = leader, .step = "close_idle"};
     return s;
 }
 
 void sweep_on_facts(struct sweep *s, const struct registry_lead *facts)
 {
+    uint64_t now = mono_ms();
+
     for (size_t i = 0; i < facts->nexpired; i++) {
         bury(s, &facts->expired[i]);
     }
-    place_homeless(s, facts);
+    if (facts->homeless > 0 && facts->nodes > 0 && chore_due(&s->homeless, facts, PLACE_RETRY_MS)) {
+        chore_do(&s->homeless, NULL, 0);
+    }
     if (facts->waiting > 0 && facts->nodes > 0 && facts->setup_done &&
         cluster_view_is_whole(manager_view(s->manager)) &&
         chore_due(&s->waiting, facts, WAITING_RETRY_MS)) {
         assign_waiting(s);
     }
-    close_idle(s, facts);
-    outbox_sweep_go(s->outbox);
+    if (facts->nidle > 0 && !s->idle.busy) {
+        chore_do(&s->idle, facts->idle, facts->nidle);
+    }
+    if (!s->outbox.busy && now - s->outbox.done_ms >= OUTBOX_EVERY_MS) {
+        s->outbox.done_ms = now;
+        s->outbox_calls = 0;
+        take_sends(s);
+    }
     if (facts->next_deadline_ms >= 0) {
-        uv_timer_start(&s->deadline, on_deadline,
-                       (uint64_t)facts->next_deadline_ms + DEADLINE_SLACK_MS, 0);
-    } else {
-        uv_timer_stop(&s->deadline);
+        leader_ask_in(s->leader, (uint64_t)facts->next_deadline_ms + DEADLINE_SLACK_MS);
     }
 }
 
-void sweep_end(struct sweep *s)
-{
-    uv_timer_stop(&s->deadline);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct sweep *s = handle->data;
-
-    outbox_sweep_destroy(s->outbox);
-    free(s);
-}
-
-void sweep_close(struct sweep *s)
+void sweep_destroy(struct sweep *s)
 {
     BUG_ON(s->burials != NULL);
-    uv_close((uv_handle_t *)&s->deadline, on_timer_closed);
+    free(s);
 }

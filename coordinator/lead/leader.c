@@ -20,7 +20,6 @@
 struct leader {
     struct leader_options options;
     struct lease lease; /* does it lead, and when it asks */
-    struct link *link;
     struct registry *registry;
     struct rights_watch rights;
     struct registry_leader me;
@@ -39,8 +38,6 @@ struct leader {
     void *closed_ctx;
 };
 
-static void ask(struct leader *l);
-static void prepare(struct leader *l);
 static void on_timer(uv_timer_t *timer);
 
 /* Resigned, or about to be. */
@@ -67,25 +64,6 @@ static void tell_out(struct leader *l, enum lease_change change, const char *why
         l->rival[0] = '\0';
         l->options.on_out(l->options.ctx);
     }
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct leader *l = timer->data;
-    uint64_t now = mono_ms();
-
-    if (lease_is_ready(&l->lease)) {
-        (void)rights_watch_look(&l->rights);
-    }
-    tell_out(l, lease_on_time(&l->lease, now), "the lease was not confirmed in time");
-    if (!lease_turn(&l->lease, now)) {
-        /* It came for the deadline, or to see that the loop runs. */
-    } else if (lease_is_ready(&l->lease)) {
-        ask(l);
-    } else {
-        prepare(l);
-    }
-    plan(l);
 }
 
 /* Redis refused something it should not: what the connection was prepared for no longer holds. */
@@ -145,16 +123,6 @@ static void on_standby(struct leader *l, const struct registry_lead *facts)
     }
 }
 
-/* A replica greets and has the library too: only a step that was done shows that Redis is
- * usable. */
-static void tell_ready(struct leader *l)
-{
-    if (!l->told_ready) {
-        l->told_ready = true;
-        l->options.on_ready(l->options.ctx);
-    }
-}
-
 static void on_lead(void *ctx, const struct registry_lead *facts, const struct err *err)
 {
     struct leader *l = ctx;
@@ -167,7 +135,12 @@ static void on_lead(void *ctx, const struct registry_lead *facts, const struct e
     } else if (err != NULL) {
         unprepare(l, err);
     } else {
-        tell_ready(l);
+        if (!l->told_ready) {
+            /* A replica greets and has the library too: only a step that was done shows that Redis
+             * is usable. */
+            l->told_ready = true;
+            l->options.on_ready(l->options.ctx);
+        }
         if (facts->leading) {
             on_leading(l, facts);
         } else {
@@ -234,7 +207,7 @@ static void on_greeting(void *ctx, const struct registry_greeting *g, const stru
     struct leader *l = ctx;
     if (goes_on(l, err)) {
         l->me.link_id = g->link_id;
-        link_group_server(l->options.group, l->link, g->run_id);
+        link_group_server(l->options.group, registry_link(l->registry), g->run_id);
         snprintf(l->run_id, sizeof(l->run_id), "%s", g->run_id);
         wait_for(l, registry_load(l->registry, on_loaded, l));
     }
@@ -258,6 +231,25 @@ static void prepare(struct leader *l)
     }
 }
 
+static void on_timer(uv_timer_t *timer)
+{
+    struct leader *l = timer->data;
+    uint64_t now = mono_ms();
+
+    if (lease_is_ready(&l->lease)) {
+        (void)rights_watch_look(&l->rights);
+    }
+    tell_out(l, lease_on_time(&l->lease, now), "the lease was not confirmed in time");
+    if (!lease_turn(&l->lease, now)) {
+        /* It came for the deadline, or to see that the loop runs. */
+    } else if (lease_is_ready(&l->lease)) {
+        ask(l);
+    } else {
+        prepare(l);
+    }
+    plan(l);
+}
+
 static void on_link_up(void *ctx)
 {
     struct leader *l = ctx;
@@ -278,6 +270,23 @@ static void on_link_down(void *ctx, const struct err *why)
     }
 }
 
+struct registry *leader_connect(const struct leader *l, const char *purpose,
+                                void (*on_up)(void *ctx),
+                                void (*on_down)(void *ctx, const struct err *why), void *ctx)
+{
+    char name[200];
+
+    snprintf(name, sizeof(name), "shoal-coordinator:%.150s:%s", l->options.id, purpose);
+    const struct link_options options = {.url = l->options.url,
+                                         .group = l->options.group,
+                                         .tls_ca = l->options.tls_ca,
+                                         .name = name,
+                                         .on_up = on_up,
+                                         .on_down = on_down,
+                                         .ctx = ctx};
+    return registry_create(link_create(l->options.loop, &options), l->options.cluster);
+}
+
 struct leader *leader_create(const struct leader_options *options)
 {
     struct leader *l = xcalloc(1, sizeof(*l));
@@ -295,16 +304,7 @@ struct leader *leader_create(const struct leader_options *options)
     lease_begin(&l->lease, LEASE_STANDBY, options->id, mono_ms());
     uv_timer_init(options->loop, &l->timer);
     l->timer.data = l;
-    char name[200];
-    snprintf(name, sizeof(name), "shoal-coordinator:%.150s:lead", options->id);
-    l->link = link_create(options->loop, &(struct link_options){.url = options->url,
-                                                                .group = options->group,
-                                                                .tls_ca = options->tls_ca,
-                                                                .name = name,
-                                                                .on_up = on_link_up,
-                                                                .on_down = on_link_down,
-                                                                .ctx = l});
-    l->registry = registry_create(l->link, options->cluster);
+    l->registry = leader_connect(l, "lead", on_link_up, on_link_down, l);
     l->rights = (struct rights_watch){
         .loop = options->loop,
         .link = {.url = options->url, .tls_ca = options->tls_ca, .group = options->group},
@@ -333,7 +333,7 @@ static void close_all(struct leader *l)
         teardown_begin(&l->teardown, finish, l, NULL, NULL);
         rights_watch_stop(&l->rights);
         teardown_handle(&l->teardown, (uv_handle_t *)&l->timer);
-        link_close(l->link, teardown_part_gone, teardown_part(&l->teardown));
+        link_close(registry_link(l->registry), teardown_part_gone, teardown_part(&l->teardown));
     }
 }
 
@@ -382,21 +382,33 @@ bool leader_may_act(const struct leader *l)
     return lease_is_ready(&l->lease) && lease_may_act(&l->lease, mono_ms());
 }
 
-void leader_ask_now(struct leader *l)
+void leader_ask_in(struct leader *l, uint64_t ms)
 {
-    (void)lease_ask_at(&l->lease, mono_ms());
+    (void)lease_ask_at(&l->lease, mono_ms() + ms);
     plan(l);
 }
 
-static void step_failed(struct leader *l, const char *step, const struct err *err)
+void leader_ask_now(struct leader *l)
 {
-    if (is_over(l) || err_is_silence(err)) {
-        return;
+    leader_ask_in(l, 0);
+}
+
+int leader_do(const struct leader *l, const char *step, const struct slice *args, size_t n,
+              registry_outcome_cb cb, void *ctx)
+{
+    return leader_may_act(l) ? registry_do(l->registry, &l->me, step, args, n, cb, ctx)
+                             : -ERR_CANCELED;
+}
+
+bool leader_stepped(struct leader *l, const char *step, const struct err *err)
+{
+    if (err == NULL || is_over(l) || err_is_silence(err)) {
+        return err == NULL;
     }
     if (err->code == ERR_LOST) {
         tell_out(l, lease_on_deposed(&l->lease, mono_ms()), "another coordinator leads");
         plan(l);
-        return;
+        return false;
     }
     if (err->code == ERR_ABSENT) {
         l->library_ms = 0;
@@ -406,14 +418,7 @@ static void step_failed(struct leader *l, const char *step, const struct err *er
     if (!err_is_told(err) && trouble_is_news(&l->trouble, &told, mono_ms())) {
         log_warn("leader", "step.failed", "step", step, "error", err->text, NULL);
     }
-}
-
-bool leader_stepped(struct leader *l, const char *step, const struct err *err)
-{
-    if (err != NULL) {
-        step_failed(l, step, err);
-    }
-    return err == NULL;
+    return false;
 }
 
 static void on_told(void *ctx, const struct registry_outcome *outcome, const struct err *err)
@@ -424,7 +429,8 @@ static void on_told(void *ctx, const struct registry_outcome *outcome, const str
 
 void leader_tell(struct leader *l, const char *step, const struct slice *args, size_t n)
 {
-    if (leader_may_act(l) && registry_do(l->registry, &l->me, step, args, n, on_told, l) != 0) {
-        log_debug("leader", "step.untold", "step", step, "why", "the link to Redis is down", NULL);
+    if (leader_do(l, step, args, n, on_told, l) != 0) {
+        log_debug("leader", "step.untold", "step", step, "why",
+                  "it does not lead, or the link to Redis is down", NULL);
     }
 }

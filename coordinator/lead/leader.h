@@ -39,6 +39,11 @@ struct leader *leader_create(const struct leader_options *options);
  * callback of the options after the first. */
 void leader_stop(struct leader *l, void (*on_closed)(void *ctx), void *ctx);
 
+/* A further link to the same Redis, for `purpose`, with the registry on it. The caller's, who borrows
+ * what the options of the leader have borrowed. */
+struct registry *leader_connect(const struct leader *l, const char *purpose,
+                                void (*on_up)(void *ctx),
+                                void (*on_down)(void *ctx, const struct err *why), void *ctx);
 /* The registry that steps go through; valid until on_closed. */
 struct registry *leader_registry(const struct leader *l);
 /* Who calls the steps. */
@@ -47,10 +52,16 @@ const struct registry_leader *leader_identity(const struct leader *l);
 bool leader_may_act(const struct leader *l);
 /* Ask for new facts now, ahead of the next renewal. */
 void leader_ask_now(struct leader *l);
+/* The same in so many ms, where no renewal is due before. */
+void leader_ask_in(struct leader *l, uint64_t ms);
+/* A step that the leader takes by itself (registry_do). Not 0: it may not act, or the link is down,
+ * and `cb` never comes. */
+MUST_USE int leader_do(const struct leader *l, const char *step, const struct slice *args, size_t n,
+                       registry_outcome_cb cb, void *ctx);
 /* Every room hands what became of its steps here: a leader that was deposed is out of office at
  * once, and other failures are told in the log. False: it failed. */
 bool leader_stepped(struct leader *l, const char *step, const struct err *err);
-/* Takes a step that makes something known, if it may act; what becomes of it is told in the log. */
+/* leader_do of a step that makes something known; what becomes of it is told in the log. */
 void leader_tell(struct leader *l, const char *step, const struct slice *args, size_t n);
 
 #endif

@@ -62,8 +62,10 @@ static void keep_initial_channels(struct shard_manager *m)
     }
 }
 
-static void manager_free(struct shard_manager *m)
+static void finish(void *owner)
 {
+    struct shard_manager *m = owner;
+
     for (size_t i = 0; i < m->ninitial; i++) {
         free((char *)m->initial[i]);
     }
@@ -74,18 +76,17 @@ static void manager_free(struct shard_manager *m)
 struct shard_manager *manager_create(const struct manager_create_options *options, struct err *err)
 {
     struct shard_manager *m = xcalloc(1, sizeof(*m));
-    const struct shard_manager_options kwargs = {options->nkwargs, options->kwargs};
     const char *error = NULL;
 
     m->options = *options;
     m->client.manager = m;
     m->token_handler.manager = m;
     keep_initial_channels(m);
-    m->self = options->ops->create(m, &kwargs, &error);
+    m->self = options->ops->create(m, &m->options.kwargs, &error);
     if (m->self == NULL) {
         err_set(err, ERR_REFUSED, "shard manager \"%s\": %s", options->ops->name,
                 error != NULL ? error : "it cannot be created, and gives no reason");
-        manager_free(m);
+        finish(m);
         return NULL;
     }
     cluster_view_set_manager(options->view, m);
@@ -100,20 +101,10 @@ bool manager_failure_passes(const struct shard_manager *m)
     return m->passes;
 }
 
-void manager_on_view(struct shard_manager *m)
-{
-    errands_look(m);
-}
-
 void manager_out(struct shard_manager *m)
 {
     calls_out(m);
     errands_out(m);
-}
-
-static void finish(void *owner)
-{
-    manager_free(owner);
 }
 
 void manager_close(struct shard_manager *m)

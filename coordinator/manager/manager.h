@@ -19,7 +19,8 @@ enum manager_op {
     MANAGER_OPS, /* how many */
 };
 
-enum manager_answer_kind {
+/* What it says, and the text that belongs to that. */
+enum manager_answer {
     MANAGER_DONE,
     MANAGER_FAILED,       /* text: why */
     MANAGER_LATE,         /* it was given up, and has been told as an error; text: so */
@@ -28,12 +29,8 @@ enum manager_answer_kind {
     MANAGER_LEAST_LOADED, /* text: of this user; "" the cluster's */
 };
 
-/* Valid during the callback. */
-struct manager_answer {
-    enum manager_answer_kind kind;
-    const char *text;
-};
-typedef void (*manager_answer_cb)(void *ctx, const struct manager_answer *answer);
+/* The text is valid during the callback. */
+typedef void (*manager_answer_cb)(void *ctx, enum manager_answer answer, const char *text);
 
 struct manager_create_options {
     uv_loop_t *loop;
@@ -41,8 +38,7 @@ struct manager_create_options {
     struct cluster_view *view;
     const char *cluster; /* borrowed, as all below */
     const struct shard_manager_ops *ops;
-    const struct shard_manager_option *kwargs; /* nkwargs of them */
-    size_t nkwargs;
+    struct shard_manager_options kwargs;
     const struct slice *channels; /* --initial-channels, nchannels of them; NULL: not given */
     size_t nchannels;
     uint64_t timeout_ms;
@@ -50,7 +46,7 @@ struct manager_create_options {
 
 /* NULL, err filled: its create failed. */
 struct shard_manager *manager_create(const struct manager_create_options *options, struct err *err);
-/* One of the table's functions. `channel` for ASSIGN (is_initial) and SENDER, else NULL. */
+/* One of the table's functions. `channel` for ASSIGN (is_initial) and SENDER, else "". */
 void manager_ask(struct shard_manager *m, enum manager_op op, const char *channel, bool is_initial,
                  manager_answer_cb cb, void *ctx);
 /* Since setup was asked for last: did a step fail (Redis, or its link), or was something refused

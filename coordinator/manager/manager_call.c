@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 static const char *const op_names[] = {"setup", "assign_shard", "get_sender_shard", "start",
                                        "stop"};
@@ -19,10 +18,10 @@ static void on_deadline(uv_timer_t *timer);
 /* The next call to give up; `start` never is given up. */
 static struct manager_call *next_late(const struct shard_manager *m)
 {
-    struct manager_call *c = m->oldest;
+    struct manager_call *c = m->calls;
 
     while (c != NULL && c->op == MANAGER_START) {
-        c = c->next;
+        c = c->hh.next;
     }
     return c;
 }
@@ -52,14 +51,11 @@ static struct manager_call *call_find(struct shard_manager *m, shard_call id)
     return c;
 }
 
-static void call_end(struct shard_manager *m, struct manager_call *c, enum manager_answer_kind kind,
+static void call_end(struct shard_manager *m, struct manager_call *c, enum manager_answer answer,
                      const char *text)
 {
     HASH_DEL(m->calls, c);
-    DL_DELETE(m->oldest, c);
-    struct manager_answer answer = {kind, text};
-    c->cb(c->ctx, &answer);
-    free(c->channel);
+    c->cb(c->ctx, answer, text);
     free(c);
 }
 
@@ -87,15 +83,12 @@ static void call_table(struct shard_manager *m, enum manager_op op, const char *
                        bool is_initial, shard_call id)
 {
     const struct shard_manager_ops *ops = m->options.ops;
-    const struct shard_manager_options options = {m->options.nkwargs, m->options.kwargs};
-    char name[IRC_CHANNEL_CHARS] = ""; /* completing the call may free the caller's */
+    char name[IRC_CHANNEL_CHARS]; /* completing the call may free the caller's */
 
-    if (channel != NULL) {
-        snprintf(name, sizeof(name), "%s", channel);
-    }
+    snprintf(name, sizeof(name), "%s", channel);
     switch (op) {
     case MANAGER_SETUP:
-        ops->setup(m->self, &options, id);
+        ops->setup(m->self, &m->options.kwargs, id);
         break;
     case MANAGER_ASSIGN:
         ops->assign_shard(m->self, name, is_initial, id);
@@ -122,87 +115,71 @@ void manager_ask(struct shard_manager *m, enum manager_op op, const char *channe
 
     c->id = id;
     c->op = op;
-    c->channel = channel != NULL ? xstrdup(channel) : NULL;
+    snprintf(c->channel, sizeof(c->channel), "%s", channel);
     c->is_initial = is_initial;
     c->deadline_ms = mono_ms() + m->options.timeout_ms;
     c->cb = cb;
     c->ctx = ctx;
     HASH_ADD(hh, m->calls, id, sizeof(c->id), c);
-    DL_APPEND(m->oldest, c);
     m->passes = m->passes && op != MANAGER_SETUP;
     call_table(m, op, channel, is_initial, id);
-    if (m->oldest != NULL && !uv_is_active((uv_handle_t *)&m->deadline)) {
+    if (m->calls != NULL && !uv_is_active((uv_handle_t *)&m->deadline)) {
         plan_deadline(m);
     }
 }
 
-/* The kind of answer does not fit the question. */
-static void call_misfit(struct shard_manager *m, struct manager_call *c, const char *with)
+/* Does the kind of answer fit the question? */
+static bool is_fit(const struct manager_call *c, enum manager_answer answer)
 {
-    char text[200];
+    switch (answer) {
+    case MANAGER_DONE:
+        return c->op != MANAGER_SENDER && (c->op != MANAGER_ASSIGN || c->is_initial);
+    case MANAGER_SHARD:
+        return c->op == MANAGER_ASSIGN || c->op == MANAGER_SENDER;
+    case MANAGER_LEAST_LOADED:
+        return c->op == MANAGER_ASSIGN;
+    default:
+        return true;
+    }
+}
 
-    snprintf(text, sizeof(text), "The shard manager answered %s with %s.", op_names[c->op], with);
-    call_end(m, c, MANAGER_FAILED, text);
+/* `what` names an answer that may not fit; the text may go with the call. */
+static void complete(struct shard_manager *m, shard_call call, enum manager_answer answer,
+                     const char *what, const char *text)
+{
+    struct manager_call *c = call_find(m, call);
+
+    if (c != NULL && is_fit(c, answer) && text != NULL) {
+        char *own = xstrdup(text);
+        call_end(m, c, answer, own);
+        free(own);
+    } else if (c != NULL) {
+        char *misfit = xasprintf("The shard manager answered %s with %s.", op_names[c->op], what);
+        call_end(m, c, MANAGER_FAILED, misfit);
+        free(misfit);
+    }
 }
 
 void shard_call_done(struct shard_manager *m, shard_call call)
 {
-    struct manager_call *c = call_find(m, call);
-
-    if (c == NULL) {
-        return;
-    }
-    if (c->op == MANAGER_SENDER || (c->op == MANAGER_ASSIGN && !c->is_initial)) {
-        call_misfit(m, c, "no shard");
-    } else {
-        call_end(m, c, MANAGER_DONE, "");
-    }
+    complete(m, call, MANAGER_DONE, "no shard", "");
 }
 
 void shard_call_fail(struct shard_manager *m, shard_call call, const char *error)
 {
-    struct manager_call *c = call_find(m, call);
-
-    if (c != NULL) {
-        char *text =
-            xstrdup(error != NULL && error[0] ? error : "The shard manager gives no reason.");
-        call_end(m, c, MANAGER_FAILED, text);
-        free(text);
-    }
+    complete(m, call, MANAGER_FAILED, NULL,
+             error != NULL && error[0] ? error : "The shard manager gives no reason.");
 }
 
 void shard_call_shard(struct shard_manager *m, shard_call call, const struct shard *shard)
 {
-    struct manager_call *c = call_find(m, call);
-
-    if (c == NULL) {
-        return;
-    }
-    if (c->op != MANAGER_ASSIGN && c->op != MANAGER_SENDER) {
-        call_misfit(m, c, "a shard");
-    } else if (shard == NULL) {
-        call_misfit(m, c, "a shard that does not exist");
-    } else {
-        char *id = xstrdup(shard->id);
-        call_end(m, c, MANAGER_SHARD, id);
-        free(id);
-    }
+    complete(m, call, MANAGER_SHARD, shard != NULL ? "a shard" : "a shard that does not exist",
+             shard != NULL ? shard->id : NULL);
 }
 
 void shard_call_least_loaded(struct shard_manager *m, shard_call call, const char *user)
 {
-    struct manager_call *c = call_find(m, call);
-
-    if (c == NULL) {
-        return;
-    }
-    if (c->op != MANAGER_ASSIGN) {
-        call_misfit(m, c, "the least-loaded shard");
-    } else {
-        char *text = xstrdup(user != NULL ? user : "");
-        call_end(m, c, MANAGER_LEAST_LOADED, text);
-        free(text);
-    }
+    complete(m, call, MANAGER_LEAST_LOADED, "the least-loaded shard", user != NULL ? user : "");
 }
 
 struct call_ctx {
@@ -232,8 +209,8 @@ void shard_call_complete(void *ctx, const char *error)
 
 void calls_out(struct shard_manager *m)
 {
-    while (m->oldest != NULL) {
-        call_end(m, m->oldest, MANAGER_OUT, MANAGER_OUT_TEXT);
+    while (m->calls != NULL) {
+        call_end(m, m->calls, MANAGER_OUT, MANAGER_OUT_TEXT);
     }
     plan_deadline(m);
 }

@@ -42,26 +42,13 @@ struct errand *errand_create(struct shard_manager *m, const char *shard, shard_c
     return e;
 }
 
-static void errand_due(struct errand *e)
-{
-    owed_due(e->manager, &e->owed);
-}
-
-void errand_note(struct errand *e, const char *error)
+void errand_note(struct errand *e, char *error)
 {
     if (e->text == NULL) {
-        e->text = xstrdup(error);
+        e->text = error;
+    } else {
+        free(error);
     }
-}
-
-struct registry *errand_registry(const struct errand *e)
-{
-    return leader_registry(e->manager->options.leader);
-}
-
-const struct registry_leader *errand_me(const struct errand *e)
-{
-    return leader_identity(e->manager->options.leader);
 }
 
 bool errand_may_act(struct errand *e)
@@ -70,8 +57,8 @@ bool errand_may_act(struct errand *e)
         return true;
     }
     e->manager->passes = true;
-    errand_note(e, NOT_LEADING);
-    errand_due(e);
+    errand_note(e, xstrdup(NOT_LEADING));
+    owed_due(e->manager, &e->owed);
     return false;
 }
 
@@ -79,7 +66,7 @@ void errand_step(struct errand *e, int failed)
 {
     if (failed != 0) {
         e->manager->passes = true;
-        errand_note(e, LINK_DOWN);
+        errand_note(e, xstrdup(LINK_DOWN));
     } else {
         e->pending++;
         e->manager->steps++;
@@ -92,7 +79,7 @@ bool errand_stepped(struct errand *e, const char *step, const struct err *err)
     e->manager->steps--;
     if (!leader_stepped(e->manager->options.leader, step, err)) {
         e->manager->passes = true;
-        errand_note(e, err->text);
+        errand_note(e, xstrdup(err->text));
         return false;
     }
     return true;
@@ -134,13 +121,13 @@ void errand_settle(struct errand *e)
         return;
     }
     if (e->text != NULL || e->wait == WAIT_NOT) {
-        errand_due(e);
+        owed_due(e->manager, &e->owed);
     } else {
         errand_await_view(e, NULL);
     }
 }
 
-void errands_look(struct shard_manager *m)
+void manager_on_view(struct shard_manager *m)
 {
     struct errand *e;
     struct errand *tmp;
@@ -156,7 +143,7 @@ void errands_look(struct shard_manager *m)
             e->on_round(e);
         } else if (is_over(e)) {
             DL_DELETE(m->waits, e);
-            errand_due(e);
+            owed_due(e->manager, &e->owed);
         }
     }
 }
@@ -166,7 +153,7 @@ void errands_out(struct shard_manager *m)
     while (m->waits != NULL) {
         struct errand *e = m->waits;
         DL_DELETE(m->waits, e);
-        errand_note(e, MANAGER_OUT_TEXT);
-        errand_due(e);
+        errand_note(e, xstrdup(MANAGER_OUT_TEXT));
+        owed_due(e->manager, &e->owed);
     }
 }

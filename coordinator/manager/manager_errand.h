@@ -45,15 +45,11 @@ bool errand_may_act(struct errand *e);
 void errand_step(struct errand *e, int failed);
 /* A step ended: true, and its reply to be used, where it was carried out. */
 bool errand_stepped(struct errand *e, const char *step, const struct err *err);
-/* The first thing that went wrong is what it is told. */
-void errand_note(struct errand *e, const char *error);
+/* The first thing that went wrong is what it is told. Takes the text. */
+void errand_note(struct errand *e, char *error);
 /* Where all its steps are done, or one failed, it ends or waits. */
 void errand_settle(struct errand *e);
 /* Wait for a view that is not older than this, then go on. */
 void errand_await_view(struct errand *e, void (*on_round)(struct errand *e));
-
-/* Through which steps go, and who calls them. */
-struct registry *errand_registry(const struct errand *e);
-const struct registry_leader *errand_me(const struct errand *e);
 
 #endif

@@ -19,11 +19,9 @@ struct owed {
 /* A call of the table that is not completed yet. */
 struct manager_call {
     UT_hash_handle hh;
-    struct manager_call *prev; /* oldest first */
-    struct manager_call *next;
     shard_call id;
     enum manager_op op;
-    char *channel;
+    char channel[IRC_CHANNEL_CHARS];
     bool is_initial;
     uint64_t deadline_ms;
     manager_answer_cb cb;
@@ -44,12 +42,11 @@ struct shard_manager {
     struct token_handler token_handler;
     const char **initial; /* NULL: none were given */
     size_t ninitial;
-    struct manager_call *calls;
-    struct manager_call *oldest;
-    struct owed *due;     /* in the next turn */
-    struct errand *waits; /* for shards to exit */
-    size_t steps;         /* under way */
-    bool passes;          /* what failed since setup was asked for: manager_failure_passes */
+    struct manager_call *calls; /* oldest first, as uthash keeps them */
+    struct owed *due;           /* in the next turn */
+    struct errand *waits;       /* for shards to exit */
+    size_t steps;               /* under way */
+    bool passes;                /* what failed since setup was asked for: manager_failure_passes */
     shard_call last_call;
     uv_timer_t deadline; /* of the oldest call */
     uv_timer_t turn;     /* calls back what is due */
@@ -63,9 +60,7 @@ void calls_out(struct shard_manager *m);
 
 /* Call back in the next turn of the loop. */
 void owed_due(struct shard_manager *m, struct owed *o);
-/* In manager_errand.c: call back those who have waited long enough, as the view has it; or all of
- * them, since this coordinator leads no more. */
-void errands_look(struct shard_manager *m);
+/* In manager_errand.c: call back all who wait, since this coordinator leads no more. */
 void errands_out(struct shard_manager *m);
 
 #endif

@@ -3,61 +3,31 @@
  * decision. */
 #include "coordinator/manager/manager_errand.h"
 
-#include <stdio.h>
+#include "shared/buf.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#define REFUSED_BYTES 1000
+
 /* Channels ------------------------------------------------------------------------------------- */
 
-/* "x: why y: why" of channels that were refused; how many more there are where they do not fit. */
-struct refusals {
-    char text[1000];
-    size_t len;
-    size_t left_out;
-};
-
-static void refusals_add(struct refusals *r, const char *channel, const char *why)
+/* Add "x: why y: why" of channels that were refused, with `shard` of those that are on another one
+ * and stay there. How many did not fit. */
+static size_t add_refused(struct buf *text, const struct registry_list *channels, const char *shard)
 {
-    size_t room = sizeof(r->text) - r->len;
-    int more = snprintf(r->text + r->len, room, "%s%s: %s", r->len ? " " : "", channel, why);
+    size_t left_out = 0;
 
-    if (more < 0 || (size_t)more >= room) {
-        r->text[r->len] = '\0';
-        r->left_out++;
-    } else {
-        r->len += (size_t)more;
-    }
-}
-
-static void refusals_add_all(struct refusals *r, const struct registry_list *channels)
-{
     for (size_t i = 0; i < channels->n; i++) {
-        refusals_add(r, channels->item[i].name, channels->item[i].text);
-    }
-}
-
-/* A channel that is on another shard stays there: a call that wants it on this one is refused. */
-static void refusals_add_elsewhere(struct refusals *r, const struct registry_list *assigned,
-                                   const char *shard)
-{
-    for (size_t i = 0; i < assigned->n; i++) {
-        if (strcmp(assigned->item[i].text, shard) != 0) {
-            char why[128];
-            snprintf(why, sizeof(why), "It is on shard %.64s already.", assigned->item[i].text);
-            refusals_add(r, assigned->item[i].name, why);
+        const struct registry_told *each = &channels->item[i];
+        if (shard == NULL || strcmp(each->text, shard) != 0) {
+            buf_printf(text, "%s%s: %s%s%s", text->len ? " " : "", each->name,
+                       shard != NULL ? "It is on shard " : "", each->text,
+                       shard != NULL ? " already." : "");
+            left_out += text->overflow;
         }
     }
-}
-
-static void note_refusals(struct errand *e, const struct refusals *r)
-{
-    if (r->left_out > 0) {
-        char *text = xasprintf("%s And %zu more.", r->text, r->left_out);
-        errand_note(e, text);
-        free(text);
-    } else if (r->len > 0) {
-        errand_note(e, r->text);
-    }
+    return left_out;
 }
 
 static void on_channels(void *ctx, const struct registry_outcome *outcome, const struct err *err)
@@ -65,16 +35,22 @@ static void on_channels(void *ctx, const struct registry_outcome *outcome, const
     struct errand *e = ctx;
 
     if (errand_stepped(e, "channels", err)) {
-        struct refusals refused = {0};
+        struct buf text;
+        buf_init(&text, REFUSED_BYTES);
+        buf_append_str(&text, ""); /* nothing is a text, too */
+        size_t left_out = add_refused(&text, &outcome->refused, NULL) +
+                          add_refused(&text, &outcome->waiting, NULL) +
+                          add_refused(&text, &outcome->assigned, e->shard);
+        e->manager->passes = e->manager->passes || outcome->waiting.n > 0;
         cluster_view_on_outcome(e->manager->options.view, outcome);
         if (outcome->error != NULL) {
-            errand_note(e, outcome->error);
+            errand_note(e, xstrdup(outcome->error));
+        } else if (left_out > 0) {
+            errand_note(e, xasprintf("%s And %zu more.", text.data, left_out));
+        } else if (text.len > 0) {
+            errand_note(e, xstrdup(text.data));
         }
-        refusals_add_all(&refused, &outcome->refused);
-        refusals_add_all(&refused, &outcome->waiting);
-        e->manager->passes = e->manager->passes || outcome->waiting.n > 0;
-        refusals_add_elsewhere(&refused, &outcome->assigned, e->shard);
-        note_refusals(e, &refused);
+        buf_finish(&text);
     }
     errand_settle(e);
 }
@@ -82,8 +58,8 @@ static void on_channels(void *ctx, const struct registry_outcome *outcome, const
 void shard_add_channels(struct shard *s, const char *const *channel_names, size_t n, shard_cb cb,
                         void *ctx)
 {
-    struct shard_manager *m = s->manager;
-    struct errand *e = errand_create(m, s->id, cb, ctx);
+    const struct leader *leader = s->manager->options.leader;
+    struct errand *e = errand_create(s->manager, s->id, cb, ctx);
 
     if (!errand_may_act(e)) {
         return;
@@ -94,9 +70,9 @@ void shard_add_channels(struct shard *s, const char *const *channel_names, size_
         wishes[i] = (struct registry_wish){slice_of(channel_names[i]), slice_of(where)};
     }
     if (n > 0) {
-        errand_step(e,
-                    registry_assign(errand_registry(e), errand_me(e), &(struct registry_request){0},
-                                    "join", wishes, n, on_channels, e));
+        errand_step(e, registry_assign(leader_registry(leader), leader_identity(leader),
+                                       &(struct registry_request){0}, "join", wishes, n,
+                                       on_channels, e));
     }
     free(wishes);
     free(where);
@@ -106,8 +82,7 @@ void shard_add_channels(struct shard *s, const char *const *channel_names, size_
 void shard_remove_channels(struct shard *s, const char *const *channel_names, size_t n, shard_cb cb,
                            void *ctx)
 {
-    struct shard_manager *m = s->manager;
-    struct errand *e = errand_create(m, s->id, cb, ctx);
+    struct errand *e = errand_create(s->manager, s->id, cb, ctx);
 
     if (!errand_may_act(e)) {
         return;
@@ -118,8 +93,8 @@ void shard_remove_channels(struct shard *s, const char *const *channel_names, si
         names[i + 1] = slice_of(channel_names[i]);
     }
     if (n > 0) {
-        errand_step(e, registry_do(errand_registry(e), errand_me(e), "remove_channels", names,
-                                   n + 1, on_channels, e));
+        errand_step(e, leader_do(s->manager->options.leader, "remove_channels", names, n + 1,
+                                 on_channels, e));
     }
     free(names);
     errand_settle(e);
@@ -164,14 +139,10 @@ static void on_added(void *ctx, struct slice word, struct slice why, const struc
                                  slice_of(e->shard));
             }
         } else if (slice_is(word, "exists")) {
-            char *text = xasprintf("There is a shard %s already.", e->shard);
-            errand_note(e, text);
-            free(text);
+            errand_note(e, xasprintf("There is a shard %s already.", e->shard));
         } else {
-            char *text = xstrndup(why.ptr != NULL ? why.ptr : "", why.len);
             e->manager->passes = e->manager->passes || slice_is(word, "later");
-            errand_note(e, text);
-            free(text);
+            errand_note(e, xstrndup(why.ptr != NULL ? why.ptr : "", why.len));
         }
     }
     errand_settle(e);
@@ -183,6 +154,7 @@ void shard_manager_add_shard(struct shard_manager *m, const char *shard_id,
 {
     struct adding *a = xcalloc(1, sizeof(*a));
     struct errand *e = &a->errand;
+    const struct leader *leader = m->options.leader;
     const char *own = cluster_view_setting(m->options.view, "user");
     const char *user = authorized_user != NULL ? authorized_user : own;
 
@@ -195,7 +167,8 @@ void shard_manager_add_shard(struct shard_manager *m, const char *shard_id,
     }
     _Static_assert(REGISTRY_MAX_CHANNELS == 1000, "the text says so");
     if (n > REGISTRY_MAX_CHANNELS) {
-        errand_note(e, "A shard is created with 1000 channels at most; add the others to it.");
+        errand_note(
+            e, xstrdup("A shard is created with 1000 channels at most; add the others to it."));
         errand_settle(e);
         return;
     }
@@ -205,8 +178,8 @@ void shard_manager_add_shard(struct shard_manager *m, const char *shard_id,
         names[i] = slice_of(initial_channels[i]);
         a->nnames += irc_channel_normalise(names[i], a->names[a->nnames], IRC_CHANNEL_CHARS);
     }
-    errand_step(e, registry_add_shard(errand_registry(e), errand_me(e), shard_id, slice_of(a->user),
-                                      names, n, on_added, a));
+    errand_step(e, registry_add_shard(leader_registry(leader), leader_identity(leader), shard_id,
+                                      slice_of(a->user), names, n, on_added, a));
     free(names);
     errand_settle(e);
 }

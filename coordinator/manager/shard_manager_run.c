@@ -19,7 +19,7 @@ static void on_run(void *ctx, const struct registry_outcome *outcome, const stru
         struct shard *s = cluster_view_shard(e->manager->options.view, step->id);
         bool is_so = e->shard == NULL && s != NULL && s->run == e->to; /* to all it is no error */
         if (!outcome->ok && !is_so) {
-            errand_note(e, outcome->error != NULL ? outcome->error : "refused");
+            errand_note(e, xstrdup(outcome->error != NULL ? outcome->error : "refused"));
         } else if (outcome->ok && s != NULL) {
             s->run = e->to;
             s->ready = s->ready && e->to == SHARD_STARTED;
@@ -39,8 +39,7 @@ static void run_step(struct errand *e, const char *id)
 
     step->errand = e;
     memcpy(step->id, id, len);
-    int failed =
-        registry_do(errand_registry(e), errand_me(e), name, args, ARRAY_LEN(args), on_run, step);
+    int failed = leader_do(e->manager->options.leader, name, args, ARRAY_LEN(args), on_run, step);
     errand_step(e, failed);
     if (failed) {
         free(step);
@@ -54,11 +53,10 @@ static void run_one(struct shard *s, enum shard_run to, enum errand_wait wait, s
 
     e->to = to;
     e->wait = wait;
-    if (!errand_may_act(e)) {
-        return;
+    if (errand_may_act(e)) {
+        run_step(e, s->id);
+        errand_settle(e);
     }
-    run_step(e, s->id);
-    errand_settle(e);
 }
 
 void shard_start(struct shard *s, bool wait, shard_cb cb, void *ctx)
@@ -91,10 +89,9 @@ static void ask_for_all(struct shard_manager *m, enum shard_run to, enum errand_
 
     e->to = to;
     e->wait = wait;
-    if (!errand_may_act(e)) {
-        return;
+    if (errand_may_act(e)) {
+        errand_await_view(e, to != SHARD_NEW ? run_all : NULL);
     }
-    errand_await_view(e, to != SHARD_NEW ? run_all : NULL);
 }
 
 void shard_manager_start_all_shards(struct shard_manager *m, shard_cb cb, void *ctx)

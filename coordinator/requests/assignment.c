@@ -7,6 +7,7 @@
 /* One channel whose place is asked for. */
 struct place {
     struct assignment *assignment;
+    char *text; /* as it was asked for */
     char name[IRC_CHANNEL_CHARS];
     char *where; /* as registry_wish has it; NULL: "" */
 };
@@ -14,27 +15,19 @@ struct place {
 struct assignment {
     struct assignment_request r;
     struct place *places;
-    char **texts;     /* as they were asked for */
     size_t undecided; /* and one more while they are asked for */
     bool out;         /* this coordinator leads no more */
 };
 
-static void assignment_free(struct assignment *a)
-{
-    for (size_t i = 0; i < a->r.n; i++) {
-        free(a->texts[i]);
-        free(a->places[i].where);
-    }
-    free(a->texts);
-    free(a->places);
-    free(a);
-}
-
-static void answer(struct assignment *a, const struct registry_outcome *outcome,
-                   const struct err *err)
+static void end(struct assignment *a, const struct registry_outcome *outcome, const struct err *err)
 {
     a->r.cb(a->r.ctx, outcome, err);
-    assignment_free(a);
+    for (size_t i = 0; i < a->r.n; i++) {
+        free(a->places[i].text);
+        free(a->places[i].where);
+    }
+    free(a->places);
+    free(a);
 }
 
 static void on_step(void *ctx, const struct registry_outcome *outcome, const struct err *err)
@@ -48,7 +41,7 @@ static void on_step(void *ctx, const struct registry_outcome *outcome, const str
     if (err != NULL || !outcome->names_channels) {
         cluster_view_doubt(view); /* what was put there ahead is wrong */
     }
-    answer(a, outcome, err);
+    end(a, outcome, err);
 }
 
 static int send_step(struct assignment *a)
@@ -57,7 +50,8 @@ static int send_step(struct assignment *a)
     struct registry_wish *wishes = xcalloc(a->r.n + 1, sizeof(*wishes));
 
     for (size_t i = 0; i < a->r.n; i++) {
-        wishes[i] = (struct registry_wish){slice_of(a->texts[i]), slice_of(a->places[i].where)};
+        const struct place *p = &a->places[i];
+        wishes[i] = (struct registry_wish){slice_of(p->text), slice_of(p->where)};
     }
     int failed = registry_assign(leader_registry(leader), leader_identity(leader), &a->r.request,
                                  a->r.mode, wishes, a->r.n, on_step, a);
@@ -78,32 +72,32 @@ static void decided(struct assignment *a)
     }
     struct err err;
     err_set(&err, ERR_CANCELED, "it was not sent");
-    answer(a, NULL, &err);
+    end(a, NULL, &err);
 }
 
-static void on_place(void *ctx, const struct manager_answer *given)
+static void on_place(void *ctx, enum manager_answer answer, const char *text)
 {
     struct place *p = ctx;
     struct assignment *a = p->assignment;
     struct cluster_view *view = manager_view(a->r.manager);
 
-    switch (given->kind) {
+    switch (answer) {
     case MANAGER_DONE:
         p->where = xstrdup("-");
         break;
     case MANAGER_SHARD:
-        p->where = xasprintf("=%s", given->text);
+        p->where = xasprintf("=%s", text);
         /* So that the manager's next decision counts it. */
         if (cluster_view_shard_of(view, p->name) == NULL) {
-            cluster_view_put(view, slice_of(p->name), slice_of(given->text));
+            cluster_view_put(view, slice_of(p->name), slice_of(text));
         }
         break;
     case MANAGER_LEAST_LOADED:
-        p->where = given->text[0] ? xasprintf("@%s", given->text) : NULL;
+        p->where = text[0] ? xasprintf("@%s", text) : NULL;
         break;
     case MANAGER_FAILED:
     case MANAGER_LATE:
-        p->where = xasprintf("!%s", given->text);
+        p->where = xasprintf("!%s", text);
         break;
     case MANAGER_OUT:
         a->out = true;
@@ -119,15 +113,12 @@ void assignment_begin(const struct assignment_request *request)
 
     a->r = *request;
     a->places = xcalloc(a->r.n + 1, sizeof(*a->places));
-    a->texts = xcalloc(a->r.n + 1, sizeof(*a->texts));
     a->undecided = a->r.n + 1;
-    for (size_t i = 0; i < a->r.n; i++) {
-        a->texts[i] = xstrndup(request->channels[i].ptr, request->channels[i].len);
-        a->places[i].assignment = a;
-    }
     for (size_t i = 0; i < request->n; i++) {
         struct place *p = &a->places[i];
-        if (!irc_channel_normalise(slice_of(a->texts[i]), p->name, sizeof(p->name))) {
+        p->assignment = a;
+        p->text = xstrndup(request->channels[i].ptr, request->channels[i].len);
+        if (!irc_channel_normalise(slice_of(p->text), p->name, sizeof(p->name))) {
             decided(a);
         } else if (request->not_yet != NULL) {
             p->where = xasprintf("?%s", request->not_yet);

@@ -10,7 +10,6 @@
 #include "shared/log.h"
 #include "shared/machine.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,11 +40,11 @@ static const struct machine_state bells[] = {
 static const struct machine_type bell_machine = {NULL, bells, ARRAY_LEN(bells), NULL, NULL};
 
 struct intake {
-    struct intake_options options;
-    struct link *link; /* for the bell */
-    struct registry *bell_registry;
-    struct machine reader; /* enum reader */
-    struct machine bell;   /* enum bell */
+    struct leader *leader;
+    struct shard_manager *manager;
+    struct registry *bell_registry; /* on a link of its own */
+    struct machine reader;          /* enum reader */
+    struct machine bell;            /* enum bell */
     bool active;
     bool pumping;     /* pump is under way */
     bool deciding;    /* the shard manager was asked about the join that comes next */
@@ -56,12 +55,6 @@ struct intake {
     struct request_queue *queue; /* read and not sent */
     size_t nunder_way;
     size_t nnames; /* channels in the steps under way */
-};
-
-/* A step under way. */
-struct sending {
-    struct intake *intake;
-    struct request *request;
 };
 
 static void pump(struct intake *i);
@@ -90,7 +83,7 @@ static void read_anew(struct intake *i, uint64_t delay_ms)
 static void tell_view(const struct intake *i, const struct request *r,
                       const struct registry_outcome *outcome)
 {
-    struct cluster_view *view = manager_view(i->options.manager);
+    struct cluster_view *view = manager_view(i->manager);
 
     if (r->step == REQUEST_PART) {
         cluster_view_on_outcome(view, outcome);
@@ -104,7 +97,7 @@ static void tell_view(const struct intake *i, const struct request *r,
 static void on_refused(void *ctx, const struct err *err)
 {
     struct intake *i = ctx;
-    if (!leader_stepped(i->options.leader, "refuse", err)) {
+    if (!leader_stepped(i->leader, "refuse", err)) {
         read_anew(i, READ_AGAIN_MS);
     }
 }
@@ -112,10 +105,8 @@ static void on_refused(void *ctx, const struct err *err)
 static void refuse(struct intake *i, const struct registry_refusal *refusals, size_t n,
                    const char *why)
 {
-    struct leader *leader = i->options.leader;
-
-    if (n > 0 && registry_refuse(leader_registry(leader), leader_identity(leader), slice_of(why),
-                                 refusals, n, on_refused, i) != 0) {
+    if (n > 0 && registry_refuse(leader_registry(i->leader), leader_identity(i->leader),
+                                 slice_of(why), refusals, n, on_refused, i) != 0) {
         read_anew(i, 0);
     }
 }
@@ -124,27 +115,23 @@ static void refuse(struct intake *i, const struct registry_refusal *refusals, si
 
 static void on_step(void *ctx, const struct registry_outcome *outcome, const struct err *err)
 {
-    struct sending *sending = ctx;
-    struct intake *i = sending->intake;
-    struct request *r = sending->request;
-    free(sending);
+    struct request *r = ctx;
+    struct intake *i = r->owner;
     i->nunder_way--;
     i->nnames -= r->nargs;
-    if (err != NULL && err->code == ERR_MEMORY) {
+    if (leader_stepped(i->leader, "request", err)) {
+        tell_view(i, r, outcome);
+        log_debug("intake", "request.done", "id", log_slice(r->id), "op", log_slice(r->op), "word",
+                  log_slice(outcome->word), "reply", log_slice(outcome->json), NULL);
+    } else if (err->code == ERR_MEMORY) {
         /* What needs memory does not wait until there is some: the asker can do more about it. */
-        (void)leader_stepped(i->options.leader, "request", err);
         refuse(i, &(struct registry_refusal){{r->entry, r->id}, r->op}, 1, err->text);
-    } else if (err != NULL) {
-        (void)leader_stepped(i->options.leader, "request", err);
+    } else {
         read_anew(i, err_is_silence(err) || err->code == ERR_LOST ? 0 : READ_AGAIN_MS);
         if (err->code == ERR_CANCELED) {
             i->deciding = false;
             request_queue_clear(i->queue); /* it comes again, before them */
         }
-    } else {
-        tell_view(i, r, outcome);
-        log_debug("intake", "request.done", "id", log_slice(r->id), "op", log_slice(r->op), "word",
-                  log_slice(outcome->word), "reply", log_slice(outcome->json), NULL);
     }
     request_destroy(r);
     pump(i);
@@ -152,17 +139,17 @@ static void on_step(void *ctx, const struct registry_outcome *outcome, const str
 
 static void on_sent(void *ctx)
 {
-    struct sending *sending = ctx;
-    struct intake *i = sending->intake;
+    const struct request *r = ctx;
+    struct intake *i = r->owner;
 
     i->deciding = false;
     pump(i);
 }
 
-static void begin_join(struct intake *i, struct request *r, struct sending *sending)
+static void begin_join(struct intake *i, struct request *r)
 {
     const struct assignment_request join = {
-        .manager = i->options.manager,
+        .manager = i->manager,
         .request = {.entry = r->entry, .id = r->id},
         .mode = "join",
         .channels = r->args,
@@ -170,7 +157,7 @@ static void begin_join(struct intake *i, struct request *r, struct sending *send
         .not_yet = i->is_set_up ? NULL : "The cluster is being set up.",
         .on_sent = on_sent,
         .cb = on_step,
-        .ctx = sending,
+        .ctx = r,
     };
     i->deciding = true;
     assignment_begin(&join);
@@ -180,20 +167,17 @@ static void begin_join(struct intake *i, struct request *r, struct sending *send
 static bool send_first(struct intake *i)
 {
     struct request *r = request_queue_first(i->queue);
-    struct sending *sending = xmalloc(sizeof(*sending));
-    struct leader *leader = i->options.leader;
 
-    *sending = (struct sending){i, r};
+    r->owner = i;
     if (r->step != REQUEST_ASSIGN &&
-        request_send(r, leader_registry(leader), leader_identity(leader), on_step, sending) != 0) {
-        free(sending);
+        request_send(r, leader_registry(i->leader), leader_identity(i->leader), on_step, r) != 0) {
         return false;
     }
     request_queue_take(i->queue);
     i->nunder_way++;
     i->nnames += r->nargs;
     if (r->step == REQUEST_ASSIGN) {
-        begin_join(i, r, sending);
+        begin_join(i, r);
     }
     return true;
 }
@@ -224,23 +208,16 @@ static void send_queued(struct intake *i)
 
 /* Reading -------------------------------------------------------------------------------------- */
 
-static uint64_t setting(const struct intake *i, const char *name, uint64_t otherwise)
-{
-    const char *text = cluster_view_setting(manager_view(i->options.manager), name);
-    uint64_t value = 0;
-
-    return text != NULL && slice_to_u64(slice_of(text), &value) ? value : otherwise;
-}
-
 /* Into the queue, as far as there is room. */
 static void take_entries(struct intake *i, const struct registry_entry *entries, size_t n)
 {
     struct registry_refusal *refusals = xcalloc(n, sizeof(*refusals));
     char why[300] = "";
     size_t nrefused = 0;
+    const struct cluster_view *view = manager_view(i->manager);
 
-    request_queue_limit(i->queue, setting(i, "request_limit", 10000),
-                        setting(i, "request_limit_bytes", (uint64_t)8 << 20));
+    request_queue_limit(i->queue, cluster_view_number(view, "request_limit", 10000),
+                        cluster_view_number(view, "request_limit_bytes", (uint64_t)8 << 20));
     for (size_t at = 0; at < n; at++) {
         struct request *r = request_create(&entries[at]);
         char now[sizeof(why)];
@@ -266,7 +243,7 @@ static void on_read(void *ctx, const struct registry_requests *got, const struct
     bool used = err == NULL && i->active;
 
     machine_move(&i->reader, used && got->n == 0 ? READER_DONE : READER_BEHIND, i);
-    if (!leader_stepped(i->options.leader, "requests", err)) {
+    if (!leader_stepped(i->leader, "requests", err)) {
         return; /* tried again at the next renewal */
     }
     if (used) {
@@ -281,10 +258,8 @@ static void on_read(void *ctx, const struct registry_requests *got, const struct
 
 static void read_more(struct intake *i)
 {
-    struct leader *leader = i->options.leader;
-
-    if (registry_read_requests(leader_registry(leader), leader_identity(leader), &i->place, on_read,
-                               i) == 0) {
+    if (registry_read_requests(leader_registry(i->leader), leader_identity(i->leader), &i->place,
+                               on_read, i) == 0) {
         machine_move(&i->reader, READER_READING, i);
     }
 }
@@ -299,7 +274,7 @@ static void on_bell(void *ctx, const struct err *err)
     if (err == NULL) {
         pump(i);
     } else if (!err_is_silence(err)) {
-        (void)leader_stepped(i->options.leader, "await_requests", err); /* the next renewal */
+        (void)leader_stepped(i->leader, "await_requests", err); /* the next renewal */
     }
 }
 
@@ -324,15 +299,14 @@ static void begin_anew(struct intake *i)
 
 static void pump(struct intake *i)
 {
-    if (!i->active || i->pumping || !leader_may_act(i->options.leader)) {
+    if (!i->active || i->pumping || !leader_may_act(i->leader)) {
         return;
     }
     begin_anew(i);
     send_queued(i);
     if (i->reader.state == READER_BEHIND) {
         read_more(i);
-    } else if (i->reader.state == READER_DONE && i->bell.state == BELL_IDLE &&
-               link_is_up(i->link)) {
+    } else if (i->reader.state == READER_DONE && i->bell.state == BELL_IDLE) {
         await_bell(i);
     }
 }
@@ -348,24 +322,16 @@ static void on_link_down(void *ctx, const struct err *why)
     log_debug("intake", "redis.down", "error", why->text, NULL);
 }
 
-struct intake *intake_create(const struct intake_options *options)
+struct intake *intake_create(struct leader *leader, struct shard_manager *manager)
 {
     struct intake *i = xcalloc(1, sizeof(*i));
-    i->options = *options;
+    i->leader = leader;
+    i->manager = manager;
     i->queue = request_queue_create();
     i->anew_ms = NEVER;
     machine_begin(&i->reader, &reader_machine, READER_DONE);
     machine_begin(&i->bell, &bell_machine, BELL_IDLE);
-    char name[200];
-    snprintf(name, sizeof(name), "shoal-coordinator:%.150s:requests", options->id);
-    i->link = link_create(options->loop, &(struct link_options){.url = options->url,
-                                                                .group = options->group,
-                                                                .tls_ca = options->tls_ca,
-                                                                .name = name,
-                                                                .on_up = on_link_up,
-                                                                .on_down = on_link_down,
-                                                                .ctx = i});
-    i->bell_registry = registry_create(i->link, options->cluster);
+    i->bell_registry = leader_connect(leader, "requests", on_link_up, on_link_down, i);
     return i;
 }
 
@@ -416,5 +382,5 @@ void intake_close(struct intake *i)
 {
     BUG_ON(i->nunder_way > 0);
     intake_end(i);
-    link_close(i->link, on_link_closed, i);
+    link_close(registry_link(i->bell_registry), on_link_closed, i);
 }

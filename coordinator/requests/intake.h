@@ -23,18 +23,7 @@
 
 struct intake;
 
-struct intake_options {
-    uv_loop_t *loop;
-    const struct url *url;
-    struct link_group *group; /* of all links of this process; borrowed */
-    const char *tls_ca;
-    const char *cluster; /* borrowed */
-    const char *id;      /* borrowed */
-    struct leader *leader;
-    struct shard_manager *manager;
-};
-
-struct intake *intake_create(const struct intake_options *options);
+struct intake *intake_create(struct leader *leader, struct shard_manager *manager);
 /* Leads from now on: read from the beginning. */
 void intake_begin(struct intake *i);
 /* The leader's link was made anew: where Redis came back with older data, the streams hold again

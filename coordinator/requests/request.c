@@ -48,20 +48,6 @@ static const struct op *op_of(struct slice name, bool is_admin)
     return NULL;
 }
 
-static enum request_step step_of(struct slice op, bool is_admin)
-{
-    const struct op *known = op_of(op, is_admin);
-    return known != NULL ? known->step : REQUEST_CONFIGURE;
-}
-
-static void take_setting(struct request *r, struct slice name, struct slice value)
-{
-    r->args = xcalloc(2, sizeof(*r->args));
-    r->args[0] = name;
-    r->args[1] = value;
-    r->nargs = slice_is(r->op, "set") ? 2 : slice_is(r->op, "unset") ? 1 : 0;
-}
-
 struct request *request_create(const struct registry_entry *entry)
 {
     static const char admin[] = "admin:";
@@ -75,7 +61,9 @@ struct request *request_create(const struct registry_entry *entry)
 
     r->is_admin =
         entry->id.len >= sizeof(admin) - 1 && memcmp(entry->id.ptr, admin, sizeof(admin) - 1) == 0;
-    r->step = step_of(op, r->is_admin);
+    const struct op *known = op_of(op, r->is_admin);
+    r->step = known != NULL ? known->step : REQUEST_CONFIGURE;
+    r->step_name = known != NULL ? known->name : NULL;
     if (r->step == REQUEST_CONFIGURE) {
         channels = (struct slice){0};
     }
@@ -87,8 +75,10 @@ struct request *request_create(const struct registry_entry *entry)
     r->op = keep(&at, op);
     r->by = keep(&at, by);
     if (r->step == REQUEST_CONFIGURE) {
-        struct slice kept_name = keep(&at, name);
-        take_setting(r, kept_name, keep(&at, value));
+        r->args = xcalloc(2, sizeof(*r->args));
+        r->args[0] = keep(&at, name);
+        r->args[1] = keep(&at, value);
+        r->nargs = slice_is(op, "set") ? 2 : slice_is(op, "unset") ? 1 : 0;
     } else {
         r->channels = keep(&at, channels);
     }
@@ -110,23 +100,19 @@ void request_split(struct request *r)
 
 void request_destroy(struct request *r)
 {
-    if (r != NULL) {
-        free(r->args);
-        free(r->text);
-        free(r);
-    }
+    free(r->args);
+    free(r->text);
+    free(r);
 }
 
 int request_send(const struct request *r, struct registry *registry,
                  const struct registry_leader *me, registry_outcome_cb cb, void *ctx)
 {
-    struct registry_request request = {.entry = r->entry, .id = r->id};
-
-    const struct op *op = op_of(r->op, r->is_admin);
+    const struct registry_request request = {.entry = r->entry, .id = r->id};
 
     BUG_ON(r->step == REQUEST_ASSIGN);
-    if (op == NULL) {
+    if (r->step_name == NULL) {
         return registry_carry_out(registry, me, &request, "refuse_op", &r->op, 1, cb, ctx);
     }
-    return registry_carry_out(registry, me, &request, op->name, r->args, r->nargs, cb, ctx);
+    return registry_carry_out(registry, me, &request, r->step_name, r->args, r->nargs, cb, ctx);
 }

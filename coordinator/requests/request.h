@@ -19,7 +19,8 @@ enum request_step { REQUEST_ASSIGN, REQUEST_PART, REQUEST_RETRY, REQUEST_CONFIGU
 struct request {
     struct request *prev; /* for the owner's list */
     struct request *next;
-    char *text; /* what the slices below point into */
+    void *owner; /* of the step under way; the owner's */
+    char *text;  /* what the slices below point into */
     size_t bytes;
     bool is_admin; /* it stood in `admin` */
     struct slice entry;
@@ -27,6 +28,7 @@ struct request {
     struct slice op;
     struct slice by; /* who asks, as far as that is told */
     enum request_step step;
+    const char *step_name; /* NULL: there is no such op */
     struct slice channels; /* as they were asked for */
     size_t nargs;          /* after request_split */
     struct slice *args;    /* channels, or the op's arguments */

@@ -37,10 +37,8 @@ struct request_queue *request_queue_create(void)
 
 void request_queue_destroy(struct request_queue *q)
 {
-    if (q != NULL) {
-        request_queue_clear(q);
-        free(q);
-    }
+    request_queue_clear(q);
+    free(q);
 }
 
 void request_queue_limit(struct request_queue *q, uint64_t entries, uint64_t bytes)

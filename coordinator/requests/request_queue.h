@@ -18,7 +18,7 @@
 struct request_queue;
 
 struct request_queue *request_queue_create(void);
-void request_queue_destroy(struct request_queue *q); /* NULL is fine */
+void request_queue_destroy(struct request_queue *q);
 /* What a lane may hold from now on (the settings request_limit and request_limit_bytes). */
 void request_queue_limit(struct request_queue *q, uint64_t entries, uint64_t bytes);
 /* Takes the request; or returns false, `why` says which bound is reached, and it stays the

@@ -40,13 +40,7 @@ static void close_intake(void *room)
 static void lead(void)
 {
     office_lead(&o);
-    intake = intake_create(&(struct intake_options){.loop = &o.world.probe.t.uv,
-                                                    .url = &o.world.probe.url,
-                                                    .group = &o.group,
-                                                    .cluster = "t",
-                                                    .id = "c1",
-                                                    .leader = o.leader,
-                                                    .manager = o.manager});
+    intake = intake_create(o.leader, o.manager);
     office_room(&o, intake, on_facts, close_intake);
     o.on_ready = on_ready;
     o.on_out = on_out;

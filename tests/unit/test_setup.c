@@ -14,8 +14,9 @@
 
 static struct office o;
 static struct setup *setup;
-static struct slice settings[4];
-static size_t nsettings;
+static struct slice pairs[4];
+static struct cluster_settings settings;
+static struct initial_channels channels;
 static unsigned done;
 static unsigned refused;
 static struct err why;
@@ -28,7 +29,7 @@ static void on_facts(void *room, const struct registry_lead *facts)
 
 static void close_setup(void *room)
 {
-    setup_close(room);
+    setup_destroy(room);
 }
 
 static void on_refused(void *ctx, const struct err *err)
@@ -48,7 +49,7 @@ static void open_office(const char *cluster)
 {
     memset(&o, 0, sizeof(o));
     done = refused = 0;
-    nsettings = 0;
+    settings = (struct cluster_settings){.pairs = pairs};
     alice_and_bob[0] = SLICE("alice");
     alice_and_bob[1] = SLICE("bob");
     office_open(&o, cluster);
@@ -57,20 +58,18 @@ static void open_office(const char *cluster)
 
 static void given(const char *name, const char *value)
 {
-    settings[nsettings++] = slice_of(name);
-    settings[nsettings++] = slice_of(value);
+    pairs[settings.n++] = slice_of(name);
+    pairs[settings.n++] = slice_of(value);
 }
 
 static void begin(size_t nchannels)
 {
+    channels = (struct initial_channels){.n = nchannels, .names = alice_and_bob};
     office_lead(&o);
-    setup = setup_create(&(struct setup_options){.loop = &o.world.probe.t.uv,
-                                                 .leader = o.leader,
+    setup = setup_create(&(struct setup_options){.leader = o.leader,
                                                  .manager = o.manager,
-                                                 .channels = alice_and_bob,
-                                                 .nchannels = nchannels,
-                                                 .settings = settings,
-                                                 .nsettings = nsettings,
+                                                 .channels = &channels,
+                                                 .settings = &settings,
                                                  .on_refused = on_refused,
                                                  .on_done = on_done});
     setup_begin(setup);
@@ -240,16 +239,14 @@ static void a_cluster_that_is_set_up_joins_only_channels_never_seen_before(void 
     office_facts(&o);
     office_until(&o, strcmp(office_ask(&o, "HEXISTS shoal:{t}:channels alice"), "1") == 0);
     world_release(&o.world, office_me(&o), "", "", "part", "alice");
-    setup_close(setup);
+    setup_destroy(setup);
     o.room = NULL;
 
-    setup = setup_create(&(struct setup_options){.loop = &o.world.probe.t.uv,
-                                                 .leader = o.leader,
+    channels.n = 2;
+    setup = setup_create(&(struct setup_options){.leader = o.leader,
                                                  .manager = o.manager,
-                                                 .channels = alice_and_bob,
-                                                 .nchannels = 2,
-                                                 .settings = settings,
-                                                 .nsettings = nsettings,
+                                                 .channels = &channels,
+                                                 .settings = &settings,
                                                  .on_refused = on_refused,
                                                  .on_done = on_done});
     setup_begin(setup);

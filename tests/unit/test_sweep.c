@@ -22,14 +22,9 @@ static void on_facts(void *room, const struct registry_lead *facts)
     sweep_on_facts(room, facts);
 }
 
-static void on_out(void *room)
-{
-    sweep_end(room);
-}
-
 static void close_sweep(void *room)
 {
-    sweep_close(room);
+    sweep_destroy(room);
 }
 
 static int open_office(void **state)
@@ -43,9 +38,8 @@ static int open_office(void **state)
 static void lead(void)
 {
     office_lead(&o);
-    sweep = sweep_create(&o.world.probe.t.uv, o.leader, o.manager);
+    sweep = sweep_create(o.leader, o.manager);
     office_room(&o, sweep, on_facts, close_sweep);
-    o.on_out = on_out;
 }
 
 static int close_office(void **state)
