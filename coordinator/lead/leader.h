@@ -39,8 +39,8 @@ struct leader *leader_create(const struct leader_options *options);
  * callback of the options after the first. */
 void leader_stop(struct leader *l, void (*on_closed)(void *ctx), void *ctx);
 
-/* A further link to the same Redis, for `purpose`, with the registry on it. The caller's, who borrows
- * what the options of the leader have borrowed. */
+/* A link to the same Redis, for `purpose`, with the registry on it: the caller's, who borrows what
+ * the options of the leader have borrowed. */
 struct registry *leader_connect(const struct leader *l, const char *purpose,
                                 void (*on_up)(void *ctx),
                                 void (*on_down)(void *ctx, const struct err *why), void *ctx);

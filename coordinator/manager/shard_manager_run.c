@@ -46,29 +46,6 @@ static void run_step(struct errand *e, const char *id)
     }
 }
 
-static void run_one(struct shard *s, enum shard_run to, enum errand_wait wait, shard_cb cb,
-                    void *ctx)
-{
-    struct errand *e = errand_create(s->manager, s->id, cb, ctx);
-
-    e->to = to;
-    e->wait = wait;
-    if (errand_may_act(e)) {
-        run_step(e, s->id);
-        errand_settle(e);
-    }
-}
-
-void shard_start(struct shard *s, bool wait, shard_cb cb, void *ctx)
-{
-    run_one(s, SHARD_STARTED, wait ? WAIT_EXIT : WAIT_NOT, cb, ctx);
-}
-
-void shard_stop(struct shard *s, shard_cb cb, void *ctx)
-{
-    run_one(s, SHARD_STOPPED, WAIT_EXIT, cb, ctx);
-}
-
 static void run_all(struct errand *e)
 {
     const struct cluster_view *view = e->manager->options.view;
@@ -81,30 +58,47 @@ static void run_all(struct errand *e)
     errand_settle(e);
 }
 
-/* Who asks for all shards means those there are now, which the view may not know yet. */
-static void ask_for_all(struct shard_manager *m, enum shard_run to, enum errand_wait wait,
-                        shard_cb cb, void *ctx)
+/* `shard` NULL: all of them, and who asks for all means those there are now, which the view may not
+ * know yet. */
+static void begin(struct shard_manager *m, const char *shard, enum shard_run to,
+                  enum errand_wait wait, shard_cb cb, void *ctx)
 {
-    struct errand *e = errand_create(m, NULL, cb, ctx);
+    struct errand *e = errand_create(m, shard, cb, ctx);
 
     e->to = to;
     e->wait = wait;
-    if (errand_may_act(e)) {
+    if (!errand_may_act(e)) {
+        return;
+    }
+    if (shard != NULL) {
+        run_step(e, shard);
+        errand_settle(e);
+    } else {
         errand_await_view(e, to != SHARD_NEW ? run_all : NULL);
     }
 }
 
+void shard_start(struct shard *s, bool wait, shard_cb cb, void *ctx)
+{
+    begin(s->manager, s->id, SHARD_STARTED, wait ? WAIT_EXIT : WAIT_NOT, cb, ctx);
+}
+
+void shard_stop(struct shard *s, shard_cb cb, void *ctx)
+{
+    begin(s->manager, s->id, SHARD_STOPPED, WAIT_EXIT, cb, ctx);
+}
+
 void shard_manager_start_all_shards(struct shard_manager *m, shard_cb cb, void *ctx)
 {
-    ask_for_all(m, SHARD_STARTED, WAIT_NOT, cb, ctx);
+    begin(m, NULL, SHARD_STARTED, WAIT_NOT, cb, ctx);
 }
 
 void shard_manager_stop_all_shards(struct shard_manager *m, shard_cb cb, void *ctx)
 {
-    ask_for_all(m, SHARD_STOPPED, WAIT_STOPPED, cb, ctx);
+    begin(m, NULL, SHARD_STOPPED, WAIT_STOPPED, cb, ctx);
 }
 
 void shard_manager_wait_until_exit(struct shard_manager *m, shard_cb cb, void *ctx)
 {
-    ask_for_all(m, SHARD_NEW, WAIT_EXIT, cb, ctx);
+    begin(m, NULL, SHARD_NEW, WAIT_EXIT, cb, ctx);
 }

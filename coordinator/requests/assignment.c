@@ -114,10 +114,12 @@ void assignment_begin(const struct assignment_request *request)
     a->r = *request;
     a->places = xcalloc(a->r.n + 1, sizeof(*a->places));
     a->undecided = a->r.n + 1;
+    for (size_t i = 0; i < a->r.n; i++) {
+        a->places[i].assignment = a;
+        a->places[i].text = xstrndup(request->channels[i].ptr, request->channels[i].len);
+    }
     for (size_t i = 0; i < request->n; i++) {
         struct place *p = &a->places[i];
-        p->assignment = a;
-        p->text = xstrndup(request->channels[i].ptr, request->channels[i].len);
         if (!irc_channel_normalise(slice_of(p->text), p->name, sizeof(p->name))) {
             decided(a);
         } else if (request->not_yet != NULL) {
