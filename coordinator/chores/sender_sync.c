@@ -11,18 +11,16 @@
 /* Who sends for `shard`? */
 struct question {
     struct sender_sync *sync;
-    char *shard; /* NULL: to channels nobody joined */
+    char shard[]; /* "": to channels nobody joined */
 };
 
 struct sender_sync {
     struct leader *leader;
     struct shard_manager *manager;
     bool busy;
-    bool again;        /* the view was read meanwhile */
-    bool told;         /* an error of this round */
-    size_t unanswered; /* and one more while they are asked */
-    struct question *questions;
-    size_t n;
+    bool again;         /* the view was read meanwhile */
+    bool told;          /* an error of this round */
+    size_t unanswered;  /* and one more while they are asked */
     struct buf changes; /* shard, sender, ...: each with its NUL */
     size_t written;     /* bytes of it */
     uint64_t nchanges;
@@ -37,27 +35,17 @@ struct sender_sync *sender_sync_create(struct leader *leader, struct shard_manag
     return s;
 }
 
-static void forget(struct sender_sync *s)
-{
-    for (size_t i = 0; i < s->n; i++) {
-        free(s->questions[i].shard);
-    }
-    free(s->questions);
-    s->questions = NULL;
-    buf_finish(&s->changes);
-    s->n = s->written = s->nchanges = 0;
-}
-
 void sender_sync_destroy(struct sender_sync *s)
 {
-    forget(s);
+    buf_finish(&s->changes);
     free(s);
 }
 
 static void end_round(struct sender_sync *s)
 {
     s->busy = false;
-    forget(s);
+    buf_finish(&s->changes);
+    s->written = s->nchanges = 0;
     if (s->again) {
         s->again = false;
         sender_sync_on_view(s);
@@ -127,12 +115,12 @@ static void compare(struct sender_sync *s, const char *shard, const char *sender
 {
     struct cluster_view *view = manager_view(s->manager);
     struct shard *to = cluster_view_shard(view, sender);
-    struct shard *from = shard != NULL ? cluster_view_shard(view, shard) : NULL;
+    struct shard *from = cluster_view_shard(view, shard);
 
-    if (to == NULL || (shard != NULL && from == NULL)) {
+    if (to == NULL || (shard[0] && from == NULL)) {
         return; /* gone meanwhile */
     }
-    if (shard == NULL) {
+    if (from == NULL) {
         if (strcmp(cluster_view_default_sender(view, to->user), sender) != 0) {
             change(s, "@", to->user, sender);
         }
@@ -162,41 +150,44 @@ static void on_answer(void *ctx, enum manager_answer answer, const char *text)
 
     if (answer == MANAGER_SHARD) {
         compare(s, q->shard, text);
-    } else if (answer == MANAGER_FAILED && q->shard != NULL) {
+    } else if (answer == MANAGER_FAILED && q->shard[0]) {
         /* To a channel that nobody joined there need not be anybody who sends. */
         tell(s, NULL, text);
     }
+    free(q);
     answered(s);
+}
+
+static void ask(struct sender_sync *s, const char *shard, const char *channel)
+{
+    size_t len = strlen(shard) + 1;
+    struct question *q = xmalloc(sizeof(*q) + len);
+
+    q->sync = s;
+    memcpy(q->shard, shard, len);
+    s->unanswered++;
+    manager_ask(s->manager, MANAGER_SENDER, channel, false, on_answer, q);
 }
 
 void sender_sync_on_view(struct sender_sync *s)
 {
-    struct cluster_view *view = manager_view(s->manager);
-    size_t n = 0;
+    const struct shard *shards = cluster_view_shards(manager_view(s->manager));
 
     if (s->busy) {
         s->again = true;
         return;
     }
-    if (!leader_may_act(s->leader) || cluster_view_shards(view) == NULL) {
+    if (!leader_may_act(s->leader) || shards == NULL) {
         return;
     }
     s->busy = true;
     s->told = false;
-    s->questions = xcalloc(HASH_COUNT(cluster_view_shards(view)) + 1, sizeof(*s->questions));
-    for (const struct shard *each = cluster_view_shards(view); each != NULL; each = each->hh.next) {
+    s->unanswered = 1;
+    for (const struct shard *each = shards; each != NULL; each = each->hh.next) {
         if (each->channels != NULL) {
-            s->questions[n++] = (struct question){s, xstrdup(each->id)};
+            ask(s, each->id, each->channels->name);
         }
     }
-    s->questions[n++] = (struct question){s, NULL};
-    s->n = n;
-    s->unanswered = n + 1;
-    for (size_t i = 0; i < n; i++) {
-        const struct shard *each =
-            s->questions[i].shard != NULL ? cluster_view_shard(view, s->questions[i].shard) : NULL;
-        const char *channel = each != NULL && each->channels != NULL ? each->channels->name : "";
-        manager_ask(s->manager, MANAGER_SENDER, channel, false, on_answer, &s->questions[i]);
-    }
+    ask(s, "", "");
     answered(s);
 }
