@@ -186,25 +186,6 @@ static void on_out(void *ctx)
 
 /* Beginning ------------------------------------------------------------------------------------ */
 
-static struct leader *create_leader(struct coordinator *c)
-{
-    const struct leader_options options = {.loop = c->loop,
-                                           .url = c->options.redis,
-                                           .group = &c->group,
-                                           .tls_ca = c->options.redis_tls_ca,
-                                           .cluster = c->options.cluster,
-                                           .id = c->options.id,
-                                           .on_ready = on_ready,
-                                           .on_failed = on_failed,
-                                           .on_won = on_won,
-                                           .on_facts = on_facts,
-                                           .on_out = on_out,
-                                           .on_registry_lost = on_registry_lost,
-                                           .ctx = c};
-
-    return leader_create(&options);
-}
-
 static void create_rooms(struct coordinator *c)
 {
     const struct manager_create_options manager = {
@@ -241,11 +222,24 @@ static void create_rooms(struct coordinator *c)
 struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator_options *options)
 {
     struct coordinator *c = xcalloc(1, sizeof(*c));
+    const struct leader_options leader = {.loop = loop,
+                                          .url = options->redis,
+                                          .group = &c->group,
+                                          .tls_ca = options->redis_tls_ca,
+                                          .cluster = options->cluster,
+                                          .id = options->id,
+                                          .on_ready = on_ready,
+                                          .on_failed = on_failed,
+                                          .on_won = on_won,
+                                          .on_facts = on_facts,
+                                          .on_out = on_out,
+                                          .on_registry_lost = on_registry_lost,
+                                          .ctx = c};
 
     c->options = *options;
     c->loop = loop;
     startup_begin(&c->startup, loop, options->connect_ms, on_refused, c);
-    c->leader = create_leader(c);
+    c->leader = leader_create(&leader);
     c->view = cluster_view_create(&(struct cluster_view_options){
         .leader = c->leader, .on_fresh = on_view, .on_damaged = on_damaged, .ctx = c});
     create_rooms(c);

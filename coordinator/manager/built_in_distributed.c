@@ -77,30 +77,22 @@ int distributed_spread(size_t channels, size_t channels_per_shard, size_t max_sh
                        size_t initial_shard_count, size_t *shards, struct err *err)
 {
     size_t needed = channels / channels_per_shard + (channels % channels_per_shard != 0);
-    char each[24] = "none";
-    char most[24] = "none";
 
-    if (channels_per_shard != SIZE_MAX) {
-        snprintf(each, sizeof(each), "%zu", channels_per_shard);
-    }
-    if (max_shard_count != SIZE_MAX) {
-        snprintf(most, sizeof(most), "%zu", max_shard_count);
-    }
-    if (needed > max_shard_count) {
+    if (needed > max_shard_count) { /* so neither of the two is off */
         return err_set(
             err, ERR_REFUSED,
             "More channels have been added to initial_channels than are allowed by the "
             "combination of channels_per_shard and max_shard_count. There are %zu channels; "
-            "channels_per_shard is %s and max_shard_count is %s. Larger values allow more: "
+            "channels_per_shard is %zu and max_shard_count is %zu. Larger values allow more: "
             "--set max_shard_count=%zu would do.",
-            channels, each, most, needed);
+            channels, channels_per_shard, max_shard_count, needed);
     }
     if (initial_shard_count > max_shard_count) {
         return err_set(
             err, ERR_REFUSED,
-            "initial_shard_count is %zu, more than max_shard_count, which is %s. Lower the "
+            "initial_shard_count is %zu, more than max_shard_count, which is %zu. Lower the "
             "one or raise the other with --set.",
-            initial_shard_count, most);
+            initial_shard_count, max_shard_count);
     }
     *shards = needed > initial_shard_count ? needed : initial_shard_count;
     return 0;
@@ -131,8 +123,8 @@ static void add_shards(struct distributed *d)
         size_t most = size < BUILT_IN_CREATE_MOST ? size : BUILT_IN_CREATE_MOST;
         char id[64];
         snprintf(id, sizeof(id), "initial-shard-%zu", d->next + 1);
-        if (shard_manager_shard(d->base, id) ==
-            NULL) { /* else a leader that died had come so far */
+        /* Where it is there, a leader that died had come so far. */
+        if (shard_manager_shard(d->base, id) == NULL) {
             d->under_way++;
             shard_manager_add_shard(d->base, id, NULL,
                                     channels != NULL ? channels + d->first : NULL, most, on_added,
