@@ -1,8 +1,8 @@
 /* shoalctl config: the cluster's settings, which live in Redis. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/request.h"
+#include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/table.h"
-#include "coordinator/ctl/view.h"
+#include "coordinator/ctl/records.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,32 +13,32 @@ static int get_all(struct ctl *c)
                                                   {"VALUE", "value", false},
                                                   {"DEFAULT", "default", false},
                                                   {"ALLOWED", "allowed", false}};
-    struct view v = {0};
-    int code = view_read(c, VIEW_SETTINGS, &v);
+    struct records r = {0};
+    int code = records_read(c, RECORDS_SETTINGS, &r);
 
     if (code == CTL_DONE && c->json) {
-        table_json(v.settings);
+        table_json(r.settings);
     } else if (code == CTL_DONE) {
-        table_print(stdout, columns, ARRAY_LEN(columns), v.settings, true);
+        table_print(stdout, columns, ARRAY_LEN(columns), r.settings, true);
     }
-    view_finish(&v);
+    records_finish(&r);
     return code;
 }
 
 static int get_one(struct ctl *c, const char *name)
 {
-    struct view v = {0};
-    int code = view_read(c, VIEW_SETTINGS, &v);
-    const cJSON *setting = view_find(v.settings, "name", name);
+    struct records r = {0};
+    int code = records_read(c, RECORDS_SETTINGS, &r);
+    const cJSON *setting = records_find(r.settings, "name", name);
 
     if (code == CTL_DONE && setting == NULL) {
         code = ctl_fail(CTL_FAILED, "unknown setting \"%s\"; shoalctl config get lists them", name);
     } else if (code == CTL_DONE && c->json) {
         table_json_line(setting);
     } else if (code == CTL_DONE) {
-        ctl_say("%s", view_text(setting, "value"));
+        ctl_say("%s", records_text(setting, "value"));
     }
-    view_finish(&v);
+    records_finish(&r);
     return code;
 }
 
@@ -54,7 +54,7 @@ static int run_config(struct ctl *c)
         struct registry_pair fields[] = {{"name", ctl_arg(c, 1)},
                                          {"value", sets ? ctl_arg(c, 2) : ""}};
         c->needs = RIGHTS_ADMIN;
-        return request_simple(c, op, fields, sets ? 2 : 1);
+        return ask_plainly(c, op, fields, sets ? 2 : 1);
     }
     return ctl_usage(c);
 }

@@ -1,7 +1,7 @@
 /* shoalctl start and stop: all shards of the cluster. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/request.h"
-#include "coordinator/ctl/view.h"
+#include "coordinator/ctl/ask.h"
+#include "coordinator/ctl/records.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,21 +10,21 @@
 
 static int count_open(struct ctl *c, size_t *open)
 {
-    struct view v = {0};
-    int code = view_read(c, VIEW_SHARDS, &v);
+    struct records r = {0};
+    int code = records_read(c, RECORDS_SHARDS, &r);
     const cJSON *shard;
 
     *open = 0;
-    cJSON_ArrayForEach(shard, v.shards)
+    cJSON_ArrayForEach(shard, r.shards)
     {
         /* The shard manager asks each to stop, its node says when it is closed. A shard without a
          * node has no connection, whatever was last said about it. */
-        bool asked = strcmp(view_text(shard, "run"), "started") != 0;
+        bool asked = strcmp(records_text(shard, "run"), "started") != 0;
         bool closed =
-            !view_text(shard, "node")[0] || strcmp(view_text(shard, "state"), "closed") == 0;
-        *open += !asked || (!closed && strcmp(view_text(shard, "run"), "stopped") == 0);
+            !records_text(shard, "node")[0] || strcmp(records_text(shard, "state"), "closed") == 0;
+        *open += !asked || (!closed && strcmp(records_text(shard, "run"), "stopped") == 0);
     }
-    view_finish(&v);
+    records_finish(&r);
     return code;
 }
 
@@ -38,7 +38,7 @@ static int say(struct ctl *c, int code, const char *text)
 
 static int run_start(struct ctl *c)
 {
-    return say(c, request_simple(c, "start", NULL, 0), "started");
+    return say(c, ask_plainly(c, "start", NULL, 0), "started");
 }
 
 CTL_COMMAND(start, "", "Connect all shards again after a stop.", NULL, RIGHTS_ADMIN, run_start);
@@ -48,9 +48,9 @@ static int run_stop(struct ctl *c)
     size_t open = 1;
 
     if (options_bool(c->options, "no-wait")) {
-        return request_make(c, "stop", NULL, 0, NULL);
+        return ask_coordinator(c, "stop", NULL, 0, NULL);
     }
-    int code = request_simple(c, "stop", NULL, 0);
+    int code = ask_plainly(c, "stop", NULL, 0);
     while (code == CTL_DONE && open > 0) {
         code = count_open(c, &open);
         if (code == CTL_DONE && open > 0) {

@@ -1,6 +1,6 @@
 /* shoalctl join, part and retry: channels from the command line or a file, 1,000 a request. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/request.h"
+#include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/table.h"
 #include "coordinator/options/initial_channels.h"
 
@@ -179,7 +179,7 @@ static int run(struct ctl *c)
     while (rest != NULL && code == CTL_DONE) {
         struct registry_outcome outcome = {0};
         struct registry_pair channels = {"channels", portion(&rest)};
-        code = request_make(c, op, &channels, 1, wait ? &outcome : NULL);
+        code = ask_coordinator(c, op, &channels, 1, wait ? &outcome : NULL);
         if (code == CTL_DONE) {
             refused = show_outcome(c, &outcome) != CTL_DONE || refused;
         }

@@ -1,7 +1,7 @@
 /* shoalctl channels, shards, nodes: tables for people, records for programs. */
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/table.h"
-#include "coordinator/ctl/view.h"
+#include "coordinator/ctl/records.h"
 
 #include <stdio.h>
 
@@ -13,7 +13,7 @@ static void say_age(cJSON *records, const char *name, struct wall now)
     cJSON_ArrayForEach(record, records)
     {
         char age[24];
-        struct wall since = {view_number(record, name)};
+        struct wall since = {records_number(record, name)};
         table_age(wall_since(since, now), age, sizeof(age));
         cJSON_DeleteItemFromObjectCaseSensitive(record, name);
         cJSON_AddStringToObject(record, name, since.ms != 0 ? age : "");
@@ -42,9 +42,13 @@ static int run_list(struct ctl *c)
 {
     bool channels = c->command == &ctl_channels;
     bool shards = c->command == &ctl_shards;
-    struct view v = {0};
-    int code = view_read(c, channels ? VIEW_CHANNELS : shards ? VIEW_SHARDS : VIEW_NODES, &v);
-    cJSON *records = channels ? v.channels : shards ? v.shards : v.nodes;
+    struct records r = {0};
+    int code = records_read(c,
+                            channels ? RECORDS_CHANNELS
+                            : shards ? RECORDS_SHARDS
+                                     : RECORDS_NODES,
+                            &r);
+    cJSON *records = channels ? r.channels : shards ? r.shards : r.nodes;
 
     if (code == CTL_DONE && c->json) {
         table_json(records);
@@ -53,9 +57,9 @@ static int run_list(struct ctl *c)
              channels ? figures_of_channel
              : shards ? figures_of_shard
                       : figures_of_node,
-             v.now);
+             r.now);
     }
-    view_finish(&v);
+    records_finish(&r);
     return code;
 }
 

@@ -1,8 +1,8 @@
 /* shoalctl send: an entry in the outbox, and its one result. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/request.h"
+#include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/table.h"
-#include "coordinator/ctl/view.h"
+#include "coordinator/ctl/records.h"
 #include "shared/irc/parse.h"
 
 #include <stdio.h>
@@ -23,7 +23,7 @@ static void on_result(void *ctx, const struct registry_result *result, const str
 
     if (err == NULL && result->status.len > 0) {
         cJSON *object = cJSON_CreateObject();
-        view_add_hash(object, &result->hash, registry_result_figures);
+        records_add_hash(object, &result->hash, registry_result_figures);
         l->found = cJSON_PrintUnformatted(object);
         cJSON_Delete(object);
     }
@@ -80,7 +80,7 @@ static int add(struct ctl *c, const char *id, const char *channel, const char *t
     add_field(&a, "id", id);
     add_field(&a, "channel", channel);
     add_field(&a, "text", text);
-    add_field(&a, "by", request_by());
+    add_field(&a, "by", ask_by());
     add_field(&a, "reply_to", options_string(c->options, "reply-to"));
     add_field(&a, "ttl_ms", has_ttl ? ttl : NULL);
     add_field(&a, "command", options_bool(c->options, "command") ? "1" : NULL);
@@ -126,7 +126,7 @@ static int run_send(struct ctl *c)
     }
     random_hex(id, 16);
     c->await_id = id;
-    int code = request_check_cluster(c);
+    int code = ask_check_cluster(c);
     if (code == CTL_DONE) {
         code = ctl_subscribe(c, TOPIC_SENT, channel);
     }

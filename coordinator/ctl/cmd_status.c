@@ -1,7 +1,7 @@
 /* shoalctl status: one screen that says whether the cluster is well, and if not, why. */
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/table.h"
-#include "coordinator/ctl/view.h"
+#include "coordinator/ctl/records.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,11 +12,11 @@
 #define LOST_TOLD_MS 86400000
 
 struct status {
-    struct view view; /* first: on_state finds us by it */
-    cJSON *leader;    /* {"id","host","pid","leads_ms"} or {} */
-    cJSON *states;    /* state of channels -> how many */
-    cJSON *budgets;   /* {"budget","used","limit","window_ms"} */
-    cJSON *warnings;  /* texts */
+    struct records records; /* first: on_state finds us by it */
+    cJSON *leader;          /* {"id","host","pid","leads_ms"} or {} */
+    cJSON *states;          /* state of channels -> how many */
+    cJSON *budgets;         /* {"budget","used","limit","window_ms"} */
+    cJSON *warnings;        /* texts */
     uint64_t waiting;
     uint64_t homeless;
     bool stopped;
@@ -24,7 +24,7 @@ struct status {
 
 static const char *setting(const struct status *s, const char *name)
 {
-    return view_setting(&s->view, name);
+    return records_setting(&s->records, name);
 }
 
 /* 0 where it is switched off. */
@@ -112,10 +112,10 @@ static void take_leader(struct status *s, const struct cluster_leader *leader)
     }
 }
 
-static void on_state(struct view *v, const struct cluster_state *state)
+static void on_state(struct records *r, const struct cluster_state *state)
 {
     static const char *const budgets[CLUSTER_BUDGETS] = {"login", "join", "message", "message_mod"};
-    struct status *s = (struct status *)v;
+    struct status *s = (struct status *)r;
     uint64_t lost_ms = state->lost_at_ms;
 
     take_leader(s, &state->leader);
@@ -142,12 +142,12 @@ static void warn_of_channels(struct status *s)
     const char *why = "";
     uint64_t failed = 0;
 
-    cJSON_ArrayForEach(channel, s->view.channels)
+    cJSON_ArrayForEach(channel, s->records.channels)
     {
-        const char *state = view_text(channel, "state");
+        const char *state = records_text(channel, "state");
         count_up(s->states, state[0] ? state : "unknown");
         if (strcmp(state, "waiting") == 0) {
-            why = view_text(channel, "reason");
+            why = records_text(channel, "reason");
         }
         failed += strcmp(state, "failed") == 0;
     }
@@ -164,22 +164,23 @@ static void warn_of_shards(struct status *s)
 {
     uint64_t each = limit(s, "channels_per_shard");
     uint64_t most = limit(s, "max_shard_count");
-    uint64_t count = (uint64_t)cJSON_GetArraySize(s->view.shards);
+    uint64_t count = (uint64_t)cJSON_GetArraySize(s->records.shards);
     const cJSON *shard;
 
     if (most > 0 && count > most) {
         warn(s, "there are %llu shards; max_shard_count is %llu", (unsigned long long)count,
              (unsigned long long)most);
     }
-    cJSON_ArrayForEach(shard, s->view.shards)
+    cJSON_ArrayForEach(shard, s->records.shards)
     {
-        uint64_t channels = view_number(shard, "channels");
+        uint64_t channels = records_number(shard, "channels");
         if (each > 0 && channels > each) {
-            warn(s, "%s has %llu channels; channels_per_shard is %llu", view_text(shard, "shard"),
-                 (unsigned long long)channels, (unsigned long long)each);
+            warn(s, "%s has %llu channels; channels_per_shard is %llu",
+                 records_text(shard, "shard"), (unsigned long long)channels,
+                 (unsigned long long)each);
         }
-        if (view_text(shard, "error")[0] && strcmp(view_text(shard, "state"), "ready") != 0) {
-            warn(s, "%s: %s", view_text(shard, "shard"), view_text(shard, "error"));
+        if (records_text(shard, "error")[0] && strcmp(records_text(shard, "state"), "ready") != 0) {
+            warn(s, "%s: %s", records_text(shard, "shard"), records_text(shard, "error"));
         }
     }
     if (s->homeless > 0) {
@@ -197,17 +198,17 @@ static void warn_of_rest(struct status *s)
     if (s->stopped) {
         warn(s, "the cluster is stopped; shoalctl start connects it again");
     }
-    if (cJSON_GetArraySize(s->view.nodes) == 0) {
+    if (cJSON_GetArraySize(s->records.nodes) == 0) {
         warn(s, "no node is up");
     }
-    cJSON_ArrayForEach(node, s->view.nodes)
+    cJSON_ArrayForEach(node, s->records.nodes)
     {
-        if (view_text(node, "error")[0]) {
-            warn(s, "node %s is blind, it does not see Twitch: %s", view_text(node, "node"),
-                 view_text(node, "error"));
+        if (records_text(node, "error")[0]) {
+            warn(s, "node %s is blind, it does not see Twitch: %s", records_text(node, "node"),
+                 records_text(node, "error"));
         }
-        if (strcmp(view_text(node, "state"), "silent") == 0) {
-            warn(s, "node %s has not renewed its lease", view_text(node, "node"));
+        if (strcmp(records_text(node, "state"), "silent") == 0) {
+            warn(s, "node %s has not renewed its lease", records_text(node, "node"));
         }
     }
 }
@@ -229,8 +230,9 @@ static int warn_of_redis(struct ctl *c, struct status *s)
 
 static int gather(struct ctl *c, struct status *s)
 {
-    s->view.on_state = on_state;
-    int code = view_read(c, VIEW_SETTINGS | VIEW_NODES | VIEW_SHARDS | VIEW_CHANNELS, &s->view);
+    s->records.on_state = on_state;
+    int code = records_read(c, RECORDS_SETTINGS | RECORDS_NODES | RECORDS_SHARDS | RECORDS_CHANNELS,
+                            &s->records);
 
     if (code == CTL_DONE) {
         warn_of_rest(s);
@@ -256,7 +258,7 @@ static void show_limits(const struct status *s)
         snprintf(each, sizeof(each), "at most %.40s channels in each",
                  setting(s, "channels_per_shard"));
     }
-    ctl_say("shards    %d%s, %s", cJSON_GetArraySize(s->view.shards), most, each);
+    ctl_say("shards    %d%s, %s", cJSON_GetArraySize(s->records.shards), most, each);
 }
 
 static void show_head(struct ctl *c, const struct status *s)
@@ -268,17 +270,17 @@ static void show_head(struct ctl *c, const struct status *s)
     ctl_say("cluster   %s%s", options_string(c->options, "cluster"),
             s->stopped ? "  (stopped)" : "");
     if (s->leader->child != NULL) {
-        table_age(view_number(s->leader, "leads_ms"), age, sizeof(age));
-        ctl_say("leader    %s on %s, pid %llu, for %s", view_text(s->leader, "id"),
-                view_text(s->leader, "host"), (unsigned long long)view_number(s->leader, "pid"),
-                age);
+        table_age(records_number(s->leader, "leads_ms"), age, sizeof(age));
+        ctl_say("leader    %s on %s, pid %llu, for %s", records_text(s->leader, "id"),
+                records_text(s->leader, "host"),
+                (unsigned long long)records_number(s->leader, "pid"), age);
     } else {
         ctl_say("leader    none");
     }
     ctl_say("user      %s", setting(s, "user")[0] ? setting(s, "user") : "not chosen yet");
     show_limits(s);
     buf_init(&states, 4096);
-    buf_printf(&states, "channels  %d", cJSON_GetArraySize(s->view.channels));
+    buf_printf(&states, "channels  %d", cJSON_GetArraySize(s->records.channels));
     const char *mark = ": ";
     cJSON_ArrayForEach(state, s->states)
     {
@@ -299,11 +301,11 @@ static void show_shards(const struct status *s)
     uint64_t each = limit(s, "channels_per_shard");
     cJSON *shard;
 
-    cJSON_ArrayForEach(shard, s->view.shards)
+    cJSON_ArrayForEach(shard, s->records.shards)
     {
         char bar[BAR_CHARS + 3];
         char of[48];
-        uint64_t channels = view_number(shard, "channels");
+        uint64_t channels = records_number(shard, "channels");
         table_bar(channels, each, BAR_CHARS, bar);
         snprintf(of, sizeof(of), each > 0 ? "%llu/%llu" : "%llu", (unsigned long long)channels,
                  (unsigned long long)each);
@@ -311,7 +313,7 @@ static void show_shards(const struct status *s)
         cJSON_AddStringToObject(shard, "of", of);
     }
     putchar('\n');
-    table_print(stdout, columns, ARRAY_LEN(columns), s->view.shards, true);
+    table_print(stdout, columns, ARRAY_LEN(columns), s->records.shards, true);
 }
 
 static void show_budgets(const struct status *s)
@@ -321,10 +323,10 @@ static void show_budgets(const struct status *s)
     fputs("\nbudgets  ", stdout);
     cJSON_ArrayForEach(budget, s->budgets)
     {
-        uint64_t most = view_number(budget, "limit");
-        uint64_t window = view_number(budget, "window_ms");
-        printf(" %s %llu/", view_text(budget, "budget"),
-               (unsigned long long)view_number(budget, "used"));
+        uint64_t most = records_number(budget, "limit");
+        uint64_t window = records_number(budget, "window_ms");
+        printf(" %s %llu/", records_text(budget, "budget"),
+               (unsigned long long)records_number(budget, "used"));
         if (most > 0) {
             printf("%llu", (unsigned long long)most);
         } else {
@@ -347,7 +349,7 @@ static void show(struct ctl *c, const struct status *s)
 
     show_head(c, s);
     putchar('\n');
-    table_print(stdout, nodes, ARRAY_LEN(nodes), s->view.nodes, true);
+    table_print(stdout, nodes, ARRAY_LEN(nodes), s->records.nodes, true);
     show_shards(s);
     show_budgets(s);
     cJSON_ArrayForEach(text, s->warnings)
@@ -366,9 +368,9 @@ static void show_json(struct ctl *c, const struct status *s)
     cJSON_AddStringToObject(all, "user", setting(s, "user"));
     cJSON_AddBoolToObject(all, "stopped", s->stopped);
     cJSON_AddItemToObject(all, "leader", cJSON_Duplicate(s->leader, true));
-    cJSON_AddItemToObject(all, "nodes", cJSON_Duplicate(s->view.nodes, true));
-    cJSON_AddItemToObject(all, "shards", cJSON_Duplicate(s->view.shards, true));
-    cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->view.channels));
+    cJSON_AddItemToObject(all, "nodes", cJSON_Duplicate(s->records.nodes, true));
+    cJSON_AddItemToObject(all, "shards", cJSON_Duplicate(s->records.shards, true));
+    cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->records.channels));
     cJSON_AddItemToObject(all, "states", cJSON_Duplicate(s->states, true));
     cJSON_AddItemToObject(all, "budgets", cJSON_Duplicate(s->budgets, true));
     cJSON_AddNumberToObject(all, "waiting", (double)s->waiting);
@@ -391,7 +393,7 @@ static int run_status(struct ctl *c)
     } else if (code == CTL_DONE) {
         show(c, &s);
     }
-    view_finish(&s.view);
+    records_finish(&s.records);
     cJSON_Delete(s.leader);
     cJSON_Delete(s.states);
     cJSON_Delete(s.budgets);

@@ -1,8 +1,8 @@
 /* Fuzz: what a hostile Redis answers to shoalctl, as RESP and as the JSON of a reply, up to what is printed. */
 #include "coordinator/ctl/ctl.h"
-#include "coordinator/ctl/request.h"
+#include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/table.h"
-#include "coordinator/ctl/view.h"
+#include "coordinator/ctl/records.h"
 #include "shared/redis/registry_reply.h"
 #include "shared/redis/reply_reader.h"
 #include "shared/text.h"
@@ -51,7 +51,7 @@ static void look_at_reply(struct redisReply *reply)
     struct wall now = {0};
 
     if (reply_hash(reply, figures_of_shard, &shard, &hash, &memory, NULL) == 0) {
-        view_add_hash(record, &hash, figures_of_shard);
+        records_add_hash(record, &hash, figures_of_shard);
         BUG_ON(shard.lag_ms > READER_MOST);
     }
     show(record);

@@ -1,5 +1,5 @@
-/* Request: adds an entry, hears or finds its reply. */
-#include "coordinator/ctl/request.h"
+/* Ask: adds an entry, hears or finds its reply. */
+#include "coordinator/ctl/ask.h"
 
 #include "coordinator/ctl/table.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *request_by(void)
+const char *ask_by(void)
 {
     static char by[200];
     char host[65] = "";
@@ -80,7 +80,7 @@ static int look_for_reply(struct ctl *c, const char *id, char **found)
 struct adding {
     struct ctl *ctl;
     const char *op;
-    struct registry_pair fields[3 + REQUEST_MAX_FIELDS];
+    struct registry_pair fields[3 + ASK_MAX_FIELDS];
     size_t n;
 };
 
@@ -95,9 +95,9 @@ static int ask_to_add(void *ctx)
 static int add(struct ctl *c, const char *id, const char *op, const struct registry_pair *fields,
                size_t nfields)
 {
-    struct adding a = {c, op, {{"id", id}, {"op", op}, {"by", request_by()}}, 3 + nfields};
+    struct adding a = {c, op, {{"id", id}, {"op", op}, {"by", ask_by()}}, 3 + nfields};
 
-    BUG_ON(nfields > REQUEST_MAX_FIELDS);
+    BUG_ON(nfields > ASK_MAX_FIELDS);
     for (size_t i = 0; i < nfields; i++) {
         a.fields[3 + i] = fields[i];
     }
@@ -111,7 +111,7 @@ static int ask_for_cluster(void *ctx)
     return registry_is_there(c->registry, ctl_answered_bool, c);
 }
 
-int request_check_cluster(struct ctl *c)
+int ask_check_cluster(struct ctl *c)
 {
     int code = ctl_ask(c, ask_for_cluster, c);
 
@@ -124,8 +124,8 @@ int request_check_cluster(struct ctl *c)
     return code;
 }
 
-int request_make(struct ctl *c, const char *op, const struct registry_pair *fields, size_t nfields,
-                 struct registry_outcome *outcome)
+int ask_coordinator(struct ctl *c, const char *op, const struct registry_pair *fields,
+                    size_t nfields, struct registry_outcome *outcome)
 {
     char id[INCARNATION_CHARS];
     char *text = NULL;
@@ -135,7 +135,7 @@ int request_make(struct ctl *c, const char *op, const struct registry_pair *fiel
     }
     random_hex(id, 16);
     ctl_restart_deadline(c);
-    int code = request_check_cluster(c);
+    int code = ask_check_cluster(c);
     if (code == CTL_DONE && outcome != NULL) {
         c->await_id = id;
         code = ctl_subscribe(c, TOPIC_REPLIES, "");
@@ -157,11 +157,10 @@ int request_make(struct ctl *c, const char *op, const struct registry_pair *fiel
                           : ctl_fail(CTL_FAILED, "the reply is not what a coordinator says");
 }
 
-int request_simple(struct ctl *c, const char *op, const struct registry_pair *fields,
-                   size_t nfields)
+int ask_plainly(struct ctl *c, const char *op, const struct registry_pair *fields, size_t nfields)
 {
     struct registry_outcome outcome;
-    int code = request_make(c, op, fields, nfields, &outcome);
+    int code = ask_coordinator(c, op, fields, nfields, &outcome);
 
     if (code == CTL_DONE && c->json) {
         table_json_line(outcome.tree);

@@ -1,5 +1,5 @@
-/* View: what the cluster's reader tells, as records. */
-#include "coordinator/ctl/view.h"
+/* Records: what the cluster's reader tells, as objects. */
+#include "coordinator/ctl/records.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@ static const char *text_of(struct slice s)
     return s.ptr != NULL ? s.ptr : ""; /* a NUL stands behind each */
 }
 
-void view_add_hash(cJSON *record, const struct registry_hash *hash, const struct figure *figures)
+void records_add_hash(cJSON *record, const struct registry_hash *hash, const struct figure *figures)
 {
     for (size_t i = 0; i + 1 < hash->n; i += 2) {
         const char *name = text_of(hash->word[i]);
@@ -42,34 +42,34 @@ static cJSON *add_record(cJSON *records, const struct figure *figures, const voi
             cJSON_AddNumberToObject(record, f->name, (double)figure_number(f, of));
         }
     }
-    view_add_hash(record, hash, figures);
+    records_add_hash(record, hash, figures);
     cJSON_AddItemToArray(records, record);
     return record;
 }
 
 static void on_setting(void *ctx, const struct cluster_setting *s)
 {
-    struct view *v = ctx;
+    struct records *r = ctx;
     cJSON *record = cJSON_CreateObject();
 
     cJSON_AddStringToObject(record, "name", text_of(s->name));
     cJSON_AddStringToObject(record, "value", text_of(s->value));
     cJSON_AddStringToObject(record, "default", text_of(s->otherwise));
     cJSON_AddStringToObject(record, "allowed", text_of(s->allowed));
-    cJSON_AddItemToArray(v->settings, record);
+    cJSON_AddItemToArray(r->settings, record);
 }
 
 static void on_channel(void *ctx, const struct figures_channel *c, const struct registry_hash *hash)
 {
-    struct view *v = ctx;
+    struct records *r = ctx;
 
-    add_record(v->channels, figures_of_channel, c, hash);
+    add_record(r->channels, figures_of_channel, c, hash);
 }
 
 static bool on_shard(void *ctx, const struct figures_shard *s, const struct registry_hash *hash)
 {
-    struct view *v = ctx;
-    cJSON *record = add_record(v->shards, figures_of_shard, s, hash);
+    struct records *r = ctx;
+    cJSON *record = add_record(r->shards, figures_of_shard, s, hash);
 
     /* The last word of a node that died is not what is read now. */
     for (const struct figure *f = figures_of_shard; f->name != NULL; f++) {
@@ -83,8 +83,8 @@ static bool on_shard(void *ctx, const struct figures_shard *s, const struct regi
 
 static void on_node(void *ctx, const struct figures_node *n, const struct registry_hash *hash)
 {
-    struct view *v = ctx;
-    cJSON *record = add_record(v->nodes, figures_of_node, n, hash);
+    struct records *r = ctx;
+    cJSON *record = add_record(r->nodes, figures_of_node, n, hash);
 
     /* Not for a page: they are keys to act as that node. */
     cJSON_DeleteItemFromObjectCaseSensitive(record, "incarnation");
@@ -96,101 +96,101 @@ static void on_node(void *ctx, const struct figures_node *n, const struct regist
 
 static void on_state(void *ctx, const struct cluster_state *s)
 {
-    struct view *v = ctx;
+    struct records *r = ctx;
 
-    v->on_state(v, s);
+    r->on_state(r, s);
 }
 
 static const char *budgets_of(void *ctx)
 {
-    const char *user = view_setting(ctx, "user");
+    const char *user = records_setting(ctx, "user");
 
     return user[0] ? user : "anonymous";
 }
 
 static void on_done(void *ctx, const struct err *err)
 {
-    struct view *v = ctx;
+    struct records *r = ctx;
 
-    ctl_answered(v->ctl, err);
+    ctl_answered(r->ctl, err);
 }
 
 /* Behind what was read before the link failed, if it did. */
 static int go_on(void *ctx)
 {
-    struct view *v = ctx;
+    struct records *r = ctx;
 
-    if (v->begun) {
-        cluster_reader_resume(v->reader);
+    if (r->begun) {
+        cluster_reader_resume(r->reader);
     } else {
-        v->begun = true;
-        cluster_reader_begin(v->reader);
+        r->begun = true;
+        cluster_reader_begin(r->reader);
     }
     return 0;
 }
 
-int view_read(struct ctl *c, unsigned what, struct view *v)
+int records_read(struct ctl *c, unsigned what, struct records *r)
 {
     const struct cluster_reader_options options = {
         .registry = c->registry,
         .read_only = true,
-        .on_setting = what & VIEW_SETTINGS ? on_setting : NULL,
-        .on_node = what & VIEW_NODES ? on_node : NULL,
-        .on_shard = what & VIEW_SHARDS ? on_shard : NULL,
-        .on_channel = what & VIEW_CHANNELS ? on_channel : NULL,
-        .on_state = v->on_state != NULL ? on_state : NULL,
+        .on_setting = what & RECORDS_SETTINGS ? on_setting : NULL,
+        .on_node = what & RECORDS_NODES ? on_node : NULL,
+        .on_shard = what & RECORDS_SHARDS ? on_shard : NULL,
+        .on_channel = what & RECORDS_CHANNELS ? on_channel : NULL,
+        .on_state = r->on_state != NULL ? on_state : NULL,
         .budgets_of = budgets_of,
         .on_done = on_done,
-        .ctx = v,
+        .ctx = r,
     };
-    v->ctl = c;
-    v->settings = cJSON_CreateArray();
-    v->nodes = cJSON_CreateArray();
-    v->shards = cJSON_CreateArray();
-    v->channels = cJSON_CreateArray();
-    v->reader = cluster_reader_create(&options);
-    int code = ctl_ask(c, go_on, v);
-    v->now = cluster_reader_now(v->reader);
-    cluster_reader_destroy(v->reader);
+    r->ctl = c;
+    r->settings = cJSON_CreateArray();
+    r->nodes = cJSON_CreateArray();
+    r->shards = cJSON_CreateArray();
+    r->channels = cJSON_CreateArray();
+    r->reader = cluster_reader_create(&options);
+    int code = ctl_ask(c, go_on, r);
+    r->now = cluster_reader_now(r->reader);
+    cluster_reader_destroy(r->reader);
     return code;
 }
 
-void view_finish(struct view *v)
+void records_finish(struct records *r)
 {
-    cJSON_Delete(v->settings);
-    cJSON_Delete(v->nodes);
-    cJSON_Delete(v->shards);
-    cJSON_Delete(v->channels);
+    cJSON_Delete(r->settings);
+    cJSON_Delete(r->nodes);
+    cJSON_Delete(r->shards);
+    cJSON_Delete(r->channels);
 }
 
-const char *view_setting(const struct view *v, const char *name)
+const char *records_setting(const struct records *r, const char *name)
 {
-    return view_text(view_find(v->settings, "name", name), "value");
+    return records_text(records_find(r->settings, "name", name), "value");
 }
 
-const char *view_text(const cJSON *record, const char *field)
+const char *records_text(const cJSON *record, const char *field)
 {
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, field));
 
     return text != NULL ? text : "";
 }
 
-uint64_t view_number(const cJSON *record, const char *field)
+uint64_t records_number(const cJSON *record, const char *field)
 {
     const cJSON *value = cJSON_GetObjectItemCaseSensitive(record, field);
     double number =
-        cJSON_IsNumber(value) ? value->valuedouble : strtod(view_text(record, field), NULL);
+        cJSON_IsNumber(value) ? value->valuedouble : strtod(records_text(record, field), NULL);
 
     return number > 0 && number < 1e18 ? (uint64_t)number : 0; /* beyond, it is none of ours */
 }
 
-const cJSON *view_find(const cJSON *records, const char *field, const char *text)
+const cJSON *records_find(const cJSON *records, const char *field, const char *text)
 {
     const cJSON *record;
 
     cJSON_ArrayForEach(record, records)
     {
-        if (strcmp(view_text(record, field), text) == 0) {
+        if (strcmp(records_text(record, field), text) == 0) {
             return record;
         }
     }

@@ -1,0 +1,46 @@
+/* Records: the cluster's state in Redis as objects of cJSON, the same for tables and JSON. */
+#ifndef SHOAL_CTL_RECORDS_H
+#define SHOAL_CTL_RECORDS_H
+
+#include "coordinator/ctl/ctl.h"
+#include "shared/redis/cluster.h"
+
+#include <cjson/cJSON.h>
+
+enum { RECORDS_SETTINGS = 1, RECORDS_NODES = 2, RECORDS_SHARDS = 4, RECORDS_CHANNELS = 8 };
+
+/* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis,
+ * and: */
+struct records {
+    cJSON *settings; /* {"name","value","default","allowed"} */
+    cJSON *nodes;    /* "node", "lease_ms"; "shards" are those it holds, "state" may be "silent" */
+    cJSON *shards;   /* "shard" */
+    cJSON *channels; /* "channel", "shard" */
+    struct wall now; /* by Redis's clock */
+    /* May be set before records_read: the whole is read as well, behind the others. */
+    void (*on_state)(struct records *r, const struct cluster_state *s);
+    /* Inside: */
+    struct ctl *ctl;
+    struct cluster_reader *reader;
+    bool begun;
+};
+
+/* Read what is asked for: CTL_DONE, or the exit code after the reason was printed. records_finish it
+ * in any case. */
+MUST_USE int records_read(struct ctl *c, unsigned what, struct records *r);
+void records_finish(struct records *r);
+
+/* The text of a field, "" where there is none; borrowed. */
+const char *records_text(const cJSON *record, const char *field);
+/* The number in a field, be it a number or a text; 0 where there is none. */
+uint64_t records_number(const cJSON *record, const char *field);
+/* The record whose `field` is `text`, or NULL. */
+const cJSON *records_find(const cJSON *records, const char *field, const char *text);
+/* The setting's value, or "". */
+const char *records_setting(const struct records *r, const char *name);
+/* Add the fields of a hash to a record: numbers as numbers, where the table says so and they are; a
+ * field that the record has already is left alone. */
+void records_add_hash(cJSON *record, const struct registry_hash *hash,
+                      const struct figure *figures);
+
+#endif
