@@ -6,7 +6,6 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 const char *ask_by(void)
@@ -22,40 +21,46 @@ const char *ask_by(void)
     return by;
 }
 
-/* A reply that is looked for. */
-struct lookup {
-    struct ctl *ctl;
-    const char *id;
-    char *found; /* owned by who asks */
-};
+int ask_check_cluster(struct ctl *c)
+{
+    int code = CTL_DONE;
+
+    while (ctl_asks(c, &code)) {
+        ctl_asked(c, registry_is_there(c->registry, ctl_answered_bool, c));
+    }
+    if (code == CTL_DONE && !c->yes) {
+        code = ctl_fail(CTL_FAILED,
+                        "there is no cluster \"%s\" in this Redis: no coordinator has led it; is "
+                        "--cluster (and --redis-url) right?",
+                        options_string(c->options, "cluster"));
+    }
+    return code;
+}
 
 static void on_reply(void *ctx, struct slice text, const struct err *err)
 {
-    struct lookup *l = ctx;
-
-    l->found = text.len > 0 ? xstrndup(text.ptr, text.len) : NULL;
-    ctl_answered(l->ctl, err);
-}
-
-static int ask_for_reply(void *ctx)
-{
-    struct lookup *l = ctx;
-
-    return registry_find_reply(l->ctl->registry, l->id, on_reply, l);
-}
-
-static int ask_who_leads(void *ctx)
-{
     struct ctl *c = ctx;
 
-    return registry_is_led(c->registry, ctl_answered_bool, c);
+    if (text.len > 0 && c->found == NULL) {
+        c->found = xstrndup(text.ptr, text.len);
+    }
+    ctl_answered(c, err);
 }
 
-/* Say so, once, where nobody is there who would answer now. */
-static int say_who_leads(struct ctl *c)
+/* Says so, once, where nobody is there who would answer now. */
+static int look_for_reply(struct ctl *c)
 {
-    int code = ctl_ask(c, ask_who_leads, c);
+    int code = CTL_DONE;
 
+    while (ctl_asks(c, &code)) {
+        ctl_asked(c, registry_find_reply(c->registry, c->await_id, on_reply, c));
+    }
+    if (c->found != NULL || c->told_no_leader) {
+        return code;
+    }
+    while (ctl_asks(c, &code)) {
+        ctl_asked(c, registry_is_led(c->registry, ctl_answered_bool, c));
+    }
     if (code == CTL_DONE && !c->yes) {
         c->told_no_leader = true;
         (void)ctl_fail(
@@ -67,92 +72,38 @@ static int say_who_leads(struct ctl *c)
     return code;
 }
 
-static int look_for_reply(struct ctl *c, const char *id, char **found)
-{
-    struct lookup l = {c, id, NULL};
-    int code = ctl_ask(c, ask_for_reply, &l);
-
-    *found = l.found;
-    return code == CTL_DONE && l.found == NULL && !c->told_no_leader ? say_who_leads(c) : code;
-}
-
-/* An entry that is added. */
-struct adding {
-    struct ctl *ctl;
-    const char *op;
-    struct registry_pair fields[3 + ASK_MAX_FIELDS];
-    size_t n;
-};
-
-static int ask_to_add(void *ctx)
-{
-    struct adding *a = ctx;
-
-    return registry_add_request(a->ctl->registry, a->op, a->fields, a->n, ctl_answered_done,
-                                a->ctl);
-}
-
-static int add(struct ctl *c, const char *id, const char *op, const struct registry_pair *fields,
-               size_t nfields)
-{
-    struct adding a = {c, op, {{"id", id}, {"op", op}, {"by", ask_by()}}, 3 + nfields};
-
-    BUG_ON(nfields > ASK_MAX_FIELDS);
-    for (size_t i = 0; i < nfields; i++) {
-        a.fields[3 + i] = fields[i];
-    }
-    return ctl_ask(c, ask_to_add, &a);
-}
-
-static int ask_for_cluster(void *ctx)
-{
-    struct ctl *c = ctx;
-
-    return registry_is_there(c->registry, ctl_answered_bool, c);
-}
-
-int ask_check_cluster(struct ctl *c)
-{
-    int code = ctl_ask(c, ask_for_cluster, c);
-
-    if (code == CTL_DONE && !c->yes) {
-        code = ctl_fail(CTL_FAILED,
-                        "there is no cluster \"%s\" in this Redis: no coordinator has led it; is "
-                        "--cluster (and --redis-url) right?",
-                        options_string(c->options, "cluster"));
-    }
-    return code;
-}
-
 int ask_coordinator(struct ctl *c, const char *op, const struct registry_pair *fields,
                     size_t nfields, struct registry_outcome *outcome)
 {
-    char id[INCARNATION_CHARS];
-    char *text = NULL;
+    struct registry_pair all[3 + ASK_MAX_FIELDS] = {
+        {"id", c->await_id}, {"op", op}, {"by", ask_by()}};
 
+    BUG_ON(nfields > ASK_MAX_FIELDS);
+    for (size_t i = 0; i < nfields; i++) {
+        all[3 + i] = fields[i];
+    }
     if (outcome != NULL) {
         *outcome = (struct registry_outcome){0};
     }
-    random_hex(id, 16);
+    random_hex(c->await_id, 16);
     ctl_restart_deadline(c);
     int code = ask_check_cluster(c);
     if (code == CTL_DONE && outcome != NULL) {
-        c->await_id = id;
         code = ctl_subscribe(c, TOPIC_REPLIES, "");
     }
-    if (code == CTL_DONE) {
-        code = add(c, id, op, fields, nfields);
+    while (ctl_asks(c, &code)) {
+        ctl_asked(c, registry_add_request(c->registry, op, all, 3 + nfields, ctl_answered_done, c));
     }
     if (code == CTL_DONE && outcome != NULL) {
-        code = ctl_await(c, id, "the coordinator's reply", look_for_reply, &text);
+        code = ctl_await(c, "the coordinator's reply", look_for_reply);
     }
-    c->await_id = NULL;
     if (code != CTL_DONE || outcome == NULL) {
         return code;
     }
-    registry_outcome_read(slice_of(text), outcome);
+    registry_outcome_read(slice_of(c->found), outcome);
     outcome->json = (struct slice){0};
-    free(text);
+    free(c->found);
+    c->found = NULL;
     return outcome->valid ? CTL_DONE
                           : ctl_fail(CTL_FAILED, "the reply is not what a coordinator says");
 }

@@ -7,32 +7,17 @@ static const char *const verdicts[] = {
 
 static void on_done(void *ctx, const struct look *l)
 {
-    (void)ctx; /* whoever waits looks by itself */
-    (void)l;
+    static const struct err down = {.code = ERR_DOWN};
+
+    ctl_answered(ctx, l->failed ? &down : NULL);
 }
 
 int doctor_look(struct ctl *c, struct look *l)
 {
     int code = CTL_DONE;
 
-    *l = (struct look){.failed = true};
-    while (code == CTL_DONE && l->failed) {
-        while (!link_is_up(c->link) && !ctl_is_over(c)) {
-            ctl_turn(c);
-        }
-        if (!ctl_is_over(c) && look_begin(l, c->registry, c->url.db, on_done, NULL) != 0) {
-            continue;
-        }
-        while (look_is_under_way(l) && !ctl_is_over(c)) {
-            ctl_turn(c);
-        }
-        code = ctl_is_over(c) ? ctl_over(c, "Redis's answer") : CTL_DONE;
-    }
-    if (look_is_under_way(l)) {
-        link_reset(c->link, "given up"); /* nothing may call back into what is about to be gone */
-    }
-    while (look_is_under_way(l)) {
-        ctl_turn(c);
+    while (ctl_asks(c, &code)) {
+        ctl_asked(c, look_begin(l, c->registry, c->url.db, on_done, c));
     }
     return code;
 }

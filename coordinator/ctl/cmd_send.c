@@ -9,109 +9,84 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A result that is looked for. */
-struct lookup {
-    struct ctl *ctl;
-    const char *id;
-    char channel[IRC_CHANNEL_CHARS];
-    char *found; /* JSON, as the topic carries it */
-};
-
 static void on_result(void *ctx, const struct registry_result *result, const struct err *err)
 {
-    struct lookup *l = ctx;
+    struct ctl *c = ctx;
 
-    if (err == NULL && result->status.len > 0) {
+    if (err == NULL && result->status.len > 0 && c->found == NULL) {
         cJSON *object = cJSON_CreateObject();
         records_add_hash(object, &result->hash, registry_result_figures);
-        l->found = cJSON_PrintUnformatted(object);
+        c->found = cJSON_PrintUnformatted(object);
         cJSON_Delete(object);
     }
-    ctl_answered(l->ctl, err);
+    ctl_answered(c, err);
 }
 
-static int ask_for_result(void *ctx)
+static int look_for_result(struct ctl *c)
 {
-    struct lookup *l = ctx;
+    char channel[IRC_CHANNEL_CHARS] = "";
+    int code = CTL_DONE;
 
-    return registry_find_result(l->ctl->registry, l->channel, l->id, on_result, l);
-}
-
-static int look_for_result(struct ctl *c, const char *id, char **found)
-{
-    struct lookup l = {.ctl = c, .id = id};
-
-    if (!irc_channel_normalise(slice_of(ctl_arg(c, 0)), l.channel, sizeof(l.channel))) {
-        return CTL_USAGE; /* looked at before */
+    (void)!irc_channel_normalise(slice_of(ctl_arg(c, 0)), channel, sizeof(channel));
+    while (ctl_asks(c, &code)) {
+        ctl_asked(c, registry_find_result(c->registry, channel, c->await_id, on_result, c));
     }
-    int code = ctl_ask(c, ask_for_result, &l);
-    *found = l.found;
     return code;
 }
 
-/* An entry of the outbox. */
-struct adding {
-    struct ctl *ctl;
-    struct registry_pair fields[8];
-    size_t n;
-};
-
-static void add_field(struct adding *a, const char *name, const char *value)
+/* Adds a field to an entry of the outbox, if it has a value. */
+static void add_field(struct registry_pair *fields, size_t *n, const char *name, const char *value)
 {
     if (value != NULL) {
-        a->fields[a->n++] = (struct registry_pair){name, value};
+        fields[(*n)++] = (struct registry_pair){name, value};
     }
 }
 
-static int ask_to_add(void *ctx)
+/* Adds the entry. */
+static int add(struct ctl *c, const char *channel)
 {
-    struct adding *a = ctx;
-
-    return registry_add_send(a->ctl->registry, a->fields, a->n, ctl_answered_done, a->ctl);
-}
-
-static int add(struct ctl *c, const char *id, const char *channel, const char *text)
-{
-    struct adding a = {.ctl = c};
+    struct registry_pair fields[8] = {
+        {"id", c->await_id}, {"channel", channel}, {"text", ctl_arg(c, 1)}, {"by", ask_by()}};
+    size_t n = 4;
     char ttl[24];
     bool has_ttl = options_string(c->options, "ttl") != NULL;
+    int code = CTL_DONE;
 
     snprintf(ttl, sizeof(ttl), "%lld", has_ttl ? (long long)options_int(c->options, "ttl") : 0);
-    add_field(&a, "id", id);
-    add_field(&a, "channel", channel);
-    add_field(&a, "text", text);
-    add_field(&a, "by", ask_by());
-    add_field(&a, "reply_to", options_string(c->options, "reply-to"));
-    add_field(&a, "ttl_ms", has_ttl ? ttl : NULL);
-    add_field(&a, "command", options_bool(c->options, "command") ? "1" : NULL);
-    return ctl_ask(c, ask_to_add, &a);
+    add_field(fields, &n, "reply_to", options_string(c->options, "reply-to"));
+    add_field(fields, &n, "ttl_ms", has_ttl ? ttl : NULL);
+    add_field(fields, &n, "command", options_bool(c->options, "command") ? "1" : NULL);
+    while (ctl_asks(c, &code)) {
+        ctl_asked(c, registry_add_send(c->registry, fields, n, ctl_answered_done, c));
+    }
+    return code;
 }
 
-static int show_result(struct ctl *c, const cJSON *result)
+static int show_result(struct ctl *c)
 {
+    cJSON *result = cJSON_Parse(c->found);
     const char *status = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(result, "status"));
     const char *reason = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(result, "reason"));
     const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(result, "text"));
+    bool sent = status != NULL && strcmp(status, send_status_name(SEND_SENT)) == 0;
 
     if (c->json) {
         table_json_line(result);
+    } else if (sent) {
+        puts("sent");
     }
-    if (status != NULL && strcmp(status, send_status_name(SEND_SENT)) == 0) {
-        if (!c->json) {
-            puts("sent");
-        }
-        return CTL_DONE;
+    if (!sent) {
+        (void)ctl_fail(CTL_FAILED, "%s%s%s%s%s", status != NULL ? status : "no status",
+                       reason != NULL ? ": " : "", reason != NULL ? reason : "",
+                       text != NULL ? ": " : "", text != NULL ? text : "");
     }
-    return ctl_fail(CTL_FAILED, "%s%s%s%s%s", status != NULL ? status : "no status",
-                    reason != NULL ? ": " : "", reason != NULL ? reason : "",
-                    text != NULL ? ": " : "", text != NULL ? text : "");
+    cJSON_Delete(result);
+    return sent ? CTL_DONE : CTL_FAILED;
 }
 
 static int run_send(struct ctl *c)
 {
     char channel[IRC_CHANNEL_CHARS];
-    char id[INCARNATION_CHARS];
-    char *found = NULL;
 
     if (c->nargs > 2) {
         return ctl_fail(CTL_USAGE, "the text is one argument: shoalctl send %s \"%s %s ...\"",
@@ -124,27 +99,19 @@ static int run_send(struct ctl *c)
         return ctl_fail(CTL_USAGE, "\"%s\" is not a channel: 1 to 25 of a-z, 0-9 and _",
                         ctl_arg(c, 0));
     }
-    random_hex(id, 16);
-    c->await_id = id;
+    random_hex(c->await_id, 16);
     int code = ask_check_cluster(c);
     if (code == CTL_DONE) {
         code = ctl_subscribe(c, TOPIC_SENT, channel);
     }
     if (code == CTL_DONE) {
-        code = add(c, id, channel, ctl_arg(c, 1));
+        code = add(c, channel);
     }
     if (code == CTL_DONE) {
-        code = ctl_await(c, id, "the result of the send (it stays queued until its ttl)",
-                         look_for_result, &found);
+        code =
+            ctl_await(c, "the result of the send (it stays queued until its ttl)", look_for_result);
     }
-    if (code != CTL_DONE) {
-        return code;
-    }
-    cJSON *result = cJSON_Parse(found);
-    code = show_result(c, result);
-    cJSON_Delete(result);
-    free(found);
-    return code;
+    return code == CTL_DONE ? show_result(c) : code;
 }
 
 static const struct option_spec options[] = {

@@ -70,30 +70,19 @@ static int subscribe_all(struct ctl *c)
     return CTL_DONE;
 }
 
-/* Is a channel joined? */
-struct joined {
-    struct ctl *ctl;
-    char channel[IRC_CHANNEL_CHARS];
-};
-
-static int ask_whether_joined(void *ctx)
-{
-    struct joined *j = ctx;
-
-    return registry_is_wanted(j->ctl->registry, j->channel, ctl_answered_bool, j->ctl);
-}
-
 /* From a channel that nobody reads nothing comes; one may want to wait for it all the same. */
 static int say_what_is_not_joined(struct ctl *c)
 {
+    char channel[IRC_CHANNEL_CHARS];
     int code = CTL_DONE;
 
-    for (size_t i = 0; code == CTL_DONE && i < c->nargs; i++) {
-        struct joined j = {.ctl = c};
-        if (!irc_channel_normalise(slice_of(ctl_arg(c, i)), j.channel, sizeof(j.channel))) {
+    for (size_t i = 0; i < c->nargs; i++) {
+        if (!irc_channel_normalise(slice_of(ctl_arg(c, i)), channel, sizeof(channel))) {
             continue; /* a pattern */
         }
-        code = ctl_ask(c, ask_whether_joined, &j);
+        while (ctl_asks(c, &code)) {
+            ctl_asked(c, registry_is_wanted(c->registry, channel, ctl_answered_bool, c));
+        }
         if (code == CTL_DONE && !c->yes) {
             (void)ctl_fail(0,
                            "channel %s is not joined in cluster \"%s\": nothing comes before it is "

@@ -10,6 +10,8 @@
 
 #define LOOK_MS 250 /* between two looks for what may have been said while we did not hear */
 
+static const struct err no_answer = {.code = ERR_CANCELED};
+
 const struct option_spec ctl_no_wait[] = {
     {"no-wait", OPTION_BOOL, 0, "false", 0, 0, NULL,
      "join, part, retry, stop: leave the request in Redis and do not wait for it.", NULL},
@@ -20,6 +22,77 @@ const char *ctl_arg(const struct ctl *c, size_t i)
 {
     return options_arg(c->options, i + 1);
 }
+
+/* Life ----------------------------------------------------------------------------------------- */
+
+static void on_interrupt(void *ctx, int times)
+{
+    struct ctl *c = ctx;
+
+    (void)times;
+    c->interrupted = true;
+}
+
+static void on_hangup(void *ctx)
+{
+    on_interrupt(ctx, 1); /* the terminal is gone */
+}
+
+static void on_up(void *ctx)
+{
+    struct ctl *c = ctx;
+
+    c->has_been_up = true;
+    c->down = (struct err){0};
+}
+
+static void on_down(void *ctx, const struct err *why)
+{
+    struct ctl *c = ctx;
+
+    c->down = *why;
+}
+
+void ctl_open(struct ctl *c, const struct options *o, const struct ctl_command *command)
+{
+    *c = (struct ctl){.options = o,
+                      .command = command,
+                      .needs = command->needs,
+                      .json = options_bool(o, "json"),
+                      .nargs = options_argc(o) - 1,
+                      .answer = no_answer};
+    BUG_ON(url_parse_redis(options_string(o, "redis-url"), &c->url, NULL) != 0);
+    loop_init(&c->loop, on_interrupt, on_hangup, c);
+    BUG_ON(uv_timer_init(&c->loop.uv, &c->timer) != 0);
+    const struct link_options link = {
+        .url = &c->url,
+        .tls_ca = options_string(o, "redis-tls-ca"),
+        .name = "shoalctl",
+        .reply_ms = 10000,
+        .on_up = on_up,
+        .on_down = on_down,
+        .ctx = c,
+    };
+    c->link = link_create(&c->loop.uv, &link);
+    c->registry = registry_create(c->link, options_string(o, "cluster"));
+    ctl_restart_deadline(c);
+}
+
+void ctl_close(struct ctl *c)
+{
+    if (c->subscriber != NULL) {
+        subscriber_close(c->subscriber, NULL, NULL);
+    }
+    registry_destroy(c->registry);
+    link_close(c->link, NULL, NULL);
+    uv_close((uv_handle_t *)&c->timer, NULL);
+    loop_close_signals(&c->loop);
+    loop_run(&c->loop);
+    loop_finish(&c->loop);
+    free(c->found);
+}
+
+/* Words ---------------------------------------------------------------------------------------- */
 
 /* One line, safe for a terminal. */
 static void print_line(FILE *to, const char *begin, const char *fmt, va_list args)
@@ -64,6 +137,8 @@ int ctl_usage(const struct ctl *c)
             command->args[0] ? " " : "", command->args);
     return CTL_USAGE;
 }
+
+/* Time ----------------------------------------------------------------------------------------- */
 
 void ctl_restart_deadline(struct ctl *c)
 {
@@ -139,6 +214,41 @@ void ctl_answered_done(void *ctx, const struct err *err)
     ctl_answered(ctx, err);
 }
 
+static void on_rights(void *ctx, const struct err *missing, bool transactions)
+{
+    (void)transactions;
+    ctl_answered(ctx, missing);
+}
+
+/* Before the first question to Redis: may its user do what the command needs? So all that is
+ * missing is named at once. CTL_DONE, or the exit code after that was printed. */
+static int check_rights(struct ctl *c)
+{
+    const struct link_options link = {
+        .url = &c->url, .tls_ca = options_string(c->options, "redis-tls-ca"), .name = "shoalctl"};
+    unsigned who = c->needs;
+    const char *name = c->nargs > 0 && who & (RIGHTS_SEND | RIGHTS_TAIL) ? ctl_arg(c, 0) : "*";
+
+    if (who == 0) {
+        return CTL_DONE;
+    }
+    c->needs = 0;
+    c->asking = true;
+    struct rights *rights = rights_ask(&c->loop.uv, &link, options_string(c->options, "cluster"),
+                                       who, name, on_rights, c);
+    while (c->asking && !ctl_is_over(c)) {
+        ctl_turn(c);
+    }
+    if (c->asking) {
+        rights_close(rights);
+        c->asking = false;
+        return ctl_over(c, "Redis's answer");
+    }
+    struct err missing = c->answer;
+    c->answer = no_answer;
+    return missing.code ? ctl_fail(err_exit_code(missing.code), "%s", missing.text) : CTL_DONE;
+}
+
 /* An error that Redis answered with. */
 static int refused(const struct err *err)
 {
@@ -154,35 +264,39 @@ static int refused(const struct err *err)
 /* Nothing may call back into a question that is about to be gone. */
 static void abandon(struct ctl *c)
 {
-    if (c->asking) {
-        link_reset(c->link, "given up");
-    }
     while (c->asking) {
+        link_reset(c->link, "given up");
         ctl_turn(c);
     }
 }
 
-int ctl_ask(struct ctl *c, int (*ask)(void *ctx), void *ctx)
+bool ctl_asks(struct ctl *c, int *code)
 {
-    int code = ctl_check_rights(c);
-    bool answered = false;
-
-    while (code == CTL_DONE && !answered) {
-        bool asked = link_is_up(c->link);
-        c->asking = asked;
-        if (asked && ask(ctx) != 0) {
-            c->asking = asked = false;
-        }
-        do {
-            ctl_turn(c);
-        } while (c->asking && !ctl_is_over(c));
-        answered = asked && !c->asking && !err_is_silence(&c->answer);
-        if (!answered && ctl_is_over(c)) {
-            code = ctl_over(c, "Redis's answer");
+    if (*code == CTL_DONE) {
+        *code = check_rights(c);
+    }
+    while (*code == CTL_DONE && (c->asking || err_is_silence(&c->answer))) {
+        if (ctl_is_over(c)) {
+            *code = ctl_over(c, "Redis's answer");
             abandon(c);
+        } else if (!c->asking && link_is_up(c->link)) {
+            c->asking = true;
+            return true;
+        } else {
+            ctl_turn(c);
         }
     }
-    return code == CTL_DONE && c->answer.code != ERR_OK ? refused(&c->answer) : code;
+    if (*code == CTL_DONE && c->answer.code != ERR_OK) {
+        *code = refused(&c->answer);
+    }
+    c->answer = no_answer;
+    return false;
+}
+
+void ctl_asked(struct ctl *c, int failed)
+{
+    c->asking = c->asking && !failed;
+    ctl_turn(c);
 }
 
 /* Messages ------------------------------------------------------------------------------------- */
@@ -204,25 +318,18 @@ static void on_message(void *ctx, struct slice topic, struct slice payload)
 
     if (c->on_message != NULL) {
         c->on_message(c, topic, payload);
-    } else if (c->await_id != NULL && c->found == NULL && has_id(payload, c->await_id)) {
+    } else if (c->found == NULL && c->await_id[0] != '\0' && has_id(payload, c->await_id)) {
         c->found = xstrndup(payload.ptr, payload.len);
     }
-}
-
-static void on_subscriber_down(void *ctx, const struct err *why)
-{
-    struct ctl *c = ctx;
-
-    c->down = *why;
 }
 
 int ctl_subscribe(struct ctl *c, enum registry_topic kind, const char *name)
 {
     char topic[REGISTRY_TOPIC_CHARS];
-    int rights = ctl_check_rights(c);
+    int code = check_rights(c);
 
-    if (rights != CTL_DONE) {
-        return rights;
+    if (code != CTL_DONE) {
+        return code;
     }
     if (c->subscriber == NULL) {
         struct subscriber_options o = {
@@ -230,7 +337,7 @@ int ctl_subscribe(struct ctl *c, enum registry_topic kind, const char *name)
                      .tls_ca = options_string(c->options, "redis-tls-ca"),
                      .name = "shoalctl:sub"},
             .on_message = on_message,
-            .on_down = on_subscriber_down,
+            .on_down = on_down,
             .ctx = c,
         };
         c->subscriber = subscriber_create(&c->loop.uv, &o);
@@ -253,35 +360,20 @@ int ctl_subscribe(struct ctl *c, enum registry_topic kind, const char *name)
     return CTL_DONE;
 }
 
-int ctl_await(struct ctl *c, const char *id, const char *what,
-              int (*look)(struct ctl *c, const char *id, char **found), char **out)
+int ctl_await(struct ctl *c, const char *what, int (*look)(struct ctl *c))
 {
     uint64_t next_look = mono_ms() + LOOK_MS;
     int code = CTL_DONE;
 
-    c->await_id = id;
     while (c->found == NULL && code == CTL_DONE) {
         if (ctl_is_over(c)) {
             code = ctl_over(c, what);
         } else if (mono_ms() >= next_look) {
-            char *found = NULL;
-            code = look(c, id, &found);
-            if (c->found != NULL) {
-                free(found); /* heard while we looked */
-            } else {
-                c->found = found;
-            }
+            code = look(c);
             next_look = mono_ms() + LOOK_MS;
         } else {
             ctl_turn_for(c, LOOK_MS);
         }
-    }
-    *out = c->found;
-    c->found = NULL;
-    c->await_id = NULL;
-    if (code != CTL_DONE) {
-        free(*out);
-        *out = NULL;
     }
     return code;
 }

@@ -27,9 +27,9 @@ struct ctl {
     struct url url;
     struct link *link; /* NULL once given up */
     struct registry *registry;
-    bool asking;       /* a question is under way (ctl_ask) */
+    bool asking;       /* a question is under way */
     bool yes;          /* its answer (ctl_answered_bool) */
-    struct err answer; /* code 0: a good one */
+    struct err answer; /* code 0: a good one; silence: there is none yet */
     struct subscriber *subscriber;
     uv_timer_t timer;                  /* ends a turn of the loop */
     uint64_t deadline_ms;              /* mono_ms: when the command gives up */
@@ -41,9 +41,9 @@ struct ctl {
     bool interrupted;
     struct err down;     /* why the link is not up */
     bool told_no_leader; /* that nobody is there who would answer */
-    /* The message waited for: its topic and the id in it; the first that fits is kept in
-     * `found`. */
-    const char *await_id;
+    /* The message waited for, by the id in it ("": none); the first that fits is kept in `found`,
+     * which is owned. */
+    char await_id[INCARNATION_CHARS];
     char *found;
     /* Where messages go instead (tail); NULL: nowhere. */
     void (*on_message)(struct ctl *c, struct slice topic, struct slice payload);
@@ -64,6 +64,10 @@ struct ctl_command {
 
 /* --no-wait, for those that wait for an answer: `options` of several commands. */
 extern const struct option_spec ctl_no_wait[];
+
+/* Open the link, for the command that `o` names; both are borrowed. */
+void ctl_open(struct ctl *c, const struct options *o, const struct ctl_command *command);
+void ctl_close(struct ctl *c);
 
 /* The i-th argument after the command's name. */
 const char *ctl_arg(const struct ctl *c, size_t i);
@@ -86,13 +90,18 @@ void ctl_turn_for(struct ctl *c, uint64_t most_ms);
 
 /* Questions ------------------------------------------------------------------------------------ */
 
-/* Before the first question to Redis: may its user do what the command needs? CTL_DONE; else the
- * exit code, after what is missing was printed. */
-MUST_USE int ctl_check_rights(struct ctl *c);
-/* Ask, and wait for the answer: `ask` sends a question to Redis (0, or it was not sent), whose
- * callback ends in ctl_answered. CTL_DONE, or the exit code after the reason was printed; an error
- * of Redis is one. */
-MUST_USE int ctl_ask(struct ctl *c, int (*ask)(void *ctx), void *ctx);
+/* Ask Redis, and wait for the answer:
+ *
+ *     while (ctl_asks(c, &code)) {
+ *         ctl_asked(c, registry_is_led(c->registry, ctl_answered_bool, c));
+ *     }
+ *
+ * The body runs when the link is up, and again where the link failed before the callback, which
+ * ends in ctl_answered. Then *code is CTL_DONE, or the exit code after the reason was printed; an
+ * error of Redis is one. Where it is an exit code before, nothing is asked. */
+MUST_USE bool ctl_asks(struct ctl *c, int *code);
+/* `failed`: the question could not be sent. */
+void ctl_asked(struct ctl *c, int failed);
 /* For callbacks: the answer is there; err NULL: it is good. */
 void ctl_answered(struct ctl *c, const struct err *err);
 /* The same for questions that are answered by yes or no, or by having been done: ctx is the `struct
@@ -105,11 +114,10 @@ void ctl_answered_done(void *ctx, const struct err *err);
 /* Subscribe to the topic of that name (registry.h), and wait until Redis has confirmed. CTL_DONE or
  * an exit code. */
 MUST_USE int ctl_subscribe(struct ctl *c, enum registry_topic topic, const char *name);
-/* Wait for a JSON object with this "id" (set await_id before asking for it, so that an early one is
- * kept): heard on the topics subscribed to, or found by `look`, which
- * is called now and then, since a message may be lost; look sets *found (owned) when it is there.
- * CTL_DONE and *out (owned), or the exit code; `what` names it in the message then. */
-MUST_USE int ctl_await(struct ctl *c, const char *id, const char *what,
-                       int (*look)(struct ctl *c, const char *id, char **found), char **out);
+/* Wait for a JSON object with the id await_id (set it before asking for the object, so that an early
+ * one is kept): heard on the topics subscribed to, or put into `found` by `look`, which is called
+ * now and then, since a message may be lost. CTL_DONE, or the exit code; `what` names it in the
+ * message then. */
+MUST_USE int ctl_await(struct ctl *c, const char *what, int (*look)(struct ctl *c));
 
 #endif

@@ -151,76 +151,6 @@ static int check_own_options(const struct options *o, const struct ctl_command *
     return CTL_DONE;
 }
 
-/* The program's life --------------------------------------------------------------------------- */
-
-static void on_interrupt(void *ctx, int times)
-{
-    struct ctl *c = ctx;
-
-    (void)times;
-    c->interrupted = true;
-}
-
-static void on_hangup(void *ctx)
-{
-    on_interrupt(ctx, 1); /* the terminal is gone */
-}
-
-static void on_up(void *ctx)
-{
-    struct ctl *c = ctx;
-
-    c->has_been_up = true;
-    c->down = (struct err){0};
-}
-
-static void on_down(void *ctx, const struct err *why)
-{
-    struct ctl *c = ctx;
-
-    c->down = *why;
-}
-
-static int ctl_open(struct ctl *c, const struct options *o)
-{
-    struct err err = {0};
-
-    *c = (struct ctl){.options = o, .json = options_bool(o, "json"), .nargs = options_argc(o) - 1};
-    if (url_parse_redis(options_string(o, "redis-url"), &c->url, &err) != 0) {
-        return ctl_fail(CTL_USAGE, "%s", err.text);
-    }
-    loop_init(&c->loop, on_interrupt, on_hangup, c);
-    int failed = uv_timer_init(&c->loop.uv, &c->timer);
-    BUG_ON(failed);
-    struct link_options link = {
-        .url = &c->url,
-        .tls_ca = options_string(o, "redis-tls-ca"),
-        .name = "shoalctl",
-        .reply_ms = 10000,
-        .on_up = on_up,
-        .on_down = on_down,
-        .ctx = c,
-    };
-    c->link = link_create(&c->loop.uv, &link);
-    c->registry = registry_create(c->link, options_string(o, "cluster"));
-    ctl_restart_deadline(c);
-    return CTL_DONE;
-}
-
-static void ctl_close(struct ctl *c)
-{
-    if (c->subscriber != NULL) {
-        subscriber_close(c->subscriber, NULL, NULL);
-    }
-    registry_destroy(c->registry);
-    link_close(c->link, NULL, NULL);
-    uv_close((uv_handle_t *)&c->timer, NULL);
-    loop_close_signals(&c->loop);
-    loop_run(&c->loop);
-    loop_finish(&c->loop);
-    free(c->found);
-}
-
 static int run_command(const struct options *o)
 {
     const struct ctl_command *command = command_find(options_arg(o, 0));
@@ -230,14 +160,10 @@ static int run_command(const struct options *o)
         return unknown_command(options_arg(o, 0));
     }
     int code = check_own_options(o, command);
-    if (code == CTL_DONE) {
-        code = ctl_open(&c, o);
-    }
     if (code != CTL_DONE) {
         return code;
     }
-    c.command = command;
-    c.needs = command->needs;
+    ctl_open(&c, o, command);
     code = command->args[0] == '\0' && c.nargs > 0 ? ctl_usage(&c) : command->run(&c);
     ctl_close(&c);
     if (fflush(stdout) != 0 && code == CTL_DONE) {
@@ -264,25 +190,19 @@ int main(int argc, char **argv)
 
     secrecy_begin();
     specs_make();
-    switch (options_parse(&program, argc, argv, &options, &err)) {
-    case OPTIONS_DONE:
-        break;
-    case OPTIONS_ERROR:
+    enum options_outcome outcome = options_parse(&program, argc, argv, &options, &err);
+    if (outcome == OPTIONS_ERROR) {
         code = ctl_fail(CTL_USAGE, "%s", err.text);
-        break;
-    case OPTIONS_RUN:
-        if (options_argc(options) == 0) {
-            code = no_command();
-        } else if (strcmp(options_arg(options, 0), "help") == 0) {
-            char word[] = "--help";
-            char *help[] = {argv[0], word, NULL};
-            options_destroy(options);
-            options = NULL;
-            code = options_parse(&program, 2, help, &options, &err) == OPTIONS_DONE ? CTL_DONE
-                                                                                    : CTL_USAGE;
-        } else {
-            code = run_command(options);
-        }
+    } else if (outcome == OPTIONS_RUN && options_argc(options) == 0) {
+        code = no_command();
+    } else if (outcome == OPTIONS_RUN && strcmp(options_arg(options, 0), "help") == 0) {
+        char word[] = "--help";
+        char *help[] = {argv[0], word, NULL};
+        options_destroy(options);
+        code =
+            options_parse(&program, 2, help, &options, &err) == OPTIONS_DONE ? CTL_DONE : CTL_USAGE;
+    } else if (outcome == OPTIONS_RUN) {
+        code = run_command(options);
     }
     options_destroy(options);
     free(epilogue);

@@ -115,20 +115,6 @@ static void on_done(void *ctx, const struct err *err)
     ctl_answered(r->ctl, err);
 }
 
-/* Behind what was read before the link failed, if it did. */
-static int go_on(void *ctx)
-{
-    struct records *r = ctx;
-
-    if (r->begun) {
-        cluster_reader_resume(r->reader);
-    } else {
-        r->begun = true;
-        cluster_reader_begin(r->reader);
-    }
-    return 0;
-}
-
 int records_read(struct ctl *c, unsigned what, struct records *r)
 {
     const struct cluster_reader_options options = {
@@ -149,7 +135,17 @@ int records_read(struct ctl *c, unsigned what, struct records *r)
     r->shards = cJSON_CreateArray();
     r->channels = cJSON_CreateArray();
     r->reader = cluster_reader_create(&options);
-    int code = ctl_ask(c, go_on, r);
+    int code = CTL_DONE;
+    bool begun = false;
+    while (ctl_asks(c, &code)) {
+        if (begun) {
+            cluster_reader_resume(r->reader); /* behind what was read before the link failed */
+        } else {
+            begun = true;
+            cluster_reader_begin(r->reader);
+        }
+        ctl_asked(c, 0);
+    }
     r->now = cluster_reader_now(r->reader);
     cluster_reader_destroy(r->reader);
     return code;

@@ -22,7 +22,6 @@ struct records {
     /* Inside: */
     struct ctl *ctl;
     struct cluster_reader *reader;
-    bool begun;
 };
 
 /* Read what is asked for: CTL_DONE, or the exit code after the reason was printed. records_finish it
