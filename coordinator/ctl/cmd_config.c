@@ -1,8 +1,8 @@
 /* shoalctl config: the cluster's settings, which live in Redis. */
-#include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/ask.h"
-#include "coordinator/ctl/table.h"
+#include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/records.h"
+#include "coordinator/ctl/table.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static int get_all(struct ctl *c)
                                                   {"VALUE", "value", false},
                                                   {"DEFAULT", "default", false},
                                                   {"ALLOWED", "allowed", false}};
-    struct records r = {0};
+    struct records r;
     int code = records_read(c, RECORDS_SETTINGS, &r);
 
     if (code == CTL_DONE && c->json) {
@@ -27,7 +27,7 @@ static int get_all(struct ctl *c)
 
 static int get_one(struct ctl *c, const char *name)
 {
-    struct records r = {0};
+    struct records r;
     int code = records_read(c, RECORDS_SETTINGS, &r);
     const cJSON *setting = records_find(r.settings, "name", name);
 

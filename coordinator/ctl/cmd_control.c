@@ -1,6 +1,6 @@
 /* shoalctl start and stop: all shards of the cluster. */
-#include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/ask.h"
+#include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/records.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 static int count_open(struct ctl *c, size_t *open)
 {
-    struct records r = {0};
+    struct records r;
     int code = records_read(c, RECORDS_SHARDS, &r);
     const cJSON *shard;
 

@@ -1,6 +1,6 @@
 /* shoalctl join, part and retry: channels from the command line or a file, 1,000 a request. */
-#include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/ask.h"
+#include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/table.h"
 #include "coordinator/options/initial_channels.h"
 

@@ -1,7 +1,7 @@
 /* shoalctl channels, shards, nodes: tables for people, records for programs. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/table.h"
 #include "coordinator/ctl/records.h"
+#include "coordinator/ctl/table.h"
 
 #include <stdio.h>
 
@@ -42,7 +42,7 @@ static int run_list(struct ctl *c)
 {
     bool channels = c->command == &ctl_channels;
     bool shards = c->command == &ctl_shards;
-    struct records r = {0};
+    struct records r;
     int code = records_read(c,
                             channels ? RECORDS_CHANNELS
                             : shards ? RECORDS_SHARDS
@@ -57,7 +57,7 @@ static int run_list(struct ctl *c)
              channels ? figures_of_channel
              : shards ? figures_of_shard
                       : figures_of_node,
-             r.now);
+             r.state->now);
     }
     records_finish(&r);
     return code;

@@ -1,8 +1,9 @@
 /* shoalctl status: one screen that says whether the cluster is well, and if not, why. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/table.h"
 #include "coordinator/ctl/records.h"
+#include "coordinator/ctl/table.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +13,11 @@
 #define LOST_TOLD_MS 86400000
 
 struct status {
-    struct records records; /* first: on_state finds us by it */
-    cJSON *leader;          /* {"id","host","pid","leads_ms"} or {} */
-    cJSON *states;          /* state of channels -> how many */
-    cJSON *budgets;         /* {"budget","used","limit","window_ms"} */
-    cJSON *warnings;        /* texts */
-    uint64_t waiting;
-    uint64_t homeless;
-    bool stopped;
+    struct records records;
+    cJSON *all;      /* one object, what programs want to watch; it holds these: */
+    cJSON *states;   /* state of channels -> how many */
+    cJSON *budgets;  /* {"budget","used","limit","window_ms"} */
+    cJSON *warnings; /* texts */
 };
 
 static const char *setting(const struct status *s, const char *name)
@@ -58,81 +56,53 @@ static void count_up(cJSON *counts, const char *name)
     }
 }
 
-/* How many slots of a budget lie in the window that ends now (a slot may also be ahead). */
-static void add_budget(struct status *s, const char *name, const struct cluster_budget *slots,
-                       struct wall now)
+/* `most` and `window_ms`: 0 where there is none. */
+static void add_budget(struct status *s, const char *name, uint64_t used, uint64_t most,
+                       uint64_t window_ms)
 {
-    char field[48];
-    uint64_t used = 0;
-
-    snprintf(field, sizeof(field), "%s_limit", name);
-    uint64_t most = limit(s, field);
-    snprintf(field, sizeof(field), "%.20s_window_ms",
-             strcmp(name, "message_mod") == 0 ? "message" : name);
-    uint64_t window = limit(s, field);
-    for (size_t i = 0; i < slots->n; i++) {
-        used += slots->at_ms[i] + window > now.ms;
-    }
     cJSON *budget = cJSON_CreateObject();
+
     cJSON_AddStringToObject(budget, "budget", name);
     cJSON_AddNumberToObject(budget, "used", (double)used);
     if (most > 0) {
         cJSON_AddNumberToObject(budget, "limit", (double)most);
     }
-    cJSON_AddNumberToObject(budget, "window_ms", (double)window);
+    if (window_ms > 0) {
+        cJSON_AddNumberToObject(budget, "window_ms", (double)window_ms);
+    }
     cJSON_AddItemToArray(s->budgets, budget);
 }
 
-static void add_rooms(struct status *s, uint64_t used)
+static void gather_budgets(struct status *s)
 {
+    static const struct {
+        const char *name;
+        const char *limit;
+        const char *window_ms;
+    } budgets[CLUSTER_BUDGETS] = {
+        [CLUSTER_LOGINS] = {"login", "login_limit", "login_window_ms"},
+        [CLUSTER_JOINS] = {"join", "join_limit", "join_window_ms"},
+        [CLUSTER_MESSAGES] = {"message", "message_limit", "message_window_ms"},
+        [CLUSTER_MESSAGES_MOD] = {"message_mod", "message_mod_limit", "message_window_ms"},
+    };
+    const struct cluster_state *state = s->records.state;
+
+    for (size_t i = 0; i < CLUSTER_BUDGETS; i++) {
+        uint64_t window_ms = limit(s, budgets[i].window_ms);
+        uint64_t used = 0;
+        /* How many slots lie in the window that ends now (a slot may also be ahead). */
+        for (size_t k = 0; k < state->budget[i].n; k++) {
+            used += state->budget[i].at_ms[k] + window_ms > state->now.ms;
+        }
+        add_budget(s, budgets[i].name, used, limit(s, budgets[i].limit), window_ms);
+    }
     /* Twitch caps the rooms of named accounts only. */
     bool named = strcmp(setting(s, "user"), "anonymous") != 0;
     uint64_t most = named ? limit(s, "room_limit") : 0;
-    cJSON *budget = cJSON_CreateObject();
-
-    cJSON_AddStringToObject(budget, "budget", "rooms");
-    cJSON_AddNumberToObject(budget, "used", (double)used);
-    if (most > 0) {
-        cJSON_AddNumberToObject(budget, "limit", (double)most);
-        if (used > most) {
-            warn(s, "user %s is in %llu rooms; room_limit is %llu", setting(s, "user"),
-                 (unsigned long long)used, (unsigned long long)most);
-        }
-    }
-    cJSON_AddItemToArray(s->budgets, budget);
-}
-
-static void take_leader(struct status *s, const struct cluster_leader *leader)
-{
-    if (leader->id.len > 0) {
-        cJSON_AddStringToObject(s->leader, "id", leader->id.ptr);
-        cJSON_AddStringToObject(s->leader, "host", leader->host.ptr);
-        cJSON_AddNumberToObject(s->leader, "pid", (double)leader->pid);
-        cJSON_AddNumberToObject(s->leader, "leads_ms", (double)leader->leads_ms);
-    }
-}
-
-static void on_state(struct records *r, const struct cluster_state *state)
-{
-    static const char *const budgets[CLUSTER_BUDGETS] = {"login", "join", "message", "message_mod"};
-    struct status *s = (struct status *)r;
-    uint64_t lost_ms = state->lost_at_ms;
-
-    take_leader(s, &state->leader);
-    s->waiting = state->waiting;
-    s->homeless = state->homeless;
-    s->stopped = state->stopped;
-    for (size_t i = 0; i < CLUSTER_BUDGETS; i++) {
-        add_budget(s, budgets[i], &state->budget[i], state->now);
-    }
-    add_rooms(s, state->rooms);
-    /* What an earlier registry held is gone: said for a day. */
-    if (lost_ms > 0 && lost_ms <= state->now.ms && state->now.ms - lost_ms < LOST_TOLD_MS) {
-        warn(s,
-             "Redis lost its data %llu s ago: %llu channels and %llu shards are gone; join the "
-             "channels again",
-             (unsigned long long)((state->now.ms - lost_ms) / 1000),
-             (unsigned long long)state->lost_channels, (unsigned long long)state->lost_shards);
+    add_budget(s, "rooms", state->rooms, most, 0);
+    if (most > 0 && state->rooms > most) {
+        warn(s, "user %s is in %" PRIu64 " rooms; room_limit is %" PRIu64, setting(s, "user"),
+             state->rooms, most);
     }
 }
 
@@ -151,12 +121,11 @@ static void warn_of_channels(struct status *s)
         }
         failed += strcmp(state, "failed") == 0;
     }
-    if (s->waiting > 0) {
-        warn(s, "%llu channels wait for a shard: %s", (unsigned long long)s->waiting, why);
+    if (s->records.state->waiting > 0) {
+        warn(s, "%" PRIu64 " channels wait for a shard: %s", s->records.state->waiting, why);
     }
     if (failed > 0) {
-        warn(s, "%llu channels failed to join; shoalctl channels says why",
-             (unsigned long long)failed);
+        warn(s, "%" PRIu64 " channels failed to join; shoalctl channels says why", failed);
     }
 }
 
@@ -168,34 +137,41 @@ static void warn_of_shards(struct status *s)
     const cJSON *shard;
 
     if (most > 0 && count > most) {
-        warn(s, "there are %llu shards; max_shard_count is %llu", (unsigned long long)count,
-             (unsigned long long)most);
+        warn(s, "there are %" PRIu64 " shards; max_shard_count is %" PRIu64, count, most);
     }
     cJSON_ArrayForEach(shard, s->records.shards)
     {
         uint64_t channels = records_number(shard, "channels");
         if (each > 0 && channels > each) {
-            warn(s, "%s has %llu channels; channels_per_shard is %llu",
-                 records_text(shard, "shard"), (unsigned long long)channels,
-                 (unsigned long long)each);
+            warn(s, "%s has %" PRIu64 " channels; channels_per_shard is %" PRIu64,
+                 records_text(shard, "shard"), channels, each);
         }
         if (records_text(shard, "error")[0] && strcmp(records_text(shard, "state"), "ready") != 0) {
             warn(s, "%s: %s", records_text(shard, "shard"), records_text(shard, "error"));
         }
     }
-    if (s->homeless > 0) {
-        warn(s, "%llu shards have no node", (unsigned long long)s->homeless);
+    if (s->records.state->homeless > 0) {
+        warn(s, "%" PRIu64 " shards have no node", s->records.state->homeless);
     }
 }
 
 static void warn_of_rest(struct status *s)
 {
+    const struct cluster_state *state = s->records.state;
+    uint64_t lost_ms = wall_since((struct wall){state->lost_at_ms}, state->now);
     const cJSON *node;
 
-    if (s->leader->child == NULL) {
+    /* What an earlier registry held is gone: said for a day. */
+    if (state->lost_at_ms > 0 && state->lost_at_ms <= state->now.ms && lost_ms < LOST_TOLD_MS) {
+        warn(s,
+             "Redis lost its data %" PRIu64 " s ago: %" PRIu64 " channels and %" PRIu64
+             " shards are gone; join the channels again",
+             lost_ms / 1000, state->lost_channels, state->lost_shards);
+    }
+    if (state->leader.id.len == 0) {
         warn(s, "no coordinator leads: nothing is assigned or moved");
     }
-    if (s->stopped) {
+    if (state->stopped) {
         warn(s, "the cluster is stopped; shoalctl start connects it again");
     }
     if (cJSON_GetArraySize(s->records.nodes) == 0) {
@@ -228,13 +204,42 @@ static int warn_of_redis(struct ctl *c, struct status *s)
     return code;
 }
 
+/* Everything but what is gathered. */
+static void create_all(struct ctl *c, struct status *s)
+{
+    const struct cluster_state *state = s->records.state;
+    cJSON *all = cJSON_CreateObject();
+
+    s->all = all;
+    cJSON_AddStringToObject(all, "cluster", options_string(c->options, "cluster"));
+    cJSON_AddStringToObject(all, "user", setting(s, "user"));
+    cJSON_AddBoolToObject(all, "stopped", state->stopped);
+    cJSON *leader = cJSON_AddObjectToObject(all, "leader");
+    if (state->leader.id.len > 0) {
+        cJSON_AddStringToObject(leader, "id", state->leader.id.ptr);
+        cJSON_AddStringToObject(leader, "host", state->leader.host.ptr);
+        cJSON_AddNumberToObject(leader, "pid", (double)state->leader.pid);
+        cJSON_AddNumberToObject(leader, "leads_ms", (double)state->leader.leads_ms);
+    }
+    cJSON_AddItemReferenceToObject(all, "nodes", s->records.nodes);
+    cJSON_AddItemReferenceToObject(all, "shards", s->records.shards);
+    cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->records.channels));
+    s->states = cJSON_AddObjectToObject(all, "states");
+    s->budgets = cJSON_AddArrayToObject(all, "budgets");
+    cJSON_AddNumberToObject(all, "waiting", (double)state->waiting);
+    cJSON_AddNumberToObject(all, "homeless", (double)state->homeless);
+    s->warnings = cJSON_AddArrayToObject(all, "warnings");
+}
+
 static int gather(struct ctl *c, struct status *s)
 {
-    s->records.on_state = on_state;
-    int code = records_read(c, RECORDS_SETTINGS | RECORDS_NODES | RECORDS_SHARDS | RECORDS_CHANNELS,
-                            &s->records);
+    int code = records_read(
+        c, RECORDS_SETTINGS | RECORDS_NODES | RECORDS_SHARDS | RECORDS_CHANNELS | RECORDS_WHOLE,
+        &s->records);
 
     if (code == CTL_DONE) {
+        create_all(c, s);
+        gather_budgets(s);
         warn_of_rest(s);
         warn_of_channels(s);
         warn_of_shards(s);
@@ -245,40 +250,28 @@ static int gather(struct ctl *c, struct status *s)
 
 /* Showing -------------------------------------------------------------------------------------- */
 
-/* "3 of at most 5, 25 channels each", in words where there is no limit. */
-static void show_limits(const struct status *s)
-{
-    char most[64] = "";
-    char each[80] = "any number of channels in each";
-
-    if (limit(s, "max_shard_count") > 0) {
-        snprintf(most, sizeof(most), " of at most %.40s", setting(s, "max_shard_count"));
-    }
-    if (limit(s, "channels_per_shard") > 0) {
-        snprintf(each, sizeof(each), "at most %.40s channels in each",
-                 setting(s, "channels_per_shard"));
-    }
-    ctl_say("shards    %d%s, %s", cJSON_GetArraySize(s->records.shards), most, each);
-}
-
 static void show_head(struct ctl *c, const struct status *s)
 {
+    const struct cluster_leader *leader = &s->records.state->leader;
+    bool bounded = limit(s, "max_shard_count") > 0;
+    bool small = limit(s, "channels_per_shard") > 0;
     char age[24];
     const cJSON *state;
     struct buf states;
 
     ctl_say("cluster   %s%s", options_string(c->options, "cluster"),
-            s->stopped ? "  (stopped)" : "");
-    if (s->leader->child != NULL) {
-        table_age(records_number(s->leader, "leads_ms"), age, sizeof(age));
-        ctl_say("leader    %s on %s, pid %llu, for %s", records_text(s->leader, "id"),
-                records_text(s->leader, "host"),
-                (unsigned long long)records_number(s->leader, "pid"), age);
+            s->records.state->stopped ? "  (stopped)" : "");
+    if (leader->id.len > 0) {
+        table_age(leader->leads_ms, age, sizeof(age));
+        ctl_say("leader    %s on %s, pid %" PRIu64 ", for %s", leader->id.ptr, leader->host.ptr,
+                leader->pid, age);
     } else {
         ctl_say("leader    none");
     }
     ctl_say("user      %s", setting(s, "user")[0] ? setting(s, "user") : "not chosen yet");
-    show_limits(s);
+    ctl_say("shards    %d%s%s, %s%s channels in each", cJSON_GetArraySize(s->records.shards),
+            bounded ? " of at most " : "", bounded ? setting(s, "max_shard_count") : "",
+            small ? "at most " : "any number of", small ? setting(s, "channels_per_shard") : "");
     buf_init(&states, 4096);
     buf_printf(&states, "channels  %d", cJSON_GetArraySize(s->records.channels));
     const char *mark = ": ";
@@ -307,8 +300,7 @@ static void show_shards(const struct status *s)
         char of[48];
         uint64_t channels = records_number(shard, "channels");
         table_bar(channels, each, BAR_CHARS, bar);
-        snprintf(of, sizeof(of), each > 0 ? "%llu/%llu" : "%llu", (unsigned long long)channels,
-                 (unsigned long long)each);
+        snprintf(of, sizeof(of), each > 0 ? "%" PRIu64 "/%" PRIu64 : "%" PRIu64, channels, each);
         cJSON_AddStringToObject(shard, "bar", bar);
         cJSON_AddStringToObject(shard, "of", of);
     }
@@ -325,15 +317,14 @@ static void show_budgets(const struct status *s)
     {
         uint64_t most = records_number(budget, "limit");
         uint64_t window = records_number(budget, "window_ms");
-        printf(" %s %llu/", records_text(budget, "budget"),
-               (unsigned long long)records_number(budget, "used"));
+        printf(" %s %" PRIu64 "/", records_text(budget, "budget"), records_number(budget, "used"));
         if (most > 0) {
-            printf("%llu", (unsigned long long)most);
+            printf("%" PRIu64, most);
         } else {
             fputs("off", stdout);
         }
         if (window > 0) {
-            printf(" in %llu s", (unsigned long long)(window / 1000));
+            printf(" in %" PRIu64 " s", window / 1000);
         }
         fputs(budget->next != NULL ? "," : "\n", stdout);
     }
@@ -359,45 +350,18 @@ static void show(struct ctl *c, const struct status *s)
     }
 }
 
-/* One object: what programs want to watch. */
-static void show_json(struct ctl *c, const struct status *s)
-{
-    cJSON *all = cJSON_CreateObject();
-
-    cJSON_AddStringToObject(all, "cluster", options_string(c->options, "cluster"));
-    cJSON_AddStringToObject(all, "user", setting(s, "user"));
-    cJSON_AddBoolToObject(all, "stopped", s->stopped);
-    cJSON_AddItemToObject(all, "leader", cJSON_Duplicate(s->leader, true));
-    cJSON_AddItemToObject(all, "nodes", cJSON_Duplicate(s->records.nodes, true));
-    cJSON_AddItemToObject(all, "shards", cJSON_Duplicate(s->records.shards, true));
-    cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->records.channels));
-    cJSON_AddItemToObject(all, "states", cJSON_Duplicate(s->states, true));
-    cJSON_AddItemToObject(all, "budgets", cJSON_Duplicate(s->budgets, true));
-    cJSON_AddNumberToObject(all, "waiting", (double)s->waiting);
-    cJSON_AddNumberToObject(all, "homeless", (double)s->homeless);
-    cJSON_AddItemToObject(all, "warnings", cJSON_Duplicate(s->warnings, true));
-    table_json_line(all);
-    cJSON_Delete(all);
-}
-
 static int run_status(struct ctl *c)
 {
-    struct status s = {.leader = cJSON_CreateObject(),
-                       .states = cJSON_CreateObject(),
-                       .budgets = cJSON_CreateArray(),
-                       .warnings = cJSON_CreateArray()};
+    struct status s = {0};
     int code = gather(c, &s);
 
     if (code == CTL_DONE && c->json) {
-        show_json(c, &s);
+        table_json_line(s.all);
     } else if (code == CTL_DONE) {
         show(c, &s);
     }
+    cJSON_Delete(s.all);
     records_finish(&s.records);
-    cJSON_Delete(s.leader);
-    cJSON_Delete(s.states);
-    cJSON_Delete(s.budgets);
-    cJSON_Delete(s.warnings);
     return code;
 }
 

@@ -94,20 +94,6 @@ static void on_node(void *ctx, const struct figures_node *n, const struct regist
     }
 }
 
-static void on_state(void *ctx, const struct cluster_state *s)
-{
-    struct records *r = ctx;
-
-    r->on_state(r, s);
-}
-
-static const char *budgets_of(void *ctx)
-{
-    const char *user = records_setting(ctx, "user");
-
-    return user[0] ? user : "anonymous";
-}
-
 static void on_done(void *ctx, const struct err *err)
 {
     struct records *r = ctx;
@@ -124,35 +110,29 @@ int records_read(struct ctl *c, unsigned what, struct records *r)
         .on_node = what & RECORDS_NODES ? on_node : NULL,
         .on_shard = what & RECORDS_SHARDS ? on_shard : NULL,
         .on_channel = what & RECORDS_CHANNELS ? on_channel : NULL,
-        .on_state = r->on_state != NULL ? on_state : NULL,
-        .budgets_of = budgets_of,
+        .whole = what & RECORDS_WHOLE,
         .on_done = on_done,
         .ctx = r,
     };
-    r->ctl = c;
-    r->settings = cJSON_CreateArray();
-    r->nodes = cJSON_CreateArray();
-    r->shards = cJSON_CreateArray();
-    r->channels = cJSON_CreateArray();
-    r->reader = cluster_reader_create(&options);
     int code = CTL_DONE;
-    bool begun = false;
+
+    *r = (struct records){.settings = cJSON_CreateArray(),
+                          .nodes = cJSON_CreateArray(),
+                          .shards = cJSON_CreateArray(),
+                          .channels = cJSON_CreateArray(),
+                          .ctl = c,
+                          .reader = cluster_reader_create(&options)};
+    r->state = cluster_reader_state(r->reader);
     while (ctl_asks(c, &code)) {
-        if (begun) {
-            cluster_reader_resume(r->reader); /* behind what was read before the link failed */
-        } else {
-            begun = true;
-            cluster_reader_begin(r->reader);
-        }
+        cluster_reader_resume(r->reader);
         ctl_asked(c, 0);
     }
-    r->now = cluster_reader_now(r->reader);
-    cluster_reader_destroy(r->reader);
     return code;
 }
 
 void records_finish(struct records *r)
 {
+    cluster_reader_destroy(r->reader);
     cJSON_Delete(r->settings);
     cJSON_Delete(r->nodes);
     cJSON_Delete(r->shards);

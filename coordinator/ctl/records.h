@@ -7,7 +7,14 @@
 
 #include <cjson/cJSON.h>
 
-enum { RECORDS_SETTINGS = 1, RECORDS_NODES = 2, RECORDS_SHARDS = 4, RECORDS_CHANNELS = 8 };
+/* What may be read. The whole asks for the settings, too. */
+enum {
+    RECORDS_SETTINGS = 1,
+    RECORDS_NODES = 2,
+    RECORDS_SHARDS = 4,
+    RECORDS_CHANNELS = 8,
+    RECORDS_WHOLE = 16
+};
 
 /* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis,
  * and: */
@@ -16,16 +23,13 @@ struct records {
     cJSON *nodes;    /* "node", "lease_ms"; "shards" are those it holds, "state" may be "silent" */
     cJSON *shards;   /* "shard" */
     cJSON *channels; /* "channel", "shard" */
-    struct wall now; /* by Redis's clock */
-    /* May be set before records_read: the whole is read as well, behind the others. */
-    void (*on_state)(struct records *r, const struct cluster_state *s);
-    /* Inside: */
-    struct ctl *ctl;
-    struct cluster_reader *reader;
+    const struct cluster_state *state; /* `now`, and the whole, where that was asked for */
+    struct ctl *ctl;                   /* inside */
+    struct cluster_reader *reader;     /* inside */
 };
 
-/* Read what is asked for: CTL_DONE, or the exit code after the reason was printed. records_finish it
- * in any case. */
+/* Read what is asked for: CTL_DONE, or the exit code after the reason was printed. records_finish
+ * it in any case. */
 MUST_USE int records_read(struct ctl *c, unsigned what, struct records *r);
 void records_finish(struct records *r);
 

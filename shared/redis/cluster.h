@@ -48,7 +48,7 @@ struct cluster_leader {
 
 /* The whole. Texts end in a NUL. */
 struct cluster_state {
-    struct wall now; /* by Redis's clock */
+    struct wall now; /* by Redis's clock, since the round began */
     struct cluster_leader leader;
     uint64_t waiting;  /* channels without a shard */
     uint64_t homeless; /* shards without a node */
@@ -56,8 +56,8 @@ struct cluster_state {
     uint64_t lost_at_ms; /* an earlier registry was gone then; 0: none was */
     uint64_t lost_channels;
     uint64_t lost_shards;
-    struct cluster_budget budget[CLUSTER_BUDGETS]; /* of budgets_of */
-    uint64_t rooms;                                /* the same user is in so many */
+    struct cluster_budget budget[CLUSTER_BUDGETS]; /* of the cluster's user */
+    uint64_t rooms;                                /* that user is in so many */
 };
 
 /* What has no callback is not read. Settings come first, then senders, nodes, shards, channels, and
@@ -77,9 +77,7 @@ struct cluster_reader_options {
     void (*on_shard_channels)(void *ctx, const char *shard, const struct slice *channels, size_t n);
     void (*on_channel)(void *ctx, const struct figures_channel *c,
                        const struct registry_hash *hash);
-    void (*on_state)(void *ctx, const struct cluster_state *s);
-    /* The user whose budgets are asked for, with on_state; borrowed. */
-    const char *(*budgets_of)(void *ctx);
+    bool whole; /* asks for on_setting, which is told whose the budgets are */
     /* Something stands at the key of a node, a shard or a channel that is none of Shoal's: it
      * counts as empty. NULL: that is an error. */
     void (*on_damaged)(void *ctx);
@@ -98,8 +96,8 @@ void cluster_reader_destroy(struct cluster_reader *r);
 void cluster_reader_begin(struct cluster_reader *r);
 /* The same, where the last round failed: behind what it has read. */
 void cluster_reader_resume(struct cluster_reader *r);
-/* Redis's clock when the round began; 0: not known yet. */
-struct wall cluster_reader_now(const struct cluster_reader *r);
+/* What was read of the whole; valid until the next round begins. */
+const struct cluster_state *cluster_reader_state(const struct cluster_reader *r);
 bool cluster_reader_is_busy(const struct cluster_reader *r);
 
 #endif

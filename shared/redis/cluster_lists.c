@@ -14,15 +14,12 @@
 
 void cluster_names_finish(struct cluster_reader *r)
 {
-    for (size_t i = 0; i < r->n; i++) {
-        free(r->names[i].name);
-        free(r->names[i].value);
-    }
+    reply_memory_finish(&r->texts);
     free(r->names);
     r->names = NULL;
-    r->n = r->cap = r->at = r->sets_at = 0;
+    r->n = r->cap = r->at = 0;
+    r->cursor = 0;
     r->named = false;
-    snprintf(r->cursor, sizeof(r->cursor), "0");
 }
 
 static int by_name(const void *left, const void *right)
@@ -40,10 +37,7 @@ static void names_sort(struct cluster_reader *r)
         qsort(r->names, r->n, sizeof(*r->names), by_name);
     }
     for (size_t i = 0; i < r->n; i++) {
-        if (kept > 0 && strcmp(r->names[i].name, r->names[kept - 1].name) == 0) {
-            free(r->names[i].name);
-            free(r->names[i].value);
-        } else {
+        if (kept == 0 || strcmp(r->names[i].name, r->names[kept - 1].name) != 0) {
             r->names[kept++] = r->names[i];
         }
     }
@@ -52,31 +46,26 @@ static void names_sort(struct cluster_reader *r)
 }
 
 /* {cursor, {name, value, name, value, ...}} */
-static void take_names(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_names(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader all = reader_of(reply);
     uint64_t cursor = reader_u64(&all);
     struct reader pairs = reader_of(reader_next(&all));
 
-    (void)i;
     while (reader_left(&pairs) > 0) {
-        struct slice name = reader_slice(&pairs);
-        struct slice value = reader_slice(&pairs);
-        if (pairs.bad) {
-            break;
-        }
         if (r->n == r->cap) {
             r->cap = r->cap > 0 ? 2 * r->cap : 64;
             r->names = xrealloc(r->names, r->cap * sizeof(*r->names));
         }
-        r->names[r->n++] = (struct cluster_name){.name = xstrndup(name.ptr, name.len),
-                                                 .value = xstrndup(value.ptr, value.len)};
+        const char *name = reply_memory_keep(&r->texts, reader_slice(&pairs)).ptr;
+        const char *value = reply_memory_keep(&r->texts, reader_slice(&pairs)).ptr;
+        r->names[r->n++] = (struct cluster_name){.name = name, .value = value};
     }
     if (all.bad || pairs.bad) {
         cluster_fail_strange(r, "HSCAN or ZSCAN");
         return;
     }
-    snprintf(r->cursor, sizeof(r->cursor), "%" PRIu64, cursor);
+    r->cursor = cursor;
     if (cursor == 0) {
         names_sort(r);
     }
@@ -90,7 +79,7 @@ static bool ask_names(struct cluster_reader *r, const char *command, const char 
     if (r->named) {
         return false;
     }
-    snprintf(more, sizeof(more), "%s COUNT %u", r->cursor, PORTION);
+    snprintf(more, sizeof(more), "%" PRIu64 " COUNT %u", r->cursor, PORTION);
     cluster_ask(r, take_names, 0, command, more, "%s", key);
     return true;
 }
@@ -111,37 +100,39 @@ static bool take_hash(struct cluster_reader *r, const struct redisReply *reply,
     return true;
 }
 
-static void take_held(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_held(struct cluster_reader *r, const struct redisReply *reply)
 {
-    (void)i;
     r->held = cluster_count(r, "ZCARD", reply);
 }
 
-static void take_node(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_node(struct cluster_reader *r, const struct redisReply *reply)
 {
-    struct figures_node node = {.node = slice_of(r->names[i].name), .shards = r->held};
-    double deadline = strtod(r->names[i].value, NULL);
+    const struct cluster_name *name = &r->names[r->about];
+    struct figures_node node = {.node = slice_of(name->name), .shards = r->held};
+    double deadline = strtod(name->value, NULL);
 
     deadline = deadline > 0 ? fmin(deadline, (double)READER_MOST) : 0;
-    node.lease_ms = (int64_t)deadline - (int64_t)r->now.ms;
+    node.lease_ms = (int64_t)deadline - (int64_t)r->state.now.ms;
     if (take_hash(r, reply, figures_of_node, &node)) {
         r->options.on_node(r->options.ctx, &node, &r->hash);
     }
 }
 
-static void take_shard(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_shard(struct cluster_reader *r, const struct redisReply *reply)
 {
-    struct figures_shard shard = {.shard = slice_of(r->names[i].name)};
+    struct cluster_name *name = &r->names[r->about];
+    struct figures_shard shard = {.shard = slice_of(name->name)};
 
     if (take_hash(r, reply, figures_of_shard, &shard)) {
-        r->names[i].set_wanted = r->options.on_shard(r->options.ctx, &shard, &r->hash);
+        name->set_wanted = r->options.on_shard(r->options.ctx, &shard, &r->hash);
     }
 }
 
-static void take_channel(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_channel(struct cluster_reader *r, const struct redisReply *reply)
 {
-    struct figures_channel channel = {.channel = slice_of(r->names[i].name),
-                                      .shard = slice_of(r->names[i].value)};
+    const struct cluster_name *name = &r->names[r->about];
+    struct figures_channel channel = {.channel = slice_of(name->name),
+                                      .shard = slice_of(name->value)};
 
     if (take_hash(r, reply, figures_of_channel, &channel)) {
         r->options.on_channel(r->options.ctx, &channel, &r->hash);
@@ -149,9 +140,10 @@ static void take_channel(struct cluster_reader *r, size_t i, const struct redisR
 }
 
 /* The channels of a shard. */
-static void take_set(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_set(struct cluster_reader *r, const struct redisReply *reply)
 {
     static const struct slice none;
+    struct cluster_name *name = &r->names[r->about];
     struct reader list = reader_of(reply);
     size_t n = 0;
 
@@ -160,12 +152,13 @@ static void take_set(struct cluster_reader *r, size_t i, const struct redisReply
 
     if (reply != NULL && list.bad) {
         cluster_fail_strange(r, "SMEMBERS");
-    } else {
-        const struct slice *told = n > 0 ? channels : &none;
-        r->options.on_shard_channels(r->options.ctx, r->names[i].name, reply != NULL ? told : NULL,
-                                     n);
-        r->names[i].set_wanted = false;
+        return;
     }
+    if (reply != NULL && n == 0) {
+        channels = &none;
+    }
+    r->options.on_shard_channels(r->options.ctx, name->name, channels, n);
+    name->set_wanted = false;
 }
 
 /* The channels of those whose fields were read and that want it; false: there are none. */
@@ -173,9 +166,7 @@ static bool ask_sets(struct cluster_reader *r)
 {
     bool asked = false;
 
-    for (; r->sets_at < r->at && !r->names[r->sets_at].set_wanted; r->sets_at++) {
-    }
-    for (size_t i = r->sets_at; i < r->at; i++) {
+    for (size_t i = 0; i < r->at; i++) {
         if (r->names[i].set_wanted) {
             cluster_ask(r, take_set, i, "SMEMBERS", "", "shard:%s:channels", r->names[i].name);
             asked = true;

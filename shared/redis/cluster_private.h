@@ -8,8 +8,8 @@
 
 /* What Redis maps a name to: a channel to its shard, a node to its deadline. */
 struct cluster_name {
-    char *name;
-    char *value;
+    const char *name;
+    const char *value;
     bool set_wanted; /* a shard's */
 };
 
@@ -17,33 +17,35 @@ struct cluster_reader {
     struct cluster_reader_options options;
     size_t part;
     bool busy;
-    size_t pending;  /* questions under way */
-    struct err err;  /* of this round */
-    struct wall now; /* by Redis's clock */
-    size_t at;       /* of the part: names that were answered, or 1 */
+    size_t pending; /* questions under way */
+    size_t about;   /* the answer that is taken is about the so-manieth name, count or budget */
+    struct err err; /* of this round */
+    size_t at;      /* of the part: names that were answered, or 1 */
     /* In cluster_lists.c: */
     struct cluster_name *names;
     size_t n;
     size_t cap;
-    char cursor[24];
-    bool named;     /* all names are there */
-    size_t sets_at; /* names whose sets are read, or not wanted */
-    uint64_t held;  /* shards of the node that comes next */
+    struct reply_memory texts; /* of the names */
+    uint64_t cursor;
+    bool named;    /* all names are there */
+    uint64_t held; /* shards of the node that comes next */
     struct registry_hash hash;
     struct reply_memory memory; /* of the newest answer, and of state */
     /* In cluster_state.c: */
+    char user[32]; /* whose budgets are asked for */
     struct cluster_state state;
 };
 
-/* Takes an answer that is no error, about the i-th; NULL: what stands there is damaged, and counts
- * as empty. */
-typedef void (*cluster_take)(struct cluster_reader *r, size_t i, const struct redisReply *reply);
+/* Takes an answer that is no error; NULL: what stands there is damaged, and counts as empty. */
+typedef void (*cluster_take)(struct cluster_reader *r, const struct redisReply *reply);
 
 /* Ask COMMAND KEY MORE..., the key as registry_key has it; "" asks without one. */
-void cluster_ask(struct cluster_reader *r, cluster_take take, size_t i, const char *command,
+void cluster_ask(struct cluster_reader *r, cluster_take take, size_t about, const char *command,
                  const char *more, const char *fmt, ...) PRINTF_LIKE(6, 7);
 /* The answer to `command` is not of the kind that was asked for. */
 void cluster_fail_strange(struct cluster_reader *r, const char *command);
+/* The answer to TIME. */
+void cluster_take_time(struct cluster_reader *r, const struct redisReply *reply);
 /* The number that `command` was answered with; 0 for NULL. */
 uint64_t cluster_count(struct cluster_reader *r, const char *command,
                        const struct redisReply *reply);

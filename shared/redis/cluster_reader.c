@@ -16,7 +16,7 @@
 struct question {
     struct cluster_reader *reader;
     cluster_take take;
-    size_t i;
+    size_t about;
 };
 
 static void go_on(struct cluster_reader *r);
@@ -60,12 +60,13 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
     if (err != NULL) {
         fail(r, err);
     } else if (r->err.code == ERR_OK) {
-        q.take(r, q.i, reply);
+        r->about = q.about;
+        q.take(r, reply);
     }
     go_on(r);
 }
 
-void cluster_ask(struct cluster_reader *r, cluster_take take, size_t i, const char *command,
+void cluster_ask(struct cluster_reader *r, cluster_take take, size_t about, const char *command,
                  const char *more, const char *fmt, ...)
 {
     struct question *q = xmalloc(sizeof(*q));
@@ -83,7 +84,7 @@ void cluster_ask(struct cluster_reader *r, cluster_take take, size_t i, const ch
         args_text(&a, registry_key(r->options.registry, key, sizeof(key), rest));
     }
     args_words(&a, more);
-    *q = (struct question){r, take, i};
+    *q = (struct question){r, take, about};
     if (args_send(&a, r->options.registry, on_answer, q) == 0) {
         r->pending++;
     } else {
@@ -108,14 +109,16 @@ uint64_t cluster_count(struct cluster_reader *r, const char *command,
 
 /* Time, settings and senders ------------------------------------------------------------------- */
 
-static void take_time(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+void cluster_take_time(struct cluster_reader *r, const struct redisReply *reply)
 {
-    struct err err;
-
-    (void)i;
-    if (reply_time(reply, &r->now, &err) != 0) {
-        fail(r, &err);
+    if (reply_time(reply, &r->state.now, NULL) != 0) {
+        cluster_fail_strange(r, "TIME");
     }
+}
+
+static void take_time(struct cluster_reader *r, const struct redisReply *reply)
+{
+    cluster_take_time(r, reply);
     r->at = 1;
 }
 
@@ -128,11 +131,10 @@ static bool ask_time(struct cluster_reader *r)
     return true;
 }
 
-static void take_settings(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_settings(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader list = reader_of(reply);
 
-    (void)i;
     while (reader_left(&list) > 0) {
         struct reader one = reader_of(reader_next(&list));
         struct cluster_setting s;
@@ -143,6 +145,9 @@ static void take_settings(struct cluster_reader *r, size_t i, const struct redis
         list.bad = list.bad || one.bad;
         if (!list.bad) {
             r->options.on_setting(r->options.ctx, &s);
+        }
+        if (slice_is(s.name, "user")) {
+            snprintf(r->user, sizeof(r->user), "%.*s", (int)s.value.len, s.value.ptr);
         }
     }
     if (list.bad) {
@@ -163,11 +168,10 @@ static bool ask_settings(struct cluster_reader *r)
     return true;
 }
 
-static void take_senders(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_senders(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader pairs = reader_of(reply);
 
-    (void)i;
     while (reader_left(&pairs) > 0) {
         struct slice user = reader_slice(&pairs);
         struct slice shard = reader_slice(&pairs);
@@ -208,20 +212,15 @@ static bool may_go_on(struct cluster_reader *r)
     return r->err.code == ERR_OK;
 }
 
-static void end_round(struct cluster_reader *r)
-{
-    struct err err = r->err;
-
-    r->busy = false;
-    r->options.on_done(r->options.ctx, err.code != ERR_OK ? &err : NULL);
-}
-
 /* All that was asked is answered: the next portion, or the end. */
 static void go_on(struct cluster_reader *r)
 {
     while (r->busy && r->pending == 0) {
         if (!may_go_on(r) || r->part == ARRAY_LEN(parts)) {
-            end_round(r);
+            struct err err = r->err;
+
+            r->busy = false;
+            r->options.on_done(r->options.ctx, err.code != ERR_OK ? &err : NULL);
             return;
         }
         if (!parts[r->part](r)) {
@@ -264,9 +263,9 @@ void cluster_reader_resume(struct cluster_reader *r)
     go_on(r);
 }
 
-struct wall cluster_reader_now(const struct cluster_reader *r)
+const struct cluster_state *cluster_reader_state(const struct cluster_reader *r)
 {
-    return r->now;
+    return &r->state;
 }
 
 bool cluster_reader_is_busy(const struct cluster_reader *r)

@@ -1,70 +1,48 @@
-/* Cluster, the whole: all of it is asked at once; the last answer hands it on. */
+/* Cluster, the whole: all of it is asked at once; it is there with the last answer. */
 #include "shared/redis/cluster_private.h"
 
 #include <hiredis/hiredis.h>
-#include <string.h>
-
-/* A copy that lives until on_state. */
-static struct slice keep(struct cluster_reader *r, struct slice text)
-{
-    char *copy = reply_memory_take(&r->memory, text.len + 1, 1);
-
-    if (text.len > 0) {
-        memcpy(copy, text.ptr, text.len);
-    }
-    return (struct slice){copy, text.len};
-}
-
-static void take_now(struct cluster_reader *r, size_t i, const struct redisReply *reply)
-{
-    (void)i;
-    if (reply_time(reply, &r->now, NULL) != 0) {
-        cluster_fail_strange(r, "TIME");
-    }
-}
 
 /* Fields that are not there, or no numbers, are those of nobody. */
-static void take_leader(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_leader(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader leader = reader_of(reply);
     struct slice id = reader_slice(&leader);
     struct slice host = reader_slice(&leader);
     struct slice pid = reader_slice(&leader);
-    uint64_t now_ms = r->now.ms;
+    uint64_t now_ms = r->state.now.ms;
     uint64_t deadline = 0;
     uint64_t since = 0;
 
-    (void)i;
     bool leads = slice_to_u64(reader_slice(&leader), &deadline) && deadline > now_ms;
     bool known = slice_to_u64(reader_slice(&leader), &since) && since < now_ms;
     if (leader.bad) {
         cluster_fail_strange(r, "HMGET");
     }
     if (leads && !leader.bad) {
-        r->state.leader.id = keep(r, id);
-        r->state.leader.host = keep(r, host);
+        r->state.leader.id = reply_memory_keep(&r->memory, id);
+        r->state.leader.host = reply_memory_keep(&r->memory, host);
         (void)!slice_to_u64(pid, &r->state.leader.pid);
         r->state.leader.leads_ms = known ? now_ms - since : 0;
     }
 }
 
-static void take_count(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_count(struct cluster_reader *r, const struct redisReply *reply)
 {
     uint64_t *const counts[] = {&r->state.waiting, &r->state.homeless, &r->state.rooms};
 
-    *counts[i] = cluster_count(r, "SCARD", reply);
+    *counts[r->about] = cluster_count(r, "SCARD", reply);
 }
 
-static void take_stopped(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_stopped(struct cluster_reader *r, const struct redisReply *reply)
 {
-    (void)i;
     if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_NIL) {
         cluster_fail_strange(r, "HGET");
     }
     r->state.stopped = slice_is(reply_slice(reply), "1");
 }
 
-static void take_budget(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_budget(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader slots = reader_of(reply);
     size_t n = reader_left(&slots);
@@ -76,7 +54,7 @@ static void take_budget(struct cluster_reader *r, size_t i, const struct redisRe
     if (slots.bad) {
         cluster_fail_strange(r, "LRANGE");
     }
-    r->state.budget[i] = (struct cluster_budget){n, at_ms};
+    r->state.budget[r->about] = (struct cluster_budget){n, at_ms};
 }
 
 /* A number as far as it is one. */
@@ -88,20 +66,16 @@ static uint64_t number_of(struct slice text)
 }
 
 /* The last of the questions about the whole. */
-static void take_lost(struct cluster_reader *r, size_t i, const struct redisReply *reply)
+static void take_lost(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader lost = reader_of(reply);
 
-    (void)i;
     r->state.lost_at_ms = number_of(reader_slice(&lost));
     r->state.lost_channels = number_of(reader_slice(&lost));
     r->state.lost_shards = number_of(reader_slice(&lost));
     if (lost.bad) {
         cluster_fail_strange(r, "HMGET");
-        return;
     }
-    r->state.now = r->now;
-    r->options.on_state(r->options.ctx, &r->state);
     r->at = 1;
 }
 
@@ -111,14 +85,14 @@ bool cluster_ask_state(struct cluster_reader *r)
                                           [CLUSTER_JOINS] = "join",
                                           [CLUSTER_MESSAGES] = "message",
                                           [CLUSTER_MESSAGES_MOD] = "message_mod"};
-    if (r->options.on_state == NULL || r->at > 0) {
+    if (!r->options.whole || r->at > 0) {
         return false;
     }
-    const char *user = r->options.budgets_of(r->options.ctx);
+    const char *user = r->user[0] != '\0' ? r->user : "anonymous";
 
     reply_memory_finish(&r->memory);
     r->state = (struct cluster_state){0};
-    cluster_ask(r, take_now, 0, "TIME", "", "%s", "");
+    cluster_ask(r, cluster_take_time, 0, "TIME", "", "%s", "");
     cluster_ask(r, take_leader, 0, "HMGET", "id host pid deadline since", "leader");
     cluster_ask(r, take_count, 0, "SCARD", "", "waiting");
     cluster_ask(r, take_count, 1, "SCARD", "", "homeless");

@@ -23,6 +23,16 @@ void *reply_memory_take(struct reply_memory *memory, size_t count, size_t size)
     return block->data;
 }
 
+struct slice reply_memory_keep(struct reply_memory *memory, struct slice text)
+{
+    char *copy = reply_memory_take(memory, text.len + 1, 1);
+
+    if (text.len > 0) {
+        memcpy(copy, text.ptr, text.len);
+    }
+    return (struct slice){copy, text.len};
+}
+
 void reply_memory_finish(struct reply_memory *memory)
 {
     while (memory->blocks != NULL) {

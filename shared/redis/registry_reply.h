@@ -19,6 +19,8 @@ void reply_memory_finish(struct reply_memory *memory);
 
 /* Zeroed memory that lives as long as the answer; NULL for none. */
 void *reply_memory_take(struct reply_memory *memory, size_t count, size_t size);
+/* A copy that lives as long, with a NUL behind it. */
+struct slice reply_memory_keep(struct reply_memory *memory, struct slice text);
 
 /* All that is left, as slices; and the next array, as slices. */
 const struct slice *reply_rest(struct reader *r, struct reply_memory *memory, size_t *n);

@@ -87,17 +87,6 @@ static void on_channel(void *ctx, const struct figures_channel *c, const struct 
     }
 }
 
-static void on_state(void *ctx, const struct cluster_state *s)
-{
-    note(ctx, "leader=%.*s waiting=%llu", TEXT(s->leader.id), (unsigned long long)s->waiting);
-}
-
-static const char *budgets_of(void *ctx)
-{
-    (void)ctx;
-    return "anonymous";
-}
-
 static void on_damaged(void *ctx)
 {
     ((struct seen *)ctx)->damaged++;
@@ -136,6 +125,11 @@ static void read_with(struct seen *s, const struct cluster_reader_options *callb
     }
     assert_int_equal(s->done, 1);
     assert_false(cluster_reader_is_busy(r));
+    if (options.whole) {
+        const struct cluster_state *state = cluster_reader_state(r);
+        note(s, "leader=%.*s waiting=%llu", TEXT(state->leader.id),
+             (unsigned long long)state->waiting);
+    }
     cluster_reader_destroy(r);
     buf_append_char(&s->text, '\0');
 }
@@ -161,8 +155,7 @@ static void settings_nodes_shards_channels_and_the_whole_are_read(void **state)
                                                    .on_shard = on_shard,
                                                    .on_shard_channels = on_shard_channels,
                                                    .on_channel = on_channel,
-                                                   .on_state = on_state,
-                                                   .budgets_of = budgets_of});
+                                                   .whole = true});
     assert_int_equal(s.err.code, ERR_OK);
     assert_string_equal(
         s.text.data, "each=3(25) anonymous>main-shard n1:2/10:anonymous: "
