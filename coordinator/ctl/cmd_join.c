@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,124 +14,111 @@
 #define TYPING_MS       25 /* between two looks whether there is something to read */
 #define STDIN_MAX_BYTES ((size_t)16 << 20)
 
-/* What standard input holds, up to its end: owned, or NULL after the reason was told. A person who
- * types it can end it with Ctrl-C: the loop, which sees that, turns meanwhile. */
-static char *read_standard_input(struct ctl *c, int *code)
+/* What standard input holds, up to its end. A person who types it can end it with Ctrl-C: the loop,
+ * which sees that, turns meanwhile. */
+static int read_standard_input(struct ctl *c, struct buf *all)
 {
-    struct buf all;
     char chunk[65536];
     ssize_t n = 1;
 
-    buf_init(&all, STDIN_MAX_BYTES);
-    buf_append_char(&all, ' '); /* so that there is something, also where there is nothing */
-    while (n > 0 && !all.overflow && !c->interrupted) {
+    buf_append_char(all, ' '); /* so that there is something, also where there is nothing */
+    while (n > 0 && !all->overflow && !c->interrupted) {
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
         if (poll(&in, 1, 0) == 0) {
             ctl_turn_for(c, TYPING_MS);
             continue;
         }
         n = read(STDIN_FILENO, chunk, sizeof(chunk));
-        buf_append(&all, chunk, n > 0 ? (size_t)n : 0);
-    }
-    if (n == 0 && !all.overflow && !memchr(all.data, '\0', all.len)) {
-        return all.data;
+        buf_append(all, chunk, n > 0 ? (size_t)n : 0);
     }
     if (c->interrupted) {
-        *code = ctl_over(c, "standard input");
-    } else if (n < 0) {
-        *code = ctl_fail(CTL_FAILED, "cannot read standard input: %s", strerror(errno));
-    } else {
-        *code = ctl_fail(CTL_USAGE, "standard input is no list of channels: %s",
-                         all.overflow ? "it is larger than 16 MiB" : "it holds a NUL byte");
+        return ctl_over(c, "standard input");
     }
-    buf_finish(&all);
-    return NULL;
+    if (n < 0) {
+        return ctl_fail(CTL_FAILED, "cannot read standard input: %s", strerror(errno));
+    }
+    if (all->overflow || memchr(all->data, '\0', all->len)) {
+        return ctl_fail(CTL_USAGE, "standard input is no list of channels: %s",
+                        all->overflow ? "it is larger than 16 MiB" : "it holds a NUL byte");
+    }
+    return CTL_DONE;
 }
 
 static int parse(struct ctl *c, const char *arg, struct initial_channels *names)
 {
     struct err err = {0};
-    int code = CTL_DONE;
+    struct buf text;
     int failed = 0;
 
     if (strcmp(arg, "@-") == 0) {
-        char *text = read_standard_input(c, &code);
-        failed = text != NULL ? initial_channels_parse_lines(arg, text, names, &err) : 0;
+        buf_init(&text, STDIN_MAX_BYTES);
+        int code = read_standard_input(c, &text);
+        if (code != CTL_DONE) {
+            buf_finish(&text);
+            return code;
+        }
+        failed = initial_channels_parse_lines(arg, text.data, names, &err);
     } else {
         failed = initial_channels_parse(arg, names, &err);
     }
-    return failed ? ctl_fail(failed == -ERR_USAGE ? CTL_USAGE : CTL_FAILED, "%s", err.text) : code;
+    return failed == 0 ? CTL_DONE : ctl_fail(err_exit_code(err.code), "%s", err.text);
 }
 
-/* Everything named by the arguments, comma after comma; NULL when that failed. */
-static char *gather(struct ctl *c, size_t *count, int *code)
+/* Everything named by the arguments: a line is a request, with commas between its names. */
+static int gather(struct ctl *c, struct buf *all, size_t *count)
 {
-    struct buf all;
+    int code = CTL_DONE;
 
-    buf_init(&all, (size_t)64 * 1024 * 1024);
-    *count = 0;
     for (size_t i = 0; i < c->nargs; i++) {
         struct initial_channels names = {0};
         int failed = parse(c, ctl_arg(c, i), &names);
-        if (failed) {
-            *code = failed;
-            continue; /* what is wrong with the others is told as well */
-        }
+        code = failed ? failed : code; /* what is wrong with the others is told as well */
         for (size_t k = 0; k < names.n; k++) {
-            if (all.len > 0) {
-                buf_append_char(&all, ',');
+            if (*count > 0) {
+                buf_append_char(all, *count % PORTION == 0 ? '\n' : ',');
             }
-            buf_append_slice(&all, names.names[k]);
+            buf_append_slice(all, names.names[k]);
             ++*count;
         }
         initial_channels_finish(&names);
     }
-    if (*code == CTL_DONE && (all.len == 0 || all.overflow)) {
-        *code = ctl_fail(CTL_USAGE, all.overflow ? "too many channels" : "no channels are named");
+    if (code == CTL_DONE && (*count == 0 || all->overflow)) {
+        code = ctl_fail(CTL_USAGE, all->overflow ? "too many channels" : "no channels are named");
     }
-    if (*code != CTL_DONE) {
-        buf_finish(&all);
-        return NULL;
-    }
-    return all.data;
+    return code;
 }
 
-static void show(struct ctl *c, const char *channel, const char *state, const char *field,
-                 const char *text)
-{
-    cJSON *record = cJSON_CreateObject();
-
-    cJSON_AddStringToObject(record, "channel", channel);
-    cJSON_AddStringToObject(record, "state", state);
-    if (text != NULL) {
-        cJSON_AddStringToObject(record, field, text);
-    }
-    if (c->json) {
-        table_json_line(record);
-    } else if (strcmp(state, "refused") != 0) {
-        ctl_say("%-25s  %s%s%s", channel, state, text != NULL ? "  " : "",
-                text != NULL ? text : "");
-    }
-    cJSON_Delete(record);
-}
-
-static void show_all(struct ctl *c, const struct registry_list *channels, const char *state,
-                     const char *field)
+/* What became of channels; beside them stands `field`, or nothing where that is NULL. */
+static void show(struct ctl *c, const struct registry_list *channels, const char *state,
+                 const char *field)
 {
     for (size_t i = 0; i < channels->n; i++) {
-        show(c, channels->item[i].name, state, field,
-             field != NULL ? channels->item[i].text : NULL);
+        const struct registry_told *told = &channels->item[i];
+        if (c->json) {
+            cJSON *record = cJSON_CreateObject();
+            cJSON_AddStringToObject(record, "channel", told->name);
+            cJSON_AddStringToObject(record, "state", state);
+            if (field != NULL) {
+                cJSON_AddStringToObject(record, field, told->text);
+            }
+            table_json_line(record);
+            cJSON_Delete(record);
+        } else {
+            ctl_say("%-25s  %s%s%s", told->name, state, field != NULL ? "  " : "", told->text);
+        }
     }
 }
 
 /* What became of each channel; CTL_FAILED if one was refused. */
 static int show_outcome(struct ctl *c, const struct registry_outcome *o)
 {
-    show_all(c, &o->assigned, "assigned", "shard");
-    show_all(c, &o->waiting, "waiting", "reason");
-    show_all(c, &o->parted, "parted", NULL);
-    show_all(c, &o->retried, "retried", NULL);
-    show_all(c, &o->refused, "refused", "reason");
+    show(c, &o->assigned, "assigned", "shard");
+    show(c, &o->waiting, "waiting", "reason");
+    show(c, &o->parted, "parted", NULL);
+    show(c, &o->retried, "retried", NULL);
+    if (c->json) {
+        show(c, &o->refused, "refused", "reason");
+    }
     for (size_t i = 0; i < o->refused.n; i++) {
         (void)ctl_fail(CTL_FAILED, "%s: %s", o->refused.item[i].name, o->refused.item[i].text);
     }
@@ -146,39 +132,23 @@ static int show_outcome(struct ctl *c, const struct registry_outcome *o)
     return o->error != NULL || o->refused.n > 0 ? CTL_FAILED : CTL_DONE;
 }
 
-/* Cut the first portion off the list; returns it, and moves *rest to what follows. */
-static char *portion(char **rest)
-{
-    char *begin = *rest;
-    char *end = begin;
-
-    for (size_t n = 0; n < PORTION && end; n++) {
-        end = strchr(n == 0 ? end : end + 1, ',');
-    }
-    *rest = end ? end + 1 : NULL;
-    if (end != NULL) {
-        *end = '\0';
-    }
-    return begin;
-}
-
 static int run(struct ctl *c)
 {
     const char *op = c->command->name;
-    size_t count = 0;
-    int code = CTL_DONE;
     bool wait = !options_bool(c->options, "no-wait");
+    bool refused = false;
+    size_t count = 0;
+    struct buf all;
 
     if (c->nargs == 0) {
         return ctl_usage(c);
     }
-    char *all = gather(c, &count, &code);
-    char *rest = all;
-    bool refused = false;
-
+    buf_init(&all, (size_t)64 * 1024 * 1024);
+    int code = gather(c, &all, &count);
+    char *rest = all.data;
     while (rest != NULL && code == CTL_DONE) {
         struct registry_outcome outcome = {0};
-        struct registry_pair channels = {"channels", portion(&rest)};
+        struct registry_pair channels = {"channels", strsep(&rest, "\n")};
         code = ask_coordinator(c, op, &channels, 1, wait ? &outcome : NULL);
         if (code == CTL_DONE) {
             refused = show_outcome(c, &outcome) != CTL_DONE || refused;
@@ -188,7 +158,7 @@ static int run(struct ctl *c)
     if (code == CTL_DONE && !wait && !c->json) {
         printf("asked to %s %zu channels\n", op, count);
     }
-    free(all);
+    buf_finish(&all);
     return code == CTL_DONE && refused ? CTL_FAILED : code;
 }
 
