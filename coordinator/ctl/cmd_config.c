@@ -19,7 +19,7 @@ static int get_all(struct ctl *c)
     if (code == CTL_DONE && c->json) {
         table_json(r.settings);
     } else if (code == CTL_DONE) {
-        table_print(stdout, columns, ARRAY_LEN(columns), r.settings, true);
+        table_print(stdout, columns, ARRAY_LEN(columns), r.settings);
     }
     records_finish(&r);
     return code;

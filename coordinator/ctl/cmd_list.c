@@ -35,7 +35,7 @@ static void show(cJSON *records, const struct figure *figures, struct wall now)
             say_age(records, f->name, now);
         }
     }
-    table_print(stdout, columns, n, records, true);
+    table_print(stdout, columns, n, records);
 }
 
 static int run_list(struct ctl *c)

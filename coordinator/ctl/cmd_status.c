@@ -305,7 +305,7 @@ static void show_shards(const struct status *s)
         cJSON_AddStringToObject(shard, "of", of);
     }
     putchar('\n');
-    table_print(stdout, columns, ARRAY_LEN(columns), s->records.shards, true);
+    table_print(stdout, columns, ARRAY_LEN(columns), s->records.shards);
 }
 
 static void show_budgets(const struct status *s)
@@ -340,7 +340,7 @@ static void show(struct ctl *c, const struct status *s)
 
     show_head(c, s);
     putchar('\n');
-    table_print(stdout, nodes, ARRAY_LEN(nodes), s->records.nodes, true);
+    table_print(stdout, nodes, ARRAY_LEN(nodes), s->records.nodes);
     show_shards(s);
     show_budgets(s);
     cJSON_ArrayForEach(text, s->warnings)

@@ -64,8 +64,7 @@ static void cell(FILE *out, struct slice text, size_t width, bool right, bool la
     }
 }
 
-void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records,
-                 bool titles)
+void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records)
 {
     size_t width[TABLE_MAX_COLUMNS];
     const cJSON *record;
@@ -78,7 +77,7 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
     BUG_ON(n > TABLE_MAX_COLUMNS);
     buf_init(&text, 64 * 1024);
     for (size_t i = 0; i < n; i++) {
-        width[i] = titles ? strlen(columns[i].title) : 0;
+        width[i] = strlen(columns[i].title);
     }
     cJSON_ArrayForEach(record, records)
     {
@@ -88,12 +87,10 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
             width[i] = w > width[i] ? w : width[i];
         }
     }
-    for (size_t i = 0; titles && i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         cell(out, slice_of(columns[i].title), width[i], columns[i].right, i + 1 == n);
     }
-    if (titles) {
-        fputc('\n', out);
-    }
+    fputc('\n', out);
     cJSON_ArrayForEach(record, records)
     {
         for (size_t i = 0; i < n; i++) {

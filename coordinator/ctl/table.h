@@ -18,9 +18,8 @@ struct table_column {
     bool right;        /* aligned to the right: numbers */
 };
 
-/* Print an array of records; the title line too where `titles`. */
-void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records,
-                 bool titles);
+/* Print titles and an array of records. */
+void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records);
 /* Print one record, or each of an array, as a JSON line on standard output; what a terminal would
  * obey as \uXXXX. */
 void table_json_line(const cJSON *record);
