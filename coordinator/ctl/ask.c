@@ -92,7 +92,7 @@ int ask_coordinator(struct ctl *c, const char *op, const struct registry_pair *f
         code = ctl_subscribe(c, TOPIC_REPLIES, "");
     }
     while (ctl_asks(c, &code)) {
-        ctl_asked(c, registry_add_request(c->registry, op, all, 3 + nfields, ctl_answered_done, c));
+        ctl_asked(c, registry_add_request(c->registry, op, all, 3 + nfields, ctl_answered, c));
     }
     if (code == CTL_DONE && outcome != NULL) {
         code = ctl_await(c, "the coordinator's reply", look_for_reply);
@@ -114,7 +114,7 @@ int ask_plainly(struct ctl *c, const char *op, const struct registry_pair *field
     int code = ask_coordinator(c, op, fields, nfields, &outcome);
 
     if (code == CTL_DONE && c->json) {
-        table_json_line(outcome.tree);
+        table_json(outcome.tree);
     }
     if (code == CTL_DONE && !outcome.ok) {
         code = ctl_fail(CTL_FAILED, "%s", outcome.error != NULL ? outcome.error : "refused");

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static int get_all(struct ctl *c)
+/* `name` NULL: all of them. */
+static int get(struct ctl *c, const char *name)
 {
     static const struct table_column columns[] = {{"SETTING", "name", false},
                                                   {"VALUE", "value", false},
@@ -15,28 +16,16 @@ static int get_all(struct ctl *c)
                                                   {"ALLOWED", "allowed", false}};
     struct records r;
     int code = records_read(c, RECORDS_SETTINGS, &r);
+    const cJSON *one = name != NULL ? records_find(r.settings, "name", name) : NULL;
 
-    if (code == CTL_DONE && c->json) {
-        table_json(r.settings);
-    } else if (code == CTL_DONE) {
-        table_print(stdout, columns, ARRAY_LEN(columns), r.settings);
-    }
-    records_finish(&r);
-    return code;
-}
-
-static int get_one(struct ctl *c, const char *name)
-{
-    struct records r;
-    int code = records_read(c, RECORDS_SETTINGS, &r);
-    const cJSON *setting = records_find(r.settings, "name", name);
-
-    if (code == CTL_DONE && setting == NULL) {
+    if (code == CTL_DONE && name != NULL && one == NULL) {
         code = ctl_fail(CTL_FAILED, "unknown setting \"%s\"; shoalctl config get lists them", name);
     } else if (code == CTL_DONE && c->json) {
-        table_json_line(setting);
+        table_json(one != NULL ? one : r.settings);
+    } else if (code == CTL_DONE && one != NULL) {
+        ctl_say("%s", records_text(one, "value"));
     } else if (code == CTL_DONE) {
-        ctl_say("%s", records_text(setting, "value"));
+        table_print(stdout, columns, ARRAY_LEN(columns), r.settings);
     }
     records_finish(&r);
     return code;
@@ -47,7 +36,7 @@ static int run_config(struct ctl *c)
     const char *op = c->nargs > 0 ? ctl_arg(c, 0) : "get";
 
     if (strcmp(op, "get") == 0 && c->nargs <= 2) {
-        return c->nargs == 2 ? get_one(c, ctl_arg(c, 1)) : get_all(c);
+        return get(c, c->nargs == 2 ? ctl_arg(c, 1) : NULL);
     }
     bool sets = strcmp(op, "set") == 0;
     if (c->nargs == (sets ? 3 : 2) && (sets || strcmp(op, "unset") == 0)) {

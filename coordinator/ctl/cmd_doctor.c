@@ -31,7 +31,7 @@ static void show(struct ctl *c, const struct look_finding *f)
                                 f->verdict == LOOK_WRONG ? "wrong" : verdicts[f->verdict]);
         cJSON_AddStringToObject(record, "found", f->text);
         cJSON_AddStringToObject(record, "mend", f->mend);
-        table_json_line(record);
+        table_json(record);
         cJSON_Delete(record);
     } else {
         ctl_say("%-8s  %-12s  %s%s%s", verdicts[f->verdict], f->what, f->text,

@@ -101,7 +101,7 @@ static void show(struct ctl *c, const struct registry_list *channels, const char
             if (field != NULL) {
                 cJSON_AddStringToObject(record, field, told->text);
             }
-            table_json_line(record);
+            table_json(record);
             cJSON_Delete(record);
         } else {
             ctl_say("%-25s  %s%s%s", told->name, state, field != NULL ? "  " : "", told->text);

@@ -42,22 +42,18 @@ static int run_list(struct ctl *c)
 {
     bool channels = c->command == &ctl_channels;
     bool shards = c->command == &ctl_shards;
+    unsigned what = channels ? RECORDS_CHANNELS : shards ? RECORDS_SHARDS : RECORDS_NODES;
     struct records r;
-    int code = records_read(c,
-                            channels ? RECORDS_CHANNELS
-                            : shards ? RECORDS_SHARDS
-                                     : RECORDS_NODES,
-                            &r);
+    int code = records_read(c, what, &r);
     cJSON *records = channels ? r.channels : shards ? r.shards : r.nodes;
+    const struct figure *figures = channels ? figures_of_channel
+                                   : shards ? figures_of_shard
+                                            : figures_of_node;
 
     if (code == CTL_DONE && c->json) {
         table_json(records);
     } else if (code == CTL_DONE) {
-        show(records,
-             channels ? figures_of_channel
-             : shards ? figures_of_shard
-                      : figures_of_node,
-             r.state->now);
+        show(records, figures, r.state->now);
     }
     records_finish(&r);
     return code;

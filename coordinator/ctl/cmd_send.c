@@ -57,7 +57,7 @@ static int add(struct ctl *c, const char *channel)
     add_field(fields, &n, "ttl_ms", has_ttl ? ttl : NULL);
     add_field(fields, &n, "command", options_bool(c->options, "command") ? "1" : NULL);
     while (ctl_asks(c, &code)) {
-        ctl_asked(c, registry_add_send(c->registry, fields, n, ctl_answered_done, c));
+        ctl_asked(c, registry_add_send(c->registry, fields, n, ctl_answered, c));
     }
     return code;
 }
@@ -71,7 +71,7 @@ static int show_result(struct ctl *c)
     bool sent = status != NULL && strcmp(status, send_status_name(SEND_SENT)) == 0;
 
     if (c->json) {
-        table_json_line(result);
+        table_json(result);
     } else if (sent) {
         puts("sent");
     }

@@ -231,23 +231,6 @@ static void create_all(struct ctl *c, struct status *s)
     s->warnings = cJSON_AddArrayToObject(all, "warnings");
 }
 
-static int gather(struct ctl *c, struct status *s)
-{
-    int code = records_read(
-        c, RECORDS_SETTINGS | RECORDS_NODES | RECORDS_SHARDS | RECORDS_CHANNELS | RECORDS_WHOLE,
-        &s->records);
-
-    if (code == CTL_DONE) {
-        create_all(c, s);
-        gather_budgets(s);
-        warn_of_rest(s);
-        warn_of_channels(s);
-        warn_of_shards(s);
-        code = warn_of_redis(c, s);
-    }
-    return code;
-}
-
 /* Showing -------------------------------------------------------------------------------------- */
 
 static void show_head(struct ctl *c, const struct status *s)
@@ -353,10 +336,18 @@ static void show(struct ctl *c, const struct status *s)
 static int run_status(struct ctl *c)
 {
     struct status s = {0};
-    int code = gather(c, &s);
+    int code = records_read(c, RECORDS_ALL, &s.records);
 
+    if (code == CTL_DONE) {
+        create_all(c, &s);
+        gather_budgets(&s);
+        warn_of_rest(&s);
+        warn_of_channels(&s);
+        warn_of_shards(&s);
+        code = warn_of_redis(c, &s);
+    }
     if (code == CTL_DONE && c->json) {
-        table_json_line(s.all);
+        table_json(s.all);
     } else if (code == CTL_DONE) {
         show(c, &s);
     }

@@ -17,34 +17,26 @@
 /* The channel of a chat topic: what follows its last colon. */
 static struct slice topic_channel(struct slice topic)
 {
-    size_t at = topic.len;
+    const char *colon = memrchr(topic.ptr, ':', topic.len);
+    const char *name = colon != NULL ? colon + 1 : topic.ptr;
 
-    while (at > 0 && topic.ptr[at - 1] != ':') {
-        at--;
-    }
-    return (struct slice){topic.ptr + at, topic.len - at};
-}
-
-static void append_json(struct buf *out, struct slice topic, struct slice line)
-{
-    struct json j;
-
-    json_init(&j, out);
-    json_object_begin(&j, NULL);
-    json_slice(&j, "channel", topic_channel(topic));
-    json_slice(&j, "line", line);
-    json_object_end(&j);
+    return (struct slice){name, (size_t)(topic.ptr + topic.len - name)};
 }
 
 static void on_chat(struct ctl *c, struct slice topic, struct slice payload)
 {
     struct buf out;
+    struct json j;
 
     buf_init(&out, MAX_PRINTED);
     if (options_bool(c->options, "raw")) {
         buf_append_slice(&out, payload);
     } else if (c->json) {
-        append_json(&out, topic, payload);
+        json_init(&j, &out);
+        json_object_begin(&j, NULL);
+        json_slice(&j, "channel", topic_channel(topic));
+        json_slice(&j, "line", payload);
+        json_object_end(&j);
     } else {
         chat_line_append(&out, payload, wall_now());
     }
@@ -172,7 +164,7 @@ static void on_event(struct ctl *c, struct slice topic, struct slice payload)
 
     if (name != NULL && is_wanted(c, name)) {
         if (c->json) {
-            table_json_line(event);
+            table_json(event);
         } else {
             buf_init(&out, MAX_PRINTED);
             append_event(&out, name, event);

@@ -195,8 +195,10 @@ void ctl_turn(struct ctl *c)
 
 /* Questions ------------------------------------------------------------------------------------ */
 
-void ctl_answered(struct ctl *c, const struct err *err)
+void ctl_answered(void *ctx, const struct err *err)
 {
+    struct ctl *c = ctx;
+
     c->asking = false;
     c->answer = err != NULL ? *err : (struct err){0};
 }
@@ -207,11 +209,6 @@ void ctl_answered_bool(void *ctx, bool yes, const struct err *err)
 
     c->yes = yes;
     ctl_answered(c, err);
-}
-
-void ctl_answered_done(void *ctx, const struct err *err)
-{
-    ctl_answered(ctx, err);
 }
 
 static void on_rights(void *ctx, const struct err *missing, bool transactions)

@@ -102,12 +102,11 @@ void ctl_turn_for(struct ctl *c, uint64_t most_ms);
 MUST_USE bool ctl_asks(struct ctl *c, int *code);
 /* `failed`: the question could not be sent. */
 void ctl_asked(struct ctl *c, int failed);
-/* For callbacks: the answer is there; err NULL: it is good. */
-void ctl_answered(struct ctl *c, const struct err *err);
-/* The same for questions that are answered by yes or no, or by having been done: ctx is the `struct
- * ctl`, and yes is in c->yes. */
+/* For callbacks, and one itself, whose ctx is the `struct ctl`: the answer is there; err NULL: it is
+ * good. */
+void ctl_answered(void *ctx, const struct err *err);
+/* The same for questions that are answered by yes or no, which is in `yes` then. */
 void ctl_answered_bool(void *ctx, bool yes, const struct err *err);
-void ctl_answered_done(void *ctx, const struct err *err);
 
 /* Messages ------------------------------------------------------------------------------------- */
 

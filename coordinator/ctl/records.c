@@ -110,7 +110,7 @@ int records_read(struct ctl *c, unsigned what, struct records *r)
         .on_node = what & RECORDS_NODES ? on_node : NULL,
         .on_shard = what & RECORDS_SHARDS ? on_shard : NULL,
         .on_channel = what & RECORDS_CHANNELS ? on_channel : NULL,
-        .whole = what & RECORDS_WHOLE,
+        .whole = what == RECORDS_ALL,
         .on_done = on_done,
         .ctx = r,
     };
@@ -153,9 +153,7 @@ const char *records_text(const cJSON *record, const char *field)
 
 uint64_t records_number(const cJSON *record, const char *field)
 {
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(record, field);
-    double number =
-        cJSON_IsNumber(value) ? value->valuedouble : strtod(records_text(record, field), NULL);
+    double number = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(record, field));
 
     return number > 0 && number < 1e18 ? (uint64_t)number : 0; /* beyond, it is none of ours */
 }

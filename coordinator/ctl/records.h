@@ -7,13 +7,13 @@
 
 #include <cjson/cJSON.h>
 
-/* What may be read. The whole asks for the settings, too. */
+/* What may be read; with all of it the state of the whole is, too. */
 enum {
     RECORDS_SETTINGS = 1,
     RECORDS_NODES = 2,
     RECORDS_SHARDS = 4,
     RECORDS_CHANNELS = 8,
-    RECORDS_WHOLE = 16
+    RECORDS_ALL = 15
 };
 
 /* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis,
@@ -23,7 +23,7 @@ struct records {
     cJSON *nodes;    /* "node", "lease_ms"; "shards" are those it holds, "state" may be "silent" */
     cJSON *shards;   /* "shard" */
     cJSON *channels; /* "channel", "shard" */
-    const struct cluster_state *state; /* `now`, and the whole, where that was asked for */
+    const struct cluster_state *state; /* `now`, and with RECORDS_ALL the rest */
     struct ctl *ctl;                   /* inside */
     struct cluster_reader *reader;     /* inside */
 };
@@ -35,7 +35,7 @@ void records_finish(struct records *r);
 
 /* The text of a field, "" where there is none; borrowed. */
 const char *records_text(const cJSON *record, const char *field);
-/* The number in a field, be it a number or a text; 0 where there is none. */
+/* The number in a field, 0 where there is none. */
 uint64_t records_number(const cJSON *record, const char *field);
 /* The record whose `field` is `text`, or NULL. */
 const cJSON *records_find(const cJSON *records, const char *field, const char *text);

@@ -106,9 +106,18 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
     }
 }
 
-void table_json_line(const cJSON *record)
+void table_json(const cJSON *what)
 {
-    char *text = cJSON_PrintUnformatted(record); /* escapes C0 alone */
+    const cJSON *each;
+
+    if (cJSON_IsArray(what)) {
+        cJSON_ArrayForEach(each, what)
+        {
+            table_json(each);
+        }
+        return;
+    }
+    char *text = cJSON_PrintUnformatted(what); /* escapes C0 alone */
     struct buf line;
 
     BUG_ON(text == NULL);
@@ -117,16 +126,6 @@ void table_json_line(const cJSON *record)
     puts(line.data);
     buf_finish(&line);
     free(text);
-}
-
-void table_json(const cJSON *records)
-{
-    const cJSON *record;
-
-    cJSON_ArrayForEach(record, records)
-    {
-        table_json_line(record);
-    }
 }
 
 void table_age(uint64_t ms, char *out, size_t size)

@@ -22,8 +22,7 @@ struct table_column {
 void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records);
 /* Print one record, or each of an array, as a JSON line on standard output; what a terminal would
  * obey as \uXXXX. */
-void table_json_line(const cJSON *record);
-void table_json(const cJSON *records);
+void table_json(const cJSON *what);
 /* "12s", "3m", "5h", "2d": the age of something, for people. */
 void table_age(uint64_t ms, char *out, size_t size);
 /* "[#####.....]": `used` of `most` (0: no limit, gives an empty bar) in `width` characters, into

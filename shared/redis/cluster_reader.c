@@ -71,7 +71,6 @@ void cluster_ask(struct cluster_reader *r, cluster_take take, size_t about, cons
 {
     struct question *q = xmalloc(sizeof(*q));
     struct args a = {0};
-    struct err err;
     char rest[400];
     char key[512];
     va_list names;
@@ -89,8 +88,7 @@ void cluster_ask(struct cluster_reader *r, cluster_take take, size_t about, cons
         r->pending++;
     } else {
         free(q);
-        err_set(&err, ERR_DOWN, "the link to Redis is down");
-        fail(r, &err);
+        fail(r, &(struct err){ERR_DOWN, "the link to Redis is down"});
     }
 }
 
@@ -203,11 +201,8 @@ static bool (*const parts[])(struct cluster_reader *r) = {
 
 static bool may_go_on(struct cluster_reader *r)
 {
-    struct err err;
-
     if (r->options.may_go_on != NULL && !r->options.may_go_on(r->options.ctx)) {
-        err_set(&err, ERR_CANCELED, "the round was given up");
-        fail(r, &err);
+        fail(r, &(struct err){ERR_CANCELED, "the round was given up"});
     }
     return r->err.code == ERR_OK;
 }
