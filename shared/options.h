@@ -110,6 +110,9 @@ const char *options_at(const struct options *o, const char *name, size_t i);
 size_t options_argc(const struct options *o);
 const char *options_arg(const struct options *o, size_t i);
 
+/* How many letters must be put in, left out, changed or swapped to make the one word of the other;
+ * SIZE_MAX for words of more than 60 letters. */
+size_t options_typos(const char *a, const char *b);
 /* An item and its text as --help prints an option and its help: for epilogues. */
 void options_print_item(FILE *to, const char *head, const char *text);
 

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define MAX_WORD 60 /* letters of one that may be misspelt */
+
 struct unit {
     const char *suffix;
     uint64_t factor;
@@ -148,32 +150,43 @@ char *option_value_mask(const char *text)
     return text_shown(text);
 }
 
+size_t options_typos(const char *a, const char *b)
+{
+    size_t d[MAX_WORD + 1][MAX_WORD + 1];
+    size_t na = strlen(a);
+    size_t nb = strlen(b);
+
+    if (na > MAX_WORD || nb > MAX_WORD) {
+        return SIZE_MAX;
+    }
+    for (size_t i = 0; i <= na; i++) {
+        for (size_t k = 0; k <= nb; k++) {
+            if (i == 0 || k == 0) {
+                d[i][k] = i + k;
+                continue;
+            }
+            d[i][k] = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
+            d[i][k] = d[i - 1][k] + 1 < d[i][k] ? d[i - 1][k] + 1 : d[i][k];
+            d[i][k] = d[i][k - 1] + 1 < d[i][k] ? d[i][k - 1] + 1 : d[i][k];
+            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
+                d[i - 2][k - 2] + 1 < d[i][k]) {
+                d[i][k] = d[i - 2][k - 2] + 1;
+            }
+        }
+    }
+    return d[na][nb];
+}
+
 size_t option_distance(const char *given, const char *known)
 {
     size_t n = strlen(given);
     size_t m = strlen(known);
-    if (n == 0 || n > 60 || m > 60) {
-        return SIZE_MAX;
-    }
     if (n >= 3 && n < m && strncmp(given, known, n) == 0) {
         return 1; /* an abbreviation */
     }
-    size_t row[61];
-    for (size_t k = 0; k <= m; k++) {
-        row[k] = k;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t k = 1; k <= m; k++) {
-            size_t best = diagonal + (given[i - 1] != known[k - 1]);
-            diagonal = row[k];
-            best = best < row[k] + 1 ? best : row[k] + 1;
-            row[k] = best < row[k - 1] + 1 ? best : row[k - 1] + 1;
-        }
-    }
+    size_t typos = options_typos(given, known);
     size_t limit = m / 3 > 2 ? m / 3 : 2;
-    return row[m] <= limit && row[m] < n ? row[m] : SIZE_MAX;
+    return typos <= limit && typos < n ? typos : SIZE_MAX;
 }
 
 void option_key(const char *name, char *out, size_t size)

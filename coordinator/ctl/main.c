@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WORD 20 /* of a command that was misspelt */
-
 #define ROW(name) &ctl_##name,
 static const struct ctl_command *const commands[] = {CTL_COMMANDS(ROW)};
 
@@ -80,44 +78,16 @@ static const struct ctl_command *command_find(const char *name)
     return NULL;
 }
 
-/* How many letters must be put in, left out, changed or swapped to make the one of the other. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t d[MAX_WORD + 1][MAX_WORD + 1];
-    size_t na = strlen(a);
-    size_t nb = strlen(b);
-
-    if (na > MAX_WORD || nb > MAX_WORD) {
-        return MAX_WORD;
-    }
-    for (size_t i = 0; i <= na; i++) {
-        for (size_t k = 0; k <= nb; k++) {
-            if (i == 0 || k == 0) {
-                d[i][k] = i + k;
-                continue;
-            }
-            d[i][k] = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
-            d[i][k] = d[i - 1][k] + 1 < d[i][k] ? d[i - 1][k] + 1 : d[i][k];
-            d[i][k] = d[i][k - 1] + 1 < d[i][k] ? d[i][k - 1] + 1 : d[i][k];
-            if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
-                d[i - 2][k - 2] + 1 < d[i][k]) {
-                d[i][k] = d[i - 2][k - 2] + 1;
-            }
-        }
-    }
-    return d[na][nb];
-}
-
 static int unknown_command(const char *name)
 {
     const struct ctl_command *nearest = commands[0];
 
     for (size_t i = 1; i < ARRAY_LEN(commands); i++) {
-        if (distance(name, commands[i]->name) < distance(name, nearest->name)) {
+        if (options_typos(name, commands[i]->name) < options_typos(name, nearest->name)) {
             nearest = commands[i];
         }
     }
-    if (distance(name, nearest->name) <= 2) {
+    if (options_typos(name, nearest->name) <= 2) {
         return ctl_fail(CTL_USAGE,
                         "unknown command \"%s\"; did you mean %s? shoalctl --help lists them", name,
                         nearest->name);
