@@ -25,7 +25,7 @@ struct ctl {
     struct loop loop;
     const struct options *options;
     struct url url;
-    struct link *link; /* NULL once given up */
+    struct link *link;
     struct registry *registry;
     bool asking;       /* a question is under way */
     bool yes;          /* its answer (ctl_answered_bool) */

@@ -63,8 +63,7 @@ static char *epilogue_make(void)
         free(usage);
     }
     fputs("\n" OPTIONS_EXIT_STATUS, to);
-    int failed = fclose(to);
-    BUG_ON(failed);
+    BUG_ON(fclose(to) != 0);
     return text;
 }
 
@@ -87,12 +86,9 @@ static int unknown_command(const char *name)
             nearest = commands[i];
         }
     }
-    if (options_typos(name, nearest->name) <= 2) {
-        return ctl_fail(CTL_USAGE,
-                        "unknown command \"%s\"; did you mean %s? shoalctl --help lists them", name,
-                        nearest->name);
-    }
-    return ctl_fail(CTL_USAGE, "unknown command \"%s\"; shoalctl --help lists them", name);
+    bool near = options_typos(name, nearest->name) <= 2;
+    return ctl_fail(CTL_USAGE, "unknown command \"%s\"; %s%s%sshoalctl --help lists them", name,
+                    near ? "did you mean " : "", near ? nearest->name : "", near ? "? " : "");
 }
 
 static int no_command(void)

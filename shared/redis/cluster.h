@@ -77,7 +77,7 @@ struct cluster_reader_options {
     void (*on_shard_channels)(void *ctx, const char *shard, const struct slice *channels, size_t n);
     void (*on_channel)(void *ctx, const struct figures_channel *c,
                        const struct registry_hash *hash);
-    bool whole; /* asks for on_setting, which is told whose the budgets are */
+    bool whole; /* asks for on_setting: a setting is the user whose budgets are read */
     /* Something stands at the key of a node, a shard or a channel that is none of Shoal's: it
      * counts as empty. NULL: that is an error. */
     void (*on_damaged)(void *ctx);
@@ -94,7 +94,7 @@ struct cluster_reader *cluster_reader_create(const struct cluster_reader_options
 void cluster_reader_destroy(struct cluster_reader *r);
 /* Begin a round: on_done follows, in any case, perhaps before this returns. */
 void cluster_reader_begin(struct cluster_reader *r);
-/* The same, where the last round failed: behind what it has read. */
+/* The same, where the last round failed: behind what it has read; or where there was none. */
 void cluster_reader_resume(struct cluster_reader *r);
 /* What was read of the whole; valid until the next round begins. */
 const struct cluster_state *cluster_reader_state(const struct cluster_reader *r);

@@ -18,7 +18,7 @@ struct cluster_reader {
     size_t part;
     bool busy;
     size_t pending; /* questions under way */
-    size_t about;   /* the answer that is taken is about the so-manieth name, count or budget */
+    size_t about;   /* index of what the answer that is taken is about: a name, a count, a budget */
     struct err err; /* of this round */
     size_t at;      /* of the part: names that were answered, or 1 */
     /* In cluster_lists.c: */

@@ -3,27 +3,33 @@
 
 #include <hiredis/hiredis.h>
 
+/* A number as far as it is one. */
+static uint64_t number_of(struct slice text)
+{
+    uint64_t number = 0;
+
+    return slice_to_u64(text, &number) ? number : 0;
+}
+
 /* Fields that are not there, or no numbers, are those of nobody. */
 static void take_leader(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader leader = reader_of(reply);
     struct slice id = reader_slice(&leader);
     struct slice host = reader_slice(&leader);
-    struct slice pid = reader_slice(&leader);
-    uint64_t now_ms = r->state.now.ms;
-    uint64_t deadline = 0;
-    uint64_t since = 0;
+    uint64_t pid = number_of(reader_slice(&leader));
+    uint64_t deadline = number_of(reader_slice(&leader));
+    struct wall since = {number_of(reader_slice(&leader))};
 
-    bool leads = slice_to_u64(reader_slice(&leader), &deadline) && deadline > now_ms;
-    bool known = slice_to_u64(reader_slice(&leader), &since) && since < now_ms;
     if (leader.bad) {
         cluster_fail_strange(r, "HMGET");
-    }
-    if (leads && !leader.bad) {
-        r->state.leader.id = reply_memory_keep(&r->memory, id);
-        r->state.leader.host = reply_memory_keep(&r->memory, host);
-        (void)!slice_to_u64(pid, &r->state.leader.pid);
-        r->state.leader.leads_ms = known ? now_ms - since : 0;
+    } else if (deadline > r->state.now.ms) {
+        r->state.leader = (struct cluster_leader){
+            .id = reply_memory_keep(&r->memory, id),
+            .host = reply_memory_keep(&r->memory, host),
+            .pid = pid,
+            .leads_ms = since.ms > 0 ? wall_since(since, r->state.now) : 0,
+        };
     }
 }
 
@@ -55,14 +61,6 @@ static void take_budget(struct cluster_reader *r, const struct redisReply *reply
         cluster_fail_strange(r, "LRANGE");
     }
     r->state.budget[r->about] = (struct cluster_budget){n, at_ms};
-}
-
-/* A number as far as it is one. */
-static uint64_t number_of(struct slice text)
-{
-    uint64_t number = 0;
-
-    return slice_to_u64(text, &number) ? number : 0;
 }
 
 /* The last of the questions about the whole. */
