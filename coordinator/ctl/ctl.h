@@ -102,8 +102,8 @@ void ctl_turn_for(struct ctl *c, uint64_t most_ms);
 MUST_USE bool ctl_asks(struct ctl *c, int *code);
 /* `failed`: the question could not be sent. */
 void ctl_asked(struct ctl *c, int failed);
-/* For callbacks, and one itself, whose ctx is the `struct ctl`: the answer is there; err NULL: it is
- * good. */
+/* For callbacks, and one itself, whose ctx is the `struct ctl`: the answer is there; err NULL: it
+ * is good. */
 void ctl_answered(void *ctx, const struct err *err);
 /* The same for questions that are answered by yes or no, which is in `yes` then. */
 void ctl_answered_bool(void *ctx, bool yes, const struct err *err);
@@ -113,10 +113,10 @@ void ctl_answered_bool(void *ctx, bool yes, const struct err *err);
 /* Subscribe to the topic of that name (registry.h), and wait until Redis has confirmed. CTL_DONE or
  * an exit code. */
 MUST_USE int ctl_subscribe(struct ctl *c, enum registry_topic topic, const char *name);
-/* Wait for a JSON object with the id await_id (set it before asking for the object, so that an early
- * one is kept): heard on the topics subscribed to, or put into `found` by `look`, which is called
- * now and then, since a message may be lost. CTL_DONE, or the exit code; `what` names it in the
- * message then. */
+/* Wait for a JSON object with the id await_id (set it before asking for the object, so that an
+ * early one is kept): heard on the topics subscribed to, or put into `found` by `look`, which is
+ * called now and then, since a message may be lost. CTL_DONE, or the exit code; `what` names it in
+ * the message then. */
 MUST_USE int ctl_await(struct ctl *c, const char *what, int (*look)(struct ctl *c));
 
 #endif
