@@ -16,6 +16,7 @@ int doctor_look(struct ctl *c, struct look *l)
 {
     int code = CTL_DONE;
 
+    *l = (struct look){0};
     while (ctl_asks(c, &code)) {
         ctl_asked(c, look_begin(l, c->registry, c->url.db, on_done, c));
     }
