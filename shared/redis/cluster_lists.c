@@ -14,10 +14,9 @@
 
 void cluster_names_finish(struct cluster_reader *r)
 {
-    reply_memory_finish(&r->texts);
-    free(r->names);
+    reply_memory_finish(&r->names_memory);
     r->names = NULL;
-    r->n = r->cap = r->at = 0;
+    r->n = r->at = 0;
     r->cursor = 0;
     r->named = false;
 }
@@ -53,13 +52,15 @@ static void take_names(struct cluster_reader *r, const struct redisReply *reply)
     struct reader pairs = reader_of(reader_next(&all));
 
     while (reader_left(&pairs) > 0) {
-        if (r->n == r->cap) {
-            r->cap = r->cap > 0 ? 2 * r->cap : 64;
-            r->names = xrealloc(r->names, r->cap * sizeof(*r->names));
+        struct slice name = reader_slice(&pairs);
+        struct slice value = reader_slice(&pairs);
+        if (pairs.bad) {
+            break;
         }
-        const char *name = reply_memory_keep(&r->texts, reader_slice(&pairs)).ptr;
-        const char *value = reply_memory_keep(&r->texts, reader_slice(&pairs)).ptr;
-        r->names[r->n++] = (struct cluster_name){.name = name, .value = value};
+        r->names = reply_memory_grow(&r->names_memory, r->names, r->n, sizeof(*r->names));
+        r->names[r->n++] =
+            (struct cluster_name){.name = reply_memory_keep(&r->names_memory, name).ptr,
+                                  .value = reply_memory_keep(&r->names_memory, value).ptr};
     }
     if (all.bad || pairs.bad) {
         cluster_fail_strange(r, "HSCAN or ZSCAN");
@@ -107,7 +108,7 @@ static void take_held(struct cluster_reader *r, const struct redisReply *reply)
 
 static void take_node(struct cluster_reader *r, const struct redisReply *reply)
 {
-    const struct cluster_name *name = &r->names[r->about];
+    const struct cluster_name *name = &r->names[r->i];
     struct figures_node node = {.node = slice_of(name->name), .shards = r->held};
     double deadline = strtod(name->value, NULL);
 
@@ -120,7 +121,7 @@ static void take_node(struct cluster_reader *r, const struct redisReply *reply)
 
 static void take_shard(struct cluster_reader *r, const struct redisReply *reply)
 {
-    struct cluster_name *name = &r->names[r->about];
+    struct cluster_name *name = &r->names[r->i];
     struct figures_shard shard = {.shard = slice_of(name->name)};
 
     if (take_hash(r, reply, figures_of_shard, &shard)) {
@@ -130,7 +131,7 @@ static void take_shard(struct cluster_reader *r, const struct redisReply *reply)
 
 static void take_channel(struct cluster_reader *r, const struct redisReply *reply)
 {
-    const struct cluster_name *name = &r->names[r->about];
+    const struct cluster_name *name = &r->names[r->i];
     struct figures_channel channel = {.channel = slice_of(name->name),
                                       .shard = slice_of(name->value)};
 
@@ -143,7 +144,7 @@ static void take_channel(struct cluster_reader *r, const struct redisReply *repl
 static void take_set(struct cluster_reader *r, const struct redisReply *reply)
 {
     static const struct slice none;
-    struct cluster_name *name = &r->names[r->about];
+    struct cluster_name *name = &r->names[r->i];
     struct reader list = reader_of(reply);
     size_t n = 0;
 
@@ -154,9 +155,7 @@ static void take_set(struct cluster_reader *r, const struct redisReply *reply)
         cluster_fail_strange(r, "SMEMBERS");
         return;
     }
-    if (reply != NULL && n == 0) {
-        channels = &none;
-    }
+    channels = reply == NULL || n > 0 ? channels : &none;
     r->options.on_shard_channels(r->options.ctx, name->name, channels, n);
     name->set_wanted = false;
 }

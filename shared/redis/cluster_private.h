@@ -18,14 +18,13 @@ struct cluster_reader {
     size_t part;
     bool busy;
     size_t pending; /* questions under way */
-    size_t about;   /* index of what the answer that is taken is about: a name, a count, a budget */
     struct err err; /* of this round */
     size_t at;      /* of the part: names that were answered, or 1 */
+    size_t i;       /* which one the answer is about */
     /* In cluster_lists.c: */
     struct cluster_name *names;
     size_t n;
-    size_t cap;
-    struct reply_memory texts; /* of the names */
+    struct reply_memory names_memory;
     uint64_t cursor;
     bool named;    /* all names are there */
     uint64_t held; /* shards of the node that comes next */
@@ -39,8 +38,8 @@ struct cluster_reader {
 /* Takes an answer that is no error; NULL: what stands there is damaged, and counts as empty. */
 typedef void (*cluster_take)(struct cluster_reader *r, const struct redisReply *reply);
 
-/* Ask COMMAND KEY MORE..., the key as registry_key has it; "" asks without one. */
-void cluster_ask(struct cluster_reader *r, cluster_take take, size_t about, const char *command,
+/* Ask COMMAND KEY MORE... about the i-th, the key without "shoal:{main}:"; "" asks without one. */
+void cluster_ask(struct cluster_reader *r, cluster_take take, size_t i, const char *command,
                  const char *more, const char *fmt, ...) PRINTF_LIKE(6, 7);
 /* The answer to `command` is not of the kind that was asked for. */
 void cluster_fail_strange(struct cluster_reader *r, const char *command);

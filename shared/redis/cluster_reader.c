@@ -16,57 +16,45 @@
 struct question {
     struct cluster_reader *reader;
     cluster_take take;
-    size_t about;
+    size_t i;
 };
 
 static void go_on(struct cluster_reader *r);
 
-static void fail(struct cluster_reader *r, const struct err *err)
+/* Where to say what is wrong: the first thing that is counts. */
+static struct err *blame(struct cluster_reader *r)
 {
-    if (r->err.code == ERR_OK) {
-        r->err = *err;
-    }
+    return r->err.code == ERR_OK ? &r->err : NULL;
 }
 
 void cluster_fail_strange(struct cluster_reader *r, const char *command)
 {
-    struct err err;
-
-    reply_broken(&err, command);
-    fail(r, &err);
-}
-
-/* Is it something behind a name that is of another type than Shoal's, and does somebody want to
- * know? */
-static bool is_damaged(const struct cluster_reader *r, const struct redisReply *reply)
-{
-    return r->options.on_damaged != NULL && r->named && refusal_is_wrong_type(reply);
+    reply_broken(blame(r), command);
 }
 
 static void on_answer(void *ctx, const struct redisReply *reply, const struct err *err)
 {
     struct question q = *(struct question *)ctx;
     struct cluster_reader *r = q.reader;
-    struct err space;
 
     free(ctx);
     r->pending--;
-    if (reply != NULL && is_damaged(r, reply)) {
+    if (err != NULL) {
+        r->err = r->err.code == ERR_OK ? *err : r->err;
+    } else if (r->options.on_damaged != NULL && r->named && refusal_is_wrong_type(reply)) {
         r->options.on_damaged(r->options.ctx);
         reply = NULL;
-    } else if (reply != NULL && reply_check(reply, &space) != 0) {
-        err = &space;
+    } else {
+        (void)!reply_check(reply, blame(r));
     }
-    if (err != NULL) {
-        fail(r, err);
-    } else if (r->err.code == ERR_OK) {
-        r->about = q.about;
+    if (r->err.code == ERR_OK) {
+        r->i = q.i;
         q.take(r, reply);
     }
     go_on(r);
 }
 
-void cluster_ask(struct cluster_reader *r, cluster_take take, size_t about, const char *command,
+void cluster_ask(struct cluster_reader *r, cluster_take take, size_t i, const char *command,
                  const char *more, const char *fmt, ...)
 {
     struct question *q = xmalloc(sizeof(*q));
@@ -83,12 +71,12 @@ void cluster_ask(struct cluster_reader *r, cluster_take take, size_t about, cons
         args_text(&a, registry_key(r->options.registry, key, sizeof(key), rest));
     }
     args_words(&a, more);
-    *q = (struct question){r, take, about};
+    *q = (struct question){r, take, i};
     if (args_send(&a, r->options.registry, on_answer, q) == 0) {
         r->pending++;
     } else {
         free(q);
-        fail(r, &(struct err){ERR_DOWN, "the link to Redis is down"});
+        err_set(blame(r), ERR_DOWN, "the link to Redis is down");
     }
 }
 
@@ -202,7 +190,7 @@ static bool (*const parts[])(struct cluster_reader *r) = {
 static bool may_go_on(struct cluster_reader *r)
 {
     if (r->options.may_go_on != NULL && !r->options.may_go_on(r->options.ctx)) {
-        fail(r, &(struct err){ERR_CANCELED, "the round was given up"});
+        err_set(blame(r), ERR_CANCELED, "the round was given up");
     }
     return r->err.code == ERR_OK;
 }

@@ -14,14 +14,14 @@ static uint64_t number_of(struct slice text)
 /* Fields that are not there, or no numbers, are those of nobody. */
 static void take_leader(struct cluster_reader *r, const struct redisReply *reply)
 {
-    struct reader leader = reader_of(reply);
-    struct slice id = reader_slice(&leader);
-    struct slice host = reader_slice(&leader);
-    uint64_t pid = number_of(reader_slice(&leader));
-    uint64_t deadline = number_of(reader_slice(&leader));
-    struct wall since = {number_of(reader_slice(&leader))};
+    struct reader fields = reader_of(reply);
+    struct slice id = reader_slice(&fields);
+    struct slice host = reader_slice(&fields);
+    uint64_t pid = number_of(reader_slice(&fields));
+    uint64_t deadline = number_of(reader_slice(&fields));
+    struct wall since = {number_of(reader_slice(&fields))};
 
-    if (leader.bad) {
+    if (fields.bad) {
         cluster_fail_strange(r, "HMGET");
     } else if (deadline > r->state.now.ms) {
         r->state.leader = (struct cluster_leader){
@@ -37,7 +37,7 @@ static void take_count(struct cluster_reader *r, const struct redisReply *reply)
 {
     uint64_t *const counts[] = {&r->state.waiting, &r->state.homeless, &r->state.rooms};
 
-    *counts[r->about] = cluster_count(r, "SCARD", reply);
+    *counts[r->i] = cluster_count(r, "SCARD", reply);
 }
 
 static void take_stopped(struct cluster_reader *r, const struct redisReply *reply)
@@ -60,7 +60,7 @@ static void take_budget(struct cluster_reader *r, const struct redisReply *reply
     if (slots.bad) {
         cluster_fail_strange(r, "LRANGE");
     }
-    r->state.budget[r->about] = (struct cluster_budget){n, at_ms};
+    r->state.budget[r->i] = (struct cluster_budget){n, at_ms};
 }
 
 /* The last of the questions about the whole. */

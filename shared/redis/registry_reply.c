@@ -23,14 +23,16 @@ void *reply_memory_take(struct reply_memory *memory, size_t count, size_t size)
     return block->data;
 }
 
-struct slice reply_memory_keep(struct reply_memory *memory, struct slice text)
+void *reply_memory_grow(struct reply_memory *memory, const void *array, size_t n, size_t size)
 {
-    char *copy = reply_memory_take(memory, text.len + 1, 1);
-
-    if (text.len > 0) {
-        memcpy(copy, text.ptr, text.len);
+    if ((n & (n - 1)) != 0) {
+        return (void *)array; /* its room is the next power of two */
     }
-    return (struct slice){copy, text.len};
+    void *longer = reply_memory_take(memory, n > 0 ? 2 * n : 1, size);
+    if (n > 0) {
+        memcpy(longer, array, n * size);
+    }
+    return longer;
 }
 
 void reply_memory_finish(struct reply_memory *memory)
@@ -40,6 +42,13 @@ void reply_memory_finish(struct reply_memory *memory)
         free(memory->blocks);
         memory->blocks = next;
     }
+}
+
+struct slice reply_memory_keep(struct reply_memory *memory, struct slice text)
+{
+    char *copy = reply_memory_take(memory, text.len + 1, 1);
+    memcpy(copy, text.len > 0 ? text.ptr : "", text.len);
+    return (struct slice){copy, text.len};
 }
 
 /* All that is left, as slices. */

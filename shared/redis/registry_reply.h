@@ -19,7 +19,10 @@ void reply_memory_finish(struct reply_memory *memory);
 
 /* Zeroed memory that lives as long as the answer; NULL for none. */
 void *reply_memory_take(struct reply_memory *memory, size_t count, size_t size);
-/* A copy that lives as long, with a NUL behind it. */
+
+/* An array of n elements, made by this, with room for one more: it, or a copy. */
+void *reply_memory_grow(struct reply_memory *memory, const void *array, size_t n, size_t size);
+/* A copy of the text that lives as long; a NUL follows. */
 struct slice reply_memory_keep(struct reply_memory *memory, struct slice text);
 
 /* All that is left, as slices; and the next array, as slices. */
