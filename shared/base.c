@@ -1,7 +1,6 @@
 /* Base: aborting on bugs, memory that cannot fail, slices, random numbers and the two clocks. */
 #include "shared/base.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,14 +92,18 @@ bool slice_is(struct slice a, const char *text)
     return slice_eq(a, slice_of(text));
 }
 
+size_t slice_index(struct slice a, const char *const *texts, size_t n)
+{
+    size_t i = 0;
+    while (i < n && !slice_is(a, texts[i])) {
+        i++;
+    }
+    return i;
+}
+
 bool slice_is_one_of(struct slice a, const char *const *texts, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (slice_is(a, texts[i])) {
-            return true;
-        }
-    }
-    return false;
+    return slice_index(a, texts, n) < n;
 }
 
 bool slice_to_u64(struct slice s, uint64_t *out)
@@ -157,19 +160,11 @@ size_t utf8_length(const char *text, size_t left)
     return sequences[row].len;
 }
 
+/* Up to 256 bytes. */
 static void random_fill(void *out, size_t len)
 {
-    char *at = out;
-    while (len > 0) {
-        ssize_t got = getrandom(at, len, 0);
-        if (got < 0) {
-            /* Only a signal may interrupt it; a kernel without getrandom is none we run on. */
-            BUG_ON(errno != EINTR);
-            continue;
-        }
-        at += got;
-        len -= (size_t)got;
-    }
+    int failed = getentropy(out, len);
+    BUG_ON(failed); /* a kernel without getrandom is none we run on */
 }
 
 void random_hex(char *out, size_t bytes)

@@ -53,6 +53,8 @@ struct slice slice_of(const char *text);
 bool slice_eq(struct slice a, struct slice b);
 /* The same bytes as a NUL-terminated string? */
 bool slice_is(struct slice a, const char *text);
+/* The place of the one of these that has the same bytes; `n`: none has. */
+size_t slice_index(struct slice a, const char *const *texts, size_t n);
 /* As one of these? */
 bool slice_is_one_of(struct slice a, const char *const *texts, size_t n);
 /* Parse a whole slice as an unsigned decimal number; false if it is anything else or overflows. */

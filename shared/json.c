@@ -12,30 +12,6 @@ void json_init(struct json *j, struct buf *out)
     *j = (struct json){.out = out};
 }
 
-/* A character that is not put as it is: JSON would not take it, or a terminal would obey it. */
-static void put_escape(struct buf *out, const char *at, size_t len)
-{
-    switch (*at) {
-    case '"':
-        buf_append_str(out, "\\\"");
-        break;
-    case '\\':
-        buf_append_str(out, "\\\\");
-        break;
-    case '\n':
-        buf_append_str(out, "\\n");
-        break;
-    case '\r':
-        buf_append_str(out, "\\r");
-        break;
-    case '\t':
-        buf_append_str(out, "\\t");
-        break;
-    default:
-        text_append_escape(out, at, len);
-    }
-}
-
 static void put_string(struct buf *out, struct slice s)
 {
     const char *at = s.ptr;
@@ -48,7 +24,9 @@ static void put_string(struct buf *out, struct slice s)
         size_t len = text_char(at + i, s.len - i, &safe);
         if (!safe || at[i] == '"' || at[i] == '\\') {
             buf_append(out, at + plain, i - plain);
-            put_escape(out, at + i, len);
+            if (!text_append_short_escape(out, at[i])) {
+                text_append_escape(out, at + i, len);
+            }
             plain = i + len;
         }
         i += len;

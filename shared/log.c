@@ -109,15 +109,7 @@ static size_t value_char(const char *at, size_t left, bool *plain)
 
 static void put_escaped(struct buf *out, char c)
 {
-    if (c == '"' || c == '\\') {
-        buf_printf(out, "\\%c", c);
-    } else if (c == '\n') {
-        buf_append_str(out, "\\n");
-    } else if (c == '\r') {
-        buf_append_str(out, "\\r");
-    } else if (c == '\t') {
-        buf_append_str(out, "\\t");
-    } else {
+    if (!text_append_short_escape(out, c)) {
         buf_printf(out, "\\x%02x", (unsigned char)c);
     }
 }

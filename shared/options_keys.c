@@ -5,8 +5,6 @@
  * short. */
 #include "shared/options_private.h"
 
-#include <string.h>
-
 static const char *const shared_keys[] = {
     "redis_url",
     "redis_tls_ca",
@@ -37,10 +35,5 @@ static const char *const shared_keys[] = {
 
 bool option_key_is_shared(const char *key)
 {
-    for (size_t i = 0; i < ARRAY_LEN(shared_keys); i++) {
-        if (strcmp(shared_keys[i], key) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return slice_is_one_of(slice_of(key), shared_keys, ARRAY_LEN(shared_keys));
 }

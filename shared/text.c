@@ -61,6 +61,18 @@ void text_make_safe(char *text)
     *to = '\0';
 }
 
+bool text_append_short_escape(struct buf *out, char c)
+{
+    static const char meant[] = "\"\\\n\r\t";
+    static const char letters[] = "\"\\nrt";
+    const char *at = memchr(meant, c, sizeof(meant) - 1);
+
+    if (at != NULL) {
+        buf_printf(out, "\\%c", letters[at - meant]);
+    }
+    return at != NULL;
+}
+
 void text_append_escape(struct buf *out, const char *at, size_t len)
 {
     if (utf8_length(at, len) == 0) {

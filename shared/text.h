@@ -21,6 +21,8 @@ void text_make_safe(char *text);
 /* Append JSON that somebody else has written, with \uXXXX for every character that is not safe, and
  * U+FFFD for a byte that is not UTF-8: the same JSON. */
 void text_append_json(struct buf *out, struct slice json);
+/* Append the escape that has one letter, as JSON and C have it (\n), if `c` has one. */
+bool text_append_short_escape(struct buf *out, char c);
 /* The escape of one character of `len` bytes that is not safe, as JSON has it. */
 void text_append_escape(struct buf *out, const char *at, size_t len);
 

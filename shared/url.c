@@ -7,20 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <arpa/inet.h>
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
-}
+#include <openssl/crypto.h>
 
 /* Undo percent-encoding into `out`; `what` is the part's name for the error. */
 static int decode(struct slice in, char *out, size_t size, const char *what, struct err *err)
@@ -29,8 +16,8 @@ static int decode(struct slice in, char *out, size_t size, const char *what, str
     for (size_t i = 0; i < in.len; i++) {
         char c = in.ptr[i];
         if (c == '%') {
-            int high = i + 2 < in.len ? hex_digit(in.ptr[i + 1]) : -1;
-            int low = i + 2 < in.len ? hex_digit(in.ptr[i + 2]) : -1;
+            int high = i + 2 < in.len ? OPENSSL_hexchar2int((unsigned char)in.ptr[i + 1]) : -1;
+            int low = i + 2 < in.len ? OPENSSL_hexchar2int((unsigned char)in.ptr[i + 2]) : -1;
             if (high < 0 || low < 0) {
                 return err_set(err, ERR_USAGE,
                                "the %s holds a %% without two hex digits after it; write a %% "

@@ -144,6 +144,8 @@ bool irc_tag(const struct irc_line *line, const char *key, struct slice *value)
 
 size_t irc_tag_unescape(struct slice value, char *out)
 {
+    static const char letters[] = ":srn";
+    static const char meant[] = "; \r\n";
     size_t n = 0;
 
     for (size_t i = 0; i < value.len; i++) {
@@ -156,23 +158,9 @@ size_t irc_tag_unescape(struct slice value, char *out)
         if (++i == value.len) {
             break; /* IRCv3: a lone backslash at the end is dropped */
         }
-        switch (value.ptr[i]) {
-        case ':':
-            out[n++] = ';';
-            break;
-        case 's':
-            out[n++] = ' ';
-            break;
-        case 'r':
-            out[n++] = '\r';
-            break;
-        case 'n':
-            out[n++] = '\n';
-            break;
-        default: /* "\\" is a backslash; before anything else it is dropped */
-            out[n++] = value.ptr[i];
-            break;
-        }
+        /* "\\" is a backslash; before anything unknown it is dropped. */
+        const char *letter = memchr(letters, value.ptr[i], sizeof(letters) - 1);
+        out[n++] = letter != NULL ? meant[letter - letters] : value.ptr[i];
     }
     return n;
 }

@@ -7,6 +7,7 @@
 
 #include "shared/irc/parse.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_TOKEN_BYTES     512
@@ -94,21 +95,6 @@ static bool is_anonymous(struct slice login)
     return true;
 }
 
-/* justinfan and five digits. */
-static void anonymous_login(char *out, size_t size)
-{
-    static const char word[] = "justinfan";
-    uint64_t n = 10000 + random_below(90000);
-
-    BUG_ON(size < sizeof(word) + 5);
-    memcpy(out, word, sizeof(word));
-    for (size_t i = sizeof(word) + 4; i > sizeof(word) - 1; i--) {
-        out[i - 1] = (char)('0' + n % 10);
-        n /= 10;
-    }
-    out[sizeof(word) + 4] = '\0';
-}
-
 int irc_write_login(struct buf *out, struct slice login, struct slice token, struct err *err)
 {
     struct line line = {.len = 0};
@@ -116,7 +102,8 @@ int irc_write_login(struct buf *out, struct slice login, struct slice token, str
     int rc;
 
     if (token.len == 0 && !is_anonymous(login)) {
-        anonymous_login(anonymous, sizeof(anonymous));
+        unsigned digits = 10000 + (unsigned)random_below(90000);
+        snprintf(anonymous, sizeof(anonymous), "justinfan%u", digits);
         login = slice_of(anonymous);
     }
     if (!irc_channel_valid(login)) {

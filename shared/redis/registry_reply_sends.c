@@ -14,50 +14,29 @@ int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *
     return reply_end(&r, err, "draw");
 }
 
-static bool claim_word(struct slice word, enum registry_claim_word *out)
-{
-    static const struct {
-        const char *text;
-        enum registry_claim_word word;
-    } words[] = {
-        {"gone", CLAIM_GONE},   {"done", CLAIM_DONE},           {"busy", CLAIM_BUSY},
-        {"later", CLAIM_LATER}, {"elsewhere", CLAIM_ELSEWHERE}, {"claimed", CLAIMED},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (slice_is(word, words[i].text)) {
-            *out = words[i].word;
-            return true;
-        }
-    }
-    return false;
-}
+static const char *const claim_words[] = {
+    [CLAIM_GONE] = "gone",   [CLAIM_DONE] = "done",           [CLAIM_BUSY] = "busy",
+    [CLAIM_LATER] = "later", [CLAIM_ELSEWHERE] = "elsewhere", [CLAIMED] = "claimed",
+};
 
-static bool held_by(struct slice word, enum registry_held_by *out)
-{
-    static const char *const words[] = {
-        [HELD_BY_ALL] = "all",
-        [HELD_BY_PLAIN] = "plain",
-        [HELD_BY_UNJOINED] = "unjoined",
-        [HELD_BY_CHANNEL] = "channel",
-    };
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (slice_is(word, words[i])) {
-            *out = (enum registry_held_by)i;
-            return true;
-        }
-    }
-    return false;
-}
+static const char *const held_words[] = {
+    [HELD_BY_ALL] = "all",
+    [HELD_BY_PLAIN] = "plain",
+    [HELD_BY_UNJOINED] = "unjoined",
+    [HELD_BY_CHANNEL] = "channel",
+};
 
 int reply_claim(const struct redisReply *reply, struct registry_claim *out, struct err *err)
 {
     struct reader r = reader_of(reply);
-    bool known = claim_word(reader_slice(&r), &out->word);
-    if (known && out->word == CLAIM_LATER) {
+    size_t word = slice_index(reader_slice(&r), claim_words, ARRAY_LEN(claim_words));
+    size_t held = 0;
+
+    if (word == CLAIM_LATER) {
         out->wait_ms = reader_duration(&r);
-        known = held_by(reader_slice(&r), &out->held_by);
+        held = slice_index(reader_slice(&r), held_words, ARRAY_LEN(held_words));
         out->user = reader_slice(&r);
-    } else if (known && out->word == CLAIMED) {
+    } else if (word == CLAIMED) {
         out->wait_ms = reader_duration(&r);
         out->send.channel = reader_slice(&r);
         out->shard = reader_slice(&r);
@@ -67,7 +46,9 @@ int reply_claim(const struct redisReply *reply, struct registry_claim *out, stru
         out->send.as_command = slice_is(reader_slice(&r), "1");
         r.bad = r.bad || out->send.channel.len == 0 || out->shard.len == 0;
     }
-    r.bad = r.bad || !known;
+    r.bad = r.bad || word == ARRAY_LEN(claim_words) || held == ARRAY_LEN(held_words);
+    out->word = (enum registry_claim_word)word;
+    out->held_by = (enum registry_held_by)held;
     return reply_end(&r, err, "send_claim");
 }
 

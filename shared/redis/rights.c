@@ -174,11 +174,8 @@ static void words_of(const struct rights *r, const char *command, struct words *
 static void command_name(const struct words *w, char *out, size_t size)
 {
     static const char *const containers[] = {"CLIENT", "FUNCTION", "PUBSUB"};
-    bool container = false;
+    bool container = slice_is_one_of(slice_of(w->argv[0]), containers, ARRAY_LEN(containers));
 
-    for (size_t i = 0; i < ARRAY_LEN(containers); i++) {
-        container = container || strcmp(w->argv[0], containers[i]) == 0;
-    }
     snprintf(out, size, "%s%s%s", w->argv[0], container ? "|" : "", container ? w->argv[1] : "");
     for (char *c = out; *c != '\0'; c++) {
         *c = (char)tolower((unsigned char)*c);
