@@ -16,31 +16,32 @@
 #define DEFAULT_FILE "/etc/shoal/shoal.conf"
 #define NAME_MAX_LEN 80
 
-/* getopt's codes; those of the table's options are CODE_FIRST + index. */
-enum {
-    CODE_ARGUMENT = 1,
-    CODE_HELP = 256,
-    CODE_VERSION,
-    CODE_CONFIG,
-    CODE_CHECK,
-    CODE_PRINT,
-    CODE_FIRST
+/* getopt's codes; those of options are CODE_FIRST + index. */
+enum { CODE_ARGUMENT = 1, CODE_FIRST = 256 };
+
+/* What every program takes beside its own options, from the command line alone (and --config from
+ * SHOAL_CONFIG): in the same order. */
+enum { COMMON_CONFIG, COMMON_CHECK, COMMON_PRINT, COMMON_VERSION, COMMON_HELP, COMMONS };
+static const struct option_spec common[COMMONS] = {
+    {.name = "config",
+     .metavar = "FILE",
+     .help = "Read options from FILE, in lines `name = value`; empty: read none. "
+             "[default: " DEFAULT_FILE ", if it is there]"},
+    {.name = "check", .type = OPTION_BOOL, .help = "Check the configuration and exit."},
+    {.name = "print-config",
+     .type = OPTION_BOOL,
+     .help = "Print the configuration in force, secrets masked, and exit."},
+    {.name = "version", .type = OPTION_BOOL, .help = "Print the version and exit."},
+    {.name = "help", .type = OPTION_BOOL, .help = "Print this help and exit."},
 };
 
-static const struct option common_options[] = {
-    {"help", no_argument, NULL, CODE_HELP},           {"version", no_argument, NULL, CODE_VERSION},
-    {"config", required_argument, NULL, CODE_CONFIG}, {"check", no_argument, NULL, CODE_CHECK},
-    {"print-config", no_argument, NULL, CODE_PRINT},
-};
-
-/* What flags asked for beside values. */
-struct given {
-    bool help;
-    bool version;
-    bool check;
-    bool print;
-    const char *config; /* borrowed from argv or the environment; NULL: the default file */
-};
+const struct option_spec *option_at(const struct options *o, size_t i)
+{
+    if (i < o->spec_count) {
+        return &o->program->specs[i];
+    }
+    return i - o->spec_count < COMMONS ? &common[i - o->spec_count] : NULL;
+}
 
 static void value_add(struct option_value *value, struct slice text)
 {
@@ -76,14 +77,15 @@ static void value_give(const struct option_spec *spec, struct option_value *valu
     value->source = source;
 }
 
-/* ", did you mean --x?" for the nearest of the flags, or of the keys; empty if none is near. */
-static void suggest(const struct options_program *program, const char *given, bool key, char *out,
-                    size_t size)
+/* "; did you mean --x?" for the nearest of the flags, or of the keys; empty if none is near. */
+static void suggest(const struct options *o, const char *given, bool key, char *out, size_t size)
 {
-    char best[NAME_MAX_LEN] = "";
+    const struct option_spec *spec;
     char name[NAME_MAX_LEN];
     size_t least = SIZE_MAX;
-    for (const struct option_spec *spec = program->specs; spec->name; spec++) {
+
+    out[0] = '\0';
+    for (size_t i = 0; (spec = option_at(o, i)) != NULL && (!key || i < o->spec_count); i++) {
         snprintf(name, sizeof(name), "%s", spec->name);
         if (key) {
             option_key(spec->name, name, sizeof(name));
@@ -91,45 +93,34 @@ static void suggest(const struct options_program *program, const char *given, bo
         size_t distance = option_distance(given, name);
         if (distance < least) {
             least = distance;
-            memcpy(best, name, sizeof(best));
+            snprintf(out, size, "; did you mean %s%s?", key ? "" : "--", name);
         }
-    }
-    for (size_t i = 0; i < ARRAY_LEN(common_options) && !key; i++) {
-        size_t distance = option_distance(given, common_options[i].name);
-        if (distance < least) {
-            least = distance;
-            snprintf(best, sizeof(best), "%s", common_options[i].name);
-        }
-    }
-    out[0] = '\0';
-    if (least != SIZE_MAX) {
-        snprintf(out, size, "; did you mean %s%s?", key ? "" : "--", best);
     }
 }
 
-static int unknown_flag(const struct options_program *program, const char *token, struct err *err)
+static int unknown_flag(const struct options *o, const char *token, struct err *err)
 {
     char name[NAME_MAX_LEN];
     char hint[NAME_MAX_LEN + 32] = "";
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(token, "="), token);
     if (strncmp(name, "--", 2) == 0) {
-        suggest(program, name + 2, false, hint, sizeof(hint));
+        suggest(o, name + 2, false, hint, sizeof(hint));
     }
     return err_set(err, ERR_USAGE, "unknown option %s%s", name,
                    *hint ? hint : "; --help lists them all");
 }
 
-/* getopt's view of the table; the caller frees it. */
+/* getopt's view of all options; the caller frees it. */
 static struct option *long_options(const struct options *o)
 {
-    size_t common = ARRAY_LEN(common_options);
-    struct option *list = xcalloc(common + o->spec_count + 1, sizeof(*list));
-    memcpy(list, common_options, sizeof(common_options));
-    for (size_t i = 0; i < o->spec_count; i++) {
-        const struct option_spec *spec = &o->program->specs[i];
-        list[common + i] = (struct option){
+    struct option *list = xcalloc(o->spec_count + COMMONS + 1, sizeof(*list));
+    const struct option_spec *spec;
+    for (size_t i = 0; (spec = option_at(o, i)) != NULL; i++) {
+        list[i] = (struct option){
             .name = spec->name,
-            .has_arg = spec->type == OPTION_BOOL ? optional_argument : required_argument,
+            .has_arg = spec->type != OPTION_BOOL ? required_argument
+                       : i < o->spec_count       ? optional_argument
+                                                 : no_argument,
             .val = CODE_FIRST + (int)i,
         };
     }
@@ -147,100 +138,79 @@ static int take_argument(struct options *o, const char *text, struct err *err)
     return 0;
 }
 
-static void take_flag(struct options *o, int code, const char *text, struct given *given)
+/* The option of that code. */
+static const struct option_spec *spec_of(const struct options *o, int code)
 {
-    switch (code) {
-    case CODE_HELP:
-        given->help = true;
-        break;
-    case CODE_VERSION:
-        given->version = true;
-        break;
-    case CODE_CHECK:
-        given->check = true;
-        break;
-    case CODE_PRINT:
-        given->print = true;
-        break;
-    case CODE_CONFIG:
-        given->config = text;
-        break;
-    default: {
-        size_t i = (size_t)(code - CODE_FIRST);
-        BUG_ON(code < CODE_FIRST || i >= o->spec_count);
-        value_give(&o->program->specs[i], &o->values[i], SOURCE_FLAG, text ? text : "true");
-    }
-    }
-}
-
-/* The name of a code, for messages. */
-static const char *flag_name(const struct option *list, int code)
-{
-    for (; list->name; list++) {
-        if (list->val == code) {
-            return list->name;
-        }
-    }
-    return "?";
+    const struct option_spec *spec = option_at(o, (size_t)(code - CODE_FIRST));
+    BUG_ON(spec == NULL);
+    return spec;
 }
 
 /* One answer of getopt_long. `token` is what it looked at. */
-static int handle_flag(struct options *o, const struct option *list, int code, const char *token,
-                       struct given *given, struct err *err)
+static int handle_flag(struct options *o, int code, const char *token, const char **given,
+                       struct err *err)
 {
     if (code == CODE_ARGUMENT) {
         return take_argument(o, optarg, err);
     }
     if (code == ':') {
-        return err_set(err, ERR_USAGE, "--%s needs a value", flag_name(list, optopt));
+        return err_set(err, ERR_USAGE, "--%s needs a value", spec_of(o, optopt)->name);
     }
-    if (code == '?' && optopt >= CODE_HELP) {
-        return err_set(err, ERR_USAGE, "--%s takes no value", flag_name(list, optopt));
+    if (code == '?' && optopt >= CODE_FIRST) {
+        return err_set(err, ERR_USAGE, "--%s takes no value", spec_of(o, optopt)->name);
     }
     if (code == '?') {
-        return unknown_flag(o->program, token, err);
+        return unknown_flag(o, token, err);
     }
     if (code == 'h') {
-        given->help = true;
+        given[COMMON_HELP] = token;
         return 0;
     }
     /* getopt takes abbreviations; a script that used one would break with the next new option. */
-    const char *name = flag_name(list, code);
-    if (strncmp(token, "--", 2) != 0 || strcspn(token + 2, "=") != strlen(name)) {
-        return unknown_flag(o->program, token, err);
+    const struct option_spec *spec = spec_of(o, code);
+    size_t i = (size_t)(code - CODE_FIRST);
+    if (strncmp(token, "--", 2) != 0 || strcspn(token + 2, "=") != strlen(spec->name)) {
+        return unknown_flag(o, token, err);
     }
-    take_flag(o, code, optarg, given);
+    const char *text = optarg ? optarg : "true";
+    if (i < o->spec_count) {
+        value_give(spec, &o->values[i], SOURCE_FLAG, text);
+    } else {
+        given[i - o->spec_count] = text;
+    }
     return 0;
 }
 
-static int read_flags(struct options *o, int argc, char **argv, struct given *given,
-                      struct err *err)
+static bool only_prints(const char *const *given)
+{
+    return given[COMMON_HELP] || given[COMMON_VERSION];
+}
+
+static int read_flags(struct options *o, const char **given, struct err *err)
 {
     struct option *list = long_options(o);
+    char **argv = o->argv;
     int rc = 0;
     opterr = 0;
     optind = 0; /* glibc: start over, whatever was parsed before */
-    while (rc == 0 && !given->help && !given->version) {
+    while (rc == 0 && !only_prints(given)) {
         /* '-': arguments come in their place, as code 1, and argv is left as it is. */
-        int code = getopt_long(argc, argv, "-:h", list, NULL);
+        int code = getopt_long(o->argc, argv, "-:h", list, NULL);
         if (code == -1) {
             break;
         }
         bool apart = optarg && optind >= 2 && optarg == argv[optind - 1];
         const char *token = argv[apart && code != CODE_ARGUMENT ? optind - 2 : optind - 1];
-        rc = handle_flag(o, list, code, token, given, err);
+        rc = handle_flag(o, code, token, given, err);
     }
     free(list);
-    if (given->help || given->version) {
-        return rc;
-    }
-    for (int i = optind; rc == 0 && i < argc; i++) {
+    for (int i = optind; rc == 0 && !only_prints(given) && i < o->argc; i++) {
         rc = take_argument(o, argv[i], err); /* what follows "--" */
     }
     return rc;
 }
 
-static void read_environment(struct options *o, struct given *given)
+static void read_environment(struct options *o, const char **given)
 {
     for (size_t i = 0; i < o->spec_count; i++) {
         char name[NAME_MAX_LEN];
@@ -252,8 +222,8 @@ static void read_environment(struct options *o, struct given *given)
         }
     }
     const char *config = getenv("SHOAL_CONFIG");
-    if (!given->config && config && *config) {
-        given->config = config;
+    if (!given[COMMON_CONFIG] && config && *config) {
+        given[COMMON_CONFIG] = config;
     }
 }
 
@@ -290,19 +260,20 @@ static int on_file_pair(void *ctx, const char *key, const char *text, size_t lin
         return 0;
     }
     char hint[NAME_MAX_LEN + 32];
-    suggest(o->program, key, true, hint, sizeof(hint));
+    suggest(o, key, true, hint, sizeof(hint));
     return err_set(err, ERR_USAGE, "%s:%zu: unknown key \"%.60s\"%s", o->file, line, key, hint);
 }
 
-static int read_file(struct options *o, const struct given *given, struct err *err)
+/* `given`: NULL: the default file. */
+static int read_file(struct options *o, const char *given, struct err *err)
 {
-    const char *path = given->config ? given->config : DEFAULT_FILE;
+    const char *path = given ? given : DEFAULT_FILE;
     if (!*path) {
         return 0; /* --config= : no file */
     }
     struct file file;
     int rc = file_read(path, "a configuration file", OPTIONS_FILE_MAX_BYTES, &file, err);
-    if (rc == -ERR_ABSENT && !given->config) {
+    if (rc == -ERR_ABSENT && !given) {
         return 0;
     }
     if (rc == -ERR_ABSENT) {
@@ -383,11 +354,11 @@ static int fill_and_check(struct options *o, struct err *err)
     return 0;
 }
 
-static enum options_outcome answer(const struct options *o, const struct given *given)
+static enum options_outcome answer(const struct options *o, const char *const *given)
 {
-    if (given->print) {
+    if (given[COMMON_PRINT]) {
         options_print_config(o, stdout);
-    } else if (given->check) {
+    } else if (given[COMMON_CHECK]) {
         const char *warning = o->program->warning ? o->program->warning(o) : NULL;
         if (warning) {
             fprintf(stderr, "%s: warning: %s\n", o->program->name, warning);
@@ -412,43 +383,43 @@ static size_t spec_count(const struct options_program *program)
     return n;
 }
 
+static enum options_outcome read_all(struct options *o, struct err *err)
+{
+    const char *given[COMMONS] = {0}; /* borrowed; NULL: not given */
+
+    if (read_flags(o, given, err) < 0) {
+        return OPTIONS_ERROR;
+    }
+    if (given[COMMON_HELP]) {
+        options_print_help(o, stdout);
+        return OPTIONS_DONE;
+    }
+    if (given[COMMON_VERSION]) {
+        printf("%s %s\n", o->program->name, SHOAL_VERSION);
+        return OPTIONS_DONE;
+    }
+    read_environment(o, given);
+    if (read_file(o, given[COMMON_CONFIG], err) < 0 || fill_and_check(o, err) < 0) {
+        return OPTIONS_ERROR;
+    }
+    return answer(o, given);
+}
+
 enum options_outcome options_parse(const struct options_program *program, int argc, char **argv,
                                    struct options **out, struct err *err)
 {
     struct options *o = xcalloc(1, sizeof(*o));
-    struct given given = {0};
-    enum options_outcome outcome = OPTIONS_ERROR;
-    *out = NULL;
+
     o->program = program;
     o->argc = argc;
     o->argv = argv;
     o->spec_count = spec_count(program);
     o->values = xcalloc(o->spec_count, sizeof(*o->values));
-
-    if (read_flags(o, argc, argv, &given, err) < 0) {
-        goto done;
+    enum options_outcome outcome = read_all(o, err);
+    *out = outcome == OPTIONS_RUN ? o : NULL;
+    if (outcome != OPTIONS_RUN) {
+        options_destroy(o);
     }
-    if (given.help) {
-        options_print_help(program, stdout);
-        outcome = OPTIONS_DONE;
-        goto done;
-    }
-    if (given.version) {
-        printf("%s %s\n", program->name, SHOAL_VERSION);
-        outcome = OPTIONS_DONE;
-        goto done;
-    }
-    read_environment(o, &given);
-    if (read_file(o, &given, err) < 0 || fill_and_check(o, err) < 0) {
-        goto done;
-    }
-    outcome = answer(o, &given);
-    if (outcome == OPTIONS_RUN) {
-        *out = o;
-        return outcome;
-    }
-done:
-    options_destroy(o);
     return outcome;
 }
 

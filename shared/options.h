@@ -127,41 +127,31 @@ void options_set_up_log(const struct options *o);
 /* Log the program's warning about its configuration, if there is one, in the name of `room`. */
 void options_warn(const struct options *o, const char *room);
 #define OPTIONS_COMMON                                                                             \
-    {"redis-url",                                                                                  \
-     OPTION_STRING,                                                                                \
-     OPTION_SECRET | OPTION_RELOAD,                                                                \
-     "redis://127.0.0.1:6379",                                                                     \
-     0,                                                                                            \
-     0,                                                                                            \
-     "URL",                                                                                        \
-     "Redis: redis://[user[:password]@]host[:port][/db], or rediss:// for TLS.",                   \
-     options_check_redis_url},                                                                     \
-        {"redis-tls-ca",                                                                           \
-         OPTION_STRING,                                                                            \
-         0,                                                                                        \
-         NULL,                                                                                     \
-         0,                                                                                        \
-         0,                                                                                        \
-         "FILE",                                                                                   \
-         "CA certificates (PEM) to verify a rediss:// server with; default: the system's.",        \
-         ca_store_check},                                                                          \
+    {.name = "redis-url",                                                                          \
+     .flags = OPTION_SECRET | OPTION_RELOAD,                                                       \
+     .fallback = "redis://127.0.0.1:6379",                                                         \
+     .metavar = "URL",                                                                             \
+     .help = "Redis: redis://[user[:password]@]host[:port][/db], or rediss:// for TLS.",           \
+     .check = options_check_redis_url},                                                            \
+        {.name = "redis-tls-ca",                                                                   \
+         .metavar = "FILE",                                                                        \
+         .help =                                                                                   \
+             "CA certificates (PEM) to verify a rediss:// server with; default: the system's.",    \
+         .check = ca_store_check},                                                                 \
     {                                                                                              \
-        "cluster", OPTION_STRING, 0, "main", 0, 0, "NAME",                                         \
-            "The cluster's name: 1 to 32 of a-z 0-9 _ -.", options_check_cluster                   \
+        .name = "cluster", .fallback = "main", .metavar = "NAME",                                  \
+        .help = "The cluster's name: 1 to 32 of a-z 0-9 _ -.", .check = options_check_cluster      \
     }
 #define OPTIONS_DAEMON                                                                             \
-    {"log-level",                                                                                  \
-     OPTION_STRING,                                                                                \
-     OPTION_RELOAD,                                                                                \
-     "info",                                                                                       \
-     0,                                                                                            \
-     0,                                                                                            \
-     "LEVEL",                                                                                      \
-     "error, warn, info or debug.",                                                                \
-     options_check_log_level},                                                                     \
+    {.name = "log-level",                                                                          \
+     .flags = OPTION_RELOAD,                                                                       \
+     .fallback = "info",                                                                           \
+     .metavar = "LEVEL",                                                                           \
+     .help = "error, warn, info or debug.",                                                        \
+     .check = options_check_log_level},                                                            \
     {                                                                                              \
-        "log-format", OPTION_STRING, OPTION_RELOAD, "text", 0, 0, "FORMAT", "text or json.",       \
-            options_check_log_format                                                               \
+        .name = "log-format", .flags = OPTION_RELOAD, .fallback = "text", .metavar = "FORMAT",     \
+        .help = "text or json.", .check = options_check_log_format                                 \
     }
 
 #endif

@@ -43,13 +43,6 @@ void options_print_item(FILE *to, const char *head, const char *text)
     fputc('\n', to);
 }
 
-static void print_option(FILE *to, const char *name, const char *metavar, const char *help)
-{
-    char *head = xasprintf("--%s%s%s", name, metavar ? " " : "", metavar ? metavar : "");
-    options_print_item(to, head, help);
-    free(head);
-}
-
 /* The help of an option with what its other fields tell; the caller frees it. */
 static char *describe(const struct option_spec *spec)
 {
@@ -59,25 +52,22 @@ static char *describe(const struct option_spec *spec)
                      shown ? " [default: " : "", shown ? spec->fallback : "", shown ? "]" : "");
 }
 
-void options_print_help(const struct options_program *program, FILE *to)
+void options_print_help(const struct options *o, FILE *to)
 {
+    const struct options_program *program = o->program;
+    const struct option_spec *spec;
     const char *usage = program->usage ? program->usage : "";
     fprintf(to, "Usage: %s [OPTION...]%s%s\n\n%s\n\nOptions:\n", program->name, *usage ? " " : "",
             usage, program->purpose);
-    for (const struct option_spec *spec = program->specs; spec->name; spec++) {
+    for (size_t i = 0; (spec = option_at(o, i)) != NULL; i++) {
         const char *metavar = spec->metavar ? spec->metavar : "VALUE";
+        bool flag = spec->type == OPTION_BOOL;
+        char *head = xasprintf("--%s%s%s", spec->name, flag ? "" : " ", flag ? "" : metavar);
         char *text = describe(spec);
-        print_option(to, spec->name, spec->type == OPTION_BOOL ? NULL : metavar, text);
+        options_print_item(to, head, text);
+        free(head);
         free(text);
     }
-    print_option(to, "config", "FILE",
-                 "Read options from FILE, in lines `name = value`; empty: read none. "
-                 "[default: /etc/shoal/shoal.conf, if it is there]");
-    print_option(to, "check", NULL, "Check the configuration and exit.");
-    print_option(to, "print-config", NULL,
-                 "Print the configuration in force, secrets masked, and exit.");
-    print_option(to, "version", NULL, "Print the version and exit.");
-    print_option(to, "help", NULL, "Print this help and exit.");
     if (program->epilogue) {
         fprintf(to, "\n%s", program->epilogue);
     }

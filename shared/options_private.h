@@ -29,6 +29,11 @@ struct options {
 
 #define OPTIONS_FILE_MAX_BYTES ((size_t)256 * 1024)
 
+/* options.c */
+
+/* The i-th of the program's options, then of those in common; NULL behind the last. */
+const struct option_spec *option_at(const struct options *o, size_t i);
+
 /* options_keys.c */
 
 /* Is it a key of one of the programs that share the configuration file? */
@@ -51,7 +56,7 @@ void option_env(const char *name, char *out, size_t size);
 
 /* options_print.c */
 
-void options_print_help(const struct options_program *program, FILE *to);
+void options_print_help(const struct options *o, FILE *to);
 void options_print_config(const struct options *o, FILE *to);
 
 #endif
