@@ -58,21 +58,19 @@ void cluster_ask(struct cluster_reader *r, cluster_take take, size_t i, const ch
                  const char *more, const char *fmt, ...)
 {
     struct question *q = xmalloc(sizeof(*q));
-    struct args a = {0};
-    char rest[400];
+    struct args a = args_of(command);
     char key[512];
     va_list names;
 
     va_start(names, fmt);
-    vsnprintf(rest, sizeof(rest), fmt, names);
+    vsnprintf(key, sizeof(key), fmt, names);
     va_end(names);
-    args_words(&a, command);
-    if (rest[0] != '\0') {
-        args_text(&a, registry_key(r->options.registry, key, sizeof(key), rest));
+    if (key[0] != '\0') {
+        args_key(&a, r->options.registry, "%s", key);
     }
     args_words(&a, more);
     *q = (struct question){r, take, i};
-    if (args_send(&a, r->options.registry, on_answer, q) == 0) {
+    if (args_send(a, r->options.registry, on_answer, q) == 0) {
         r->pending++;
     } else {
         free(q);

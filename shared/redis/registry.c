@@ -34,12 +34,6 @@ const char *registry_tag(const struct registry *r)
     return r->tag;
 }
 
-const char *registry_key(const struct registry *r, char *out, size_t size, const char *rest)
-{
-    snprintf(out, size, "%s:%s", r->tag, rest);
-    return out;
-}
-
 const char *registry_fan_key(const struct registry *r, const char *node,
                              char out[REGISTRY_TOPIC_CHARS])
 {
@@ -60,29 +54,23 @@ const char *registry_topic(const struct registry *r, enum registry_topic topic, 
 
 /* Nodes ---------------------------------------------------------------------------------------- */
 
-static void leave_args(struct args *a, const struct call *call)
+static struct args leave_args(const struct call *call)
 {
-    node_args(a, call->registry, "leave", call->texts[0], call->texts[1]);
-    args_number(a, call->said ? 1 : 0);
+    struct args a = node_args(call->registry, "leave", call->texts[0], call->texts[1]);
+    args_text(&a, call->said ? "1" : "0");
+    return a;
 }
 
 static void on_leave(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct slice word;
     struct slice rest;
-    struct err space;
-    if (reply != NULL) {
-        err = reply_word(reply, &word, &rest, &space) != 0 ? &space : NULL;
-        if (err == NULL && slice_is(word, "more")) {
-            struct args a = {0};
-            leave_args(&a, call);
-            err = call_send_again(call, &a, &space);
-            if (err == NULL) {
-                return;
-            }
-        }
+    err = call_read(call, err, reply_word(reply, &word, &rest, &call->err));
+    if (err == NULL && slice_is(word, "more")) {
+        call_again(call, leave_args(call), on_leave);
+    } else {
+        call->cb.done(call->ctx, err);
     }
-    call->cb.done(call->ctx, err);
 }
 
 int registry_leave(struct registry *r, const char *node, const char *incarnation, bool said,
@@ -92,9 +80,7 @@ int registry_leave(struct registry *r, const char *node, const char *incarnation
     call->texts[0] = xstrdup(node);
     call->texts[1] = xstrdup(incarnation);
     call->said = said;
-    struct args a = {0};
-    leave_args(&a, call);
-    return call_send(call, &a);
+    return call_send(call, leave_args(call));
 }
 
 /* Leader --------------------------------------------------------------------------------------- */
@@ -102,116 +88,84 @@ int registry_leave(struct registry *r, const char *node, const char *incarnation
 static void on_lead(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct registry_lead lead = {0};
-    struct reply_memory memory = {0};
-    struct err space;
-    err = call_read(err, reply_lead(reply, &lead, &memory, &space), &space);
+    err = call_read(call, err, reply_lead(reply, &lead, &call->memory, &call->err));
     call->cb.lead(call->ctx, err == NULL ? &lead : NULL, err);
-    reply_memory_finish(&memory);
 }
 
 int registry_lead(struct registry *r, const struct registry_leader *me, registry_lead_cb cb,
                   void *ctx)
 {
-    struct args a = {0};
-    args_fcall(&a, r, "lead");
+    struct args a = step_args(r, "lead");
     args_text(&a, me->id);
     args_text(&a, me->incarnation);
     args_number(&a, (int64_t)me->link_id);
     args_text(&a, me->run_id);
     args_text(&a, me->host);
     args_text(&a, me->pid);
-    return call_ask(r, &a, on_lead, (union call_cb){.lead = cb}, ctx);
+    return call_ask(r, a, on_lead, (union call_cb){.lead = cb}, ctx);
 }
 
 int registry_resign(struct registry *r, const struct registry_leader *me, registry_done_cb cb,
                     void *ctx)
 {
-    struct args a = {0};
-    args_fcall(&a, r, "resign");
+    struct args a = step_args(r, "resign");
     args_text(&a, me->incarnation);
-    return call_send_done(r, &a, cb, ctx);
-}
-
-void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
-               const char *incarnation)
-{
-    args_fcall(a, r, step);
-    args_text(a, node);
-    args_text(a, incarnation);
-}
-
-void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
-                 const char *step)
-{
-    args_fcall(a, r, step);
-    args_text(a, me->incarnation);
-    args_text(a, me->token);
+    return call_ask_done(r, a, cb, ctx);
 }
 
 int registry_expire(struct registry *r, const struct registry_leader *me, struct slice node,
                     uint64_t link_id, registry_word_cb cb, void *ctx)
 {
-    struct args a = {0};
-    leader_args(&a, r, me, "expire");
+    struct args a = leader_args(r, me, "expire");
     args_slice(&a, node);
     if (link_id != 0) {
         args_number(&a, (int64_t)link_id);
     } else {
         args_text(&a, ""); /* a node that never told its link */
     }
-    return call_send_word(r, &a, cb, ctx);
+    return call_ask_word(r, a, cb, ctx);
 }
 
 static void on_compared(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct registry_compared compared = {0};
-    struct err space;
-    err = call_read(err, reply_compared(reply, &compared, &space), &space);
+    err = call_read(call, err, reply_compared(reply, &compared, &call->err));
     call->cb.compared(call->ctx, err == NULL ? &compared : NULL, err);
 }
 
 int registry_compare(struct registry *r, const struct registry_leader *me, struct slice cursor,
                      registry_compared_cb cb, void *ctx)
 {
-    struct args a = {0};
-    leader_args(&a, r, me, "compare");
+    struct args a = leader_args(r, me, "compare");
     args_slice(&a, cursor);
-    return call_ask(r, &a, on_compared, (union call_cb){.compared = cb}, ctx);
+    return call_ask(r, a, on_compared, (union call_cb){.compared = cb}, ctx);
 }
 
 int registry_add_shard(struct registry *r, const struct registry_leader *me, const char *shard,
                        struct slice user, const struct slice *channels, size_t n,
                        registry_word_cb cb, void *ctx)
 {
-    struct args a = {0};
-    leader_args(&a, r, me, "add_shard");
+    struct args a = leader_args(r, me, "add_shard");
     args_text(&a, shard);
     args_slice(&a, user);
-    for (size_t i = 0; i < n; i++) {
-        args_slice(&a, channels[i]);
-    }
-    return call_send_word(r, &a, cb, ctx);
+    args_slices(&a, channels, n);
+    return call_ask_word(r, a, cb, ctx);
 }
 
 static void on_names(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     const struct slice *names = NULL;
     size_t n = 0;
-    struct reply_memory memory = {0};
-    struct err space;
-    err = call_read(err, reply_names(reply, &names, &n, &memory, &space), &space);
+    err = call_read(call, err, reply_names(reply, &names, &n, &call->memory, &call->err));
     call->cb.names(call->ctx, names, err == NULL ? n : 0, err);
-    reply_memory_finish(&memory);
 }
 
 int registry_waiting(struct registry *r, size_t most, registry_names_cb cb, void *ctx)
 {
-    char key[256];
-    struct args a = {0};
-    args_text(&a, "SRANDMEMBER");
-    args_text(&a, registry_key(r, key, sizeof(key), "waiting"));
+    struct args a = args_of("SRANDMEMBER");
+    args_key(&a, r, "waiting");
     args_number(&a, (int64_t)most);
-    return call_ask(r, &a, on_names, (union call_cb){.names = cb}, ctx);
+    return call_ask(r, a, on_names, (union call_cb){.names = cb}, ctx);
 }
 
 /* Entries of streams --------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include "shared/redis/registry_call.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,18 @@ void args_slice(struct args *a, struct slice s)
 {
     if (a->n == a->cap) {
         a->cap = a->cap == 0 ? 16 : a->cap * 2;
-        a->argv = xrealloc(a->argv, a->cap * sizeof(*a->argv));
+        a->word = xrealloc(a->word, a->cap * sizeof(*a->word));
         a->len = xrealloc(a->len, a->cap * sizeof(*a->len));
     }
-    a->argv[a->n] = s.len > 0 ? s.ptr : "";
-    a->len[a->n] = s.len;
-    a->n++;
+    a->word[a->n] = xstrndup(s.ptr, s.len);
+    a->len[a->n++] = s.len;
+}
+
+void args_slices(struct args *a, const struct slice *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        args_slice(a, s[i]);
+    }
 }
 
 void args_text(struct args *a, const char *text)
@@ -24,42 +31,83 @@ void args_text(struct args *a, const char *text)
 
 void args_number(struct args *a, int64_t number)
 {
-    BUG_ON(a->nnumbers == ARRAY_LEN(a->numbers));
-    char *out = a->numbers[a->nnumbers++];
-    snprintf(out, sizeof(a->numbers[0]), "%" PRId64, number);
-    args_text(a, out);
+    char text[24];
+
+    snprintf(text, sizeof(text), "%" PRId64, number);
+    args_text(a, text);
 }
 
-void args_words(struct args *a, const char *text)
+void args_words(struct args *a, const char *words)
 {
-    while (*text != '\0') {
-        size_t len = strcspn(text, " ");
+    while (*words != '\0') {
+        size_t len = strcspn(words, " ");
 
-        args_slice(a, (struct slice){text, len});
-        text += len + (text[len] == ' ');
+        args_slice(a, (struct slice){words, len});
+        words += len + (words[len] == ' ');
     }
 }
 
-void args_fcall(struct args *a, const struct registry *r, const char *step)
+void args_key(struct args *a, const struct registry *r, const char *fmt, ...)
 {
-    snprintf(a->function, sizeof(a->function), "shoal1_%s", step);
-    args_text(a, "FCALL");
-    args_text(a, a->function);
-    args_text(a, "1");
-    args_text(a, r->tag);
+    char key[512]; /* always suffice for valid names */
+    int tag = snprintf(key, sizeof(key), "%s:", r->tag);
+    va_list names;
+
+    va_start(names, fmt);
+    vsnprintf(key + tag, sizeof(key) - (size_t)tag, fmt, names);
+    va_end(names);
+    args_text(a, key);
 }
 
-static void args_finish(struct args *a)
+struct args args_of(const char *words)
 {
-    free(a->argv);
-    free(a->len);
-    memset(a, 0, sizeof(*a));
+    struct args a = {0};
+
+    args_words(&a, words);
+    return a;
 }
 
-int args_send(struct args *a, const struct registry *r, link_reply_cb cb, void *ctx)
+struct args step_args(const struct registry *r, const char *step)
 {
-    int rc = link_command_argv(r->link, (int)a->n, a->argv, a->len, cb, ctx);
-    args_finish(a);
+    struct args a = args_of("FCALL");
+    char function[40];
+
+    snprintf(function, sizeof(function), "shoal1_%s", step);
+    args_text(&a, function);
+    args_text(&a, "1");
+    args_text(&a, r->tag);
+    return a;
+}
+
+struct args node_args(const struct registry *r, const char *step, const char *node,
+                      const char *incarnation)
+{
+    struct args a = step_args(r, step);
+
+    args_text(&a, node);
+    args_text(&a, incarnation);
+    return a;
+}
+
+struct args leader_args(const struct registry *r, const struct registry_leader *me,
+                        const char *step)
+{
+    struct args a = step_args(r, step);
+
+    args_text(&a, me->incarnation);
+    args_text(&a, me->token);
+    return a;
+}
+
+int args_send(struct args a, const struct registry *r, link_reply_cb cb, void *ctx)
+{
+    int rc = link_command_argv(r->link, (int)a.n, (const char **)a.word, a.len, cb, ctx);
+
+    for (size_t i = 0; i < a.n; i++) {
+        free(a.word[i]);
+    }
+    free(a.word);
+    free(a.len);
     return rc;
 }
 
@@ -86,79 +134,83 @@ static void on_link_reply(void *ctx, const struct redisReply *reply, const struc
     struct call *call = ctx;
     call->again = false;
     call->answered(call, reply, err);
+    reply_memory_finish(&call->memory);
     if (!call->again) {
         call_free(call);
     }
 }
 
-int call_send(struct call *call, struct args *a)
+/* `rc`: of sending the call. */
+static int sent(struct call *call, int rc)
 {
-    int rc = args_send(a, call->registry, on_link_reply, call);
     if (rc != 0) {
         call_free(call);
     }
     return rc;
 }
 
-int call_ask(struct registry *r, struct args *a, call_answered answered, union call_cb cb,
-             void *ctx)
+int call_send(struct call *call, struct args a)
+{
+    return sent(call, args_send(a, call->registry, on_link_reply, call));
+}
+
+int call_ask(struct registry *r, struct args a, call_answered answered, union call_cb cb, void *ctx)
 {
     return call_send(call_create(r, answered, cb, ctx), a);
 }
 
-int call_send_raw(struct call *call, const struct slice *parts, size_t n)
+void call_again(struct call *call, struct args a, call_answered answered)
 {
-    int rc = link_send_raw(call->registry->link, parts, n, 1, on_link_reply, call);
-    if (rc != 0) {
-        call_free(call);
-    }
-    return rc;
-}
+    struct err down;
 
-const struct err *call_send_again(struct call *call, struct args *a, struct err *space)
-{
+    call->answered = answered;
     call->again = args_send(a, call->registry, on_link_reply, call) == 0;
-    if (call->again) {
-        return NULL;
+    if (!call->again) {
+        err_set(&down, ERR_DOWN, "the link to Redis is down");
+        answered(call, NULL, &down);
     }
-    err_set(space, ERR_DOWN, "the link to Redis is down");
-    return space;
 }
 
-const struct err *call_error(const struct redisReply *reply, const struct err *err,
-                             struct err *space)
+const struct err *call_error(struct call *call, const struct redisReply *reply,
+                             const struct err *err)
 {
-    return call_read(err, reply_check(reply, space), space);
+    return call_read(call, err, reply_check(reply, &call->err));
 }
 
-const struct err *call_read(const struct err *err, int rc, const struct err *space)
+const struct err *call_read(struct call *call, const struct err *err, int rc)
 {
-    return err != NULL || rc == 0 ? err : space;
+    return err != NULL || rc == 0 ? err : &call->err;
 }
 
-void call_done(struct call *call, const struct redisReply *reply, const struct err *err)
+static void on_done(struct call *call, const struct redisReply *reply, const struct err *err)
 {
-    struct err space;
     if (call->cb.done != NULL) {
-        call->cb.done(call->ctx, call_error(reply, err, &space));
+        call->cb.done(call->ctx, call_error(call, reply, err));
     }
 }
 
-int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx)
+int call_ask_done(struct registry *r, struct args a, registry_done_cb cb, void *ctx)
 {
-    return call_ask(r, a, call_done, (union call_cb){.done = cb}, ctx);
+    return call_ask(r, a, on_done, (union call_cb){.done = cb}, ctx);
+}
+
+int call_send_raw(struct registry *r, const struct slice *parts, size_t n, registry_done_cb cb,
+                  void *ctx)
+{
+    struct call *call = call_create(r, on_done, (union call_cb){.done = cb}, ctx);
+
+    return sent(call, link_send_raw(r->link, parts, n, 1, on_link_reply, call));
 }
 
 static void on_word(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct slice word = {0};
     struct slice rest = {0};
-    struct err space;
-    err = call_read(err, reply_word(reply, &word, &rest, &space), &space);
+    err = call_read(call, err, reply_word(reply, &word, &rest, &call->err));
     call->cb.word(call->ctx, word, rest, err);
 }
 
-int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx)
+int call_ask_word(struct registry *r, struct args a, registry_word_cb cb, void *ctx)
 {
     return call_ask(r, a, on_word, (union call_cb){.word = cb}, ctx);
 }

@@ -15,38 +15,35 @@ struct registry {
     char topic[48];    /* "shoal:main" */
 };
 
-/* "shoal:{main}:<rest>" in the caller's buffer; NUL-terminated, cut if too small (256 bytes always
- * suffice for valid names). Returns out. */
-const char *registry_key(const struct registry *r, char *out, size_t size, const char *rest);
-
-/* A command being put together. The text it points to must live until it is sent. */
+/* A command being put together: a copy of each of its words. */
 struct args {
-    const char **argv;
+    char **word;
     size_t *len;
     size_t n;
     size_t cap;
-    char numbers[6][24]; /* text of args_number */
-    size_t nnumbers;
-    char function[40]; /* text of args_fcall */
 };
 
+/* The words of a text, which blanks part. */
+struct args args_of(const char *words);
+/* "FCALL shoal1_<step> 1 <tag>" */
+struct args step_args(const struct registry *r, const char *step);
+/* A step only the holder of the node may take, which comes first with its incarnation. */
+struct args node_args(const struct registry *r, const char *step, const char *node,
+                      const char *incarnation);
+/* A step only the leader may take: its incarnation and token come first. */
+struct args leader_args(const struct registry *r, const struct registry_leader *me,
+                        const char *step);
+/* And further words. */
 void args_slice(struct args *a, struct slice s);
+void args_slices(struct args *a, const struct slice *s, size_t n);
 void args_text(struct args *a, const char *text); /* NULL: the empty text */
 void args_number(struct args *a, int64_t number);
-/* The words of a text, which blanks part. */
-void args_words(struct args *a, const char *text);
-/* "FCALL shoal1_<step> 1 <tag>" */
-void args_fcall(struct args *a, const struct registry *r, const char *step);
+void args_words(struct args *a, const char *words);
+/* A key: what is formatted stands behind "shoal:{main}:". */
+void args_key(struct args *a, const struct registry *r, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Send them as one command, and free what they hold. As link_command_argv. */
-MUST_USE int args_send(struct args *a, const struct registry *r, link_reply_cb cb, void *ctx);
-
-/* A step only the holder of the node may take, which comes first with its incarnation. */
-void node_args(struct args *a, const struct registry *r, const char *step, const char *node,
-               const char *incarnation);
-/* A step only the leader may take: its incarnation and token come first. */
-void leader_args(struct args *a, const struct registry *r, const struct registry_leader *me,
-                 const char *step);
+/* Send them as one command, and free them. As link_command_argv. */
+MUST_USE int args_send(struct args a, const struct registry *r, link_reply_cb cb, void *ctx);
 
 struct call;
 /* Decodes the answer, and calls the user back. */
@@ -79,6 +76,8 @@ struct call {
     call_answered answered;
     union call_cb cb;
     void *ctx;
+    struct err err;                    /* what is wrong with the answer */
+    struct reply_memory memory;        /* arrays of the answer */
     int64_t seen;                      /* renew: the rev asked with; is_led: the deadline */
     uint64_t link_id;                  /* kill_listener */
     bool is_register;                  /* register or renew */
@@ -93,26 +92,26 @@ void picture_parts_destroy(struct picture_parts *p); /* registry_picture.c; NULL
 
 /* A call that will run `answered`. */
 struct call *call_create(struct registry *r, call_answered answered, union call_cb cb, void *ctx);
-/* Send it. 0, or -ERR_DOWN and the call is freed. Frees what args hold. */
-MUST_USE int call_send(struct call *call, struct args *a);
+/* Send it. 0, or -ERR_DOWN and the call is freed. Frees the args. */
+MUST_USE int call_send(struct call *call, struct args a);
 /* Both at once. */
-MUST_USE int call_ask(struct registry *r, struct args *a, call_answered answered, union call_cb cb,
+MUST_USE int call_ask(struct registry *r, struct args a, call_answered answered, union call_cb cb,
                       void *ctx);
-/* `answered` of a call whose answer is only that it was done. */
-void call_done(struct call *call, const struct redisReply *reply, const struct err *err);
-/* The same for such a call (cb may be NULL), or one that answers a word and what follows it. */
-MUST_USE int call_send_done(struct registry *r, struct args *a, registry_done_cb cb, void *ctx);
-MUST_USE int call_send_word(struct registry *r, struct args *a, registry_word_cb cb, void *ctx);
-/* Send ready-made commands, answered by one reply. 0, or -ERR_DOWN and the call is freed. */
-MUST_USE int call_send_raw(struct call *call, const struct slice *parts, size_t n);
-/* From within `answered`: send a further command and keep the call for its answer. NULL, or what to
- * hand on where the link is down: the call ends as ever. */
-MUST_USE const struct err *call_send_again(struct call *call, struct args *a, struct err *space);
+/* The same for a call whose answer is only that it was done (cb may be NULL), or a word and what
+ * follows it. */
+MUST_USE int call_ask_done(struct registry *r, struct args a, registry_done_cb cb, void *ctx);
+MUST_USE int call_ask_word(struct registry *r, struct args a, registry_word_cb cb, void *ctx);
+/* Send ready-made commands, answered by one reply: that it was done. */
+MUST_USE int call_send_raw(struct registry *r, const struct slice *parts, size_t n,
+                           registry_done_cb cb, void *ctx);
+/* From within `answered`, as the last thing: send a further command, whose answer (or that the link
+ * is down) is for this one. */
+void call_again(struct call *call, struct args a, call_answered answered);
 /* From within `answered`: the error to hand on, from the link's error or the reply's; NULL if
  * neither. */
-const struct err *call_error(const struct redisReply *reply, const struct err *err,
-                             struct err *space);
-/* The same where the reply was read already, with `rc` and, where that is not 0, `space`. */
-const struct err *call_read(const struct err *err, int rc, const struct err *space);
+const struct err *call_error(struct call *call, const struct redisReply *reply,
+                             const struct err *err);
+/* The same where the reply was read already, with `rc` and, where that is not 0, the call's err. */
+const struct err *call_read(struct call *call, const struct err *err, int rc);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * A step tells a portion of it at most. Where there is more, the answer names a place: the step
  * `picture` is asked for what follows, until all is there, and the caller gets it as one. What was
- * told is copied meanwhile, since an answer is valid only during its callback. */
+ * told is copied, since an answer is valid only during its callback. */
 #include "shared/redis/registry.h"
 #include "shared/redis/registry_call.h"
 
@@ -18,15 +18,6 @@ struct picture_parts {
     struct registry_shard *shards[2]; /* those that changed; their arrays are owned */
     size_t nshards[2];
 };
-
-static struct slice keep(struct picture_parts *p, struct slice s)
-{
-    char *text = reply_memory_take(&p->texts, s.len, 1);
-    if (s.len > 0) {
-        memcpy(text, s.ptr, s.len);
-    }
-    return (struct slice){text, s.len};
-}
 
 static void shard_finish(struct registry_shard *s)
 {
@@ -55,7 +46,7 @@ static void add_ids(struct picture_parts *p, size_t list, const struct slice *id
 {
     p->ids[list] = xrealloc(p->ids[list], (p->nids[list] + n + 1) * sizeof(*ids));
     for (size_t i = 0; i < n; i++) {
-        p->ids[list][p->nids[list]++] = keep(p, ids[i]);
+        p->ids[list][p->nids[list]++] = reply_memory_keep(&p->texts, ids[i]);
     }
 }
 
@@ -71,7 +62,7 @@ static struct registry_shard *shard_begun(struct picture_parts *p, size_t list,
     }
     p->shards[list] = xrealloc(s, (p->nshards[list] + 1) * sizeof(*s));
     s = &p->shards[list][p->nshards[list]++];
-    *s = (struct registry_shard){.id = keep(p, told->id)};
+    *s = (struct registry_shard){.id = reply_memory_keep(&p->texts, told->id)};
     return s;
 }
 
@@ -92,15 +83,15 @@ static void add_shard(struct picture_parts *p, size_t list, const struct registr
         longer(s->channels, n, told->channels, told->nchannels, sizeof(*channels));
 
     for (size_t i = n; i < n + told->nchannels; i++) {
-        channels[i] = keep(p, channels[i]);
+        channels[i] = reply_memory_keep(&p->texts, channels[i]);
     }
     *s = (struct registry_shard){
         .id = s->id,
         .epoch = told->epoch,
         .rev = told->rev,
-        .user = keep(p, told->user),
+        .user = reply_memory_keep(&p->texts, told->user),
         .run = told->run,
-        .sender = keep(p, told->sender),
+        .sender = reply_memory_keep(&p->texts, told->sender),
         .nchannels = n + told->nchannels,
         .channels = channels,
         .unread_ms =
@@ -127,9 +118,8 @@ static struct picture_parts *parts_create(const struct registry_picture *first)
 {
     struct picture_parts *p = xcalloc(1, sizeof(*p));
     p->head = *first;
-    p->head.default_sender = keep(p, first->default_sender);
-    p->head.registry = keep(p, first->registry);
-    add_portion(p, first);
+    p->head.default_sender = reply_memory_keep(&p->texts, first->default_sender);
+    p->head.registry = reply_memory_keep(&p->texts, first->registry);
     return p;
 }
 
@@ -171,60 +161,31 @@ static void deliver(const struct call *call, const struct registry_picture *pict
     }
 }
 
-static void on_portion(struct call *call, const struct redisReply *reply, const struct err *err);
-
-/* Asks for the portion at `place`; its answer goes on. */
-static void ask_portion(struct call *call, struct slice place)
-{
-    struct args a = {0};
-    struct err down;
-
-    node_args(&a, call->registry, "picture", call->texts[0], call->texts[1]);
-    args_slice(&a, place);
-    call->answered = on_portion;
-    if (call_send_again(call, &a, &down) != NULL) {
-        deliver(call, NULL, &down);
-    }
-}
-
-static void on_portion(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct registry_picture told = {0};
-    struct reply_memory memory = {0};
-    struct slice place = {0};
-    struct err space;
-
-    err = call_read(err, reply_portion(reply, &told, &place, &memory, &space), &space);
-    if (err != NULL) {
-        deliver(call, NULL, err);
-    } else {
-        add_portion(call->parts, &told);
-        if (place.len > 0) {
-            ask_portion(call, place);
-        } else {
-            deliver(call, parts_whole(call->parts), NULL);
-        }
-    }
-    reply_memory_finish(&memory);
-}
-
-/* The first answer: the picture, or its first portion. */
+/* The picture or its first portion, then the others. */
 static void on_picture(struct call *call, const struct redisReply *reply, const struct err *err)
 {
-    struct registry_picture picture = {0};
-    struct reply_memory memory = {0};
+    struct registry_picture told = {0};
     struct slice place = {0};
-    struct err space;
+    int rc = call->parts == NULL
+                 ? reply_picture(reply, call->seen, &told, &place, &call->memory, &call->err)
+                 : reply_portion(reply, &told, &place, &call->memory, &call->err);
 
-    err =
-        call_read(err, reply_picture(reply, call->seen, &picture, &place, &memory, &space), &space);
-    if (err == NULL && place.len > 0) {
-        call->parts = parts_create(&picture);
-        ask_portion(call, place);
-    } else {
-        deliver(call, err == NULL ? &picture : NULL, err);
+    err = call_read(call, err, rc);
+    if (err != NULL) {
+        deliver(call, NULL, err);
+        return;
     }
-    reply_memory_finish(&memory);
+    if (call->parts == NULL) {
+        call->parts = parts_create(&told);
+    }
+    add_portion(call->parts, &told);
+    if (place.len > 0) {
+        struct args a = node_args(call->registry, "picture", call->texts[0], call->texts[1]);
+        args_slice(&a, place);
+        call_again(call, a, on_picture);
+    } else {
+        deliver(call, parts_whole(call->parts), NULL);
+    }
 }
 
 static void on_register(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -232,12 +193,11 @@ static void on_register(struct call *call, const struct redisReply *reply, const
     struct registry_holder holder = {0};
     struct slice word;
     struct slice rest;
-    struct err space;
+    bool answered = reply != NULL && reply_word(reply, &word, &rest, &call->err) == 0;
 
-    bool answered = reply != NULL && reply_word(reply, &word, &rest, &space) == 0;
     if (answered && slice_is(word, "held")) {
-        bool ok = reply_holder(reply, &holder, &space) == 0;
-        call->cb.registered(call->ctx, NULL, ok ? &holder : NULL, ok ? NULL : &space);
+        err = call_read(call, NULL, reply_holder(reply, &holder, &call->err));
+        call->cb.registered(call->ctx, NULL, err == NULL ? &holder : NULL, err);
     } else if (answered && slice_is(word, "more")) {
         call->cb.registered(call->ctx, NULL, NULL, NULL);
     } else {
@@ -261,8 +221,7 @@ static struct call *picture_call(struct registry *r, const struct registry_node 
 int registry_register(struct registry *r, const struct registry_node *n, registry_register_cb cb,
                       void *ctx)
 {
-    struct args a = {0};
-    node_args(&a, r, "register", n->node, n->incarnation);
+    struct args a = node_args(r, "register", n->node, n->incarnation);
     args_number(&a, (int64_t)n->link_id);
     args_text(&a, n->run_id);
     args_text(&a, n->host);
@@ -277,14 +236,13 @@ int registry_register(struct registry *r, const struct registry_node *n, registr
     }
     args_text(&a, n->state);
     union call_cb registered = {.registered = cb};
-    return call_send(picture_call(r, n, -1, on_register, registered, ctx), &a);
+    return call_send(picture_call(r, n, -1, on_register, registered, ctx), a);
 }
 
 int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                    struct slice report, registry_renew_cb cb, void *ctx)
 {
-    struct args a = {0};
-    node_args(&a, r, "renew", n->node, n->incarnation);
+    struct args a = node_args(r, "renew", n->node, n->incarnation);
     args_number(&a, (int64_t)n->link_id);
     args_text(&a, n->run_id);
     args_number(&a, seen_rev);
@@ -296,5 +254,5 @@ int registry_renew(struct registry *r, const struct registry_node *n, int64_t se
     args_number(&a, (int64_t)n->capacity);
     args_text(&a, n->users);
     union call_cb renewed = {.renewed = cb};
-    return call_send(picture_call(r, n, seen_rev, on_picture, renewed, ctx), &a);
+    return call_send(picture_call(r, n, seen_rev, on_picture, renewed, ctx), a);
 }

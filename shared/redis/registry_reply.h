@@ -34,9 +34,8 @@ int reply_broken(struct err *err, const char *what);
 MUST_USE int reply_check(const struct redisReply *reply, struct err *err);
 /* The end of reading an answer to WHAT: 0, or what its error reply means, or that it is broken. */
 MUST_USE int reply_end(const struct reader *r, struct err *err, const char *what);
-/* shoal1_version: the contract and the revision of the library there. */
-MUST_USE int reply_version(const struct redisReply *reply, struct slice *contract,
-                           uint64_t *revision, struct err *err);
+/* shoal1_version: the revision of the library there. */
+MUST_USE int reply_version(const struct redisReply *reply, uint64_t *revision, struct err *err);
 /* Copy the value of the line "name:value" of INFO into out; false if there is none that fits. */
 bool reply_info_field(struct slice text, const char *name, char *out, size_t size);
 /* TIME: ms of Redis's clock. */

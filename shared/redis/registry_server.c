@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAUSE_MS 100 /* the kill is asked for after the answer to the pause, and comes within it */
+#define ASK_VERSION "FCALL shoal1_version 0"
+/* The kill is asked for after the answer to the pause, and comes within these ms. */
+#define PAUSE "CLIENT PAUSE 100 WRITE"
 
 /* What a new connection needs before steps may be called: who it is at the server (greet), and the
  * library of steps (load by the coordinator, check by everybody else). */
@@ -17,39 +19,27 @@ extern const size_t shoal_lua_len;
 
 static void on_greet_info(struct call *call, const struct redisReply *reply, const struct err *err)
 {
-    struct err space;
-    err = call_read(err, reply_info(reply, &call->greeting, &space), &space);
+    err = call_read(call, err, reply_info(reply, &call->greeting, &call->err));
     call->cb.greeting(call->ctx, err == NULL ? &call->greeting : NULL, err);
 }
 
 static void on_greet_id(struct call *call, const struct redisReply *reply, const struct err *err)
 {
-    struct err space;
-    err = call_error(reply, err, &space);
+    err = call_error(call, reply, err);
     if (err == NULL && (reply->type != REDIS_REPLY_INTEGER || reply->integer <= 0)) {
-        reply_broken(&space, "CLIENT ID");
-        err = &space;
+        err = call_read(call, NULL, reply_broken(&call->err, "CLIENT ID"));
     }
-    if (err == NULL) {
-        call->greeting.link_id = (uint64_t)reply->integer;
-        call->answered = on_greet_info;
-        struct args a = {0};
-        args_text(&a, "INFO");
-        args_text(&a, "server");
-        err = call_send_again(call, &a, &space);
-        if (err == NULL) {
-            return;
-        }
+    if (err != NULL) {
+        call->cb.greeting(call->ctx, NULL, err);
+        return;
     }
-    call->cb.greeting(call->ctx, NULL, err);
+    call->greeting.link_id = (uint64_t)reply->integer;
+    call_again(call, args_of("INFO server"), on_greet_info);
 }
 
 int registry_greet(struct registry *r, registry_greeting_cb cb, void *ctx)
 {
-    struct args a = {0};
-    args_text(&a, "CLIENT");
-    args_text(&a, "ID");
-    return call_ask(r, &a, on_greet_id, (union call_cb){.greeting = cb}, ctx);
+    return call_ask(r, args_of("CLIENT ID"), on_greet_id, (union call_cb){.greeting = cb}, ctx);
 }
 
 /* The library ---------------------------------------------------------------------------------- */
@@ -61,34 +51,19 @@ static struct slice own_text(void)
 
 static void on_loaded(struct call *call, const struct redisReply *reply, const struct err *err)
 {
-    struct err space;
-    err = call_error(reply, err, &space);
-    if (err == &space) {
-        err_wrap(&space, "loading Shoal's functions into Redis");
+    err = call_error(call, reply, err);
+    if (err == &call->err) {
+        err_wrap(&call->err, "loading Shoal's functions into Redis");
     }
     call->cb.done(call->ctx, err);
 }
 
-static void version_args(struct args *a)
-{
-    args_text(a, "FCALL");
-    args_text(a, "shoal1_version");
-    args_text(a, "0");
-}
-
 static void load(struct call *call)
 {
-    struct err err;
-    struct args a = {0};
+    struct args a = args_of("FUNCTION LOAD REPLACE");
 
-    call->answered = on_loaded;
-    args_text(&a, "FUNCTION");
-    args_text(&a, "LOAD");
-    args_text(&a, "REPLACE");
     args_slice(&a, own_text());
-    if (call_send_again(call, &a, &err) != NULL) {
-        call->cb.done(call->ctx, &err);
-    }
+    call_again(call, a, on_loaded);
 }
 
 /* Does the text stand somewhere in the answer? */
@@ -104,8 +79,7 @@ static bool holds(const struct redisReply *reply, struct slice text)
 
 static void on_load_list(struct call *call, const struct redisReply *reply, const struct err *err)
 {
-    struct err space;
-    err = call_error(reply, err, &space);
+    err = call_error(call, reply, err);
     if (err == NULL && !holds(reply, own_text())) {
         load(call);
     } else {
@@ -116,69 +90,39 @@ static void on_load_list(struct call *call, const struct redisReply *reply, cons
 static void on_load_version(struct call *call, const struct redisReply *reply,
                             const struct err *err)
 {
-    struct err space;
-    struct slice contract;
     uint64_t revision = 0;
-    bool missing = refusal_is(reply, REFUSAL_NO_LIBRARY);
-    if (!missing) {
-        err = call_error(reply, err, &space);
-        if (err == NULL && reply_version(reply, &contract, &revision, &space) != 0) {
-            err = &space;
-        }
+    if (!refusal_is(reply, REFUSAL_NO_LIBRARY)) {
+        err = call_read(call, err, reply_version(reply, &revision, &call->err));
     }
-    if (err == NULL && (missing || revision < REGISTRY_REVISION)) {
+    if (err != NULL || revision > REGISTRY_REVISION) {
+        call->cb.done(call->ctx, err);
+    } else if (revision < REGISTRY_REVISION) {
         load(call);
-        return;
+    } else { /* is it that one, in fact? Somebody may have left something out */
+        call_again(call, args_of("FUNCTION LIST LIBRARYNAME shoal1 WITHCODE"), on_load_list);
     }
-    if (err == NULL &&
-        revision == REGISTRY_REVISION) { /* is it, in fact? Somebody may have left something out */
-        call->answered = on_load_list;
-        struct args a = {0};
-        args_text(&a, "FUNCTION");
-        args_text(&a, "LIST");
-        args_text(&a, "LIBRARYNAME");
-        args_text(&a, "shoal1");
-        args_text(&a, "WITHCODE");
-        err = call_send_again(call, &a, &space);
-        if (err == NULL) {
-            return;
-        }
-    }
-    call->cb.done(call->ctx, err);
 }
 
 int registry_load(struct registry *r, registry_done_cb cb, void *ctx)
 {
-    struct args a = {0};
-    version_args(&a);
-    return call_ask(r, &a, on_load_version, (union call_cb){.done = cb}, ctx);
+    return call_ask(r, args_of(ASK_VERSION), on_load_version, (union call_cb){.done = cb}, ctx);
 }
 
 static void on_check_version(struct call *call, const struct redisReply *reply,
                              const struct err *err)
 {
-    struct err space;
-    struct slice contract;
     uint64_t revision;
-    if (refusal_is(reply, REFUSAL_NO_LIBRARY)) {
-        err_set(&space, ERR_ABSENT,
-                "no coordinator has set up this Redis yet; start shoal-coordinator with the same "
-                "--redis-url");
-        err = &space;
-    } else {
-        err = call_error(reply, err, &space);
-        if (err == NULL && reply_version(reply, &contract, &revision, &space) != 0) {
-            err = &space;
-        }
-    }
-    call->cb.done(call->ctx, err);
+    int rc = refusal_is(reply, REFUSAL_NO_LIBRARY)
+                 ? err_set(&call->err, ERR_ABSENT,
+                           "no coordinator has set up this Redis yet; start shoal-coordinator with "
+                           "the same --redis-url")
+                 : reply_version(reply, &revision, &call->err);
+    call->cb.done(call->ctx, call_read(call, err, rc));
 }
 
 int registry_check(struct registry *r, registry_done_cb cb, void *ctx)
 {
-    struct args a = {0};
-    version_args(&a);
-    return call_ask(r, &a, on_check_version, (union call_cb){.done = cb}, ctx);
+    return call_ask(r, args_of(ASK_VERSION), on_check_version, (union call_cb){.done = cb}, ctx);
 }
 
 /* What was forgotten --------------------------------------------------------------------------- */
@@ -187,35 +131,29 @@ int registry_restate(struct registry *r, const char *node, const char *incarnati
                      struct slice report, bool last, uint64_t back_ms, registry_done_cb cb,
                      void *ctx)
 {
-    struct args a = {0};
-    node_args(&a, r, "restate", node, incarnation);
+    struct args a = node_args(r, "restate", node, incarnation);
     args_text(&a, last ? "1" : "0");
     args_number(&a, (int64_t)back_ms);
     args_slice(&a, report);
-    return call_send_done(r, &a, cb, ctx);
+    return call_ask_done(r, a, cb, ctx);
 }
 
 /* Other processes' links ----------------------------------------------------------------------- */
 
-/* CLIENT <what> ID <link>; for 0, which Redis refuses as an id, a command that changes nothing and
+/* CLIENT ... ID <link>; for 0, which Redis refuses as an id, a command that changes nothing and
  * whose answer (a number) reads as "no such client". */
-static void client_args(struct args *a, const char *what, uint64_t link_id)
+static struct args client_args(const char *words, uint64_t link_id)
 {
-    args_text(a, "CLIENT");
+    struct args a = args_of(link_id != 0 ? words : "CLIENT ID");
     if (link_id != 0) {
-        args_text(a, what);
+        args_number(&a, (int64_t)link_id);
     }
-    args_text(a, "ID");
-    if (link_id != 0) {
-        args_number(a, (int64_t)link_id);
-    }
+    return a;
 }
 
 int registry_kill_link(struct registry *r, uint64_t link_id, registry_done_cb cb, void *ctx)
 {
-    struct args a = {0};
-    client_args(&a, "KILL", link_id);
-    return call_send_done(r, &a, cb, ctx);
+    return call_ask_done(r, client_args("CLIENT KILL ID", link_id), cb, ctx);
 }
 
 static void on_paused(struct call *call, const struct redisReply *reply, const struct err *err)
@@ -228,26 +166,19 @@ static void on_paused(struct call *call, const struct redisReply *reply, const s
 
 int registry_kill_listener(struct registry *r, uint64_t link_id)
 {
-    struct args a = {0};
-    args_text(&a, "CLIENT");
-    args_text(&a, "PAUSE");
-    args_number(&a, PAUSE_MS);
-    args_text(&a, "WRITE");
     struct call *call = call_create(r, on_paused, (union call_cb){0}, NULL);
     call->link_id = link_id;
-    return call_send(call, &a);
+    return call_send(call, args_of(PAUSE));
 }
 
 static void on_alive(struct call *call, const struct redisReply *reply, const struct err *err)
 {
-    struct err space;
-    err = call_error(reply, err, &space);
+    err = call_error(call, reply, err);
     call->cb.yes_no(call->ctx, err == NULL && reply_slice(reply).len > 0, err);
 }
 
 int registry_link_alive(struct registry *r, uint64_t link_id, registry_bool_cb cb, void *ctx)
 {
-    struct args a = {0};
-    client_args(&a, "LIST", link_id);
-    return call_ask(r, &a, on_alive, (union call_cb){.yes_no = cb}, ctx);
+    return call_ask(r, client_args("CLIENT LIST ID", link_id), on_alive,
+                    (union call_cb){.yes_no = cb}, ctx);
 }

@@ -84,9 +84,10 @@ static unsigned decode(const struct redisReply *reply)
     if (reply_entries(reply, &entries, &n, &memory, NULL) == 0 && n > 0) {
         sum += look(entries[n - 1].id) + look(registry_field(&entries[n - 1], "id"));
     }
-    if (reply_word(reply, &a, &b, NULL) == 0 || reply_version(reply, &a, &revision, NULL) == 0) {
+    if (reply_word(reply, &a, &b, NULL) == 0) {
         sum += look(a);
     }
+    sum += reply_version(reply, &revision, NULL) == 0;
     sum += refusal_of(reply) != NULL;
     reply_memory_finish(&memory);
     return sum;

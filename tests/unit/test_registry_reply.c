@@ -125,7 +125,7 @@ static int decode(const char *decoder, const redisReply *r, struct err *err)
         struct registry_hash hash = {0};
         rc = reply_hash(r, figures_of_shard, &shard, &hash, &memory, err);
     } else if (strcmp(decoder, "version") == 0) {
-        rc = reply_version(r, &a, &number, err);
+        rc = reply_version(r, &number, err);
     }
     reply_memory_finish(&memory);
     return rc;
