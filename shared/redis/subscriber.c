@@ -193,12 +193,9 @@ const struct registry_greeting *subscriber_greeting(const struct subscriber *s)
 /* CLIENT ID and INFO server, ahead of the first subscription. */
 static void greet(struct subscriber *s)
 {
-    const char *id[] = {"CLIENT", "ID"};
-    const char *info[] = {"INFO", "server"};
-
     s->greeted = false;
-    if (s->o.greet && (link_send_push(s->link, 2, id, NULL) != 0 ||
-                       link_send_push(s->link, 2, info, NULL) != 0)) {
+    if (s->o.greet && (link_send_push(s->link, 2, (const char *[]){"CLIENT", "ID"}, NULL) != 0 ||
+                       link_send_push(s->link, 2, (const char *[]){"INFO", "server"}, NULL) != 0)) {
         link_reset(s->link, "the greeting could not be sent");
     }
 }
@@ -287,13 +284,15 @@ static void on_up(void *ctx)
     tell_if_ready(s);
 }
 
-static void forget_asked(struct subscriber *s, struct topic *set)
+/* Nothing was asked of Redis yet; with `wanted` false, nothing is wanted either: all go. */
+static void forget(struct subscriber *s, struct topic *set, bool wanted)
 {
     struct topic *t;
     struct topic *next;
 
     HASH_ITER(hh, set, t, next)
     {
+        t->wanted = t->wanted && wanted;
         t->asked = false;
         t->outstanding = 0;
         topic_update(s, t);
@@ -308,8 +307,8 @@ static void on_down(void *ctx, const struct err *why)
     s->greeted = false;
     s->greeting.link_id = 0;
     s->outstanding = 0;
-    forget_asked(s, s->topics);
-    forget_asked(s, s->patterns);
+    forget(s, s->topics, true);
+    forget(s, s->patterns, true);
     if (!s->teardown.begun && s->o.on_down != NULL) {
         s->o.on_down(s->o.ctx, why);
     }
@@ -318,18 +317,14 @@ static void on_down(void *ctx, const struct err *why)
 struct subscriber *subscriber_create(uv_loop_t *loop, const struct subscriber_options *options)
 {
     struct subscriber *s = xcalloc(1, sizeof(*s));
+    const struct link_options *link = &options->link;
 
     s->o = *options;
     s->loop = loop;
-    if (s->o.probe_ms == 0) {
-        s->o.probe_ms = SUBSCRIBER_PROBE_MS;
-    }
-    if (s->o.link.reply_ms == 0) {
-        s->o.link.reply_ms = SUBSCRIBER_REPLY_MS;
-    }
-    if (s->o.link.backoff_cap_ms == 0) {
-        s->o.link.backoff_cap_ms = SUBSCRIBER_BACKOFF_CAP_MS;
-    }
+    s->o.probe_ms = options->probe_ms != 0 ? options->probe_ms : SUBSCRIBER_PROBE_MS;
+    s->o.link.reply_ms = link->reply_ms != 0 ? link->reply_ms : SUBSCRIBER_REPLY_MS;
+    s->o.link.backoff_cap_ms =
+        link->backoff_cap_ms != 0 ? link->backoff_cap_ms : SUBSCRIBER_BACKOFF_CAP_MS;
     s->o.link.raw_pushes = true;
     s->o.link.on_up = on_up;
     s->o.link.on_down = on_down;
@@ -344,24 +339,12 @@ struct subscriber *subscriber_create(uv_loop_t *loop, const struct subscriber_op
     return s;
 }
 
-static void free_topics(struct topic **set)
-{
-    struct topic *t;
-    struct topic *next;
-
-    HASH_ITER(hh, *set, t, next)
-    {
-        HASH_DEL(*set, t);
-        free(t);
-    }
-}
-
 static void finish(void *owner)
 {
     struct subscriber *s = owner;
 
-    free_topics(&s->topics);
-    free_topics(&s->patterns);
+    forget(s, s->topics, false);
+    forget(s, s->patterns, false);
     free(s);
 }
 

@@ -12,16 +12,12 @@
 
 /* What is known of the server:
  *
- *   down -> quiet -> probing -> overdue -> down
- *             ^---------+----------'          something came
- *   quiet, probing, overdue -> leaving <-> left -> down */
+ *   down -> quiet <-> probing;  both -> leaving;  all -> down */
 enum watch_state {
     WATCH_DOWN,    /* the link is */
     WATCH_QUIET,   /* it spoke lately */
     WATCH_PROBING, /* a PING is to be answered */
-    WATCH_OVERDUE, /* it was not in time: the answer may still lie in the socket */
     WATCH_LEAVING, /* all is unsubscribed; the answer to the last PING is to come */
-    WATCH_LEFT,    /* it did not come in time: the same */
 };
 
 struct topic {
@@ -54,9 +50,8 @@ struct subscriber {
     bool greeted;
     bool ready_due;       /* on_ready has not been called since the last change */
     struct machine watch; /* its state is an enum watch_state */
-    uint64_t heard;       /* uv_now of the last bytes that made sense */
-    uint64_t probed;      /* uv_now of the PING */
-    uint64_t leave_by;
+    uint64_t due;         /* uv_now: then it is probed, or given up */
+    bool second_look;     /* it should be given up: the answer may still lie in the socket */
     struct err leave_why;
 };
 

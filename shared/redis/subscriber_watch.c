@@ -12,16 +12,13 @@
 #define SUBSCRIBER_LEAVE_MS       1000
 #define GOODBYE                   "goodbye" /* what the last PING says */
 
+#define ENDS (MACHINE_BIT(WATCH_LEAVING) | MACHINE_BIT(WATCH_DOWN))
+
 static const struct machine_state states[] = {
     [WATCH_DOWN] = {"down", MACHINE_BIT(WATCH_QUIET)},
-    [WATCH_QUIET] = {"quiet", MACHINE_BIT(WATCH_PROBING) | MACHINE_BIT(WATCH_LEAVING) |
-                                  MACHINE_BIT(WATCH_DOWN)},
-    [WATCH_PROBING] = {"probing", MACHINE_BIT(WATCH_QUIET) | MACHINE_BIT(WATCH_OVERDUE) |
-                                      MACHINE_BIT(WATCH_LEAVING) | MACHINE_BIT(WATCH_DOWN)},
-    [WATCH_OVERDUE] = {"overdue", MACHINE_BIT(WATCH_QUIET) | MACHINE_BIT(WATCH_LEAVING) |
-                                      MACHINE_BIT(WATCH_DOWN)},
-    [WATCH_LEAVING] = {"leaving", MACHINE_BIT(WATCH_LEFT) | MACHINE_BIT(WATCH_DOWN)},
-    [WATCH_LEFT] = {"left", MACHINE_BIT(WATCH_LEAVING) | MACHINE_BIT(WATCH_DOWN)},
+    [WATCH_QUIET] = {"quiet", MACHINE_BIT(WATCH_PROBING) | ENDS},
+    [WATCH_PROBING] = {"probing", MACHINE_BIT(WATCH_QUIET) | ENDS},
+    [WATCH_LEAVING] = {"leaving", MACHINE_BIT(WATCH_DOWN)},
 };
 
 static const struct machine_type machine = {"subscriber", states, ARRAY_LEN(states), NULL, NULL};
@@ -33,7 +30,7 @@ void watch_init(struct subscriber *s)
 
 bool watch_is_leaving(const struct subscriber *s)
 {
-    return s->watch.state == WATCH_LEAVING || s->watch.state == WATCH_LEFT;
+    return s->watch.state == WATCH_LEAVING;
 }
 
 static void leave_now(struct subscriber *s)
@@ -45,61 +42,30 @@ static void leave_now(struct subscriber *s)
     }
 }
 
-static void probe(struct subscriber *s)
-{
-    const char *argv[] = {"PING"};
-
-    if (link_send_push(s->link, 1, argv, NULL) == 0) {
-        s->probed = uv_now(s->loop);
-        machine_move(&s->watch, WATCH_PROBING, s);
-    }
-}
-
-/* So long from now on; 0: `deadline` is over. */
-static uint64_t left_until(const struct subscriber *s, uint64_t deadline)
-{
-    uint64_t now = uv_now(s->loop);
-
-    return deadline > now ? deadline - now : 0;
-}
-
 static void on_timer(uv_timer_t *timer)
 {
     struct subscriber *s = timer->data;
-    uint64_t next = 0;
+    uint64_t now = uv_now(s->loop);
+    uint64_t next = SUBSCRIBER_SECOND_LOOK_MS;
 
     if (!link_is_up(s->link)) {
         return; /* on_up starts the timer anew */
     }
-    switch ((enum watch_state)s->watch.state) {
-    case WATCH_DOWN:
-        return;
-    case WATCH_QUIET:
-        next = left_until(s, s->heard + s->o.probe_ms);
-        if (next == 0) {
-            probe(s);
-            next = s->o.link.reply_ms;
+    if (now < s->due) {
+        next = s->due - now;
+    } else if (s->watch.state == WATCH_QUIET) {
+        next = s->o.link.reply_ms;
+        if (link_send_push(s->link, 1, (const char *[]){"PING"}, NULL) == 0) {
+            s->due = now + next;
+            machine_move(&s->watch, WATCH_PROBING, s);
         }
-        break;
-    case WATCH_PROBING:
-        next = left_until(s, s->probed + s->o.link.reply_ms);
-        if (next == 0) {
-            machine_move(&s->watch, WATCH_OVERDUE, s);
-            next = SUBSCRIBER_SECOND_LOOK_MS;
-        }
-        break;
-    case WATCH_OVERDUE:
-        link_reset(s->link, "the subscription is dead: PING was not answered in time");
-        return;
-    case WATCH_LEAVING:
-        next = left_until(s, s->leave_by);
-        if (next == 0) {
-            machine_move(&s->watch, WATCH_LEFT, s);
-            next = SUBSCRIBER_SECOND_LOOK_MS;
-        }
-        break;
-    case WATCH_LEFT:
+    } else if (!s->second_look) {
+        s->second_look = true;
+    } else if (watch_is_leaving(s)) {
         leave_now(s);
+        return;
+    } else {
+        link_reset(s->link, "the subscription is dead: PING was not answered in time");
         return;
     }
     uv_timer_start(timer, on_timer, next, 0);
@@ -107,8 +73,8 @@ static void on_timer(uv_timer_t *timer)
 
 void watch_begin(struct subscriber *s)
 {
-    s->heard = uv_now(s->loop);
     machine_move(&s->watch, WATCH_QUIET, s);
+    watch_on_word(s);
     uv_timer_start(&s->timer, on_timer, s->o.probe_ms, 0);
 }
 
@@ -122,23 +88,21 @@ void watch_end(struct subscriber *s)
 
 void watch_on_word(struct subscriber *s)
 {
-    s->heard = uv_now(s->loop);
-    if (s->watch.state == WATCH_PROBING || s->watch.state == WATCH_OVERDUE) {
+    s->second_look = false;
+    if (s->watch.state == WATCH_PROBING) {
         machine_move(&s->watch, WATCH_QUIET, s);
-    } else if (s->watch.state == WATCH_LEFT) {
-        machine_move(&s->watch, WATCH_LEAVING, s);
+    }
+    if (s->watch.state == WATCH_QUIET) {
+        s->due = uv_now(s->loop) + s->o.probe_ms;
     }
 }
 
 static bool say_goodbye(struct subscriber *s)
 {
-    const char *topics[] = {"UNSUBSCRIBE"};
-    const char *patterns[] = {"PUNSUBSCRIBE"}; /* not every user may */
-    const char *last[] = {"PING", GOODBYE};
-
-    return link_send_push(s->link, 1, topics, NULL) == 0 &&
-           (s->patterns == NULL || link_send_push(s->link, 1, patterns, NULL) == 0) &&
-           link_send_push(s->link, 2, last, NULL) == 0;
+    return link_send_push(s->link, 1, (const char *[]){"UNSUBSCRIBE"}, NULL) == 0 &&
+           (s->patterns == NULL || /* not every user may */
+            link_send_push(s->link, 1, (const char *[]){"PUNSUBSCRIBE"}, NULL) == 0) &&
+           link_send_push(s->link, 2, (const char *[]){"PING", GOODBYE}, NULL) == 0;
 }
 
 void watch_leave(struct subscriber *s, enum err_code code, const char *why)
@@ -146,7 +110,8 @@ void watch_leave(struct subscriber *s, enum err_code code, const char *why)
     if (watch_is_leaving(s) || !link_is_up(s->link)) {
         return;
     }
-    s->leave_by = uv_now(s->loop) + SUBSCRIBER_LEAVE_MS;
+    s->due = uv_now(s->loop) + SUBSCRIBER_LEAVE_MS;
+    s->second_look = false;
     err_set(&s->leave_why, code, "%s", why);
     machine_move(&s->watch, WATCH_LEAVING, s);
     if (!say_goodbye(s)) {
