@@ -104,6 +104,15 @@ extern const struct figure figures_of_node[];
 extern const struct figure figures_of_shard[];
 extern const struct figure figures_of_channel[];
 
+/* A hash as Redis has it: name and value in turn. Each ends in a NUL. What Redis holds is input: a
+ * field that should be a number and is none leaves what was in the struct of its rows, and one that
+ * no row knows is told here alone. */
+struct registry_hash {
+    size_t n; /* words */
+    const struct slice *word;
+    const char *bad; /* the first field that should be a number and is none, or NULL */
+};
+
 /* The row of that name, or NULL. */
 const struct figure *figure_find(const struct figure *figures, struct slice name);
 /* Its value in a struct of those rows: one is for texts, one for the others. */

@@ -15,8 +15,8 @@
 #ifndef SHOAL_REDIS_CLUSTER_H
 #define SHOAL_REDIS_CLUSTER_H
 
+#include "shared/figures.h"
 #include "shared/redis/registry.h"
-#include "shared/redis/registry_hash.h"
 
 struct cluster_setting {
     struct slice name;

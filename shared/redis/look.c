@@ -11,13 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLOCK_OFF_MS     1000 /* this host's clock and Redis's, beyond what the question took */
-#define PUBSUB_LEAST     (32 << 20) /* bytes that may wait for a subscriber: Redis's own default */
-#define OLDEST_REDIS     7
-#define PERSISTENCE_MEND "set appendonly yes"
+#define CLOCK_OFF_MS 1000       /* this host's clock and Redis's, beyond what the question took */
+#define PUBSUB_LEAST (32 << 20) /* bytes that may wait for a subscriber: Redis's own default */
+#define OLDEST_REDIS 7
 
-static void add(struct look *l, enum look_verdict verdict, const char *what, const char *mend,
-                const char *fmt, ...) PRINTF_LIKE(5, 6);
+PRINTF_LIKE(5, 6)
 static void add(struct look *l, enum look_verdict verdict, const char *what, const char *mend,
                 const char *fmt, ...)
 {
@@ -32,12 +30,12 @@ static void add(struct look *l, enum look_verdict verdict, const char *what, con
 }
 
 /* A field of INFO, "" where it is not there. */
-static const char *info(struct slice text, const char *name, char out[64])
+static const char *info(const char *text, const char *name, char out[64])
 {
     return reply_info_field(text, name, out, 64) ? out : "";
 }
 
-static void look_at_server(struct look *l, struct slice text)
+static void look_at_server(struct look *l, const char *text)
 {
     char field[64];
     bool valkey = strcmp(info(text, "server_name", field), "valkey") == 0;
@@ -52,7 +50,7 @@ static void look_at_server(struct look *l, struct slice text)
         strcmp(role, "slave") == 0 ? "a replica, which takes no writes" : "primary");
 }
 
-static void look_at_memory(struct look *l, struct slice text)
+static void look_at_memory(struct look *l, const char *text)
 {
     char field[64];
     const char *policy = info(text, "maxmemory_policy", field);
@@ -65,12 +63,12 @@ static void look_at_memory(struct look *l, struct slice text)
 }
 
 /* What is in the append-only file is known to INFO; when snapshots are made, to CONFIG alone. */
-static void look_at_disk(struct look *l, struct slice text, bool *appends)
+static void look_at_disk(struct look *l, const char *text)
 {
     char aof[64];
     char rdb[64];
 
-    *appends = strcmp(info(text, "aof_enabled", aof), "1") == 0;
+    l->appends = strcmp(info(text, "aof_enabled", aof), "1") == 0;
     bool broken = strcmp(info(text, "aof_last_write_status", aof), "err") == 0 ||
                   strcmp(info(text, "rdb_last_bgsave_status", rdb), "err") == 0;
     if (broken) {
@@ -81,33 +79,25 @@ static void look_at_disk(struct look *l, struct slice text, bool *appends)
 
 static void take_info(struct look *l, const struct redisReply *reply)
 {
-    bool appends = false;
-    struct slice text = reply_slice(reply);
-
     if (reply->type != REDIS_REPLY_STRING) {
         add(l, LOOK_UNKNOWN, "server", "", "may not be asked (INFO is forbidden)");
         return;
     }
-    look_at_server(l, text);
-    look_at_memory(l, text);
-    look_at_disk(l, text, &appends);
-    if (appends) {
+    look_at_server(l, reply->str);
+    look_at_memory(l, reply->str);
+    look_at_disk(l, reply->str);
+    if (l->appends) {
         add(l, LOOK_RIGHT, "persistence", "", "appendonly is on");
     }
-    l->appends = appends;
 }
 
 static void look_at_snapshots(struct look *l, const char *save)
 {
-    if (l->appends) {
-        return;
-    }
-    if (*save) {
-        add(l, LOOK_WRONG, "persistence", PERSISTENCE_MEND,
-            "snapshots alone: what was joined or parted since the last one is lost with Redis");
-    } else {
-        add(l, LOOK_WRONG, "persistence", PERSISTENCE_MEND,
-            "off: all channels are lost with Redis");
+    if (!l->appends) {
+        add(l, LOOK_WRONG, "persistence", "set appendonly yes",
+            *save ? "snapshots alone: what was joined or parted since the last one is lost with "
+                    "Redis"
+                  : "off: all channels are lost with Redis");
     }
 }
 
@@ -159,11 +149,9 @@ static void take_config(struct look *l, const struct redisReply *reply)
 
 static void take_time(struct look *l, const struct redisReply *reply)
 {
-    struct reader r = reader_of(reply);
-    struct wall redis = {reader_u64(&r) * 1000};
-    redis.ms += reader_u64(&r) / 1000;
+    struct wall redis;
 
-    if (r.bad) {
+    if (reply_time(reply, &redis, NULL) != 0) {
         add(l, LOOK_UNKNOWN, "clock", "", "may not be asked (TIME is forbidden)");
         return;
     }

@@ -66,22 +66,23 @@ int64_t reader_i64(struct reader *r)
     return (int64_t)value;
 }
 
-uint64_t reader_u64(struct reader *r)
+/* From 0 to `most`. */
+static uint64_t reader_bounded(struct reader *r, int64_t most)
 {
     int64_t value = reader_i64(r);
-    if (value < 0 || value > READER_MOST) {
+    if (value < 0 || value > most) {
         r->bad = true;
         return 0;
     }
     return (uint64_t)value;
 }
 
+uint64_t reader_u64(struct reader *r)
+{
+    return reader_bounded(r, READER_MOST);
+}
+
 uint64_t reader_duration(struct reader *r)
 {
-    uint64_t value = reader_u64(r);
-    if (value > READER_MOST_MS) {
-        r->bad = true;
-        return 0;
-    }
-    return value;
+    return reader_bounded(r, READER_MOST_MS);
 }

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* How it works: each call puts its arguments in the order the step in steps/ *.lua reads them,
  * sends one FCALL, and decodes the answer with registry_reply.h. What a new connection needs

@@ -117,8 +117,7 @@ struct registry_shard {
     struct slice sender; /* `served` only: the shard, on this node, that sends for it */
     size_t nchannels;
     const struct slice *channels;
-    bool adds; /* within the registry, of a portion: to the channels told before; */
-    bool more; /* and others will follow. Both false in a picture as the caller gets it */
+    bool more; /* within the registry: other channels follow. False as the caller gets it */
     /* Held only, for each channel: how many ms ago it was read last; 0: it is read, as this node
      * reported; -1: it was never read since it is wanted. */
     const int64_t *unread_ms;

@@ -123,7 +123,7 @@ struct call *call_create(struct registry *r, call_answered answered, union call_
 
 static void call_free(struct call *call)
 {
-    picture_parts_destroy(call->parts);
+    reply_memory_finish(&call->kept);
     free(call->texts[0]);
     free(call->texts[1]);
     free(call);

@@ -81,14 +81,14 @@ struct call {
     int64_t seen;                      /* renew: the rev asked with; is_led: the deadline */
     uint64_t link_id;                  /* kill_listener */
     bool is_register;                  /* register or renew */
-    struct picture_parts *parts;       /* of a picture that comes in portions; owned */
+    struct registry_picture picture;   /* so far: it comes in portions */
+    bool begun;                        /* the first one came */
+    struct reply_memory kept;          /* its own */
     char *texts[2];                    /* register, renew, leave: node and incarnation; owned */
     bool said;                         /* leave */
     struct registry_greeting greeting; /* greet: between its two commands */
     bool again;                        /* `answered` has sent a further command: keep the call */
 };
-
-void picture_parts_destroy(struct picture_parts *p); /* registry_picture.c; NULL is nothing */
 
 /* A call that will run `answered`. */
 struct call *call_create(struct registry *r, call_answered answered, union call_cb cb, void *ctx);

@@ -3,8 +3,8 @@
 #ifndef SHOAL_REDIS_REGISTRY_CLIENT_H
 #define SHOAL_REDIS_REGISTRY_CLIENT_H
 
+#include "shared/figures.h"
 #include "shared/redis/registry.h"
-#include "shared/redis/registry_hash.h"
 
 /* Has a coordinator ever led this cluster? */
 MUST_USE int registry_is_there(struct registry *r, registry_bool_cb cb, void *ctx);

@@ -1,9 +1,8 @@
 #include "shared/redis/registry_reply.h"
 
 #include "shared/redis/refusal.h"
-#include "shared/redis/registry_hash.h"
 
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,7 +50,6 @@ struct slice reply_memory_keep(struct reply_memory *memory, struct slice text)
     return (struct slice){copy, text.len};
 }
 
-/* All that is left, as slices. */
 const struct slice *reply_rest(struct reader *r, struct reply_memory *memory, size_t *n)
 {
     *n = reader_left(r);
@@ -62,7 +60,7 @@ const struct slice *reply_rest(struct reader *r, struct reply_memory *memory, si
     return out;
 }
 
-const struct slice *reply_slices(struct reader *r, struct reply_memory *memory, size_t *n)
+static const struct slice *reader_slices(struct reader *r, struct reply_memory *memory, size_t *n)
 {
     struct reader inner = reader_of(reader_next(r));
     const struct slice *out = reply_rest(&inner, memory, n);
@@ -89,6 +87,41 @@ int reply_end(const struct reader *r, struct err *err, const char *what)
     return rc == 0 && r->bad ? reply_broken(err, what) : rc;
 }
 
+/* Fill in what the table knows, and `bad`. */
+static void fill(const struct figure *figures, void *of, struct registry_hash *hash)
+{
+    for (size_t i = 0; i < hash->n; i += 2) {
+        const struct figure *f = figure_find(figures, hash->word[i]);
+        struct slice value = hash->word[i + 1];
+        uint64_t number = 0;
+
+        if (f == NULL || f->by == FIGURE_BY_READER) {
+            continue;
+        }
+        void *at = (char *)of + f->offset;
+        if (f->type == FIGURE_TEXT) {
+            *(struct slice *)at = value;
+        } else if (slice_to_u64(value, &number) && number <= READER_MOST) {
+            *(uint64_t *)at = number;
+        } else if (hash->bad == NULL && value.len > 0) {
+            hash->bad = f->name;
+        }
+    }
+}
+
+int reply_hash(const struct redisReply *reply, const struct figure *figures, void *of,
+               struct registry_hash *hash, struct reply_memory *memory, struct err *err)
+{
+    struct reader words = reader_of(reply);
+    hash->word = reply_rest(&words, memory, &hash->n);
+    words.bad = words.bad || hash->n % 2 != 0;
+    int rc = reply_end(&words, err, "HGETALL");
+    if (rc == 0) {
+        fill(figures, of, hash);
+    }
+    return rc;
+}
+
 int reply_version(const struct redisReply *reply, uint64_t *revision, struct err *err)
 {
     struct reader r = reader_of(reply);
@@ -97,31 +130,20 @@ int reply_version(const struct redisReply *reply, uint64_t *revision, struct err
     return reply_end(&r, err, "version");
 }
 
-bool reply_info_field(struct slice text, const char *name, char *out, size_t size)
+bool reply_info_field(const char *text, const char *name, char *out, size_t size)
 {
-    size_t name_len = strlen(name);
-    const char *at = text.ptr;
-    const char *end = text.ptr + text.len;
-    while (at < end) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-        line_end = line_end != NULL ? line_end : end;
-        size_t len = (size_t)(line_end - at);
-        if (len > name_len && memcmp(at, name, name_len) == 0 && at[name_len] == ':') {
-            const char *value = at + name_len + 1;
-            size_t value_len = len - name_len - 1;
-            if (value_len > 0 && value[value_len - 1] == '\r') {
-                value_len--;
-            }
-            if (value_len == 0 || value_len >= size) {
-                return false;
-            }
-            memcpy(out, value, value_len);
-            out[value_len] = '\0';
-            return true;
+    size_t len = strlen(name);
+    while (strncmp(text, name, len) != 0 || text[len] != ':') {
+        text += strcspn(text, "\n");
+        if (*text == '\0') {
+            return false;
         }
-        at = line_end + 1;
+        text++;
     }
-    return false;
+    text += len + 1;
+    len = strcspn(text, "\r\n");
+    snprintf(out, size, "%.*s", (int)len, text);
+    return len > 0 && len < size;
 }
 
 int reply_info(const struct redisReply *reply, struct registry_greeting *out, struct err *err)
@@ -130,12 +152,11 @@ int reply_info(const struct redisReply *reply, struct registry_greeting *out, st
     if (rc != 0) {
         return rc;
     }
-    struct slice text = reply_slice(reply);
-    if (text.len == 0 || !reply_info_field(text, "run_id", out->run_id, sizeof(out->run_id)) ||
-        !reply_info_field(text, "redis_version", out->redis_version, sizeof(out->redis_version))) {
-        return reply_broken(err, "INFO server");
-    }
-    return 0;
+    const char *text = reply_slice(reply).ptr;
+    bool known =
+        reply_info_field(text, "run_id", out->run_id, sizeof(out->run_id)) &&
+        reply_info_field(text, "redis_version", out->redis_version, sizeof(out->redis_version));
+    return known ? 0 : reply_broken(err, "INFO server");
 }
 
 int reply_time(const struct redisReply *reply, struct wall *now, struct err *err)
@@ -186,20 +207,41 @@ int reply_compared(const struct redisReply *reply, struct registry_compared *out
     return sane ? 0 : reply_broken(err, "compare");
 }
 
+/* Adds to an array of texts, which are kept. */
+static void add_text(struct reply_memory *memory, const struct slice **texts, size_t *n,
+                     struct slice text)
+{
+    struct slice *all = reply_memory_grow(memory, *texts, *n, sizeof(*all));
+    all[(*n)++] = reply_memory_keep(memory, text);
+    *texts = all;
+}
+
+static void reader_ids(struct reader *r, struct reply_memory *memory, const struct slice **ids,
+                       size_t *n)
+{
+    struct reader list = reader_of(reader_next(r));
+    while (reader_left(&list) > 0) {
+        add_text(memory, ids, n, reader_slice(&list));
+    }
+    r->bad = r->bad || list.bad;
+}
+
 /* All that is left: channels, each with a number behind it where it is not read, or two. */
 static void reader_channels(struct reader *r, struct reply_memory *memory,
                             struct registry_shard *out)
 {
-    size_t left = reader_left(r);
-    struct slice *names = reply_memory_take(memory, left, sizeof(*names));
-    int64_t *numbers[2] = {reply_memory_take(memory, left, sizeof(int64_t)),
-                           reply_memory_take(memory, left, sizeof(int64_t))};
-    size_t n = 0;
+    int64_t *numbers[2] = {NULL, NULL};
     size_t nnumbers = ARRAY_LEN(numbers); /* of the last channel */
 
     while (reader_left(r) > 0) {
+        size_t n = out->nchannels;
         if (r->array->element[r->at]->type != REDIS_REPLY_INTEGER) {
-            names[n++] = reader_slice(r);
+            out->unread_ms = numbers[0] =
+                reply_memory_grow(memory, out->unread_ms, n, sizeof(int64_t));
+            out->retry_ms = numbers[1] =
+                reply_memory_grow(memory, out->retry_ms, n, sizeof(int64_t));
+            numbers[0][n] = numbers[1][n] = 0;
+            add_text(memory, &out->channels, &out->nchannels, reader_slice(r));
             nnumbers = 0;
         } else if (nnumbers < ARRAY_LEN(numbers)) {
             numbers[nnumbers++][n - 1] = reader_i64(r);
@@ -207,52 +249,60 @@ static void reader_channels(struct reader *r, struct reply_memory *memory,
             r->bad = true;
         }
     }
-    out->nchannels = n;
-    out->channels = names;
-    out->unread_ms = numbers[0];
-    out->retry_ms = numbers[1];
+}
+
+/* The shard as it was told before, or a new one without channels. */
+static struct registry_shard *shard_begun(struct reply_memory *memory,
+                                          const struct registry_shard **shards, size_t *n,
+                                          struct slice id)
+{
+    struct registry_shard *all = (struct registry_shard *)*shards;
+    for (size_t i = *n; i > 0; i--) {
+        if (slice_eq(all[i - 1].id, id)) {
+            return &all[i - 1];
+        }
+    }
+    *shards = all = reply_memory_grow(memory, all, *n, sizeof(*all));
+    all[*n] = (struct registry_shard){.id = reply_memory_keep(memory, id)};
+    return &all[(*n)++];
 }
 
 /* {{shard, epoch, rev, user, run, how, channel, [unread, [retry,]]...}...} or, for `served`,
  * {{shard, sender, how, channel...}...} */
-static const struct registry_shard *reader_shards(struct reader *r, bool served,
-                                                  struct reply_memory *memory, size_t *n)
+static void reader_shards(struct reader *r, bool served, struct reply_memory *memory,
+                          const struct registry_shard **shards, size_t *n)
 {
     struct reader list = reader_of(reader_next(r));
-    *n = reader_left(&list);
-    struct registry_shard *out = reply_memory_take(memory, *n, sizeof(*out));
-    for (size_t i = 0; i < *n; i++) {
+    while (reader_left(&list) > 0) {
         struct reader entry = reader_of(reader_next(&list));
-        out[i].id = reader_slice(&entry);
+        struct slice id = reader_slice(&entry);
+        struct registry_shard *s = shard_begun(memory, shards, n, id);
         if (served) {
-            out[i].sender = reader_slice(&entry);
+            s->sender = reply_memory_keep(memory, reader_slice(&entry));
         } else {
-            out[i].epoch = reader_u64(&entry);
-            out[i].rev = reader_u64(&entry);
-            out[i].user = reader_slice(&entry);
+            s->epoch = reader_u64(&entry);
+            s->rev = reader_u64(&entry);
+            s->user = reply_memory_keep(memory, reader_slice(&entry));
             uint64_t run = reader_u64(&entry);
-            out[i].run = run == 1 ? SHARD_STARTED : run == 2 ? SHARD_STOPPED : SHARD_NEW;
+            s->run = run == 1 ? SHARD_STARTED : run == 2 ? SHARD_STOPPED : SHARD_NEW;
         }
         uint64_t how = reader_u64(&entry);
-        out[i].adds = (how & 1) != 0;
-        out[i].more = (how & 2) != 0;
-        reader_channels(&entry, memory, &out[i]);
-        list.bad = list.bad || entry.bad || out[i].id.len == 0;
-        if (list.bad) {
-            break;
-        }
+        bool adds = (how & 1) != 0; /* to the channels told before */
+        s->nchannels = adds ? s->nchannels : 0;
+        s->more = (how & 2) != 0;
+        reader_channels(&entry, memory, s);
+        list.bad = list.bad || entry.bad || id.len == 0;
     }
     r->bad = r->bad || list.bad;
-    return out;
 }
 
 static void reader_lists(struct reader *r, struct registry_picture *out,
                          struct reply_memory *memory)
 {
-    out->held = reply_slices(r, memory, &out->nheld);
-    out->held_changed = reader_shards(r, false, memory, &out->nheld_changed);
-    out->served = reply_slices(r, memory, &out->nserved);
-    out->served_changed = reader_shards(r, true, memory, &out->nserved_changed);
+    reader_ids(r, memory, &out->held, &out->nheld);
+    reader_shards(r, false, memory, &out->held_changed, &out->nheld_changed);
+    reader_ids(r, memory, &out->served, &out->nserved);
+    reader_shards(r, true, memory, &out->served_changed, &out->nserved_changed);
 }
 
 int reply_portion(const struct redisReply *reply, struct registry_picture *out, struct slice *place,
@@ -290,9 +340,9 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     out->settings = reader_settings(&r, memory);
     out->rev = reader_u64(&r);
     out->seq = reader_u64(&r);
-    out->default_sender = reader_slice(&r);
+    out->default_sender = reply_memory_keep(memory, reader_slice(&r));
     reader_lists(&r, out, memory);
-    out->registry = reader_slice(&r);
+    out->registry = reply_memory_keep(memory, reader_slice(&r));
     out->others_blind = reader_u64(&r) != 0;
     struct reader restate = reader_of(reader_next(&r));
     out->now.ms = reader_u64(&restate);
@@ -362,7 +412,7 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     out->stopped = reader_i64(&r) != 0;
     out->user = reader_slice(&r);
     reader_expired(&r, out, memory);
-    out->idle = reply_slices(&r, memory, &out->nidle);
+    out->idle = reader_slices(&r, memory, &out->nidle);
     out->registry = reader_slice(&r);
     out->damaged = reader_i64(&r) != 0;
     r.bad = r.bad || !out->leading || out->token.len == 0 || out->token.len >= 24 ||

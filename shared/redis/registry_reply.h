@@ -7,6 +7,7 @@
 #ifndef SHOAL_REDIS_REGISTRY_REPLY_H
 #define SHOAL_REDIS_REGISTRY_REPLY_H
 
+#include "shared/figures.h"
 #include "shared/redis/reader.h"
 #include "shared/redis/registry.h"
 
@@ -25,9 +26,11 @@ void *reply_memory_grow(struct reply_memory *memory, const void *array, size_t n
 /* A copy of the text that lives as long; a NUL follows. */
 struct slice reply_memory_keep(struct reply_memory *memory, struct slice text);
 
-/* All that is left, as slices; and the next array, as slices. */
+/* All that is left, as slices. */
 const struct slice *reply_rest(struct reader *r, struct reply_memory *memory, size_t *n);
-const struct slice *reply_slices(struct reader *r, struct reply_memory *memory, size_t *n);
+/* HGETALL's answer: its words, and what the table knows into the struct `of` those figures. */
+MUST_USE int reply_hash(const struct redisReply *reply, const struct figure *figures, void *of,
+                        struct registry_hash *hash, struct reply_memory *memory, struct err *err);
 /* "Redis's answer to WHAT is not what Shoal expects": -ERR_STRANGE. */
 int reply_broken(struct err *err, const char *what);
 /* 0, or what an error reply means (refusal_err). */
@@ -37,7 +40,7 @@ MUST_USE int reply_end(const struct reader *r, struct err *err, const char *what
 /* shoal1_version: the revision of the library there. */
 MUST_USE int reply_version(const struct redisReply *reply, uint64_t *revision, struct err *err);
 /* Copy the value of the line "name:value" of INFO into out; false if there is none that fits. */
-bool reply_info_field(struct slice text, const char *name, char *out, size_t size);
+bool reply_info_field(const char *text, const char *name, char *out, size_t size);
 /* TIME: ms of Redis's clock. */
 MUST_USE int reply_time(const struct redisReply *reply, struct wall *now, struct err *err);
 /* Parse the text of INFO server. */
@@ -53,11 +56,11 @@ MUST_USE int reply_outcome(const struct redisReply *reply, struct registry_outco
 MUST_USE int reply_compared(const struct redisReply *reply, struct registry_compared *out,
                             struct err *err);
 /* "current" ...; `seen` is the rev that was asked with. `place`: where the next portion begins,
- * empty where this is all. */
+ * empty where this is all. `out` is all zeros before; it points to nothing in the reply. */
 MUST_USE int reply_picture(const struct redisReply *reply, int64_t seen,
                            struct registry_picture *out, struct slice *place,
                            struct reply_memory *memory, struct err *err);
-/* The next portion: the lists of `out` alone. */
+/* The next portion: adds to the lists of `out`. */
 MUST_USE int reply_portion(const struct redisReply *reply, struct registry_picture *out,
                            struct slice *place, struct reply_memory *memory, struct err *err);
 /* "held" ... */

@@ -1,9 +1,6 @@
 #include "shared/redis/refusal.h"
 #include "shared/redis/registry_call.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define ASK_VERSION "FCALL shoal1_version 0"
 /* The kill is asked for after the answer to the pause, and comes within these ms. */
 #define PAUSE "CLIENT PAUSE 100 WRITE"
