@@ -100,12 +100,11 @@ const struct sockaddr *addresses_next(struct addresses *a, uint64_t now_ms, uint
 void addresses_failed(struct addresses *a, uint64_t now_ms)
 {
     struct addresses_memory *m = a->memory;
-    size_t at;
 
     if (a->current == NULL) {
         return;
     }
-    at = find(m, a->current);
+    size_t at = find(m, a->current);
     if (at == ADDRESSES_REMEMBERED) {
         at = m->oldest;
         m->oldest = (m->oldest + 1) % ADDRESSES_REMEMBERED;

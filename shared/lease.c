@@ -21,16 +21,14 @@ static const struct machine_state rights[] = {
     [LEASE_LEAVING] = {"leaving", 0},
 };
 
+#define ENDS (MACHINE_BIT(LEASE_LINK_UP) | MACHINE_BIT(LEASE_LINK_DOWN))
+
 static const struct machine_state links[] = {
     [LEASE_LINK_DOWN] = {"down", MACHINE_BIT(LEASE_LINK_UP)},
     [LEASE_LINK_UP] = {"up", MACHINE_BIT(LEASE_LINK_GREETING) | MACHINE_BIT(LEASE_LINK_DOWN)},
-    [LEASE_LINK_GREETING] = {"greeting", MACHINE_BIT(LEASE_LINK_READY) |
-                                             MACHINE_BIT(LEASE_LINK_UP) |
-                                             MACHINE_BIT(LEASE_LINK_DOWN)},
-    [LEASE_LINK_READY] = {"ready", MACHINE_BIT(LEASE_LINK_ASKING) | MACHINE_BIT(LEASE_LINK_UP) |
-                                       MACHINE_BIT(LEASE_LINK_DOWN)},
-    [LEASE_LINK_ASKING] = {"asking", MACHINE_BIT(LEASE_LINK_READY) | MACHINE_BIT(LEASE_LINK_UP) |
-                                         MACHINE_BIT(LEASE_LINK_DOWN)},
+    [LEASE_LINK_GREETING] = {"greeting", MACHINE_BIT(LEASE_LINK_READY) | ENDS},
+    [LEASE_LINK_READY] = {"ready", MACHINE_BIT(LEASE_LINK_ASKING) | ENDS},
+    [LEASE_LINK_ASKING] = {"asking", MACHINE_BIT(LEASE_LINK_READY) | ENDS},
 };
 
 static bool is_in(const struct lease *l, uint32_t states)
@@ -40,9 +38,7 @@ static bool is_in(const struct lease *l, uint32_t states)
 
 static const char *id(const void *owner)
 {
-    const struct lease *l = owner;
-
-    return l->id;
+    return ((const struct lease *)owner)->id;
 }
 
 static void check(const void *owner)

@@ -51,13 +51,6 @@ static size_t find(struct slice s, char c)
     return at ? (size_t)(at - s.ptr) : s.len;
 }
 
-/* Position of the last `c`, or s.len. */
-static size_t find_last(struct slice s, char c)
-{
-    const char *at = s.len > 0 ? memrchr(s.ptr, c, s.len) : NULL;
-    return at ? (size_t)(at - s.ptr) : s.len;
-}
-
 /* Cuts "scheme://" off the front of `rest`; `plain` or `secure` is what it must be. */
 static int parse_scheme(struct slice *rest, const char *plain, const char *secure, struct url *out,
                         struct err *err)
@@ -113,30 +106,20 @@ static int check_host(struct slice host, bool v6, struct err *err)
 /* host, host:port, [v6] or [v6]:port */
 static int parse_host(struct slice text, struct url *out, struct err *err)
 {
-    struct slice host;
-    struct slice port = {"", 0};
-    bool has_port = false;
     bool v6 = text.len > 0 && text.ptr[0] == '[';
-    if (v6) {
-        size_t end = find(text, ']');
-        if (end == text.len) {
-            return err_set(err, ERR_USAGE, "the IPv6 address lacks its ']'");
-        }
-        host = cut(text, 1, end);
-        if (end + 1 < text.len && text.ptr[end + 1] != ':') {
-            return err_set(err, ERR_USAGE, "only a :port may follow the ']' of an IPv6 address");
-        }
-        has_port = end + 1 < text.len;
-        port = has_port ? cut(text, end + 2, text.len) : port;
-    } else {
-        size_t colon = find(text, ':');
-        host = cut(text, 0, colon);
-        has_port = colon < text.len;
-        port = has_port ? cut(text, colon + 1, text.len) : port;
-        if (has_port && find(port, ':') < port.len) {
-            return err_set(err, ERR_USAGE,
-                           "more than one ':' in host and port; an IPv6 address goes in [ ]");
-        }
+    size_t end = find(text, v6 ? ']' : ':');
+    if (v6 && end == text.len) {
+        return err_set(err, ERR_USAGE, "the IPv6 address lacks its ']'");
+    }
+    struct slice host = cut(text, v6, end);
+    struct slice rest = cut(text, end + v6, text.len); /* empty, or ":port" */
+    if (v6 && rest.len > 0 && rest.ptr[0] != ':') {
+        return err_set(err, ERR_USAGE, "only a :port may follow the ']' of an IPv6 address");
+    }
+    struct slice port = rest.len > 0 ? cut(rest, 1, rest.len) : rest;
+    if (!v6 && find(port, ':') < port.len) {
+        return err_set(err, ERR_USAGE,
+                       "more than one ':' in host and port; an IPv6 address goes in [ ]");
     }
     int rc = check_host(host, v6, err);
     if (rc < 0) {
@@ -144,7 +127,7 @@ static int parse_host(struct slice text, struct url *out, struct err *err)
     }
     memcpy(out->host, host.ptr, host.len);
     out->host[host.len] = '\0';
-    return has_port ? parse_port(port, out, err) : 0;
+    return rest.len > 0 ? parse_port(port, out, err) : 0;
 }
 
 int url_parse_redis(const char *text, struct url *out, struct err *err)
@@ -158,8 +141,9 @@ int url_parse_redis(const char *text, struct url *out, struct err *err)
 
     /* An '@' or '/' of a password must be written %40, %2F; where it is not, the last '@' still
      * tells credentials from host, so that no part of a password ends up in the host. */
-    size_t at = find_last(rest, '@');
-    if (at < rest.len) {
+    const char *last = memrchr(rest.ptr, '@', rest.len);
+    if (last) {
+        size_t at = (size_t)(last - rest.ptr);
         struct slice login = cut(rest, 0, at);
         size_t colon = find(login, ':');
         rc = decode(cut(login, 0, colon), out->user, sizeof(out->user), "user", err);
@@ -212,28 +196,27 @@ int url_parse_ws(const char *text, struct url *out, struct err *err)
     if (find(path, '#') < path.len) {
         return err_set(err, ERR_USAGE, "a WebSocket URL takes no #fragment");
     }
+    path = path.len > 0 ? path : SLICE("/");
     memcpy(out->path, path.ptr, path.len);
     out->path[path.len] = '\0';
-    if (path.len == 0) {
-        out->path[0] = '/';
-        out->path[1] = '\0';
-    }
     return 0;
+}
+
+void url_describe_server(const struct url *url, char *out, size_t size)
+{
+    bool v6 = strchr(url->host, ':') != NULL;
+    snprintf(out, size, "%s://%s%s%s:%u", url->scheme, v6 ? "[" : "", url->host, v6 ? "]" : "",
+             url->port);
 }
 
 void url_describe(const struct url *url, char *out, size_t size)
 {
-    bool v6 = strchr(url->host, ':') != NULL;
-    int len = snprintf(out, size, "%s://%s%s%s:%u", url->scheme, v6 ? "[" : "", url->host,
-                       v6 ? "]" : "", url->port);
-    if (len < 0 || (size_t)len >= size) {
-        return;
-    }
-    bool ws = url->scheme[0] == 'w';
-    if (ws) {
-        snprintf(out + len, size - (size_t)len, "%s", url->path);
+    url_describe_server(url, out, size);
+    size_t len = strlen(out);
+    if (url->scheme[0] == 'w') {
+        snprintf(out + len, size - len, "%s", url->path);
     } else {
-        snprintf(out + len, size - (size_t)len, "/%u", url->db);
+        snprintf(out + len, size - len, "/%u", url->db);
     }
 }
 

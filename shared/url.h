@@ -20,6 +20,8 @@ struct url {
 MUST_USE int url_parse_redis(const char *text, struct url *out, struct err *err);
 /* Parse `ws://host[:port][/path]` or `wss://...`. */
 MUST_USE int url_parse_ws(const char *text, struct url *out, struct err *err);
+/* "redis://host:port" without user and password, for people; into `out`. */
+void url_describe_server(const struct url *url, char *out, size_t size);
 /* "redis://host:port/db" without user and password, for people; into `out`. */
 void url_describe(const struct url *url, char *out, size_t size);
 /* Does the host stand for this machine, by its name (localhost) or its address? */

@@ -10,27 +10,22 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define CONN_PLAIN      (16 * 1024)  /* a TLS record */
 #define CONN_PARTS      512          /* parts tried at once */
 #define CONN_KEEP_BYTES (256 * 1024) /* an empty buffer larger than this gives its memory back */
 #define CONN_KEEPALIVE  15           /* seconds */
 
+#define ENDS (MACHINE_BIT(CONN_FAILED) | MACHINE_BIT(CONN_CLOSING))
+
 static const struct machine_state states[] = {
-    [CONN_WAITING] = {"waiting", MACHINE_BIT(CONN_RESOLVING) | MACHINE_BIT(CONN_CONNECTING) |
-                                     MACHINE_BIT(CONN_FAILED) | MACHINE_BIT(CONN_CLOSING)},
-    [CONN_RESOLVING] = {"resolving the name", MACHINE_BIT(CONN_CONNECTING) |
-                                                  MACHINE_BIT(CONN_FAILED) |
-                                                  MACHINE_BIT(CONN_CLOSING)},
+    [CONN_WAITING] = {"waiting", MACHINE_BIT(CONN_RESOLVING) | MACHINE_BIT(CONN_CONNECTING) | ENDS},
+    [CONN_RESOLVING] = {"resolving the name", MACHINE_BIT(CONN_CONNECTING) | ENDS},
     [CONN_CONNECTING] = {"connecting", MACHINE_BIT(CONN_BETWEEN) | MACHINE_BIT(CONN_TLS) |
-                                           MACHINE_BIT(CONN_OPEN) | MACHINE_BIT(CONN_FAILED) |
-                                           MACHINE_BIT(CONN_CLOSING)},
-    [CONN_BETWEEN] = {"connecting again", MACHINE_BIT(CONN_CONNECTING) | MACHINE_BIT(CONN_FAILED) |
-                                              MACHINE_BIT(CONN_CLOSING)},
-    [CONN_TLS] = {"in the TLS handshake",
-                  MACHINE_BIT(CONN_OPEN) | MACHINE_BIT(CONN_FAILED) | MACHINE_BIT(CONN_CLOSING)},
-    [CONN_OPEN] = {"open", MACHINE_BIT(CONN_FAILED) | MACHINE_BIT(CONN_CLOSING)},
+                                           MACHINE_BIT(CONN_OPEN) | ENDS},
+    [CONN_BETWEEN] = {"connecting again", MACHINE_BIT(CONN_CONNECTING) | ENDS},
+    [CONN_TLS] = {"in the TLS handshake", MACHINE_BIT(CONN_OPEN) | ENDS},
+    [CONN_OPEN] = {"open", ENDS},
     [CONN_FAILED] = {"failed", MACHINE_BIT(CONN_CLOSING)},
     [CONN_CLOSING] = {"closing", 0},
 };
@@ -184,13 +179,12 @@ static void write_rest(struct conn *conn, struct buf *from, size_t skip)
 {
     struct buf rest = *from;
     uv_buf_t bytes = uv_buf_init(rest.data + skip, (unsigned)(rest.len - skip));
-    int rc;
 
     *from = conn->leaving;
     conn->leaving = rest;
     conn->writing = true;
     conn->write.data = conn;
-    rc = uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &bytes, 1, on_written);
+    int rc = uv_write(&conn->write, (uv_stream_t *)&conn->tcp, &bytes, 1, on_written);
     if (rc != 0) {
         conn->writing = false;
         conn_write_failed(conn, rc);
@@ -200,7 +194,6 @@ static void write_rest(struct conn *conn, struct buf *from, size_t skip)
 static void conn_flush(struct conn *conn)
 {
     struct buf *from = conn->use_tls ? &conn->wire : &conn->out;
-    int taken;
 
     uv_idle_stop(&conn->idle);
     if (conn->writing || conn->broken || is_over(conn)) {
@@ -210,8 +203,8 @@ static void conn_flush(struct conn *conn)
         return;
     }
     uv_buf_t bytes = uv_buf_init(from->data, (unsigned)from->len);
+    int taken = uv_try_write((uv_stream_t *)&conn->tcp, &bytes, 1);
 
-    taken = uv_try_write((uv_stream_t *)&conn->tcp, &bytes, 1);
     if (taken == UV_EAGAIN) {
         taken = 0;
     }
@@ -343,7 +336,6 @@ void conn_on_connected(uv_connect_t *request, int status)
 struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
 {
     struct conn *conn = xcalloc(1, sizeof(*conn));
-    bool v6 = strchr(options->url->host, ':') != NULL;
 
     machine_begin(&conn->machine, &machine, CONN_WAITING);
     conn->o = *options;
@@ -352,8 +344,7 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
     conn->port = options->url->port;
     conn->use_tls = options->url->tls;
     snprintf(conn->host, sizeof(conn->host), "%s", options->url->host);
-    snprintf(conn->where, sizeof(conn->where), "%s://%s%s%s:%u", options->url->scheme,
-             v6 ? "[" : "", conn->host, v6 ? "]" : "", (unsigned)conn->port);
+    url_describe_server(options->url, conn->where, sizeof(conn->where));
     conn->o.url = NULL;
     err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: the name has no address",
             conn->where);
@@ -368,28 +359,11 @@ struct conn *conn_open(uv_loop_t *loop, const struct conn_options *options)
     return conn;
 }
 
-bool conn_write(struct conn *conn, const void *data, size_t len)
-{
-    BUG_ON(conn->machine.state < CONN_OPEN);
-    if (is_over(conn) || conn->broken) {
-        return true; /* on its way down: like bytes lost in the socket */
-    }
-    if (len > conn->o.unsent_max - conn->out.len) {
-        return false;
-    }
-    buf_append(&conn->out, data, len);
-    if (!conn->writing) {
-        uv_idle_start(&conn->idle, on_idle);
-    }
-    return true;
-}
-
 /* Bytes the socket took at once; an error shows again, and is reported, at the next flush. */
 static size_t write_at_once(struct conn *conn, const struct slice *parts, size_t nparts)
 {
     uv_buf_t bufs[CONN_PARTS];
     unsigned n = 0;
-    int taken;
 
     if (conn->use_tls || conn->out.len > 0 || conn->writing) {
         return 0;
@@ -397,26 +371,25 @@ static size_t write_at_once(struct conn *conn, const struct slice *parts, size_t
     for (; n < nparts && n < CONN_PARTS; n++) {
         bufs[n] = uv_buf_init((char *)parts[n].ptr, (unsigned)parts[n].len);
     }
-    taken = uv_try_write((uv_stream_t *)&conn->tcp, bufs, n);
+    int taken = uv_try_write((uv_stream_t *)&conn->tcp, bufs, n);
     return taken > 0 ? (size_t)taken : 0;
 }
 
-bool conn_writev(struct conn *conn, const struct slice *parts, size_t nparts)
+static bool take(struct conn *conn, const struct slice *parts, size_t nparts, bool at_once)
 {
     size_t total = 0;
-    size_t skip;
 
     for (size_t i = 0; i < nparts; i++) {
         total += parts[i].len;
     }
     BUG_ON(conn->machine.state < CONN_OPEN);
     if (is_over(conn) || conn->broken) {
-        return true;
+        return true; /* on its way down: like bytes lost in the socket */
     }
     if (total > conn->o.unsent_max - conn->out.len) {
         return false;
     }
-    skip = write_at_once(conn, parts, nparts);
+    size_t skip = at_once ? write_at_once(conn, parts, nparts) : 0;
     for (size_t i = 0; i < nparts; i++) {
         size_t gone = skip < parts[i].len ? skip : parts[i].len;
 
@@ -429,6 +402,16 @@ bool conn_writev(struct conn *conn, const struct slice *parts, size_t nparts)
         uv_idle_start(&conn->idle, on_idle);
     }
     return true;
+}
+
+bool conn_write(struct conn *conn, const void *data, size_t len)
+{
+    return take(conn, &(struct slice){data, len}, 1, false);
+}
+
+bool conn_writev(struct conn *conn, const struct slice *parts, size_t nparts)
+{
+    return take(conn, parts, nparts, true);
 }
 
 size_t conn_unsent(const struct conn *conn)

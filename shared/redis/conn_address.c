@@ -34,7 +34,6 @@ static void connect_next(struct conn *conn)
     uint64_t left = conn->deadline > now ? conn->deadline - now : 1;
     uint64_t patience = 0;
     const struct sockaddr *address = addresses_next(&conn->addresses, now, left, &patience);
-    int rc;
 
     if (address == NULL) {
         conn_fail(conn, &conn->last);
@@ -45,7 +44,7 @@ static void connect_next(struct conn *conn)
     conn->tcp_open = true;
     machine_move(&conn->machine, CONN_CONNECTING, conn);
     conn->connect.data = conn;
-    rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, conn_on_connected);
+    int rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, conn_on_connected);
     if (rc != 0) {
         conn_address_failed(conn, rc);
     } else if (patience < left) {
@@ -76,24 +75,18 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 static void conn_start(struct conn *conn)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
+    union address literal;
     char port[8];
-    int rc;
 
-    if (uv_ip4_addr(conn->host, conn->port, &v4) == 0) {
-        addresses_add(&conn->addresses, (const struct sockaddr *)&v4);
-        connect_next(conn);
-        return;
-    }
-    if (uv_ip6_addr(conn->host, conn->port, &v6) == 0) {
-        addresses_add(&conn->addresses, (const struct sockaddr *)&v6);
+    if (uv_ip4_addr(conn->host, conn->port, &literal.v4) == 0 ||
+        uv_ip6_addr(conn->host, conn->port, &literal.v6) == 0) {
+        addresses_add(&conn->addresses, &literal.any);
         connect_next(conn);
         return;
     }
     snprintf(port, sizeof(port), "%u", (unsigned)conn->port);
     conn->lookup.data = conn;
-    rc = uv_getaddrinfo(conn->loop, &conn->lookup, on_resolved, conn->host, port, &hints);
+    int rc = uv_getaddrinfo(conn->loop, &conn->lookup, on_resolved, conn->host, port, &hints);
     if (rc != 0) {
         err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: the name cannot be used (%s)",
                 conn->where, uv_strerror(rc));

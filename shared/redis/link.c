@@ -18,7 +18,6 @@
 #include "shared/redis/greeting.h"
 
 #include <openssl/crypto.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <utlist.h>
 
@@ -30,15 +29,15 @@
 #define LINK_SECOND_LOOK_MS 20
 #define LINK_REFUSED_MS     1000 /* what Redis refuses is not tried sooner */
 
+#define ENDS (MACHINE_BIT(LINK_WAITING) | MACHINE_BIT(LINK_CLOSED))
+
 static const struct machine_state states[] = {
     [LINK_WAITING] = {"waiting", MACHINE_BIT(LINK_CLEARING) | MACHINE_BIT(LINK_CONNECTING) |
                                      MACHINE_BIT(LINK_CLOSED)},
     [LINK_CLEARING] = {"clearing", MACHINE_BIT(LINK_CONNECTING) | MACHINE_BIT(LINK_CLOSED)},
-    [LINK_CONNECTING] = {"connecting", MACHINE_BIT(LINK_GREETING) | MACHINE_BIT(LINK_WAITING) |
-                                           MACHINE_BIT(LINK_CLOSED)},
-    [LINK_GREETING] = {"greeting",
-                       MACHINE_BIT(LINK_UP) | MACHINE_BIT(LINK_WAITING) | MACHINE_BIT(LINK_CLOSED)},
-    [LINK_UP] = {"up", MACHINE_BIT(LINK_WAITING) | MACHINE_BIT(LINK_CLOSED)},
+    [LINK_CONNECTING] = {"connecting", MACHINE_BIT(LINK_GREETING) | ENDS},
+    [LINK_GREETING] = {"greeting", MACHINE_BIT(LINK_UP) | ENDS},
+    [LINK_UP] = {"up", ENDS},
     [LINK_CLOSED] = {"closed", 0},
 };
 
@@ -135,10 +134,9 @@ static void link_finish(struct link *link)
 /* Down: say so to everybody who waits, then to on_down, then wait and try again. */
 static void link_fail(struct link *link, const struct err *cause, bool at_once)
 {
-    uint64_t up_ms = link->machine.state == LINK_UP ? uv_now(link->loop) - link->since : 0;
+    uint64_t up_ms = link->machine.state == LINK_UP ? mono_ms() - link->up_ms : 0;
     struct err why = *cause;
     struct err each = *cause;
-    uint64_t wait_ms;
 
     BUG_ON(link->depth > 0);
     if (each.code != ERR_TIMEOUT) {
@@ -150,7 +148,7 @@ static void link_fail(struct link *link, const struct err *cause, bool at_once)
     link->reset_wanted = false;
     drop_connection(link);
     machine_move(&link->machine, LINK_WAITING, link);
-    wait_ms = backoff_next(&link->backoff, up_ms);
+    uint64_t wait_ms = backoff_next(&link->backoff, up_ms);
     if (at_once && up_ms >= LINK_STABLE_MS) {
         wait_ms = 0;
     }
@@ -269,7 +267,6 @@ static void on_timer(uv_timer_t *timer)
 void link_greeted(struct link *link)
 {
     machine_move(&link->machine, LINK_UP, link);
-    link->since = uv_now(link->loop);
     link->up_ms = mono_ms();
     link->second_look = false;
     uv_timer_stop(&link->timer);
@@ -292,20 +289,19 @@ static void on_conn_bytes(void *ctx, const char *data, size_t len)
 {
     struct link *link = ctx;
     struct err err;
-    int rc;
 
     if (link->reader == NULL || link->teardown.begun || link->reset_wanted) {
         return;
     }
     link->depth++;
-    rc = link_take_bytes(link, data, len, &err);
+    int rc = link_take_bytes(link, data, len, &err);
     link->depth--;
-    if (rc == -ERR_PROTOCOL && !link->teardown.begun && !link->reset_wanted) {
-        protocol_broken(link, &err);
-    } else if (rc != 0 && !link->teardown.begun && !link->reset_wanted) {
-        link_fail(link, &err, false);
-    } else {
+    if (rc == 0 || link->teardown.begun || link->reset_wanted) {
         link_settle(link);
+    } else if (rc == -ERR_PROTOCOL) {
+        protocol_broken(link, &err);
+    } else {
+        link_fail(link, &err, false);
     }
 }
 
@@ -365,16 +361,11 @@ struct link *link_create(uv_loop_t *loop, const struct link_options *options)
     link->loop = loop;
     link->tls_ca = options->tls_ca != NULL ? xstrdup(options->tls_ca) : NULL;
     link->name = options->name != NULL ? xstrdup(options->name) : NULL;
-    if (link->o.connect_ms == 0) {
-        link->o.connect_ms = LINK_CONNECT_MS;
-    }
-    if (link->o.reply_ms == 0) {
-        link->o.reply_ms = LINK_REPLY_MS;
-    }
-    if (link->o.backoff_cap_ms == 0) {
-        link->o.backoff_cap_ms = LINK_BACKOFF_CAP_MS;
-    }
-    backoff_init(&link->backoff, LINK_BACKOFF_MS, link->o.backoff_cap_ms, LINK_STABLE_MS);
+    link->o.connect_ms = options->connect_ms != 0 ? options->connect_ms : LINK_CONNECT_MS;
+    link->o.reply_ms = options->reply_ms != 0 ? options->reply_ms : LINK_REPLY_MS;
+    backoff_init(&link->backoff, LINK_BACKOFF_MS,
+                 options->backoff_cap_ms != 0 ? options->backoff_cap_ms : LINK_BACKOFF_CAP_MS,
+                 LINK_STABLE_MS);
     BUG_ON(uv_timer_init(loop, &link->timer) != 0 || uv_idle_init(loop, &link->settle) != 0);
     link->timer.data = link;
     link->settle.data = link;

@@ -1,25 +1,12 @@
 /* Link, commands: what is sent, in the form in which Redis reads it. */
 #include "shared/redis/link_private.h"
 
-#include <stdarg.h>
 #include <string.h>
-
-/* Send what hiredis formatted, and free it. */
-static int send_formatted(struct link *link, char *text, long long len)
-{
-    bool taken;
-
-    BUG_ON(len < 0);
-    taken = conn_write(link->conn, text, (size_t)len);
-    redisFreeCommand(text);
-    return taken ? 0 : -ERR_FULL;
-}
 
 static int send_argv(struct link *link, int argc, const char **argv, const size_t *argvlen)
 {
     char *text = NULL;
     size_t total = 0;
-    long long len;
 
     if (!link_is_up(link)) {
         return -ERR_DOWN;
@@ -30,34 +17,41 @@ static int send_argv(struct link *link, int argc, const char **argv, const size_
     if (total > LINK_UNSENT_MAX) {
         return -ERR_FULL; /* hiredis 0.14 counts in int */
     }
-    len = redisFormatCommandArgv(&text, argc, argv, argvlen);
-    return send_formatted(link, text, len);
+    long long len = redisFormatCommandArgv(&text, argc, argv, argvlen);
+
+    BUG_ON(len < 0);
+    bool taken = conn_write(link->conn, text, (size_t)len);
+    redisFreeCommand(text);
+    return taken ? 0 : -ERR_FULL;
+}
+
+/* Send a command that one reply answers. */
+static int send_command(struct link *link, int argc, const char **argv, const size_t *argvlen,
+                        const struct pending *command, uint64_t block_ms)
+{
+    BUG_ON(link->o.raw_pushes);
+    int rc = send_argv(link, argc, argv, argvlen);
+
+    if (rc == 0) {
+        link_expect(link, command, block_ms);
+    }
+    return rc;
 }
 
 int link_command_blocking(struct link *link, uint64_t block_ms, int argc, const char **argv,
                           const size_t *argvlen, link_reply_cb cb, void *ctx)
 {
-    int rc;
+    const struct pending command = {.cb = cb, .ctx = ctx, .replies = 1};
 
-    BUG_ON(link->o.raw_pushes);
-    rc = send_argv(link, argc, argv, argvlen);
-    if (rc == 0) {
-        link_expect(link, &(struct pending){.cb = cb, .ctx = ctx, .replies = 1}, block_ms);
-    }
-    return rc;
+    return send_command(link, argc, argv, argvlen, &command, block_ms);
 }
 
 int link_try_argv(struct link *link, int argc, const char **argv, const size_t *argvlen,
                   link_reply_cb cb, void *ctx)
 {
-    int rc;
+    const struct pending command = {.cb = cb, .ctx = ctx, .replies = 1, .is_try = true};
 
-    BUG_ON(link->o.raw_pushes);
-    rc = send_argv(link, argc, argv, argvlen);
-    if (rc == 0) {
-        link_expect(link, &(struct pending){.cb = cb, .ctx = ctx, .replies = 1, .is_try = true}, 0);
-    }
-    return rc;
+    return send_command(link, argc, argv, argvlen, &command, 0);
 }
 
 int link_command_argv(struct link *link, int argc, const char **argv, const size_t *argvlen,

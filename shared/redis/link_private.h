@@ -41,7 +41,6 @@ struct link {
     struct reply_reader *reader;
     unsigned greetings; /* replies still to come */
     struct backoff backoff;
-    uint64_t since;    /* uv_now when it went up */
     uint64_t due;      /* when the timer fires, while up and armed */
     bool second_look;  /* a deadline has passed, one more look at the socket is under way */
     unsigned depth;    /* callbacks on the stack */

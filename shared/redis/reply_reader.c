@@ -36,10 +36,12 @@ static bool is_within_bounds(struct reply_reader *r, const redisReadTask *task, 
 }
 
 #if HIREDIS_MAJOR >= 1
-static void *create_array(const redisReadTask *task, size_t elements)
+typedef size_t array_size;
 #else
-static void *create_array(const redisReadTask *task, int elements)
+typedef int array_size;
 #endif
+
+static void *create_array(const redisReadTask *task, array_size elements)
 {
     struct reply_reader *r = task->privdata;
 
@@ -69,11 +71,7 @@ static void *skip_string(const redisReadTask *task, char *text, size_t len)
     return &nothing;
 }
 
-#if HIREDIS_MAJOR >= 1
-static void *skip_array(const redisReadTask *task, size_t elements)
-#else
-static void *skip_array(const redisReadTask *task, int elements)
-#endif
+static void *skip_array(const redisReadTask *task, array_size elements)
 {
     struct reply_reader *r = task->privdata;
 

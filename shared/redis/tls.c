@@ -8,9 +8,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -31,23 +29,14 @@ static const char *tls_reason(void)
     return reason != NULL ? reason : "no reason given";
 }
 
-static bool is_address(const char *host)
-{
-    unsigned char bytes[sizeof(struct in6_addr)];
-
-    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
-}
-
 struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
 {
-    struct tls *tls;
     X509_STORE *store = ca_store_load(ca_file, err);
-    bool named;
 
     if (store == NULL) {
         return NULL;
     }
-    tls = xcalloc(1, sizeof(*tls));
+    struct tls *tls = xcalloc(1, sizeof(*tls));
     tls->host = xstrdup(host);
     tls->context = SSL_CTX_new(TLS_client_method());
     BUG_ON(tls->context == NULL);
@@ -63,12 +52,9 @@ struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
     BUG_ON(tls->in == NULL || tls->out == NULL);
     SSL_set_bio(tls->ssl, tls->in, tls->out);
     SSL_set_connect_state(tls->ssl);
-    if (is_address(host)) {
-        named = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), host) == 1;
-    } else {
-        named = SSL_set1_host(tls->ssl, host) == 1 && SSL_set_tlsext_host_name(tls->ssl, host) == 1;
-    }
-    if (!named) {
+    /* An address, or a name. */
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), host) != 1 &&
+        (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1)) {
         err_set(err, ERR_USAGE, "'%s' cannot be a TLS host name", host);
         tls_destroy(tls);
         return NULL;
@@ -119,38 +105,35 @@ static int tls_refuse(const struct tls *tls, struct err *err)
                    tls_reason());
 }
 
+/* Nothing is wrong: the answer `rc` means that more bytes are needed. */
+static bool needs_more(const struct tls *tls, int rc)
+{
+    int what = SSL_get_error(tls->ssl, rc);
+
+    return what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE;
+}
+
 int tls_handshake(struct tls *tls, struct err *err)
 {
-    int rc;
-    int what;
-
     ERR_clear_error();
-    rc = SSL_do_handshake(tls->ssl);
+    int rc = SSL_do_handshake(tls->ssl);
     if (rc == 1) {
         return 1;
     }
-    what = SSL_get_error(tls->ssl, rc);
-    if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) {
-        return 0;
-    }
-    return tls_refuse(tls, err);
+    return needs_more(tls, rc) ? 0 : tls_refuse(tls, err);
 }
 
 int tls_read(struct tls *tls, char *out, size_t size, struct err *err)
 {
-    int rc;
-    int what;
-
     ERR_clear_error();
-    rc = SSL_read(tls->ssl, out, size > INT_MAX ? INT_MAX : (int)size);
+    int rc = SSL_read(tls->ssl, out, size > INT_MAX ? INT_MAX : (int)size);
     if (rc > 0) {
         return rc;
     }
-    what = SSL_get_error(tls->ssl, rc);
-    if (what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE) {
+    if (needs_more(tls, rc)) {
         return 0;
     }
-    if (what == SSL_ERROR_ZERO_RETURN) {
+    if (SSL_get_error(tls->ssl, rc) == SSL_ERROR_ZERO_RETURN) {
         return err_set(err, ERR_DOWN, "closed the TLS connection");
     }
     return err_set(err, ERR_DOWN, "broke the TLS connection (%s)", tls_reason());
