@@ -227,16 +227,9 @@ static void read_environment(struct options *o, const char **given)
     }
 }
 
-/* Where a file's pairs go. `lines` remembers where each key stood, to tell a second one. */
-struct file_reading {
-    struct options *o;
-    size_t *lines;
-};
-
 static int on_file_pair(void *ctx, const char *key, const char *text, size_t line, struct err *err)
 {
-    struct file_reading *reading = ctx;
-    struct options *o = reading->o;
+    struct options *o = ctx;
     char name[NAME_MAX_LEN];
     for (size_t i = 0; i < o->spec_count; i++) {
         const struct option_spec *spec = &o->program->specs[i];
@@ -244,16 +237,15 @@ static int on_file_pair(void *ctx, const char *key, const char *text, size_t lin
         if (strcmp(name, key) != 0) {
             continue;
         }
-        if (reading->lines[i] > 0 && !(spec->flags & OPTION_REPEAT)) {
-            return err_set(err, ERR_USAGE, "%s:%zu: %s was given before, in line %zu; keep one",
-                           o->file, line, key, reading->lines[i]);
-        }
-        reading->lines[i] = line;
         struct option_value *value = &o->values[i];
+        if (value->line > 0 && !(spec->flags & OPTION_REPEAT)) {
+            return err_set(err, ERR_USAGE, "%s:%zu: %s was given before, in line %zu; keep one",
+                           o->file, line, key, value->line);
+        }
         if (value->source == SOURCE_NONE || value->source == SOURCE_FILE) {
             value_give(spec, value, SOURCE_FILE, text);
-            value->line = line;
         }
+        value->line = line;
         return 0;
     }
     if (option_key_is_shared(key)) {
@@ -287,10 +279,8 @@ static int read_file(struct options *o, const char *given, struct err *err)
     }
     o->file = xstrdup(path);
     o->file_is_trusted = file_is_trusted(&file);
-    struct file_reading reading = {.o = o, .lines = xcalloc(o->spec_count, sizeof(*reading.lines))};
-    rc = pairs_parse((struct slice){file.text, file.len}, path, "key = value", on_file_pair,
-                     &reading, err);
-    free(reading.lines);
+    rc =
+        pairs_parse((struct slice){file.text, file.len}, path, "key = value", on_file_pair, o, err);
     file_finish(&file);
     return rc;
 }

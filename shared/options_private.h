@@ -12,7 +12,7 @@ struct option_value {
     size_t count;
     int64_t number;            /* of texts[0], unless it is a string */
     enum option_source source; /* where all of the texts came from */
-    size_t line;               /* in the file */
+    size_t line;               /* where it stands in the file, used or not; 0: it does not */
 };
 
 struct options {

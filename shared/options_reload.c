@@ -3,7 +3,6 @@
 
 #include "shared/log.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int options_read_again(const struct options *o, struct options **fresh, struct err *err)
