@@ -22,11 +22,7 @@ static _Noreturn void out_of_memory(size_t size)
 
 void *xmalloc(size_t size)
 {
-    void *ptr = malloc(size > 0 ? size : 1);
-    if (!ptr) {
-        out_of_memory(size);
-    }
-    return ptr;
+    return xrealloc(NULL, size);
 }
 
 void *xcalloc(size_t count, size_t size)
@@ -160,25 +156,20 @@ size_t utf8_length(const char *text, size_t left)
     return sequences[row].len;
 }
 
-/* Up to 256 bytes. */
+/* A kernel without getrandom is none we run on, and more than 256 bytes are too many. */
 static void random_fill(void *out, size_t len)
 {
-    int failed = getentropy(out, len);
-    BUG_ON(failed); /* a kernel without getrandom is none we run on */
+    BUG_ON(getentropy(out, len) != 0);
 }
 
 void random_hex(char *out, size_t bytes)
 {
     static const char digits[] = "0123456789abcdef";
-    for (size_t done = 0; done < bytes;) {
-        unsigned char chunk[64];
-        size_t n = bytes - done < sizeof(chunk) ? bytes - done : sizeof(chunk);
-        random_fill(chunk, n);
-        for (size_t i = 0; i < n; i++) {
-            out[2 * (done + i)] = digits[chunk[i] >> 4];
-            out[2 * (done + i) + 1] = digits[chunk[i] & 15];
-        }
-        done += n;
+    unsigned char raw[256];
+    random_fill(raw, bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        out[2 * i] = digits[raw[i] >> 4];
+        out[2 * i + 1] = digits[raw[i] & 15];
     }
     out[2 * bytes] = '\0';
 }
@@ -198,8 +189,7 @@ uint64_t random_below(uint64_t bound)
 static uint64_t clock_ms(clockid_t id)
 {
     struct timespec ts;
-    int failed = clock_gettime(id, &ts);
-    BUG_ON(failed);
+    BUG_ON(clock_gettime(id, &ts) != 0);
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 

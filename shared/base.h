@@ -63,7 +63,7 @@ MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);
  * it begins with none. */
 size_t utf8_length(const char *text, size_t left);
 
-/* Hex characters of `bytes` random bytes from getrandom(2), NUL-terminated, into `out`
+/* Hex characters of `bytes` random bytes (256 at most), NUL-terminated, into `out`
  * (2 * bytes + 1 chars). Used for incarnations and ids. */
 void random_hex(char *out, size_t bytes);
 /* A uniform random number below `bound` (bound > 0); not for secrets. */

@@ -37,18 +37,10 @@ static bool buf_reserve(struct buf *b, size_t len)
     size_t need = b->len + len + 1;
     if (need > b->cap) {
         /* Doubling keeps many small appends cheap; the bound keeps it from overshooting. */
-        size_t cap = b->cap > b->max / 2 ? b->max + 1 : b->cap * 2;
-        if (cap < 64) {
-            cap = 64;
-        }
-        if (cap > b->max + 1) {
-            cap = b->max + 1;
-        }
-        if (cap < need) {
-            cap = need;
-        }
-        b->data = xrealloc(b->data, cap);
-        b->cap = cap;
+        size_t cap = b->cap < 32 ? 64 : b->cap > b->max / 2 ? b->max + 1 : b->cap * 2;
+        cap = cap > b->max + 1 ? b->max + 1 : cap;
+        b->cap = cap > need ? cap : need;
+        b->data = xrealloc(b->data, b->cap);
     }
     return true;
 }

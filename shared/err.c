@@ -5,7 +5,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 /* A text goes to terminals and logs, and may hold what a peer sent or what a person typed in the
  * wrong place. */

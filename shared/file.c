@@ -22,19 +22,18 @@ static int open_regular(const char *path, const char *what, struct stat *st, str
     /* O_NONBLOCK: the other end of a FIFO is not waited for. It means nothing to a regular file. */
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
+    int rc = fd;
+
     if (fd < 0 || fstat(fd, st) != 0) {
-        int rc = cannot(path, what, err);
-        if (fd >= 0) {
-            close(fd);
-        }
-        return rc;
+        rc = cannot(path, what, err);
+    } else if (!S_ISREG(st->st_mode)) {
+        rc = err_set(err, ERR_IO, "%s: %s, not %s", path,
+                     S_ISDIR(st->st_mode) ? "is a directory" : "is not a regular file", what);
     }
-    if (!S_ISREG(st->st_mode)) {
+    if (rc < 0 && fd >= 0) {
         close(fd);
-        return err_set(err, ERR_IO, "%s: %s, not %s", path,
-                       S_ISDIR(st->st_mode) ? "is a directory" : "is not a regular file", what);
     }
-    return fd;
+    return rc;
 }
 
 static int read_all(int fd, const char *path, const char *what, struct file *out, struct err *err)
@@ -111,11 +110,10 @@ int file_check(const char *path, const char *what, struct err *err)
     struct stat st;
     int fd = open_regular(path, what, &st, err);
 
-    if (fd < 0) {
-        return fd;
+    if (fd >= 0) {
+        close(fd);
     }
-    close(fd);
-    return 0;
+    return fd < 0 ? fd : 0;
 }
 
 bool file_is_trusted(const struct file *f)

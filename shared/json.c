@@ -4,8 +4,6 @@
 #include "shared/text.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 void json_init(struct json *j, struct buf *out)
 {
@@ -31,62 +29,49 @@ static void put_string(struct buf *out, struct slice s)
         }
         i += len;
     }
-    if (i > plain) {
-        buf_append(out, at + plain, i - plain);
-    }
+    buf_append(out, at + plain, i - plain);
     buf_append_char(out, '"');
-}
-
-static void comma(struct json *j)
-{
-    if (j->need_comma) {
-        buf_append_char(j->out, ',');
-    }
-    j->need_comma = true;
 }
 
 /* What comes before a value: the comma, and the key where there is one. */
 static void put_key(struct json *j, const char *key)
 {
-    comma(j);
+    if (j->need_comma) {
+        buf_append_char(j->out, ',');
+    }
+    j->need_comma = true;
     if (key) {
         put_string(j->out, slice_of(key));
         buf_append_char(j->out, ':');
     }
 }
 
-static void open_with(struct json *j, char bracket)
+static void put_bracket(struct json *j, char bracket, bool need_comma)
 {
     buf_append_char(j->out, bracket);
-    j->need_comma = false;
-}
-
-static void close_with(struct json *j, char bracket)
-{
-    buf_append_char(j->out, bracket);
-    j->need_comma = true;
+    j->need_comma = need_comma;
 }
 
 void json_object_begin(struct json *j, const char *key)
 {
     put_key(j, key);
-    open_with(j, '{');
+    put_bracket(j, '{', false);
 }
 
 void json_object_end(struct json *j)
 {
-    close_with(j, '}');
+    put_bracket(j, '}', true);
 }
 
 void json_array_begin(struct json *j, const char *key)
 {
     put_key(j, key);
-    open_with(j, '[');
+    put_bracket(j, '[', false);
 }
 
 void json_array_end(struct json *j)
 {
-    close_with(j, ']');
+    put_bracket(j, ']', true);
 }
 
 void json_string(struct json *j, const char *key, const char *value)

@@ -14,9 +14,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #define VALUE_MAX       2048        /* bytes of a value; what follows is cut */
@@ -25,19 +23,12 @@
 #define RATE_LINES      20
 #define RATE_WINDOW_MS  1000
 #define RATE_SLOTS      256
-#define RATE_PROBES     8
 #define SCRATCH_BUFFERS 16
 #define SCRATCH_MAX     200
 
-static const struct {
-    const char *name;
-    char priority; /* syslog's, for the journal */
-} levels[] = {
-    [LOG_LEVEL_ERROR] = {"error", '3'},
-    [LOG_LEVEL_WARN] = {"warn", '4'},
-    [LOG_LEVEL_INFO] = {"info", '6'},
-    [LOG_LEVEL_DEBUG] = {"debug", '7'},
-};
+static const char *const levels[] = {"error", "warn", "info", "debug"};
+static const char priorities[] = "3467"; /* of levels: syslog's, for the journal */
+static const char *const formats[] = {"text", "json"};
 
 struct rate_slot {
     char room[24];
@@ -66,37 +57,21 @@ void log_setup(enum log_level level, enum log_format format)
 
 bool log_level_parse(const char *text, enum log_level *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
-        if (strcmp(text, levels[i].name) == 0) {
-            *out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
+    size_t i = slice_index(slice_of(text), levels, ARRAY_LEN(levels));
+    *out = (enum log_level)i;
+    return i < ARRAY_LEN(levels);
 }
 
 bool log_format_parse(const char *text, enum log_format *out)
 {
-    bool json = strcmp(text, "json") == 0;
-    if (!json && strcmp(text, "text") != 0) {
-        return false;
-    }
-    *out = json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT;
-    return true;
+    size_t i = slice_index(slice_of(text), formats, ARRAY_LEN(formats));
+    *out = (enum log_format)i;
+    return i < ARRAY_LEN(formats);
 }
 
 bool log_enabled(enum log_level level)
 {
     return level <= state.level;
-}
-
-/* A copy of `value` in `out` of VALUE_MAX bytes, secrets masked, "..." at its end where it was
- * cut. */
-static void copy_masked(char *out, const char *value)
-{
-    if (!text_mask(value, out, VALUE_MAX - 3)) {
-        memcpy(out + strlen(out), "...", sizeof("..."));
-    }
 }
 
 /* The bytes of the character at `at`, and whether it may stand in a logfmt value as it is. */
@@ -105,13 +80,6 @@ static size_t value_char(const char *at, size_t left, bool *plain)
     size_t len = text_char(at, left, plain);
     *plain = *plain && *at != '"' && *at != '\\';
     return len;
-}
-
-static void put_escaped(struct buf *out, char c)
-{
-    if (!text_append_short_escape(out, c)) {
-        buf_printf(out, "\\x%02x", (unsigned char)c);
-    }
 }
 
 static void put_text_value(struct buf *out, const char *value)
@@ -132,7 +100,9 @@ static void put_text_value(struct buf *out, const char *value)
         bool plain;
         size_t bytes = value_char(value + i, len - i, &plain);
         for (size_t k = 0; k < bytes && !plain; k++) {
-            put_escaped(out, value[i + k]);
+            if (!text_append_short_escape(out, value[i + k])) {
+                buf_printf(out, "\\x%02x", (unsigned char)value[i + k]);
+            }
         }
         buf_append(out, value + i, plain ? bytes : 0);
         i += bytes;
@@ -157,7 +127,9 @@ static void line_pair(struct json *j, const char *key, const char *value)
     if (out->len > LINE_SOFT_MAX) {
         return;
     }
-    copy_masked(text, value ? value : "");
+    if (!text_mask(value ? value : "", text, VALUE_MAX - 3)) {
+        memcpy(text + strlen(text), "...", sizeof("..."));
+    }
     if (state.format == LOG_FORMAT_JSON) {
         json_string(j, key, text);
     } else {
@@ -174,16 +146,16 @@ static void line_begin(struct json *j, enum log_level level, const char *room, c
     buf_clear(out);
     json_init(j, out);
     if (log_sink_is_journal()) {
-        buf_printf(out, "<%c>", levels[level].priority);
+        buf_printf(out, "<%c>", priorities[level]);
     }
     if (state.format == LOG_FORMAT_JSON) {
         json_object_begin(j, NULL);
         json_string(j, "time", time);
-        json_string(j, "level", levels[level].name);
+        json_string(j, "level", levels[level]);
         json_string(j, "room", room);
         json_string(j, "event", event);
     } else {
-        buf_printf(out, "%s %s %s %s", time, levels[level].name, room, event);
+        buf_printf(out, "%s %s %s %s", time, levels[level], room, event);
     }
 }
 
@@ -230,26 +202,18 @@ static void report_held_back(uint64_t now, bool all)
     }
 }
 
-/* The slot of (room, event); the longest unused of its neighbours gives way where all are taken. */
+/* The slot of (room, event): they are few, and stand behind each other. The longest unused one
+ * gives way where all are taken. */
 static struct rate_slot *slot_of(const char *room, const char *event)
 {
-    uint64_t hash = 14695981039346656037u; /* FNV-1a */
-    for (const char *at = room; *at; at++) {
-        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
-    }
-    for (const char *at = event; *at; at++) {
-        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
-    }
-    struct rate_slot *oldest = NULL;
-    for (size_t i = 0; i < RATE_PROBES; i++) {
-        struct rate_slot *slot = &state.slots[(hash + i) % RATE_SLOTS];
-        if (slot->window_ms > 0 && strncmp(slot->room, room, sizeof(slot->room) - 1) == 0 &&
-            strncmp(slot->event, event, sizeof(slot->event) - 1) == 0) {
+    struct rate_slot *oldest = &state.slots[0];
+    for (size_t i = 0; i < RATE_SLOTS && oldest->window_ms > 0; i++) {
+        struct rate_slot *slot = &state.slots[i];
+        if (strncmp(slot->event, event, sizeof(slot->event) - 1) == 0 &&
+            strncmp(slot->room, room, sizeof(slot->room) - 1) == 0) {
             return slot;
         }
-        if (!oldest || slot->window_ms < oldest->window_ms) {
-            oldest = slot;
-        }
+        oldest = slot->window_ms < oldest->window_ms ? slot : oldest; /* a free one ends it */
     }
     slot_report(oldest);
     *oldest = (struct rate_slot){0};

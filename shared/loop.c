@@ -27,11 +27,9 @@ static void on_reload_signal(uv_signal_t *handle, int signum)
 
 static void watch_signal(struct loop *loop, uv_signal_t *handle, uv_signal_cb cb, int signum)
 {
-    int failed = uv_signal_init(&loop->uv, handle);
-    BUG_ON(failed);
+    BUG_ON(uv_signal_init(&loop->uv, handle) != 0);
     handle->data = loop;
-    failed = uv_signal_start(handle, cb, signum);
-    BUG_ON(failed);
+    BUG_ON(uv_signal_start(handle, cb, signum) != 0);
 }
 
 static void on_log_timer(uv_timer_t *timer)
@@ -44,8 +42,7 @@ void loop_init(struct loop *loop, void (*on_stop)(void *ctx, int times),
                void (*on_reload)(void *ctx), void *ctx)
 {
     *loop = (struct loop){.on_stop = on_stop, .on_reload = on_reload, .ctx = ctx};
-    int failed = uv_loop_init(&loop->uv);
-    BUG_ON(failed);
+    BUG_ON(uv_loop_init(&loop->uv) != 0);
     signal(SIGPIPE, SIG_IGN); /* a write to a closed peer is an error of that write */
     watch_signal(loop, &loop->sigint, on_stop_signal, SIGINT);
     watch_signal(loop, &loop->sigterm, on_stop_signal, SIGTERM);

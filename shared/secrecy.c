@@ -19,11 +19,9 @@
 void secrecy_begin(void)
 {
     const struct rlimit none = {0, 0};
-    int failed = setrlimit(RLIMIT_CORE, &none);
 
-    BUG_ON(failed); /* lowering a limit is allowed to everybody */
+    BUG_ON(setrlimit(RLIMIT_CORE, &none) != 0); /* lowering a limit is allowed to everybody */
 #ifndef SANITIZED
-    failed = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    BUG_ON(failed);
+    BUG_ON(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0);
 #endif
 }

@@ -99,7 +99,6 @@ bool irc_tag_next(struct slice *cursor, struct slice *key, struct slice *value)
     while (cursor->len > 0) {
         struct slice pair = *cursor;
         const char *end = memchr(pair.ptr, ';', pair.len);
-        const char *equals;
 
         if (end == NULL) {
             cursor->ptr += cursor->len;
@@ -112,7 +111,7 @@ bool irc_tag_next(struct slice *cursor, struct slice *key, struct slice *value)
         if (pair.len == 0) {
             continue;
         }
-        equals = memchr(pair.ptr, '=', pair.len);
+        const char *equals = memchr(pair.ptr, '=', pair.len);
         if (equals == NULL) {
             *key = pair;
             *value = (struct slice){pair.ptr + pair.len, 0};
@@ -179,18 +178,15 @@ struct slice irc_channel(const struct irc_line *line)
     return (struct slice){line->raw.ptr, 0};
 }
 
-static bool is_channel_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-}
-
 bool irc_channel_valid(struct slice name)
 {
     if (name.len == 0 || name.len > IRC_CHANNEL_CHARS - 1) {
         return false;
     }
     for (size_t i = 0; i < name.len; i++) {
-        if (!is_channel_char(name.ptr[i])) {
+        char c = name.ptr[i];
+
+        if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_') {
             return false;
         }
     }

@@ -82,24 +82,17 @@ static int refuse_channel(struct slice channel, struct err *err)
 static bool is_anonymous(struct slice login)
 {
     struct slice word = SLICE("justinfan");
+    uint64_t digits;
 
-    if (login.len <= word.len || login.len >= IRC_CHANNEL_CHARS ||
-        memcmp(login.ptr, word.ptr, word.len) != 0) {
-        return false;
-    }
-    for (size_t i = word.len; i < login.len; i++) {
-        if (login.ptr[i] < '0' || login.ptr[i] > '9') {
-            return false;
-        }
-    }
-    return true;
+    return login.len > word.len && login.len < IRC_CHANNEL_CHARS &&
+           memcmp(login.ptr, word.ptr, word.len) == 0 &&
+           slice_to_u64((struct slice){login.ptr + word.len, login.len - word.len}, &digits);
 }
 
 int irc_write_login(struct buf *out, struct slice login, struct slice token, struct err *err)
 {
     struct line line = {.len = 0};
     char anonymous[IRC_CHANNEL_CHARS];
-    int rc;
 
     if (token.len == 0 && !is_anonymous(login)) {
         unsigned digits = 10000 + (unsigned)random_below(90000);
@@ -127,7 +120,7 @@ int irc_write_login(struct buf *out, struct slice login, struct slice token, str
     }
     line_add(&line, SLICE("NICK "));
     line_add(&line, login);
-    rc = line_finish(&line, out, "login", err);
+    int rc = line_finish(&line, out, "login", err);
     explicit_bzero(&line, sizeof(line));
     return rc;
 }
@@ -137,7 +130,6 @@ int irc_write_join(struct buf *out, const struct slice *channels, size_t n, size
 {
     struct line line = {.len = 0};
     size_t i;
-    int rc;
 
     *written = 0;
     if (n == 0) {
@@ -155,10 +147,8 @@ int irc_write_join(struct buf *out, const struct slice *channels, size_t n, size
         line_add(&line, i == 0 ? SLICE("#") : SLICE(",#"));
         line_add(&line, channels[i]);
     }
-    rc = line_finish(&line, out, "JOIN", err);
-    if (rc == 0) {
-        *written = i;
-    }
+    int rc = line_finish(&line, out, "JOIN", err);
+    *written = rc == 0 ? i : 0;
     return rc;
 }
 
@@ -224,7 +214,7 @@ static bool is_quoted(struct slice text, bool as_command)
     return !as_command && has_slash(text);
 }
 
-static int check_text(struct slice text, bool as_command, bool *quoted, struct err *err)
+static int check_text(struct slice text, struct err *err)
 {
     size_t chars;
 
@@ -237,7 +227,6 @@ static int check_text(struct slice text, bool as_command, bool *quoted, struct e
     if (!utf8_count(text, &chars)) {
         return err_set(err, ERR_PROTOCOL, "the text is not UTF-8");
     }
-    *quoted = is_quoted(text, as_command);
     if (chars > IRC_MAX_TEXT_CHARS) {
         return err_set(err, ERR_PROTOCOL, "the text has %zu characters, more than %d", chars,
                        IRC_MAX_TEXT_CHARS);
@@ -265,8 +254,6 @@ int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text, 
                       struct slice reply_to, bool as_command, struct err *err)
 {
     struct line line = {.len = 0};
-    bool quoted = false;
-    int rc;
 
     if (!irc_channel_valid(channel)) {
         return refuse_channel(channel, err);
@@ -277,7 +264,7 @@ int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text, 
     if (reply_to.len > 0 && !is_tag_value(reply_to)) {
         return err_set(err, ERR_PROTOCOL, "reply_to is not the id of a message");
     }
-    rc = check_text(text, as_command, &quoted, err);
+    int rc = check_text(text, err);
     if (rc != 0) {
         return rc;
     }
@@ -285,7 +272,7 @@ int irc_write_privmsg(struct buf *out, struct slice channel, struct slice text, 
     line_add(&line, SLICE("PRIVMSG #"));
     line_add(&line, channel);
     line_add(&line, SLICE(" :"));
-    if (quoted) {
+    if (is_quoted(text, as_command)) {
         line_add(&line, SLICE(ZERO_WIDTH_SPACE));
     }
     line_add(&line, text);
@@ -306,25 +293,25 @@ void irc_write_heard(struct buf *out, struct slice text, bool as_command)
     buf_append_slice(out, text);
 }
 
-static int write_token(struct buf *out, struct slice command, struct slice token, const char *what,
-                       struct err *err)
+static int write_token(struct buf *out, const char *command, struct slice token, struct err *err)
 {
     struct line line = {.len = 0};
 
     if (!is_one_line(token)) {
-        return err_set(err, ERR_PROTOCOL, "%s: CR, LF or NUL in the text", what);
+        return err_set(err, ERR_PROTOCOL, "%s: CR, LF or NUL in the text", command);
     }
-    line_add(&line, command);
+    line_add(&line, slice_of(command));
+    line_add(&line, SLICE(" :"));
     line_add(&line, token);
-    return line_finish(&line, out, what, err);
+    return line_finish(&line, out, command, err);
 }
 
 int irc_write_ping(struct buf *out, struct slice token, struct err *err)
 {
-    return write_token(out, SLICE("PING :"), token, "PING", err);
+    return write_token(out, "PING", token, err);
 }
 
 int irc_write_pong(struct buf *out, struct slice token, struct err *err)
 {
-    return write_token(out, SLICE("PONG :"), token, "PONG", err);
+    return write_token(out, "PONG", token, err);
 }
