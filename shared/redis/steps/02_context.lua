@@ -9,10 +9,7 @@ local MOST = 2 ^ 53 -- whole numbers up to here are exact
 -- The whole number that a field, a score or a number of a report is; nil where it is none.
 local function whole(value)
     local n = tonumber(value or '')
-    if n and n > -MOST and n < MOST then
-        return math.floor(n)
-    end
-    return nil
+    return n and n > -MOST and n < MOST and math.floor(n) or nil
 end
 
 -- The same of what is never below 0: 0 where it is none.
@@ -34,14 +31,74 @@ local function login_of(text)
     return text and #text <= 25 and string.match(text, '^[a-z0-9_]+$')
 end
 
-local event -- below
-
 -- The leader is to compare soon.
 local function damaged(c)
     if not c.damaged then
         c.damaged = true
         call('HSET', c.tag .. ':clock', 'damaged', 1)
     end
+end
+
+-- Called a dozen times in each step: without a table for its arguments.
+local function key(c, kind, name, part)
+    if part then
+        return c.tag .. ':' .. kind .. ':' .. name .. ':' .. part
+    elseif name then
+        return c.tag .. ':' .. kind .. ':' .. name
+    end
+    return c.tag .. ':' .. kind
+end
+
+-- The forms of a character of several bytes in UTF-8.
+local UTF8_FORMS = {
+    '^[\194-\223][\128-\191]',
+    '^[\225-\236\238\239][\128-\191][\128-\191]',
+    '^\224[\160-\191][\128-\191]',
+    '^\237[\128-\159][\128-\191]', -- no surrogates
+    '^\240[\144-\191][\128-\191][\128-\191]',
+    '^[\241-\243][\128-\191][\128-\191][\128-\191]',
+    '^\244[\128-\143][\128-\191][\128-\191]',
+}
+
+-- Bytes that are not UTF-8 become U+FFFD.
+local function to_utf8(text)
+    local parts, start, at = {}, 1, string.find(text, '[\128-\255]')
+    while at do
+        local last
+        for _, form in ipairs(UTF8_FORMS) do
+            last = last or select(2, string.find(text, form, at))
+        end
+        if not last then
+            parts[#parts + 1], start = string.sub(text, start, at - 1), at + 1
+        end
+        at = string.find(text, '[\128-\255]', (last or at) + 1)
+    end
+    parts[#parts + 1] = string.sub(text, start)
+    return table.concat(parts, '\239\191\189')
+end
+
+-- The table as JSON; cjson copies bytes as they are.
+local function to_json(object)
+    return to_utf8(cjson.encode(object))
+end
+
+-- Can a request or a send be known by this id, which was given with it?
+local function usable_id(id)
+    return #id <= MAX_ID and to_utf8(id) == id
+end
+
+-- Publish an event and keep it in the log. `fields` is a flat list: name, value, ... Long texts are
+-- cut: the log is bounded in entries, and so in bytes, as steps write it when Redis's memory is
+-- full, too.
+local function event(c, name, fields)
+    local object = {event = name, at = c.now}
+    for i = 1, #fields, 2 do
+        local value = fields[i + 1]
+        object[fields[i]] = type(value) == 'string' and string.sub(value, 1, MAX_TOLD) or value
+    end
+    local text = to_json(object)
+    call('XADD', key(c, 'log'), 'MAXLEN', '~', LOG_ENTRIES, '*', 'event', text)
+    call('PUBLISH', c.topic .. 'events', text)
 end
 
 -- redis.call, but for what only another could have written: a key of another type (or a stream that
@@ -88,86 +145,10 @@ local function context(keys)
         dirty = {},   -- nodes that must look
         facts = {},   -- what this step knows of nodes
         no_node = {}, -- users that no node has room for, as found in this step
+        taken = {},   -- node -> sends that were taken for it
     }
     call = call_in(c)
     return c
-end
-
--- Called a dozen times in each step: without a table for its arguments.
-local function key(c, kind, name, part)
-    if part then
-        return c.tag .. ':' .. kind .. ':' .. name .. ':' .. part
-    elseif name then
-        return c.tag .. ':' .. kind .. ':' .. name
-    end
-    return c.tag .. ':' .. kind
-end
-
--- The forms of a character of several bytes in UTF-8.
-local UTF8_FORMS = {
-    '^[\194-\223][\128-\191]',
-    '^[\225-\236\238\239][\128-\191][\128-\191]',
-    '^\224[\160-\191][\128-\191]',
-    '^\237[\128-\159][\128-\191]', -- no surrogates
-    '^\240[\144-\191][\128-\191][\128-\191]',
-    '^[\241-\243][\128-\191][\128-\191][\128-\191]',
-    '^\244[\128-\143][\128-\191][\128-\191]',
-}
-
--- Where, from `start` on, the first byte is that is not UTF-8; nil where all is.
-local function not_utf8(text, start)
-    local at = string.find(text, '[\128-\255]', start)
-    while at do
-        local last
-        for _, form in ipairs(UTF8_FORMS) do
-            last = last or select(2, string.find(text, form, at))
-        end
-        if not last then
-            return at
-        end
-        at = string.find(text, '[\128-\255]', last + 1)
-    end
-    return nil
-end
-
--- Bytes that are not UTF-8 become U+FFFD.
-local function to_utf8(text)
-    local bad = not_utf8(text, 1)
-    if not bad then
-        return text
-    end
-    local parts, start = {}, 1
-    while bad do
-        parts[#parts + 1] = string.sub(text, start, bad - 1)
-        start = bad + 1
-        bad = not_utf8(text, start)
-    end
-    parts[#parts + 1] = string.sub(text, start)
-    return table.concat(parts, '\239\191\189')
-end
-
--- The table as JSON; cjson copies bytes as they are.
-local function to_json(object)
-    return to_utf8(cjson.encode(object))
-end
-
--- Can a request or a send be known by this id, which was given with it?
-local function usable_id(id)
-    return #id <= MAX_ID and not not_utf8(id, 1)
-end
-
--- Publish an event and keep it in the log. `fields` is a flat list: name, value, ... Long texts are
--- cut: the log is bounded in entries, and so in bytes, as steps write it when Redis's memory is
--- full, too.
-function event(c, name, fields)
-    local object = {event = name, at = c.now}
-    for i = 1, #fields, 2 do
-        local value = fields[i + 1]
-        object[fields[i]] = type(value) == 'string' and string.sub(value, 1, MAX_TOLD) or value
-    end
-    local text = to_json(object)
-    call('XADD', key(c, 'log'), 'MAXLEN', '~', LOG_ENTRIES, '*', 'event', text)
-    call('PUBLISH', c.topic .. 'events', text)
 end
 
 -- A channel as people write it -> its login, or nil.
@@ -195,38 +176,26 @@ local function shards_changed(c)
     bump(key(c, 'clock'), 'shards', 1)
 end
 
--- The node, if there is one, must look at this shard: `role` is "shards" (holds it) or "serves"
--- (sends for it).
-local function touch(c, node, role, shard)
+-- `of` is name -> list; one member more.
+local function add_to(of, name, member)
+    local list = of[name] or {}
+    of[name] = list
+    list[#list + 1] = member
+end
+
+-- The node, if there is one, must look at these shards: `role` is "shards" (holds them) or "serves"
+-- (sends for them). Each gets a rev of its own, behind which a picture can go on.
+local function touch(c, node, role, ...)
     if not node then
         return
     end
-    local rev = bump(key(c, 'node', node), 'rev', 1)
-    call('ZADD', key(c, 'node', node, role), rev, shard)
-    c.dirty[node] = true
-end
-
--- Notes that for touch_all.
-local function touched_add(touched, node, role, shard)
-    touched[node] = touched[node] or {shards = {}, serves = {}}
-    table.insert(touched[node][role], shard)
-end
-
--- The same for many shards at once: `touched` is node -> role -> list of shards.
-local function touch_all(c, touched)
-    for node, roles in pairs(touched) do
-        local nk = key(c, 'node', node)
-        local rev = bump(nk, 'rev', #roles.shards + #roles.serves)
-        for role, shards in pairs(roles) do
-            local scored = {}
-            for _, shard in ipairs(shards) do
-                scored[#scored + 1], scored[#scored + 2] = rev, shard
-                rev = rev - 1
-            end
-            call_all('ZADD', nk .. ':' .. role, scored)
-        end
-        c.dirty[node] = true
+    local nk, scored = key(c, 'node', node), {}
+    local rev = bump(nk, 'rev', select('#', ...))
+    for i, shard in ipairs({...}) do
+        scored[2 * i - 1], scored[2 * i] = rev - i + 1, shard
     end
+    call('ZADD', nk .. ':' .. role, unpack(scored))
+    c.dirty[node] = true
 end
 
 local function untouch(c, node, role, ...)
@@ -237,26 +206,15 @@ local function untouch(c, node, role, ...)
     end
 end
 
--- Tell the nodes concerned to look now; a lost hint costs one renewal.
-local function hint(c)
-    for node in pairs(c.dirty) do
-        call('PUBLISH', c.topic .. 'node:' .. node, 'look')
-    end
-end
-
 local function leader_check(c, incarnation, token)
     local leader = call('HMGET', key(c, 'leader'), 'incarnation', 'token')
-    if not leader[1] or leader[1] == '' or leader[1] ~= incarnation or leader[2] ~= token then
-        return redis.error_reply('DEPOSED another coordinator leads')
-    end
-    return nil
+    local leads = incarnation ~= '' and leader[1] == incarnation and leader[2] == token
+    return not leads and redis.error_reply('DEPOSED another coordinator leads') or nil
 end
 
 local function node_check(c, node, incarnation)
-    if call('HGET', key(c, 'node', node), 'incarnation') ~= incarnation then
-        return redis.error_reply('LOST the lease of node ' .. shown(node) .. ' is not held by this process')
-    end
-    return nil
+    return call('HGET', key(c, 'node', node), 'incarnation') ~= incarnation and
+        redis.error_reply('LOST the lease of node ' .. shown(node) .. ' is not held by this process') or nil
 end
 
 -- Tells this registry from one that begins anew where all was lost.
@@ -299,18 +257,18 @@ end
 local function watch_clock(c, lease)
     local ck = key(c, 'clock')
     local clock = call('HMGET', ck, 'seen', 'went_back')
-    local seen = whole(clock[1]) or c.now
-    if c.now < seen or c.now > seen + lease / 2 then
+    local back = (whole(clock[1]) or c.now) - c.now
+    if back > 0 or -back > lease / 2 then
         call('HSET', ck, 'grace', c.now + 2 * lease)
     end
-    if c.now < seen or clock[2] then
+    if back > 0 or clock[2] then
         clock_went_back(c, lease)
     end
-    if c.now < seen then
-        call('HSET', ck, 'back', seen - c.now)
-        if seen - c.now >= CLOCK_TOLD_MS then
-            event(c, 'redis.clock_back', {'ms', seen - c.now})
-        end
+    if back > 0 then
+        call('HSET', ck, 'back', back)
+    end
+    if back >= CLOCK_TOLD_MS then
+        event(c, 'redis.clock_back', {'ms', back})
     end
     call('HSET', ck, 'seen', c.now)
 end
@@ -343,7 +301,7 @@ local GROWS = {add_shard = true, assign = true, send_accept = true}
 
 -- How each step begins: it looks at the cluster, at whether its caller may take it (`may`; nil:
 -- anybody), and at how many arguments there are. `run` does the rest: nil where the arguments are
--- none that it can use.
+-- none that it can use. At the end the nodes concerned are told to look now.
 local function define(name, usage, may, run)
     local names, most -- made when the step is first called: until then Lua's own are not there
     usage = name .. ': ' .. usage
@@ -356,7 +314,11 @@ local function define(name, usage, may, run)
             names, most = arguments_of(string.match(usage, ': (.*)'))
         end
         c.names = names
-        return #a >= #names and #a <= most and run(c, a) or badarg(usage)
+        local answer = #a >= #names and #a <= most and run(c, a) or badarg(usage)
+        for node in pairs(c.dirty) do -- a hint that is lost costs one renewal
+            call('PUBLISH', c.topic .. 'node:' .. node, 'look')
+        end
+        return answer
     end
     redis.register_function{function_name = 'shoal1_' .. name, callback = callback,
         flags = GROWS[name] and {} or {'allow-oom'}}

@@ -39,12 +39,8 @@ local function setting_refused(name, value)
         end
         table.sort(names)
         return 'Unknown setting ' .. shown(name) .. '; settings are: ' .. table.concat(names, ', ') .. '.'
-    end
-    if spec.login then
-        if string.match(value, '^[a-z0-9_]+$') and #value <= 25 then
-            return nil
-        end
-        return 'Setting ' .. name .. ' takes a Twitch login in lower case, or anonymous.'
+    elseif spec.login then
+        return not login_of(value) and 'Setting ' .. name .. ' takes a Twitch login in lower case, or anonymous.' or nil
     end
     local number = #value <= 15 and string.match(value, '^%d+$') and tonumber(value)
     if (number and number >= spec.min and number <= spec.max) or value == spec.off then
@@ -86,8 +82,8 @@ local function node_settings(c)
     local told = {}
     for name, spec in pairs(SETTINGS) do
         if spec.node then
-            told[#told + 1] = name
-            told[#told + 1] = setting(c, name) == spec.off and '0' or setting(c, name)
+            local value = setting(c, name)
+            told[#told + 1], told[#told + 2] = name, value == spec.off and '0' or value
         end
     end
     return told

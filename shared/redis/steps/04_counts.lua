@@ -21,75 +21,57 @@ end
 local count_channels
 do -- the rest is seen in here alone
 
--- The shard closes when idle: since when it is idle, or that it is not any more.
-local function tally_idle(c, tally, shard, count, change)
-    local idle, busy = tally.idle, tally.busy
-    if count == 0 then
-        idle[#idle + 1], idle[#idle + 2] = c.stamp, shard
-    elseif count == change then
-        busy[#busy + 1] = shard
-    end
-end
-
--- The nodes must look that hold the shard, or send for it.
-local function tally_nodes(c, tally, shard, node, sender)
-    if node then
-        touched_add(tally.touched, node, 'shards', shard)
-    end
-    local sender_node = node
-    if sender and sender ~= shard then
-        sender_node = node_of(c, sender)
-    end
-    if sender_node then
-        touched_add(tally.touched, sender_node, 'serves', shard)
-    end
+-- The shard is in that index (zset), with that score.
+local function tally_score(tally, index, score, shard)
+    add_to(tally.scored, index, score)
+    add_to(tally.scored, index, shard)
 end
 
 local function tally_shard(c, tally, shard, change)
     local sk = c.tag .. ':shard:' .. shard
     local s = call('HMGET', sk, 'node', 'sender', 'user', 'closes_idle')
-    local user = login_of(s[3])
+    local node, sender, user = node_id(s[1]), shard_id(s[2]), login_of(s[3])
     local count = call('SCARD', sk .. ':channels')
     call('HSET', sk, 'channels', count)
     bump(sk, 'rev', 1)
-    local loads = tally.loads
-    loads[#loads + 1], loads[#loads + 2] = count, shard
+    tally_score(tally, 'load', count, shard)
     if user then
-        local open = tally.opens[user] or {}
-        tally.opens[user] = open
-        open[#open + 1], open[#open + 2] = count, shard
+        tally_score(tally, 'open:' .. user, count, shard)
     else
         damaged(c)
     end
-    if s[4] == '1' then
-        tally_idle(c, tally, shard, count, change)
+    if s[4] == '1' and count == 0 then
+        tally_score(tally, 'idle', c.stamp, shard)
+    elseif s[4] == '1' and count == change then
+        add_to(tally, 'busy', shard)
     end
     tally.first = tally.first or (count == change and change > 0)
-    tally_nodes(c, tally, shard, node_id(s[1]), shard_id(s[2]))
+    add_to(tally.shards, node or false, shard)
+    if sender and sender ~= shard then
+        node = node_of(c, sender)
+    end
+    add_to(tally.serves, node or false, shard)
 end
 
 -- Channels of shards came or went: `changes` is shard -> by how many. Keeps every count and every
--- index that depends on one, and makes the nodes look.
+-- index that depends on one, and makes the nodes look that hold the shards, or send for them.
 function count_channels(c, changes)
-    if next(changes) == nil then
-        return
-    end
-    local tally = {loads = {}, opens = {}, idle = {}, busy = {}, touched = {}}
+    local tally = {scored = {}, busy = {}, shards = {}, serves = {}}
     for shard, change in pairs(changes) do
         tally_shard(c, tally, shard, change)
     end
-    call('ZADD', key(c, 'load'), unpack(tally.loads))
-    for user, open in pairs(tally.opens) do
-        call('ZADD', key(c, 'open', user), unpack(open))
+    for index, scored in pairs(tally.scored) do
+        call('ZADD', key(c, index), unpack(scored))
     end
-    if #tally.idle + #tally.busy > 0 then
-        call_all('ZADD', key(c, 'idle'), tally.idle)
-        call_all('ZREM', key(c, 'idle'), tally.busy)
-    end
+    call_all('ZREM', key(c, 'idle'), tally.busy)
     if tally.first then
         shards_changed(c) -- who sends for a shard is chosen when it has channels
     end
-    touch_all(c, tally.touched)
+    for _, role in ipairs({'shards', 'serves'}) do
+        for node, shards in pairs(tally[role]) do
+            touch(c, node, role, unpack(shards))
+        end
+    end
 end
 
 end

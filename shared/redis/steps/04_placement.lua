@@ -90,26 +90,20 @@ local function choose_node(c, user, wish)
     return node
 end
 
--- The shards for which this one sends, itself included. One that says another sends for it was left
--- there by damage.
-local function served_by(c, shard)
-    local served = {}
-    for _, other in ipairs(call('SMEMBERS', key(c, 'shard', shard, 'serves'))) do
+-- The shards that `shard` sends for, itself included, are served by node `new` (nil: none) instead
+-- of `old`. One that says another sends for it was left there by damage.
+local function serves_moved(c, shard, old, new)
+    local sk, served = key(c, 'shard', shard, 'serves'), {}
+    for _, other in ipairs(call('SMEMBERS', sk)) do
         if sender_of_shard(c, other) == shard then
             served[#served + 1] = other
         else
-            call('SREM', key(c, 'shard', shard, 'serves'), other)
+            call('SREM', sk, other)
         end
     end
-    return served
-end
-
--- The shards that `shard` sends for are served by node `new` (nil: none) instead of `old`.
-local function serves_moved(c, shard, old, new)
-    local served = served_by(c, shard)
     if #served > 0 then
         untouch(c, old, 'serves', unpack(served))
-        touch_all(c, new and {[new] = {shards = {}, serves = served}} or {})
+        touch(c, new, 'serves', unpack(served))
     end
 end
 

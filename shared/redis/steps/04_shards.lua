@@ -26,9 +26,8 @@ local function create_shard(c, shard, user, node, closes_idle, run)
     if n > count_of(call('HGET', clock, 'extended')) then
         call('HSET', clock, 'extended', n) -- no number is used twice
     end
-    call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0,
-        'joined', 0, 'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'run', run,
-        'since', c.now)
+    call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0, 'joined', 0,
+        'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'run', run, 'since', c.now)
     call('ZADD', key(c, 'load'), 0, shard)
     call('ZADD', key(c, 'open', user), 0, shard)
     if closes_idle == 1 then
@@ -63,21 +62,9 @@ local function rehome(c, shard, most)
     return excess <= SERVED_PER_STEP
 end
 
--- What is left of the shard's user: the first of its shards sends to channels that nobody joined.
-local function another_default(c, shard, user)
-    call('ZREM', key(c, 'open', user), shard)
-    if call('HGET', key(c, 'senders'), user) == shard then
-        local other = call('ZRANGE', key(c, 'open', user), 0, 0)[1]
-        if other then
-            call('HSET', key(c, 'senders'), user, other)
-        else
-            call('HDEL', key(c, 'senders'), user)
-        end
-    end
-end
-
 -- A shard without channels is gone, with all that is known of it. `users` are those whose it may
--- be. False where it sends for so many that it has to go on later.
+-- be: the first shard of what is left to them sends to channels that nobody joined. False where it
+-- sends for so many that it has to go on later.
 local function shard_gone(c, shard, users)
     if not rehome(c, shard, 0) then
         return false
@@ -90,7 +77,13 @@ local function shard_gone(c, shard, users)
     call('ZREM', key(c, 'idle'), shard)
     call('SREM', key(c, 'homeless'), shard)
     for _, user in ipairs(users) do
-        another_default(c, shard, user)
+        call('ZREM', key(c, 'open', user), shard)
+        if call('HGET', key(c, 'senders'), user) == shard then
+            call('HDEL', key(c, 'senders'), user)
+            for _, other in ipairs(call('ZRANGE', key(c, 'open', user), 0, 0)) do
+                call('HSET', key(c, 'senders'), user, other)
+            end
+        end
     end
     shards_changed(c)
     return true

@@ -2,15 +2,6 @@
 
 local channels = {}
 
-do -- the rest is seen in here alone
-
--- `of` is of a user or a shard -> list; one member more.
-local function add_to(of, name, member)
-    local list = of[name] or {}
-    of[name] = list
-    list[#list + 1] = member
-end
-
 -- The channels, none of which is on a shard, go on one: `by_shard` is shard -> list, `owner` shard
 -- -> its user, `waited` says of a channel whether it waited.
 function channels.put(c, by_shard, owner, waited)
@@ -18,8 +9,6 @@ function channels.put(c, by_shard, owner, waited)
     local counts = rooms.counts
     for shard, names in pairs(by_shard) do
         local user = owner[shard]
-        local counted = in_rooms[user] or {}
-        in_rooms[user] = counted
         call('SADD', c.tag .. ':shard:' .. shard .. ':channels', unpack(names))
         changes[shard] = #names
         for _, channel in ipairs(names) do
@@ -27,7 +16,7 @@ function channels.put(c, by_shard, owner, waited)
             pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = channel, shard
             call('HSET', ck, 'state', 'assigned', 'since', c.stamp)
             if counts(user, channel) then
-                counted[#counted + 1] = channel
+                add_to(in_rooms, user, channel)
             end
             if waited[channel] then
                 call('HDEL', ck, 'reason', 'next_try')
@@ -37,11 +26,9 @@ function channels.put(c, by_shard, owner, waited)
     end
     call_all('HSET', key(c, 'channels'), pairs_of)
     for user, names in pairs(in_rooms) do
-        call_all('SADD', key(c, 'rooms', user), names)
+        call('SADD', key(c, 'rooms', user), unpack(names))
     end
-    if #placed > 0 then
-        call('SREM', key(c, 'waiting'), unpack(placed))
-    end
+    call_all('SREM', key(c, 'waiting'), placed)
     count_channels(c, changes)
 end
 
@@ -54,9 +41,6 @@ end
 
 -- The channels are wanted and on no shard: `why` is channel -> the reason, `waited` as above.
 function channels.wait(c, why, waited)
-    if next(why) == nil then
-        return
-    end
     local fresh, pairs_of = {}, {}
     for channel, reason in pairs(why) do
         local ck = key(c, 'channel', channel)
@@ -91,9 +75,6 @@ end
 
 -- The channels are wanted no more: `shards` says of each where it is, "" where it waits.
 function channels.forget(c, names, shards)
-    if #names == 0 then
-        return
-    end
     local by_shard = {}
     for _, channel in ipairs(names) do
         call('DEL', key(c, 'channel', channel))
@@ -103,8 +84,8 @@ function channels.forget(c, names, shards)
             call('SREM', key(c, 'waiting'), channel)
         end
     end
-    call('HDEL', key(c, 'channels'), unpack(names))
-    call('ZREM', key(c, 'active'), unpack(names))
+    call_all('HDEL', key(c, 'channels'), names)
+    call_all('ZREM', key(c, 'active'), names)
     channels.off(c, by_shard, true)
 end
 
@@ -146,6 +127,4 @@ function channels.names(texts, refused)
         end
     end
     return names
-end
-
 end

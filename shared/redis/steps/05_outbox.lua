@@ -207,7 +207,7 @@ local function text_problem(text)
     elseif #text > MAX_TEXT and (#text > 4 * MAX_TEXT or
         select(2, string.gsub(text, '[^\128-\191]', '')) > MAX_TEXT) then
         return 'text: is longer than ' .. MAX_TEXT .. ' characters.'
-    elseif not_utf8(text, 1) then
+    elseif to_utf8(text) ~= text then
         return 'text: is not UTF-8.'
     end
     return nil

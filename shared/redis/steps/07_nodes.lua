@@ -92,7 +92,6 @@ step('register', 'node incarnation link run_id host pid version capacity users t
     place_homeless(c)
     shards_changed(c)
     local answer = picture(c, r.node, -1)
-    hint(c)
     return answer
 end)
 
@@ -136,7 +135,6 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
         take_report(c, node, report)
     end
     local answer = picture(c, node, seen)
-    hint(c)
     return answer
 end)
 
@@ -185,7 +183,6 @@ node_step('leave', 'said', function(c, a)
     if done then
         forget_node(c, node, 'node.left')
     end
-    hint(c)
     return {done and 'gone' or 'more'}
 end)
 

@@ -154,7 +154,6 @@ leader_step('expire', 'node link', function(c, a)
         forget_node(c, node, 'node.expired')
     end
     place_homeless(c)
-    hint(c)
     return {done and 'expired' or 'more'}
 end)
 

@@ -124,7 +124,6 @@ function request_end(c, r, reply)
     else
         text = request_reply(c, r, reply)
     end
-    hint(c)
     return {'done', text}
 end
 
@@ -238,7 +237,6 @@ end
 function own_step(name, usage, run)
     leader_step(name, usage, function(c, a)
         local reply = run(c, a) or {ok = true}
-        hint(c)
         return {'done', to_json(reply)}
     end)
 end

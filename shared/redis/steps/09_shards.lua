@@ -64,7 +64,6 @@ leader_step('add_shard', 'shard user channel...', function(c, a)
         waited[names[i]] = at == ''
     end
     channels.put_on(c, shard, user, names, waited)
-    hint(c)
     return {'added'}
 end)
 

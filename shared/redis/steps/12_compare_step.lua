@@ -201,7 +201,6 @@ leader_step('compare', 'cursor', function(c, a)
             phase = phase + 1
         end
     end
-    hint(c)
     if not inner then
         return {'done', tostring(c.repairs or 0)}
     end
