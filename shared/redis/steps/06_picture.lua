@@ -26,28 +26,18 @@ local function active_first(c, names)
     end)
 end
 
--- For how many ms each of the channels has not been read, -1 where it never was, nil while it is;
--- and when somebody asked to try it again, if so. And: is there one that was read before, and is
--- not now?
-local function unread_of(c, sk, names)
+-- Adds the channels to what is told of a shard. Where `held`, each that is not read has one number
+-- or two behind it: for how many ms, -1 where it never was, and when somebody asked to try it
+-- again. If one was read before, those that had lines lately come first.
+local function tell_channels(c, told, sk, names, held)
     local numbers, some = {}, false
-    local retry = call('HMGET', sk .. ':retry', unpack(names))
-    for i, since in ipairs(call('HMGET', sk .. ':read', unpack(names))) do
+    local retry = held and call_all('HMGET', sk .. ':retry', names)
+    for i, since in ipairs(held and call_all('HMGET', sk .. ':read', names) or {}) do
         if since ~= '' then
             local at = whole(since)
             numbers[names[i]] = {at and math.max(1, c.now - at) or -1, tonumber(retry[i] or '')}
             some = some or since
         end
-    end
-    return numbers, some
-end
-
--- Adds the channels to what is told of a shard. Where `held`, each that is not read has one number
--- or two behind it, and those that had lines lately come first.
-local function tell_channels(c, told, sk, names, held)
-    local numbers, some = {}, false
-    if #names > 0 and held then
-        numbers, some = unread_of(c, sk, names)
     end
     if some then
         active_first(c, names)
@@ -140,16 +130,10 @@ local PARTS = {
     {list = 'serves', tell = tell_changed, since = true},
 }
 
--- A place: rev asked with, part, rev behind which it goes on, and where that is within a shard, the
--- shard and a cursor. Nil: it is none.
-local function place_of(text)
-    local seen, part, after, shard, cursor = string.match(text, '^(%-?%d+) ([1-4]) (%S+) (%S+) (%d+)$')
-    return seen and {seen = seen, part = tonumber(part), after = after, shard = shard, cursor = cursor}
-end
-
--- A portion of the picture from that place on: {ids held}, {{shard, epoch, rev, user, run, how,
--- channel, [unread, [retry,]]...}...}, {ids served}, {{shard, sender, how, channel...}...}, and the
--- place of the next portion, "" where this was the last. `how` says whether the channels come
+-- A portion of the picture from a place on (rev asked with, part, rev behind which it goes on, and
+-- where that is within a shard, the shard and a cursor): {ids held}, {{shard, epoch, rev, user, run,
+-- how, channel, [unread, [retry,]]...}...}, {ids served}, {{shard, sender, how, channel...}...}, and
+-- the place of the next portion, "" where this was the last. `how` says whether the channels come
 -- beside those told before (1), and whether others will come (2).
 local function portion(c, node, at)
     local out = {{}, {}, {}, {}, ''}
@@ -191,8 +175,9 @@ end
 
 -- The next portion, where an answer named its place.
 node_step('picture', 'place', function(c, a)
-    local at = place_of(a[3])
-    return at and portion(c, a[1], at)
+    local seen, part, after, shard, cursor = string.match(a[3], '^(%-?%d+) ([1-4]) (%S+) (%S+) (%d+)$')
+    return seen and
+        portion(c, a[1], {seen = seen, part = tonumber(part), after = after, shard = shard, cursor = cursor})
 end)
 
 end

@@ -2,7 +2,7 @@
 
 -- How a node may say it is.
 local NODE_STATES = {active = true, blind = true, proving = true, draining = true}
-local reported, members, read_report, take_report -- below
+local reported, each_told, read_report, take_report -- below
 
 do -- the rest is seen in here alone
 
@@ -41,13 +41,18 @@ local function ago(c, ms)
     return c.written - (whole(reported(ms)) or 0)
 end
 
-local function written_at(c, report)
-    local at = whole(reported(report.at_ms))
-    return at and at > c.now - REPORT_LATE_MOST_MS and math.min(at, c.now) or c.now
+local function members(report, name)
+    return type(report[name]) == 'table' and report[name] or {}
 end
 
-function members(report, name)
-    return type(report[name]) == 'table' and report[name] or {}
+-- What is told in tables under that name, of what `is_name` takes (nil: of anything): `run` gets
+-- each and its name.
+function each_told(report, of, is_name, run)
+    for name, told in pairs(members(report, of)) do
+        if type(told) == 'table' and (not is_name or is_name(tostring(name))) then
+            run(told, name)
+        end
+    end
 end
 
 local function keep_fields(k, told, own)
@@ -101,10 +106,11 @@ local function report_read(c, sk, channel, fields)
 end
 
 local function report_channel(c, channel, fields)
-    if call('HGET', key(c, 'channels'), channel) ~= fields.shard then
+    local at = shard_id(call('HGET', key(c, 'channels'), channel))
+    if not at or at ~= fields.shard then
         return
     end
-    local ck, sk = key(c, 'channel', channel), key(c, 'shard', fields.shard)
+    local ck, sk = key(c, 'channel', channel), key(c, 'shard', at)
     local before = call('HGET', ck, 'state')
     keep_fields(ck, fields, CHANNEL_OWN)
     if fields.since_ms then
@@ -120,7 +126,7 @@ local function report_channel(c, channel, fields)
         rooms.told(c, user, channel, tostring(moderator) == '1')
     end
     if fields.state == 'failed' and before ~= 'failed' then
-        event(c, 'channel.failed', {'channel', channel, 'shard', fields.shard, 'reason', reported(fields.reason) or ''})
+        event(c, 'channel.failed', {'channel', channel, 'shard', at, 'reason', reported(fields.reason) or ''})
     end
 end
 
@@ -138,15 +144,6 @@ local function note_active(c, names)
         end
     end
     call_all('ZADD', key(c, 'active'), scored)
-end
-
-local function report_gaps(c, gaps)
-    for _, gap in ipairs(gaps) do
-        if type(gap) == 'table' then
-            event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', ago(c, gap.from_ms),
-                'to', ago(c, gap.to_ms), 'lines', reported(gap.lines) or 0, 'reason', reported(gap.reason) or ''})
-        end
-    end
 end
 
 -- What the node tells of itself.
@@ -176,33 +173,25 @@ local function report_node(c, node, told)
     end
 end
 
--- The report, or nil where there is none; false where it is none.
+-- The report; nil where it is none.
 function read_report(c, text)
-    if text == '' then
+    local ok, report = pcall(cjson.decode, text == '' and '{}' or text)
+    if not ok or type(report) ~= 'table' then
         return nil
     end
-    local ok, report = pcall(cjson.decode, text)
-    if not ok or type(report) ~= 'table' then
-        return false
-    end
-    c.written = written_at(c, report)
+    local at = whole(reported(report.at_ms))
+    c.written = at and at > c.now - REPORT_LATE_MOST_MS and math.min(at, c.now) or c.now
     return report
 end
 
 function take_report(c, node, report)
-    for shard, fields in pairs(members(report, 'shards')) do
-        if type(fields) == 'table' and shard_id(tostring(shard)) then
-            report_shard(c, node, shard, fields)
-        end
-    end
-    for channel, fields in pairs(members(report, 'channels')) do
-        if type(fields) == 'table' and type(fields.shard) == 'string' and shard_id(fields.shard) and
-            login_of(tostring(channel)) then
-            report_channel(c, channel, fields)
-        end
-    end
+    each_told(report, 'shards', shard_id, function(fields, shard) report_shard(c, node, shard, fields) end)
+    each_told(report, 'channels', login_of, function(fields, channel) report_channel(c, channel, fields) end)
     note_active(c, members(report, 'active'))
-    report_gaps(c, members(report, 'gaps'))
+    each_told(report, 'gaps', nil, function(gap)
+        event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', ago(c, gap.from_ms), 'to', ago(c, gap.to_ms),
+            'lines', reported(gap.lines) or 0, 'reason', reported(gap.reason) or ''})
+    end)
     report_node(c, node, members(report, 'node'))
 end
 

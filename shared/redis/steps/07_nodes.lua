@@ -1,6 +1,6 @@
 -- Nodes: they register, renew, and leave.
 
-local evacuate, forget_node -- the others are seen in here alone
+local node_gone -- the others are seen in here alone
 do
 
 -- A link that its process gave up for a later one (ids grow while a server runs) may still be
@@ -8,10 +8,8 @@ do
 -- node would kill the wrong one.
 local function overtaken(c, node, link, run_id)
     local now = call('HMGET', key(c, 'node', node), 'link', 'run_id')
-    if now[2] == run_id and count_of(now[1]) > count_of(link) then
-        return redis.error_reply('OVERTAKEN node ' .. shown(node) .. ' has renewed on a later link')
-    end
-    return nil
+    return now[2] == run_id and count_of(now[1]) > count_of(link) and
+        redis.error_reply('OVERTAKEN node ' .. shown(node) .. ' has renewed on a later link') or nil
 end
 
 -- Another process has the node's id, and nobody has seen to it that it is gone: who. Or the error
@@ -63,6 +61,14 @@ local function taken_over(c, node, incarnation)
     return false
 end
 
+-- The node has the lease, and said this of itself. All it read up to `until_ms` is fanned out.
+local function keep_lease(c, r, lease, until_ms)
+    call('ZADD', key(c, 'nodes'), c.now + lease, r.node)
+    call('HSET', key(c, 'node', r.node), 'link', r.link, 'run_id', r.run_id, 'host', r.host, 'pid', r.pid,
+        'version', r.version, 'capacity', count_of(r.capacity), 'users', r.users, 'renewed', c.now,
+        'read_until', until_ms, 'silent', '')
+end
+
 -- takeover: the link of a holder that is gone, or "". state: "active", "blind" or "proving". As
 -- picture() | "held" ... | "more" (call again)
 step('register', 'node incarnation link run_id host pid version capacity users takeover state', function(c, a)
@@ -78,38 +84,18 @@ step('register', 'node incarnation link run_id host pid version capacity users t
     local other = held_by_another(c, r, lease)
     if other then
         return other
-    end
-    if not taken_over(c, r.node, r.incarnation) then
+    elseif not taken_over(c, r.node, r.incarnation) then
         return {'more'}
     end
     local nk = key(c, 'node', r.node)
-    call('ZADD', key(c, 'nodes'), c.now + lease, r.node)
-    call('HSET', nk, 'incarnation', r.incarnation, 'link', r.link, 'run_id', r.run_id, 'host', r.host, 'pid', r.pid,
-        'version', r.version, 'capacity', capacity, 'users', r.users, 'since', c.now, 'silent', '', 'seen', 0,
-        'shards', call('ZCARD', nk .. ':shards'), 'renewed', c.now, 'read_until', c.now)
+    keep_lease(c, r, lease, c.now)
+    call('HSET', nk, 'incarnation', r.incarnation, 'since', c.now, 'seen', 0, 'shards', call('ZCARD', nk .. ':shards'))
     sight.keep_state(c, r.node, r.state, c.now, '')
     event(c, 'node.up', {'node', r.node, 'host', r.host, 'pid', r.pid})
     place_homeless(c)
     shards_changed(c)
-    local answer = picture(c, r.node, -1)
-    return answer
+    return picture(c, r.node, -1)
 end)
-
--- Its lease goes on.
-local function keep_lease(c, r, report)
-    local lease = limit(c, 'lease_ms')
-    restating(c) -- before `seen` is written
-    watch_clock(c, lease)
-    call('ZADD', key(c, 'nodes'), c.now + lease, r.node)
-    -- What was read before the last renewal was carried out, by a node that still answers for it,
-    -- is not missing: but for what still waited there to be fanned out.
-    local nk = key(c, 'node', r.node)
-    local waits = report and count_of(reported(report.waits_ms)) or 0
-    local renewed = math.min(whole(call('HGET', nk, 'renewed')) or c.now, c.now)
-    call('HSET', nk, 'link', r.link, 'run_id', r.run_id, 'host', r.host, 'pid', r.pid, 'version', r.version,
-        'capacity', count_of(r.capacity), 'users', r.users, 'renewed', c.now, 'read_until', renewed - waits,
-        'silent', '')
-end
 
 -- `report` is JSON, and may be empty; `registry` is as it was answered before, or empty. EMPTIED
 -- where this is another registry, which does not know the node.
@@ -118,31 +104,32 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
     local node, seen = r.node, whole(r.seen_rev)
     if not seen or not node_id(node) then
         return nil
-    end
-    if r.registry ~= '' and r.registry ~= registry_of(c) and call('EXISTS', key(c, 'node', node)) == 0 then
+    elseif r.registry ~= '' and r.registry ~= registry_of(c) and call('EXISTS', key(c, 'node', node)) == 0 then
         return redis.error_reply('EMPTIED all that was in Redis is gone')
     end
     local refused = node_check(c, node, r.incarnation) or overtaken(c, node, r.link, r.run_id)
     if refused then
         return refused
     end
-    local report = read_report(c, r.report)
-    if report == false then
+    local report, lease = read_report(c, r.report), limit(c, 'lease_ms')
+    if not report then
         return badarg('renew: the report is not JSON')
     end
-    keep_lease(c, r, report)
-    if report then
-        take_report(c, node, report)
-    end
-    local answer = picture(c, node, seen)
-    return answer
+    restating(c) -- before `seen` is written
+    watch_clock(c, lease)
+    -- What was read before the last renewal was carried out, by a node that still answers for it,
+    -- is not missing: but for what still waited there to be fanned out.
+    local renewed = math.min(whole(call('HGET', key(c, 'node', node), 'renewed')) or c.now, c.now)
+    keep_lease(c, r, lease, renewed - count_of(reported(report.waits_ms)))
+    take_report(c, node, report)
+    return picture(c, node, seen)
 end)
 
 local SERVED_MOVED = 500 -- with the shards that send for them, by one step
 
 -- A node's shards go to others, a portion a call. True when none is left. `said` as stop_reading()
 -- takes it.
-function evacuate(c, node, said)
+local function evacuate(c, node, said)
     local shards = call('ZRANGE', key(c, 'node', node, 'shards'), 0, SHARDS_PER_EXPIRE - 1)
     local until_ms, moved = read_until(c, node), 0
     shards_changed(c)
@@ -162,28 +149,29 @@ function evacuate(c, node, said)
     return #shards < SHARDS_PER_EXPIRE
 end
 
-function forget_node(c, node, event_name)
-    call('DEL', key(c, 'node', node), key(c, 'node', node, 'shards'),
-        key(c, 'node', node, 'serves'), key(c, 'fan', node))
+-- The node is gone, or goes: its shards go to others, a portion a call. Then it is forgotten, which
+-- that event tells. True where nothing is left to do.
+function node_gone(c, node, event_name, said)
+    call('ZREM', key(c, 'free'), node)
+    if not unknown_claims(c, node) or not evacuate(c, node, said) then
+        return false
+    end
+    local nk = key(c, 'node', node)
+    call('DEL', nk, nk .. ':shards', nk .. ':serves', key(c, 'fan', node))
     call('ZREM', key(c, 'blind'), node)
     call('ZREM', key(c, 'nodes'), node)
     call('SREM', key(c, 'restated'), node)
     c.dirty[node] = nil
     event(c, event_name, {'node', node})
+    return true
 end
 
 -- Orderly: the shards are closed already. `said` (0 or 1): all it read is fanned out, and reported
 -- up to when it read. "gone" or "more" (call again).
 node_step('leave', 'said', function(c, a)
-    local node = a[1]
     -- It stays among the nodes until its last shard is placed: if it dies before, it expires.
-    call('ZREM', key(c, 'free'), node)
-    call('HSET', key(c, 'node', node), 'state', 'leaving')
-    local done = unknown_claims(c, node) and evacuate(c, node, a[3] == '1')
-    if done then
-        forget_node(c, node, 'node.left')
-    end
-    return {done and 'gone' or 'more'}
+    call('HSET', key(c, 'node', a[1]), 'state', 'leaving')
+    return {node_gone(c, a[1], 'node.left', a[3] == '1') and 'gone' or 'more'}
 end)
 
 end

@@ -49,22 +49,16 @@ local function expired_nodes(c)
     return expired
 end
 
--- For how long the lead is another's yet.
-local function left_to_another(c, lk, deadline, lease)
-    local remaining = count_of(deadline) - c.now
-    if remaining > LEASE_MOST_MS then -- never given
-        call('HSET', lk, 'deadline', c.now + lease)
-        return lease
-    end
-    return remaining
-end
-
 -- Takes or renews the lead: nil, or what is answered to who does not lead.
 local function take_lead(c, a, lease)
     local lk = key(c, 'leader')
     local leader = call('HMGET', lk, 'incarnation', 'deadline', 'id', 'token')
     local mine = leader[1] == a[2]
-    local remaining = mine and 0 or left_to_another(c, lk, leader[2], lease)
+    local remaining = mine and 0 or count_of(leader[2]) - c.now
+    if remaining > LEASE_MOST_MS then -- never given
+        remaining = lease
+        call('HSET', lk, 'deadline', c.now + lease)
+    end
     if remaining > 0 then
         return {'standby', leader[3], remaining, registry_of(c)}
     end
@@ -122,37 +116,27 @@ step('resign', 'incarnation', function(c, a)
     return {'resigned'}
 end)
 
--- Why the node does not expire, or nil. "renewed" | "grace" | "link" (the link is another by now) |
--- "kept" (no live node could take anything of it: it keeps what it holds, and what it has read)
-local function why_kept(c, node, link)
-    if c.now < grace_until(c) then
-        return 'grace'
-    elseif count_of(call('ZSCORE', key(c, 'nodes'), node)) > c.now then
-        return 'renewed'
-    elseif count_of(call('HGET', key(c, 'node', node), 'link')) ~= count_of(link) then
-        return 'link'
-    end
-    return not could_take_any(c, node) and 'kept' or nil
-end
-
--- "expired" | "more" (call again) | why_kept()
+-- "expired" | "more" (call again) | why it is not: "renewed" | "grace" | "link" (the link is another
+-- by now) | "kept" (no live node could take anything of it: it keeps what it holds, and what it has
+-- read)
 leader_step('expire', 'node link', function(c, a)
     local node = a[3]
     if not node_id(node) then
         return nil
     end
     watch_clock(c, limit(c, 'lease_ms'))
-    local kept = why_kept(c, node, a[4])
-    if kept then
-        return {kept}
+    if c.now < grace_until(c) then
+        return {'grace'}
+    elseif count_of(call('ZSCORE', key(c, 'nodes'), node)) > c.now then
+        return {'renewed'}
+    elseif count_of(call('HGET', key(c, 'node', node), 'link')) ~= count_of(a[4]) then
+        return {'link'}
+    elseif not could_take_any(c, node) then
+        return {'kept'}
     end
     -- From here on its renewals are refused, also between two portions of its shards.
     call('HDEL', key(c, 'node', node), 'incarnation')
-    call('ZREM', key(c, 'free'), node)
-    local done = unknown_claims(c, node) and evacuate(c, node)
-    if done then
-        forget_node(c, node, 'node.expired')
-    end
+    local done = node_gone(c, node, 'node.expired')
     place_homeless(c)
     return {done and 'expired' or 'more'}
 end)

@@ -125,26 +125,17 @@ local function restate_send(c, node, drawn, stated)
     end
 end
 
-local function each_stated(report, name, run)
-    for _, stated in ipairs(members(report, name)) do
-        if type(stated) == 'table' then
-            run(stated)
-        end
-    end
-end
-
 -- What a node said, was told and drew (`report`, JSON), in portions: `last` (0 or 1) says that this
 -- is the last one. back_ms: so far back Redis went, as this node knows. 0: it did not.
 node_step('restate', 'last back_ms report', function(c, a)
-    local node, back = a[1], tonumber(a[4])
-    local ok, report = pcall(cjson.decode, a[5])
-    if not back or not ok or type(report) ~= 'table' then
+    local node, back, report = a[1], tonumber(a[4]), read_report(c, a[5])
+    if not back or not report then
         return nil
     end
     local ck = key(c, 'clock')
     local drawn = {kept = tonumber(call('HGET', ck, 'kept') or 0)}
-    each_stated(report, 'sends', function(stated) restate_send(c, node, drawn, stated) end)
-    each_stated(report, 'draws', function(stated) restate_draw(c, drawn, stated) end)
+    each_told(report, 'sends', nil, function(stated) restate_send(c, node, drawn, stated) end)
+    each_told(report, 'draws', nil, function(stated) restate_draw(c, drawn, stated) end)
     slots_keep(c, drawn)
     if not restating(c) then
         return {'done'}
