@@ -8,7 +8,7 @@
 -- earliest. kept: Redis's time up to which it surely has all.
 
 local RESTATE_LOOK_MS = 250 -- whoever has to wait asks again
-local restating, must_restate, too_early
+local restating, must_restate
 do -- the others are seen in here alone
 
 local this_run -- of this server: each start of Redis loads the library anew
@@ -65,14 +65,6 @@ end
 -- Is this node to restate?
 function must_restate(c, node)
     return restating(c) and call('SMISMEMBER', key(c, 'restated'), node)[1] == 0
-end
-
--- A node that has not restated tells what became of a send: it may not be known here yet.
-function too_early(c, node)
-    if must_restate(c, node) then
-        return redis.error_reply('LATER node ' .. shown(node) .. ' has to restate first')
-    end
-    return nil
 end
 
 end

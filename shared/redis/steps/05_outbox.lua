@@ -19,23 +19,28 @@ local SEND_FIELDS = {
     ttl_ms = 16, by = MAX_ID + 1, command = 8,
 }
 
+-- Why a send cannot be known by that id, or nil.
+local function id_problem(id)
+    if string.match(id, '^%d+%-%d+$') then -- who could choose one of those, could take another's
+        return 'id: digits, a dash and digits are kept for ids that Redis gives; "' .. shown(id) .. '" is such a one.'
+    end
+    return not usable_id(id) and 'id: has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not.' or nil
+end
+
 -- The fields of an entry, cut, as a table; `channel` is the channel's login, or empty.
 local function send_of(entry, list)
-    local send, bytes = {entry = entry}, 0
+    local send = {entry = entry, bytes = 0}
     for i = 1, #list, 2 do
         local name, value = list[i], list[i + 1]
-        bytes = bytes + #name + #value
+        send.bytes = send.bytes + #name + #value
         if SEND_FIELDS[name] then
             send[name] = string.sub(value, 1, SEND_FIELDS[name])
         end
     end
-    send.bytes = bytes
     local given = send.id or ''
-    -- Ids of that form are the stream's own: who could choose one, could take another's.
-    send.id_refused = not usable_id(given) or string.match(given, '^%d+%-%d+$') ~= nil
-    send.given = given ~= '' and not send.id_refused
+    send.id_problem = id_problem(given)
+    send.given = given ~= '' and not send.id_problem
     if not send.given then
-        send.shown_id = shown(given)
         send.id = entry
     end
     send.channel = channel_name(send.channel or '') or ''
@@ -63,13 +68,12 @@ end
 
 -- Has a send of that channel and id its result? It, or nil.
 local function known_result(c, send)
-    local all = call('HGETALL', key(c, 'result', send.channel, send.id))
-    if #all == 0 then
-        return nil
-    end
-    local result = {}
+    local result, all = {}, call('HGETALL', key(c, 'result', send.channel, send.id))
     for i = 1, #all, 2 do
         result[all[i]] = all[i + 1]
+    end
+    if not result.status then
+        return nil
     end
     result.at = count_of(result.at) -- as it was told the first time
     result.channel = send.channel
@@ -103,12 +107,8 @@ local function forget_send(c, send)
     drop_claim(c, send)
 end
 
-local function publish_result(c, result)
-    call('PUBLISH', c.topic .. 'sent:' .. result.channel, to_json(result))
-end
-
--- The one result of a send: kept, published, the entry gone.
--- `told`: it was published before.
+-- The one result of a send: kept, published (but for what was `told`, before), the entry gone. Its
+-- status.
 local function finish_send(c, send, status, reason, text, told)
     local result = {id = send.id, channel = send.channel, status = status, at = c.now}
     for name, value in pairs({reason = reason or '', text = text or '', by = send.by or ''}) do
@@ -126,13 +126,14 @@ local function finish_send(c, send, status, reason, text, told)
     call('EXPIRE', rk, said and RESULT_SECONDS or REFUSED_SECONDS)
     forget_send(c, send)
     if not told then
-        publish_result(c, result)
+        call('PUBLISH', c.topic .. 'sent:' .. result.channel, to_json(result))
     end
+    return status
 end
 
 -- Its claimer has gone on without a word of it.
 local function no_word(c, send)
-    finish_send(c, send, 'unknown', 'no_word', 'The node that was sending it never said whether it was said.')
+    return finish_send(c, send, 'unknown', 'no_word', 'The node that was sending it never said whether it was said.')
 end
 
 -- What a node noted with its claim, which outlives the entry: an operator may have trimmed the
@@ -191,14 +192,6 @@ local function sender_of(c, channel)
     return c.unjoined[1], c.unjoined[2], c.unjoined[3], false
 end
 
-local function id_problem(send)
-    if string.match(send.shown_id, '^%d+%-%d+$') then
-        return 'id: digits, a dash and digits are kept for ids that Redis gives; "' .. send.shown_id ..
-            '" is such a one.'
-    end
-    return 'id: has at most ' .. MAX_ID .. ' bytes, in UTF-8; this one has not.'
-end
-
 local function text_problem(text)
     if not text or text == '' then
         return 'text: is missing or empty.'
@@ -217,8 +210,8 @@ end
 local function send_problem(send)
     if send.bytes > MAX_ENTRY_BYTES and #(send.text or '') <= 4 * MAX_TEXT then
         return 'an entry has at most ' .. MAX_ENTRY_BYTES .. ' bytes; this one has ' .. send.bytes .. '.'
-    elseif send.id_refused then
-        return id_problem(send)
+    elseif send.id_problem then
+        return send.id_problem
     elseif send.channel == '' then
         return 'channel: not a channel name: 1 to 25 of a-z, 0-9 and _.'
     end
@@ -274,10 +267,9 @@ local function not_said(c, send, status, reason, text)
     local first = send.id ~= send.entry and call('HGET', key(c, 'ids'), send.channel .. ' ' .. send.id)
     if first and first ~= send.entry then
         forget_send(c, send)
-    else
-        finish_send(c, send, status, reason, text)
+        return status
     end
-    return status
+    return finish_send(c, send, status, reason, text)
 end
 
 -- Has another with its id the result already? Then it is told again: that one's status, or nil.
@@ -287,37 +279,22 @@ local function told_again(c, send)
         return nil
     end
     forget_send(c, send)
-    publish_result(c, known)
+    call('PUBLISH', c.topic .. 'sent:' .. known.channel, to_json(known))
     return known.status
 end
 
--- Why the send is refused: reason and text, or nil. And who would say it.
+-- Why the send is refused: reason and text, or nil. And the node that would say it.
 local function send_refused(c, send, problem)
     problem = problem or send_problem(send)
     if problem then
         return 'bad_request', problem
     end
-    local shard, node, user, joined = sender_of(c, send.channel)
+    local _, node, user, joined = sender_of(c, send.channel)
     local reason, text = user_refused(send, user or setting(c, 'user'))
     if not reason then
         reason, text = queue_full(c, send.channel, joined)
     end
-    return reason, text, shard and node
-end
-
--- The send waits until then. `node` says it, if there is one.
-local function let_wait(c, send, deadline, node)
-    call('ZADD', key(c, 'sends'), deadline, member_of(send))
-    call('HINCRBY', key(c, 'queued'), send.channel, 1)
-    c.waiting = c.waiting and c.waiting + 1
-    if send.given then
-        call('HSETNX', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
-    end
-    if node then
-        c.taken = c.taken or {}
-        c.taken[node] = c.taken[node] or {}
-        table.insert(c.taken[node], send.channel .. ' ' .. send.entry)
-    end
+    return reason, text, node
 end
 
 -- Takes an entry: nil where it waits from now on, else the status it got. `heard` is when it was
@@ -340,7 +317,13 @@ local function take_send(c, send, heard, problem)
     if c.now > deadline then
         return not_said(c, send, 'expired')
     end
-    let_wait(c, send, deadline, node)
+    call('ZADD', key(c, 'sends'), deadline, member_of(send))
+    call('HINCRBY', key(c, 'queued'), send.channel, 1)
+    c.waiting = c.waiting and c.waiting + 1
+    if send.given then
+        call('HSETNX', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
+    end
+    add_to(c.taken, node or '', send.channel .. ' ' .. send.entry)
     return nil
 end
 
@@ -378,14 +361,7 @@ local function settle(c, send)
     if claimed and node_id(node) then -- one that is alive and silent for so long will never say
         call('HDEL', key(c, 'node', node, 'claims'), send.entry)
     end
-    local known = told_again(c, send)
-    if known then
-        return known
-    elseif not claimed then
-        return not_said(c, send, 'expired')
-    end
-    no_word(c, send)
-    return 'unknown'
+    return told_again(c, send) or claimed and no_word(c, send) or not_said(c, send, 'expired')
 end
 
 -- What should have been said by now is settled.
@@ -410,7 +386,7 @@ end
 
 -- Tells the nodes concerned what was taken for them, but for the one that asks.
 local function tell_taken(c, asking)
-    for node, list in pairs(c.taken or {}) do
+    for node, list in pairs(c.taken) do
         if node ~= asking and node ~= '' then
             call('PUBLISH', c.topic .. 'node:' .. node, 'sends ' .. table.concat(list, ' '))
         end

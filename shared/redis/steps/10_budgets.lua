@@ -130,74 +130,56 @@ node_step('draw', 'user kind n', function(c, a)
     return waits
 end)
 
--- Half of a limit: what channels that nobody joined may use of it, so that there is always room for
--- the others.
-local function half(most)
-    return most == math.huge and most or math.ceil(most / 2)
-end
-
--- Three quarters of a limit, but one slot at least: what one of several joined channels may use of
--- it.
-local function share(most)
-    return most == math.huge and most or math.max(1, math.floor(most * 3 / 4))
-end
-
--- The keys a message to that channel draws from, and how much of each it may use; `own` are the
--- channel's slots: it keeps its pace (`gap`, the time between two), and to its share where it is
--- not the only joined channel.
+-- The budgets a message to that channel draws from, the channel's own first: it keeps its pace
+-- (`gap`, the time between two), and to its `share` where it is not the only joined channel: three
+-- quarters of what the account may say, but one slot at least.
 function message_budgets(c, user, channel)
-    local window = limit(c, 'message_window_ms')
-    local b = {
-        window = window,
-        joined = call('HEXISTS', key(c, 'channels'), channel) == 1,
-        {name = 'all', key = key(c, 'budget', user, 'message_mod'), most = limit(c, 'message_mod_limit')},
-    }
-    local own = {key = key(c, 'budget', user, 'channel') .. ':' .. channel, share = share(b[1].most)}
+    local bk, window = key(c, 'budget', user), limit(c, 'message_window_ms')
+    local least = limit(c, 'message_mod_limit')
+    local own = {key = bk .. ':channel:' .. channel, window = window}
+    local b = {own, {name = 'all', key = bk .. ':message_mod', most = least, window = window}}
     if channel ~= user and call('HGET', key(c, 'channel', channel), 'moderator') ~= '1' then
-        b[2] = {name = 'plain', key = key(c, 'budget', user, 'message'), most = limit(c, 'message_limit')}
-        own.share = math.min(own.share, share(b[2].most))
+        b[3] = {name = 'plain', key = bk .. ':message', most = limit(c, 'message_limit'), window = window}
+        least = math.min(least, b[3].most)
         own.gap = limit(c, 'channel_message_ms')
         own.gap = own.gap ~= math.huge and own.gap or nil
+        own.window = math.max(window, own.gap or 0)
     end
+    own.share = math.max(1, math.floor(least * 3 / 4))
     own.most = own.share ~= math.huge and own.share or own.gap and 1 or math.huge -- of them kept
-    own.window = math.max(window, own.gap or 0)
-    b.own = own
+    b.joined = call('HEXISTS', key(c, 'channels'), channel) == 1
     return b
 end
 
 -- The time a message may be said at, and what holds it back until then: "all" or "plain" (the
--- account's limits), "unjoined" (the half of them), or "channel" (what was said there: its share of
--- them, its pace).
+-- account's limits), "unjoined" (the half of them, which is what channels that nobody joined may
+-- use, so that there is always room for the others), or "channel" (what was said there: its share
+-- of them, its pace).
 function message_peek(c, b)
-    local own, at, by = b.own, c.now, 'channel'
-    for _, budget in ipairs(b) do
-        local most = b.joined and budget.most or half(budget.most)
-        local free = slot_peek(c, budget.key, most, b.window, CLAIM_AHEAD_MS)
-        if free > at then
-            at, by = free, b.joined and budget.name or 'unjoined'
-        end
-    end
-    local free = c.now
+    local own, at, by = b[1], c.now, 'channel'
     if b.joined and own.share ~= math.huge and call('HLEN', key(c, 'channels')) > 1 then
-        free = slot_peek(c, own.key, own.share, b.window, CLAIM_AHEAD_MS)
+        at = slot_peek(c, own.key, own.share, b[2].window, CLAIM_AHEAD_MS)
     end
     if own.gap then
-        free = math.max(free, slot_peek(c, own.key, 1, own.gap, CLAIM_AHEAD_MS))
+        at = math.max(at, slot_peek(c, own.key, 1, own.gap, CLAIM_AHEAD_MS))
     end
-    if free >= at and free > c.now then
-        at, by = free, 'channel'
+    for i = 2, #b do
+        local most = b.joined and b[i].most or math.ceil(b[i].most / 2)
+        local free = slot_peek(c, b[i].key, most, b[i].window, CLAIM_AHEAD_MS)
+        if free > at then
+            at, by = free, b.joined and b[i].name or 'unjoined'
+        end
     end
     return at, by
 end
 
 function message_take(b, at)
-    local own = b.own
     for _, budget in ipairs(b) do
-        slot_take(budget.key, budget.most, b.window, at)
+        slot_take(budget.key, budget.most, budget.window, at)
     end
-    slot_take(own.key, own.most, own.window, at)
-    -- What left the window goes, faster than it comes: the share may be far more than is ever said
-    -- there.
+    -- What left the window of the channel's own goes, faster than it comes: the share may be far
+    -- more than is ever said there.
+    local own = b[1]
     for _ = 1, own.most > 1 and 2 or 0 do
         local oldest = call('LINDEX', own.key, 0)
         if oldest and count_of(oldest) < at - own.window then
@@ -210,7 +192,7 @@ end
 -- keeps its pace from then on. (The account's windows are wide enough for that.)
 function message_said(c, channel, at)
     local _, _, user = sender_of(c, channel)
-    local own = message_budgets(c, user or setting(c, 'user'), channel).own
+    local own = message_budgets(c, user or setting(c, 'user'), channel)[1]
     local slot = whole(call('LINDEX', own.key, -1))
     if slot and slot < at then
         call('LTRIM', own.key, 0, -2)

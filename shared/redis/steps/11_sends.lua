@@ -131,18 +131,6 @@ local function send_deadline(c, send)
     return math.min(deadline, entered + ttl_of(c, send)), node
 end
 
--- What became of a send that need not be claimed: "done" and its status, or nil.
-local function settled(c, send, deadline)
-    if c.now > deadline then
-        return {'done', settle(c, send)}
-    end
-    local known = send.given and told_again(c, send)
-    if known then
-        return {'done', known}
-    end
-    return nil
-end
-
 -- The send is this node's to say, as soon as the budgets allow it.
 local function claim(c, node, send, deadline, shard, user)
     local budgets = message_budgets(c, user, send.channel)
@@ -180,9 +168,9 @@ node_step('send_claim', 'entry', function(c, a)
         return {'done', status}
     end
     local deadline, claimed = send_deadline(c, send)
-    local over = settled(c, send, deadline)
-    if over then
-        return over
+    status = c.now > deadline and settle(c, send) or send.given and told_again(c, send)
+    if status then
+        return {'done', status}
     end
     local shard, serving, user = sender_of(c, send.channel)
     local reason, text = user_refused(send, user or setting(c, 'user'))
@@ -200,9 +188,6 @@ end)
 function claimed_by(c, node, entry)
     local ck = key(c, 'node', node, 'claims')
     local note = call('HGET', ck, entry)
-    if not note then
-        return nil
-    end
     call('HDEL', ck, entry)
     return noted_claim(entry, note)
 end
@@ -212,12 +197,19 @@ function unclaim(c, send, deadline)
     call('ZADD', key(c, 'sends'), 'XX', deadline or c.now + limit(c, 'send_ttl_ms'), member_of(send))
 end
 
+-- A step of a node that has claimed a send. One that has not restated tells what became of a send:
+-- it may not be known here yet.
+local function claimer_step(name, usage, run)
+    node_step(name, 'entry ' .. usage, function(c, a)
+        if must_restate(c, a[1]) then
+            return redis.error_reply('LATER node ' .. shown(a[1]) .. ' has to restate first')
+        end
+        return run(c, a)
+    end)
+end
+
 -- Surely not written: it may be claimed again.
-node_step('send_unclaim', 'entry', function(c, a)
-    local early = too_early(c, a[1])
-    if early then
-        return early
-    end
+claimer_step('send_unclaim', '', function(c, a)
     local send, deadline = claimed_by(c, a[1], a[3])
     if not send then
         return {'gone'}
@@ -227,11 +219,7 @@ node_step('send_unclaim', 'entry', function(c, a)
 end)
 
 -- The one result. said_ms: it was written so long ago.
-node_step('send_done', 'entry sent|rejected|expired|unknown reason text said_ms', function(c, a)
-    local early = too_early(c, a[1])
-    if early then
-        return early
-    end
+claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms', function(c, a)
     if not SEND_STATUS[a[4]] then
         return nil
     end

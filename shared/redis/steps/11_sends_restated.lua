@@ -71,11 +71,9 @@ end
 -- The slots of a send that was said, or is about to be.
 local function restate_message(c, drawn, stated, channel)
     local user = call('HGET', key(c, 'shard', text_of(stated.shard)), 'user') or setting(c, 'user')
-    local budgets = message_budgets(c, user, channel)
-    for _, budget in ipairs(budgets) do
-        slot_note(c, drawn, stated, budget.key, budget.most, budgets.window)
+    for _, budget in ipairs(message_budgets(c, user, channel)) do
+        slot_note(c, drawn, stated, budget.key, budget.most, budget.window)
     end
-    slot_note(c, drawn, stated, budgets.own.key, budgets.own.most, budgets.own.window)
 end
 
 -- The entry was claimed by this node, which says what becomes of it.
