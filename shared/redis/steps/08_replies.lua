@@ -5,7 +5,7 @@
 -- its own is answered under that name. Anything may stand in a stream: what is too large to be
 -- handed on is refused here, where it is.
 
-local request_begin, request_refused, request_end, request_step, own_step -- below
+local request_begin, request_reply, request_refused, request_step, own_step -- below
 
 do -- the rest is seen in here alone
 
@@ -36,20 +36,18 @@ local function reply_seconds(c, size, refusal)
     return refusal and REFUSAL_SECONDS or REPLY_SECONDS
 end
 
--- The one reply: kept, published, and the entry is gone. The text.
-local function request_reply(c, r, reply)
-    local stream, at = request_place(c, r.entry)
-    reply.id = r.id
-    reply.op = shown(r.op)
-    if r.digest then
-        reply.request = r.digest
-    end
+-- The one reply. Where the request has an entry: kept, published, and the entry is gone. The text.
+function request_reply(c, r, reply)
+    reply.id, reply.op, reply.request = r.id, shown(r.op), r.digest
     local refusal = not reply.ok and not reply.waiting and not reply.parted and not reply.retried and
         next(reply.assigned or {}) == nil
     local text = to_json(reply)
-    call('SET', key(c, 'reply', r.id), text, 'EX', reply_seconds(c, #text, refusal))
-    call('PUBLISH', c.topic .. 'replies', text)
-    call('XDEL', stream, at)
+    if r.entry ~= '' then
+        local stream, at = request_place(c, r.entry)
+        call('SET', key(c, 'reply', r.id), text, 'EX', reply_seconds(c, #text, refusal))
+        call('PUBLISH', c.topic .. 'replies', text)
+        call('XDEL', stream, at)
+    end
     return text
 end
 
@@ -99,9 +97,8 @@ function request_begin(c, entry, id, op, content)
     return r
 end
 
--- What a reply lists of the refused channels, and of the texts that are none: no refusals at all,
--- the list, and how many more there are, or nil.
-function request_refused(refused, bad)
+-- The reply, which tells now which channels were refused, and which texts are none.
+function request_refused(reply, refused, bad)
     local list, n = {}, 0
     for _, names in ipairs({refused, bad}) do
         for name, why in pairs(names) do
@@ -111,30 +108,8 @@ function request_refused(refused, bad)
             end
         end
     end
-    return n == 0, list, n > REFUSED_NAMES and n - REFUSED_NAMES or nil
-end
-
--- The request has been carried out, or refused as a whole: "done", reply.
-function request_end(c, r, reply)
-    local text
-    if r.entry == '' then
-        reply.id = r.id
-        reply.op = shown(r.op)
-        text = to_json(reply)
-    else
-        text = request_reply(c, r, reply)
-    end
-    return {'done', text}
-end
-
--- How large the fields of an entry are, and what they say.
-local function entry_fields(list)
-    local size, fields = 0, {}
-    for i = 1, #list, 2 do
-        size = size + #list[i] + #list[i + 1]
-        fields[list[i]] = fields[list[i]] or list[i + 1]
-    end
-    return size, fields
+    reply.ok, reply.refused, reply.refused_more = n == 0, list, n > REFUSED_NAMES and n - REFUSED_NAMES or nil
+    return reply
 end
 
 -- Refuses an entry that is not looked at any closer. An id that cannot be used is passed over, and
@@ -150,13 +125,16 @@ end
 -- One entry as the leader is told it, and how many bytes it has. What is too large has its reply at
 -- once: then a third value is true, and for its step the entry is gone.
 local function entry_told(c, entry, list)
-    local size, fields = entry_fields(list)
+    local size, fields = 0, {id = '', op = ''}
+    for i = #list - 1, 1, -2 do -- of two with a name the first counts
+        size = size + #list[i] + #list[i + 1]
+        fields[list[i]] = list[i + 1]
+    end
     if size <= REQUEST_BYTES then
         return {entry, list}, size
     end
-    local why = string.format('A request has at most %d bytes; this one has %d.', REQUEST_BYTES, size)
-    local id, op = fields.id or '', string.sub(fields.op or '', 1, MAX_ID)
-    refuse_entry(c, entry, #id <= MAX_ID and id or '', op, why)
+    refuse_entry(c, entry, fields.id, string.sub(fields.op, 1, MAX_ID),
+        string.format('A request has at most %d bytes; this one has %d.', REQUEST_BYTES, size))
     return {entry, {}}, 0, true
 end
 
@@ -228,7 +206,7 @@ function request_step(name, usage, run)
             return before
         end
         local why = op_refused(c, r.entry, name)
-        return request_end(c, r, why and {ok = false, error = why} or run(c, wishes))
+        return {'done', request_reply(c, r, why and {ok = false, error = why} or run(c, wishes))}
     end)
 end
 
@@ -236,8 +214,7 @@ end
 -- is anything to say. "done", reply
 function own_step(name, usage, run)
     leader_step(name, usage, function(c, a)
-        local reply = run(c, a) or {ok = true}
-        return {'done', to_json(reply)}
+        return {'done', to_json(run(c, a) or {ok = true})}
     end)
 end
 
@@ -247,7 +224,8 @@ leader_step('refuse_op', 'entry id op', function(c, a)
     if not r then
         return before
     end
-    return request_end(c, r, {ok = false, error = op_refused(c, r.entry, a[5]) or 'Not for the leader itself.'})
+    local why = op_refused(c, r.entry, a[5]) or 'Not for the leader itself.'
+    return {'done', request_reply(c, r, {ok = false, error = why})}
 end)
 
 end

@@ -8,19 +8,17 @@ do -- the rest is seen in here alone
 -- The open shards of a user that channels may go to, the least loaded first: a queue for each
 -- number of channels. Counts in here run ahead of Redis's until the step writes them.
 local function pool_add(pool, shard, count)
-    local queue = pool.queues[count]
-    if not queue then
-        queue = {first = 1, last = 0}
-        pool.queues[count] = queue
-    end
+    local queue = pool.queues[count] or {first = 1, last = 0}
+    pool.queues[count] = queue
     queue.last = queue.last + 1
     queue[queue.last] = shard
     pool.size = pool.size + 1
     pool.least = math.min(pool.least, count)
 end
 
--- The least-loaded shard and how many channels it has, or nil.
-local function pool_peek(pool)
+-- Takes the least-loaded shard out: it, and how many channels it has. Nil, and endlessly many, where
+-- none is left.
+local function pool_take(pool)
     if pool.size == 0 then
         return nil, math.huge
     end
@@ -29,14 +27,9 @@ local function pool_peek(pool)
         pool.least = pool.least + 1
         queue = pool.queues[pool.least]
     end
-    return queue[queue.first], pool.least
-end
-
--- The shard pool_peek named takes no channel.
-local function pool_drop(pool)
-    local queue = pool.queues[pool.least]
     queue.first = queue.first + 1
     pool.size = pool.size - 1
+    return queue[queue.first - 1], pool.least
 end
 
 -- What an assign step is about to do: channels by shard, and what limits it. `n`: how many channels
@@ -76,9 +69,15 @@ local function plan_pool(c, plan, user)
     return user.pool
 end
 
--- Why no node was found for a shard of the user.
-local function no_node_why(c, user)
-    if sight.all_blind(c) then
+-- Why no shard more is opened for the user, or nil and the node that has room for it.
+local function shards_refused(c, user)
+    if call('ZCARD', key(c, 'load')) >= limit(c, 'max_shard_count') then
+        return refused_by(c, ERR_SHARDS_FULL, 'max_shard_count')
+    end
+    local node = choose_node(c, user)
+    if node then
+        return nil, node
+    elseif sight.all_blind(c) then
         return ERR_BLIND
     elseif c.no_node[user .. '  '] == 'looking' then
         return ERR_LOOKING
@@ -86,20 +85,11 @@ local function no_node_why(c, user)
     return user_known(c, user) and ERR_NO_ROOM or no_token(user)
 end
 
--- Why no shard more is opened for the user, or nil and the node that has room for it.
-local function shards_refused(c, user)
-    if call('ZCARD', key(c, 'load')) >= limit(c, 'max_shard_count') then
-        return refused_by(c, ERR_SHARDS_FULL, 'max_shard_count')
-    end
-    local node = choose_node(c, user.name)
-    return not node and no_node_why(c, user.name) or nil, node
-end
-
 -- A new shard of the user, or nil and why not.
 local function plan_opened(c, user)
     local node
     if not user.full then
-        user.full, node = shards_refused(c, user)
+        user.full, node = shards_refused(c, user.name)
     end
     if user.full then
         return nil, user.full
@@ -117,15 +107,12 @@ end
 -- The least-loaded open shard of the user, or a new one, or nil and why not.
 local function plan_least_loaded(c, plan, user)
     local pool = plan_pool(c, plan, user)
-    local shard, count = pool_peek(pool)
+    local shard, count = pool_take(pool)
     while shard and not plan.owner[shard] and user_of(c, shard) ~= user.name do
         damaged(c)
-        pool_drop(pool)
-        shard, count = pool_peek(pool)
+        shard, count = pool_take(pool)
     end
-    if count < plan.per_shard then
-        pool_drop(pool)
-    else
+    if count >= plan.per_shard then -- one that is full is of no more use to this step
         local why
         shard, why = plan_opened(c, user)
         if not shard then
@@ -137,81 +124,55 @@ local function plan_least_loaded(c, plan, user)
     return shard
 end
 
--- A shard the shard manager named, as far as this step has come with it, or nil: there is none.
+-- A shard the shard manager named, as far as this step has come with it, or false: there is none.
 local function plan_named(c, plan, shard)
     local named = plan.named[shard]
     if named == nil then
-        local fields = {}
-        if shard_id(shard) then
-            fields = call('HMGET', key(c, 'shard', shard), 'user', 'channels')
-        end
+        local fields = shard_id(shard) and call('HMGET', key(c, 'shard', shard), 'user', 'channels') or {}
         named = login_of(fields[1]) and {user = fields[1], count = count_of(fields[2])} or false
         plan.named[shard] = named
         plan.nnamed = plan.nnamed + 1
     end
-    return named or nil
+    return named
 end
 
--- The channel goes to that shard and no other: its user, or nil and why not.
-local function to_named(c, plan, channel, shard)
-    local named = plan_named(c, plan, shard)
-    if not named then
-        return nil, 'Shard ' .. shown(shard) .. ' does not exist.'
-    end
-    local user = plan_user(c, plan, named.user)
-    local why = rooms.refused(c, user, channel)
-    if not why and named.count >= plan.per_shard then
-        why = refused_by(c, string.format('Shard %s is full: it has %d of %d channels.', shard, named.count,
+-- One channel more on that shard and no other: the shard, or nil and why not.
+local function plan_on(c, plan, shard, named)
+    if named.count >= plan.per_shard then
+        return nil, refused_by(c, string.format('Shard %s is full: it has %d of %d channels.', shard, named.count,
             plan.per_shard), 'channels_per_shard')
     end
-    if why then
-        return nil, why
-    end
     named.count = named.count + 1
-    return user
-end
-
--- The channel goes to the least-loaded shard of the user: that and the user, or nil and why not.
-local function to_least_loaded(c, plan, channel, name)
-    local user = plan_user(c, plan, name)
-    local why = rooms.refused(c, user, channel)
-    if why then
-        return nil, why
-    end
-    local shard
-    shard, why = plan_least_loaded(c, plan, user)
-    return shard, shard and user or why
+    return shard
 end
 
 -- One channel that has no shard: the shard it gets, or nil and why none. `where` as assign takes
 -- it.
 function plan_channel(c, plan, channel, where)
+    local kind, what = string.sub(where, 1, 1), string.sub(where, 2)
     if plan.no_node then
         return nil, plan.no_node
-    end
-    local kind, what = string.sub(where, 1, 1), string.sub(where, 2)
-    local shard, user
-    if kind == '=' then
-        local why
-        user, why = to_named(c, plan, channel, what)
-        if not user then
-            return nil, why
-        end
-        shard = what
-    elseif kind == '' or kind == '@' then
-        shard, user = to_least_loaded(c, plan, channel, kind == '' and plan.user or what)
-        if not shard then
-            return nil, user -- why
-        end
-    else
+    elseif not string.find(kind, '^[=@]?$') then
         return nil, kind == '-' and 'The shard manager assigned it to no shard.' or what
+    end
+    local named = kind == '=' and plan_named(c, plan, what)
+    if kind == '=' and not named then
+        return nil, 'Shard ' .. shown(what) .. ' does not exist.'
+    end
+    local user = plan_user(c, plan, named and named.user or kind == '@' and what or plan.user)
+    local shard, why = nil, rooms.refused(c, user, channel)
+    if not why and named then
+        shard, why = plan_on(c, plan, what, named)
+    elseif not why then
+        shard, why = plan_least_loaded(c, plan, user)
+    end
+    if not shard then
+        return nil, why
     end
     if rooms.counts(user.name, channel) then
         user.rooms = user.rooms + 1
     end
-    local names = plan.by_shard[shard] or {}
-    names[#names + 1] = channel
-    plan.by_shard[shard] = names
+    add_to(plan.by_shard, shard, channel)
     plan.owner[shard] = user.name
     return shard
 end

@@ -122,79 +122,64 @@ leader_step('assign', 'entry id mode {where n channel*n}...', function(c, a)
     if not r then
         return before
     end
-    local number = number_refused('A join', texts)
-    if number then
-        return request_end(c, r, number)
+    local reply = number_refused('A join', texts)
+    if not reply then
+        local join = assign(c, a[5], names, wheres)
+        reply = {assigned = join.assigned, waiting = next(join.waiting) and join.waiting}
+        request_refused(reply, join.refused, bad)
     end
-    local join = assign(c, a[5], names, wheres)
-    local ok, listed, more = request_refused(join.refused, bad)
-    local reply = {ok = ok, assigned = join.assigned, refused = listed}
-    if more then
-        reply.refused_more = more
-    end
-    if next(join.waiting) then
-        reply.waiting = join.waiting
-    end
-    return request_end(c, r, reply)
+    return {'done', request_reply(c, r, reply)}
 end)
 
 -- What a request does with each of its channels: `look` answers nil where it is done, or why not.
--- The reply, which lists what was done as `verb`.
-local function each_channel(c, texts, verb, look)
+-- The reply, which lists what was done as `verb`; what was done, and on which shards.
+local function each_channel(c, what, texts, verb, look)
     local refused, bad, done, shards = {}, {}, {}, {}
+    local number = number_refused(what, texts)
+    if number then
+        return number, done, shards
+    end
     local names = channels.names(texts, bad)
-    local now = call_all('HMGET', key(c, 'channels'), names)
-    for i, channel in ipairs(names) do
-        local why = not now[i] and 'The channel is not joined.' or look(channel, now[i])
+    for i, shard in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
+        local channel = names[i]
+        local why = not shard and 'The channel is not joined.' or look(channel, shard)
         if why then
             refused[channel] = why
         else
             done[#done + 1] = channel
-            shards[channel] = now[i]
+            shards[channel] = shard
         end
     end
-    local ok, listed, more = request_refused(refused, bad)
-    local reply = {ok = ok, refused = listed, refused_more = more}
-    if #done > 0 then
-        reply[verb] = done
-    end
-    return reply, done, shards
+    return request_refused({[verb] = #done > 0 and done or nil}, refused, bad), done, shards
+end
+
+-- The channels that are on that shard (nil: on any) are wanted no more: the reply.
+local function part(c, texts, only)
+    local reply, parted, shards = each_channel(c, 'A part', texts, 'parted', function(_, shard)
+        return only and shard ~= only and 'The channel is not on shard ' .. shown(only) .. '.' or nil
+    end)
+    channels.forget(c, parted, shards)
+    return reply
 end
 
 -- The channels are wanted no more.
-request_step('part', 'channel...', function(c, texts)
-    local number = number_refused('A part', texts)
-    if number then
-        return number
-    end
-    local reply, parted, shards = each_channel(c, texts, 'parted', function() end)
-    channels.forget(c, parted, shards)
-    return reply
+request_step('part', 'channel...', part)
+
+-- Channels of that shard are wanted no more, others are refused.
+own_step('remove_channels', 'shard channel...', function(c, a)
+    return part(c, {unpack(a, 4)}, a[3])
 end)
 
 -- Those that failed are tried again at once.
 request_step('retry', 'channel...', function(c, texts)
     local failures = {}
-    local reply = number_refused('A retry', texts) or each_channel(c, texts, 'retried', function(channel, shard)
+    local reply = each_channel(c, 'A retry', texts, 'retried', function(channel, shard)
         if shard == '' then
             return 'The channel waits for a shard; it is tried again by itself.'
         end
         return not channels.note_failed(c, failures, channel, shard) and 'The channel has not failed.' or nil
     end)
     channels.try_again(c, failures)
-    return reply
-end)
-
--- Channels of that shard are wanted no more, others are refused.
-own_step('remove_channels', 'shard channel...', function(c, a)
-    local texts = {unpack(a, 4)}
-    local reply, parted, shards = number_refused('A part', texts), {}, nil
-    if not reply then
-        reply, parted, shards = each_channel(c, texts, 'parted', function(_, shard)
-            return shard ~= a[3] and 'The channel is not on shard ' .. shown(a[3]) .. '.' or nil
-        end)
-    end
-    channels.forget(c, parted, shards)
     return reply
 end)
 
