@@ -16,6 +16,7 @@ do -- the rest is seen in here alone
 local COMPARE_TOLD = 20     -- events of a call; the others are counted
 local MEMBERS_AT_ONCE = 100 -- that are looked at together
 local SOME_USERS = 250
+local REMOVE = {HSCAN = 'HDEL', SSCAN = 'SREM', ZSCAN = 'ZREM'}
 
 function compare.repaired(c, kind, name, what)
     c.repairs = (c.repairs or 0) + 1
@@ -47,24 +48,35 @@ function compare.scan(c, command, k, cursor, count)
     return names, found[1], values
 end
 
--- The members that `is_name` takes; the others are forgotten. And the next cursor.
-function compare.names(c, command, index, cursor, kind, is_name, count)
-    local names, following = compare.scan(c, command, key(c, index), cursor, count)
+-- Looks at members of a key, from `cursor` on: the next cursor, and those that stay. `wrong` says
+-- what is wrong with those that go; it takes each, and what `other` (a command and its key) answers
+-- of it; nil: its value.
+function compare.weed(c, command, k, cursor, kind, other, wrong, count)
+    local names, following, answers = compare.scan(c, command, k, cursor, count)
     local good = {}
-    for _, name in ipairs(names) do
-        if is_name(name) then
-            good[#good + 1] = name
+    answers = other and call_all(other[1], other[2], names) or answers
+    for i, name in ipairs(names) do
+        local what = wrong(name, answers[i])
+        if what then
+            call(REMOVE[command], k, name)
+            compare.repaired(c, kind, name, what)
         else
-            call(command == 'HSCAN' and 'HDEL' or 'ZREM', key(c, index), name)
-            compare.repaired(c, kind, name, 'is not the name of a ' .. kind .. ': forgotten')
+            good[#good + 1] = name
         end
     end
-    return good, following
+    return following, good
+end
+
+-- The same of what should be names of that kind.
+function compare.names(c, command, index, cursor, kind, is_name, count)
+    return compare.weed(c, command, key(c, index), cursor, kind, nil, function(name)
+        return not is_name(name) and 'is not the name of a ' .. kind .. ': forgotten'
+    end, count)
 end
 
 -- Those who have, or had, shards: a portion, and the cursor of the next.
 function compare.users(c, cursor)
-    local users, following = compare.names(c, 'HSCAN', 'senders', cursor or '0', 'user', login_of, SOME_USERS)
+    local following, users = compare.names(c, 'HSCAN', 'senders', cursor or '0', 'user', login_of, SOME_USERS)
     table.sort(users)
     return users, following
 end
@@ -113,8 +125,9 @@ function compare.known_shard(c, shard)
 end
 
 -- A wanted channel that no shard holds (any more).
-function compare.make_wait(c, channel, why)
+function compare.make_wait(c, channel, why, what)
     channels.wait(c, {[channel] = why}, {})
+    compare.repaired(c, 'channel', channel, what)
 end
 
 -- Channels that only their shard, or only `channels`, knows are the shard's in every place.

@@ -9,8 +9,8 @@ local function compare_assigned(c, shard, names, waiting)
     local missing = {}
     for i, channel in ipairs(names) do
         if not user then
-            compare.make_wait(c, channel, 'Its shard is gone.')
-            compare.repaired(c, 'channel', channel, 'its shard ' .. shown(shard) .. ' is gone: it waits for another')
+            compare.make_wait(c, channel, 'Its shard is gone.',
+                'its shard ' .. shown(shard) .. ' is gone: it waits for another')
         elseif has[i] == 0 then
             missing[#missing + 1] = channel
             compare.repaired(c, 'channel', channel, 'shard ' .. shard .. ' did not know that it has it')
@@ -38,8 +38,7 @@ end
 
 local function compare_state(c, channel, shard, waits)
     if shard == '' and not waits then
-        compare.make_wait(c, channel, 'It had no shard.')
-        compare.repaired(c, 'channel', channel, 'had no shard, and did not wait for one')
+        compare.make_wait(c, channel, 'It had no shard.', 'had no shard, and did not wait for one')
     elseif not CHANNEL_STATES[call('HGET', key(c, 'channel', channel), 'state')] then
         call('HSET', key(c, 'channel', channel), 'since', c.stamp, 'state', shard == '' and 'waiting' or 'assigned')
         tell_again(c, channel, shard)
@@ -49,13 +48,12 @@ end
 
 -- A shard's channels are looked at together.
 function compare.channels(c, cursor)
-    local names, following = compare.names(c, 'HSCAN', 'channels', cursor, 'channel', login_of)
+    local following, names = compare.names(c, 'HSCAN', 'channels', cursor, 'channel', login_of)
     local shards, waiting, by_shard = {}, {}, {}
     local waits = call_all('SMISMEMBER', key(c, 'waiting'), names)
     for i, shard in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
         if shard ~= '' and not shards[names[i]] then
-            by_shard[shard] = by_shard[shard] or {}
-            table.insert(by_shard[shard], names[i])
+            add_to(by_shard, shard, names[i])
         end
         shards[names[i]], waiting[names[i]] = shard, waits[i] == 1
     end
@@ -69,47 +67,38 @@ function compare.channels(c, cursor)
 end
 
 function compare.waiting(c, cursor)
-    local names, following = compare.scan(c, 'SSCAN', key(c, 'waiting'), cursor)
-    for i, shard in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
-        if shard ~= '' then
-            call('SREM', key(c, 'waiting'), names[i])
-            if not shard and login_of(names[i]) then
-                compare.make_wait(c, names[i], 'It had no shard.')
-            end
-            compare.repaired(c, 'channel', names[i], shard and 'waited, though it is on shard ' .. shard or
-                'waited and was not wanted: it is again')
+    local wanted = {'HMGET', key(c, 'channels')}
+    return compare.weed(c, 'SSCAN', key(c, 'waiting'), cursor, 'channel', wanted, function(channel, shard)
+        if shard == '' then
+            return nil
+        elseif not shard and login_of(channel) then
+            return compare.make_wait(c, channel, 'It had no shard.', 'waited and was not wanted: it is again')
         end
-    end
-    return following
+        return shard and 'waited, though it is on shard ' .. shard or 'waited, and is no channel'
+    end)
 end
 
 function compare.active(c, cursor)
-    local names, following = compare.scan(c, 'ZSCAN', key(c, 'active'), cursor)
-    for i, shard in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
-        if not shard then
-            call('ZREM', key(c, 'active'), names[i])
-            compare.repaired(c, 'channel', names[i], 'had lines, and is not wanted')
-        end
-    end
-    return following
+    local wanted = {'HMGET', key(c, 'channels')}
+    return compare.weed(c, 'ZSCAN', key(c, 'active'), cursor, 'channel', wanted, function(_, shard)
+        return not shard and 'had lines, and is not wanted'
+    end)
 end
 
 -- Of a claim that its node does not know nobody will say how it ended, and it would hold up its
 -- channel.
 function compare.claims(c, cursor)
-    local names, following, claims = compare.scan(c, 'HSCAN', key(c, 'claims'), cursor)
-    for i, channel in ipairs(names) do
-        local entry, node = string.match(claims[i], '^(%d+%-%d+) (.+)$')
-        if not node_id(node) or call('HEXISTS', key(c, 'node', node, 'claims'), entry) == 0 then
-            local send = entry and login_of(channel) and outbox_entry(c, entry)
-            if send and send.channel == channel then
-                no_word(c, send)
-            end
-            call('HDEL', key(c, 'claims'), channel)
-            compare.repaired(c, 'channel', channel, 'a send to it was claimed by no node')
+    return compare.weed(c, 'HSCAN', key(c, 'claims'), cursor, 'channel', nil, function(channel, claim)
+        local entry, node = string.match(claim, '^(%d+%-%d+) (.+)$')
+        if node_id(node) and call('HEXISTS', key(c, 'node', node, 'claims'), entry) == 1 then
+            return nil
         end
-    end
-    return following
+        local send = entry and login_of(channel) and outbox_entry(c, entry)
+        if send and send.channel == channel then
+            no_word(c, send)
+        end
+        return 'a send to it was claimed by no node'
+    end)
 end
 
 end

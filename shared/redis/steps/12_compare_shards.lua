@@ -9,8 +9,8 @@ local REST_COSTS = 10 -- of what a call may look at
 local function compare_member(c, shard, user, channel, now, in_room, differ)
     if not user then
         if login_of(channel) and (not now or now == shard) then
-            compare.make_wait(c, channel, 'Its shard is gone.')
-            compare.repaired(c, 'channel', channel, 'its shard ' .. shard .. ' is gone: it waits for another')
+            compare.make_wait(c, channel, 'Its shard is gone.',
+                'its shard ' .. shard .. ' is gone: it waits for another')
         end
     elseif not now and login_of(channel) then
         table.insert(differ.on, channel)
@@ -42,14 +42,10 @@ end
 -- Since when channels are not read is kept for those of the shard alone.
 local function compare_read(c, shard, _, cursor)
     local sk = key(c, 'shard', shard)
-    local names, following = compare.scan(c, 'HSCAN', sk .. ':read', cursor)
-    for i, has in ipairs(call_all('SMISMEMBER', sk .. ':channels', names)) do
-        if has == 0 then
-            call('HDEL', sk .. ':read', names[i])
-            compare.repaired(c, 'channel', names[i], 'was read by shard ' .. shard .. ', which does not have it')
-        end
-    end
-    return following
+    local known = {'SMISMEMBER', sk .. ':channels'}
+    return compare.weed(c, 'HSCAN', sk .. ':read', cursor, 'channel', known, function(_, has)
+        return has == 0 and 'was read by shard ' .. shard .. ', which does not have it'
+    end)
 end
 
 -- Are the counts of the shard, and the indices that depend on them, what they should be?

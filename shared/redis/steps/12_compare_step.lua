@@ -74,14 +74,10 @@ end
 
 -- Rooms where the user is moderator are none of those that count.
 local function compare_rooms(c, user, cursor)
-    local names, following = compare.scan(c, 'SSCAN', key(c, 'rooms', user), cursor)
-    for i, shard in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
-        if not shard_id(shard) or user_of(c, shard) ~= user then
-            call('SREM', key(c, 'rooms', user), names[i])
-            compare.repaired(c, 'channel', names[i], 'was counted among the rooms of ' .. user)
-        end
-    end
-    return following
+    local wanted = {'HMGET', key(c, 'channels')}
+    return compare.weed(c, 'SSCAN', key(c, 'rooms', user), cursor, 'channel', wanted, function(_, shard)
+        return (not shard_id(shard) or user_of(c, shard) ~= user) and 'was counted among the rooms of ' .. user
+    end)
 end
 
 -- Indices that `assign` and `place` go by, and what they are of.
@@ -90,26 +86,17 @@ local INDICES = {idle = 'load', homeless = 'load', free = 'nodes', blind = 'node
 -- Shards and nodes that are none (any more), or another user's, in an index.
 local function compare_index(c, index, cursor)
     local user, of = string.match(index, '^open:(.*)$'), INDICES[index] or 'load'
-    local scan, remove = 'ZSCAN', 'ZREM'
-    if index == 'homeless' then
-        scan, remove = 'SSCAN', 'SREM'
-    end
-    local names, following = compare.scan(c, scan, key(c, index), cursor)
-    for i, score in ipairs(call_all('ZMSCORE', key(c, of), names)) do
-        if not score or (user and user_of(c, names[i]) ~= user) then
-            call(remove, key(c, index), names[i])
-            compare.repaired(c, of == 'load' and 'shard' or 'node', names[i],
-                'was in ' .. index .. ', and is none of those')
-        end
-    end
-    return following
+    local scan, kind = index == 'homeless' and 'SSCAN' or 'ZSCAN', of == 'load' and 'shard' or 'node'
+    return compare.weed(c, scan, key(c, index), cursor, kind, {'ZMSCORE', key(c, of)}, function(name, score)
+        return (not score or (user and user_of(c, name) ~= user)) and 'was in ' .. index .. ', and is none of those'
+    end)
 end
 
 -- Phases that put on the list what is to be looked at.
 
 local function list_of(index, kind, is_name)
     return function(c, cursor)
-        local names, following = compare.names(c, 'ZSCAN', index, cursor, kind, is_name)
+        local following, names = compare.names(c, 'ZSCAN', index, cursor, kind, is_name)
         for _, name in ipairs(names) do
             compare.later(c, kind, name)
         end
