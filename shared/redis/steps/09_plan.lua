@@ -136,9 +136,15 @@ local function plan_named(c, plan, shard)
     return named
 end
 
--- One channel more on that shard and no other: the shard, or nil and why not.
-local function plan_on(c, plan, shard, named)
-    if named.count >= plan.per_shard then
+-- The shard of the user that the channel goes to: that one, if it was `named`, else the least-loaded;
+-- or nil and why none.
+local function plan_shard(c, plan, channel, user, shard, named)
+    local why = rooms.refused(c, user, channel)
+    if why then
+        return nil, why
+    elseif not named then
+        return plan_least_loaded(c, plan, user)
+    elseif named.count >= plan.per_shard then
         return nil, refused_by(c, string.format('Shard %s is full: it has %d of %d channels.', shard, named.count,
             plan.per_shard), 'channels_per_shard')
     end
@@ -160,12 +166,7 @@ function plan_channel(c, plan, channel, where)
         return nil, 'Shard ' .. shown(what) .. ' does not exist.'
     end
     local user = plan_user(c, plan, named and named.user or kind == '@' and what or plan.user)
-    local shard, why = nil, rooms.refused(c, user, channel)
-    if not why and named then
-        shard, why = plan_on(c, plan, what, named)
-    elseif not why then
-        shard, why = plan_least_loaded(c, plan, user)
-    end
+    local shard, why = plan_shard(c, plan, channel, user, what, named)
     if not shard then
         return nil, why
     end
