@@ -136,12 +136,8 @@ local function no_word(c, send)
     return finish_send(c, send, 'unknown', 'no_word', 'The node that was sending it never said whether it was said.')
 end
 
--- What a node noted with its claim, which outlives the entry: an operator may have trimmed the
--- stream.
-local function claim_note(send, deadline)
-    return cjson.encode({send.channel, send.id, send.by or '', deadline})
-end
-
+-- What a node noted with its claim (keep_claim), which outlives the entry: an operator may have
+-- trimmed the stream.
 local function noted_claim(entry, note)
     local ok, fields = pcall(cjson.decode, note)
     if not ok or type(fields) ~= 'table' or type(fields[1]) ~= 'string' or type(fields[2]) ~= 'string' or
@@ -169,27 +165,21 @@ local function unknown_claims(c, node)
     return found[1] == '0'
 end
 
--- A shard that says something, its node, its user; nil where nobody does.
-local function saying(c, shard)
-    local fields = shard and call('HMGET', key(c, 'shard', shard), 'node', 'user')
-    if not fields or not login_of(fields[2]) then
-        return nil
-    end
-    return shard, node_id(fields[1]) or '', fields[2]
-end
-
 -- Who says what goes to `channel`: shard, its node, its user, nil while nobody does. And: is it
 -- joined?
 local function sender_of(c, channel)
     local joined = shard_id(call('HGET', key(c, 'channels'), channel))
-    if joined then
-        local shard, node, user = saying(c, sender_of_shard(c, joined))
-        return shard, node, user, true
+    local sender = not joined and c.unjoined -- all channels that nobody joined have the same
+    if not sender then
+        local shard = joined and sender_of_shard(c, joined)
+        if not joined then
+            shard = shard_id(call('HGET', key(c, 'senders'), setting(c, 'user')))
+        end
+        local fields = shard and call('HMGET', key(c, 'shard', shard), 'node', 'user') or {}
+        sender = login_of(fields[2]) and {shard, node_id(fields[1]) or '', fields[2]} or {}
+        c.unjoined = not joined and sender or c.unjoined
     end
-    if not c.unjoined then -- all channels that nobody joined have the same
-        c.unjoined = {saying(c, shard_id(call('HGET', key(c, 'senders'), setting(c, 'user'))))}
-    end
-    return c.unjoined[1], c.unjoined[2], c.unjoined[3], false
+    return sender[1], sender[2], sender[3], joined
 end
 
 local function text_problem(text)

@@ -1,6 +1,6 @@
 -- Sends: from the outbox to the connection: accepted, claimed, done.
 
-local claimed_by, unclaim -- 11_sends_restated.lua needs them, too
+local keep_claim, claimed_by, unclaim -- 11_sends_restated.lua needs them, too
 do -- seen in here alone
 
 local LISTENERS_LOOKED_AT = 100
@@ -131,6 +131,21 @@ local function send_deadline(c, send)
     return math.min(deadline, entered + ttl_of(c, send)), node
 end
 
+-- The send is claimed by this node, which may say it until `deadline`, and nothing of it until
+-- `silent_ms`.
+function keep_claim(c, node, send, deadline, silent_ms)
+    call('HSET', key(c, 'claims'), send.channel, send.entry .. ' ' .. node)
+    call('HSET', key(c, 'node', node, 'claims'), send.entry,
+        cjson.encode({send.channel, send.id, send.by or '', deadline}))
+    if send.given then
+        call('HSET', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
+    end
+    -- (Without its size, it is not from the stream, which has forgotten it.)
+    if send.bytes and call('ZADD', key(c, 'sends'), silent_ms, member_of(send)) == 1 then
+        call('HINCRBY', key(c, 'queued'), send.channel, 1) -- it was not taken before
+    end
+end
+
 -- The send is this node's to say, as soon as the budgets allow it.
 local function claim(c, node, send, deadline, shard, user)
     local budgets = message_budgets(c, user, send.channel)
@@ -144,12 +159,7 @@ local function claim(c, node, send, deadline, shard, user)
         return {'later', at - c.now, by, user}
     end
     message_take(budgets, at)
-    call('HSET', key(c, 'claims'), send.channel, send.entry .. ' ' .. node)
-    if send.given then
-        call('HSET', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
-    end
-    call('HSET', key(c, 'node', node, 'claims'), send.entry, claim_note(send, deadline))
-    call('ZADD', key(c, 'sends'), at + CLAIM_MOST_MS, member_of(send))
+    keep_claim(c, node, send, deadline, at + CLAIM_MOST_MS)
     return {'claimed', at - c.now, send.channel, shard, send.id, send.text, send.reply_to or '', send.command or ''}
 end
 

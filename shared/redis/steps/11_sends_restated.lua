@@ -7,27 +7,15 @@ local KEPT_SLACK_MS = 1000
 
 local FINAL = {sent = true, rejected = true, unknown = true}
 
--- Slots taken at these times, which are not in the list yet.
-local function slots_add(bk, most, window, times)
-    if most == math.huge then
-        return
-    end
-    for _, at in ipairs(call('LRANGE', bk, 0, -1)) do
-        times[#times + 1] = tonumber(at)
-    end
-    table.sort(times)
-    slots_write(bk, times, math.max(1, #times - most + 1), window)
-end
-
--- Notes a slot that Redis may have forgotten; `drawn` is a table of all those of a call.
-local function slot_note(c, drawn, stated, bk, most, window)
+-- Notes a slot that Redis may have forgotten in c.drawn.
+local function slot_note(c, stated, bk, most, window)
     local since, wait = tonumber(stated.ago_ms), tonumber(stated.wait_ms)
     if not since or not wait or since < 0 or wait < 0 or wait < since - window or
-        c.now - since < drawn.kept - KEPT_SLACK_MS then
+        c.now - since < c.kept - KEPT_SLACK_MS then
         return
     end
-    drawn[bk] = drawn[bk] or {most = most, window = window}
-    table.insert(drawn[bk], math.min(c.now - since + wait, c.now + window))
+    c.drawn[bk] = c.drawn[bk] or {most = most, window = window}
+    table.insert(c.drawn[bk], math.min(c.now - since + wait, c.now + window))
 end
 
 -- A login is a new connection as well.
@@ -43,23 +31,28 @@ local function connects_add(c, bk, times)
     call('SET', bk, empty_at, 'PX', 3600000)
 end
 
-local function slots_keep(c, drawn)
-    for bk, slots in pairs(drawn) do
-        if type(slots) == 'table' then
-            table.sort(slots)
-            local user = string.match(bk, ':budget:([^:]+):login$')
-            if user then
-                connects_add(c, key(c, 'budget', user, 'connect'), slots)
+-- The slots in c.drawn are taken.
+local function slots_keep(c)
+    for bk, slots in pairs(c.drawn) do
+        table.sort(slots)
+        local user = string.match(bk, ':budget:([^:]+):login$')
+        if user then
+            connects_add(c, key(c, 'budget', user, 'connect'), slots)
+        end
+        if slots.most ~= math.huge then
+            for _, at in ipairs(call('LRANGE', bk, 0, -1)) do
+                slots[#slots + 1] = tonumber(at)
             end
-            slots_add(bk, slots.most, slots.window, slots)
+            table.sort(slots)
+            slots_write(bk, slots, math.max(1, #slots - slots.most + 1), slots.window)
         end
     end
 end
 
-local function restate_draw(c, drawn, stated)
+local function restate_draw(c, stated)
     local user = channel_name(tostring(stated.user))
     if user and (stated.kind == 'login' or stated.kind == 'join') then
-        slot_note(c, drawn, stated, key(c, 'budget', user, stated.kind), limit(c, stated.kind .. '_limit'),
+        slot_note(c, stated, key(c, 'budget', user, stated.kind), limit(c, stated.kind .. '_limit'),
             limit(c, stated.kind .. '_window_ms'))
     end
 end
@@ -68,33 +61,8 @@ local function text_of(value)
     return type(value) == 'string' and value or ''
 end
 
--- The slots of a send that was said, or is about to be.
-local function restate_message(c, drawn, stated, channel)
-    local user = call('HGET', key(c, 'shard', text_of(stated.shard)), 'user') or setting(c, 'user')
-    for _, budget in ipairs(message_budgets(c, user, channel)) do
-        slot_note(c, drawn, stated, budget.key, budget.most, budget.window)
-    end
-end
-
--- The entry was claimed by this node, which says what becomes of it.
-local function claim_again(c, node, send)
-    local sk = key(c, 'sends')
-    call('HSET', key(c, 'claims'), send.channel, send.entry .. ' ' .. node)
-    call('HSET', key(c, 'node', node, 'claims'), send.entry, claim_note(send, c.now + limit(c, 'send_ttl_ms')))
-    if not send.bytes then -- the stream has forgotten it
-        return
-    end
-    if not call('ZSCORE', sk, member_of(send)) then -- not taken yet
-        call('HINCRBY', key(c, 'queued'), send.channel, 1)
-    end
-    if send.given then
-        call('HSET', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
-    end
-    call('ZADD', sk, c.now + CLAIM_MOST_MS, member_of(send))
-end
-
 -- One send: claimed, unclaimed, or its result.
-local function restate_send(c, node, drawn, stated)
+local function restate_send(c, node, stated)
     local entry, channel = text_of(stated.entry), text_of(stated.channel)
     if not string.match(entry, '^%d+%-%d+$') or channel ~= (channel_name(channel) or '') then
         return
@@ -110,13 +78,16 @@ local function restate_send(c, node, drawn, stated)
     if send.channel ~= channel or send.id == '' then
         return
     end
-    restate_message(c, drawn, stated, channel)
+    local user = call('HGET', key(c, 'shard', text_of(stated.shard)), 'user') or setting(c, 'user')
+    for _, budget in ipairs(message_budgets(c, user, channel)) do -- it was said, or is about to be
+        slot_note(c, stated, budget.key, budget.most, budget.window)
+    end
     if known_result(c, send) then
         claimed_by(c, node, entry)
         unclaim(c, send, c.now)
         forget_send(c, send)
     elseif stated.status == 'claimed' then
-        claim_again(c, node, send)
+        keep_claim(c, node, send, c.now + limit(c, 'send_ttl_ms'), c.now + CLAIM_MOST_MS)
     elseif FINAL[stated.status] then
         claimed_by(c, node, entry)
         finish_send(c, send, stated.status, text_of(stated.reason), text_of(stated.text), stated.told == 1)
@@ -131,10 +102,10 @@ node_step('restate', 'last back_ms report', function(c, a)
         return nil
     end
     local ck = key(c, 'clock')
-    local drawn = {kept = tonumber(call('HGET', ck, 'kept') or 0)}
-    each_told(report, 'sends', nil, function(stated) restate_send(c, node, drawn, stated) end)
-    each_told(report, 'draws', nil, function(stated) restate_draw(c, drawn, stated) end)
-    slots_keep(c, drawn)
+    c.kept, c.drawn = tonumber(call('HGET', ck, 'kept') or 0), {}
+    each_told(report, 'sends', nil, function(stated) restate_send(c, node, stated) end)
+    each_told(report, 'draws', nil, function(stated) restate_draw(c, stated) end)
+    slots_keep(c)
     if not restating(c) then
         return {'done'}
     end
