@@ -193,8 +193,8 @@ local function unplace(c, shard)
     set_idle(c, shard)
 end
 
--- Places a shard that no node holds on `node`, or on the best. The node, or nil where none has
--- room. A shard of which nobody knows whose it is cannot be placed.
+-- Places a shard that no node holds on `node`, or on the best. Where none has room, it is homeless. A
+-- shard of which nobody knows whose it is cannot be placed.
 local function place(c, shard, node)
     local sk = key(c, 'shard', shard)
     local user = user_of(c, shard)
@@ -205,7 +205,7 @@ local function place(c, shard, node)
     if not node then
         call('HSET', sk, 'node', '')
         call('SADD', key(c, 'homeless'), shard)
-        return nil
+        return
     end
     call('HSET', sk, 'node', node, 'state', 'idle', 'joined', 0)
     bump(sk, 'epoch', 1)
@@ -215,6 +215,6 @@ local function place(c, shard, node)
     call('HINCRBY', key(c, 'node', node), 'shards', 1)
     touch(c, node, 'shards', shard)
     serves_moved(c, shard, nil, node)
+    shards_changed(c)
     event(c, 'shard.placed', {'shard', shard, 'node', node})
-    return node
 end

@@ -93,16 +93,12 @@ end
 -- node where another's do.
 local function place_homeless(c)
     local shards = call('SRANDMEMBER', key(c, 'homeless'), SHARDS_PER_EXPIRE)
-    local placed = false
     table.sort(shards)
     for _, shard in ipairs(shards) do
         if not shard_id(shard) then
             call('SREM', key(c, 'homeless'), shard)
-        elseif rehome(c, shard, SERVED_ALONG) and place(c, shard) then
-            placed = true
+        elseif rehome(c, shard, SERVED_ALONG) then
+            place(c, shard)
         end
-    end
-    if placed then
-        shards_changed(c)
     end
 end

@@ -32,7 +32,6 @@ function sight.take_share(c, blind, since, takers)
             stop_reading(c, shard, c.now, true)
             unplace(c, shard)
             place(c, shard, node)
-            shards_changed(c)
             share = share - 1
         end
     end

@@ -157,12 +157,9 @@ end
 function picture(c, node, seen)
     local rev = count_of(call('HGET', key(c, 'node', node), 'rev'))
     local user = setting(c, 'user')
-    local told = {{}, {}, {}, {}, ''}
-    if rev ~= seen then
-        -- Where the rev is lower, the counter began anew.
-        local since = seen > rev and '-1' or string.format('%d', seen)
-        told = portion(c, node, {seen = since, part = 1, after = '-inf'})
-    end
+    -- Where the rev is lower, the counter began anew.
+    local since = seen > rev and '-1' or string.format('%d', seen)
+    local told = portion(c, node, {seen = since, part = rev == seen and #PARTS + 1 or 1, after = '-inf'})
     return {
         'current', node_settings(c), rev,
         count_of(call('HGET', key(c, 'fan', node), 'seq')),

@@ -47,11 +47,9 @@ leader_step('add_shard', 'shard user channel...', function(c, a)
     local shard, user = a[3], a[4]
     if #a > 4 + MAX_CHANNELS then
         return nil
-    end
-    if not shard_id(shard) then
+    elseif not shard_id(shard) then
         return {'refused', 'Not a shard id: ' .. shown(shard) .. '; it is 1 to 64 of a-z, 0-9, _ and -.'}
-    end
-    if is_shard(c, shard) then
+    elseif is_shard(c, shard) then
         return {'exists'}
     end
     local refused, names = shard_refused(c, shard, user, {unpack(a, 5)})

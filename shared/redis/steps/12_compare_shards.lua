@@ -63,15 +63,9 @@ local function compare_counts(c, shard, user, s)
     if counts_right(c, shard, user, s, count, is_idle) then
         return
     end
-    call('HSET', sk, 'channels', count, 'rev', count_of(s.rev) + 1, 'epoch', count_of(s.epoch))
-    call('ZADD', key(c, 'load'), count, shard)
-    call('ZADD', key(c, 'open', user), count, shard)
-    if s.closes_idle ~= '1' or count > 0 then
-        call('ZREM', key(c, 'idle'), shard)
-    elseif not is_idle then
-        call('ZADD', key(c, 'idle'), c.now, shard)
-    end
-    touch(c, node_id(s.node), 'shards', shard)
+    call('HSET', sk, 'rev', count_of(s.rev), 'epoch', count_of(s.epoch))
+    call('ZREM', key(c, 'idle'), shard)
+    count_channels(c, {[shard] = 0})
     shards_changed(c)
     compare.repaired(c, 'shard', shard, 'its counts were wrong: it has ' .. count .. ' channels')
 end
@@ -81,13 +75,13 @@ end
 local function is_node(c, node)
     if not node_id(node) then
         return false
-    elseif not call('ZSCORE', key(c, 'nodes'), node) then
-        if call('HEXISTS', key(c, 'node', node), 'incarnation') == 0 then
-            return false
-        end
-        call('ZADD', key(c, 'nodes'), c.now + limit(c, 'lease_ms'), node)
-        compare.repaired(c, 'node', node, 'was not among the nodes: it is again')
+    elseif call('ZSCORE', key(c, 'nodes'), node) then
+        return true
+    elseif call('HEXISTS', key(c, 'node', node), 'incarnation') == 0 then
+        return false
     end
+    call('ZADD', key(c, 'nodes'), c.now + limit(c, 'lease_ms'), node)
+    compare.repaired(c, 'node', node, 'was not among the nodes: it is again')
     return true
 end
 
