@@ -62,7 +62,11 @@ local UTF8_FORMS = {
 
 -- Bytes that are not UTF-8 become U+FFFD.
 local function to_utf8(text)
-    local parts, start, at = {}, 1, string.find(text, '[\128-\255]')
+    local at = string.find(text, '[\128-\255]')
+    if not at then
+        return text
+    end
+    local parts, start = {}, 1
     while at do
         local last
         for _, form in ipairs(UTF8_FORMS) do
@@ -173,35 +177,43 @@ end
 
 -- Something about the set of shards changed that the leader's choice of senders depends on.
 local function shards_changed(c)
-    bump(key(c, 'clock'), 'shards', 1)
+    c.shards_changed = true
 end
 
--- `of` is name -> list; one member more.
-local function add_to(of, name, member)
+-- `of` is name -> list; one member more, or two.
+local function add_to(of, name, member, another)
     local list = of[name] or {}
     of[name] = list
     list[#list + 1] = member
+    if another then
+        list[#list + 1] = another
+    end
 end
 
--- The node, if there is one, must look at these shards: `role` is "shards" (holds them) or "serves"
--- (sends for them). Each gets a rev of its own, behind which a picture can go on.
-local function touch(c, node, role, ...)
+-- The node, if there is one, must look at shards that it holds, and at some that it sends for. Of a
+-- list each gets a rev of its own, behind which a picture can go on.
+local function touch(c, node, shards, serves)
     if not node then
         return
     end
-    local nk, scored = key(c, 'node', node), {}
-    local rev = bump(nk, 'rev', select('#', ...))
-    for i, shard in ipairs({...}) do
-        scored[2 * i - 1], scored[2 * i] = rev - i + 1, shard
+    local nk = key(c, 'node', node)
+    local rev = bump(nk, 'rev', math.max(#shards, #serves))
+    for role, list in pairs({shards = shards, serves = serves}) do
+        local scored = {}
+        for i, shard in ipairs(list) do
+            scored[2 * i - 1], scored[2 * i] = string.format('%d', rev - i + 1), shard
+        end
+        call_all('ZADD', nk .. ':' .. role, scored)
     end
-    call('ZADD', nk .. ':' .. role, unpack(scored))
     c.dirty[node] = true
 end
 
-local function untouch(c, node, role, ...)
-    if node then
+-- It has nothing to do with these shards any more: `role` is "shards" (it held them) or "serves" (it
+-- sent for them).
+local function untouch(c, node, role, shards)
+    if node and #shards > 0 then
         bump(key(c, 'node', node), 'rev', 1)
-        call('ZREM', key(c, 'node', node, role), ...)
+        call('ZREM', key(c, 'node', node, role), unpack(shards))
         c.dirty[node] = true
     end
 end
@@ -301,7 +313,7 @@ local GROWS = {add_shard = true, assign = true, send_accept = true}
 
 -- How each step begins: it looks at the cluster, at whether its caller may take it (`may`; nil:
 -- anybody), and at how many arguments there are. `run` does the rest: nil where the arguments are
--- none that it can use. At the end the nodes concerned are told to look now.
+-- none that it can use. At the end the leader's choice of senders and the nodes concerned are told.
 local function define(name, usage, may, run)
     local names, most -- made when the step is first called: until then Lua's own are not there
     usage = name .. ': ' .. usage
@@ -315,6 +327,9 @@ local function define(name, usage, may, run)
         end
         c.names = names
         local answer = #a >= #names and #a <= most and run(c, a) or badarg(usage)
+        if c.shards_changed then
+            bump(key(c, 'clock'), 'shards', 1)
+        end
         for node in pairs(c.dirty) do -- a hint that is lost costs one renewal
             call('PUBLISH', c.topic .. 'node:' .. node, 'look')
         end

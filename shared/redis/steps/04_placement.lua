@@ -90,9 +90,9 @@ local function choose_node(c, user, wish)
     return node
 end
 
--- The shards that `shard` sends for, itself included, are served by node `new` (nil: none) instead
--- of `old`. One that says another sends for it was left there by damage.
-local function serves_moved(c, shard, old, new)
+-- The shards that this one sends for, itself included. One that says another sends for it was left
+-- there by damage.
+local function served_by(c, shard)
     local sk, served = key(c, 'shard', shard, 'serves'), {}
     for _, other in ipairs(call('SMEMBERS', sk)) do
         if sender_of_shard(c, other) == shard then
@@ -101,10 +101,7 @@ local function serves_moved(c, shard, old, new)
             call('SREM', sk, other)
         end
     end
-    if #served > 0 then
-        untouch(c, old, 'serves', unpack(served))
-        touch(c, new, 'serves', unpack(served))
-    end
+    return served
 end
 
 -- Could any live node take a shard of those `node` holds? Some are looked at, each time others.
@@ -181,13 +178,13 @@ local function unplace(c, shard)
     local sk = key(c, 'shard', shard)
     local node = node_of(c, shard)
     if node then
-        untouch(c, node, 'shards', shard)
+        untouch(c, node, 'shards', {shard})
         call('HINCRBY', key(c, 'node', node), 'shards', -1)
         if call('ZSCORE', key(c, 'free'), node) then
             call('ZINCRBY', key(c, 'free'), 1, node)
             c.no_node = {}
         end
-        serves_moved(c, shard, node, nil)
+        untouch(c, node, 'serves', served_by(c, shard))
     end
     call('HSET', sk, 'node', '')
     set_idle(c, shard)
@@ -197,7 +194,8 @@ end
 -- shard of which nobody knows whose it is cannot be placed.
 local function place(c, shard, node)
     local sk = key(c, 'shard', shard)
-    local user = user_of(c, shard)
+    local s = call('HMGET', sk, 'user', 'epoch', 'rev')
+    local user = login_of(s[1])
     if not user then
         damaged(c)
     end
@@ -207,14 +205,12 @@ local function place(c, shard, node)
         call('SADD', key(c, 'homeless'), shard)
         return
     end
-    call('HSET', sk, 'node', node, 'state', 'idle', 'joined', 0)
-    bump(sk, 'epoch', 1)
-    bump(sk, 'rev', 1)
+    call('HSET', sk, 'node', node, 'state', 'idle', 'joined', 0, 'epoch', count_of(s[2]) + 1,
+        'rev', count_of(s[3]) + 1)
     call('SREM', key(c, 'homeless'), shard)
     call('ZINCRBY', key(c, 'free'), -1, node)
     call('HINCRBY', key(c, 'node', node), 'shards', 1)
-    touch(c, node, 'shards', shard)
-    serves_moved(c, shard, nil, node)
+    touch(c, node, {shard}, served_by(c, shard))
     shards_changed(c)
     event(c, 'shard.placed', {'shard', shard, 'node', node})
 end

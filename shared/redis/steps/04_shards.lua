@@ -5,7 +5,7 @@ local function leave_sender(c, shard)
     local old = sender_of_shard(c, shard)
     if old then
         call('SREM', key(c, 'shard', old, 'serves'), shard)
-        untouch(c, node_of(c, old), 'serves', shard)
+        untouch(c, node_of(c, old), 'serves', {shard})
     end
 end
 
@@ -14,7 +14,7 @@ local function set_sender(c, shard, sender)
         leave_sender(c, shard)
         call('HSET', key(c, 'shard', shard), 'sender', sender)
         call('SADD', key(c, 'shard', sender, 'serves'), shard)
-        touch(c, node_of(c, sender), 'serves', shard)
+        touch(c, node_of(c, sender), {}, {shard})
     end
 end
 

@@ -41,6 +41,9 @@ end
 
 -- The channels are wanted and on no shard: `why` is channel -> the reason, `waited` as above.
 function channels.wait(c, why, waited)
+    if next(why) == nil then
+        return
+    end
     local fresh, pairs_of = {}, {}
     for channel, reason in pairs(why) do
         local ck = key(c, 'channel', channel)

@@ -121,7 +121,9 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
     -- is not missing: but for what still waited there to be fanned out.
     local renewed = math.min(whole(call('HGET', key(c, 'node', node), 'renewed')) or c.now, c.now)
     keep_lease(c, r, lease, renewed - count_of(reported(report.waits_ms)))
-    take_report(c, node, report)
+    if r.report ~= '' then
+        take_report(c, node, report)
+    end
     return picture(c, node, seen)
 end)
 

@@ -152,13 +152,15 @@ local function plan_shard(c, plan, channel, user, shard, named)
     return shard
 end
 
+local TO_A_SHARD = {[''] = true, ['@'] = true, ['='] = true}
+
 -- One channel that has no shard: the shard it gets, or nil and why none. `where` as assign takes
 -- it.
 function plan_channel(c, plan, channel, where)
     local kind, what = string.sub(where, 1, 1), string.sub(where, 2)
     if plan.no_node then
         return nil, plan.no_node
-    elseif not string.find(kind, '^[=@]?$') then
+    elseif not TO_A_SHARD[kind] then
         return nil, kind == '-' and 'The shard manager assigned it to no shard.' or what
     end
     local named = kind == '=' and plan_named(c, plan, what)

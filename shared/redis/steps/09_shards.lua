@@ -81,7 +81,7 @@ local function run_step(name, to, why_not)
             call('HSET', sk, 'state', 'idle') -- closed is what its node says when it is
         end
         bump(sk, 'rev', 1)
-        touch(c, node_of(c, shard), 'shards', shard)
+        touch(c, node_of(c, shard), {shard}, {})
         shards_changed(c)
         return nil
     end)

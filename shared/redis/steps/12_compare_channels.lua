@@ -33,7 +33,7 @@ local function tell_again(c, channel, shard)
     if node and call('HGET', read, channel) == '' then
         call('HSET', read, channel, c.stamp)
     end
-    touch(c, node, 'shards', shard)
+    touch(c, node, {shard}, {})
 end
 
 local function compare_state(c, channel, shard, waits)

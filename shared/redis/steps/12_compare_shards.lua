@@ -92,7 +92,7 @@ local function compare_placement(c, shard, node)
         local known = call('ZSCORE', key(c, 'node', node, 'shards'), shard)
         local homeless = call('SREM', key(c, 'homeless'), shard) == 1
         if not known then
-            touch(c, node, 'shards', shard)
+            touch(c, node, {shard}, {})
         end
         if not known or homeless then
             compare.repaired(c, 'shard', shard, 'node ' .. node .. ' did not know that it holds it')
@@ -121,7 +121,7 @@ local function compare_sender(c, shard, user, s)
         local node = node_of(c, sender)
         local knows = not node or call('ZSCORE', key(c, 'node', node, 'serves'), shard)
         if call('SADD', key(c, 'shard', sender, 'serves'), shard) == 1 or not knows then
-            touch(c, node, 'serves', shard)
+            touch(c, node, {}, {shard})
             compare.repaired(c, 'shard', shard, 'its sender ' .. sender .. ' did not know that it is')
         end
     end
@@ -153,7 +153,7 @@ local function compare_fields(c, shard, s)
         compare.repaired(c, 'shard', shard, 'its ' .. name .. ' was none: it is ' .. value)
     end
     if next(wrong) then
-        touch(c, node_id(s.node), 'shards', shard)
+        touch(c, node_id(s.node), {shard}, {})
     end
 end
 
@@ -187,8 +187,7 @@ local function compare_unplaced(c, shard, _, cursor)
     for _, node in ipairs(nodes) do
         if node_id(node) and call('ZSCORE', key(c, 'node', node, 'shards'), shard) then
             call('HSET', sk, 'node', node)
-            touch(c, node, 'shards', shard)
-            serves_moved(c, shard, nil, node)
+            touch(c, node, {shard}, served_by(c, shard))
             compare.repaired(c, 'shard', shard, 'was on no node, though node ' .. node .. ' holds it: it is on that')
             return '0'
         end

@@ -9,7 +9,7 @@ local function compare_list(c, node, role, cursor, right_node)
     local names, following = compare.scan(c, 'ZSCAN', key(c, 'node', node, role), cursor)
     for _, shard in ipairs(names) do
         if right_node(shard) ~= node then
-            untouch(c, node, role, shard)
+            untouch(c, node, role, {shard})
             compare.repaired(c, 'node', node, role .. ' ' .. shown(shard) .. ', which is not its affair')
         end
     end
