@@ -208,8 +208,8 @@ local function touch(c, node, shards, serves)
     c.dirty[node] = true
 end
 
--- It has nothing to do with these shards any more: `role` is "shards" (it held them) or "serves" (it
--- sent for them).
+-- It has nothing to do with these shards any more: `role` is "shards" (it held them) or "serves"
+-- (it sent for them).
 local function untouch(c, node, role, shards)
     if node and #shards > 0 then
         bump(key(c, 'node', node), 'rev', 1)

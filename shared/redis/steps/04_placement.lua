@@ -190,8 +190,8 @@ local function unplace(c, shard)
     set_idle(c, shard)
 end
 
--- Places a shard that no node holds on `node`, or on the best. Where none has room, it is homeless. A
--- shard of which nobody knows whose it is cannot be placed.
+-- Places a shard that no node holds on `node`, or on the best. Where none has room, it is
+-- homeless. A shard of which nobody knows whose it is cannot be placed.
 local function place(c, shard, node)
     local sk = key(c, 'shard', shard)
     local s = call('HMGET', sk, 'user', 'epoch', 'rev')

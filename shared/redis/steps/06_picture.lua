@@ -131,10 +131,10 @@ local PARTS = {
 }
 
 -- A portion of the picture from a place on (rev asked with, part, rev behind which it goes on, and
--- where that is within a shard, the shard and a cursor): {ids held}, {{shard, epoch, rev, user, run,
--- how, channel, [unread, [retry,]]...}...}, {ids served}, {{shard, sender, how, channel...}...}, and
--- the place of the next portion, "" where this was the last. `how` says whether the channels come
--- beside those told before (1), and whether others will come (2).
+-- where that is within a shard, the shard and a cursor): {ids held}, {{shard, epoch, rev, user,
+-- run, how, channel, [unread, [retry,]]...}...}, {ids served}, {{shard, sender, how,
+-- channel...}...}, and the place of the next portion, "" where this was the last. `how` says
+-- whether the channels come beside those told before (1), and whether others will come (2).
 local function portion(c, node, at)
     local out = {{}, {}, {}, {}, ''}
     c.left = TOLD_AT_ONCE

@@ -116,9 +116,9 @@ step('resign', 'incarnation', function(c, a)
     return {'resigned'}
 end)
 
--- "expired" | "more" (call again) | why it is not: "renewed" | "grace" | "link" (the link is another
--- by now) | "kept" (no live node could take anything of it: it keeps what it holds, and what it has
--- read)
+-- "expired" | "more" (call again) | why it is not: "renewed" | "grace" | "link" (the link is
+-- another by now) | "kept" (no live node could take anything of it: it keeps what it holds, and
+-- what it has read)
 leader_step('expire', 'node link', function(c, a)
     local node = a[3]
     if not node_id(node) then

@@ -16,8 +16,8 @@ local function pool_add(pool, shard, count)
     pool.least = math.min(pool.least, count)
 end
 
--- Takes the least-loaded shard out: it, and how many channels it has. Nil, and endlessly many, where
--- none is left.
+-- Takes the least-loaded shard out: it, and how many channels it has. Nil, and endlessly many,
+-- where none is left.
 local function pool_take(pool)
     if pool.size == 0 then
         return nil, math.huge
@@ -136,8 +136,8 @@ local function plan_named(c, plan, shard)
     return named
 end
 
--- The shard of the user that the channel goes to: that one, if it was `named`, else the least-loaded;
--- or nil and why none.
+-- The shard of the user that the channel goes to: that one, if it was `named`, else the
+-- least-loaded; or nil and why none.
 local function plan_shard(c, plan, channel, user, shard, named)
     local why = rooms.refused(c, user, channel)
     if why then
