@@ -148,7 +148,7 @@ def bounds(default, most):
     """{what: the numbers of its bound} as the code has them; the default of a setting or option, the most a setting may be."""
     waiting = [default["request_limit"], default["request_limit_bytes"]]
     budget = (ROOT / STEPS / "10_budgets.lua").read_text()
-    assert "math.floor(most * 3 / 4)" in budget and "math.ceil(most / 2)" in budget
+    assert "math.floor(least * 3 / 4)" in budget and "math.ceil(b[i].most / 2)" in budget
     plain, moderator, window = (default[f"message_{name}"] for name in ("limit", "mod_limit", "window_ms"))
     lists = constant("coordinator/options/initial_channels.c", "FILE_MAX_BYTES")
     assert lists == constant("shared/ca_store.c", "FILE_MAX_BYTES")
@@ -202,7 +202,7 @@ def test_the_table_of_bounds_is_what_the_code_says(cluster):
 def test_every_event_there_is_has_its_row():
     told = {name for row in table("event") for name in words(row[0])}
     steps = "".join(path.read_text() for path in (ROOT / "shared/redis/steps").glob("*.lua"))
-    named = set(re.findall(r"(?:event\(c|forget_node\(c, node), '([a-z._]+)'(?! \.\.)", steps))
+    named = set(re.findall(r"(?:event\(c|node_gone\(c, \S+), '([a-z._]+)'(?! \.\.)", steps))
     begun = tuple(re.findall(r"event\(c, '([a-z]+\.)' \.\.", steps))
     assert len(named) > 10 and len(begun) == 2
     assert named <= told and all(name in named or name.startswith(begun) for name in told)
