@@ -308,7 +308,7 @@ static void claimed(struct sender *s, struct lane *lane, const struct registry_c
     send->text = xstrndup(claim->send.text.ptr, claim->send.text.len);
     send->reply_to = xstrndup(claim->send.reply_to.ptr, claim->send.reply_to.len);
     send->as_command = claim->send.as_command;
-    lane->slot_ms = mono_ms() + claim->wait_ms;
+    lane->slot_ms += claim->wait_ms;
     restate_claimed(s->options.restate, send->entry, lane->channel, send->id, send->shard,
                     claim->wait_ms);
     if (claim->wait_ms == 0) {
@@ -353,6 +353,8 @@ bool lane_claim(struct sender *s, struct lane *lane)
         free(call);
         return false;
     }
+    /* Redis may name its wait at any moment from now until it is heard: late by this one. */
+    lane->slot_ms = mono_ms();
     lane_move(s, lane, LANE_CLAIMING);
     return true;
 }

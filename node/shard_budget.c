@@ -2,7 +2,9 @@
  *
  * A slot is the right to log in, or to join one channel, at a time that Redis named. It is used
  * within SLOT_MS of that time or is lost: nothing is handed back. So no more is drawn than is
- * needed, not while fenced, and the next only when the last was answered. */
+ * needed, not while fenced, and the next only when the last was answered. Redis names the time as a
+ * wait, and may have done so at any moment between question and answer: it counts from the answer,
+ * so that a slot is not used too early, and SLOT_MS from the question. */
 #include "node/shard_private.h"
 
 #define SLOT_MS       500  /* a slot is used within this time of its own, or is lost */
@@ -16,19 +18,17 @@ size_t shard_slots_usable(struct shard_core *s, enum shard_draw_kind kind, uint6
     size_t usable = 0;
 
     for (size_t i = 0; i < slots->n; i++) {
-        uint64_t at_ms = slots->at_ms[i];
-
-        if (now_ms > at_ms && now_ms - at_ms > SLOT_MS) {
+        if (now_ms > slots->slot[i].until_ms) {
             s->stats.slots_lost++;
             continue;
         }
-        slots->at_ms[kept++] = at_ms;
-        if (at_ms <= now_ms) {
+        if (slots->slot[i].at_ms <= now_ms) {
             usable++;
-            shard_wake(s, at_ms + SLOT_MS + 1); /* then it is lost */
+            shard_wake(s, slots->slot[i].until_ms + 1);
         } else {
-            shard_wake(s, at_ms);
+            shard_wake(s, slots->slot[i].at_ms);
         }
+        slots->slot[kept++] = slots->slot[i];
     }
     slots->n = kept;
     return usable;
@@ -40,10 +40,10 @@ void shard_slots_use(struct shard_core *s, enum shard_draw_kind kind, size_t n, 
     size_t kept = 0;
 
     for (size_t i = 0; i < slots->n; i++) {
-        if (n > 0 && slots->at_ms[i] <= now_ms) {
+        if (n > 0 && slots->slot[i].at_ms <= now_ms) {
             n--;
         } else {
-            slots->at_ms[kept++] = slots->at_ms[i];
+            slots->slot[kept++] = slots->slot[i];
         }
     }
     BUG_ON(n > 0);
@@ -138,7 +138,8 @@ void shard_on_grant(struct shard_core *s, enum shard_draw_kind kind, const uint6
     }
     slots->asked = 0;
     for (size_t i = 0; i < n && slots->n < SHARD_MAX_SLOTS; i++) {
-        slots->at_ms[slots->n++] = at_ms[i];
+        slots->slot[slots->n].at_ms = at_ms[i];
+        slots->slot[slots->n++].until_ms = at_ms[i] + SLOT_MS - (now_ms - slots->asked_ms);
     }
     (void)shard_tick(s, now_ms);
 }

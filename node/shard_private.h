@@ -57,7 +57,10 @@ struct shard_waiting {
 
 /* Slots of one kind: asked for, granted, not yet used. */
 struct shard_slots {
-    uint64_t at_ms[SHARD_MAX_SLOTS];
+    struct {
+        uint64_t at_ms;
+        uint64_t until_ms; /* later it is lost */
+    } slot[SHARD_MAX_SLOTS];
     size_t n;
     unsigned asked; /* in the draw under way; 0: none is */
     uint64_t asked_ms;

@@ -27,8 +27,12 @@ class Complaints(list):
     excused = ()
     offset = 0.0  # of Redis's clock
 
+    def __init__(self):
+        self.times = {}  # what is broken -> when, as it was told last
+
     def __call__(self, broken, detail="", wall=None):
         self.append(broken)
+        self.times[broken] = wall
 
     complain = __call__
 
@@ -307,6 +311,11 @@ def test_a_send_is_finished_with_its_result_or_with_the_node_that_heard_it(compl
     assert sends.unfinished(kept(), asked, []) == ["topic", "outbox"]
     assert sends.unfinished(kept(), asked, [(T + 1, T + 1)]) == ["outbox"]
     assert sends.unfinished(kept(**{"result:room0:outbox": {"status": "sent"}}), asked, [(T + 1, T + 1)]) == []
+
+
+def test_a_wrong_result_of_a_send_that_was_written_twice_is_as_old_as_the_second(complaints):
+    judged(complaints, "outbox", ["rejected"], [("said", T - 9), ("msg_duplicate", T - 2)])
+    assert complaints.times == {"a send was written twice": T - 2, "a result is not true": T - 2}
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,26 @@ static void a_slot_that_was_missed_is_not_used(void **state)
     wait_until(&w.probe.t, sender_is_drained(rig.sender));
 }
 
+static void a_slot_that_was_told_late_is_not_used(void **state)
+{
+    char hint[64];
+
+    (void)state;
+    const char *entry = outbox("channel foo id x text hello");
+    world_take(&w);
+    private_redis_pause(redis); /* as if this process stood still before it reads the answer */
+    (void)snprintf(hint, sizeof(hint), "sends foo %s", entry);
+    assert_true(sender_on_hint(rig.sender, slice_of(hint)));
+    test_loop_run_for(&w.probe.t, 600);
+    private_redis_resume(redis);
+    test_loop_run_for(&w.probe.t, 100);
+    assert_int_equal(rig.writes, 0);
+    wait_until(&w.probe.t, rig.writes == 1); /* with another slot */
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+    assert_string_equal(result("x", "status"), "sent");
+}
+
 static void what_could_not_be_written_is_taken_back_and_said_later(void **state)
 {
     (void)state;
@@ -287,6 +307,7 @@ int main(void)
         TEST(a_channel_has_one_send_under_way_and_the_next_waits_for_its_slot),
         TEST(hints_without_end_do_not_hold_up_the_node),
         TEST(a_slot_that_was_missed_is_not_used),
+        TEST(a_slot_that_was_told_late_is_not_used),
         TEST(what_could_not_be_written_is_taken_back_and_said_later),
         TEST(what_can_never_be_written_is_rejected),
         TEST(a_result_is_stored_when_the_link_is_back),

@@ -38,12 +38,13 @@ static void joins_keep_to_the_slots_and_share_a_line(void **state)
     rig_expect_log(r, "draw join 20\n");
     rig_grant_at(r, SHARD_DRAW_JOIN, 20, r->now + 5000);
     rig_expect_log(r, "draw join 2\n");
+    rig_grant_at(r, SHARD_DRAW_JOIN, 2, r->now + 5001);
     rig_pass(r, 4999);
     rig_expect_log(r, "");
     rig_pass(r, 1);
     rig_expect(r, "write 1 JOIN #c03,#c04,");
     assert_int_equal(shard_channel_count(r->s, SHARD_CHANNEL_QUEUED), 2);
-    rig_grant_at(r, SHARD_DRAW_JOIN, 2, r->now);
+    rig_pass(r, 1);
     assert_int_equal(shard_channel_count(r->s, SHARD_CHANNEL_QUEUED), 0);
     assert_int_equal(shard_channel_count(r->s, SHARD_CHANNEL_JOINING) +
                          shard_channel_count(r->s, SHARD_CHANNEL_FAILED),
@@ -414,6 +415,29 @@ static void a_join_that_cannot_be_written_waits_for_its_slot_and_then_for_anothe
     rig_destroy(r);
 }
 
+static void a_slot_counts_from_when_it_was_asked_for(void **state)
+{
+    struct rig *r = rig_ready("");
+
+    (void)state;
+    r->grants = false;
+    rig_want(r, "a");
+    rig_clear(r);
+    r->now += 501; /* the process stood still, or Redis did: when the slot was is not known */
+    rig_grant_at(r, SHARD_DRAW_JOIN, 1, r->now);
+    rig_expect_log(r, "draw join 1\n");
+    assert_int_equal(shard_stats(r->s)->slots_lost, 1);
+
+    r->now += 300;
+    r->write_ok = false;
+    rig_grant_at(r, SHARD_DRAW_JOIN, 1, r->now + 1000);
+    rig_pass(r, 1200);
+    assert_int_equal(shard_stats(r->s)->slots_lost, 1);
+    rig_pass(r, 1);
+    assert_int_equal(shard_stats(r->s)->slots_lost, 2);
+    rig_destroy(r);
+}
+
 static void the_moderator_flag_follows_the_userstate(void **state)
 {
     struct rig *r = rig_ready("a");
@@ -452,6 +476,7 @@ int main(void)
         cmocka_unit_test(a_part_while_joining_and_a_join_while_parting_end_well),
         cmocka_unit_test(a_channel_that_twitch_takes_away_is_joined_again_with_a_gap),
         cmocka_unit_test(a_join_that_cannot_be_written_waits_for_its_slot_and_then_for_another),
+        cmocka_unit_test(a_slot_counts_from_when_it_was_asked_for),
         cmocka_unit_test(the_moderator_flag_follows_the_userstate),
     };
 
