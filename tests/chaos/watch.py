@@ -62,7 +62,7 @@ class Watch(threading.Thread):
     def _refuses(error):
         """Is it Redis that does not serve, and not the registry that is wrong?"""
         away = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.exceptions.ExecAbortError)
-        words = ("OOM command", "NOREPLICAS", "READONLY", "MISCONF", "LOADING")
+        words = ("OOM command", "NOREPLICAS", "READONLY", "MISCONF", "LOADING", "BUSY Redis")
         return isinstance(error, away) or any(word in str(error) for word in words)
 
     def close(self):
