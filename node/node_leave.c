@@ -92,8 +92,8 @@ void node_close(void *ctx, const struct err *why)
     teardown_begin(&n->teardown, on_all_closed, n, NULL, NULL);
     node_move(n, NODE_GONE);
     fanout_detach(n->fanout);
-    /* The subscriber stays in memory until its callback; the sender lets go of it here. */
-    sender_reset(n->sender);
+    /* Subscriber and link stay in memory until their callbacks; the sender lets go of them here. */
+    sender_stop(n->sender);
     holder_drop(n->holder);
     teardown_handle(&n->teardown, (uv_handle_t *)&n->timer);
     startup_close(&n->startup);

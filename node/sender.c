@@ -53,7 +53,7 @@ static void on_timer(uv_timer_t *timer)
 
 void sender_at(struct sender *s, uint64_t at_ms)
 {
-    if (at_ms < s->armed_ms) {
+    if (!s->stopped && at_ms < s->armed_ms) {
         s->armed_ms = at_ms;
         loop_timer_at(&s->timer, on_timer, at_ms);
     }
@@ -247,9 +247,16 @@ static void on_timer_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-void sender_destroy(struct sender *s)
+void sender_stop(struct sender *s)
 {
     sender_reset(s);
+    s->stopped = true;
+    uv_timer_stop(&s->timer);
+}
+
+void sender_destroy(struct sender *s)
+{
+    sender_stop(s);
     heard_reset(s);
     due_finish(&s->due);
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);

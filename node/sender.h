@@ -87,6 +87,8 @@ void sender_rescan(struct sender *s);
 void sender_drain(struct sender *s);
 /* Forget everything but what was heard: the lease is lost. */
 void sender_reset(struct sender *s);
+/* Do nothing any more: link and subscriber are about to go. */
+void sender_stop(struct sender *s);
 /* Nothing claimed, nothing written that waits for its answer, nothing heard that is not entered;
  * and, where sender_drain was called, nothing can be heard? */
 bool sender_is_drained(const struct sender *s);

@@ -135,6 +135,7 @@ struct sender {
     size_t topic_prefix_len;
     uv_timer_t timer;
     uint64_t armed_ms;            /* when the timer fires; UINT64_MAX: it does not */
+    bool stopped;                 /* it does not any more */
     uint64_t job_ms[SENDER_JOBS]; /* when they are due; UINT64_MAX: they are not */
     struct due due;               /* lanes */
     struct lane *lanes;

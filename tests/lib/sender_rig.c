@@ -118,12 +118,19 @@ static void on_closed(void *ctx)
     rig.closed++;
 }
 
-int finish_sender(void **state)
+void stop_sender(void)
 {
-    sender_reset(rig.sender);
+    sender_stop(rig.sender);
     link_close(rig.link, on_closed, NULL);
     subscriber_close(rig.subscriber, on_closed, NULL);
     wait_until(&w.probe.t, rig.closed == 2);
+}
+
+int finish_sender(void **state)
+{
+    if (rig.closed == 0) {
+        stop_sender();
+    }
     sender_destroy(rig.sender);
     restate_destroy(rig.restate);
     registry_destroy(rig.registry);

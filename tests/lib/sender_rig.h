@@ -30,6 +30,8 @@ extern struct sender_rig {
 int begin_sender(void **state);
 int finish_sender(void **state);
 
+/* Stop it, and then close what it uses; the teardown does it where the test has not. */
+void stop_sender(void);
 void serve_foo(void);
 /* An application's XADD, and the sender hears of it. */
 const char *outbox_heard(const char *fields);

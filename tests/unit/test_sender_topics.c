@@ -206,6 +206,17 @@ static void who_leaves_enters_what_was_heard_first(void **state)
     wait_until(&w.probe.t, sender_is_drained(rig.sender));
 }
 
+static void who_has_stopped_touches_nothing(void **state)
+{
+    (void)state;
+    hear("hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    sender_on_topics_down(rig.sender); /* it listens again, after a moment */
+    stop_sender();
+    test_loop_run_for(&w.probe.t, 600); /* link and subscriber are gone */
+    assert_int_equal(rig.writes, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_sender, finish_sender)
@@ -219,6 +230,7 @@ int main(void)
         TEST(a_send_whose_entering_was_not_answered_is_entered_once),
         TEST(more_than_can_be_held_is_refused_and_what_is_held_is_said),
         TEST(who_leaves_enters_what_was_heard_first),
+        TEST(who_has_stopped_touches_nothing),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }
