@@ -13,9 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RESIGN_MS 1000
-#define LIBRARY_MS                                                                                 \
-    5000 /* so often the library is looked at: nodes call functions that a leader does not */
+#define RESIGN_MS  1000
+#define LIBRARY_MS 5000 /* between two looks at the library: nodes call what a leader does not */
 
 struct leader {
     struct leader_options options;
