@@ -11,6 +11,12 @@
 #define DRAW_MOST     20   /* slots of one draw */
 #define DRAW_RETRY_MS 1000 /* after a draw that gave less than asked */
 
+static void keep(struct shard_slots *slots, size_t i, size_t *kept)
+{
+    slots->at_ms[*kept] = slots->at_ms[i];
+    slots->late_ms[(*kept)++] = slots->late_ms[i];
+}
+
 size_t shard_slots_usable(struct shard_core *s, enum shard_draw_kind kind, uint64_t now_ms)
 {
     struct shard_slots *slots = &s->slots[kind];
@@ -18,17 +24,16 @@ size_t shard_slots_usable(struct shard_core *s, enum shard_draw_kind kind, uint6
     size_t usable = 0;
 
     for (size_t i = 0; i < slots->n; i++) {
-        if (now_ms > slots->slot[i].until_ms) {
+        uint64_t at_ms = slots->at_ms[i];
+        uint64_t until_ms = at_ms + slots->late_ms[i];
+
+        if (now_ms > until_ms) {
             s->stats.slots_lost++;
             continue;
         }
-        if (slots->slot[i].at_ms <= now_ms) {
-            usable++;
-            shard_wake(s, slots->slot[i].until_ms + 1);
-        } else {
-            shard_wake(s, slots->slot[i].at_ms);
-        }
-        slots->slot[kept++] = slots->slot[i];
+        usable += at_ms <= now_ms;
+        shard_wake(s, at_ms <= now_ms ? until_ms + 1 : at_ms);
+        keep(slots, i, &kept);
     }
     slots->n = kept;
     return usable;
@@ -40,10 +45,10 @@ void shard_slots_use(struct shard_core *s, enum shard_draw_kind kind, size_t n, 
     size_t kept = 0;
 
     for (size_t i = 0; i < slots->n; i++) {
-        if (n > 0 && slots->slot[i].at_ms <= now_ms) {
+        if (n > 0 && slots->at_ms[i] <= now_ms) {
             n--;
         } else {
-            slots->slot[kept++] = slots->slot[i];
+            keep(slots, i, &kept);
         }
     }
     BUG_ON(n > 0);
@@ -137,9 +142,14 @@ void shard_on_grant(struct shard_core *s, enum shard_draw_kind kind, const uint6
         slots->not_before_ms = now_ms + DRAW_RETRY_MS;
     }
     slots->asked = 0;
+    uint64_t took_ms = now_ms - slots->asked_ms;
+    if (took_ms > SLOT_MS) {
+        s->stats.slots_lost += n;
+        n = 0;
+    }
     for (size_t i = 0; i < n && slots->n < SHARD_MAX_SLOTS; i++) {
-        slots->slot[slots->n].at_ms = at_ms[i];
-        slots->slot[slots->n++].until_ms = at_ms[i] + SLOT_MS - (now_ms - slots->asked_ms);
+        slots->at_ms[slots->n] = at_ms[i];
+        slots->late_ms[slots->n++] = (uint16_t)(SLOT_MS - took_ms);
     }
     (void)shard_tick(s, now_ms);
 }

@@ -57,10 +57,8 @@ struct shard_waiting {
 
 /* Slots of one kind: asked for, granted, not yet used. */
 struct shard_slots {
-    struct {
-        uint64_t at_ms;
-        uint64_t until_ms; /* later it is lost */
-    } slot[SHARD_MAX_SLOTS];
+    uint64_t at_ms[SHARD_MAX_SLOTS];
+    uint16_t late_ms[SHARD_MAX_SLOTS]; /* so long after that it is lost */
     size_t n;
     unsigned asked; /* in the draw under way; 0: none is */
     uint64_t asked_ms;
