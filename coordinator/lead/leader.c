@@ -3,6 +3,7 @@
 
 #include "shared/lease.h"
 #include "shared/log.h"
+#include "shared/loop.h"
 #include "shared/redis/rights_watch.h"
 #include "shared/teardown.h"
 #include "shared/trouble.h"
@@ -49,10 +50,7 @@ static bool is_over(const struct leader *l)
 static void plan(struct leader *l)
 {
     if (!is_over(l)) {
-        uint64_t now = mono_ms();
-        uint64_t due = lease_due_ms(&l->lease);
-        uv_update_time(l->options.loop);
-        uv_timer_start(&l->timer, on_timer, due > now ? due - now : 0, 0);
+        loop_timer_at(&l->timer, on_timer, lease_due_ms(&l->lease));
     }
 }
 

@@ -5,6 +5,7 @@
 #include "coordinator/manager/manager_private.h"
 
 #include "shared/log.h"
+#include "shared/loop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,14 +30,12 @@ static struct manager_call *next_late(const struct shard_manager *m)
 static void plan_deadline(struct shard_manager *m)
 {
     const struct manager_call *c = next_late(m);
-    uint64_t now = mono_ms();
 
-    if (c == NULL) {
+    if (c != NULL) {
+        loop_timer_at(&m->deadline, on_deadline, c->deadline_ms);
+    } else {
         uv_timer_stop(&m->deadline);
-        return;
     }
-    uv_update_time(m->options.loop);
-    uv_timer_start(&m->deadline, on_deadline, c->deadline_ms > now ? c->deadline_ms - now : 0, 0);
 }
 
 static struct manager_call *call_find(struct shard_manager *m, shard_call id)
