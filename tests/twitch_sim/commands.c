@@ -1,6 +1,7 @@
 /* The commands of the control port: a table of names and functions. What each takes is in commands.h. */
 #include "tests/twitch_sim/commands.h"
 
+#include "tests/twitch_sim/commands_web.h"
 #include "tests/twitch_sim/generate.h"
 #include "tests/twitch_sim/replay.h"
 #include "tests/twitch_sim/stats.h"
@@ -202,18 +203,6 @@ static int do_user(struct sim *s, const struct command *cmd, struct json *out, s
     return 0;
 }
 
-static int do_revoke(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
-{
-    struct user *u = NULL;
-    int rc = need_user(s, cmd, cmd->nwords ? cmd->words[0] : NULL, &u, err);
-
-    (void)out;
-    if (rc == 0) {
-        u->revoked = true;
-    }
-    return rc;
-}
-
 static int do_limit(struct sim *s, const struct command *cmd, struct json *out, struct err *err)
 {
     int rc = cmd->npairs ? 0 : err_set(err, ERR_USAGE, "limit: NAME=VALUE is missing");
@@ -333,7 +322,12 @@ static const struct {
     {"ban", do_ban, NULL},
     {"timeout", do_ban, NULL},
     {"user", do_user, NULL},
-    {"revoke", do_revoke, NULL},
+    {"revoke", command_revoke, NULL},
+    {"app", command_app, NULL},
+    {"grant", command_grant, NULL},
+    {"device", command_device, NULL},
+    {"token", command_token, NULL},
+    {"http", command_http, NULL},
     {"limit", do_limit, NULL},
     {"silence", do_silence, NULL},
     {"slow", NULL, target_slow},

@@ -13,7 +13,23 @@
  *   mode CHANNEL NAME=VALUE...             slow, emote-only, followers-only, subs-only, r9k: told to
  *                                          the channel, and enforced from now on
  *   ban CHANNEL user=LOGIN [off]           that user only; `timeout CHANNEL user=LOGIN s=N`
- *   user LOGIN token=T [verified=1] [mod=a,b]   add or change an account; `revoke LOGIN`
+ *   user LOGIN token=T [verified=1] [mod=a,b]   add or change an account; this token never ends
+ *   revoke LOGIN                           the user takes back all: its tokens are refused from now on, and
+ *                                          its refresh tokens; connections stay
+ *   app NAME [SECRET] [public]             register an application, or change it: NAME is its client id;
+ *                                          public: it has no secret
+ *   grant LOGIN CLIENT SCOPE,SCOPE... [ttl=MS]   tokens of a user for an application: access_token,
+ *                                          refresh_token; the account is made if it is not there
+ *   device allow USER_CODE LOGIN           what the user does with a device code; `device deny USER_CODE`
+ *   token expire TOKEN|LOGIN               that access token, or all of the user, have ended
+ *   token ttl MS                           life of access tokens from now on; 0: as at Twitch
+ *   http PATH|* FAULT [times=N]            what goes wrong with requests to a path, or to those that have no
+ *                                          fault of their own; `http PATH off`, `http off`. Not carried out:
+ *                                          status=CODE[,retry=S], silence (no answer). Carried out:
+ *                                          slow [ms=10] (a byte at a time), malformed[=http|json], huge
+ *                                          (10 MB), close (no answer), late=MS (answered later)
+ *   http log                               requests by path and grant type, and how often each refresh
+ *                                          token was used, named by the first 12 digits of its SHA-256
  *   limit NAME=VALUE...                    the names of the limit options, or all=off
  *   silence TARGET s=N                     what they send is not said (of user=: the whole account)
  *   slow TARGET read=BYTES write=BYTES     bytes a second, 0: full speed

@@ -39,6 +39,34 @@ void window_finish(struct window *w)
     memset(w, 0, sizeof(*w));
 }
 
+#define POINT    60000 /* what a bucket is counted in */
+#define NO_LIMIT 1000000000
+
+void bucket_look(const struct bucket *b, uint64_t now, uint64_t limit, struct bucket_look *out)
+{
+    uint64_t l = limit < NO_LIMIT ? limit : NO_LIMIT;
+    uint64_t passed = now - b->at < POINT ? now - b->at : POINT;
+    uint64_t missing = b->missing > passed * l ? b->missing - passed * l : 0;
+    uint64_t room = l * POINT;
+
+    *out = (struct bucket_look){.limit = l,
+                                .remaining = missing < room ? (room - missing) / POINT : 0,
+                                .full_in_ms = l > 0 ? (missing + l - 1) / l : POINT};
+}
+
+bool bucket_take(struct bucket *b, uint64_t now, uint64_t limit, struct bucket_look *out)
+{
+    uint64_t l = limit < NO_LIMIT ? limit : NO_LIMIT;
+    uint64_t passed = now - b->at < POINT ? now - b->at : POINT;
+
+    bucket_look(b, now, limit, out);
+    bool got = out->remaining > 0;
+    b->missing = (b->missing > passed * l ? b->missing - passed * l : 0) + (got ? POINT : 0);
+    b->at = now;
+    bucket_look(b, now, limit, out);
+    return got;
+}
+
 static bool count_parse(const char *text, uint64_t *out)
 {
     if (strcmp(text, "off") == 0) {
@@ -78,7 +106,7 @@ static void all_off(struct limits *l)
     l->login_limit = l->login_limit_verified = LIMIT_OFF;
     l->join_limit = l->join_limit_verified = LIMIT_OFF;
     l->message_limit = l->message_limit_moderator = l->message_limit_verified = LIMIT_OFF;
-    l->room_limit = LIMIT_OFF;
+    l->room_limit = l->helix_limit = LIMIT_OFF;
     l->channel_interval = l->duplicate_window = LIMIT_OFF;
 }
 

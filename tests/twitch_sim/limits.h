@@ -22,6 +22,20 @@ struct window {
 size_t window_add(struct window *w, uint64_t now, uint64_t span_ms);
 void window_finish(struct window *w);
 
+/* A bucket of points: full at first, filled up at a steady pace to `limit` in a minute. */
+struct bucket {
+    uint64_t missing; /* in 1/60000 of a point */
+    uint64_t at;      /* mono ms, when that was so */
+};
+struct bucket_look {
+    uint64_t limit; /* with LIMIT_OFF a large number */
+    uint64_t remaining;
+    uint64_t full_in_ms;
+};
+/* Look at it, after taking a point out if there is one; false: there is none. */
+bool bucket_take(struct bucket *b, uint64_t now, uint64_t limit, struct bucket_look *out);
+void bucket_look(const struct bucket *b, uint64_t now, uint64_t limit, struct bucket_look *out);
+
 /* Counts (a number or "off") and times (ms, or "off"). */
 #define LIMIT_TABLE(X)                                                                             \
     X(login_limit, "login-limit", "20", false, "Logins of a user in a login window")               \
@@ -43,7 +57,10 @@ void window_finish(struct window *w);
       "Least time between two messages of a user in a channel, where not moderator")               \
     X(duplicate_window, "duplicate-window", "30s", true,                                           \
       "A text repeated within this time is msg_duplicate")                                         \
-    X(silence, "silence", "30m", true, "How long nothing is said after a message flood")
+    X(silence, "silence", "30m", true, "How long nothing is said after a message flood")           \
+    X(helix_limit, "helix-limit", "800", false, "Points of Helix a minute, for a client and user") \
+    X(device_interval, "device-interval", "5s", true, "Least time between two looks at a code")    \
+    X(device_life, "device-life", "30m", true, "How long a device code waits for its user")
 
 struct limits {
 #define X(field, name, fallback, is_time, help) uint64_t field;

@@ -8,6 +8,8 @@
 #include "tests/twitch_sim/generate.h"
 #include "tests/twitch_sim/replay.h"
 #include "tests/twitch_sim/server.h"
+#include "tests/twitch_sim/token.h"
+#include "tests/twitch_sim/web.h"
 
 #include "shared/log.h"
 #include "shared/options.h"
@@ -28,10 +30,13 @@
 static const struct option_spec SPECS[] = {
     TEXT("listen", "127.0.0.1:0", "ADDR:PORT", "Where to serve ws://; port 0: any free one."),
     TEXT("tls-listen", NULL, "ADDR:PORT", "Where to serve wss://."),
-    TEXT("tls-cert", NULL, "FILE", "Certificate chain (PEM) for --tls-listen."),
+    TEXT("http-listen", NULL, "ADDR:PORT", "Where to serve id.twitch.tv and api.twitch.tv."),
+    TEXT("https-listen", NULL, "ADDR:PORT", "The same over TLS."),
+    TEXT("tls-cert", NULL, "FILE", "Certificate chain (PEM) for all that speaks TLS."),
     TEXT("tls-key", NULL, "FILE", "Its private key (PEM)."),
     NUMBER("control-port", NULL, 65535, "PORT", "Control port on 127.0.0.1; 0: any free one."),
-    TEXT("port-file", NULL, "FILE", "Write \"ws=PORT wss=PORT control=PORT\" here when ready."),
+    TEXT("port-file", NULL, "FILE",
+         "Write \"ws=PORT wss=PORT control=PORT http=PORT https=PORT\" here when ready."),
     TEXT("users", NULL, "FILE", "Accounts: \"login token [verified] [mod=a,b]\" lines."),
     FLAG("verified", "Without --users: the one user, shoalbot (token simtoken), is verified."),
     TEXT("replay", NULL, "FILE", "Recorded lines to send to their channels."),
@@ -186,8 +191,9 @@ static int write_port_file(const struct sim *s, const char *path, struct err *er
     if (!file) {
         rc = err_set(err, ERR_IO, "port file %s: %s", beside, strerror(errno));
     } else {
-        fprintf(file, "ws=%d wss=%d control=%d\n", server_port(s, false), server_port(s, true),
-                control_port(s));
+        fprintf(file, "ws=%d wss=%d control=%d http=%d https=%d\n", server_port(s, SERVICE_WS),
+                server_port(s, SERVICE_WSS), control_port(s), server_port(s, SERVICE_HTTP),
+                server_port(s, SERVICE_HTTPS));
         if (fclose(file) != 0 || rename(beside, path) != 0) {
             rc = err_set(err, ERR_IO, "port file %s: %s", path, strerror(errno));
         }
@@ -238,8 +244,10 @@ static int start_chat(struct sim *s, const struct options *o, struct err *err)
 
 static int start_all(struct sim *s, const struct options *o, struct err *err)
 {
-    struct server_options server = {.listen = options_string(o, "listen"),
-                                    .tls_listen = options_string(o, "tls-listen"),
+    struct server_options server = {.listen = {[SERVICE_WS] = options_string(o, "listen"),
+                                               [SERVICE_WSS] = options_string(o, "tls-listen"),
+                                               [SERVICE_HTTP] = options_string(o, "http-listen"),
+                                               [SERVICE_HTTPS] = options_string(o, "https-listen")},
                                     .tls_cert = options_string(o, "tls-cert"),
                                     .tls_key = options_string(o, "tls-key"),
                                     .max_connections = (unsigned)options_int(o, "max-connections")};
@@ -288,6 +296,8 @@ static void free_all(struct sim *s)
     if (s->control) {
         control_free(s);
     }
+    web_destroy(s->web);
+    tokens_destroy(s->tokens);
     room_free_all(s);
     user_free_all(&s->users);
     buf_finish(&s->line);
@@ -322,6 +332,8 @@ int main(int argc, char **argv)
     raise_file_limit();
     buf_init(&s->line, 1 << 20);
     buf_init(&s->wire, SIZE_MAX / 2);
+    s->tokens = tokens_create();
+    s->web = web_create();
     loop_init(&s->loop, on_stop, NULL, s);
     uv_timer_init(&s->loop.uv, &s->tick);
     s->tick.data = s;
@@ -329,8 +341,10 @@ int main(int argc, char **argv)
     if (rc == 0) {
         s->last_tick = mono_ms();
         uv_timer_start(&s->tick, on_tick, SIM_TICK_MS, SIM_TICK_MS);
-        log_info("sim", "sim.ready", "ws", log_i64(server_port(s, false)), "wss",
-                 log_i64(server_port(s, true)), "control", log_i64(control_port(s)), NULL);
+        log_info("sim", "sim.ready", "ws", log_i64(server_port(s, SERVICE_WS)), "wss",
+                 log_i64(server_port(s, SERVICE_WSS)), "control", log_i64(control_port(s)), "http",
+                 log_i64(server_port(s, SERVICE_HTTP)), "https",
+                 log_i64(server_port(s, SERVICE_HTTPS)), NULL);
     } else {
         fprintf(stderr, "twitch-sim: %s\n", err.text);
         stop_all(s);

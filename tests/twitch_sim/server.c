@@ -1,4 +1,4 @@
-/* libwebsockets as a guest on the libuv loop: one context, a vhost for ws and one for wss.
+/* libwebsockets as a guest on the libuv loop: one context, a vhost for each service.
  *
  * A connection exists from ESTABLISHED to CLOSED. Frames of clients are taken apart by libwebsockets,
  * frames to clients are made by conn.c. Shutdown of 4.1.6: destroy, run the loop dry, destroy again. */
@@ -6,6 +6,7 @@
 
 #include "tests/twitch_sim/fault.h"
 #include "tests/twitch_sim/session.h"
+#include "tests/twitch_sim/web.h"
 
 #include "shared/log.h"
 
@@ -57,7 +58,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return refuse_upgrade(s, wsi);
     case LWS_CALLBACK_ESTABLISHED:
         s = lws_context_user(lws_get_context(wsi));
-        p->conn = conn_create(s, wsi, lws_get_vhost(wsi) == s->wss);
+        p->conn = conn_create(s, wsi, lws_get_vhost(wsi) == s->vhosts[SERVICE_WSS]);
         return 0;
     case LWS_CALLBACK_RECEIVE:
         return p->conn ? on_received(p->conn, wsi, in, len) : 0;
@@ -109,34 +110,53 @@ int server_parse_listen(const char *text, char host[64], int *port, struct err *
     return 0;
 }
 
-static int start_vhost(struct sim *s, const struct server_options *o, bool tls,
-                       struct lws_vhost **out, struct err *err)
+static const struct {
+    const char *name;
+    const char *option;
+    bool tls;
+    bool web;
+} SERVICES[SERVICE_COUNT] = {
+    [SERVICE_WS] = {"ws", "--listen", false, false},
+    [SERVICE_WSS] = {"wss", "--tls-listen", true, false},
+    [SERVICE_HTTP] = {"http", "--http-listen", false, true},
+    [SERVICE_HTTPS] = {"https", "--https-listen", true, true},
+};
+
+static int start_vhost(struct sim *s, const struct server_options *o, enum service service,
+                       struct err *err)
 {
     struct lws_context_creation_info info = {0};
-    const char *where = tls ? o->tls_listen : o->listen;
-    char *host = tls ? s->wss_host : s->ws_host;
-    int rc = server_parse_listen(where, host, &info.port, err);
+    const char *where = o->listen[service];
+    bool tls = SERVICES[service].tls;
+    int rc = server_parse_listen(where, s->hosts[service], &info.port, err);
 
     if (rc != 0) {
         return rc;
     }
     if (tls && (!o->tls_cert || !o->tls_key)) {
-        return err_set(err, ERR_USAGE, "--tls-listen needs --tls-cert and --tls-key");
+        return err_set(err, ERR_USAGE, "%s needs --tls-cert and --tls-key",
+                       SERVICES[service].option);
     }
-    info.iface = host; /* borrowed until the context is gone */
+    info.iface = s->hosts[service]; /* borrowed until the context is gone */
     /* With IPv6 it would bind to :: and not to the address. */
     info.options = LWS_SERVER_OPTION_DISABLE_IPV6;
     info.protocols = PROTOCOLS;
     info.retry_and_idle_policy = &PATIENCE;
-    info.vhost_name = tls ? "wss" : "ws";
+    info.vhost_name = SERVICES[service].name;
+    if (SERVICES[service].web) {
+        info.options |= LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG;
+        info.listen_accept_role = "raw-skt";
+        info.listen_accept_protocol = WEB_PROTOCOL;
+        info.protocols = web_protocols();
+    }
     if (tls) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.ssl_cert_filepath = o->tls_cert;
         info.ssl_private_key_filepath = o->tls_key;
         info.alpn = "http/1.1";
     }
-    *out = lws_create_vhost(s->lws, &info);
-    if (!*out) {
+    s->vhosts[service] = lws_create_vhost(s->lws, &info);
+    if (!s->vhosts[service]) {
         return err_set(err, ERR_IO, "cannot listen on %s%s", where,
                        tls ? " (or the certificate or key cannot be used)" : "");
     }
@@ -161,20 +181,17 @@ int server_start(struct sim *s, const struct server_options *o, struct err *err)
         return err_set(err, ERR_IO,
                        "libwebsockets did not start (is libwebsockets-evlib-uv installed?)");
     }
-    if (o->listen) {
-        rc = start_vhost(s, o, false, &s->ws, err);
-    }
-    if (rc == 0 && o->tls_listen) {
-        rc = start_vhost(s, o, true, &s->wss, err);
+    for (enum service service = 0; rc == 0 && service < SERVICE_COUNT; service++) {
+        if (o->listen[service]) {
+            rc = start_vhost(s, o, service, err);
+        }
     }
     return rc;
 }
 
-int server_port(const struct sim *s, bool tls)
+int server_port(const struct sim *s, enum service service)
 {
-    struct lws_vhost *vhost = tls ? s->wss : s->ws;
-
-    return vhost ? lws_get_vhost_listen_port(vhost) : 0;
+    return s->vhosts[service] ? lws_get_vhost_listen_port(s->vhosts[service]) : 0;
 }
 
 void server_stop(struct sim *s)

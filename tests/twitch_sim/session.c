@@ -5,6 +5,7 @@
  * connection at once; a room too many gets a NOTICE; a missing room and nonsense get no answer. */
 #include "tests/twitch_sim/session.h"
 
+#include "tests/twitch_sim/bearer.h"
 #include "tests/twitch_sim/generate.h"
 #include "tests/twitch_sim/replay.h"
 #include "tests/twitch_sim/speak.h"
@@ -108,7 +109,7 @@ static void on_nick(struct conn *c, struct slice nick)
         refuse_login(c, "Login authentication failed");
     } else if (!login_allowed(s, u)) {
         refuse_login(c, "Login unsuccessful");
-    } else if (!c->anonymous && (u->revoked || !u->token || strcmp(u->token, c->pass + 6) != 0)) {
+    } else if (!c->anonymous && !bearer_may_chat(s, u, c->pass + 6)) {
         refuse_login(c, "Login authentication failed");
     } else {
         log_in(c, u);

@@ -7,7 +7,10 @@
  *   room.c     channels, members, fan-out, record
  *   user.c     accounts;  limits.c  sliding windows
  *   generate.c, lines.c, person.c   made-up chat;  replay.c   recorded chat
- *   control.c, commands.c, targets.c, stats.c   the control port
+ *   web.c      Twitch's web services: connections; web_request.c, web_answer.c, web_fault.c, web_log.c
+ *   oauth.c    id.twitch.tv;  helix.c, helix_say.c   api.twitch.tv
+ *   token.c, device.c   applications, tokens, device codes;  bearer.c   who a token stands for
+ *   control.c, commands.c, commands_web.c, targets.c, stats.c   the control port
  */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -28,6 +31,8 @@ struct lws_context;
 struct lws_vhost;
 struct replay;
 struct room;
+struct tokens;
+struct web;
 
 #define SIM_HOST "tmi.twitch.tv"
 
@@ -57,13 +62,14 @@ struct sim_counters {
     uint64_t violations[VIOLATION_COUNT];
 };
 
+/* What the simulator listens as. */
+enum service { SERVICE_WS, SERVICE_WSS, SERVICE_HTTP, SERVICE_HTTPS, SERVICE_COUNT };
+
 struct sim {
     struct loop loop;
     struct lws_context *lws;
-    struct lws_vhost *ws;
-    struct lws_vhost *wss;
-    char ws_host[64]; /* the vhosts' addresses: libwebsockets looks at them until it is gone */
-    char wss_host[64];
+    struct lws_vhost *vhosts[SERVICE_COUNT];
+    char hosts[SERVICE_COUNT][64]; /* libwebsockets looks at them until it is gone */
     struct sim_settings settings;
     struct sim_counters count;
     struct rng rng;
@@ -86,6 +92,8 @@ struct sim {
     struct generator *generator;
     struct replay *replay;
     struct control *control;
+    struct tokens *tokens;
+    struct web *web;
     uv_timer_t tick;      /* fine while a connection has a fault that needs it or a test waits */
     bool fine;            /* 10 ms, else 100 */
     uint64_t last_tick;   /* mono ms */

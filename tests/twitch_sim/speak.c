@@ -1,4 +1,4 @@
-/* What becomes of a message, in the order in which Twitch looks:
+/* What becomes of a message, over IRC or over Helix, in the order in which Twitch looks:
  *
  *   silenced or over the message budgets   nothing is said, no answer (dropped messages count too)
  *   channel missing                        no answer
@@ -10,6 +10,9 @@
  *   same text lately                       msg_duplicate
  *   else                                   USERSTATE to the sender, PRIVMSG to all others
  *
+ * Over Helix there are no NOTICEs: it is told what they would say. Of a slash command it drops the first
+ * word, and the message where nothing is left (twitchdev/issues#1019).
+ *
  * Every message is noted with its outcome, for `received`. */
 #include "tests/twitch_sim/speak.h"
 
@@ -19,7 +22,9 @@
 #define TEXT_CHARS 500
 
 struct message {
-    struct conn *conn;
+    struct sim *sim;
+    struct user *user;
+    struct conn *conn; /* that sent it; NULL: over Helix */
     struct room *room;
     struct user_room *place;
     bool moderator;
@@ -28,6 +33,7 @@ struct message {
     struct slice nonce;
     struct slice reply_to;
     uint64_t now;
+    char why[200]; /* what a NOTICE says or would say */
 };
 
 void speak_notice(struct conn *c, const char *channel, const char *id, const char *text)
@@ -73,9 +79,21 @@ void speak_write_badges(struct user *u, const char *channel, struct buf *out)
     buf_printf(out, "badge-info=;badges=%s;color=%s;display-name=%s", badges, u->color, u->display);
 }
 
-/* Count it in the user's budgets; false if it is one too many: then the user is silenced. */
-static bool within_budgets(struct sim *s, struct user *u, const struct message *m)
+/* It is not said: tell why. Returns the id. */
+static const char *deny(struct message *m, const char *id, const char *text)
 {
+    (void)snprintf(m->why, sizeof(m->why), "%s", text);
+    if (m->conn != NULL) {
+        speak_notice(m->conn, m->room->name, id, m->why);
+    }
+    return id;
+}
+
+/* Count it in the user's budgets; false if it is one too many: then the user is silenced. */
+static bool within_budgets(const struct message *m)
+{
+    struct sim *s = m->sim;
+    struct user *u = m->user;
     const struct limits *l = &s->settings.limits;
     uint64_t limit = u->verified ? l->message_limit_verified : l->message_limit;
     uint64_t limit_all = u->verified ? l->message_limit_verified : l->message_limit_moderator;
@@ -120,6 +138,24 @@ static void find_action(struct message *m)
     }
 }
 
+/* Helix: the rest behind the command is said. */
+static const char *strip_command(struct message *m)
+{
+    size_t n = 0;
+
+    while (n < m->text.len && m->text.ptr[n] != ' ') {
+        n++;
+    }
+    while (n < m->text.len && m->text.ptr[n] == ' ') {
+        n++;
+    }
+    m->text.ptr += n;
+    m->text.len -= n;
+    return m->text.len > 0 ? NULL
+                           : deny(m, "msg_rejected",
+                                  "Your message is being checked by mods and has not been sent.");
+}
+
 /* Is it a command? Answers it. */
 static const char *answer_command(struct message *m)
 {
@@ -140,25 +176,25 @@ static const char *answer_command(struct message *m)
     if (m->action || m->text.len == 0 || (m->text.ptr[0] != '/' && m->text.ptr[0] != '.')) {
         return NULL;
     }
+    if (m->conn == NULL) {
+        return strip_command(m);
+    }
     while (word.len + 1 < m->text.len && word.len < 64 && word.ptr[word.len] != ' ') {
         word.len++;
     }
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
         if (slice_is(word, answers[i].word)) {
-            speak_notice(m->conn, m->room->name, answers[i].id, answers[i].text);
-            return answers[i].id;
+            return deny(m, answers[i].id, answers[i].text);
         }
     }
     snprintf(text, sizeof(text), "Unrecognized command: /%.*s", (int)word.len, word.ptr);
-    speak_notice(m->conn, m->room->name, "unrecognized_cmd", text);
-    return "unrecognized_cmd";
+    return deny(m, "unrecognized_cmd", text);
 }
 
 /* The modes of the room, where the control port set them. NULL: it may be said. */
 static const char *refuse_mode(struct message *m)
 {
     const struct room_state *state = &m->room->state;
-    const char *channel = m->room->name;
     uint64_t slow_ms = (uint64_t)state->slow * 1000;
     char text[160];
 
@@ -172,50 +208,43 @@ static const char *refuse_mode(struct message *m)
                  "This room is in slow mode and you are sending messages too quickly. You will be "
                  "able to talk again in %llu seconds.",
                  (unsigned long long)wait);
-        speak_notice(m->conn, channel, "msg_slowmode", text);
-        return "msg_slowmode";
+        return deny(m, "msg_slowmode", text);
     }
     if (state->subs_only) {
-        speak_notice(m->conn, channel, "msg_subsonly",
-                     "This room is in subscribers only mode. To talk, purchase a channel "
-                     "subscription.");
-        return "msg_subsonly";
+        return deny(m, "msg_subsonly",
+                    "This room is in subscribers only mode. To talk, purchase a channel "
+                    "subscription.");
     }
     if (state->emote_only) {
-        speak_notice(m->conn, channel, "msg_emoteonly", "This room is in emote only mode.");
-        return "msg_emoteonly";
+        return deny(m, "msg_emoteonly", "This room is in emote only mode.");
     }
     if (state->followers_only >= 0) {
-        speak_notice(m->conn, channel, "msg_followersonly",
-                     "This room is in followers-only mode. Follow to join the community!");
-        return "msg_followersonly";
+        return deny(m, "msg_followersonly",
+                    "This room is in followers-only mode. Follow to join the community!");
     }
     return NULL;
 }
 
 static const char *refuse_moderated(struct message *m)
 {
-    const struct limits *l = &m->conn->sim->settings.limits;
-    struct sim *s = m->conn->sim;
+    const struct limits *l = &m->sim->settings.limits;
     const char *mode;
 
     if (m->place->last_message && l->channel_interval != LIMIT_OFF &&
         m->now - m->place->last_message < l->channel_interval) {
-        sim_violation(s, m->conn->user, VIOLATION_CHANNEL_RATE);
-        speak_notice(m->conn, m->room->name, "msg_ratelimit",
-                     "Your message was not sent because you are sending messages too quickly.");
-        return "msg_ratelimit";
+        sim_violation(m->sim, m->user, VIOLATION_CHANNEL_RATE);
+        return deny(m, "msg_ratelimit",
+                    "Your message was not sent because you are sending messages too quickly.");
     }
     mode = refuse_mode(m);
     if (mode) {
         return mode;
     }
     if (user_repeats(m->place, m->text, m->now, l->duplicate_window)) {
-        sim_violation(s, m->conn->user, VIOLATION_DUPLICATE);
-        speak_notice(m->conn, m->room->name, "msg_duplicate",
-                     "Your message was not sent because it is identical to the previous one you "
-                     "sent, less than 30 seconds ago.");
-        return "msg_duplicate";
+        sim_violation(m->sim, m->user, VIOLATION_DUPLICATE);
+        return deny(m, "msg_duplicate",
+                    "Your message was not sent because it is identical to the previous one you "
+                    "sent, less than 30 seconds ago.");
     }
     return NULL;
 }
@@ -224,35 +253,33 @@ static const char *refuse_moderated(struct message *m)
 static const char *refuse(struct message *m)
 {
     struct conn *c = m->conn;
-    struct user *u = c->user;
+    struct user *u = m->user;
     const char *answer;
 
-    if (!within_budgets(c->sim, u, m)) {
+    if (!within_budgets(m)) {
         return "message_limit";
     }
-    if (u->silenced_until > m->now || c->silenced_until > m->now) {
-        sim_violation(c->sim, u, VIOLATION_SILENCED);
+    if (u->silenced_until > m->now || (c != NULL && c->silenced_until > m->now)) {
+        sim_violation(m->sim, u, VIOLATION_SILENCED);
         return "silenced";
     }
-    if (speak_refuse_room(c, m->room)) {
+    if (c != NULL ? speak_refuse_room(c, m->room) : m->room->condition != ROOM_OK) {
         return "room";
     }
     if (m->place->banned) {
-        speak_notice(c, m->room->name, "msg_banned", "You are permanently banned from talking.");
-        return "msg_banned";
+        return deny(m, "msg_banned", "You are permanently banned from talking.");
     }
     if (m->place->timed_out_until > m->now) {
         char text[80];
 
         snprintf(text, sizeof(text), "You are timed out for %llu more seconds.",
                  (unsigned long long)((m->place->timed_out_until - m->now + 999) / 1000));
-        speak_notice(c, m->room->name, "msg_timedout", text);
-        return "msg_timedout";
+        return deny(m, "msg_timedout", text);
     }
     /* Whether Twitch counts what clients put before a quoted command is not known. */
     size_t unseen = m->text.len >= 3 && memcmp(m->text.ptr, "\xe2\x80\x8b", 3) == 0;
     if (count_chars(m->text) - unseen > TEXT_CHARS) {
-        sim_violation(c->sim, u, VIOLATION_LONG_TEXT);
+        sim_violation(m->sim, u, VIOLATION_LONG_TEXT);
         return "too_long";
     }
     answer = answer_command(m);
@@ -262,28 +289,36 @@ static const char *refuse(struct message *m)
     return m->moderator ? NULL : refuse_moderated(m);
 }
 
-static void say(struct message *m, char id[UUID_CHARS])
+/* The USERSTATE for whoever sent it. */
+static void confirm(const struct message *m, const char *id, const char *mod, const char *type)
 {
     struct conn *c = m->conn;
-    struct user *u = c->user;
-    struct buf *line = &c->sim->line;
+    struct buf *line = &m->sim->line;
+
+    if (c == NULL || (c->caps & CAP_COMMANDS) == 0) {
+        return;
+    }
+    buf_clear(line);
+    buf_append_char(line, '@');
+    speak_write_badges(m->user, m->room->name, line);
+    if (m->nonce.len > 0) {
+        buf_printf(line, ";client-nonce=%.*s", (int)m->nonce.len, m->nonce.ptr);
+    }
+    buf_printf(line,
+               ";emote-sets=0;id=%s;mod=%s;subscriber=0;user-type=%s :" SIM_HOST " USERSTATE #%s",
+               id, mod, type, m->room->name);
+    conn_send(c, buf_slice(line));
+}
+
+static void say(struct message *m, char id[UUID_CHARS])
+{
+    struct user *u = m->user;
+    struct buf *line = &m->sim->line;
     const char *mod = m->moderator ? "1" : "0";
     const char *type = m->moderator ? "mod" : "";
 
-    rng_uuid(&c->sim->rng, ++c->sim->serial, id);
-    if (c->caps & CAP_COMMANDS) {
-        buf_clear(line);
-        buf_append_char(line, '@');
-        speak_write_badges(u, m->room->name, line);
-        if (m->nonce.len > 0) {
-            buf_printf(line, ";client-nonce=%.*s", (int)m->nonce.len, m->nonce.ptr);
-        }
-        buf_printf(line,
-                   ";emote-sets=0;id=%s;mod=%s;subscriber=0;user-type=%s :" SIM_HOST
-                   " USERSTATE #%s",
-                   id, mod, type, m->room->name);
-        conn_send(c, buf_slice(line));
-    }
+    rng_uuid(&m->sim->rng, ++m->sim->serial, id);
+    confirm(m, id, mod, type);
     buf_clear(line);
     buf_append_char(line, '@');
     speak_write_badges(u, m->room->name, line);
@@ -301,7 +336,7 @@ static void say(struct message *m, char id[UUID_CHARS])
         (unsigned long long)m->room->id, (unsigned long long)wall_now().ms,
         (unsigned long long)u->id, type, u->login, u->login, u->login, m->room->name,
         m->action ? "\001ACTION " : "", (int)m->text.len, m->text.ptr, m->action ? "\001" : "");
-    room_send(c->sim, m->room, buf_slice(line), AUDIENCE_ALL, c, NULL);
+    room_send(m->sim, m->room, buf_slice(line), AUDIENCE_ALL, m->conn, NULL);
     m->place->last_message = m->now;
     u->said_count++;
 }
@@ -315,23 +350,38 @@ static void note(const struct message *m, const char *id, const char *outcome)
                             .nonce = nonce,
                             .reply_to = reply,
                             .outcome = outcome,
-                            .conn = m->conn->id,
+                            .conn = m->conn != NULL ? m->conn->id : 0,
                             .at_ms = wall_now().ms};
 
     memcpy(what.id, id, UUID_CHARS);
-    memcpy(what.user, m->conn->user->login, LOGIN_CHARS);
-    room_note(m->conn->sim, m->room, &what);
+    memcpy(what.user, m->user->login, LOGIN_CHARS);
+    room_note(m->sim, m->room, &what);
     free(text);
     free(nonce);
     free(reply);
 }
 
+/* Say it, or tell why not: NULL, or the reason. `id` is empty where it was not said. */
+static const char *judge(struct message *m, char id[UUID_CHARS])
+{
+    memset(id, 0, UUID_CHARS);
+    m->now = mono_ms();
+    m->place = user_room(m->user, m->room->name, true);
+    m->moderator = user_is_moderator(m->user, m->room->name);
+    find_action(m);
+    const char *why = refuse(m);
+    if (why == NULL) {
+        say(m, id);
+    }
+    note(m, id, why != NULL ? why : "said");
+    return why;
+}
+
 void speak_privmsg(struct conn *c, const struct irc_line *line)
 {
-    struct message m = {.conn = c, .now = mono_ms()};
+    struct message m = {.sim = c->sim, .user = c->user, .conn = c};
     char channel[IRC_CHANNEL_CHARS];
-    char id[UUID_CHARS] = "";
-    const char *why;
+    char id[UUID_CHARS];
 
     if (c->anonymous || line->nparams < 2 || line->params[0].len == 0 ||
         line->params[0].ptr[0] != '#' || line->params[1].len == 0 ||
@@ -340,8 +390,6 @@ void speak_privmsg(struct conn *c, const struct irc_line *line)
     }
     c->messages++;
     m.room = room_make(c->sim, channel);
-    m.place = user_room(c->user, channel, true);
-    m.moderator = user_is_moderator(c->user, channel);
     m.text = line->params[1];
     if (!irc_tag(line, "client-nonce", &m.nonce)) {
         m.nonce = SLICE("");
@@ -349,10 +397,18 @@ void speak_privmsg(struct conn *c, const struct irc_line *line)
     if (!irc_tag(line, "reply-parent-msg-id", &m.reply_to)) {
         m.reply_to = SLICE("");
     }
-    find_action(&m);
-    why = refuse(&m);
-    if (!why) {
-        say(&m, id);
-    }
-    note(&m, id, why ? why : "said");
+    (void)judge(&m, id);
+}
+
+void speak_for(struct sim *s, const struct speech *speech, struct speech_outcome *out)
+{
+    struct message m = {.sim = s,
+                        .user = speech->user,
+                        .room = speech->room,
+                        .text = speech->text,
+                        .nonce = SLICE(""),
+                        .reply_to = speech->reply_to};
+
+    out->why = judge(&m, out->id);
+    memcpy(out->text, m.why, sizeof(out->text));
 }

@@ -24,11 +24,31 @@ uint64_t user_id_of(const char *login)
     return 100000000 + fnv(FNV_START, login, strlen(login)) % 900000000;
 }
 
+void user_display(const char *login, char display[LOGIN_CHARS])
+{
+    (void)snprintf(display, LOGIN_CHARS, "%s", login);
+    if (display[0] >= 'a' && display[0] <= 'z') {
+        display[0] = (char)(display[0] - 'a' + 'A');
+    }
+}
+
 struct user *user_find(struct user *users, const char *login)
 {
     struct user *u;
 
     HASH_FIND_STR(users, login, u);
+    return u;
+}
+
+struct user *user_by_id(struct user *users, const char *id)
+{
+    struct user *u = NULL;
+    uint64_t n;
+
+    if (slice_to_u64(slice_of(id), &n)) {
+        for (u = users; u != NULL && u->id != n; u = u->hh.next) {
+        }
+    }
     return u;
 }
 
@@ -41,10 +61,7 @@ struct user *user_put(struct user **users, const char *login, const char *token,
     if (!u) {
         u = xcalloc(1, sizeof(*u));
         snprintf(u->login, sizeof(u->login), "%s", login);
-        snprintf(u->display, sizeof(u->display), "%s", login);
-        if (u->display[0] >= 'a' && u->display[0] <= 'z') {
-            u->display[0] = (char)(u->display[0] - 'a' + 'A');
-        }
+        user_display(u->login, u->display);
         u->id = user_id_of(login);
         snprintf(u->color, sizeof(u->color), "%s", colors[u->id % ARRAY_LEN(colors)]);
         HASH_ADD_STR(*users, login, u);

@@ -79,6 +79,8 @@ struct user {
 
 /* NULL if there is none. */
 struct user *user_find(struct user *users, const char *login);
+/* By its id, in digits. */
+struct user *user_by_id(struct user *users, const char *id);
 /* Make one, or change the one there is: the token is copied; NULL leaves it (or makes it anonymous). */
 struct user *user_put(struct user **users, const char *login, const char *token, bool verified);
 /* Read "login token [verified] [mod=a,b]" lines; '#' begins a comment. */
@@ -92,6 +94,8 @@ void user_moderate(struct user *u, const char *channels);
 bool user_is_moderator(struct user *u, const char *channel);
 /* Was the text said there within the window? Remembers it as said at `now` if not. */
 bool user_repeats(struct user_room *r, struct slice text, uint64_t now, uint64_t window_ms);
+/* The name that is shown: the login with a capital. */
+void user_display(const char *login, char display[LOGIN_CHARS]);
 /* The numeric id of an account, the same in every run. */
 uint64_t user_id_of(const char *login);
 
