@@ -77,7 +77,7 @@ class Control:
 
 
 class Sim:
-    """A running twitch-sim: .ws, .wss, .control_port, .control (a Control)."""
+    """A running twitch-sim: .ws, .wss, .http, .https, .control_port, .control (a Control)."""
 
     def __init__(self, *args, program=None, env=None):
         self.dir = tempfile.TemporaryDirectory(prefix="twitch-sim-")
@@ -97,6 +97,8 @@ class Sim:
         ports = dict(part.split("=") for part in port_file.read_text().split())
         self.ws = int(ports["ws"])
         self.wss = int(ports["wss"])
+        self.http = int(ports["http"])
+        self.https = int(ports["https"])
         self.control_port = int(ports["control"])
         self.control = Control(self.control_port)
 

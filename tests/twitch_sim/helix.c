@@ -59,15 +59,25 @@ static bool take_point(struct sim *s, const struct bearer *who, struct web_answe
     return got;
 }
 
+void helix_show_points(const struct sim *s, struct web_answer *a)
+{
+    const struct bucket full = {.missing = 0};
+    struct bucket_look look;
+
+    bucket_look(&full, mono_ms(), s->settings.limits.helix_limit, &look);
+    if (a->status == 429) {
+        look.remaining = 0;
+        look.full_in_ms = 1000 * a->retry_s;
+    }
+    write_meter(a, &look);
+}
+
 bool helix_admit(struct sim *s, const struct web_request *r, struct web_answer *a,
                  struct bearer *who)
 {
-    struct bucket nobodys = {.missing = 0};
-    struct bucket_look look;
     char text[TOKEN_CHARS];
 
-    bucket_look(&nobodys, mono_ms(), s->settings.limits.helix_limit, &look);
-    write_meter(a, &look);
+    helix_show_points(s, a);
     if (!bearer_of_header(r->authorization, text)) {
         web_answer_refuse_named(a, 401, "OAuth token is missing");
     } else if (r->client_id.len == 0) {

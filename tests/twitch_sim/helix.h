@@ -17,6 +17,8 @@ void helix_say(struct sim *s, const struct web_request *r, struct web_answer *a)
 /* Who asks. False: refused, by 401 or 429. Every answer says what is left of the points. */
 bool helix_admit(struct sim *s, const struct web_request *r, struct web_answer *a,
                  struct bearer *who);
+/* The headers of an answer that nobody's points were taken for. */
+void helix_show_points(const struct sim *s, struct web_answer *a);
 /* The channel, and with it the user, of that login or that id. NULL: there is none. A login that
  * nobody has spoken of yet exists, as it does for JOIN. */
 struct room *helix_by_login(struct sim *s, const char *login);

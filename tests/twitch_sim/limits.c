@@ -42,29 +42,38 @@ void window_finish(struct window *w)
 #define POINT    60000 /* what a bucket is counted in */
 #define NO_LIMIT 1000000000
 
+/* What is missing now, at most all. */
+static uint64_t missing_at(const struct bucket *b, uint64_t now, uint64_t limit)
+{
+    uint64_t passed = now - b->at < POINT ? now - b->at : POINT;
+    uint64_t missing = b->missing < limit * POINT ? b->missing : limit * POINT;
+
+    return missing > passed * limit ? missing - passed * limit : 0;
+}
+
 void bucket_look(const struct bucket *b, uint64_t now, uint64_t limit, struct bucket_look *out)
 {
-    uint64_t l = limit < NO_LIMIT ? limit : NO_LIMIT;
-    uint64_t passed = now - b->at < POINT ? now - b->at : POINT;
-    uint64_t missing = b->missing > passed * l ? b->missing - passed * l : 0;
-    uint64_t room = l * POINT;
+    uint64_t most = limit < NO_LIMIT ? limit : NO_LIMIT;
+    uint64_t missing = missing_at(b, now, most);
 
-    *out = (struct bucket_look){.limit = l,
-                                .remaining = missing < room ? (room - missing) / POINT : 0,
-                                .full_in_ms = l > 0 ? (missing + l - 1) / l : POINT};
+    *out = (struct bucket_look){.limit = most,
+                                .remaining = (most * POINT - missing) / POINT,
+                                .full_in_ms = most > 0 ? (missing + most - 1) / most : 0};
 }
 
 bool bucket_take(struct bucket *b, uint64_t now, uint64_t limit, struct bucket_look *out)
 {
-    uint64_t l = limit < NO_LIMIT ? limit : NO_LIMIT;
-    uint64_t passed = now - b->at < POINT ? now - b->at : POINT;
+    uint64_t most = limit < NO_LIMIT ? limit : NO_LIMIT;
 
-    bucket_look(b, now, limit, out);
-    bool got = out->remaining > 0;
-    b->missing = (b->missing > passed * l ? b->missing - passed * l : 0) + (got ? POINT : 0);
+    b->missing = missing_at(b, now, most);
     b->at = now;
     bucket_look(b, now, limit, out);
-    return got;
+    if (out->remaining == 0) {
+        return false;
+    }
+    b->missing += POINT;
+    bucket_look(b, now, limit, out);
+    return true;
 }
 
 static bool count_parse(const char *text, uint64_t *out)
