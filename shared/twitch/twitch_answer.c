@@ -95,7 +95,11 @@ static bool seconds_of(const cJSON *item, uint64_t *out)
 
 static bool add_text(const cJSON *item, enum type type, struct twitch_texts *list)
 {
-    return list->n < ARRAY_LEN(list->item) && text_of(item, type, &list->item[list->n++]);
+    if (list->n == ARRAY_LEN(list->item) || !text_of(item, type, &list->item[list->n])) {
+        return false;
+    }
+    list->n++;
+    return true;
 }
 
 static bool texts_of(const cJSON *array, struct twitch_texts *out)
