@@ -2,13 +2,15 @@
 #include "coordinator/requests/request.h"
 
 #include "coordinator/options/initial_channels.h"
+#include "shared/seal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_OP    32  /* bytes that go into the step, and into its words of refusal */
-#define MAX_NAME  64  /* of a channel or a setting */
+#define MAX_NAME  64  /* of a channel, a setting or an account */
 #define MAX_VALUE 200 /* of a setting */
+#define MAX_ARGS  3   /* of an op of `admin` */
 
 static struct slice cut(struct slice s, size_t most)
 {
@@ -26,16 +28,33 @@ static struct slice keep(char **at, struct slice s)
     return (struct slice){start, s.len};
 }
 
+/* A field of an entry that is an argument of its step, and how much of it goes into that. */
+struct field {
+    const char *name; /* NULL: there is none */
+    size_t most;
+};
+#define ACCOUNT {"account", MAX_NAME}
+#define NAME    {"name", MAX_NAME}
+#define VALUE   {"value", MAX_VALUE}
+#define SECRET  {"secret", SEAL_TEXT_MAX + 1}
+
 /* The ops of both streams; a step has the name of its op. Any other op is refused. */
 static const struct op {
     const char *name;
     bool is_admin;
     enum request_step step;
+    struct field args[MAX_ARGS];
 } ops[] = {
-    {"join", false, REQUEST_ASSIGN},    {"part", false, REQUEST_PART},
-    {"retry", false, REQUEST_RETRY},    {"set", true, REQUEST_CONFIGURE},
-    {"unset", true, REQUEST_CONFIGURE}, {"start", true, REQUEST_CONFIGURE},
-    {"stop", true, REQUEST_CONFIGURE},
+    {"join", false, REQUEST_ASSIGN, {{NULL, 0}}},
+    {"part", false, REQUEST_PART, {{NULL, 0}}},
+    {"retry", false, REQUEST_RETRY, {{NULL, 0}}},
+    {"set", true, REQUEST_CONFIGURE, {NAME, VALUE}},
+    {"unset", true, REQUEST_CONFIGURE, {NAME}},
+    {"start", true, REQUEST_CONFIGURE, {{NULL, 0}}},
+    {"stop", true, REQUEST_CONFIGURE, {{NULL, 0}}},
+    {"account_put", true, REQUEST_CONFIGURE, {ACCOUNT, SECRET}},
+    {"account_set", true, REQUEST_CONFIGURE, {ACCOUNT, NAME, VALUE}},
+    {"account_remove", true, REQUEST_CONFIGURE, {ACCOUNT}},
 };
 
 static const struct op *op_of(struct slice name, bool is_admin)
@@ -55,9 +74,8 @@ struct request *request_create(const struct registry_entry *entry)
     struct slice id = cut(registry_field(entry, "id"), REGISTRY_MAX_ID + 1);
     struct slice op = cut(registry_field(entry, "op"), MAX_OP);
     struct slice by = cut(registry_field(entry, "by"), REQUEST_MAX_BY);
-    struct slice name = cut(registry_field(entry, "name"), MAX_NAME);
-    struct slice value = cut(registry_field(entry, "value"), MAX_VALUE);
     struct slice channels = registry_field(entry, "channels");
+    struct slice args[MAX_ARGS] = {0};
 
     r->is_admin =
         entry->id.len >= sizeof(admin) - 1 && memcmp(entry->id.ptr, admin, sizeof(admin) - 1) == 0;
@@ -67,7 +85,12 @@ struct request *request_create(const struct registry_entry *entry)
     if (r->step == REQUEST_CONFIGURE) {
         channels = (struct slice){0};
     }
-    r->bytes = entry->id.len + id.len + op.len + by.len + name.len + value.len + channels.len + 1;
+    r->bytes = entry->id.len + id.len + op.len + by.len + channels.len + 1;
+    while (known != NULL && r->nargs < MAX_ARGS && known->args[r->nargs].name != NULL) {
+        const struct field *f = &known->args[r->nargs];
+        args[r->nargs] = cut(registry_field(entry, f->name), f->most);
+        r->bytes += args[r->nargs++].len;
+    }
     r->text = xmalloc(r->bytes);
     char *at = r->text;
     r->entry = keep(&at, entry->id);
@@ -75,10 +98,10 @@ struct request *request_create(const struct registry_entry *entry)
     r->op = keep(&at, op);
     r->by = keep(&at, by);
     if (r->step == REQUEST_CONFIGURE) {
-        r->args = xcalloc(2, sizeof(*r->args));
-        r->args[0] = keep(&at, name);
-        r->args[1] = keep(&at, value);
-        r->nargs = slice_is(op, "set") ? 2 : slice_is(op, "unset") ? 1 : 0;
+        r->args = xcalloc(MAX_ARGS, sizeof(*r->args));
+        for (size_t i = 0; i < r->nargs; i++) {
+            r->args[i] = keep(&at, args[i]);
+        }
     } else {
         r->channels = keep(&at, channels);
     }

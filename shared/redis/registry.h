@@ -135,7 +135,8 @@ struct registry_shard {
     X(failed_retry_ms, SETTING_FAILED_RETRY_MS)                                                    \
     X(resume_delay_ms, SETTING_RESUME_DELAY_MS)                                                    \
     X(compare_ms, SETTING_COMPARE_MS) /* so often everything is asked for, changed or not */       \
-    X(blind_ms, SETTING_BLIND_MS)     /* a node none of whose connections worked so long is blind */
+    X(blind_ms, SETTING_BLIND_MS) /* a node none of whose connections worked so long is blind */   \
+    X(accounts, 0)                /* grows when an account is another: registry_accounts */
 #define REGISTRY_SETTING(name, otherwise) uint64_t name;
 /* 0: switched off; lease_ms never is. */
 struct registry_settings {
@@ -256,7 +257,8 @@ struct registry_lead {
     /* both: */
     struct slice registry; /* as in registry_picture */
     /* leading: */
-    bool damaged; /* something is not as it should be: compare soon */
+    bool damaged;      /* something is not as it should be: compare soon */
+    bool accounts_due; /* registry_due_accounts has some */
 };
 typedef void (*registry_lead_cb)(void *ctx, const struct registry_lead *lead,
                                  const struct err *err);
@@ -322,6 +324,7 @@ MUST_USE int registry_assign(struct registry *r, const struct registry_leader *m
  *   "part" CHANNEL...     they are wanted no more
  *   "retry" CHANNEL...    those that failed are tried again at once
  *   "set" NAME VALUE, "unset" NAME, "start", "stop"
+ *   "account_put" ACCOUNT SECRET, "account_set" ACCOUNT NAME VALUE, "account_remove" ACCOUNT
  *   "refuse_op" OP        an op that is none of these, or not for the stream it came in */
 MUST_USE int registry_carry_out(struct registry *r, const struct registry_leader *me,
                                 const struct registry_request *request, const char *step,

@@ -6,6 +6,7 @@
 #ifndef SHOAL_REDIS_REGISTRY_CALL_H
 #define SHOAL_REDIS_REGISTRY_CALL_H
 
+#include "shared/redis/registry_accounts.h"
 #include "shared/redis/registry_client.h"
 #include "shared/redis/registry_reply.h"
 
@@ -69,6 +70,8 @@ union call_cb {
     registry_names_cb names;
     registry_text_cb text;
     registry_result_cb result;
+    registry_due_accounts_cb due_accounts;
+    registry_accounts_cb accounts;
 };
 
 struct call {

@@ -38,13 +38,16 @@
 --   initial              set   channels that were ever asked for as initial channels
 --   senders              hash  user -> the shard that says what goes to channels nobody joined
 --   claims               hash  channel -> its claimed outbox entry, and the node that claimed it
+--   account:<login>      hash    a Twitch user whose tokens Shoal keeps valid; see 09_accounts.lua
+--   secret:<login>       string  its tokens, sealed
+--   accounts             zset    accounts -> when the leader looks at them next
 --   sends, queued, ids   what of the outbox is known and has no result yet (05_outbox.lua)
 --   heard:<node>         string process of the node that entered sends, and the last one's number
 --   listeners            hash  node -> its connection for topics, since when it is to be killed;
 --                              " ": of which server
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
-local REVISION = 19  -- grows with every change here: a program loads its library over an older one
+local REVISION = 20  -- grows with every change here: a program loads its library over an older one
 local REPLY_SECONDS = 3600
 local RESULT_SECONDS = 86400
 local REFUSED_SECONDS = 3600 -- a result of what was surely not said

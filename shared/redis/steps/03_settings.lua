@@ -77,9 +77,10 @@ local function limit(c, name)
     return tonumber(setting(c, name)) or math.huge
 end
 
--- What nodes are told: {name, value, name, value, ...}; 0 where it is switched off.
+-- What nodes are told: {name, value, name, value, ...}; 0 where it is switched off. And with it how
+-- often the accounts have changed.
 local function node_settings(c)
-    local told = {}
+    local told = {'accounts', string.format('%d', count_of(call('HGET', key(c, 'clock'), 'accounts')))}
     for name, spec in pairs(SETTINGS) do
         if spec.node then
             local value = setting(c, name)

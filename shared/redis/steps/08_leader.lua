@@ -83,7 +83,7 @@ end
 -- "standby", leader's id, remaining ms, registry | "leading", token, lease, shards_rev, ms to the
 -- next deadline of a node (-1: none), nodes that are up, waiting, homeless, setup done (0/1),
 -- stopped (0/1), user, {node, link, run_id of each expired}, {idle shards that may close},
--- registry, something is damaged (0/1)
+-- registry, something is damaged (0/1), an account is to be looked at (0/1)
 step('lead', 'coordinator incarnation link run_id host pid', function(c, a)
     local lease = limit(c, 'lease_ms')
     restating(c) -- before `seen` is written
@@ -104,6 +104,7 @@ step('lead', 'coordinator incarnation link run_id host pid', function(c, a)
         settings(c).setup == 'done' and 1 or 0, settings(c).stopped == '1' and 1 or 0,
         setting(c, 'user'),
         expired, idle, registry_of(c), call('HEXISTS', key(c, 'clock'), 'damaged'),
+        call('ZCOUNT', key(c, 'accounts'), '-inf', c.now) > 0 and 1 or 0,
     }
 end)
 

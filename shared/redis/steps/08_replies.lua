@@ -175,7 +175,7 @@ end)
 
 -- What may be asked for, and in which stream.
 local STREAM_OF = {join = 'requests', part = 'requests', retry = 'requests', set = 'admin', unset = 'admin',
-    start = 'admin', stop = 'admin'}
+    start = 'admin', stop = 'admin', account_put = 'admin', account_set = 'admin', account_remove = 'admin'}
 
 -- Why the op cannot be asked for by that entry, or nil. What the leader does by itself has no
 -- entry.
@@ -189,7 +189,8 @@ local function op_refused(c, entry, op)
     elseif stream then
         return 'Op "' .. op .. '" is no administration: add it to the stream ' .. key(c, 'requests') .. '.'
     elseif given == 'admin' then
-        return 'Unknown op "' .. shown(op) .. '"; ops of this stream are set, unset, start and stop.'
+        return 'Unknown op "' .. shown(op) .. '"; ops of this stream are set, unset, start, stop, ' ..
+            'account_put, account_set and account_remove.'
     end
     return 'Unknown op "' .. shown(op) .. '"; ops are join, part and retry; set, unset, start and stop are for ' ..
         key(c, 'admin') .. '.'

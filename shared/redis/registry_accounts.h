@@ -1,0 +1,67 @@
+/* Registry, accounts: the steps of 09_accounts.lua. What is secret is sealed (shared/seal.h). */
+#ifndef SHOAL_REDIS_REGISTRY_ACCOUNTS_H
+#define SHOAL_REDIS_REGISTRY_ACCOUNTS_H
+
+#include "shared/redis/registry.h"
+
+/* An account that the leader has to look at now. */
+struct registry_due_account {
+    struct slice login;
+    uint64_t rev;
+    struct slice state;       /* "new", "usable", "refused", "locked", "login_required" */
+    struct wall expires_at;   /* of its token; 0: not known, or Twitch did not take it */
+    struct wall refreshed_at; /* 0: never since its tokens were put there */
+    bool claimed;             /* who claimed it has not said what came of it */
+    struct slice secret;      /* sealed */
+};
+typedef void (*registry_due_accounts_cb)(void *ctx, const struct registry_due_account *due,
+                                         size_t n, const struct err *err);
+/* Those to be looked at now; there may be more. */
+MUST_USE int registry_due_accounts(struct registry *r, const struct registry_leader *me,
+                                   registry_due_accounts_cb cb, void *ctx);
+/* "claimed", or "changed": it is another by now. `claim` is any text that nobody else makes. */
+MUST_USE int registry_claim_account(struct registry *r, const struct registry_leader *me,
+                                    struct slice login, uint64_t rev, const char *claim,
+                                    registry_word_cb cb, void *ctx);
+
+/* What came of a claim. */
+struct registry_looked {
+    struct slice login;
+    const char *claim;
+    uint64_t next_ms; /* when to look again */
+    const char *state;
+    struct slice secret;       /* new tokens, sealed; empty: the old ones */
+    const struct slice *found; /* name, value, ...: user_id, client_id, scopes, expires_at (ms since
+                                * 1970), ending ("1": soon, and for good), error */
+    size_t nfound;
+};
+/* "kept", or "changed": somebody else has claimed it, or it is another by now; nothing was kept. Who
+ * does not lead any more may call it. */
+MUST_USE int registry_keep_account(struct registry *r, const struct registry_looked *looked,
+                                   registry_word_cb cb, void *ctx);
+
+/* An account as a node sees it. */
+struct registry_account {
+    struct slice login;
+    uint64_t rev;
+    struct slice state;
+    struct slice client_id;
+    struct slice user_id;
+    bool reads;
+    bool says;
+    struct slice say_by; /* "irc" or "helix" */
+    struct slice secret; /* sealed; empty: there is none */
+};
+/* `rev`: as settings.accounts of the picture. Those behind `after`, by their names; the end is where
+ * there are none. */
+typedef void (*registry_accounts_cb)(void *ctx, uint64_t rev,
+                                     const struct registry_account *accounts, size_t n,
+                                     const struct err *err);
+MUST_USE int registry_accounts(struct registry *r, const char *node, const char *incarnation,
+                               struct slice after, registry_accounts_cb cb, void *ctx);
+/* Twitch did not take the token of that rev. */
+MUST_USE int registry_account_refused(struct registry *r, const char *node, const char *incarnation,
+                                      struct slice login, uint64_t rev, registry_done_cb cb,
+                                      void *ctx);
+
+#endif
