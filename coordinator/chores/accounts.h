@@ -1,0 +1,33 @@
+/* Accounts: the leader keeps their tokens valid.
+ *
+ *   due -> opened -> claimed -> validated -> refreshed, where it ends soon or Twitch does not take
+ *   it -> kept
+ *
+ * Only what Twitch itself refuses makes an account `login_required`; what cannot be reached is
+ * asked again. What a refresh brought is kept whatever happens to the lead: it is tried until Redis
+ * has it, or says that the account is another by now. Loop thread only. */
+#ifndef SHOAL_COORDINATOR_ACCOUNTS_H
+#define SHOAL_COORDINATOR_ACCOUNTS_H
+
+#include "coordinator/lead/leader.h"
+#include "shared/seal.h"
+#include "shared/twitch/twitch.h"
+
+struct accounts;
+
+struct accounts_options {
+    uv_loop_t *loop;
+    struct leader *leader;
+    struct twitch *twitch;
+    const struct seal_keys *keys; /* NULL: this program opens no account */
+    const char *cluster;
+};
+
+struct accounts *accounts_create(const struct accounts_options *options);
+/* What the leader knows now. */
+void accounts_on_facts(struct accounts *a, const struct registry_lead *facts);
+/* After the leader is closed; calls to Twitch are cancelled. Tokens that are not in Redis yet are
+ * told as lost. */
+void accounts_destroy(struct accounts *a);
+
+#endif
