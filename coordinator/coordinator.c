@@ -1,6 +1,7 @@
 /* Coordinator: the wiring. */
 #include "coordinator/coordinator.h"
 
+#include "coordinator/chores/accounts.h"
 #include "coordinator/chores/compare.h"
 #include "coordinator/chores/redis_look.h"
 #include "coordinator/chores/registry_lost.h"
@@ -23,6 +24,9 @@ struct coordinator {
     uv_loop_t *loop;
     struct link_group group;
     struct startup startup;
+    struct http *http;
+    struct twitch *twitch;
+    struct accounts *accounts;
     struct trouble trouble; /* with Redis */
     struct leader *leader;
     struct cluster_view *view;
@@ -47,6 +51,9 @@ static void on_leader_closed(void *ctx)
 {
     struct coordinator *c = ctx;
 
+    accounts_destroy(c->accounts);
+    twitch_destroy(c->twitch);
+    http_close(c->http, NULL, NULL);
     if (c->manager != NULL) {
         manager_close(c->manager); /* what waits for it ends */
         intake_close(c->intake);
@@ -63,11 +70,24 @@ static void on_leader_closed(void *ctx)
     c->options.on_gone(c->options.ctx, &c->why);
 }
 
-void coordinator_stop(struct coordinator *c)
+static void stop_leading(void *ctx)
 {
-    c->stopping = true;
+    struct coordinator *c = ctx;
+
     if (c->leader != NULL) {
         leader_stop(c->leader, on_leader_closed, c);
+    }
+}
+
+void coordinator_stop(struct coordinator *c)
+{
+    bool again = c->stopping;
+
+    c->stopping = true;
+    if (again || c->leader == NULL) {
+        stop_leading(c);
+    } else { /* what Twitch lets be done once ends first */
+        accounts_stop(c->accounts, stop_leading, c);
     }
 }
 
@@ -170,6 +190,7 @@ static void on_facts(void *ctx, const struct registry_lead *facts)
     set_up(c, facts->setup_done);
     cluster_view_on_facts(c->view, facts);
     sweep_on_facts(c->sweep, facts);
+    accounts_on_facts(c->accounts, facts);
     setup_on_facts(c->setup, facts);
     manager_run_on_facts(c->run, facts);
     compare_on_facts(c->compare, facts);
@@ -219,6 +240,21 @@ static void create_rooms(struct coordinator *c)
     c->compare = compare_create(c->leader, c->view);
 }
 
+static void create_accounts(struct coordinator *c)
+{
+    struct twitch_options twitch = c->options.twitch;
+
+    c->http = http_create(&(struct http_options){
+        .loop = c->loop, .tls_ca = c->options.twitch_tls_ca, .proxy = c->options.http_proxy});
+    twitch.http = c->http;
+    c->twitch = twitch_create(&twitch);
+    c->accounts = accounts_create(&(struct accounts_options){.loop = c->loop,
+                                                             .leader = c->leader,
+                                                             .twitch = c->twitch,
+                                                             .keys = c->options.account_keys,
+                                                             .cluster = c->options.cluster});
+}
+
 struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator_options *options)
 {
     struct coordinator *c = xcalloc(1, sizeof(*c));
@@ -242,6 +278,7 @@ struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator
     c->leader = leader_create(&leader);
     c->view = cluster_view_create(&(struct cluster_view_options){
         .leader = c->leader, .on_fresh = on_view, .on_damaged = on_damaged, .ctx = c});
+    create_accounts(c);
     create_rooms(c);
     return c;
 }

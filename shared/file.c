@@ -96,6 +96,21 @@ int file_read(const char *path, const char *what, size_t most, struct file *out,
     return 0;
 }
 
+int file_read_secret(const char *path, const char *what, size_t most, struct file *out,
+                     struct err *err)
+{
+    struct err why = {0};
+
+    if (file_read(path, what, most, out, &why) != 0) {
+        return err_set(err, ERR_USAGE, "%s", why.text);
+    }
+    if ((out->mode & 077) != 0) {
+        file_finish(out);
+        return err_set(err, ERR_USAGE, "%s: others may read it (chmod 600 %s)", path, path);
+    }
+    return 0;
+}
+
 void file_finish(struct file *f)
 {
     if (f->text) {

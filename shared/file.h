@@ -23,6 +23,9 @@ struct file {
  * -ERR_USAGE where it is larger. */
 MUST_USE int file_read(const char *path, const char *what, size_t most, struct file *out,
                        struct err *err);
+/* The same of a file with secrets, which nobody but its owner may read; -ERR_USAGE in any case. */
+MUST_USE int file_read_secret(const char *path, const char *what, size_t most, struct file *out,
+                              struct err *err);
 /* Wipe and give back: it may have held a secret. */
 void file_finish(struct file *f);
 /* Is it a regular file? 0, -ERR_ABSENT or -ERR_IO, as file_read; for what a library opens by

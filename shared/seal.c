@@ -110,15 +110,11 @@ int seal_keys_load(const char *path, struct seal_keys **out, struct err *err)
 {
     struct seal_keys *keys = xcalloc(1, sizeof(*keys));
     struct file f;
-    int rc = file_read(path, "a file of account keys", FILE_MAX, &f, err);
+    int rc = file_read_secret(path, "a file of account keys", FILE_MAX, &f, err);
 
     if (rc == 0) {
-        rc = (f.mode & 077) != 0
-                 ? err_set(err, ERR_USAGE, "%s: others may read it (chmod 600 %s)", path, path)
-                 : parse_keys(&f, path, keys, err);
+        rc = parse_keys(&f, path, keys, err);
         file_finish(&f);
-    } else {
-        rc = err_set(err, ERR_USAGE, "%s", err != NULL ? err->text : path);
     }
     if (rc != 0) {
         seal_keys_destroy(keys);

@@ -171,11 +171,13 @@ int url_parse_redis(const char *text, struct url *out, struct err *err)
     return 0;
 }
 
-int url_parse_ws(const char *text, struct url *out, struct err *err)
+/* SCHEME://host[:port][/path], where the second scheme has TLS. */
+static int parse_web(const char *text, const char *plain, const char *tls, struct url *out,
+                     struct err *err)
 {
     *out = (struct url){.port = 0};
     struct slice rest = slice_of(text);
-    int rc = parse_scheme(&rest, "ws", "wss", out, err);
+    int rc = parse_scheme(&rest, plain, tls, out, err);
     if (rc < 0) {
         return rc;
     }
@@ -183,7 +185,7 @@ int url_parse_ws(const char *text, struct url *out, struct err *err)
     struct slice authority = cut(rest, 0, slash);
     struct slice path = cut(rest, slash, rest.len);
     if (find(authority, '@') < authority.len) {
-        return err_set(err, ERR_USAGE, "a ws:// URL takes no user and password");
+        return err_set(err, ERR_USAGE, "a %s:// URL takes no user and password", plain);
     }
     out->port = out->tls ? 443 : 80;
     rc = parse_host(authority, out, err);
@@ -194,12 +196,27 @@ int url_parse_ws(const char *text, struct url *out, struct err *err)
         return err_set(err, ERR_USAGE, "the path is longer than %zu bytes", sizeof(out->path) - 1);
     }
     if (find(path, '#') < path.len) {
-        return err_set(err, ERR_USAGE, "a WebSocket URL takes no #fragment");
+        return err_set(err, ERR_USAGE, "a %s:// URL takes no #fragment", plain);
     }
     path = path.len > 0 ? path : SLICE("/");
     memcpy(out->path, path.ptr, path.len);
     out->path[path.len] = '\0';
     return 0;
+}
+
+int url_parse_ws(const char *text, struct url *out, struct err *err)
+{
+    return parse_web(text, "ws", "wss", out, err);
+}
+
+int url_parse_http(const char *text, struct url *out, struct err *err)
+{
+    int rc = parse_web(text, "http", "https", out, err);
+
+    if (rc == 0 && strcmp(out->path, "/") != 0) {
+        return err_set(err, ERR_USAGE, "nothing follows host and port here");
+    }
+    return rc;
 }
 
 void url_describe_server(const struct url *url, char *out, size_t size)

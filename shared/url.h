@@ -1,12 +1,12 @@
-/* URL: the addresses Shoal understands: redis[s]:// and ws[s]://. */
+/* URL: the addresses Shoal understands: redis[s]://, ws[s]:// and http[s]://. */
 #ifndef SHOAL_URL_H
 #define SHOAL_URL_H
 
 #include "shared/err.h"
 
 struct url {
-    char scheme[8];     /* "redis", "rediss", "ws", "wss" */
-    bool tls;           /* rediss, wss */
+    char scheme[8];     /* "redis", "rediss", "ws", "wss", "http", "https" */
+    bool tls;           /* rediss, wss, https */
     char host[256];     /* name or address, IPv6 without brackets */
     uint16_t port;      /* 6379, 80, 443 where none is given */
     char user[256];     /* percent-decoded; empty: none */
@@ -20,6 +20,8 @@ struct url {
 MUST_USE int url_parse_redis(const char *text, struct url *out, struct err *err);
 /* Parse `ws://host[:port][/path]` or `wss://...`. */
 MUST_USE int url_parse_ws(const char *text, struct url *out, struct err *err);
+/* Parse `http://host[:port]` or `https://...`, with nothing but a '/' behind. */
+MUST_USE int url_parse_http(const char *text, struct url *out, struct err *err);
 /* "redis://host:port" without user and password, for people; into `out`. */
 void url_describe_server(const struct url *url, char *out, size_t size);
 /* "redis://host:port/db" without user and password, for people; into `out`. */

@@ -73,6 +73,9 @@ struct accounts {
     struct look *looks;
     bool asking;      /* for those that are due */
     uv_timer_t timer; /* for what Redis did not take */
+    bool stopping;
+    void (*on_idle)(void *ctx); /* NULL: nobody waits for it */
+    void *ctx;
 };
 
 static const char *id_of(const void *owner)
@@ -99,6 +102,16 @@ static void end(struct look *l)
     free(l);
 }
 
+static void tell_idle(struct accounts *a)
+{
+    void (*on_idle)(void *ctx) = a->on_idle;
+
+    if (a->looks == NULL && on_idle != NULL) {
+        a->on_idle = NULL;
+        on_idle(a->ctx);
+    }
+}
+
 /* What is kept --------------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer);
@@ -109,6 +122,7 @@ static void not_kept(struct look *l)
 
     if (l->sealed == NULL) {
         end(l); /* the claim runs out, and it is looked at again */
+        tell_idle(a);
         return;
     }
     machine_move(&l->machine, LOOK_UNKEPT, l);
@@ -130,7 +144,9 @@ static void on_kept(void *ctx, struct slice word, struct slice rest, const struc
                   l->login, "state", l->to, "refreshed", l->sealed != NULL ? "yes" : "no", "error",
                   l->error, NULL);
     }
+    struct accounts *a = l->accounts;
     end(l);
+    tell_idle(a);
 }
 
 static void keep(struct look *l)
@@ -308,7 +324,9 @@ static void on_claimed(void *ctx, struct slice word, struct slice rest, const st
     (void)rest;
     if (!leader_stepped(l->accounts->options.leader, "account_claim", err) ||
         !slice_is(word, "claimed")) {
+        struct accounts *a = l->accounts;
         end(l);
+        tell_idle(a);
     } else if (l->locked.code != ERR_OK) {
         keep_as(l, "locked", RETRY_MS, l->locked.text);
     } else {
@@ -362,7 +380,7 @@ static void on_due(void *ctx, const struct registry_due_account *due, size_t n,
     struct accounts *a = ctx;
 
     a->asking = false;
-    if (!leader_stepped(a->options.leader, "accounts_due", err) ||
+    if (!leader_stepped(a->options.leader, "accounts_due", err) || a->stopping ||
         !leader_may_act(a->options.leader)) {
         return;
     }
@@ -377,7 +395,7 @@ void accounts_on_facts(struct accounts *a, const struct registry_lead *facts)
 {
     struct leader *leader = a->options.leader;
 
-    if (facts->accounts_due && !a->asking && leader_may_act(leader)) {
+    if (facts->accounts_due && !a->asking && !a->stopping && leader_may_act(leader)) {
         a->asking =
             registry_due_accounts(leader_registry(leader), leader_identity(leader), on_due, a) == 0;
     }
@@ -393,6 +411,14 @@ struct accounts *accounts_create(const struct accounts_options *options)
     return a;
 }
 
+void accounts_stop(struct accounts *a, void (*on_idle)(void *ctx), void *ctx)
+{
+    a->stopping = true;
+    a->on_idle = on_idle;
+    a->ctx = ctx;
+    tell_idle(a);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     free(handle->data);
@@ -400,6 +426,7 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void accounts_destroy(struct accounts *a)
 {
+    a->on_idle = NULL;
     while (a->looks != NULL) {
         struct look *l = a->looks;
         if (l->call != NULL) {

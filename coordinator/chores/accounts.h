@@ -26,6 +26,8 @@ struct accounts_options {
 struct accounts *accounts_create(const struct accounts_options *options);
 /* What the leader knows now. */
 void accounts_on_facts(struct accounts *a, const struct registry_lead *facts);
+/* Begin nothing more. `on_idle` is called when nothing is under way, perhaps at once. */
+void accounts_stop(struct accounts *a, void (*on_idle)(void *ctx), void *ctx);
 /* After the leader is closed; calls to Twitch are cancelled. Tokens that are not in Redis yet are
  * told as lost. */
 void accounts_destroy(struct accounts *a);
