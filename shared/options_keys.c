@@ -24,6 +24,12 @@ static const char *const shared_keys[] = {
     "shard_manager",
     "manager_timeout",
     "set",
+    "account_keys",
+    "client_id",
+    "client_secret",
+    "twitch_id_url",
+    "twitch_api_url",
+    "http_proxy",
     "json",
     "timeout",
     "no_wait",
@@ -31,6 +37,7 @@ static const char *const shared_keys[] = {
     "ttl",
     "command",
     "raw",
+    "token_file",
 };
 
 bool option_key_is_shared(const char *key)

@@ -18,6 +18,8 @@
     X(shards)                                                                                      \
     X(nodes)                                                                                       \
     X(config)                                                                                      \
+    X(account)                                                                                     \
+    X(keygen)                                                                                      \
     X(doctor)                                                                                      \
     X(start)                                                                                       \
     X(stop)

@@ -1,0 +1,127 @@
+/* shoalctl account: Twitch users whose tokens the cluster keeps valid. Tokens are sealed here, and
+ * leave this program in no other way. */
+#include "coordinator/ctl/ask.h"
+#include "coordinator/ctl/commands.h"
+#include "shared/account_secret.h"
+#include "shared/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOKEN_FILE_MAX 4096
+
+static const struct option_spec account_options[] = {
+    {"account-keys", OPTION_STRING, 0, NULL, 0, 0, "FILE",
+     "Keys that seal the accounts in Redis (shoalctl keygen); only its owner may read it.",
+     seal_keys_check},
+    {"token-file", OPTION_STRING, 0, NULL, 0, 0, "FILE",
+     "For add: the access token on the first line, and the refresh token, if there is one, on the "
+     "second.",
+     NULL},
+    {0},
+};
+
+/* One line of the file into `out`, without "oauth:"; false: it is no token. */
+static bool take_line(const char **at, char out[ACCOUNT_TOKEN_CHARS])
+{
+    size_t len = strcspn(*at, "\r\n");
+    const char *text = *at;
+
+    *at += len;
+    *at += strspn(*at, "\r\n");
+    if (len > 6 && strncmp(text, "oauth:", 6) == 0) {
+        text += 6;
+        len -= 6;
+    }
+    if (len >= ACCOUNT_TOKEN_CHARS) {
+        return false;
+    }
+    memcpy(out, text, len);
+    out[len] = '\0';
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] <= ' ' || text[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int read_tokens(const char *path, struct account_secret *out)
+{
+    struct file f;
+    struct err err;
+
+    if (file_read_secret(path, "a file with tokens", TOKEN_FILE_MAX, &f, &err) != 0) {
+        return ctl_fail(CTL_USAGE, "--token-file %s", err.text);
+    }
+    const char *at = f.text;
+    bool right = take_line(&at, out->access) && take_line(&at, out->refresh) && *at == '\0' &&
+                 out->access[0] != '\0';
+    file_finish(&f);
+    return right ? CTL_DONE
+                 : ctl_fail(CTL_USAGE,
+                            "--token-file %s: the first line is the access token, the second, if "
+                            "there is one, the refresh token",
+                            path);
+}
+
+/* Seal them for the account, and have the coordinator put them there. */
+static int put(struct ctl *c, const char *login, const struct account_secret *secret)
+{
+    const char *path = options_string(c->options, "account-keys");
+    struct seal_keys *keys;
+    struct err err;
+
+    if (path == NULL) {
+        return ctl_fail(CTL_USAGE, "--account-keys FILE is missing: the keys the coordinator has");
+    }
+    if (seal_keys_load(path, &keys, &err) != 0) {
+        return ctl_fail(CTL_USAGE, "--account-keys %s", err.text);
+    }
+    char *sealed = account_secret_seal(keys, options_string(c->options, "cluster"), login, secret);
+    const struct registry_pair fields[] = {{"account", login}, {"secret", sealed}};
+    int code = ask_plainly(c, "account_put", fields, ARRAY_LEN(fields));
+    free(sealed);
+    seal_keys_destroy(keys);
+    return code;
+}
+
+static int add(struct ctl *c, const char *login)
+{
+    const char *path = options_string(c->options, "token-file");
+    struct account_secret secret = {0};
+
+    if (path == NULL) {
+        return ctl_fail(CTL_USAGE, "--token-file FILE is missing");
+    }
+    int code = read_tokens(path, &secret);
+    if (code == CTL_DONE) {
+        code = put(c, login, &secret);
+    }
+    account_secret_wipe(&secret);
+    return code;
+}
+
+static int run_account(struct ctl *c)
+{
+    const char *op = c->nargs > 0 ? ctl_arg(c, 0) : "";
+    const struct registry_pair fields[] = {{"account", c->nargs > 1 ? ctl_arg(c, 1) : ""},
+                                           {"name", c->nargs > 2 ? ctl_arg(c, 2) : ""},
+                                           {"value", c->nargs > 3 ? ctl_arg(c, 3) : ""}};
+
+    if (strcmp(op, "add") == 0 && c->nargs == 2) {
+        return add(c, ctl_arg(c, 1));
+    }
+    if (strcmp(op, "set") == 0 && c->nargs == 4) {
+        return ask_plainly(c, "account_set", fields, 3);
+    }
+    if (strcmp(op, "remove") == 0 && c->nargs == 2) {
+        return ask_plainly(c, "account_remove", fields, 1);
+    }
+    return ctl_usage(c);
+}
+
+CTL_COMMAND(account, "add LOGIN | set LOGIN NAME VALUE | remove LOGIN",
+            "The Twitch users whose tokens are kept valid.", account_options, RIGHTS_ADMIN,
+            run_account);
