@@ -183,6 +183,7 @@ class Cluster:
         assert port_file.exists(), "twitch-sim does not start:\n" + process.text()
         ports = dict(part.split("=") for part in port_file.read_text().split())
         process.port = int(ports["ws"])
+        process.http = int(ports.get("http", 0))
         process.control = Control(int(ports["control"]))
         self.controls.append(process.control)
         process.url = f"wss://localhost:{ports['wss']}" if tls else f"ws://127.0.0.1:{process.port}"

@@ -1,0 +1,96 @@
+"""Accounts in Redis: the leader keeps their tokens valid."""
+
+import json
+import subprocess
+
+import pytest
+
+from processes import wait_until
+from shoal import CTL
+from webclient import LISTEN
+
+
+@pytest.fixture
+def accounts(bare, tmp_path):
+    """A cluster whose coordinator has keys and the public application "app"."""
+    bare.start_redis()
+    bare.start_sim(*LISTEN)
+    bare.sim.control("app app public")
+    keys = tmp_path / "keys"
+    keys.touch(mode=0o600)
+    keys.write_text(subprocess.run([CTL, "keygen"], capture_output=True, text=True, check=True).stdout)
+    bare.keys = keys
+    bare.account_args = (
+        "--account-keys", keys, "--client-id", "app", "--twitch-id-url", f"http://127.0.0.1:{bare.sim.http}",
+    )  # fmt: skip
+    bare.c1 = bare.start_coordinator(args=bare.account_args)
+    wait_until(bare.leader, 10, "a coordinator leads")
+    return bare
+
+
+def account(cluster, login):
+    return cluster.redis.hgetall(cluster.key(f"account:{login}"))
+
+
+def add(cluster, tmp_path, login, ttl_ms=None):
+    granted = cluster.sim.control(f"grant {login} app chat:read,chat:edit" + (f" ttl={ttl_ms}" if ttl_ms else ""))
+    tokens = tmp_path / f"{login}.tokens"
+    tokens.touch(mode=0o600)
+    tokens.write_text(f"{granted['access_token']}\n{granted['refresh_token']}\n")
+    cluster.ctl("account", "add", login, "--account-keys", cluster.keys, "--token-file", tokens)
+    return granted
+
+
+def test_tokens_that_were_added_are_validated_and_refreshed_before_their_end(accounts, tmp_path):
+    granted = add(accounts, tmp_path, "alice", 6000)
+    wait_until(lambda: account(accounts, "alice").get("state") == "usable", 10, "the account is usable")
+    assert account(accounts, "alice")["client_id"] == "app"
+    wait_until(lambda: account(accounts, "alice").get("refreshed_at"), 10, "it was refreshed")
+    log = accounts.sim.control("http log")
+    assert [t["used"] for t in log["refresh_tokens"] if t["login"] == "alice"] == [1, 0]
+    raw = json.dumps(accounts.redis.get(accounts.key("secret:alice")))
+    assert granted["refresh_token"] not in raw
+
+
+def refreshes(cluster):
+    """How often each refresh token of the simulator's was used, and how often it was refused."""
+    tokens = cluster.sim.control("http log")["refresh_tokens"]
+    return [t["used"] for t in tokens], [t["refused"] for t in tokens]
+
+
+def test_a_coordinator_that_is_stopped_keeps_what_twitch_is_about_to_give_it(accounts, tmp_path):
+    accounts.sim.control("http /oauth2/token late=1500")
+    add(accounts, tmp_path, "alice", 6000)
+    wait_until(lambda: refreshes(accounts)[0][0] == 1, 10, "the refresh was carried out")
+    before = accounts.redis.get(accounts.key("secret:alice"))
+    assert accounts.c1.stop() == 0
+    assert account(accounts, "alice")["state"] == "usable"
+    assert accounts.redis.get(accounts.key("secret:alice")) != before
+
+
+def test_a_refresh_that_died_with_its_coordinator_is_told_as_what_it_is(accounts, tmp_path):
+    accounts.sim.control("http /oauth2/token late=5000")
+    add(accounts, tmp_path, "alice", 6000)
+    wait_until(lambda: refreshes(accounts)[0][0] == 1, 10, "the refresh was carried out")
+    accounts.c1.kill()
+    accounts.sim.control("http off")
+    accounts.redis.zadd(accounts.key("accounts"), {"alice": 1})  # the claim runs out
+    accounts.sim.control("token expire alice")
+    accounts.start_coordinator("c2", args=accounts.account_args)
+    wait_until(lambda: account(accounts, "alice")["state"] == "login_required", 15, "the login is required")
+    assert "a refresh was under way when a coordinator ended" in account(accounts, "alice")["error"]
+    assert refreshes(accounts) == ([1, 0], [1, 0])
+    # And the mend, without a restart.
+    add(accounts, tmp_path, "alice")
+    wait_until(lambda: account(accounts, "alice")["state"] == "usable", 10, "the account is usable")
+
+
+def test_the_tokens_of_a_long_life_are_each_used_once(accounts, tmp_path):
+    accounts.start_coordinator("c2", args=accounts.account_args)
+    accounts.sim.control("token ttl 2000")
+    for login in ("alice", "bob", "carol"):
+        add(accounts, tmp_path, login)
+    wait_until(lambda: len(refreshes(accounts)[0]) >= 15, 30, "each was refreshed several times")
+    used, refused = refreshes(accounts)
+    assert max(used) == 1 and max(refused) == 0
+    assert all(account(accounts, login)["state"] == "usable" for login in ("alice", "bob", "carol"))
