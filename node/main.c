@@ -47,6 +47,10 @@ static const struct option_spec specs[] = {
      ca_store_check},
     {"shard-capacity", OPTION_INT, 0, "100", 1, 100000, "N", "How many shards this host can hold.",
      NULL},
+    {"account-keys", OPTION_STRING, 0, NULL, 0, 0, "FILE",
+     "Keys that open the accounts in Redis, one a line (shoalctl keygen); only its owner may read "
+     "it.",
+     seal_keys_check},
     {"tokens", OPTION_STRING, OPTION_RELOAD, NULL, 0, 0, "FILE",
      "Lines `login = token`; without it chat is read anonymously.", tokens_check},
     {"buffer-bytes", OPTION_BYTES, 0, "64m", 65536, (int64_t)64 << 30, "BYTES",
@@ -151,7 +155,14 @@ static void on_reload(void *ctx)
 static int run(struct app *app, const char *id)
 {
     struct node_options node = node_options_of(app->options);
+    const char *keys_file = options_string(app->options, "account-keys");
+    struct seal_keys *keys = NULL;
 
+    if (keys_file != NULL && seal_keys_load(keys_file, &keys, &app->why) != 0) {
+        fprintf(stderr, "shoal-node: --account-keys %s\n", app->why.text);
+        return err_exit_code(app->why.code);
+    }
+    node.account_keys = keys;
     node.redis = &app->redis;
     node.id = id;
     node.on_gone = on_gone;
@@ -165,6 +176,7 @@ static int run(struct app *app, const char *id)
     node_free(app->node);
     loop_run(&app->loop); /* libwebsockets lets go of the loop in two phases */
     loop_finish(&app->loop);
+    seal_keys_destroy(keys);
     if (app->why.code != ERR_OK) {
         fprintf(stderr, "shoal-node: %s\n", app->why.text);
         return err_exit_code(app->why.code);

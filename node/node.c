@@ -113,6 +113,7 @@ static const char *sight_state(void *ctx)
 static void reconcile(struct node *n, const struct registry_picture *picture)
 {
     holder_set_failed_retry(n->holder, picture->settings.failed_retry_ms);
+    node_accounts_look(n, picture->settings.accounts);
     if (picture->changed) {
         holder_keep(n->holder, picture->held, picture->nheld);
         for (size_t i = 0; i < picture->nheld_changed; i++) {
@@ -446,7 +447,8 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     machine_begin(&n->state, &machine, NODE_STARTING);
     sight_init(&n->sight);
     n->restate = restate_create();
-    if (tokens_load(options->tokens_file, &n->tokens, err) == 0) {
+    if (tokens_load(options->tokens_file, &n->file_tokens, err) == 0) {
+        n->tokens = tokens_copy(n->file_tokens);
         n->pool = connections_create(loop, options->twitch_tls_ca, CONNECTION_MS, err);
     }
     if (n->pool == NULL) {
@@ -469,6 +471,8 @@ void node_free(struct node *n)
     connections_free(n->pool);
     restate_destroy(n->restate);
     registry_destroy(n->control_registry);
+    node_accounts_finish(n);
+    tokens_destroy(n->file_tokens);
     tokens_destroy(n->tokens);
     free(n);
 }

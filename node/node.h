@@ -18,6 +18,8 @@
 
 #include "shared/url.h"
 
+#include "shared/seal.h"
+
 #include <uv.h>
 
 struct node;
@@ -28,9 +30,10 @@ struct node_options {
     const char *cluster;
     const char *id;
     const char *twitch_url;
-    const char *twitch_tls_ca; /* or NULL */
-    const char *tokens_file;   /* or NULL */
-    uint64_t capacity;         /* shards */
+    const char *twitch_tls_ca;            /* or NULL */
+    const char *tokens_file;              /* or NULL */
+    const struct seal_keys *account_keys; /* NULL: it opens no account */
+    uint64_t capacity;                    /* shards */
     size_t buffer_bytes;
     uint64_t drain_ms;   /* the longest an orderly leave may take */
     uint64_t connect_ms; /* Redis must be reached for the first time within this */

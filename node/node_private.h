@@ -18,13 +18,27 @@
 #include "shared/teardown.h"
 #include "shared/trouble.h"
 
+struct node_account;
+
+/* The accounts in Redis, as this node can use them. */
+struct node_accounts {
+    uint64_t rev;              /* as they were read */
+    bool asking;               /* they are being read, into `next` */
+    struct node_account *list; /* uthash by login; owned, as next is */
+    struct node_account *next;
+    uint64_t next_rev;
+    bool told_no_keys;
+};
+
 enum node_state { NODE_STARTING, NODE_ACTIVE, NODE_FENCED, NODE_LOST, NODE_DRAINING, NODE_GONE };
 
 struct node {
     uv_loop_t *loop;
     struct node_options options;
-    struct machine state; /* enum node_state */
-    struct tokens *tokens;
+    struct machine state;       /* enum node_state */
+    struct tokens *tokens;      /* those of the file, and of the accounts */
+    struct tokens *file_tokens; /* those of the file alone */
+    struct node_accounts accounts;
     struct connections *pool;
     struct fanout *fanout;
     struct report *report;
@@ -69,6 +83,16 @@ void node_sight_current(struct node *n, const struct registry_picture *picture);
 
 /* In node_tokens.c. As held_options has it. */
 bool node_on_refused(void *node, struct slice user);
+/* Tokens of the file, or of accounts, have changed: those in use follow. */
+void node_merge_tokens(struct node *n);
+
+/* In node_accounts.c. They are at `rev` now: read them, where that is another. */
+void node_accounts_look(struct node *n, uint64_t rev);
+/* The tokens of the accounts, into t. */
+void node_accounts_put(const struct node *n, struct tokens *t);
+/* Twitch did not take the user's token: true where the user is an account, and the leader is told. */
+bool node_accounts_refused(struct node *n, struct slice user);
+void node_accounts_finish(struct node *n);
 
 /* In node_leave.c: is everything closed and said by now? And: it may be, look soon. */
 void node_look_at_drain(struct node *n);

@@ -11,7 +11,8 @@ static int read_tokens(struct node *n, const char *file, struct tokens **out, st
 {
     int rc = tokens_load(file, out, err);
 
-    if (rc == 0 && file != NULL && tokens_users(*out)[0] == '\0' && tokens_users(n->tokens)[0]) {
+    if (rc == 0 && file != NULL && tokens_users(*out)[0] == '\0' &&
+        tokens_users(n->file_tokens)[0]) {
         tokens_destroy(*out);
         return err_set(
             err, ERR_USAGE,
@@ -20,14 +21,28 @@ static int read_tokens(struct node *n, const char *file, struct tokens **out, st
     return rc;
 }
 
-static void take_tokens(struct node *n, struct tokens *fresh)
+void node_merge_tokens(struct node *n)
 {
+    struct tokens *fresh = tokens_copy(n->file_tokens);
+
+    node_accounts_put(n, fresh);
+    if (tokens_equal(n->tokens, fresh)) {
+        tokens_destroy(fresh);
+        return;
+    }
     node_lease_set_users(n->lease, tokens_users(fresh));
     tokens_destroy(n->tokens);
     n->tokens = fresh;
     report_news(n->report, REPORT_USERS, "");
     node_lease_renew_soon(n->lease);
     log_info("node", "tokens.reloaded", "users", tokens_users(fresh), NULL);
+}
+
+static void take_tokens(struct node *n, struct tokens *fresh)
+{
+    tokens_destroy(n->file_tokens);
+    n->file_tokens = fresh;
+    node_merge_tokens(n);
 }
 
 int node_reload(struct node *n, const struct node_options *fresh, struct err *err)
@@ -60,18 +75,15 @@ bool node_on_refused(void *ctx, struct slice user)
     struct tokens *fresh;
     struct err err = {0};
 
-    if (n->options.tokens_file == NULL || n->state.state == NODE_GONE) {
-        return false;
+    if (n->state.state == NODE_GONE || node_accounts_refused(n, user) ||
+        n->options.tokens_file == NULL) {
+        return false; /* new tokens of an account come by themselves */
     }
     if (read_tokens(n, n->options.tokens_file, &fresh, &err) != 0) {
         log_warn("node", "tokens.kept", "error", err.text, NULL);
         return false;
     }
-    bool another = !slice_eq(tokens_get(n->tokens, user), tokens_get(fresh, user));
-    if (tokens_equal(n->tokens, fresh)) {
-        tokens_destroy(fresh);
-    } else {
-        take_tokens(n, fresh);
-    }
+    bool another = !slice_eq(tokens_get(n->file_tokens, user), tokens_get(fresh, user));
+    take_tokens(n, fresh);
     return another;
 }

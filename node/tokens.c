@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define TOKEN_CHARS    256
+#define TOKEN_CHARS    513
 #define SECRET_CHARS   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 
@@ -55,23 +55,56 @@ static int on_pair(void *ctx, const char *key, const char *value, size_t line, s
     if (t->n == TOKENS_MAX) {
         return err_set(err, ERR_USAGE, "%s has over %d users", t->path, TOKENS_MAX);
     }
-    /* The list has its full size from the start: growing it would leave copies of tokens behind. */
-    struct token *token = &t->list[t->n++];
-    memcpy(token->login, login, strlen(login) + 1);
-    memcpy(token->secret, value, len + 1);
-    if (t->users.len > 0) {
-        buf_append_char(&t->users, ',');
-    }
-    buf_append_str(&t->users, login);
+    tokens_put(t, login, value);
     return 0;
 }
 
-int tokens_parse(struct slice content, const char *path, struct tokens **out, struct err *err)
+static struct tokens *create(void)
 {
     struct tokens *t = xcalloc(1, sizeof(*t));
 
     buf_init(&t->users, (size_t)TOKENS_MAX * IRC_CHANNEL_CHARS);
+    /* The list has its full size from the start: growing it would leave copies of tokens behind. */
     t->list = xcalloc(TOKENS_MAX, sizeof(*t->list));
+    return t;
+}
+
+struct tokens *tokens_copy(const struct tokens *t)
+{
+    struct tokens *copy = create();
+
+    for (size_t i = 0; i < t->n; i++) {
+        tokens_put(copy, t->list[i].login, t->list[i].secret);
+    }
+    return copy;
+}
+
+void tokens_put(struct tokens *t, const char *login, const char *token)
+{
+    struct token *at = t->list;
+    size_t len = strlen(token);
+
+    while (at < t->list + t->n && strcmp(at->login, login) != 0) {
+        at++;
+    }
+    bool is_new = at == t->list + t->n;
+    if (len >= TOKEN_CHARS || strlen(login) >= IRC_CHANNEL_CHARS ||
+        (is_new && t->n == TOKENS_MAX)) {
+        return;
+    }
+    explicit_bzero(at, sizeof(*at));
+    memcpy(at->login, login, strlen(login));
+    memcpy(at->secret, token, len);
+    if (is_new) {
+        t->n++;
+        buf_printf(&t->users, "%s%s", t->users.len > 0 ? "," : "", login);
+    }
+}
+
+int tokens_parse(struct slice content, const char *path, struct tokens **out, struct err *err)
+{
+    struct tokens *t = create();
+
     t->path = path;
     int rc = pairs_parse(content, path, "login = token", on_pair, t, err);
     t->path = NULL;

@@ -22,6 +22,11 @@ MUST_USE int tokens_parse(struct slice content, const char *path, struct tokens 
 /* Could `path` be loaded? For --check. */
 int tokens_check(const char *path, struct err *err);
 void tokens_destroy(struct tokens *t);
+/* A copy, for changes. */
+struct tokens *tokens_copy(const struct tokens *t);
+/* The user has this token (printable, without blanks) from now on; where there is no room for it,
+ * nothing changes. */
+void tokens_put(struct tokens *t, const char *login, const char *token);
 /* The token of a user, without "oauth:"; the empty slice if there is none. Borrowed. */
 struct slice tokens_get(const struct tokens *t, struct slice login);
 /* The same users with the same tokens? */

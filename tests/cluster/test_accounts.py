@@ -23,7 +23,7 @@ def accounts(bare, tmp_path):
     bare.account_args = (
         "--account-keys", keys, "--client-id", "app", "--twitch-id-url", f"http://127.0.0.1:{bare.sim.http}",
     )  # fmt: skip
-    bare.c1 = bare.start_coordinator(args=bare.account_args)
+    bare.c1 = bare.start_coordinator(args=bare.account_args, user="alice")
     wait_until(bare.leader, 10, "a coordinator leads")
     return bare
 
@@ -76,7 +76,7 @@ def test_a_refresh_that_died_with_its_coordinator_is_told_as_what_it_is(accounts
     accounts.sim.control("http off")
     accounts.redis.zadd(accounts.key("accounts"), {"alice": 1})  # the claim runs out
     accounts.sim.control("token expire alice")
-    accounts.start_coordinator("c2", args=accounts.account_args)
+    accounts.start_coordinator("c2", args=accounts.account_args, user="alice")
     wait_until(lambda: account(accounts, "alice")["state"] == "login_required", 15, "the login is required")
     assert "a refresh was under way when a coordinator ended" in account(accounts, "alice")["error"]
     assert refreshes(accounts) == ([1, 0], [1, 0])
@@ -86,7 +86,7 @@ def test_a_refresh_that_died_with_its_coordinator_is_told_as_what_it_is(accounts
 
 
 def test_the_tokens_of_a_long_life_are_each_used_once(accounts, tmp_path):
-    accounts.start_coordinator("c2", args=accounts.account_args)
+    accounts.start_coordinator("c2", args=accounts.account_args, user="alice")
     accounts.sim.control("token ttl 2000")
     for login in ("alice", "bob", "carol"):
         add(accounts, tmp_path, login)
@@ -94,3 +94,51 @@ def test_the_tokens_of_a_long_life_are_each_used_once(accounts, tmp_path):
     used, refused = refreshes(accounts)
     assert max(used) == 1 and max(refused) == 0
     assert all(account(accounts, login)["state"] == "usable" for login in ("alice", "bob", "carol"))
+
+
+def start_node(cluster, name="n1"):
+    cluster.write_tokens({})
+    return cluster.start_node(name, args=("--account-keys", cluster.keys))
+
+
+def test_nodes_log_in_as_the_account_and_take_up_new_tokens_without_losing_a_connection(accounts, tmp_path):
+    start_node(accounts)
+    accounts.sim.control("token ttl 4000")
+    add(accounts, tmp_path, "alice", 60000)
+    accounts.ctl("join", "room0")
+    wait_until(lambda: accounts.joined("room0"), 20, "the channel is joined")
+    assert accounts.redis.hget(accounts.key("shard:initial-shard-1"), "user") == "alice"
+    connections = accounts.sim.control("stats")["connections"]
+    wait_until(lambda: len(refreshes(accounts)[0]) >= 4, 20, "its tokens are refreshed")
+    assert accounts.sim.control("stats")["connections"] == connections
+    # The token it began with has ended long since: the next login is with that of now.
+    accounts.sim.control("disconnect all")
+    wait_until(lambda: accounts.sim.control("stats")["logins"]["ok"] >= 2, 20, "it has logged in again")
+    assert accounts.sim.control("stats")["logins"]["refused"] == 0
+
+
+def test_a_token_that_twitch_refuses_at_a_login_is_refreshed_once_for_all_nodes(accounts, tmp_path):
+    nodes = [start_node(accounts, f"n{i}") for i in range(3)]
+    add(accounts, tmp_path, "alice")
+    accounts.ctl("join", *(f"room{i}" for i in range(20)))
+    wait_until(lambda: accounts.joined(*(f"room{i}" for i in range(20))), 30, "all are joined")
+    before = sum(refreshes(accounts)[0])
+    accounts.sim.control("token expire alice")
+    accounts.sim.control("disconnect all")
+    wait_until(lambda: sum(refreshes(accounts)[0]) == before + 1, 20, "the token was refreshed")
+    wait_until(lambda: accounts.joined(*(f"room{i}" for i in range(20))), 40, "all are joined again")
+    assert sum(refreshes(accounts)[0]) == before + 1
+    assert all(node.is_running() for node in nodes)
+
+
+def test_a_dead_account_is_told_and_its_login_mends_it(accounts, tmp_path):
+    start_node(accounts)
+    add(accounts, tmp_path, "alice")
+    accounts.ctl("join", "room0")
+    wait_until(lambda: accounts.joined("room0"), 20, "the channel is joined")
+    accounts.sim.control("revoke alice")
+    accounts.sim.control("disconnect all")
+    wait_until(lambda: account(accounts, "alice")["state"] == "login_required", 20, "the login is required")
+    assert "login refused" in accounts.redis.hget(accounts.key("shard:initial-shard-1"), "error")
+    add(accounts, tmp_path, "alice")
+    wait_until(lambda: accounts.joined("room0"), 40, "the channel is joined again")

@@ -1,0 +1,132 @@
+/* Node, accounts: the tokens that lie in Redis, sealed. They are read anew when they have changed,
+ * and stand beside those of the tokens file. Connections that are open stay as they are. */
+#include "node/node_private.h"
+
+#include "shared/account_secret.h"
+#include "shared/log.h"
+#include "shared/redis/registry_accounts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct node_account {
+    UT_hash_handle hh;
+    char login[IRC_CHANNEL_CHARS];
+    char token[ACCOUNT_TOKEN_CHARS];
+    uint64_t rev;
+    bool refused; /* the leader was told that Twitch does not take it */
+};
+
+static void forget(struct node_account **list)
+{
+    while (*list != NULL) {
+        struct node_account *a = *list;
+        HASH_DEL(*list, a);
+        explicit_bzero(a, sizeof(*a));
+        free(a);
+    }
+}
+
+static void take(struct node *n, const struct registry_account *account)
+{
+    struct account_secret secret;
+    struct err err;
+    char login[IRC_CHANNEL_CHARS];
+
+    if (!slice_is(account->state, "usable") || account->login.len >= sizeof(login)) {
+        return; /* nobody logs in as it now */
+    }
+    snprintf(login, sizeof(login), "%.*s", (int)account->login.len, account->login.ptr);
+    if (account_secret_open(n->options.account_keys, n->options.cluster, login, account->secret,
+                            &secret, &err) != 0) {
+        log_error("node", "account.locked", "account", login, "error", err.text, NULL);
+        return;
+    }
+    struct node_account *a = xcalloc(1, sizeof(*a));
+    memcpy(a->login, login, sizeof(login));
+    memcpy(a->token, secret.access, sizeof(a->token));
+    a->rev = account->rev;
+    HASH_ADD_STR(n->accounts.next, login, a);
+    account_secret_wipe(&secret);
+}
+
+static void ask(struct node *n, struct slice after);
+
+static void on_accounts(void *ctx, uint64_t rev, const struct registry_account *accounts, size_t k,
+                        const struct err *err)
+{
+    struct node *n = ctx;
+    struct node_accounts *a = &n->accounts;
+
+    if (err != NULL || n->state.state == NODE_GONE) {
+        a->asking = false; /* the next renewal asks again */
+        return;
+    }
+    a->next_rev = a->next_rev == UINT64_MAX ? rev : a->next_rev; /* of the first portion */
+    if (k > 0) {
+        for (size_t i = 0; i < k; i++) {
+            take(n, &accounts[i]);
+        }
+        ask(n, accounts[k - 1].login);
+        return;
+    }
+    a->asking = false;
+    a->rev = a->next_rev;
+    forget(&a->list);
+    a->list = a->next;
+    a->next = NULL;
+    node_merge_tokens(n);
+    holder_on_tokens(n->holder);
+}
+
+static void ask(struct node *n, struct slice after)
+{
+    n->accounts.asking =
+        registry_accounts(n->control_registry, n->options.id, node_lease_incarnation(n->lease),
+                          after, on_accounts, n) == 0;
+}
+
+void node_accounts_look(struct node *n, uint64_t rev)
+{
+    struct node_accounts *a = &n->accounts;
+
+    if (rev == a->rev || a->asking) {
+        return;
+    }
+    if (n->options.account_keys != NULL) {
+        forget(&a->next);
+        a->next_rev = UINT64_MAX;
+        ask(n, SLICE(""));
+    } else if (!a->told_no_keys) {
+        a->told_no_keys = true;
+        log_warn("node", "account.no_keys", "mend",
+                 "there are accounts in Redis: --account-keys FILE opens them here", NULL);
+    }
+}
+
+void node_accounts_put(const struct node *n, struct tokens *t)
+{
+    for (const struct node_account *a = n->accounts.list; a != NULL; a = a->hh.next) {
+        tokens_put(t, a->login, a->token);
+    }
+}
+
+bool node_accounts_refused(struct node *n, struct slice user)
+{
+    struct node_account *a = NULL;
+
+    HASH_FIND(hh, n->accounts.list, user.ptr, user.len, a);
+    if (a != NULL && !a->refused) {
+        a->refused = registry_account_refused(n->control_registry, n->options.id,
+                                              node_lease_incarnation(n->lease), user, a->rev, NULL,
+                                              NULL) == 0;
+    }
+    return a != NULL;
+}
+
+void node_accounts_finish(struct node *n)
+{
+    forget(&n->accounts.list);
+    forget(&n->accounts.next);
+}
