@@ -6,10 +6,12 @@
 #define NODE_ROW(...)    ROW(node, __VA_ARGS__)
 #define SHARD_ROW(...)   ROW(shard, __VA_ARGS__)
 #define CHANNEL_ROW(...) ROW(channel, __VA_ARGS__)
+#define ACCOUNT_ROW(...) ROW(account, __VA_ARGS__)
 
 const struct figure figures_of_node[] = {FIGURES_OF_NODE(NODE_ROW){0}};
 const struct figure figures_of_shard[] = {FIGURES_OF_SHARD(SHARD_ROW){0}};
 const struct figure figures_of_channel[] = {FIGURES_OF_CHANNEL(CHANNEL_ROW){0}};
+const struct figure figures_of_account[] = {FIGURES_OF_ACCOUNT(ACCOUNT_ROW){0}};
 
 const struct figure *figure_find(const struct figure *figures, struct slice name)
 {

@@ -80,6 +80,23 @@ struct figure {
     X(moderator, GAUGE, NODE, "", NULL, "1: the account is moderator there")                       \
     X(next_try, TIME, NODE, "ms", NULL, "when it is tried again; 0: it is not")
 
+#define FIGURES_OF_ACCOUNT(X)                                                                      \
+    X(account, TEXT, READER, "", "ACCOUNT", "login of the account")                                \
+    X(state, TEXT, STEPS, "", "STATE", "new, usable, refused, locked or login_required")           \
+    X(since, TIME, STEPS, "ms", "FOR", "when it came to be in that state")                         \
+    X(reads, TEXT, STEPS, "", "READS", "no: its shards read no channels")                          \
+    X(says, TEXT, STEPS, "", "SAYS", "no: nothing is said as it")                                  \
+    X(say_by, TEXT, STEPS, "", "SAY_BY", "irc or helix")                                           \
+    X(tier, TEXT, STEPS, "", NULL, "normal or verified")                                           \
+    X(user_id, TEXT, STEPS, "", NULL, "its id at Twitch")                                          \
+    X(client_id, TEXT, STEPS, "", NULL, "application that its tokens are of")                      \
+    X(scopes, TEXT, STEPS, "", "SCOPES", "what its token may do")                                  \
+    X(error, TEXT, STEPS, "", "ERROR", "why it is not usable")                                     \
+    X(expires_at, TIME, STEPS, "ms", NULL, "when its token ends")                                  \
+    X(refreshed_at, TIME, STEPS, "ms", NULL, "when its token was refreshed")                       \
+    X(looked_at, TIME, STEPS, "ms", NULL, "when Twitch was asked about it")                        \
+    X(rev, GAUGE, STEPS, "", NULL, "grows when nodes have to read it again")
+
 #define FIGURE_MEMBER_TEXT                                struct slice
 #define FIGURE_MEMBER_TIME                                struct wall
 #define FIGURE_MEMBER_COUNTER                             uint64_t
@@ -98,11 +115,15 @@ struct figures_shard {
 struct figures_channel {
     FIGURES_OF_CHANNEL(FIGURE_MEMBER)
 };
+struct figures_account {
+    FIGURES_OF_ACCOUNT(FIGURE_MEMBER)
+};
 
 /* The rows, closed by one without name. */
 extern const struct figure figures_of_node[];
 extern const struct figure figures_of_shard[];
 extern const struct figure figures_of_channel[];
+extern const struct figure figures_of_account[];
 
 /* A hash as Redis has it: name and value in turn. Each ends in a NUL. What Redis holds is input: a
  * field that should be a number and is none leaves what was in the struct of its rows, and one that

@@ -38,22 +38,33 @@ static void show(cJSON *records, const struct figure *figures, struct wall now)
     table_print(stdout, columns, n, records);
 }
 
+/* The lists there are. */
+static const struct list {
+    const struct ctl_command *command;
+    unsigned what;
+    const struct figure *figures;
+    size_t records; /* in struct records */
+} lists[] = {
+    {&ctl_channels, RECORDS_CHANNELS, figures_of_channel, offsetof(struct records, channels)},
+    {&ctl_shards, RECORDS_SHARDS, figures_of_shard, offsetof(struct records, shards)},
+    {&ctl_nodes, RECORDS_NODES, figures_of_node, offsetof(struct records, nodes)},
+    {&ctl_accounts, RECORDS_ACCOUNTS, figures_of_account, offsetof(struct records, accounts)},
+};
+
 static int run_list(struct ctl *c)
 {
-    bool channels = c->command == &ctl_channels;
-    bool shards = c->command == &ctl_shards;
-    unsigned what = channels ? RECORDS_CHANNELS : shards ? RECORDS_SHARDS : RECORDS_NODES;
+    const struct list *list = lists;
     struct records r;
-    int code = records_read(c, what, &r);
-    cJSON *records = channels ? r.channels : shards ? r.shards : r.nodes;
-    const struct figure *figures = channels ? figures_of_channel
-                                   : shards ? figures_of_shard
-                                            : figures_of_node;
 
+    while (list->command != c->command) {
+        list++;
+    }
+    int code = records_read(c, list->what, &r);
+    cJSON *records = *(cJSON **)(void *)((char *)&r + list->records);
     if (code == CTL_DONE && c->json) {
         table_json(records);
     } else if (code == CTL_DONE) {
-        show(records, figures, r.state->now);
+        show(records, list->figures, r.state->now);
     }
     records_finish(&r);
     return code;
@@ -63,3 +74,5 @@ CTL_COMMAND(channels, "", "The wanted channels, their shards and states.", NULL,
             run_list);
 CTL_COMMAND(shards, "", "The shards, their nodes and loads.", NULL, RIGHTS_VIEW, run_list);
 CTL_COMMAND(nodes, "", "The nodes and what they hold.", NULL, RIGHTS_VIEW, run_list);
+CTL_COMMAND(accounts, "", "The accounts whose tokens are kept valid, and how they are.", NULL,
+            RIGHTS_VIEW, run_list);

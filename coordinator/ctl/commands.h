@@ -18,6 +18,7 @@
     X(shards)                                                                                      \
     X(nodes)                                                                                       \
     X(config)                                                                                      \
+    X(accounts)                                                                                    \
     X(account)                                                                                     \
     X(keygen)                                                                                      \
     X(doctor)                                                                                      \

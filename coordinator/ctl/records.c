@@ -94,6 +94,14 @@ static void on_node(void *ctx, const struct figures_node *n, const struct regist
     }
 }
 
+static void on_account(void *ctx, const struct figures_account *a, const struct registry_hash *hash)
+{
+    struct records *r = ctx;
+    cJSON *record = add_record(r->accounts, figures_of_account, a, hash);
+
+    cJSON_DeleteItemFromObjectCaseSensitive(record, "claim"); /* as with a node's incarnation */
+}
+
 static void on_done(void *ctx, const struct err *err)
 {
     struct records *r = ctx;
@@ -110,6 +118,7 @@ int records_read(struct ctl *c, unsigned what, struct records *r)
         .on_node = what & RECORDS_NODES ? on_node : NULL,
         .on_shard = what & RECORDS_SHARDS ? on_shard : NULL,
         .on_channel = what & RECORDS_CHANNELS ? on_channel : NULL,
+        .on_account = what & RECORDS_ACCOUNTS ? on_account : NULL,
         .whole = what == RECORDS_ALL,
         .on_done = on_done,
         .ctx = r,
@@ -120,6 +129,7 @@ int records_read(struct ctl *c, unsigned what, struct records *r)
                           .nodes = cJSON_CreateArray(),
                           .shards = cJSON_CreateArray(),
                           .channels = cJSON_CreateArray(),
+                          .accounts = cJSON_CreateArray(),
                           .ctl = c,
                           .reader = cluster_reader_create(&options)};
     r->state = cluster_reader_state(r->reader);
@@ -137,6 +147,7 @@ void records_finish(struct records *r)
     cJSON_Delete(r->nodes);
     cJSON_Delete(r->shards);
     cJSON_Delete(r->channels);
+    cJSON_Delete(r->accounts);
 }
 
 const char *records_setting(const struct records *r, const char *name)

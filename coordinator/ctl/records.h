@@ -7,13 +7,14 @@
 
 #include <cjson/cJSON.h>
 
-/* What may be read; with all of it the state of the whole is, too. */
+/* What may be read; with RECORDS_ALL the state of the whole is, too. */
 enum {
     RECORDS_SETTINGS = 1,
     RECORDS_NODES = 2,
     RECORDS_SHARDS = 4,
     RECORDS_CHANNELS = 8,
-    RECORDS_ALL = 15
+    RECORDS_ALL = 15,
+    RECORDS_ACCOUNTS = 16
 };
 
 /* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis,
@@ -23,6 +24,7 @@ struct records {
     cJSON *nodes;    /* "node", "lease_ms"; "shards" are those it holds, "state" may be "silent" */
     cJSON *shards;   /* "shard" */
     cJSON *channels; /* "channel", "shard" */
+    cJSON *accounts; /* "account" */
     const struct cluster_state *state; /* `now`, and with RECORDS_ALL the rest */
     struct ctl *ctl;                   /* inside */
     struct cluster_reader *reader;     /* inside */

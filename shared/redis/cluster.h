@@ -60,8 +60,8 @@ struct cluster_state {
     uint64_t rooms;                                /* that user is in so many */
 };
 
-/* What has no callback is not read. Settings come first, then senders, nodes, shards, channels, and
- * the whole. */
+/* What has no callback is not read. Settings come first, then senders, nodes, shards, channels,
+ * accounts, and the whole. */
 struct cluster_reader_options {
     struct registry *registry;
     bool read_only; /* for a user of Redis that may call no function that writes */
@@ -76,6 +76,8 @@ struct cluster_reader_options {
     /* The channels that are assigned to it; NULL: that is not what Shoal wrote. */
     void (*on_shard_channels)(void *ctx, const char *shard, const struct slice *channels, size_t n);
     void (*on_channel)(void *ctx, const struct figures_channel *c,
+                       const struct registry_hash *hash);
+    void (*on_account)(void *ctx, const struct figures_account *a,
                        const struct registry_hash *hash);
     bool whole; /* asks for on_setting: a setting is the user whose budgets are read */
     /* Something stands at the key of a node, a shard or a channel that is none of Shoal's: it

@@ -140,6 +140,15 @@ static void take_channel(struct cluster_reader *r, const struct redisReply *repl
     }
 }
 
+static void take_account(struct cluster_reader *r, const struct redisReply *reply)
+{
+    struct figures_account account = {.account = slice_of(r->names[r->i].name)};
+
+    if (take_hash(r, reply, figures_of_account, &account)) {
+        r->options.on_account(r->options.ctx, &account, &r->hash);
+    }
+}
+
 /* The channels of a shard. */
 static void take_set(struct cluster_reader *r, const struct redisReply *reply)
 {
@@ -204,4 +213,10 @@ bool cluster_ask_channels(struct cluster_reader *r)
 {
     return r->options.on_channel != NULL &&
            (ask_names(r, "HSCAN", "channels") || ask_hashes(r, take_channel, "channel"));
+}
+
+bool cluster_ask_accounts(struct cluster_reader *r)
+{
+    return r->options.on_account != NULL &&
+           (ask_names(r, "ZSCAN", "accounts") || ask_hashes(r, take_account, "account"));
 }

@@ -53,6 +53,7 @@ uint64_t cluster_count(struct cluster_reader *r, const char *command,
 bool cluster_ask_nodes(struct cluster_reader *r);
 bool cluster_ask_shards(struct cluster_reader *r);
 bool cluster_ask_channels(struct cluster_reader *r);
+bool cluster_ask_accounts(struct cluster_reader *r);
 bool cluster_ask_state(struct cluster_reader *r);
 /* Forget the names of a part. */
 void cluster_names_finish(struct cluster_reader *r);

@@ -182,8 +182,8 @@ static bool ask_senders(struct cluster_reader *r)
 
 /* Each asks the next portion; false: nothing is left. */
 static bool (*const parts[])(struct cluster_reader *r) = {
-    ask_time,           ask_settings,         ask_senders,      cluster_ask_nodes,
-    cluster_ask_shards, cluster_ask_channels, cluster_ask_state};
+    ask_time,           ask_settings,         ask_senders,          cluster_ask_nodes,
+    cluster_ask_shards, cluster_ask_channels, cluster_ask_accounts, cluster_ask_state};
 
 static bool may_go_on(struct cluster_reader *r)
 {

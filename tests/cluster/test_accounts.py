@@ -48,6 +48,9 @@ def test_tokens_that_were_added_are_validated_and_refreshed_before_their_end(acc
     wait_until(lambda: account(accounts, "alice").get("refreshed_at"), 10, "it was refreshed")
     log = accounts.sim.control("http log")
     assert [t["used"] for t in log["refresh_tokens"] if t["login"] == "alice"] == [1, 0]
+    listed = accounts.ctl_json("accounts")
+    assert [(row["account"], row["state"], row["client_id"]) for row in listed] == [("alice", "usable", "app")]
+    assert accounts.ctl("accounts").stdout.split("\n")[1].split()[:2] == ["alice", "usable"]
     raw = json.dumps(accounts.redis.get(accounts.key("secret:alice")))
     assert granted["refresh_token"] not in raw
 
