@@ -242,10 +242,10 @@ static void create_rooms(struct coordinator *c)
 
 static void create_accounts(struct coordinator *c)
 {
-    struct twitch_options twitch = c->options.twitch;
+    struct twitch_options twitch = c->options.twitch->twitch;
 
     c->http = http_create(&(struct http_options){
-        .loop = c->loop, .tls_ca = c->options.twitch_tls_ca, .proxy = c->options.http_proxy});
+        .loop = c->loop, .tls_ca = c->options.twitch->tls_ca, .proxy = c->options.twitch->proxy});
     twitch.http = c->http;
     c->twitch = twitch_create(&twitch);
     c->accounts = accounts_create(&(struct accounts_options){.loop = c->loop,

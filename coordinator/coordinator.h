@@ -13,8 +13,8 @@
 #include "coordinator/manager/shard_manager.h"
 #include "coordinator/options/cluster_settings.h"
 #include "coordinator/options/initial_channels.h"
+#include "coordinator/options/twitch_settings.h"
 #include "shared/seal.h"
-#include "shared/twitch/twitch.h"
 #include "shared/url.h"
 
 #include <uv.h>
@@ -33,9 +33,7 @@ struct coordinator_options {
     uint64_t manager_timeout_ms;          /* the shard manager answers within this */
     uint64_t connect_ms;                  /* Redis must be reached for the first time within this */
     const struct seal_keys *account_keys; /* NULL: it opens no account */
-    struct twitch_options twitch;         /* its `http` is made here, with these: */
-    const char *twitch_tls_ca;            /* or NULL */
-    const char *http_proxy;               /* or NULL */
+    const struct twitch_settings *twitch;
     /* It is gone, and every handle of it is closing: ERR_OK where it was stopped, else why it
      * ended. */
     void (*on_gone)(void *ctx, const struct err *why);

@@ -4,8 +4,7 @@
  * says at its end into an exit code: 0 stopped, 1 refused, 2 wrong usage, 3 Redis out of reach. */
 #include "coordinator/coordinator.h"
 #include "coordinator/manager/manager_load.h"
-#include "shared/ca_store.h"
-#include "shared/file.h"
+#include "coordinator/options/twitch_settings.h"
 #include "shared/log.h"
 #include "shared/loop.h"
 #include "shared/options.h"
@@ -16,8 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROGRAM    "shoal-coordinator"
-#define SECRET_MAX 1024 /* bytes of the file of a client secret */
+#define PROGRAM "shoal-coordinator"
 
 static int check_id(const char *value, struct err *err)
 {
@@ -26,53 +24,6 @@ static int check_id(const char *value, struct err *err)
         return err_set(err, ERR_USAGE,
                        "\"%.80s\" is not an id: 1 to 64 of A-Z, a-z, 0-9, '_', '.' and '-'", value);
     }
-    return 0;
-}
-
-static int check_client_id(const char *value, struct err *err)
-{
-    size_t ok = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
-
-    return ok > 0 && ok <= 64 && value[ok] == '\0'
-               ? 0
-               : err_set(err, ERR_USAGE, "not the id of a Twitch application");
-}
-
-static int check_http_url(const char *value, struct err *err)
-{
-    struct url url;
-
-    return url_parse_http(value, &url, err);
-}
-
-/* The secret in a file, owned; NULL with err filled. */
-static char *read_client_secret(const char *path, struct err *err)
-{
-    struct file f;
-
-    if (file_read_secret(path, "a file with a client secret", SECRET_MAX, &f, err) != 0) {
-        return NULL;
-    }
-    size_t len = strcspn(f.text, "\r\n");
-    char *secret = NULL;
-    if (len == 0 || len + strspn(f.text + len, "\r\n") != f.len) {
-        err_set(err, ERR_USAGE, "%s: a client secret is one line", path);
-    } else {
-        secret = xstrndup(f.text, len);
-    }
-    file_finish(&f);
-    return secret;
-}
-
-static int check_client_secret(const char *path, struct err *err)
-{
-    char *secret = read_client_secret(path, err);
-
-    if (secret == NULL) {
-        return -ERR_USAGE;
-    }
-    explicit_bzero(secret, strlen(secret));
-    free(secret);
     return 0;
 }
 
@@ -98,19 +49,7 @@ static const struct option_spec specs[] = {
      "Keys that open the accounts in Redis, one a line (shoalctl keygen); only its owner may read "
      "it.",
      seal_keys_check},
-    {"client-id", OPTION_STRING, 0, NULL, 0, 0, "ID",
-     "The Twitch application that the tokens of the accounts are of: to refresh them.",
-     check_client_id},
-    {"client-secret", OPTION_STRING, 0, NULL, 0, 0, "FILE",
-     "File with its secret, where it has one; only its owner may read it.", check_client_secret},
-    {"twitch-id-url", OPTION_STRING, 0, "https://id.twitch.tv", 0, 0, "URL",
-     "Where tokens are validated and refreshed.", check_http_url},
-    {"twitch-api-url", OPTION_STRING, 0, "https://api.twitch.tv", 0, 0, "URL",
-     "Twitch's API (Helix).", check_http_url},
-    {"twitch-tls-ca", OPTION_STRING, 0, NULL, 0, 0, "FILE",
-     "CA certificates (PEM) to verify both with; default: the system's.", ca_store_check},
-    {"http-proxy", OPTION_STRING, 0, NULL, 0, 0, "URL",
-     "HTTP proxy on the way to both; the environment's is never used.", check_http_url},
+    TWITCH_SETTINGS_SPECS,
     {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",
      "Give up if Redis was not reached for the first time within this; one that loads its data is "
      "waited for.",
@@ -140,7 +79,7 @@ struct app {
     struct initial_channels channels;
     struct cluster_settings settings;
     struct seal_keys *account_keys; /* NULL: there are none */
-    char *client_secret;            /* NULL: there is none */
+    struct twitch_settings twitch;
     int exit_code;
 };
 
@@ -192,12 +131,10 @@ static bool read_options(struct app *app, struct err *err)
         return false;
     }
     const char *keys = options_string(o, "account-keys");
-    const char *secret = options_string(o, "client-secret");
     if (keys != NULL && seal_keys_load(keys, &app->account_keys, err) != 0) {
         return false;
     }
-    app->client_secret = secret != NULL ? read_client_secret(secret, err) : NULL;
-    if (secret != NULL && app->client_secret == NULL) {
+    if (twitch_settings_read(o, &app->twitch, err) != 0) {
         return false;
     }
     app->manager = manager_load(options_string(o, "shard-manager"), err);
@@ -232,12 +169,7 @@ static void run(struct app *app)
         .manager_timeout_ms = (uint64_t)options_int(o, "manager-timeout"),
         .connect_ms = (uint64_t)options_int(o, "connect-timeout"),
         .account_keys = app->account_keys,
-        .twitch = {.id_url = options_string(o, "twitch-id-url"),
-                   .api_url = options_string(o, "twitch-api-url"),
-                   .client_id = options_string(o, "client-id"),
-                   .client_secret = app->client_secret},
-        .twitch_tls_ca = options_string(o, "twitch-tls-ca"),
-        .http_proxy = options_string(o, "http-proxy"),
+        .twitch = &app->twitch,
         .on_gone = on_gone,
         .ctx = app,
     };
@@ -276,10 +208,7 @@ int main(int argc, char **argv)
         app.exit_code = err_exit_code(err.code);
     }
     seal_keys_destroy(app.account_keys);
-    if (app.client_secret != NULL) {
-        explicit_bzero(app.client_secret, strlen(app.client_secret));
-        free(app.client_secret);
-    }
+    twitch_settings_finish(&app.twitch);
     initial_channels_finish(&app.channels);
     cluster_settings_finish(&app.settings);
     options_destroy(app.options);

@@ -38,6 +38,8 @@ static const char *const shared_keys[] = {
     "command",
     "raw",
     "token_file",
+    "reads",
+    "says",
 };
 
 bool option_key_is_shared(const char *key)

@@ -1,8 +1,8 @@
 /* shoalctl account: Twitch users whose tokens the cluster keeps valid. Tokens are sealed here, and
  * leave this program in no other way. */
+#include "coordinator/ctl/account_login.h"
 #include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/commands.h"
-#include "shared/account_secret.h"
 #include "shared/file.h"
 
 #include <stdio.h>
@@ -19,6 +19,10 @@ static const struct option_spec account_options[] = {
      "For add: the access token on the first line, and the refresh token, if there is one, on the "
      "second.",
      NULL},
+    {"reads", OPTION_BOOL, 0, "false", 0, 0, NULL, "For login: it reads, and does not speak.",
+     NULL},
+    {"says", OPTION_BOOL, 0, "false", 0, 0, NULL, "For login: it speaks, and does not read.", NULL},
+    TWITCH_SETTINGS_SPECS,
     {0},
 };
 
@@ -103,6 +107,48 @@ static int add(struct ctl *c, const char *login)
     return code;
 }
 
+/* One of what an account may do. */
+static int allow(struct ctl *c, const char *login, const char *name, bool yes)
+{
+    const struct registry_pair fields[] = {
+        {"account", login}, {"name", name}, {"value", yes ? "yes" : "no"}};
+
+    return ask_plainly(c, "account_set", fields, ARRAY_LEN(fields));
+}
+
+static int log_in(struct ctl *c)
+{
+    bool reads_alone = options_bool(c->options, "reads");
+    bool says_alone = options_bool(c->options, "says");
+    bool reads = reads_alone || !says_alone;
+    bool says = says_alone || !reads_alone;
+    const char *scopes = !says    ? "chat:read"
+                         : !reads ? "chat:edit user:write:chat"
+                                  : "chat:read chat:edit user:write:chat";
+    struct twitch_settings settings;
+    struct account_secret secret = {0};
+    char login[26] = "";
+    struct err err;
+
+    if (options_string(c->options, "client-id") == NULL ||
+        options_string(c->options, "account-keys") == NULL) {
+        return ctl_fail(CTL_USAGE, "--client-id ID and --account-keys FILE are needed");
+    }
+    if (twitch_settings_read(c->options, &settings, &err) != 0) {
+        return ctl_fail(CTL_USAGE, "--client-secret %s", err.text);
+    }
+    int code = account_login(c, &settings, scopes, login, &secret);
+    code = code == CTL_DONE ? put(c, login, &secret) : code;
+    code = code == CTL_DONE ? allow(c, login, "reads", reads) : code;
+    code = code == CTL_DONE ? allow(c, login, "says", says) : code;
+    if (code == CTL_DONE && !c->json) {
+        ctl_say("%s is an account of this cluster now.", login);
+    }
+    account_secret_wipe(&secret);
+    twitch_settings_finish(&settings);
+    return code;
+}
+
 static int run_account(struct ctl *c)
 {
     const char *op = c->nargs > 0 ? ctl_arg(c, 0) : "";
@@ -110,6 +156,9 @@ static int run_account(struct ctl *c)
                                            {"name", c->nargs > 2 ? ctl_arg(c, 2) : ""},
                                            {"value", c->nargs > 3 ? ctl_arg(c, 3) : ""}};
 
+    if (strcmp(op, "login") == 0 && c->nargs == 1) {
+        return log_in(c);
+    }
     if (strcmp(op, "add") == 0 && c->nargs == 2) {
         return add(c, ctl_arg(c, 1));
     }
@@ -122,6 +171,6 @@ static int run_account(struct ctl *c)
     return ctl_usage(c);
 }
 
-CTL_COMMAND(account, "add LOGIN | set LOGIN NAME VALUE | remove LOGIN",
+CTL_COMMAND(account, "login | add LOGIN | set LOGIN NAME VALUE | remove LOGIN",
             "The Twitch users whose tokens are kept valid.", account_options, RIGHTS_ADMIN,
             run_account);

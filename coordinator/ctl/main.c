@@ -19,7 +19,7 @@ static const struct option_spec common[] = {
     {"timeout", OPTION_DURATION, 0, "30s", 1, 24LL * 3600 * 1000, "TIME",
      "How long to wait for an answer.", NULL},
 };
-static struct option_spec specs[40];
+static struct option_spec specs[60];
 
 static bool has_spec(const struct option_spec *list, const char *name)
 {
@@ -110,7 +110,8 @@ static int check_own_options(const struct options *o, const struct ctl_command *
 {
     for (const struct option_spec *s = specs + ARRAY_LEN(common); s->name != NULL; s++) {
         const char *value = options_string(o, s->name);
-        if (value != NULL && strcmp(value, "false") != 0 && !has_spec(command->options, s->name)) {
+        bool given = value != NULL && (s->fallback == NULL || strcmp(value, s->fallback) != 0);
+        if (given && !has_spec(command->options, s->name)) {
             return ctl_fail(CTL_USAGE, "--%s does not belong to %s", s->name, command->name);
         }
     }

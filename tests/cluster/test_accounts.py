@@ -55,6 +55,23 @@ def test_tokens_that_were_added_are_validated_and_refreshed_before_their_end(acc
     assert granted["refresh_token"] not in raw
 
 
+@pytest.mark.parametrize(("args", "reads", "says"), [((), "yes", "yes"), (("--reads",), "yes", "no"), (("--says",), "no", "yes")])
+def test_an_account_logs_in_with_a_code_that_somebody_confirms(accounts, args, reads, says):
+    accounts.sim.control("limit device-interval=100ms")
+    command = [CTL, "account", "login", *args, "--account-keys", accounts.keys, "--client-id", "app"]
+    command += ["--twitch-id-url", f"http://127.0.0.1:{accounts.sim.http}", "--redis-url", accounts.redis_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as login:
+        said = login.stdout.readline()
+        code = said.split("the code ")[1].split(",")[0]
+        assert said.startswith("Open https://")
+        accounts.sim.control(f"device allow {code} alice")
+        out, errors = login.communicate(timeout=20)
+    assert (login.returncode, errors) == (0, "")
+    assert out == "alice is an account of this cluster now.\n"
+    wait_until(lambda: account(accounts, "alice").get("state") == "usable", 10, "the account is usable")
+    assert (account(accounts, "alice")["reads"], account(accounts, "alice")["says"]) == (reads, says)
+
+
 def refreshes(cluster):
     """How often each refresh token of the simulator's was used, and how often it was refused."""
     tokens = cluster.sim.control("http log")["refresh_tokens"]

@@ -18,6 +18,8 @@ static struct world w;
 static struct world_node n1;
 static struct cluster_settings settings;
 static struct initial_channels channels;
+static const struct twitch_settings twitch = {
+    .twitch = {.id_url = "http://127.0.0.1:1", .api_url = "http://127.0.0.1:1"}};
 
 struct run {
     struct coordinator *c;
@@ -44,6 +46,7 @@ static void begin(struct run *run, const char *id)
                                                 .channels = &channels,
                                                 .manager_timeout_ms = 10000,
                                                 .connect_ms = 10000,
+                                                .twitch = &twitch,
                                                 .on_gone = on_gone,
                                                 .ctx = run};
     run->c = coordinator_create(&w.probe.t.uv, &run->options);
