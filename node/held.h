@@ -14,6 +14,7 @@
 #include "node/fanout.h"
 #include "node/report.h"
 #include "node/restate.h"
+#include "shared/redis/registry_sends.h"
 #include "node/tokens.h"
 
 #include <uthash.h>

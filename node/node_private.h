@@ -90,7 +90,8 @@ void node_merge_tokens(struct node *n);
 void node_accounts_look(struct node *n, uint64_t rev);
 /* The tokens of the accounts, into t. */
 void node_accounts_put(const struct node *n, struct tokens *t);
-/* Twitch did not take the user's token: true where the user is an account, and the leader is told. */
+/* Twitch did not take the user's token: true where the user is an account, and the leader is
+ * told. */
 bool node_accounts_refused(struct node *n, struct slice user);
 void node_accounts_finish(struct node *n);
 

@@ -6,7 +6,7 @@
 #ifndef SHOAL_NODE_SEND_PAYLOAD_H
 #define SHOAL_NODE_SEND_PAYLOAD_H
 
-#include "shared/redis/registry.h"
+#include "shared/redis/registry_sends.h"
 
 /* More of a payload need not be looked at: it is refused, and says why. */
 #define SEND_PAYLOAD_MOST ((size_t)16 * 1024 + 1)

@@ -34,7 +34,7 @@
 #define SHOAL_NODE_SENDER_H
 
 #include "node/restate.h"
-#include "shared/redis/registry.h"
+#include "shared/redis/registry_sends.h"
 #include "shared/redis/subscriber.h"
 #include "shared/send_status.h"
 

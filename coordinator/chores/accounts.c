@@ -426,9 +426,12 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void accounts_destroy(struct accounts *a)
 {
+    struct look *l;
+    struct look *tmp;
+
     a->on_idle = NULL;
-    while (a->looks != NULL) {
-        struct look *l = a->looks;
+    DL_FOREACH_SAFE(a->looks, l, tmp)
+    {
         if (l->call != NULL) {
             twitch_cancel(l->call);
             l->call = NULL;

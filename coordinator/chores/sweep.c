@@ -4,6 +4,7 @@
 
 #include "coordinator/requests/assignment.h"
 #include "shared/log.h"
+#include "shared/redis/registry_sends.h"
 
 #include <stdlib.h>
 #include <utlist.h>

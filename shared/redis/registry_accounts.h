@@ -35,8 +35,8 @@ struct registry_looked {
                                 * 1970), ending ("1": soon, and for good), error */
     size_t nfound;
 };
-/* "kept", or "changed": somebody else has claimed it, or it is another by now; nothing was kept. Who
- * does not lead any more may call it. */
+/* "kept", or "changed": somebody else has claimed it, or it is another by now; nothing was kept.
+ * Who does not lead any more may call it. */
 MUST_USE int registry_keep_account(struct registry *r, const struct registry_looked *looked,
                                    registry_word_cb cb, void *ctx);
 
@@ -52,8 +52,8 @@ struct registry_account {
     struct slice say_by; /* "irc" or "helix" */
     struct slice secret; /* sealed; empty: there is none */
 };
-/* `rev`: as settings.accounts of the picture. Those behind `after`, by their names; the end is where
- * there are none. */
+/* `rev`: as settings.accounts of the picture. Those behind `after`, by their names; the end is
+ * where there are none. */
 typedef void (*registry_accounts_cb)(void *ctx, uint64_t rev,
                                      const struct registry_account *accounts, size_t n,
                                      const struct err *err);

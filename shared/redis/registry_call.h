@@ -8,6 +8,7 @@
 
 #include "shared/redis/registry_accounts.h"
 #include "shared/redis/registry_client.h"
+#include "shared/redis/registry_sends.h"
 #include "shared/redis/registry_reply.h"
 
 struct registry {

@@ -9,7 +9,7 @@
 
 #include "shared/figures.h"
 #include "shared/redis/reader.h"
-#include "shared/redis/registry.h"
+#include "shared/redis/registry_sends.h"
 
 /* Arrays of one answer. Zeroed memory is an empty one. */
 struct reply_memory {

@@ -3,7 +3,7 @@
 #ifndef SHOAL_TESTS_REGISTRY_WORLD_H
 #define SHOAL_TESTS_REGISTRY_WORLD_H
 
-#include "shared/redis/registry.h"
+#include "shared/redis/registry_sends.h"
 #include "tests/lib/link_probe.h"
 #include "tests/lib/private_redis.h"
 

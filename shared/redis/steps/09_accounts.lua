@@ -194,9 +194,9 @@ node_step('account_refused', 'account rev', function(c, a)
     return {'told'}
 end)
 
--- {rev of all, {account, rev, state, client_id, user_id, reads (0/1), says (0/1), say_by, secret}...}:
--- accounts behind that one ("": from the first), a portion an answer; nothing is left where it has
--- none.
+-- {rev of all, {account, rev, state, client_id, user_id, reads (0/1), says (0/1), say_by,
+-- secret}...}: accounts behind that one ("": from the first), a portion an answer; nothing is left
+-- where it has none.
 node_step('accounts', 'after', function(c, a)
     local all = call('ZRANGE', key(c, 'accounts'), 0, -1)
     table.sort(all)
