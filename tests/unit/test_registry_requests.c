@@ -195,7 +195,7 @@ static void an_unknown_op_is_refused_by_name(void **state)
     assert_non_null(strstr(w.rest, "Unknown op \\\"jion\\\"; ops are join, part and retry"));
     entry = entry_in("admin", "drop", "r2");
     assert_string_equal(world_configure(&w, &me, entry, "r2", "drop", ""), "done");
-    assert_non_null(strstr(w.rest, "ops of this stream are set, unset, start and stop"));
+    assert_non_null(strstr(w.rest, "ops of this stream are set, unset, start, stop, account_put"));
     /* Nor is what the leader does by itself anybody else's to ask for. */
     entry = entry_in("admin", "setup", "r3");
     assert_string_equal(world_configure(&w, &me, entry, "r3", "setup", ""), "done");

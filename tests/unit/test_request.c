@@ -13,12 +13,22 @@
 
 #define ENTRY "1700000000000-3"
 
-static struct request *make(const struct slice *fields, size_t npairs)
+static struct request *make_of(struct slice id, const struct slice *fields, size_t npairs)
 {
-    struct registry_entry entry = {SLICE(ENTRY), npairs, fields};
+    struct registry_entry entry = {id, npairs, fields};
     struct request *r = request_create(&entry);
     request_split(r);
     return r;
+}
+
+static struct request *make(const struct slice *fields, size_t npairs)
+{
+    return make_of(SLICE(ENTRY), fields, npairs);
+}
+
+static struct request *make_admin(const struct slice *fields, size_t npairs)
+{
+    return make_of(SLICE("admin:" ENTRY), fields, npairs);
 }
 
 static void a_join_names_its_channels_with_commas_and_spaces(void **state)
@@ -52,7 +62,7 @@ static void settings_take_name_and_value(void **state)
     const struct slice fields[] = {SLICE("value"), SLICE("25"),
                                    SLICE("name"),  SLICE("channels_per_shard"),
                                    SLICE("op"),    SLICE("set")};
-    struct request *r = make(fields, 3);
+    struct request *r = make_admin(fields, 3);
     assert_int_equal(r->step, REQUEST_CONFIGURE);
     assert_int_equal(r->nargs, 2);
     assert_true(slice_is(r->args[0], "channels_per_shard"));
@@ -108,7 +118,7 @@ static void long_texts_are_cut_but_stay_too_long_for_the_step(void **state)
     request_destroy(r);
 
     const struct slice set[] = {SLICE("op"), SLICE("set"), SLICE("name"), all, SLICE("value"), all};
-    r = make(set, 3);
+    r = make_admin(set, 3);
     assert_in_range(r->args[0].len, 26, 100);
     assert_in_range(r->args[1].len, 26, 1000);
     request_destroy(r);
