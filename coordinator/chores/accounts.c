@@ -55,7 +55,8 @@ struct look {
     struct account_secret secret;
     struct err locked;        /* code 0: it was opened */
     struct twitch_call *call; /* NULL: none is under way */
-    bool is_valid;            /* Twitch took the token */
+    const char *as_is;        /* what the account is by what is known of its token */
+    bool doubt;               /* a refresh was sent, and nobody knows what came of it */
     /* What is kept: */
     const char *to; /* state */
     uint64_t next_ms;
@@ -152,7 +153,7 @@ static void on_kept(void *ctx, struct slice word, struct slice rest, const struc
 static void keep(struct look *l)
 {
     struct registry *registry = leader_registry(l->accounts->options.leader);
-    struct slice found[12];
+    struct slice found[14];
     size_t n = 0;
 
 #define FOUND(name, text)                                                                          \
@@ -166,6 +167,8 @@ static void keep(struct look *l)
     FOUND("expires_at", l->expires_at)
     found[n++] = SLICE("ending");
     found[n++] = l->ending ? SLICE("1") : SLICE("");
+    found[n++] = SLICE("doubt");
+    found[n++] = l->doubt ? SLICE("1") : SLICE("");
     found[n++] = SLICE("error");
     found[n++] = slice_of(l->error);
     const struct registry_looked looked = {.login = slice_of(l->login),
@@ -204,14 +207,10 @@ static void keep_as(struct look *l, const char *state, uint64_t next_ms, const c
     keep(l);
 }
 
-/* Twitch cannot be asked, or did not say: nothing is known that was not known before. */
+/* Twitch cannot be asked, or did not say. Nobody logs in with a token that is dead meanwhile. */
 static void keep_for_later(struct look *l, const struct twitch_outcome *o)
 {
-    const char *state = l->is_valid                    ? "usable"
-                        : strcmp(l->state, "new") == 0 ? "refused"
-                                                       : l->state;
-
-    keep_as(l, state, o->wait_ms > RETRY_MS ? o->wait_ms : RETRY_MS, o->message);
+    keep_as(l, l->as_is, o->wait_ms > RETRY_MS ? o->wait_ms : RETRY_MS, o->message);
 }
 
 /* What Twitch says ----------------------------------------------------------------------------- */
@@ -267,12 +266,13 @@ static void on_refreshed(void *ctx, const struct twitch_outcome *o)
     } else if (o->verdict == TWITCH_REFUSED) {
         char error[400];
         snprintf(error, sizeof(error), "%s%.300s",
-                 l->claimed_before ? "a refresh was under way when a coordinator ended, which may "
-                                     "have used up the refresh token: "
+                 l->claimed_before ? "an earlier refresh, whose answer was lost, may have used up "
+                                     "the refresh token: "
                                    : "",
                  o->message);
         keep_as(l, "login_required", REQUIRED_MS, error);
     } else {
+        l->doubt = l->claimed_before || o->verdict == TWITCH_UNKNOWN;
         keep_for_later(l, o);
     }
 }
@@ -297,16 +297,17 @@ static void on_validated(void *ctx, const struct twitch_outcome *o)
         uint64_t left_ms = o->expires_in_s * 1000;
         uint64_t life_ms = wall_since(l->refreshed_at, wall_now()) + left_ms;
 
-        l->is_valid = true;
         snprintf(l->user_id, sizeof(l->user_id), "%s", o->user_id);
         snprintf(l->client_id, sizeof(l->client_id), "%s", o->client_id);
         take_life(l, o);
+        l->as_is = "usable";
         if (can_refresh && left_ms <= margin_ms(life_ms)) {
             refresh(l);
         } else {
             keep_usable(l, left_ms, life_ms);
         }
     } else if (o->verdict == TWITCH_REFUSED && can_refresh) {
+        l->as_is = "refused";
         refresh(l);
     } else if (o->verdict == TWITCH_REFUSED) {
         keep_as(l, "login_required", REQUIRED_MS, o->message);
@@ -362,6 +363,8 @@ static void look_at(struct accounts *a, const struct registry_due_account *due)
     l->rev = due->rev;
     l->refreshed_at = due->refreshed_at;
     l->claimed_before = due->claimed;
+    bool over = due->expires_at.ms != 0 && wall_since(due->expires_at, wall_now()) > 0;
+    l->as_is = over ? "refused" : l->state;
     if (a->options.keys == NULL) {
         err_set(&l->locked, ERR_USAGE, "the coordinator has no --account-keys");
     } else {

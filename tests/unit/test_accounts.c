@@ -143,10 +143,15 @@ static const char *field(const char *name)
     return office_ask(&o, "HGET shoal:{t}:account:alice %s", name);
 }
 
-static bool is(const char *state)
+static bool has(const char *name, const char *value)
 {
     test_loop_turn(&twitch_server->loop);
-    return strcmp(field("state"), state) == 0;
+    return strcmp(field(name), value) == 0;
+}
+
+static bool is(const char *state)
+{
+    return has("state", state);
 }
 
 /* How long until it is looked at again, in seconds. */
@@ -243,6 +248,39 @@ static void a_twitch_that_is_not_well_ends_no_account(void **state)
     assert_in_range(next_s(), 5, 60);
 }
 
+static void a_refresh_without_an_answer_may_have_used_up_the_token(void **state)
+{
+    static const struct http_move moves[] = {
+        REFUSED("401"), {NULL, true}, REFUSED("401"), REFUSED("400")};
+
+    (void)state;
+    lead(moves, ARRAY_LEN(moves), KEY_A);
+    put("old", "refresh");
+    office_until(&o, is("refused"));
+    assert_string_equal(field("doubt"), "1");
+    office_ask(&o, "ZADD shoal:{t}:accounts 1 alice");
+    office_until(&o, is("login_required"));
+    assert_non_null(strstr(field("error"), "whose answer was lost, may have used up"));
+}
+
+static void
+a_twitch_that_cannot_be_asked_leaves_an_account_as_it_is_until_its_token_ends(void **state)
+{
+    static const struct http_move moves[] = {
+        VALID_4H, {"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", false}};
+
+    (void)state;
+    lead(moves, ARRAY_LEN(moves), KEY_A);
+    put("old", "refresh");
+    office_until(&o, is("usable"));
+    office_ask(&o, "ZADD shoal:{t}:accounts 1 alice");
+    office_until(&o, has("error", "HTTP status 500"));
+    assert_true(is("usable"));
+    office_ask(&o, "HSET shoal:{t}:account:alice expires_at 1000");
+    office_ask(&o, "ZADD shoal:{t}:accounts 1 alice");
+    office_until(&o, is("refused"));
+}
+
 static void what_cannot_be_opened_is_told_and_left_alone(void **state)
 {
     static const struct http_move moves[] = {VALID_4H};
@@ -297,8 +335,8 @@ static void a_refresh_that_somebody_else_began_may_have_used_up_the_token(void *
     lead(moves, ARRAY_LEN(moves), KEY_A);
     office_until(&o, is("login_required"));
     assert_string_equal(field("error"),
-                        "a refresh was under way when a coordinator ended, which may have used up "
-                        "the refresh token: not valid");
+                        "an earlier refresh, whose answer was lost, may have used up the refresh "
+                        "token: not valid");
 }
 
 int main(void)
@@ -311,6 +349,8 @@ int main(void)
         TEST(who_can_not_be_refreshed_has_to_log_in_again),
         TEST(without_a_refresh_token_its_end_is_the_end),
         TEST(a_twitch_that_is_not_well_ends_no_account),
+        TEST(a_refresh_without_an_answer_may_have_used_up_the_token),
+        TEST(a_twitch_that_cannot_be_asked_leaves_an_account_as_it_is_until_its_token_ends),
         TEST(what_cannot_be_opened_is_told_and_left_alone),
         TEST(a_token_of_somebody_else_is_none),
         TEST(new_tokens_are_kept_when_redis_is_back),

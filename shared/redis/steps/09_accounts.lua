@@ -22,8 +22,9 @@ local CHOICES = {
     say_by = {irc = true, helix = true},
 }
 -- What the leader finds out, and may write.
-local FOUND = {user_id = true, client_id = true, scopes = true, expires_at = true, ending = true, error = true}
-local STATES = {usable = true, refused = true, locked = true, login_required = true}
+local FOUND = {user_id = true, client_id = true, scopes = true, expires_at = true, ending = true, error = true,
+    doubt = true}
+local STATES = {new = true, usable = true, refused = true, locked = true, login_required = true}
 
 -- Why it can be no account, or nil.
 local function login_refused(login)
@@ -67,7 +68,7 @@ request_step('account_put', 'account secret', function(c, a)
     call('SET', key(c, 'secret', login), secret)
     call('ZADD', key(c, 'accounts'), c.now, login)
     call('HSET', ak, 'state', 'new', 'since', c.now, 'error', '')
-    call('HDEL', ak, 'claim', 'expires_at', 'refreshed_at', 'scopes', 'ending')
+    call('HDEL', ak, 'claim', 'doubt', 'expires_at', 'refreshed_at', 'scopes', 'ending')
     account_changed(c, login)
     event(c, known and 'account.replaced' or 'account.added', {'account', login})
     return {ok = true}
@@ -104,16 +105,18 @@ end)
 -- The leader --------------------------------------------------------------------------------------
 
 -- {{account, rev, state, expires_at, refreshed_at, claimed (0/1), secret}, ...}: those to be looked
--- at now, the longest due first. Of what is no account, or has no secret, there is nothing to look
+-- at now, the longest due first. claimed: its refresh token may be used up, by a refresh of which
+-- no more was heard. Of what is no account, or has no secret, there is nothing to look
 -- at.
 leader_step('accounts_due', '', function(c)
     local due = {}
     for _, login in ipairs(call('ZRANGEBYSCORE', key(c, 'accounts'), '-inf', c.now, 'LIMIT', 0, DUE_AT_ONCE)) do
         local secret = login_of(login) and call('GET', key(c, 'secret', login))
         if secret then
-            local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'expires_at', 'refreshed_at', 'claim')
+            local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'expires_at', 'refreshed_at', 'claim',
+                'doubt')
             due[#due + 1] = {login, count_of(of[1]), of[2] or 'new', count_of(of[3]), count_of(of[4]),
-                of[5] and 1 or 0, secret}
+                (of[5] or of[6] == '1') and 1 or 0, secret}
         else
             call('ZREM', key(c, 'accounts'), login)
             damaged(c)
