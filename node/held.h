@@ -38,8 +38,8 @@ struct held_options { /* all borrowed */
     /* A connection that was tried since `began_ms` was answered by Twitch (why NULL), or failed.
      * From within a shard. */
     void (*on_contact)(void *ctx, uint64_t began_ms, const char *why);
-    /* The user's login was refused, or is tried again after that: read the tokens anew. True: that
-     * user's is another now. */
+    /* The user's login was refused, or is tried again after that, or its token has ended: read the
+     * tokens anew. True: that user's is another now. */
     bool (*on_refused)(void *ctx, struct slice user);
     void *ctx;
 };

@@ -93,10 +93,15 @@ bool transport_log_in(void *ctx, struct err *err)
     struct buf line;
 
     if (strcmp(held->user, "anonymous") != 0) {
-        if (held->report.login_refused) {
+        if (held->report.login_refused || tokens_ended(*o->tokens, slice_of(held->user))) {
             (void)o->on_refused(o->ctx, slice_of(held->user));
         }
         token = tokens_get(*o->tokens, slice_of(held->user));
+        if (tokens_ended(*o->tokens, slice_of(held->user))) {
+            err_set(err, ERR_AUTH, "the token of %s has ended, and there is no other yet",
+                    held->user);
+            return false;
+        }
         if (token.len == 0) {
             err_set(err, ERR_AUTH, "no token of %s on this node; add it to its tokens file",
                     held->user);

@@ -14,6 +14,7 @@ struct node_account {
     UT_hash_handle hh;
     char login[IRC_CHANNEL_CHARS];
     char token[ACCOUNT_TOKEN_CHARS];
+    struct wall ends; /* 0: not known */
     uint64_t rev;
     bool refused; /* the leader was told that Twitch does not take it */
 };
@@ -46,6 +47,7 @@ static void take(struct node *n, const struct registry_account *account)
     struct node_account *a = xcalloc(1, sizeof(*a));
     memcpy(a->login, login, sizeof(login));
     memcpy(a->token, secret.access, sizeof(a->token));
+    a->ends = account->expires_at;
     a->rev = account->rev;
     HASH_ADD_STR(n->accounts.next, login, a);
     account_secret_wipe(&secret);
@@ -108,7 +110,7 @@ void node_accounts_look(struct node *n, uint64_t rev)
 void node_accounts_put(const struct node *n, struct tokens *t)
 {
     for (const struct node_account *a = n->accounts.list; a != NULL; a = a->hh.next) {
-        tokens_put(t, a->login, a->token);
+        tokens_put(t, a->login, a->token, a->ends);
     }
 }
 

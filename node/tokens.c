@@ -12,12 +12,14 @@
 #include <sys/stat.h>
 
 #define TOKEN_CHARS    513
+#define ENDS_EARLY_MS  2000 /* Twitch rounds to seconds, and a login takes a moment */
 #define SECRET_CHARS   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 #define FILE_MAX_BYTES ((size_t)1 << 20)
 
-struct token { /* zeros behind the texts */
+struct token {
     char login[IRC_CHANNEL_CHARS];
     char secret[TOKEN_CHARS];
+    struct wall ends;
 };
 
 struct tokens {
@@ -55,7 +57,7 @@ static int on_pair(void *ctx, const char *key, const char *value, size_t line, s
     if (t->n == TOKENS_MAX) {
         return err_set(err, ERR_USAGE, "%s has over %d users", t->path, TOKENS_MAX);
     }
-    tokens_put(t, login, value);
+    tokens_put(t, login, value, (struct wall){0});
     return 0;
 }
 
@@ -74,12 +76,12 @@ struct tokens *tokens_copy(const struct tokens *t)
     struct tokens *copy = create();
 
     for (size_t i = 0; i < t->n; i++) {
-        tokens_put(copy, t->list[i].login, t->list[i].secret);
+        tokens_put(copy, t->list[i].login, t->list[i].secret, t->list[i].ends);
     }
     return copy;
 }
 
-void tokens_put(struct tokens *t, const char *login, const char *token)
+void tokens_put(struct tokens *t, const char *login, const char *token, struct wall ends)
 {
     struct token *at = t->list;
     size_t len = strlen(token);
@@ -95,6 +97,7 @@ void tokens_put(struct tokens *t, const char *login, const char *token)
     explicit_bzero(at, sizeof(*at));
     memcpy(at->login, login, strlen(login));
     memcpy(at->secret, token, len);
+    at->ends = ends;
     if (is_new) {
         t->n++;
         buf_printf(&t->users, "%s%s", t->users.len > 0 ? "," : "", login);
@@ -164,14 +167,28 @@ void tokens_destroy(struct tokens *t)
     free(t);
 }
 
-struct slice tokens_get(const struct tokens *t, struct slice login)
+static const struct token *find(const struct tokens *t, struct slice login)
 {
     for (size_t i = 0; i < t->n; i++) {
         if (slice_is(login, t->list[i].login)) {
-            return slice_of(t->list[i].secret);
+            return &t->list[i];
         }
     }
-    return (struct slice){NULL, 0};
+    return NULL;
+}
+
+struct slice tokens_get(const struct tokens *t, struct slice login)
+{
+    const struct token *token = find(t, login);
+
+    return token != NULL ? slice_of(token->secret) : (struct slice){NULL, 0};
+}
+
+bool tokens_ended(const struct tokens *t, struct slice login)
+{
+    const struct token *token = find(t, login);
+
+    return token != NULL && token->ends.ms != 0 && wall_now().ms + ENDS_EARLY_MS >= token->ends.ms;
 }
 
 const char *tokens_users(const struct tokens *t)
@@ -181,5 +198,12 @@ const char *tokens_users(const struct tokens *t)
 
 bool tokens_equal(const struct tokens *a, const struct tokens *b)
 {
-    return a->n == b->n && memcmp(a->list, b->list, a->n * sizeof(*a->list)) == 0;
+    size_t same = 0;
+
+    while (same < a->n && same < b->n && strcmp(a->list[same].login, b->list[same].login) == 0 &&
+           strcmp(a->list[same].secret, b->list[same].secret) == 0 &&
+           a->list[same].ends.ms == b->list[same].ends.ms) {
+        same++;
+    }
+    return a->n == b->n && same == a->n;
 }

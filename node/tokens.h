@@ -25,11 +25,13 @@ void tokens_destroy(struct tokens *t);
 /* A copy, for changes. */
 struct tokens *tokens_copy(const struct tokens *t);
 /* The user has this token (printable, without blanks) from now on; where there is no room for it,
- * nothing changes. */
-void tokens_put(struct tokens *t, const char *login, const char *token);
+ * nothing changes. ends: 0 where that is not known. */
+void tokens_put(struct tokens *t, const char *login, const char *token, struct wall ends);
+/* Has the user's token ended, or is it about to? Twitch would refuse it. */
+bool tokens_ended(const struct tokens *t, struct slice login);
 /* The token of a user, without "oauth:"; the empty slice if there is none. Borrowed. */
 struct slice tokens_get(const struct tokens *t, struct slice login);
-/* The same users with the same tokens? */
+/* The same users with the same tokens, which end at the same times? */
 bool tokens_equal(const struct tokens *a, const struct tokens *b);
 /* "a,b,c": the users, in the file's order. Borrowed. */
 const char *tokens_users(const struct tokens *t);

@@ -18,6 +18,7 @@
 #define KEEP_RETRY_MS 500    /* what Redis did not take */
 #define MARGIN_MS     600000 /* before its end a token is refreshed, or a fifth of its life */
 #define ENDING_MS     3600000
+#define CLAIMED_MS    30000 /* a claim lasts so long (09_accounts.lua): a refresh ends within it */
 #define SCOPES_CHARS  1000
 
 enum look_state {
@@ -48,13 +49,16 @@ struct look {
     struct machine machine;   /* enum look_state */
     char login[26];
     char claim[INCARNATION_CHARS];
-    char state[16]; /* of the account, as it was */
+    uint64_t claimed_ms; /* mono ms: asked for */
+    char of[41];         /* the secret that is looked at */
+    char state[16];      /* of the account, as it was */
     uint64_t rev;
     struct wall refreshed_at;
     bool claimed_before; /* by somebody of whom no more was heard */
     struct account_secret secret;
     struct err locked;        /* code 0: it was opened */
     struct twitch_call *call; /* NULL: none is under way */
+    struct wall asked_at;     /* when that began */
     const char *as_is;        /* what the account is by what is known of its token */
     bool doubt;               /* a refresh was sent, and nobody knows what came of it */
     /* What is kept: */
@@ -175,6 +179,7 @@ static void keep(struct look *l)
                                            .claim = l->claim,
                                            .next_ms = l->next_ms,
                                            .state = l->to,
+                                           .of = l->of,
                                            .secret = slice_of(l->sealed),
                                            .found = found,
                                            .nfound = n};
@@ -215,17 +220,20 @@ static void keep_for_later(struct look *l, const struct twitch_outcome *o)
 
 /* What Twitch says ----------------------------------------------------------------------------- */
 
-static void take_life(struct look *l, const struct twitch_outcome *o)
+/* How long the token is valid yet, in ms: Twitch counted from when it was asked on. */
+static uint64_t take_life(struct look *l, const struct twitch_outcome *o)
 {
     size_t len = 0;
+    struct wall now = wall_now();
+    struct wall ends = {l->asked_at.ms + o->expires_in_s * 1000};
 
-    snprintf(l->expires_at, sizeof(l->expires_at), "%" PRIu64,
-             wall_now().ms + o->expires_in_s * 1000);
+    snprintf(l->expires_at, sizeof(l->expires_at), "%" PRIu64, ends.ms);
     l->scopes[0] = '\0';
     for (size_t i = 0; i < o->scopes.n && len < sizeof(l->scopes); i++) {
         len += (size_t)snprintf(l->scopes + len, sizeof(l->scopes) - len, "%s%s", i > 0 ? " " : "",
                                 o->scopes.item[i]);
     }
+    return wall_since(now, ends);
 }
 
 /* When it is refreshed, in ms before its end. */
@@ -240,7 +248,8 @@ static void keep_usable(struct look *l, uint64_t left_ms, uint64_t life_ms)
     uint64_t next_ms = LOOK_MS;
 
     if (l->secret.refresh[0] != '\0') {
-        uint64_t until_ms = left_ms - margin_ms(life_ms);
+        uint64_t margin = margin_ms(life_ms);
+        uint64_t until_ms = left_ms > margin ? left_ms - margin : 0;
         next_ms = until_ms < next_ms ? until_ms : next_ms;
     } else {
         l->ending = left_ms < ENDING_MS;
@@ -261,8 +270,7 @@ static void on_refreshed(void *ctx, const struct twitch_outcome *o)
             snprintf(l->secret.refresh, sizeof(l->secret.refresh), "%s", o->refresh_token);
         }
         l->sealed = account_secret_seal(options->keys, options->cluster, l->login, &l->secret);
-        take_life(l, o);
-        keep_usable(l, o->expires_in_s * 1000, o->expires_in_s * 1000);
+        keep_usable(l, take_life(l, o), o->expires_in_s * 1000);
     } else if (o->verdict == TWITCH_REFUSED) {
         char error[400];
         snprintf(error, sizeof(error), "%s%.300s",
@@ -279,6 +287,13 @@ static void on_refreshed(void *ctx, const struct twitch_outcome *o)
 
 static void refresh(struct look *l)
 {
+    /* Who stood still meanwhile may not have the claim any more. */
+    if (mono_ms() - l->claimed_ms + HTTP_DEADLINE_MS > CLAIMED_MS) {
+        const struct twitch_outcome late = {.message = "validating took too long"};
+        keep_for_later(l, &late);
+        return;
+    }
+    l->asked_at = wall_now();
     l->call = twitch_refresh(l->accounts->options.twitch, l->secret.refresh, on_refreshed, l);
     machine_move(&l->machine, LOOK_REFRESHING, l);
 }
@@ -294,12 +309,11 @@ static void on_validated(void *ctx, const struct twitch_outcome *o)
         snprintf(error, sizeof(error), "the token is that of %s", o->login);
         keep_as(l, "login_required", REQUIRED_MS, error);
     } else if (o->verdict == TWITCH_OK) {
-        uint64_t left_ms = o->expires_in_s * 1000;
+        uint64_t left_ms = take_life(l, o);
         uint64_t life_ms = wall_since(l->refreshed_at, wall_now()) + left_ms;
 
         snprintf(l->user_id, sizeof(l->user_id), "%s", o->user_id);
         snprintf(l->client_id, sizeof(l->client_id), "%s", o->client_id);
-        take_life(l, o);
         l->as_is = "usable";
         if (can_refresh && left_ms <= margin_ms(life_ms)) {
             refresh(l);
@@ -331,6 +345,7 @@ static void on_claimed(void *ctx, struct slice word, struct slice rest, const st
     } else if (l->locked.code != ERR_OK) {
         keep_as(l, "locked", RETRY_MS, l->locked.text);
     } else {
+        l->asked_at = wall_now();
         l->call = twitch_validate(l->accounts->options.twitch, l->secret.access, on_validated, l);
         machine_move(&l->machine, LOOK_VALIDATING, l);
     }
@@ -360,6 +375,8 @@ static void look_at(struct accounts *a, const struct registry_due_account *due)
     snprintf(l->login, sizeof(l->login), "%.*s", (int)due->login.len, due->login.ptr);
     snprintf(l->state, sizeof(l->state), "%.*s", (int)due->state.len, due->state.ptr);
     random_hex(l->claim, (INCARNATION_CHARS - 1) / 2);
+    l->claimed_ms = mono_ms();
+    snprintf(l->of, sizeof(l->of), "%.*s", (int)due->of.len, due->of.ptr);
     l->rev = due->rev;
     l->refreshed_at = due->refreshed_at;
     l->claimed_before = due->claimed;

@@ -17,6 +17,7 @@ static void on_due(struct call *call, const struct redisReply *reply, const stru
         due[i].expires_at.ms = reader_u64(&one);
         due[i].refreshed_at.ms = reader_u64(&one);
         due[i].claimed = reader_u64(&one) != 0;
+        due[i].of = reader_slice(&one);
         due[i].secret = reader_slice(&one);
         all.bad = all.bad || one.bad;
     }
@@ -51,6 +52,7 @@ int registry_keep_account(struct registry *r, const struct registry_looked *look
     args_text(&a, looked->claim);
     args_number(&a, (int64_t)looked->next_ms);
     args_text(&a, looked->state);
+    args_text(&a, looked->of);
     args_slice(&a, looked->secret);
     args_slices(&a, looked->found, looked->nfound);
     return call_ask_word(r, a, cb, ctx);
@@ -68,6 +70,7 @@ static void on_accounts(struct call *call, const struct redisReply *reply, const
         accounts[i].login = reader_slice(&one);
         accounts[i].rev = reader_u64(&one);
         accounts[i].state = reader_slice(&one);
+        accounts[i].expires_at.ms = reader_u64(&one);
         accounts[i].client_id = reader_slice(&one);
         accounts[i].user_id = reader_slice(&one);
         accounts[i].reads = reader_u64(&one) != 0;

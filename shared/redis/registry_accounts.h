@@ -12,6 +12,7 @@ struct registry_due_account {
     struct wall expires_at;   /* of its token; 0: not known, or Twitch did not take it */
     struct wall refreshed_at; /* 0: never since its tokens were put there */
     bool claimed;             /* who claimed it has not said what came of it */
+    struct slice of;          /* names the secret, for registry_keep_account */
     struct slice secret;      /* sealed */
 };
 typedef void (*registry_due_accounts_cb)(void *ctx, const struct registry_due_account *due,
@@ -30,13 +31,15 @@ struct registry_looked {
     const char *claim;
     uint64_t next_ms; /* when to look again */
     const char *state;
-    struct slice secret;       /* new tokens, sealed; empty: the old ones */
+    const char *of;            /* the secret that was looked at */
+    struct slice secret;       /* new tokens for that one, sealed; empty: the old ones */
     const struct slice *found; /* name, value, ...: user_id, client_id, scopes, expires_at (ms since
                                 * 1970), ending ("1": soon, and for good), error */
     size_t nfound;
 };
 /* "kept", or "changed": somebody else has claimed it, or it is another by now; nothing was kept.
- * Who does not lead any more may call it. */
+ * But new tokens are kept as long as those are there that they were got for. Who does not lead any
+ * more may call it. */
 MUST_USE int registry_keep_account(struct registry *r, const struct registry_looked *looked,
                                    registry_word_cb cb, void *ctx);
 
@@ -45,6 +48,7 @@ struct registry_account {
     struct slice login;
     uint64_t rev;
     struct slice state;
+    struct wall expires_at; /* of its token; 0: not known */
     struct slice client_id;
     struct slice user_id;
     bool reads;

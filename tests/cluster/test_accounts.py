@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_refresh_that_died_with_its_coordinator_is_told_as_what_it_is(accounts
     accounts.sim.control("token expire alice")
     accounts.start_coordinator("c2", args=accounts.account_args, user="alice")
     wait_until(lambda: account(accounts, "alice")["state"] == "login_required", 15, "the login is required")
-    assert "a refresh was under way when a coordinator ended" in account(accounts, "alice")["error"]
+    assert "an earlier refresh, whose answer was lost" in account(accounts, "alice")["error"]
     assert refreshes(accounts) == ([1, 0], [1, 0])
     # And the mend, without a restart.
     add(accounts, tmp_path, "alice")
@@ -149,6 +150,23 @@ def test_a_token_that_twitch_refuses_at_a_login_is_refreshed_once_for_all_nodes(
     wait_until(lambda: accounts.joined(*(f"room{i}" for i in range(20))), 40, "all are joined again")
     assert sum(refreshes(accounts)[0]) == before + 1
     assert all(node.is_running() for node in nodes)
+
+
+def test_nobody_logs_in_with_a_token_that_has_ended_where_no_coordinator_keeps_it_valid(accounts, tmp_path):
+    start_node(accounts)
+    accounts.sim.control("token ttl 8000")
+    add(accounts, tmp_path, "alice")
+    accounts.ctl("join", "room0")
+    wait_until(lambda: accounts.joined("room0"), 20, "the channel is joined")
+    accounts.c1.kill()
+    ends = int(account(accounts, "alice")["expires_at"]) / 1000
+    wait_until(lambda: time.time() > ends, 10, "its token has ended")
+    accounts.sim.control("disconnect all")
+    shard = accounts.key("shard:initial-shard-1")
+    wait_until(lambda: "has ended" in accounts.redis.hget(shard, "error"), 10, "the shard says why it waits")
+    accounts.start_coordinator("c2", args=accounts.account_args, user="alice")
+    wait_until(lambda: accounts.joined("room0"), 20, "the channel is joined again, without a restart of the node")
+    assert accounts.sim.control("stats")["logins"]["refused"] == 0
 
 
 def test_a_dead_account_is_told_and_its_login_mends_it(accounts, tmp_path):

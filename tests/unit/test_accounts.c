@@ -339,6 +339,21 @@ static void a_refresh_that_somebody_else_began_may_have_used_up_the_token(void *
                         "token: not valid");
 }
 
+static void a_refresh_is_not_begun_when_the_claim_may_run_out_before_its_end(void **state)
+{
+    static const struct http_move moves[] = {{NULL, false}, REFUSED("401"), NEW_TOKENS};
+
+    (void)state;
+    lead(moves, ARRAY_LEN(moves), KEY_A);
+    put("old", "refresh");
+    office_until(&o, (test_loop_turn(&twitch_server->loop), twitch_server->requests == 1));
+    test_clock_forward(15100); /* validating is tried again */
+    office_until(&o, (test_loop_turn(&twitch_server->loop), is("refused")));
+    assert_string_equal(field("error"), "validating took too long");
+    assert_string_equal(tokens(), "old refresh");
+    assert_int_equal(twitch_server->requests, 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_office, close_office)
@@ -354,6 +369,7 @@ int main(void)
         TEST(what_cannot_be_opened_is_told_and_left_alone),
         TEST(a_token_of_somebody_else_is_none),
         TEST(new_tokens_are_kept_when_redis_is_back),
+        TEST(a_refresh_is_not_begun_when_the_claim_may_run_out_before_its_end),
         TEST(a_refresh_that_somebody_else_began_may_have_used_up_the_token),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

@@ -17,6 +17,8 @@
 static struct {
     bool answered;
     char text[1024]; /* what was due, or the word */
+    char of[41];     /* of the first that was due */
+    uint64_t expires_at;
 } got;
 
 static void on_due(void *ctx, const struct registry_due_account *due, size_t n,
@@ -32,6 +34,9 @@ static void on_due(void *ctx, const struct registry_due_account *due, size_t n,
                                 (int)due[i].login.len, due[i].login.ptr, (int)due[i].state.len,
                                 due[i].state.ptr, due[i].claimed ? " claimed" : "",
                                 (int)due[i].secret.len, due[i].secret.ptr);
+    }
+    if (n > 0) {
+        (void)snprintf(got.of, sizeof(got.of), "%.*s", (int)due[0].of.len, due[0].of.ptr);
     }
     got.answered = true;
 }
@@ -59,6 +64,7 @@ static void on_accounts(void *ctx, uint64_t rev, const struct registry_account *
                                 accounts[i].reads ? "reads " : "", accounts[i].says ? "says " : "",
                                 (int)accounts[i].say_by.len, accounts[i].say_by.ptr,
                                 (int)accounts[i].secret.len, accounts[i].secret.ptr);
+        got.expires_at = accounts[i].expires_at.ms;
     }
     got.answered = true;
 }
@@ -97,12 +103,14 @@ static const char *claim(const char *login, uint64_t rev, const char *id)
 static const char *keep(const char *login, const char *id, const char *state, const char *secret,
                         const char *error)
 {
-    const struct slice found[] = {SLICE("error"), slice_of(error), SLICE("user_id"),
-                                  SLICE("42"),    SLICE("rev"),    SLICE("1000")};
+    const struct slice found[] = {SLICE("error"),      slice_of(error), SLICE("user_id"),
+                                  SLICE("42"),         SLICE("rev"),    SLICE("1000"),
+                                  SLICE("expires_at"), SLICE("1234")};
     const struct registry_looked looked = {.login = slice_of(login),
                                            .claim = id,
                                            .next_ms = 3600000,
                                            .state = state,
+                                           .of = got.of,
                                            .secret = slice_of(secret),
                                            .found = found,
                                            .nfound = ARRAY_LEN(found)};
@@ -178,7 +186,7 @@ static void what_came_of_a_claim_is_kept_and_told_once(void **state)
     (void)state;
     put("alice", SEALED);
     assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed");
-    assert_string_equal(due(), ""); /* not for a minute */
+    assert_string_equal(due(), ""); /* not for half a minute */
     assert_string_equal(keep("alice", "c1", "usable", "", ""), "kept");
     assert_string_equal(last_event(), "account.usable");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:account:alice user_id"), "42");
@@ -191,6 +199,8 @@ static void what_came_of_a_claim_is_kept_and_told_once(void **state)
     assert_string_equal(claim("alice", rev, "c2"), "claimed");
     assert_string_equal(keep("alice", "c2", "usable", "", ""), "kept");
     assert_int_equal(rev_of("alice"), rev); /* nothing that nodes go by */
+    told("");
+    assert_int_equal(got.expires_at, 1234);
     assert_string_equal(last_event(), "account.usable");
     assert_string_equal(claim("alice", rev, "c3"), "claimed");
     assert_string_equal(keep("alice", "c3", "usable", SEALED2, ""), "kept");
@@ -206,6 +216,7 @@ static void tokens_that_were_put_meanwhile_are_not_overwritten(void **state)
 {
     (void)state;
     put("alice", SEALED);
+    due();
     assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed");
     put("alice", SEALED2);
     assert_string_equal(keep("alice", "c1", "usable", SEALED, ""), "changed");
@@ -218,11 +229,34 @@ static void a_claim_of_which_no_more_is_heard_is_looked_at_again(void **state)
     (void)state;
     put("alice", SEALED);
     assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed");
-    world_ask(&w, "ZADD shoal:{t}:accounts 1 alice"); /* a minute later */
+    world_ask(&w, "ZADD shoal:{t}:accounts 1 alice"); /* half a minute later */
     assert_string_equal(due(), "alice new claimed " SEALED "\n");
     assert_string_equal(claim("alice", rev_of("alice"), "c2"), "claimed");
-    assert_string_equal(keep("alice", "c1", "usable", SEALED2, ""), "changed");
+    assert_string_equal(keep("alice", "c1", "usable", "", ""), "changed");
     assert_string_equal(keep("alice", "c2", "usable", SEALED2, ""), "kept");
+}
+
+static void whoever_comes_late_with_new_tokens_for_those_that_are_there_is_welcome(void **state)
+{
+    (void)state;
+    put("alice", SEALED);
+    assert_string_equal(due(), "alice new " SEALED "\n");
+    assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed");
+    assert_string_equal(claim("alice", rev_of("alice"), "c2"), "claimed");
+    assert_string_equal(keep("alice", "c1", "usable", SEALED2, ""), "kept");
+    assert_string_equal(keep("alice", "c2", "login_required", "", "it is used up"), "changed");
+    assert_string_equal(world_ask(&w, "GET shoal:{t}:secret:alice"), SEALED2);
+    assert_string_equal(keep("alice", "c1", "usable", SEALED, ""), "changed");
+
+    put("alice", SEALED);
+    due();
+    assert_string_equal(claim("alice", rev_of("alice"), "c3"), "claimed");
+    assert_string_equal(keep("alice", "c3", "login_required", "", "it is used up"), "kept");
+    assert_string_equal(keep("alice", "c1", "usable", SEALED2, ""), "kept");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:account:alice state"), "usable");
+    world_configure(&w, &me, "", "", "account_remove", "alice");
+    assert_string_equal(keep("alice", "c1", "usable", SEALED2, ""), "changed");
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:secret:alice"), "0");
 }
 
 static void a_leader_that_was_deposed_still_keeps_what_twitch_gave_it(void **state)
@@ -278,6 +312,19 @@ static void a_token_that_twitch_did_not_take_is_looked_at_at_once(void **state)
     assert_string_equal(due(), "alice usable " SEALED "\n");
 }
 
+static void a_refused_login_brings_no_second_look_beside_the_first(void **state)
+{
+    (void)state;
+    put("alice", SEALED);
+    assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed");
+    assert_string_equal(keep("alice", "c1", "usable", "", ""), "kept");
+    uint64_t rev = rev_of("alice");
+    assert_string_equal(claim("alice", rev, "c2"), "claimed");
+    ASK(registry_account_refused(w.r, n1.name, n1.incarnation, SLICE("alice"), rev, on_done, NULL));
+    assert_string_equal(due(), "");
+    assert_string_equal(keep("alice", "c2", "usable", SEALED2, ""), "kept");
+}
+
 static void what_is_damaged_is_passed_over(void **state)
 {
     (void)state;
@@ -303,6 +350,8 @@ int main(void)
         TEST(a_leader_that_was_deposed_still_keeps_what_twitch_gave_it),
         TEST(nodes_see_that_an_account_has_changed_and_read_it),
         TEST(a_token_that_twitch_did_not_take_is_looked_at_at_once),
+        TEST(whoever_comes_late_with_new_tokens_for_those_that_are_there_is_welcome),
+        TEST(a_refused_login_brings_no_second_look_beside_the_first),
         TEST(what_is_damaged_is_passed_over),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

@@ -117,6 +117,32 @@ static void a_mark_of_an_editor_is_no_part_of_a_login(void **state)
     tokens_destroy(t);
 }
 
+static void a_token_that_ends_is_told_from_one_that_has(void **state)
+{
+    struct tokens *t;
+    struct tokens *copy;
+    struct err err = {0};
+    uint64_t now = wall_now().ms;
+
+    (void)state;
+    assert_int_equal(load("bot = abc\n", &t, &err), 0);
+    tokens_put(t, "soon", "def", (struct wall){now + 1000});
+    tokens_put(t, "later", "ghi", (struct wall){now + 60000});
+    assert_false(tokens_ended(t, SLICE("bot")));
+    assert_true(tokens_ended(t, SLICE("soon")));
+    assert_false(tokens_ended(t, SLICE("later")));
+    assert_false(tokens_ended(t, SLICE("nobody")));
+    assert_true(slice_is(tokens_get(t, SLICE("soon")), "def"));
+
+    copy = tokens_copy(t);
+    assert_true(tokens_equal(t, copy));
+    tokens_put(copy, "soon", "def", (struct wall){now + 60000});
+    assert_false(tokens_equal(t, copy));
+    assert_false(tokens_ended(copy, SLICE("soon")));
+    tokens_destroy(copy);
+    tokens_destroy(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +151,7 @@ int main(void)
         cmocka_unit_test(bad_files_are_refused_by_name_without_the_token),
         cmocka_unit_test(a_fifo_does_not_stop_the_start),
         cmocka_unit_test(a_mark_of_an_editor_is_no_part_of_a_login),
+        cmocka_unit_test(a_token_that_ends_is_told_from_one_that_has),
         cmocka_unit_test(a_missing_file_and_a_directory_are_refused),
     };
 

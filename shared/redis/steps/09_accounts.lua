@@ -4,8 +4,9 @@
 -- The leader looks at an account when its time in `accounts` has come. It claims the account before
 -- it asks Twitch anything, and says under the claim what came of that, and when to look again. What
 -- can be done once (a refresh uses up its token) is kept so, also where the leader was deposed
--- meanwhile; and a leader that comes after one that died knows that it may have been done. `rev`
--- grows with what nodes go by.
+-- meanwhile and another has claimed the account: new tokens take the place of those they were got
+-- for, and of no others. A leader that comes after one that died knows that it may have been done.
+-- `rev` grows with what nodes go by.
 
 do -- seen in here alone
 
@@ -13,7 +14,7 @@ local ACCOUNTS_MOST = 1000
 local SECRET_BYTES = 6000
 local DUE_AT_ONCE = 20
 local TOLD_AT_ONCE = 300
-local CLAIM_MS = 60000         -- a claim of which no more is heard is looked at again then
+local CLAIM_MS = 30000         -- a claim of which no more is heard is looked at again then
 local LOOK_MOST_MS = 86400000  -- no account is left alone for longer
 local CHOICES = {
     reads = {yes = true, no = true},
@@ -104,10 +105,10 @@ end)
 
 -- The leader --------------------------------------------------------------------------------------
 
--- {{account, rev, state, expires_at, refreshed_at, claimed (0/1), secret}, ...}: those to be looked
--- at now, the longest due first. claimed: its refresh token may be used up, by a refresh of which
--- no more was heard. Of what is no account, or has no secret, there is nothing to look
--- at.
+-- {{account, rev, state, expires_at, refreshed_at, claimed (0/1), of, secret}, ...}: those to be
+-- looked at now, the longest due first. claimed: its refresh token may be used up, by a refresh of
+-- which no more was heard. of: names the secret for account_keep. Of what is no account, or has no
+-- secret, there is nothing to look at.
 leader_step('accounts_due', '', function(c)
     local due = {}
     for _, login in ipairs(call('ZRANGEBYSCORE', key(c, 'accounts'), '-inf', c.now, 'LIMIT', 0, DUE_AT_ONCE)) do
@@ -116,7 +117,7 @@ leader_step('accounts_due', '', function(c)
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'expires_at', 'refreshed_at', 'claim',
                 'doubt')
             due[#due + 1] = {login, count_of(of[1]), of[2] or 'new', count_of(of[3]), count_of(of[4]),
-                (of[5] or of[6] == '1') and 1 or 0, secret}
+                (of[5] or of[6] == '1') and 1 or 0, redis.sha1hex(secret), secret}
         else
             call('ZREM', key(c, 'accounts'), login)
             damaged(c)
@@ -164,13 +165,19 @@ local function keep_found(c, login, state, refreshed, found)
     return state ~= before[1] or refreshed
 end
 
+-- Are these new tokens for the ones that are there, whoever claims the account by now?
+local function are_next(c, login, of, secret)
+    return secret ~= '' and login_of(login) and redis.sha1hex(call('GET', key(c, 'secret', login)) or '') == of
+end
+
 -- What came of the claim, and in how many ms the account is looked at again. secret: new tokens, or
--- "". "kept" | "changed" (somebody else has it, or another secret is there: nothing is kept)
-step('account_keep', 'account claim next_ms state secret {name value}...', function(c, a)
-    local login, next_ms, state, secret = a[1], count_of(a[3]), a[4], a[5]
+-- "", got for those that accounts_due named `of`. "kept" | "changed" (somebody else has it, or
+-- another secret is there: nothing is kept)
+step('account_keep', 'account claim next_ms state of secret {name value}...', function(c, a)
+    local login, next_ms, state, secret = a[1], count_of(a[3]), a[4], a[6]
     if not STATES[state] or #secret > SECRET_BYTES then
         return nil
-    elseif not is_current(c, login, 'claim', a[2]) then
+    elseif not is_current(c, login, 'claim', a[2]) and not are_next(c, login, a[5], secret) then
         return {'changed'}
     end
     local ak = key(c, 'account', login)
@@ -180,7 +187,7 @@ step('account_keep', 'account claim next_ms state secret {name value}...', funct
         call('SET', key(c, 'secret', login), secret)
         call('HSET', ak, 'refreshed_at', c.now)
     end
-    if keep_found(c, login, state, secret ~= '', {unpack(a, 6)}) then
+    if keep_found(c, login, state, secret ~= '', {unpack(a, 7)}) then
         account_changed(c, login)
     end
     return {'kept'}
@@ -188,18 +195,20 @@ end)
 
 -- Nodes -------------------------------------------------------------------------------------------
 
--- Twitch did not take the token that the node had of that rev: the leader looks at once. "told"
+-- Twitch did not take the token that the node had of that rev, or it has ended: the leader looks at
+-- once. Not where somebody looks already: a second refresh would find the token used up by the
+-- first. "told"
 node_step('account_refused', 'account rev', function(c, a)
-    if is_current(c, a[3], 'rev', a[4]) and call('HGET', key(c, 'account', a[3]), 'state') == 'usable' then
+    local of = is_current(c, a[3], 'rev', a[4]) and call('HMGET', key(c, 'account', a[3]), 'state', 'claim')
+    if of and of[1] == 'usable' and not of[2] then
         call('ZADD', key(c, 'accounts'), c.now, a[3])
-        call('HSET', key(c, 'account', a[3]), 'expires_at', 0)
     end
     return {'told'}
 end)
 
--- {rev of all, {account, rev, state, client_id, user_id, reads (0/1), says (0/1), say_by,
--- secret}...}: accounts behind that one ("": from the first), a portion an answer; nothing is left
--- where it has none.
+-- {rev of all, {account, rev, state, expires_at, client_id, user_id, reads (0/1), says (0/1),
+-- say_by, secret}...}: accounts behind that one ("": from the first), a portion an answer; nothing
+-- is left where it has none.
 node_step('accounts', 'after', function(c, a)
     local all = call('ZRANGE', key(c, 'accounts'), 0, -1)
     table.sort(all)
@@ -207,8 +216,8 @@ node_step('accounts', 'after', function(c, a)
     for _, login in ipairs(all) do
         if login > a[3] and login_of(login) and #told <= TOLD_AT_ONCE then
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'client_id', 'user_id', 'reads', 'says',
-                'say_by')
-            told[#told + 1] = {login, count_of(of[1]), of[2] or 'new', of[3] or '', of[4] or '',
+                'say_by', 'expires_at')
+            told[#told + 1] = {login, count_of(of[1]), of[2] or 'new', count_of(of[8]), of[3] or '', of[4] or '',
                 of[5] == 'no' and 0 or 1, of[6] == 'no' and 0 or 1, of[7] or 'irc',
                 call('GET', key(c, 'secret', login)) or ''}
         end
