@@ -33,8 +33,7 @@ struct held_options { /* all borrowed */
     const char *node;
     const char *incarnation;
     bool (*may_act)(void *ctx); /* does this node hold its lease now? */
-    void (*on_send_result)(void *ctx, const char *entry, enum send_status status,
-                           struct slice reason, struct slice text);
+    void (*on_send_result)(void *ctx, const char *entry, const struct send_outcome *outcome);
     /* A connection that was tried since `began_ms` was answered by Twitch (why NULL), or failed.
      * From within a shard. */
     void (*on_contact)(void *ctx, uint64_t began_ms, const char *why);

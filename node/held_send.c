@@ -76,10 +76,10 @@ void held_on_send_result(void *ctx, const struct shard_send_result *result)
     if (w == NULL) {
         return;
     }
-    if (result->status == SEND_SENT && result->held && result->userstate != NULL) {
+    if (result->outcome.status == SEND_SENT && result->held && result->userstate != NULL) {
         fan_out_echo(held, result, buf_slice(&w->heard));
     }
-    o->on_send_result(o->ctx, w->entry, result->status, result->reason, result->text);
+    o->on_send_result(o->ctx, w->entry, &result->outcome);
     forget(held, w);
 }
 

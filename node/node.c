@@ -78,12 +78,11 @@ static void on_change(void *ctx)
     node_on_drained(n);
 }
 
-static void on_send_result(void *ctx, const char *entry, enum send_status status,
-                           struct slice reason, struct slice text)
+static void on_send_result(void *ctx, const char *entry, const struct send_outcome *outcome)
 {
     struct node *n = ctx;
 
-    sender_on_result(n->sender, entry, status, reason, text);
+    sender_on_result(n->sender, entry, outcome);
 }
 
 static bool can_send(void *ctx, struct slice shard)

@@ -25,6 +25,7 @@ struct said {
     const char *status; /* "claimed", "unclaimed", or send_status_name */
     char *reason;
     char *text;
+    char *message_id;
     bool told;
 };
 
@@ -58,6 +59,7 @@ static void said_free(struct restate *r, struct said *said)
     free(said->shard);
     free(said->reason);
     free(said->text);
+    free(said->message_id);
     free(said);
 }
 
@@ -149,19 +151,20 @@ void restate_unclaimed(struct restate *r, const char *entry, const char *channel
     said_note(r, entry, channel, "unclaimed")->told = true;
 }
 
-void restate_settled(struct restate *r, const char *entry, enum send_status status,
-                     struct slice reason, struct slice text)
+void restate_settled(struct restate *r, const char *entry, const struct send_outcome *outcome)
 {
     struct said *said = said_find(r, entry);
 
     if (said == NULL) {
         return;
     }
-    said = said_note(r, entry, said->channel, send_status_name(status));
+    said = said_note(r, entry, said->channel, send_status_name(outcome->status));
     free(said->reason);
     free(said->text);
-    said->reason = xstrndup(reason.ptr, reason.len);
-    said->text = xstrndup(text.ptr, text.len);
+    free(said->message_id);
+    said->reason = xstrndup(outcome->reason.ptr, outcome->reason.len);
+    said->text = xstrndup(outcome->text.ptr, outcome->text.len);
+    said->message_id = xstrndup(outcome->message_id.ptr, outcome->message_id.len);
     said->told = false;
 }
 
@@ -216,6 +219,9 @@ static void put_said(struct json *j, const struct said *said, uint64_t now)
     if (said->reason != NULL) {
         json_string(j, "reason", said->reason);
         json_string(j, "text", said->text);
+    }
+    if (said->message_id != NULL) {
+        json_string(j, "message_id", said->message_id);
     }
     json_number(j, "told", said->told ? 1 : 0);
     json_object_end(j);

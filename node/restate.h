@@ -31,8 +31,7 @@ void restate_claimed(struct restate *r, const char *entry, const char *channel, 
 /* The claim was taken back, or there is none: it was surely not written. */
 void restate_unclaimed(struct restate *r, const char *entry, const char *channel);
 /* It has its result; the registry was not told yet, or has it. Unknown entries: nothing. */
-void restate_settled(struct restate *r, const char *entry, enum send_status status,
-                     struct slice reason, struct slice text);
+void restate_settled(struct restate *r, const char *entry, const struct send_outcome *outcome);
 void restate_told(struct restate *r, const char *entry);
 /* The lease is lost: nobody will know what became of what is under way. */
 void restate_lost(struct restate *r);

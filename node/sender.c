@@ -82,14 +82,13 @@ bool sender_on_message(struct sender *s, struct slice topic, struct slice payloa
     return true;
 }
 
-void sender_on_result(struct sender *s, const char *entry, enum send_status status,
-                      struct slice reason, struct slice text)
+void sender_on_result(struct sender *s, const char *entry, const struct send_outcome *outcome)
 {
     struct send *send;
 
     HASH_FIND(hh, s->sends, entry, strlen(entry), send);
     if (send != NULL && send->lane->queue == send && send->lane->machine.state == LANE_WRITTEN) {
-        lane_result(s, send->lane, status, reason, text);
+        lane_result(s, send->lane, outcome);
     }
 }
 

@@ -77,9 +77,8 @@ bool sender_on_message(struct sender *s, struct slice topic, struct slice payloa
 bool sender_on_hint(struct sender *s, struct slice hint);
 /* The subscriber's connection was lost, and with it whatever this node listened to. */
 void sender_on_topics_down(struct sender *s);
-/* Twitch's answer, or none (SEND_UNKNOWN). Reason and text may be empty. */
-void sender_on_result(struct sender *s, const char *entry, enum send_status status,
-                      struct slice reason, struct slice text);
+/* Twitch's answer, or none (SEND_UNKNOWN). */
+void sender_on_result(struct sender *s, const char *entry, const struct send_outcome *outcome);
 /* Take what is new in the outbox, then look at all that waits: the link is back, or this node
  * serves more than before. */
 void sender_rescan(struct sender *s);

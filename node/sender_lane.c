@@ -162,6 +162,7 @@ void lane_drop(struct sender *s, struct lane *lane, struct send *send)
     free(send->reply_to);
     free(send->reason);
     free(send->notice);
+    free(send->message_id);
     free(send);
     if (lane->queue == NULL && lane->machine.state != LANE_EMPTY) {
         turn_leave(lane);
@@ -217,11 +218,14 @@ static void on_stored(void *ctx, const struct err *err)
 static void lane_store(struct sender *s, struct lane *lane)
 {
     struct send *send = lane->queue;
+    struct send_outcome outcome = {.status = send->status,
+                                   .reason = slice_of(send->reason),
+                                   .text = slice_of(send->notice),
+                                   .message_id = slice_of(send->message_id)};
     struct call *call = call_create(s, lane);
 
     if (registry_send_done(s->options.registry, s->options.node, s->options.incarnation,
-                           slice_of(send->entry), send->status, slice_of(send->reason),
-                           slice_of(send->notice), mono_ms() - lane->said_ms, on_stored,
+                           slice_of(send->entry), &outcome, mono_ms() - lane->said_ms, on_stored,
                            call) == 0) {
         lane_move(s, lane, LANE_STORING);
     } else {
@@ -230,15 +234,15 @@ static void lane_store(struct sender *s, struct lane *lane)
     }
 }
 
-void lane_result(struct sender *s, struct lane *lane, enum send_status status, struct slice reason,
-                 struct slice text)
+void lane_result(struct sender *s, struct lane *lane, const struct send_outcome *outcome)
 {
     struct send *send = lane->queue;
 
-    send->status = status;
-    send->reason = xstrndup(reason.ptr, reason.len);
-    send->notice = xstrndup(text.ptr, text.len);
-    restate_settled(s->options.restate, send->entry, status, reason, text);
+    send->status = outcome->status;
+    send->reason = xstrndup(outcome->reason.ptr, outcome->reason.len);
+    send->notice = xstrndup(outcome->text.ptr, outcome->text.len);
+    send->message_id = xstrndup(outcome->message_id.ptr, outcome->message_id.len);
+    restate_settled(s->options.restate, send->entry, outcome);
     lane_store(s, lane);
 }
 
@@ -289,7 +293,9 @@ static void lane_write(struct sender *s, struct lane *lane)
     lane_move(s, lane, LANE_WRITTEN);
     int rc = s->options.write(s->options.ctx, slice_of(send->shard), &line, send->entry, &err);
     if (rc == -ERR_PROTOCOL) {
-        lane_result(s, lane, SEND_REJECTED, SLICE("bad_request"), slice_of(err.text));
+        struct send_outcome refused = {
+            .status = SEND_REJECTED, .reason = SLICE("bad_request"), .text = slice_of(err.text)};
+        lane_result(s, lane, &refused);
     } else if (rc != 0) {
         lane_unclaim(s, lane);
     }

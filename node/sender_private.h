@@ -74,6 +74,7 @@ struct send {
     enum send_status status; /* the result to store, with: */
     char *reason;            /* NULL: there is none yet */
     char *notice;
+    char *message_id;
 };
 
 /* A shard whose sends are said here. */
@@ -194,8 +195,7 @@ void lane_look(struct sender *s, struct lane *lane);
 /* Claim the head: it is its turn. False: the link is down. */
 bool lane_claim(struct sender *s, struct lane *lane);
 /* The head has its result; it is stored. */
-void lane_result(struct sender *s, struct lane *lane, enum send_status status, struct slice reason,
-                 struct slice text);
+void lane_result(struct sender *s, struct lane *lane, const struct send_outcome *outcome);
 /* Nobody here may say what is queued: found again by a rescan if that changes. The lane may be gone
  * afterwards. */
 void lane_forget(struct sender *s, struct lane *lane);

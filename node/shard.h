@@ -104,12 +104,10 @@ enum shard_write_kind {
 
 struct shard_send_result {
     uint64_t send_id;
-    enum send_status status;
     struct slice channel;
-    /* Empty where a USERSTATE says sent; else the msg-id of the NOTICE. Unknown: "no_answer",
-     * "connection_lost", "overtaken" (a later send was answered). */
-    struct slice reason;
-    struct slice text; /* what Twitch said, for people */
+    /* Its reason is empty where a USERSTATE says sent; else the msg-id of the NOTICE. Unknown:
+     * "no_answer", "connection_lost", "overtaken" (a later send was answered). */
+    struct send_outcome outcome;
     const struct irc_line
         *userstate; /* sent: the USERSTATE that says so; NULL where a NOTICE did, and else */
     bool held;      /* this shard holds the channel: nobody hears the message, echo */

@@ -56,17 +56,15 @@ int shard_send(struct shard_core *s, uint64_t send_id, struct slice channel, str
 }
 
 /* Take the first off the list and tell its result. */
-static void settle_first(struct shard_core *s, enum send_status status, struct slice reason,
-                         struct slice text, const struct irc_line *userstate)
+static void settle_first(struct shard_core *s, const struct send_outcome *outcome,
+                         const struct irc_line *userstate)
 {
     struct shard_waiting *w = s->sends;
     const struct shard_entry *e = shard_find(s, slice_of(w->channel));
     struct shard_send_result result = {
         .send_id = w->send_id,
-        .status = status,
         .channel = slice_of(w->channel),
-        .reason = reason,
-        .text = text,
+        .outcome = *outcome,
         .userstate = userstate,
         .held = e != NULL && shard_channel_reads(e),
     };
@@ -77,22 +75,35 @@ static void settle_first(struct shard_core *s, enum send_status status, struct s
     free(w);
 }
 
+/* The first was not answered: for this reason nobody knows whether it was said. */
+static void give_up_first(struct shard_core *s, const char *reason, const char *text)
+{
+    struct send_outcome outcome = {
+        .status = SEND_UNKNOWN, .reason = slice_of(reason), .text = slice_of(text)};
+
+    settle_first(s, &outcome, NULL);
+}
+
 /* `w` was answered: what was written before it will not be. */
-static void settle(struct shard_core *s, const struct shard_waiting *w, enum send_status status,
-                   struct slice reason, struct slice text, const struct irc_line *userstate)
+static void settle(struct shard_core *s, const struct shard_waiting *w,
+                   const struct send_outcome *outcome, const struct irc_line *userstate)
 {
     while (s->sends != w) {
-        settle_first(s, SEND_UNKNOWN, SLICE("overtaken"),
-                     SLICE("a later message was answered, this one was not"), NULL);
+        give_up_first(s, "overtaken", "a later message was answered, this one was not");
     }
-    settle_first(s, status, reason, text, userstate);
+    settle_first(s, outcome, userstate);
+}
+
+static struct slice tag_of(const struct irc_line *line, const char *name)
+{
+    struct slice value;
+
+    return irc_tag(line, name, &value) ? value : SLICE("");
 }
 
 static struct slice nonce_of(const struct irc_line *line)
 {
-    struct slice nonce;
-
-    return irc_tag(line, "client-nonce", &nonce) ? nonce : SLICE("");
+    return tag_of(line, "client-nonce");
 }
 
 /* The oldest message to the channel that waits; with a nonce, the one that carries it. */
@@ -122,7 +133,8 @@ void shard_sends_userstate(struct shard_core *s, struct shard_entry *e, const st
         return;
     }
     if (w != NULL) {
-        settle(s, w, SEND_SENT, SLICE(""), SLICE(""), line);
+        struct send_outcome sent = {.status = SEND_SENT, .message_id = tag_of(line, "id")};
+        settle(s, w, &sent, line);
     }
 }
 
@@ -153,23 +165,25 @@ bool shard_sends_notice(struct shard_core *s, const struct irc_line *line, struc
     if (slice_is(msg_id, "msg_rejected")) {
         text = SLICE("AutoMod holds it: a moderator may still let it be said");
     }
-    settle(s, w, w->command && is_success(msg_id) ? SEND_SENT : SEND_REJECTED, msg_id, text, NULL);
+    struct send_outcome told = {.status =
+                                    w->command && is_success(msg_id) ? SEND_SENT : SEND_REJECTED,
+                                .reason = msg_id,
+                                .text = text};
+    settle(s, w, &told, NULL);
     return true;
 }
 
 void shard_sends_lost(struct shard_core *s)
 {
     while (s->sends != NULL) {
-        settle_first(s, SEND_UNKNOWN, SLICE("connection_lost"),
-                     SLICE("the connection was lost before an answer"), NULL);
+        give_up_first(s, "connection_lost", "the connection was lost before an answer");
     }
 }
 
 void shard_sends_tick(struct shard_core *s, uint64_t now_ms)
 {
     while (s->sends != NULL && shard_overdue(s, s->sends->answer_by_ms, now_ms)) {
-        settle_first(s, SEND_UNKNOWN, SLICE("no_answer"), SLICE("Twitch did not answer in time"),
-                     NULL);
+        give_up_first(s, "no_answer", "Twitch did not answer in time");
     }
 }
 

@@ -2,12 +2,22 @@
 #ifndef SHOAL_SEND_STATUS_H
 #define SHOAL_SEND_STATUS_H
 
+#include "shared/base.h"
+
 enum send_status {
     SEND_SENT,     /* Twitch took it */
     SEND_REJECTED, /* it will never be said; the reason says why */
     SEND_EXPIRED,  /* its time was over before it could be said */
     SEND_UNKNOWN,  /* it may have been said: nobody has heard what became of it */
     SEND_STATUSES
+};
+
+/* What became of a send. The texts may be empty; who hands it on owns them. */
+struct send_outcome {
+    enum send_status status;
+    struct slice reason;     /* Twitch's msg-id, or a word of Shoal's */
+    struct slice text;       /* the same for people */
+    struct slice message_id; /* of what was said, where Twitch told it */
 };
 
 /* "sent", "rejected", ...: as results and the steps say it. */

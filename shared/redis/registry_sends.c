@@ -103,15 +103,16 @@ int registry_send_unclaim(struct registry *r, const char *node, const char *inca
 }
 
 int registry_send_done(struct registry *r, const char *node, const char *incarnation,
-                       struct slice entry, enum send_status status, struct slice reason,
-                       struct slice text, uint64_t said_ms, registry_done_cb cb, void *ctx)
+                       struct slice entry, const struct send_outcome *outcome, uint64_t said_ms,
+                       registry_done_cb cb, void *ctx)
 {
     struct args a = node_args(r, "send_done", node, incarnation);
     args_slice(&a, entry);
-    args_text(&a, send_status_name(status));
-    args_slice(&a, reason);
-    args_slice(&a, text);
+    args_text(&a, send_status_name(outcome->status));
+    args_slice(&a, outcome->reason);
+    args_slice(&a, outcome->text);
     args_number(&a, (int64_t)said_ms);
+    args_slice(&a, outcome->message_id);
     return call_ask_done(r, a, cb, ctx);
 }
 

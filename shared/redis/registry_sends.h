@@ -93,12 +93,11 @@ MUST_USE int registry_send_claim(struct registry *r, const char *node, const cha
 /* It was surely not written: may be claimed again. */
 MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
                                    struct slice entry, registry_done_cb cb, void *ctx);
-/* The one result; reason and text may be empty. It was written `said_ms` ago: the pace of its
+/* The one result. It was written `said_ms` ago: the pace of its
  * channel runs from then, which may be later than its slot was. */
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,
-                                struct slice entry, enum send_status status, struct slice reason,
-                                struct slice text, uint64_t said_ms, registry_done_cb cb,
-                                void *ctx);
+                                struct slice entry, const struct send_outcome *outcome,
+                                uint64_t said_ms, registry_done_cb cb, void *ctx);
 
 /* Publish a result without the registry, which keeps it nowhere: 0, or the link is down. `reason`
  * may be "". */

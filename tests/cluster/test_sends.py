@@ -107,7 +107,8 @@ def test_an_outbox_entry_is_said_once_and_has_one_result(bare):
     senders.after("alice")
 
     assert (result["status"], result["channel"], result["id"]) == ("sent", "alice", id)
-    assert [m["text"] for m in senders.received("alice")] == ["hello"]
+    (message,) = senders.received("alice")
+    assert (message["text"], message["id"]) == ("hello", result["message_id"])
     assert [r for r in senders.results("alice") if r["id"] == id] == [
         {**result, "at": int(result["at"])}
     ]

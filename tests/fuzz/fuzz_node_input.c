@@ -52,12 +52,11 @@ static int write_send(void *ctx, struct slice shard, const struct registry_send 
     return holder_send(n->holder, shard, send, entry, err);
 }
 
-static void on_send_result(void *ctx, const char *entry, enum send_status status,
-                           struct slice reason, struct slice text)
+static void on_send_result(void *ctx, const char *entry, const struct send_outcome *outcome)
 {
     const struct node *n = ctx;
 
-    sender_on_result(n->sender, entry, status, reason, text);
+    sender_on_result(n->sender, entry, outcome);
 }
 
 static void on_change(void *ctx)

@@ -95,7 +95,7 @@ static void on_send_result(void *ctx, const struct shard_send_result *result)
 {
     struct world *w = ctx;
 
-    BUG_ON(result->status != SEND_SENT && result->userstate != NULL);
+    BUG_ON(result->outcome.status != SEND_SENT && result->userstate != NULL);
     w->results++;
 }
 

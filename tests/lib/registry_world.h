@@ -59,6 +59,7 @@ struct world {
     char process[INCARNATION_CHARS]; /* what world_accept says of itself */
     uint64_t heard;
     uint64_t heard_age_ms;     /* of the next ones */
+    const char *message_id;    /* what world_done tells; NULL: none */
     struct world_node *asking; /* whose view a picture updates */
 };
 

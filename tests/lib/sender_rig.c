@@ -43,7 +43,7 @@ static int write_send(void *ctx, struct slice shard, const struct registry_send 
         char expected[16];
         snprintf(expected, sizeof(expected), "%u", rig.writes);
         assert_true(slice_is(send->text, expected));
-        sender_on_result(rig.sender, entry, SEND_SENT, SLICE(""), SLICE(""));
+        sender_on_result(rig.sender, entry, &(struct send_outcome){.status = SEND_SENT});
         return 0;
     }
     snprintf(rig.said + at, sizeof(rig.said) - at, "%.*s:%.*s ", (int)send->channel.len,
@@ -157,5 +157,10 @@ bool is_claimed(const char *channel)
 
 void answer(enum send_status status, const char *reason)
 {
-    sender_on_result(rig.sender, rig.entry, status, slice_of(reason), SLICE(""));
+    struct send_outcome outcome = {.status = status, .reason = slice_of(reason)};
+
+    if (status == SEND_SENT) {
+        outcome.message_id = SLICE("id-of-it");
+    }
+    sender_on_result(rig.sender, rig.entry, &outcome);
 }

@@ -103,13 +103,16 @@ static void on_send_result(void *ctx, const struct shard_send_result *result)
 {
     struct rig *r = ctx;
 
-    note(r, "%s %llu #%.*s%s%.*s%s", send_status_name(result->status),
+    const struct send_outcome *o = &result->outcome;
+
+    note(r, "%s %llu #%.*s%s%.*s%s%s%.*s", send_status_name(o->status),
          (unsigned long long)result->send_id, (int)result->channel.len, result->channel.ptr,
-         result->reason.len > 0 ? " " : "", (int)result->reason.len, result->reason.ptr,
-         result->held ? " held" : "");
-    (void)snprintf(r->said, sizeof(r->said), "%.*s", (int)result->text.len, result->text.ptr);
-    assert_true(result->status == SEND_SENT || result->userstate == NULL);
-    assert_true(result->userstate == NULL || result->reason.len == 0);
+         o->reason.len > 0 ? " " : "", (int)o->reason.len, o->reason.ptr,
+         result->held ? " held" : "", o->message_id.len > 0 ? " id=" : "", (int)o->message_id.len,
+         o->message_id.ptr);
+    (void)snprintf(r->said, sizeof(r->said), "%.*s", (int)o->text.len, o->text.ptr);
+    assert_true(o->status == SEND_SENT || result->userstate == NULL);
+    assert_true(result->userstate == NULL || o->reason.len == 0);
     if (r->send_again) {
         r->send_again = false;
         r->again_rc = shard_send(r->s, 99, SLICE("a"), SLICE("PRIVMSG #a :again\r\n"), SLICE("n99"),

@@ -31,14 +31,11 @@ static bool may_act(void *ctx)
     return true;
 }
 
-static void on_send_result(void *ctx, const char *entry, enum send_status status,
-                           struct slice reason, struct slice text)
+static void on_send_result(void *ctx, const char *entry, const struct send_outcome *outcome)
 {
     (void)ctx;
     (void)entry;
-    (void)status;
-    (void)reason;
-    (void)text;
+    (void)outcome;
     fail_msg("no send was accepted");
 }
 

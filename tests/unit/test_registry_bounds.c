@@ -233,7 +233,7 @@ static void senders_and_sends(void)
         if (i == 0) {
             STEP("send_unclaim", "n0 j0 %s", entry);
         } else {
-            STEP("send_done", "n0 j0 %s sent - - 0", entry);
+            STEP("send_done", "n0 j0 %s sent - - 0 -", entry);
         }
     }
     STEP("restate", "n0 j0 1 0 {\"sends\":[],\"draws\":[]}");

@@ -67,7 +67,7 @@ static const char *of_send(const char *entry, const char *id, const char *what, 
     snprintf(report, sizeof(report),
              "{\"sends\":[{\"entry\":\"%s\",\"channel\":\"foo\",\"status\":\"%s\",\"id\":\"%s\","
              "\"shard\":\"main-shard\",\"ago_ms\":100,\"wait_ms\":0,\"reason\":\"\",\"text\":\"\","
-             "\"told\":%d}]}",
+             "\"message_id\":\"m\",\"told\":%d}]}",
              entry, what, id, told);
     return report;
 }
@@ -146,6 +146,7 @@ static void what_was_said_is_not_said_again_and_its_result_not_told_again(void *
     restated();
 
     assert_string_equal(status("a"), "sent");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:result:foo:a message_id"), "m");
     assert_string_equal(world_claim(&w, &n1, entry), "gone");
     assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
     assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:sends"), "0");

@@ -31,6 +31,7 @@ static void a_send_is_written_once_and_its_result_stored(void **state)
     answer(SEND_UNKNOWN, "twice");
     wait_until(&w.probe.t, sender_is_drained(rig.sender));
     assert_string_equal(result("x", "status"), "sent");
+    assert_string_equal(result("x", "message_id"), "id-of-it");
     assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
 }
 

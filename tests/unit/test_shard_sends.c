@@ -28,8 +28,8 @@ static void a_send_is_answered_by_the_userstate_of_its_channel(void **state)
     rig_expect_log(r, "");
     rig_line(r, "@mod=0 :tmi.twitch.tv USERSTATE #a");
     rig_expect_log(r, "sent 1 #a held\n");
-    rig_line(r, "@client-nonce=n2;mod=0 :tmi.twitch.tv USERSTATE #other");
-    rig_expect_log(r, "sent 2 #other\n");
+    rig_line(r, "@client-nonce=n2;id=2-3;mod=0 :tmi.twitch.tv USERSTATE #other");
+    rig_expect_log(r, "sent 2 #other id=2-3\n");
     rig_pass(r, 11000);
     rig_expect_log(r, "");
     rig_destroy(r);

@@ -111,7 +111,9 @@ end
 -- status.
 local function finish_send(c, send, status, reason, text, told)
     local result = {id = send.id, channel = send.channel, status = status, at = c.now}
-    for name, value in pairs({reason = reason or '', text = text or '', by = send.by or ''}) do
+    local message_id = string.sub(send.message_id or '', 1, MAX_ID)
+    local more = {reason = reason, text = text, by = send.by, message_id = message_id}
+    for name, value in pairs(more) do
         if value ~= '' then
             result[name] = to_utf8(value)
         end

@@ -228,8 +228,8 @@ claimer_step('send_unclaim', '', function(c, a)
     return {'unclaimed'}
 end)
 
--- The one result. said_ms: it was written so long ago.
-claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms', function(c, a)
+-- The one result. said_ms: it was written so long ago. message_id: Twitch's, where it told one.
+claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms message_id', function(c, a)
     if not SEND_STATUS[a[4]] then
         return nil
     end
@@ -238,6 +238,7 @@ claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms', f
         return {'gone'}
     end
     message_said(c, send.channel, c.now - count_of(a[7]))
+    send.message_id = a[8]
     finish_send(c, send, a[4], a[5], a[6])
     return {'done'}
 end)

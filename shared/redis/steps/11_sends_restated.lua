@@ -90,6 +90,7 @@ local function restate_send(c, node, stated)
         keep_claim(c, node, send, c.now + limit(c, 'send_ttl_ms'), c.now + CLAIM_MOST_MS)
     elseif FINAL[stated.status] then
         claimed_by(c, node, entry)
+        send.message_id = text_of(stated.message_id)
         finish_send(c, send, stated.status, text_of(stated.reason), text_of(stated.text), stated.told == 1)
     end
 end
