@@ -160,6 +160,7 @@ void lane_drop(struct sender *s, struct lane *lane, struct send *send)
     free(send->id);
     free(send->text);
     free(send->reply_to);
+    free(send->passing);
     free(send->reason);
     free(send->notice);
     free(send->message_id);
@@ -234,18 +235,6 @@ static void lane_store(struct sender *s, struct lane *lane)
     }
 }
 
-void lane_result(struct sender *s, struct lane *lane, const struct send_outcome *outcome)
-{
-    struct send *send = lane->queue;
-
-    send->status = outcome->status;
-    send->reason = xstrndup(outcome->reason.ptr, outcome->reason.len);
-    send->notice = xstrndup(outcome->text.ptr, outcome->text.len);
-    send->message_id = xstrndup(outcome->message_id.ptr, outcome->message_id.len);
-    restate_settled(s->options.restate, send->entry, outcome);
-    lane_store(s, lane);
-}
-
 static void on_unclaimed(void *ctx, const struct err *err)
 {
     struct sender *s;
@@ -254,24 +243,69 @@ static void on_unclaimed(void *ctx, const struct err *err)
     if (lane == NULL) {
         return;
     }
-    if (err == NULL) {
-        restate_unclaimed(s->options.restate, lane->queue->entry, lane->channel);
+    if (err != NULL) {
+        lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
+        return;
     }
-    lane_later(s, lane, err == NULL ? LANE_PAUSED : LANE_DOUBT, SENDER_RETRY_MS);
+    restate_unclaimed(s->options.restate, lane->queue->entry, lane->channel);
+    /* The registry knows how long one that was refused waits. */
+    lane_later(s, lane, LANE_PAUSED, lane->queue->again_ms != 0 ? 0 : SENDER_RETRY_MS);
+    lane->queue->again_ms = 0;
 }
 
 /* Surely not written: somebody, perhaps this node, claims it again. */
 static void lane_unclaim(struct sender *s, struct lane *lane)
 {
+    const struct sender_options *o = &s->options;
+    const struct send *send = lane->queue;
     struct call *call = call_create(s, lane);
+    uint64_t now = mono_ms();
+    int rc = send->again_ms == 0
+                 ? registry_send_unclaim(o->registry, o->node, o->incarnation,
+                                         slice_of(send->entry), on_unclaimed, call)
+                 : registry_send_later(o->registry, o->node, o->incarnation, slice_of(send->entry),
+                                       send->again_ms > now ? send->again_ms - now : 0,
+                                       slice_of(send->passing), on_unclaimed, call);
 
-    if (registry_send_unclaim(s->options.registry, s->options.node, s->options.incarnation,
-                              slice_of(lane->queue->entry), on_unclaimed, call) == 0) {
+    if (rc == 0) {
         lane_move(s, lane, LANE_UNCLAIMING);
     } else {
         free(call);
         lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
     }
+}
+
+/* Refused for now: is it tried again within its time? Then it is taken back. */
+static bool lane_tries_again(struct sender *s, struct lane *lane,
+                             const struct send_outcome *outcome)
+{
+    struct send *send = lane->queue;
+    uint64_t again_ms =
+        mono_ms() + (outcome->passes_in_ms > 0 ? outcome->passes_in_ms : send->pace_ms);
+
+    if (!outcome->passes || again_ms > send->deadline_ms) {
+        return false;
+    }
+    send->again_ms = again_ms;
+    free(send->passing);
+    send->passing = xstrndup(outcome->reason.ptr, outcome->reason.len);
+    lane_unclaim(s, lane);
+    return true;
+}
+
+void lane_result(struct sender *s, struct lane *lane, const struct send_outcome *outcome)
+{
+    struct send *send = lane->queue;
+
+    if (lane_tries_again(s, lane, outcome)) {
+        return;
+    }
+    send->status = outcome->status;
+    send->reason = xstrndup(outcome->reason.ptr, outcome->reason.len);
+    send->notice = xstrndup(outcome->text.ptr, outcome->text.len);
+    send->message_id = xstrndup(outcome->message_id.ptr, outcome->message_id.len);
+    restate_settled(s->options.restate, send->entry, outcome);
+    lane_store(s, lane);
 }
 
 static void lane_write(struct sender *s, struct lane *lane)
@@ -314,6 +348,8 @@ static void claimed(struct sender *s, struct lane *lane, const struct registry_c
     send->text = xstrndup(claim->send.text.ptr, claim->send.text.len);
     send->reply_to = xstrndup(claim->send.reply_to.ptr, claim->send.reply_to.len);
     send->as_command = claim->send.as_command;
+    send->deadline_ms = lane->slot_ms + claim->left_ms;
+    send->pace_ms = claim->pace_ms;
     lane->slot_ms += claim->wait_ms;
     restate_claimed(s->options.restate, send->entry, lane->channel, send->id, send->shard,
                     claim->wait_ms);

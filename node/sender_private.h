@@ -27,6 +27,7 @@
  *   claiming -> doubt                   the claim was not answered: the head may be claimed
  *   claiming, claimed, written
  *            -> unclaiming              surely not written: no lease, too late, or no connection
+ *   written -> unclaiming               Twitch refused it for now: it waits, and is tried again
  *   unclaiming -> paused                taken back: somebody, perhaps this node, claims it again
  *   unclaiming -> doubt -> unclaiming   that was not answered: again, until it is
  *   storing -> unstored -> storing      the registry did not take the result: again, until it does
@@ -71,6 +72,10 @@ struct send {
     char *text;
     char *reply_to;
     bool as_command;
+    uint64_t deadline_ms;    /* its time is over then */
+    uint64_t pace_ms;        /* of its channel, should Twitch find it too fast */
+    uint64_t again_ms;       /* refused for now: it may be tried again then; 0: it is not */
+    char *passing;           /* and why (the msg-id); owned */
     enum send_status status; /* the result to store, with: */
     char *reason;            /* NULL: there is none yet */
     char *notice;

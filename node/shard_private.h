@@ -49,6 +49,7 @@ struct shard_waiting {
     uint64_t seq; /* when it was written, counted in writes */
     uint64_t answer_by_ms;
     bool command;
+    bool sure; /* no answer to an earlier message can be taken for its own */
     char channel[IRC_CHANNEL_CHARS];
     char nonce[SHARD_MAX_NONCE + 1];
     struct shard_waiting *prev; /* utlist */
@@ -106,7 +107,8 @@ struct shard_core {
 
     struct shard_waiting *sends; /* utlist; owns */
     size_t nsends;
-    uint64_t writes; /* counts JOIN and PRIVMSG */
+    uint64_t unsure_until_ms; /* the answer to an earlier message may still come */
+    uint64_t writes;          /* counts JOIN and PRIVMSG */
 
     struct shard_stats stats;
 };

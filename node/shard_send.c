@@ -7,8 +7,13 @@
  * the channel that is not for the whole room. None of these in time, or the connection lost:
  * unknown.
  *
+ * A NOTICE carries no nonce. So one that answers is sure to be of that message only where no answer
+ * to an earlier one of this connection can still come: what was refused for now may be tried again
+ * then, and never else.
+ *
  * A message is taken off the list before its result is told, because the one who hears it may send
  * the next from within. */
+#include "node/send_refusal.h"
 #include "node/shard_private.h"
 
 #include <stdio.h>
@@ -17,6 +22,7 @@
 #include <utlist.h>
 
 #define ANSWER_MS 10000 /* then unknown */
+#define UNSURE_MS 60000 /* no answer comes so long after that */
 
 /* Those that do not begin with "msg_". */
 static const char *const refusals[] = {"no_permission", "unrecognized_cmd", "tos_ban"};
@@ -44,6 +50,7 @@ int shard_send(struct shard_core *s, uint64_t send_id, struct slice channel, str
     struct shard_waiting *w = xcalloc(1, sizeof(*w));
     w->send_id = send_id;
     w->command = command;
+    w->sure = now_ms >= s->unsure_until_ms;
     w->seq = ++s->writes;
     w->answer_by_ms = now_ms + ANSWER_MS;
     (void)snprintf(w->channel, sizeof(w->channel), "%.*s", (int)channel.len, channel.ptr);
@@ -81,6 +88,7 @@ static void give_up_first(struct shard_core *s, const char *reason, const char *
     struct send_outcome outcome = {
         .status = SEND_UNKNOWN, .reason = slice_of(reason), .text = slice_of(text)};
 
+    s->unsure_until_ms = s->sends->answer_by_ms + UNSURE_MS;
     settle_first(s, &outcome, NULL);
 }
 
@@ -169,6 +177,8 @@ bool shard_sends_notice(struct shard_core *s, const struct irc_line *line, struc
                                     w->command && is_success(msg_id) ? SEND_SENT : SEND_REJECTED,
                                 .reason = msg_id,
                                 .text = text};
+    told.passes = told.status == SEND_REJECTED && w->sure &&
+                  send_refusal_passes(msg_id, text, &told.passes_in_ms);
     settle(s, w, &told, NULL);
     return true;
 }
@@ -178,6 +188,7 @@ void shard_sends_lost(struct shard_core *s)
     while (s->sends != NULL) {
         give_up_first(s, "connection_lost", "the connection was lost before an answer");
     }
+    s->unsure_until_ms = 0; /* nor will any come on another */
 }
 
 void shard_sends_tick(struct shard_core *s, uint64_t now_ms)

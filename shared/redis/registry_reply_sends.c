@@ -44,6 +44,8 @@ int reply_claim(const struct redisReply *reply, struct registry_claim *out, stru
         out->send.text = reader_slice(&r);
         out->send.reply_to = reader_slice(&r);
         out->send.as_command = slice_is(reader_slice(&r), "1");
+        out->left_ms = reader_duration(&r);
+        out->pace_ms = reader_duration(&r);
         r.bad = r.bad || out->send.channel.len == 0 || out->shard.len == 0;
     }
     r.bad = r.bad || word == ARRAY_LEN(claim_words) || held == ARRAY_LEN(held_words);

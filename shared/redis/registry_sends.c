@@ -102,6 +102,17 @@ int registry_send_unclaim(struct registry *r, const char *node, const char *inca
     return call_ask_done(r, a, cb, ctx);
 }
 
+int registry_send_later(struct registry *r, const char *node, const char *incarnation,
+                        struct slice entry, uint64_t wait_ms, struct slice msg_id,
+                        registry_done_cb cb, void *ctx)
+{
+    struct args a = node_args(r, "send_later", node, incarnation);
+    args_slice(&a, entry);
+    args_number(&a, (int64_t)wait_ms);
+    args_slice(&a, msg_id);
+    return call_ask_done(r, a, cb, ctx);
+}
+
 int registry_send_done(struct registry *r, const char *node, const char *incarnation,
                        struct slice entry, const struct send_outcome *outcome, uint64_t said_ms,
                        registry_done_cb cb, void *ctx)

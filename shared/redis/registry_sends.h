@@ -82,6 +82,8 @@ struct registry_claim {
     uint64_t wait_ms;
     struct slice shard;        /* write it on this shard's connection */
     struct registry_send send; /* CLAIMED: channel, id, text, reply_to, as_command */
+    uint64_t left_ms;          /* CLAIMED: its time is over then */
+    uint64_t pace_ms;          /* CLAIMED: if Twitch says msg_ratelimit, nothing more for so long */
 };
 typedef void (*registry_claim_cb)(void *ctx, const struct registry_claim *claim,
                                   const struct err *err);
@@ -93,6 +95,11 @@ MUST_USE int registry_send_claim(struct registry *r, const char *node, const cha
 /* It was surely not written: may be claimed again. */
 MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const char *incarnation,
                                    struct slice entry, registry_done_cb cb, void *ctx);
+/* It was not said, for a reason that passes (`msg_id`, Twitch's): it waits again, and nothing of
+ * its account goes to its channel for wait_ms. */
+MUST_USE int registry_send_later(struct registry *r, const char *node, const char *incarnation,
+                                 struct slice entry, uint64_t wait_ms, struct slice msg_id,
+                                 registry_done_cb cb, void *ctx);
 /* The one result. It was written `said_ms` ago: the pace of its
  * channel runs from then, which may be later than its slot was. */
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,

@@ -163,6 +163,7 @@ def bounds(default, most):
         "messages to one joined channel, where others are joined":
             [plain * 3 // 4, moderator * 3 // 4, window // 1000],
         "messages to channels nobody joined": [plain // 2, window // 1000],
+        "how long a send waits after `msg_ratelimit`": [constant(STEPS + "10_budgets.lua", "REFUSED_PACE_MS") // 1000],
         "how long a send waits": [default["send_ttl_ms"] // 1000, most["send_ttl_ms"] // 1000],
         "sends heard on topics and not entered yet": [
             constant("node/sender_heard.c", name) for name in ("HEARD_OF_CHANNEL", "HEARD_MOST", "HEARD_BYTES")

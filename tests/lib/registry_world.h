@@ -123,6 +123,8 @@ const char *world_take(struct world *w);
 /* The claim's word as text, and w->claim. n NULL: only expire. */
 const char *world_claim(struct world *w, const struct world_node *n, const char *entry);
 const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry);
+const char *world_later(struct world *w, const struct world_node *n, const char *entry,
+                        uint64_t wait_ms, const char *msg_id);
 const char *world_done(struct world *w, const struct world_node *n, const char *entry,
                        enum send_status status);
 /* The same; it was written so long ago (world_done: a minute). */

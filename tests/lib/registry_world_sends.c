@@ -76,6 +76,14 @@ const char *world_unclaim(struct world *w, const struct world_node *n, const cha
     return w->word;
 }
 
+const char *world_later(struct world *w, const struct world_node *n, const char *entry,
+                        uint64_t wait_ms, const char *msg_id)
+{
+    STEP(w, registry_send_later(w->r, n->name, n->incarnation, slice_of(entry), wait_ms,
+                                slice_of(msg_id), world_on_done, w));
+    return w->word;
+}
+
 const char *world_done(struct world *w, const struct world_node *n, const char *entry,
                        enum send_status status)
 {

@@ -164,3 +164,13 @@ void answer(enum send_status status, const char *reason)
     }
     sender_on_result(rig.sender, rig.entry, &outcome);
 }
+
+void refuse_for_now(const char *reason, uint64_t passes_in_ms)
+{
+    struct send_outcome outcome = {.status = SEND_REJECTED,
+                                   .reason = slice_of(reason),
+                                   .passes = true,
+                                   .passes_in_ms = passes_in_ms};
+
+    sender_on_result(rig.sender, rig.entry, &outcome);
+}

@@ -40,5 +40,7 @@ const char *result(const char *id, const char *field);
 bool is_claimed(const char *channel);
 /* Twitch's, to what was written last. */
 void answer(enum send_status status, const char *reason);
+/* Twitch refuses it for now; 0: it does not say for how long. */
+void refuse_for_now(const char *reason, uint64_t passes_in_ms);
 
 #endif

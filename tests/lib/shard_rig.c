@@ -105,11 +105,17 @@ static void on_send_result(void *ctx, const struct shard_send_result *result)
 
     const struct send_outcome *o = &result->outcome;
 
-    note(r, "%s %llu #%.*s%s%.*s%s%s%.*s", send_status_name(o->status),
+    char passes[48] = "";
+
+    if (o->passes) {
+        (void)snprintf(passes, sizeof(passes), " passes in %llu",
+                       (unsigned long long)o->passes_in_ms);
+    }
+    note(r, "%s %llu #%.*s%s%.*s%s%s%.*s%s", send_status_name(o->status),
          (unsigned long long)result->send_id, (int)result->channel.len, result->channel.ptr,
          o->reason.len > 0 ? " " : "", (int)o->reason.len, o->reason.ptr,
          result->held ? " held" : "", o->message_id.len > 0 ? " id=" : "", (int)o->message_id.len,
-         o->message_id.ptr);
+         o->message_id.ptr, passes);
     (void)snprintf(r->said, sizeof(r->said), "%.*s", (int)o->text.len, o->text.ptr);
     assert_true(o->status == SEND_SENT || result->userstate == NULL);
     assert_true(result->userstate == NULL || o->reason.len == 0);

@@ -22,7 +22,7 @@
 #define MOST_KEYS     1000
 #define MOST_ELEMENTS 25000
 #define MOST_WORDS    3000
-#define STEPS         40 /* that are called */
+#define STEPS         41 /* that are called */
 
 extern const unsigned char shoal_lua[];
 extern const size_t shoal_lua_len;
@@ -231,6 +231,7 @@ static void senders_and_sends(void)
                  raw("XADD shoal:{t}:outbox * channel channel%u text hello", 18000 + i)->str);
         assert_string_equal(STEP("send_claim", "n0 j0 %s", entry)->element[0]->str, "claimed");
         if (i == 0) {
+            STEP("send_later", "n0 j0 %s 100 msg_ratelimit", entry);
             STEP("send_unclaim", "n0 j0 %s", entry);
         } else {
             STEP("send_done", "n0 j0 %s sent - - 0 -", entry);

@@ -95,7 +95,8 @@ static void a_refusal_is_told_with_its_reason(void **state)
         rig_send(r, i, "a", "n");
         rig_clear(r);
         (void)snprintf(text, sizeof(text), "@msg-id=%s :tmi.twitch.tv NOTICE #a :No.", reasons[i]);
-        (void)snprintf(told, sizeof(told), "rejected %d #a %s held\n", (int)i, reasons[i]);
+        (void)snprintf(told, sizeof(told), "rejected %d #a %s held%s\n", (int)i, reasons[i],
+                       i < 2 || i == 3 ? " passes in 0" : "");
         rig_line(r, text);
         rig_expect_log(r, told);
     }
@@ -104,6 +105,37 @@ static void a_refusal_is_told_with_its_reason(void **state)
     rig_line(r, "@msg-id=slow_on :tmi.twitch.tv NOTICE #a :slow"); /* not about us */
     rig_line(r, "@msg-id=msg_r9k :tmi.twitch.tv NOTICE #b :not there");
     rig_expect_log(r, "line a slow\n");
+    rig_destroy(r);
+}
+
+static void
+what_is_refused_for_now_may_be_said_later_where_the_answer_is_surely_its_own(void **state)
+{
+    static const char notice[] = "@msg-id=msg_slowmode :tmi.twitch.tv NOTICE #a :In 5 seconds.";
+    struct rig *r = rig_ready("a");
+
+    (void)state;
+    rig_joined(r, "a");
+    rig_send(r, 1, "a", "n1");
+    rig_clear(r);
+    rig_line(r, notice);
+    rig_expect_log(r, "rejected 1 #a msg_slowmode held passes in 5500\n");
+    rig_send(r, 2, "a", "n2");
+    rig_clear(r);
+    rig_pass(r, 11000);
+    rig_expect_log(r, "unknown 2 #a no_answer held\n");
+    rig_send(r, 3, "a", "n3"); /* that of the second may still come */
+    rig_clear(r);
+    rig_line(r, notice);
+    rig_expect_log(r, "rejected 3 #a msg_slowmode held\n");
+    for (int i = 0; i < 60; i++) {
+        rig_pass(r, 1000);
+        rig_line(r, "PING");
+    }
+    rig_send(r, 4, "a", "n4");
+    rig_clear(r);
+    rig_line(r, notice);
+    rig_expect_log(r, "rejected 4 #a msg_slowmode held passes in 5500\n");
     rig_destroy(r);
 }
 
@@ -365,6 +397,8 @@ int main(void)
         cmocka_unit_test(a_send_is_answered_by_the_userstate_of_its_channel),
         cmocka_unit_test(the_userstate_after_a_join_answers_no_send),
         cmocka_unit_test(a_refusal_is_told_with_its_reason),
+        cmocka_unit_test(
+            what_is_refused_for_now_may_be_said_later_where_the_answer_is_surely_its_own),
         cmocka_unit_test(a_notice_that_answers_no_send_leaves_sends_alone),
         cmocka_unit_test(the_notice_that_answers_a_command_settles_it),
         cmocka_unit_test(a_message_that_automod_holds_is_rejected_in_words_that_say_so),

@@ -1,12 +1,16 @@
 -- Budgets: what Twitch allows a user: slots of a sliding window that slides for the whole cluster.
 
-local slots_write, message_budgets, message_peek, message_take, message_said -- what others use
+local slots_write -- what others use, this and:
+local message_budgets, message_peek, message_take, message_said, message_refused
 
 do -- seen in here alone
 
 -- A slot further ahead than it may be, and this, was taken before Redis's clock went back.
 local AHEAD_MOST_MS = 5000
 local DRAWS_AT_ONCE = 1000
+local REFUSED_PACE_MS = 1000 -- where there is no other
+local REFUSED_MOST_MS = 600000
+local RUN_MOST = 10
 
 -- These are the slots, those from number `first` on.
 function slots_write(bk, slots, first, window)
@@ -136,7 +140,7 @@ end)
 function message_budgets(c, user, channel)
     local bk, window = key(c, 'budget', user), limit(c, 'message_window_ms')
     local least = limit(c, 'message_mod_limit')
-    local own = {key = bk .. ':channel:' .. channel, window = window}
+    local own = {key = bk .. ':channel:' .. channel, refused = bk .. ':wait:' .. channel, window = window}
     local b = {own, {name = 'all', key = bk .. ':message_mod', most = least, window = window}}
     if channel ~= user and call('HGET', key(c, 'channel', channel), 'moderator') ~= '1' then
         b[3] = {name = 'plain', key = bk .. ':message', most = limit(c, 'message_limit'), window = window}
@@ -151,10 +155,31 @@ function message_budgets(c, user, channel)
     return b
 end
 
+-- Twitch has refused to say anything there until then, as often in a row.
+local function refused_until(c, own)
+    local until_ms, run = string.match(call('GET', own.refused) or '', '^(%d+) (%d+)$')
+    return math.min(count_of(until_ms), c.now + REFUSED_MOST_MS), math.min(count_of(run), RUN_MOST)
+end
+
+-- How long nothing goes there after a message that was too fast: its pace, doubled with each.
+local function refused_pace(own, run)
+    return math.min((own.gap or REFUSED_PACE_MS) * 2 ^ run, REFUSED_MOST_MS)
+end
+
+-- Twitch has not said what `user` wanted said there, for now: nothing more of it goes there for
+-- wait_ms.
+function message_refused(c, user, channel, wait_ms)
+    local own = message_budgets(c, user, channel)[1]
+    local _, run = refused_until(c, own)
+    wait_ms = math.min(wait_ms, REFUSED_MOST_MS)
+    call('SET', own.refused, string.format('%d %d', c.now + wait_ms, run + 1), 'PX',
+        string.format('%d', 3 * wait_ms + 10000))
+end
+
 -- The time a message may be said at, and what holds it back until then: "all" or "plain" (the
 -- account's limits), "unjoined" (the half of them, which is what channels that nobody joined may
 -- use, so that there is always room for the others), or "channel" (what was said there: its share
--- of them, its pace).
+-- of them, its pace, that Twitch refused what came last).
 function message_peek(c, b)
     local own, at, by = b[1], c.now, 'channel'
     if b.joined and own.share ~= math.huge and call('HLEN', key(c, 'channels')) > 1 then
@@ -163,6 +188,9 @@ function message_peek(c, b)
     if own.gap then
         at = math.max(at, slot_peek(c, own.key, 1, own.gap, CLAIM_AHEAD_MS))
     end
+    local until_ms, run = refused_until(c, own)
+    at = math.max(at, until_ms)
+    b.pace = refused_pace(own, run)
     for i = 2, #b do
         local most = b.joined and b[i].most or math.ceil(b[i].most / 2)
         local free = slot_peek(c, b[i].key, most, b[i].window, CLAIM_AHEAD_MS)

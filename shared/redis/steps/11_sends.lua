@@ -160,11 +160,13 @@ local function claim(c, node, send, deadline, shard, user)
     end
     message_take(budgets, at)
     keep_claim(c, node, send, deadline, at + CLAIM_MOST_MS)
-    return {'claimed', at - c.now, send.channel, shard, send.id, send.text, send.reply_to or '', send.command or ''}
+    return {'claimed', at - c.now, send.channel, shard, send.id, send.text, send.reply_to or '', send.command or '',
+        deadline - c.now, budgets.pace}
 end
 
 -- "gone" | "done", status | "busy" | "later", ms, by, user | "elsewhere" |
--- "claimed", wait ms, channel, shard, id, text, reply_to, as_command
+-- "claimed", wait ms, channel, shard, id, text, reply_to, as_command, ms that are left of its time,
+-- ms that it waits if Twitch finds it too fast
 node_step('send_claim', 'entry', function(c, a)
     if restating(c) then
         return {'later', RESTATE_LOOK_MS, 'channel', ''}
@@ -224,6 +226,22 @@ claimer_step('send_unclaim', '', function(c, a)
     if not send then
         return {'gone'}
     end
+    unclaim(c, send, deadline)
+    return {'unclaimed'}
+end)
+
+-- Not said, as Twitch has said, for a reason that passes: tried again in wait_ms at the earliest.
+claimer_step('send_later', 'wait_ms msg_id', function(c, a)
+    local wait_ms = whole(a[4])
+    if not wait_ms or wait_ms < 0 then
+        return nil
+    end
+    local send, deadline = claimed_by(c, a[1], a[3])
+    if not send then
+        return {'gone'}
+    end
+    local _, _, user = sender_of(c, send.channel)
+    message_refused(c, user or setting(c, 'user'), send.channel, wait_ms)
     unclaim(c, send, deadline)
     return {'unclaimed'}
 end)
