@@ -17,6 +17,7 @@ struct status {
     cJSON *all;      /* one object, what programs want to watch; it holds these: */
     cJSON *states;   /* state of channels -> how many */
     cJSON *budgets;  /* {"budget","used","limit","window_ms"} */
+    cJSON *muted;    /* {"account","left_ms"} */
     cJSON *warnings; /* texts */
 };
 
@@ -189,6 +190,21 @@ static void warn_of_rest(struct status *s)
     }
 }
 
+static void warn_of_muted(struct status *s)
+{
+    const struct cluster_state *state = s->records.state;
+
+    for (size_t i = 0; i < state->nmuted; i++) {
+        const struct cluster_muted *muted = &state->muted[i];
+        cJSON *told = cJSON_CreateObject();
+        cJSON_AddStringToObject(told, "account", muted->user.ptr);
+        cJSON_AddNumberToObject(told, "left_ms", (double)muted->left_ms);
+        cJSON_AddItemToArray(s->muted, told);
+        warn(s, "Twitch says nothing of account %s for %" PRIu64 " s: it was too fast",
+             muted->user.ptr, muted->left_ms / 1000);
+    }
+}
+
 /* What is wrong with Redis itself: the same looks as shoalctl doctor. */
 static int warn_of_redis(struct ctl *c, struct status *s)
 {
@@ -228,6 +244,7 @@ static void create_all(struct ctl *c, struct status *s)
     s->budgets = cJSON_AddArrayToObject(all, "budgets");
     cJSON_AddNumberToObject(all, "waiting", (double)state->waiting);
     cJSON_AddNumberToObject(all, "homeless", (double)state->homeless);
+    s->muted = cJSON_AddArrayToObject(all, "muted");
     s->warnings = cJSON_AddArrayToObject(all, "warnings");
 }
 
@@ -344,6 +361,7 @@ static int run_status(struct ctl *c)
         warn_of_rest(&s);
         warn_of_channels(&s);
         warn_of_shards(&s);
+        warn_of_muted(&s);
         code = warn_of_redis(c, &s);
     }
     if (code == CTL_DONE && c->json) {

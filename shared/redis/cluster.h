@@ -46,6 +46,12 @@ struct cluster_leader {
     uint64_t leads_ms; /* for so long */
 };
 
+/* An account of which Twitch says nothing. */
+struct cluster_muted {
+    struct slice user;
+    uint64_t left_ms; /* for so long */
+};
+
 /* The whole. Texts end in a NUL. */
 struct cluster_state {
     struct wall now; /* by Redis's clock, since the round began */
@@ -58,6 +64,8 @@ struct cluster_state {
     uint64_t lost_shards;
     struct cluster_budget budget[CLUSTER_BUDGETS]; /* of the cluster's user */
     uint64_t rooms;                                /* that user is in so many */
+    size_t nmuted;
+    const struct cluster_muted *muted;
 };
 
 /* What has no callback is not read. Settings come first, then senders, nodes, shards, channels,

@@ -63,6 +63,27 @@ static void take_budget(struct cluster_reader *r, const struct redisReply *reply
     r->state.budget[r->i] = (struct cluster_budget){n, at_ms};
 }
 
+static void take_muted(struct cluster_reader *r, const struct redisReply *reply)
+{
+    struct reader muted = reader_of(reply);
+    size_t n = reader_left(&muted) / 2;
+    struct cluster_muted *out = reply_memory_take(&r->memory, n, sizeof(*out));
+    size_t used = 0;
+
+    for (size_t k = 0; k < n; k++) {
+        struct slice user = reply_memory_keep(&r->memory, reader_slice(&muted));
+        uint64_t until_ms = number_of(reader_slice(&muted));
+        if (until_ms > r->state.now.ms) {
+            out[used++] = (struct cluster_muted){user, until_ms - r->state.now.ms};
+        }
+    }
+    if (muted.bad) {
+        cluster_fail_strange(r, "ZRANGE");
+    }
+    r->state.muted = out;
+    r->state.nmuted = used;
+}
+
 /* The last of the questions about the whole. */
 static void take_lost(struct cluster_reader *r, const struct redisReply *reply)
 {
@@ -99,6 +120,7 @@ bool cluster_ask_state(struct cluster_reader *r)
         cluster_ask(r, take_budget, i, "LRANGE", "0 -1", "budget:%s:%s", user, budgets[i]);
     }
     cluster_ask(r, take_count, 2, "SCARD", "", "rooms:%s", user);
+    cluster_ask(r, take_muted, 0, "ZRANGE", "0 -1 WITHSCORES", "muted");
     cluster_ask(r, take_lost, 0, "HMGET", "lost_at lost_channels lost_shards", "clock");
     return true;
 }

@@ -103,6 +103,7 @@ static const struct {
     {RIGHTS_VIEW, "HGETALL K:shard:*"},
     {RIGHTS_VIEW, "HGETALL K:node:*"},
     {RIGHTS_VIEW, "HGETALL K:account:*"},
+    {RIGHTS_VIEW, "ZRANGE K:muted 0 -1"},
     {RIGHTS_VIEW, "ZCARD K:node:*:shards"},
     {RIGHTS_VIEW, "HMGET K:leader id"},
     {RIGHTS_VIEW, "SCARD K:waiting"},

@@ -248,26 +248,6 @@ def test_twitchs_reasons_are_told(bare):
     assert senders.heard("banned") == []
 
 
-def test_what_twitch_refuses_for_now_is_said_when_it_may_be_in_its_order(bare):
-    senders = Senders(bare, "alice", "bob", channel_message_ms=200)
-    bare.sim.control("timeout alice user=shoalbot s=2")
-    bare.sim.control("limit channel-interval=800ms")
-
-    ids = [senders.put(name, text) for name, text in (("alice", "1"), ("alice", "2"), ("bob", "a"), ("bob", "b"))]
-    results = [bare.result(id) for id in ids]
-    for name in ("alice", "bob"):
-        senders.after(name)
-
-    assert statuses(results) == ["sent"] * 4
-    outcomes = {name: [(m["text"], m["outcome"]) for m in senders.received(name)] for name in ("alice", "bob")}
-    assert outcomes["alice"][0] == ("1", "msg_timedout")
-    assert ("b", "msg_ratelimit") in outcomes["bob"]
-    for name, texts in (("alice", ["1", "2"]), ("bob", ["a", "b"])):
-        assert [text for text, outcome in outcomes[name] if outcome == "said"] == texts
-        assert senders.heard_but_last(name) == texts
-    assert len(senders.results_but_last("alice")) == len(senders.results_but_last("bob")) == 2
-
-
 def test_a_send_whose_time_is_over_is_never_said(bare):
     senders = Senders(bare, "alice", channel_message_ms=20_000)
 

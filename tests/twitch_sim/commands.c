@@ -226,6 +226,7 @@ static int do_silence(struct sim *s, const struct command *cmd, struct json *out
     rc = need_user(s, cmd, login, &u, err);
     if (rc == 0) {
         u->silenced_until = mono_ms() + 1000 * command_number(cmd, "s", 1800);
+        u->silence_told = command_has(cmd, "told");
     }
     return rc;
 }

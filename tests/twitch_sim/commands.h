@@ -31,7 +31,8 @@
  *   http log                               requests by path and grant type, and how often each refresh
  *                                          token was used, named by the first 12 digits of its SHA-256
  *   limit NAME=VALUE...                    the names of the limit options, or all=off
- *   silence TARGET s=N                     what they send is not said (of user=: the whole account)
+ *   silence TARGET s=N                     what they send is not said (of user=: the whole account,
+ *                                          which with `told` is answered msg_ratelimit)
  *   slow TARGET read=BYTES write=BYTES     bytes a second, 0: full speed
  *   pause TARGET ms=N                      read nothing for that long
  *   half-open TARGET                       neither read nor write any more, without closing

@@ -1,6 +1,6 @@
 /* What becomes of a message, over IRC or over Helix, in the order in which Twitch looks:
  *
- *   silenced or over the message budgets   nothing is said, no answer (dropped messages count too)
+ *   silenced or over the message budgets   nothing is said, no answer (dropped messages count too), or msg_ratelimit
  *   channel missing                        no answer
  *   suspended, banned, tos, timed out      the NOTICE for it
  *   over 500 characters, but for U+200B    no answer
@@ -225,6 +225,12 @@ static const char *refuse_mode(struct message *m)
     return NULL;
 }
 
+static const char *too_fast(struct message *m)
+{
+    return deny(m, "msg_ratelimit",
+                "Your message was not sent because you are sending messages too quickly.");
+}
+
 static const char *refuse_moderated(struct message *m)
 {
     const struct limits *l = &m->sim->settings.limits;
@@ -233,8 +239,7 @@ static const char *refuse_moderated(struct message *m)
     if (m->place->last_message && l->channel_interval != LIMIT_OFF &&
         m->now - m->place->last_message < l->channel_interval) {
         sim_violation(m->sim, m->user, VIOLATION_CHANNEL_RATE);
-        return deny(m, "msg_ratelimit",
-                    "Your message was not sent because you are sending messages too quickly.");
+        return too_fast(m);
     }
     mode = refuse_mode(m);
     if (mode) {
@@ -261,7 +266,7 @@ static const char *refuse(struct message *m)
     }
     if (u->silenced_until > m->now || (c != NULL && c->silenced_until > m->now)) {
         sim_violation(m->sim, u, VIOLATION_SILENCED);
-        return "silenced";
+        return u->silence_told ? too_fast(m) : "silenced";
     }
     if (c != NULL ? speak_refuse_room(c, m->room) : m->room->condition != ROOM_OK) {
         return "room";

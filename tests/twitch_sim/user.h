@@ -68,6 +68,7 @@ struct user {
     uint64_t joins_ok;
     uint64_t said_count;
     uint64_t silenced_until; /* mono ms */
+    bool silence_told;       /* it is answered with msg_ratelimit */
     struct window logins;
     struct window joins;
     struct window messages;     /* where not moderator */

@@ -61,6 +61,102 @@ static void what_twitch_refused_for_now_waits_and_holds_up_its_channel_alone(voi
     assert_string_equal(result("s1", "status"), "sent");
 }
 
+static void too_fast(const char *channel)
+{
+    char fields[64];
+    snprintf(fields, sizeof(fields), "channel %s text hello", channel);
+    const char *entry = outbox(fields);
+    world_ask(&w, "DEL shoal:{t}:budget:bot:wait:%s shoal:{t}:budget:bot:channel:%s", channel,
+              channel);
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    world_later(&w, &n1, entry, 1, "msg_ratelimit");
+    world_ask(&w, "XDEL shoal:{t}:outbox %s", entry);
+}
+
+static void an_account_that_twitch_finds_too_fast_five_times_in_a_row_is_muted(void **state)
+{
+    (void)state;
+    set("muted_ms,5000");
+    for (int i = 0; i < 4; i++) {
+        too_fast(i % 2 == 0 ? "foo" : "bar");
+    }
+    const char *said = outbox("channel other text hello");
+    world_claim(&w, &n1, said);
+    world_done(&w, &n1, said, SEND_SENT);
+    const char *waits = outbox("channel other text hello id waits ttl_ms 3000");
+    world_take(&w);
+    for (int i = 0; i < 5; i++) {
+        assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:muted"), "0");
+        too_fast(i % 2 == 0 ? "foo" : "bar");
+    }
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:muted"), "1");
+
+    world_take(&w); /* what waits */
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:result:other:waits reason"), "muted");
+    assert_string_equal(world_claim(&w, &n1, waits), "gone");
+    world_claim(&w, &n1, outbox("channel foo text hello id short ttl_ms 3000"));
+    assert_string_equal(result("short", "status"), "rejected");
+    assert_string_equal(result("short", "reason"), "muted");
+    assert_non_null(strstr(result("short", "text"), "Twitch says nothing of bot until "));
+    const char *lasts = outbox("channel foo text hello id long");
+    assert_string_equal(world_claim(&w, &n1, lasts), "later");
+    assert_int_equal(w.claim.held_by, HELD_BY_ALL);
+    assert_in_range(w.claim.wait_ms, 3000, 5000);
+
+    world_ask(&w, "ZADD shoal:{t}:muted 1000 bot");
+    world_take(&w);
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:muted"), "0");
+    world_ask(&w, "DEL shoal:{t}:budget:bot:channel:foo shoal:{t}:budget:bot:wait:foo");
+    assert_string_equal(world_claim(&w, &n1, lasts), "claimed");
+    world_done(&w, &n1, lasts, SEND_SENT);
+}
+
+static void a_room_in_slow_mode_has_its_pace_but_for_a_moderator(void **state)
+{
+    static const struct {
+        const char *room;
+        const char *moderator;
+        const char *pace_ms;
+        uint64_t least;
+        uint64_t most;
+    } cases[] = {
+        {"-", "0", "1200", 1000, 1200},
+        {"slow=3", "0", "1200", 3300, 3500},
+        {"emote-only slow=3 r9k", "0", "off", 3300, 3500},
+        {"slow=1", "0", "5000", 4800, 5000},
+        {"slow=9999999999", "0", "1200", 3600300, 3600500},
+        {"xslow=3", "0", "1200", 1000, 1200},
+        {"slow=3", "1", "1200", 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char setting[64];
+        snprintf(setting, sizeof(setting), "channel_message_ms,%s", cases[i].pace_ms);
+        set(setting);
+        world_eval(&w,
+                   "redis.call('HSET', KEYS[1] .. ':channel:foo', 'room', ARGV[1]) "
+                   "redis.call('DEL', KEYS[1] .. ':budget:bot:channel:foo') return ''",
+                   cases[i].room);
+        world_ask(&w, "HSET shoal:{t}:channel:foo moderator %s", cases[i].moderator);
+        const char *first = outbox("channel foo text 1 ttl_ms 600000");
+        assert_string_equal(world_claim(&w, &n1, first), "claimed");
+        world_said(&w, &n1, first, SEND_SENT, 0);
+        const char *second = outbox("channel foo text 2 ttl_ms 600000");
+        const char *word = world_claim(&w, &n1, second);
+        if (cases[i].most > 600000) {
+            assert_string_equal(word, "done"); /* it would be beyond its time */
+        } else if (cases[i].most > 0) {
+            assert_string_equal(word, "later");
+            assert_in_range(w.claim.wait_ms, cases[i].least, cases[i].most);
+            world_ask(&w, "XDEL shoal:{t}:outbox %s", second);
+        } else {
+            assert_string_equal(word, "claimed");
+            world_done(&w, &n1, second, SEND_SENT);
+        }
+    }
+}
+
 #define SENDING(name) cmocka_unit_test_setup_teardown(name, begin_sending, finish)
 
 int main(void)
@@ -68,6 +164,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SENDING(a_result_has_twitchs_message_id_cut_and_as_utf8),
         SENDING(what_twitch_refused_for_now_waits_and_holds_up_its_channel_alone),
+        SENDING(an_account_that_twitch_finds_too_fast_five_times_in_a_row_is_muted),
+        SENDING(a_room_in_slow_mode_has_its_pace_but_for_a_moderator),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -151,7 +151,7 @@ static const struct {
     {"sends", "( 'done 30000 )"},
     {"sends", "( 'more 30000 'foo '1-1 'bar '2-1 )"},
     {"listeners", "( 4500 ( 0 1 ) ( '17 ) )"},
-    {"claim", "( 'claimed 0 'foo 's1 'id 'text ' ' )"},
+    {"claim", "( 'claimed 0 'foo 's1 'id 'text ' ' 30000 1200 )"},
     {"waits", "( )"},
     {"waits", "( 0 1 2 )"},
     {"range", "( ( '1-1 ( 'a 'b ) ) ( '1-2 nil ) )"},

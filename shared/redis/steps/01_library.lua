@@ -42,6 +42,7 @@
 --   secret:<login>       string  its tokens, sealed
 --   accounts             zset    accounts -> when the leader looks at them next
 --   sends, queued, ids   what of the outbox is known and has no result yet (05_outbox.lua)
+--   muted, too_fast      accounts of which Twitch says nothing (05_muted.lua)
 --   heard:<node>         string process of the node that entered sends, and the last one's number
 --   listeners            hash  node -> its connection for topics, since when it is to be killed;
 --                              " ": of which server

@@ -15,6 +15,7 @@ local SETTINGS = {
     message_mod_limit = {default = '100', min = 1, max = 100000, off = 'off'},
     message_window_ms = {default = '32000', min = 100, max = 600000},
     channel_message_ms = {default = '1200', min = 1, max = 600000, off = 'off'},
+    muted_ms = {default = '1800000', min = 1000, max = 3600000},
     channel_send_queue = {default = '200', min = 1, max = 10000},
     send_queue = {default = '10000', min = 1, max = 1000000},
     send_ttl_ms = {default = '30000', min = 100, max = 600000},

@@ -275,7 +275,7 @@ local function told_again(c, send)
     return known.status
 end
 
--- Why the send is refused: reason and text, or nil. And the node that would say it.
+-- Why the send is refused: reason and text, or nil. And the node that would say it, and as whom.
 local function send_refused(c, send, problem)
     problem = problem or send_problem(send)
     if problem then
@@ -286,7 +286,7 @@ local function send_refused(c, send, problem)
     if not reason then
         reason, text = queue_full(c, send.channel, joined)
     end
-    return reason, text, node
+    return reason, text, node, user or setting(c, 'user')
 end
 
 -- Takes an entry: nil where it waits from now on, else the status it got. `heard` is when it was
@@ -300,7 +300,7 @@ local function take_send(c, send, heard, problem)
     if known then
         return known
     end
-    local reason, text, node = send_refused(c, send, problem)
+    local reason, text, node, user = send_refused(c, send, problem)
     if reason then
         return not_said(c, send, 'rejected', reason, text)
     end
@@ -308,6 +308,10 @@ local function take_send(c, send, heard, problem)
     local deadline = math.min(since, c.now) + ttl_of(c, send)
     if c.now > deadline then
         return not_said(c, send, 'expired')
+    end
+    reason, text = muted.refusal(c, user, deadline)
+    if reason then
+        return not_said(c, send, 'rejected', reason, text)
     end
     call('ZADD', key(c, 'sends'), deadline, member_of(send))
     call('HINCRBY', key(c, 'queued'), send.channel, 1)
@@ -347,28 +351,66 @@ local function take_new(c)
     return call('XLEN', ok) > call('ZCARD', sk) and call('HDEL', ck, 'outbox') == 1
 end
 
+-- Is it to be said until `deadline`, by an account that is muted for longer? Reason and text, or
+-- nil.
+local function muted_refusal(c, send, deadline)
+    local _, _, user = sender_of(c, send.channel)
+    return muted.refusal(c, user or setting(c, 'user'), deadline)
+end
+
 -- Its time is over: the status it gets.
 local function settle(c, send)
     local claimed, node = claim_of(c, send)
     if claimed and node_id(node) then -- one that is alive and silent for so long will never say
         call('HDEL', key(c, 'node', node, 'claims'), send.entry)
     end
-    return told_again(c, send) or claimed and no_word(c, send) or not_said(c, send, 'expired')
+    local reason, text = muted_refusal(c, send, c.now)
+    return told_again(c, send) or claimed and no_word(c, send) or
+        not_said(c, send, reason and 'rejected' or 'expired', reason, text)
+end
+
+-- A send that waits, with what the result tells of it.
+local function waiting_send(c, member)
+    local send = send_of_member(member)
+    if send then
+        local full = outbox_entry(c, send.entry) -- unless an operator has trimmed the stream
+        send.by = full and full.by
+    else
+        call('ZREM', key(c, 'sends'), member)
+    end
+    return send
+end
+
+-- What waits for an account that is muted beyond its time is settled, at most so many.
+local function settle_muted(c, most)
+    local until_ms = muted.look(c)
+    if not until_ms or most <= 0 then
+        return
+    end
+    local waiting = call('ZRANGEBYSCORE', key(c, 'sends'), c.stamp, string.format('(%d', until_ms), 'WITHSCORES',
+        'LIMIT', 0, most)
+    for i = 1, #waiting, 2 do
+        local send = waiting_send(c, waiting[i])
+        if send and not claim_of(c, send) then
+            local reason, text = muted_refusal(c, send, count_of(waiting[i + 1]))
+            if reason then
+                not_said(c, send, 'rejected', reason, text)
+            end
+        end
+    end
 end
 
 -- What should have been said by now is settled.
 local function settle_overdue(c)
     local sk = key(c, 'sends')
-    for _, member in ipairs(call('ZRANGEBYSCORE', sk, '-inf', '(' .. c.stamp, 'LIMIT', 0, SETTLE)) do
-        local send = send_of_member(member)
+    local overdue = call('ZRANGEBYSCORE', sk, '-inf', '(' .. c.stamp, 'LIMIT', 0, SETTLE)
+    for _, member in ipairs(overdue) do
+        local send = waiting_send(c, member)
         if send then
-            local full = outbox_entry(c, send.entry) -- unless an operator has trimmed the stream
-            send.by = full and full.by
             settle(c, send)
-        else
-            call('ZREM', sk, member)
         end
     end
+    settle_muted(c, SETTLE - #overdue)
     -- Further ahead than any can be: Redis's clock went back.
     local most = string.format('(%d', c.now + SETTINGS.send_ttl_ms.max + CLAIM_MOST_MS + CLAIM_AHEAD_MS)
     for _, member in ipairs(call('ZRANGEBYSCORE', sk, most, '+inf', 'LIMIT', 0, SETTLE)) do

@@ -11,6 +11,8 @@ local DRAWS_AT_ONCE = 1000
 local REFUSED_PACE_MS = 1000 -- where there is no other
 local REFUSED_MOST_MS = 600000
 local RUN_MOST = 10
+local SLOW_MOST = 3600 -- seconds
+local SLOW_MARGIN_MS = 500
 
 -- These are the slots, those from number `first` on.
 function slots_write(bk, slots, first, window)
@@ -134,6 +136,18 @@ node_step('draw', 'user kind n', function(c, a)
     return waits
 end)
 
+-- The least time between two messages in a room with these modes (as nodes tell them:
+-- "slow=30 subs-only"), or nil.
+local function pace_of(c, room)
+    local pace = limit(c, 'channel_message_ms')
+    local slow = string.match(' ' .. string.sub(room or '', 1, 100), ' slow=(%d+)')
+    slow = slow and math.min(count_of(slow), SLOW_MOST) * 1000 + SLOW_MARGIN_MS
+    if pace == math.huge then
+        return slow
+    end
+    return math.max(pace, slow or 0)
+end
+
 -- The budgets a message to that channel draws from, the channel's own first: it keeps its pace
 -- (`gap`, the time between two), and to its `share` where it is not the only joined channel: three
 -- quarters of what the account may say, but one slot at least.
@@ -142,11 +156,11 @@ function message_budgets(c, user, channel)
     local least = limit(c, 'message_mod_limit')
     local own = {key = bk .. ':channel:' .. channel, refused = bk .. ':wait:' .. channel, window = window}
     local b = {own, {name = 'all', key = bk .. ':message_mod', most = least, window = window}}
-    if channel ~= user and call('HGET', key(c, 'channel', channel), 'moderator') ~= '1' then
+    local told = call('HMGET', key(c, 'channel', channel), 'moderator', 'room')
+    if channel ~= user and told[1] ~= '1' then
         b[3] = {name = 'plain', key = bk .. ':message', most = limit(c, 'message_limit'), window = window}
         least = math.min(least, b[3].most)
-        own.gap = limit(c, 'channel_message_ms')
-        own.gap = own.gap ~= math.huge and own.gap or nil
+        own.gap = pace_of(c, told[2])
         own.window = math.max(window, own.gap or 0)
     end
     own.share = math.max(1, math.floor(least * 3 / 4))
@@ -217,15 +231,17 @@ function message_take(b, at)
 end
 
 -- The last message to the channel was written at `at`, which may be later than its slot: the next
--- keeps its pace from then on. (The account's windows are wide enough for that.)
+-- keeps its pace from then on. (The account's windows are wide enough for that.) Who said it.
 function message_said(c, channel, at)
     local _, _, user = sender_of(c, channel)
-    local own = message_budgets(c, user or setting(c, 'user'), channel)[1]
+    user = user or setting(c, 'user')
+    local own = message_budgets(c, user, channel)[1]
     local slot = whole(call('LINDEX', own.key, -1))
     if slot and slot < at then
         call('LTRIM', own.key, 0, -2)
         slot_take(own.key, own.most, own.window, at)
     end
+    return user
 end
 
 end

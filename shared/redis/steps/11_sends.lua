@@ -4,6 +4,7 @@ local keep_claim, claimed_by, unclaim -- 11_sends_restated.lua needs them, too
 do -- seen in here alone
 
 local LISTENERS_LOOKED_AT = 100
+local TOO_FAST = 'msg_ratelimit'
 -- What becomes of a send.
 local SEND_STATUS = {sent = true, rejected = true, expired = true, unknown = true}
 
@@ -148,6 +149,14 @@ end
 
 -- The send is this node's to say, as soon as the budgets allow it.
 local function claim(c, node, send, deadline, shard, user)
+    local reason, text = muted.refusal(c, user, deadline)
+    if reason then
+        return {'done', not_said(c, send, 'rejected', reason, text)}
+    end
+    local muted_until = muted.until_ms(c, user)
+    if muted_until then
+        return {'later', muted_until - c.now, 'all', user}
+    end
     local budgets = message_budgets(c, user, send.channel)
     local at, by = message_peek(c, budgets)
     -- What was said in its own channel holds it back alone: no slot is kept for it meanwhile that
@@ -241,7 +250,11 @@ claimer_step('send_later', 'wait_ms msg_id', function(c, a)
         return {'gone'}
     end
     local _, _, user = sender_of(c, send.channel)
-    message_refused(c, user or setting(c, 'user'), send.channel, wait_ms)
+    user = user or setting(c, 'user')
+    message_refused(c, user, send.channel, wait_ms)
+    if a[5] == TOO_FAST then
+        muted.too_fast(c, user)
+    end
     unclaim(c, send, deadline)
     return {'unclaimed'}
 end)
@@ -255,7 +268,12 @@ claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms mes
     if not send then
         return {'gone'}
     end
-    message_said(c, send.channel, c.now - count_of(a[7]))
+    local user = message_said(c, send.channel, c.now - count_of(a[7]))
+    if a[4] == 'sent' then
+        muted.said(c, user)
+    elseif a[5] == TOO_FAST then
+        muted.too_fast(c, user)
+    end
     send.message_id = a[8]
     finish_send(c, send, a[4], a[5], a[6])
     return {'done'}
