@@ -92,12 +92,12 @@ static bool can_send(void *ctx, struct slice shard)
     return holder_can_send(n->holder, shard);
 }
 
-static int write_send(void *ctx, struct slice shard, const struct registry_send *send,
-                      const char *entry, struct err *err)
+static int write_send(void *ctx, const struct registry_route *route,
+                      const struct registry_send *send, const char *entry, struct err *err)
 {
     struct node *n = ctx;
 
-    return holder_send(n->holder, shard, send, entry, err);
+    return holder_send(n->holder, route->shard, send, entry, err);
 }
 
 static const char *sight_state(void *ctx)

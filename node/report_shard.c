@@ -259,6 +259,7 @@ static void write_channel(const struct report_shard *s, const struct shard_chann
     if (channel->known) {
         struct buf text;
         buf_init(&text, 256);
+        json_string(out, "room_id", channel->room.id);
         room_text(&channel->room, &text);
         json_slice(out, "room", buf_slice(&text));
         buf_finish(&text);

@@ -49,11 +49,10 @@ struct sender_options {
     /* Can a line be sent on this shard now? Asked before a claim, so that no budget is drawn in
      * vain. */
     bool (*can_send)(void *ctx, struct slice shard);
-    /* Write a chat line on a shard's connection: 0, or an err where it was surely not written (not
-     * ready: tried again; -ERR_PROTOCOL: it can never be). The answer comes through
-     * sender_on_result(entry). */
-    int (*write)(void *ctx, struct slice shard, const struct registry_send *send, const char *entry,
-                 struct err *err);
+    /* Say it by that route: 0, or an err where it was surely not said (not ready: tried again;
+     * -ERR_PROTOCOL: it can never be). The answer comes through sender_on_result(entry). */
+    int (*write)(void *ctx, const struct registry_route *route, const struct registry_send *send,
+                 const char *entry, struct err *err);
     /* Nothing is under way any more, or nothing heard waits to be entered. */
     void (*on_drained)(void *ctx);
     struct restate *restate; /* remembers what becomes of claims */

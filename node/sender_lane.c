@@ -151,15 +151,23 @@ void lane_free_if_idle(struct sender *s, struct lane *lane)
     }
 }
 
+/* What the claim said of it. */
+static void claim_forget(struct send *send)
+{
+    free(send->user);
+    free(send->shard);
+    free(send->room_id);
+    free(send->id);
+    free(send->text);
+    free(send->reply_to);
+}
+
 void lane_drop(struct sender *s, struct lane *lane, struct send *send)
 {
     DL_DELETE(lane->queue, send);
     lane->nqueued--;
     HASH_DEL(s->sends, send);
-    free(send->shard);
-    free(send->id);
-    free(send->text);
-    free(send->reply_to);
+    claim_forget(send);
     free(send->passing);
     free(send->reason);
     free(send->notice);
@@ -308,6 +316,14 @@ void lane_result(struct sender *s, struct lane *lane, const struct send_outcome 
     lane_store(s, lane);
 }
 
+static struct registry_route route_of(const struct send *send)
+{
+    return (struct registry_route){.user = slice_of(send->user),
+                                   .shard = slice_of(send->shard),
+                                   .say_by = send->say_by,
+                                   .room_id = slice_of(send->room_id)};
+}
+
 static void lane_write(struct sender *s, struct lane *lane)
 {
     struct send *send = lane->queue;
@@ -316,6 +332,7 @@ static void lane_write(struct sender *s, struct lane *lane)
                                  .text = slice_of(send->text),
                                  .reply_to = slice_of(send->reply_to),
                                  .as_command = send->as_command};
+    struct registry_route route = route_of(send);
     struct err err = {0};
 
     if (!s->options.may_act(s->options.ctx) || mono_ms() > lane->slot_ms + SLOT_LATE_MS) {
@@ -325,7 +342,7 @@ static void lane_write(struct sender *s, struct lane *lane)
     /* Written before the call: the answer may come from within it. */
     lane->said_ms = mono_ms();
     lane_move(s, lane, LANE_WRITTEN);
-    int rc = s->options.write(s->options.ctx, slice_of(send->shard), &line, send->entry, &err);
+    int rc = s->options.write(s->options.ctx, &route, &line, send->entry, &err);
     if (rc == -ERR_PROTOCOL) {
         struct send_outcome refused = {
             .status = SEND_REJECTED, .reason = SLICE("bad_request"), .text = slice_of(err.text)};
@@ -335,18 +352,23 @@ static void lane_write(struct sender *s, struct lane *lane)
     }
 }
 
+static char *copy_of(struct slice text)
+{
+    return xstrndup(text.ptr, text.len);
+}
+
 static void claimed(struct sender *s, struct lane *lane, const struct registry_claim *claim)
 {
     struct send *send = lane->queue;
 
-    free(send->shard);
-    free(send->id);
-    free(send->text);
-    free(send->reply_to);
-    send->shard = xstrndup(claim->shard.ptr, claim->shard.len);
-    send->id = xstrndup(claim->send.id.ptr, claim->send.id.len);
-    send->text = xstrndup(claim->send.text.ptr, claim->send.text.len);
-    send->reply_to = xstrndup(claim->send.reply_to.ptr, claim->send.reply_to.len);
+    claim_forget(send);
+    send->user = copy_of(claim->route.user);
+    send->shard = copy_of(claim->route.shard);
+    send->say_by = claim->route.say_by;
+    send->room_id = copy_of(claim->route.room_id);
+    send->id = copy_of(claim->send.id);
+    send->text = copy_of(claim->send.text);
+    send->reply_to = copy_of(claim->send.reply_to);
     send->as_command = claim->send.as_command;
     send->deadline_ms = lane->slot_ms + claim->left_ms;
     send->pace_ms = claim->pace_ms;

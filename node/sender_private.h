@@ -67,7 +67,10 @@ struct send {
     uint64_t seq;
     uint64_t pass; /* the newest look at all that waits which found it */
     /* from the claim on: */
+    char *user;
     char *shard;
+    enum registry_say_by say_by;
+    char *room_id;
     char *id;
     char *text;
     char *reply_to;

@@ -111,11 +111,11 @@ void turn_held(struct sender *s, struct lane *lane, const struct registry_claim 
     uint64_t wait = claim->wait_ms < UNTIL_MOST ? claim->wait_ms : UNTIL_MOST;
     struct account *account;
 
-    HASH_FIND(hh, s->accounts, claim->user.ptr, claim->user.len, account);
-    if (account == NULL && claim->user.len < sizeof(account->user)) {
+    HASH_FIND(hh, s->accounts, claim->route.user.ptr, claim->route.user.len, account);
+    if (account == NULL && claim->route.user.len < sizeof(account->user)) {
         account = xcalloc(1, sizeof(*account));
-        memcpy(account->user, claim->user.ptr, claim->user.len);
-        HASH_ADD_KEYPTR(hh, s->accounts, account->user, claim->user.len, account);
+        memcpy(account->user, claim->route.user.ptr, claim->route.user.len);
+        HASH_ADD_KEYPTR(hh, s->accounts, account->user, claim->route.user.len, account);
     }
     if (account != NULL) {
         account->until_ms[claim->held_by] = mono_ms() + wait;

@@ -6,6 +6,7 @@
 #include "shared/irc/room_line.h"
 #include "shared/irc/write.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,6 +97,7 @@ static void read_room(const struct irc_line *line, struct shard_room *room)
     struct slice cursor = line->tags;
     struct slice key;
     struct slice value;
+    uint64_t id;
 
     while (irc_tag_next(&cursor, &key, &value)) {
         if (slice_is(key, "slow")) {
@@ -108,8 +110,8 @@ static void read_room(const struct irc_line *line, struct shard_room *room)
             room->subs_only = slice_is(value, "1");
         } else if (slice_is(key, "r9k")) {
             room->r9k = slice_is(value, "1");
-        } else if (slice_is(key, "room-id") && value.len < sizeof(room->id)) {
-            (void)snprintf(room->id, sizeof(room->id), "%.*s", (int)value.len, value.ptr);
+        } else if (slice_is(key, "room-id") && slice_to_u64(value, &id)) {
+            (void)snprintf(room->id, sizeof(room->id), "%" PRIu64, id);
         }
     }
 }

@@ -77,6 +77,7 @@ struct figure {
     X(since, TIME, NODE, "ms", "FOR", "when it came to be in that state")                          \
     X(reason, TEXT, NODE, "", "REASON", "why it waits or failed")                                  \
     X(room, TEXT, NODE, "", NULL, "modes of the room that are on")                                 \
+    X(room_id, TEXT, NODE, "", NULL, "its id at Twitch")                                           \
     X(moderator, GAUGE, NODE, "", NULL, "1: the account is moderator there")                       \
     X(next_try, TIME, NODE, "ms", NULL, "when it is tried again; 0: it is not")
 
@@ -86,7 +87,7 @@ struct figure {
     X(since, TIME, STEPS, "ms", "FOR", "when it came to be in that state")                         \
     X(reads, TEXT, STEPS, "", "READS", "no: its shards read no channels")                          \
     X(says, TEXT, STEPS, "", "SAYS", "no: nothing is said as it")                                  \
-    X(say_by, TEXT, STEPS, "", "SAY_BY", "irc or helix")                                           \
+    X(say_by, TEXT, STEPS, "", "SAY_BY", "irc, helix or helix_app")                                \
     X(tier, TEXT, STEPS, "", NULL, "normal or verified")                                           \
     X(user_id, TEXT, STEPS, "", NULL, "its id at Twitch")                                          \
     X(client_id, TEXT, STEPS, "", NULL, "application that its tokens are of")                      \

@@ -75,7 +75,7 @@ static void on_accounts(struct call *call, const struct redisReply *reply, const
         accounts[i].user_id = reader_slice(&one);
         accounts[i].reads = reader_u64(&one) != 0;
         accounts[i].says = reader_u64(&one) != 0;
-        accounts[i].say_by = reader_slice(&one);
+        accounts[i].say_by = reply_say_by(&one);
         accounts[i].secret = reader_slice(&one);
         all.bad = all.bad || one.bad;
     }

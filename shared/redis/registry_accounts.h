@@ -43,6 +43,10 @@ struct registry_looked {
 MUST_USE int registry_keep_account(struct registry *r, const struct registry_looked *looked,
                                    registry_word_cb cb, void *ctx);
 
+/* How an account says things: over a connection, or by Helix with its own token, or with that of
+ * the application. */
+enum registry_say_by { SAY_BY_IRC, SAY_BY_HELIX, SAY_BY_HELIX_APP };
+
 /* An account as a node sees it. */
 struct registry_account {
     struct slice login;
@@ -53,7 +57,7 @@ struct registry_account {
     struct slice user_id;
     bool reads;
     bool says;
-    struct slice say_by; /* "irc" or "helix" */
+    enum registry_say_by say_by;
     struct slice secret; /* sealed; empty: there is none */
 };
 /* `rev`: as settings.accounts of the picture. Those behind `after`, by their names; the end is

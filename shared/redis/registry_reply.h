@@ -75,6 +75,8 @@ MUST_USE int reply_names(const struct redisReply *reply, const struct slice **na
 /* Waits of a draw. */
 MUST_USE int reply_waits(const struct redisReply *reply, const uint64_t **waits, size_t *n,
                          struct reply_memory *memory, struct err *err);
+/* The word for how an account says things. */
+enum registry_say_by reply_say_by(struct reader *r);
 /* The answer of send_claim. */
 MUST_USE int reply_claim(const struct redisReply *reply, struct registry_claim *out,
                          struct err *err);

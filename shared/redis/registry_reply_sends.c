@@ -26,6 +26,20 @@ static const char *const held_words[] = {
     [HELD_BY_CHANNEL] = "channel",
 };
 
+static const char *const say_by_words[] = {
+    [SAY_BY_IRC] = "irc",
+    [SAY_BY_HELIX] = "helix",
+    [SAY_BY_HELIX_APP] = "helix_app",
+};
+
+enum registry_say_by reply_say_by(struct reader *r)
+{
+    size_t word = slice_index(reader_slice(r), say_by_words, ARRAY_LEN(say_by_words));
+
+    r->bad = r->bad || word == ARRAY_LEN(say_by_words);
+    return (enum registry_say_by)word;
+}
+
 int reply_claim(const struct redisReply *reply, struct registry_claim *out, struct err *err)
 {
     struct reader r = reader_of(reply);
@@ -35,18 +49,21 @@ int reply_claim(const struct redisReply *reply, struct registry_claim *out, stru
     if (word == CLAIM_LATER) {
         out->wait_ms = reader_duration(&r);
         held = slice_index(reader_slice(&r), held_words, ARRAY_LEN(held_words));
-        out->user = reader_slice(&r);
+        out->route.user = reader_slice(&r);
     } else if (word == CLAIMED) {
         out->wait_ms = reader_duration(&r);
         out->send.channel = reader_slice(&r);
-        out->shard = reader_slice(&r);
+        out->route.shard = reader_slice(&r);
         out->send.id = reader_slice(&r);
         out->send.text = reader_slice(&r);
         out->send.reply_to = reader_slice(&r);
         out->send.as_command = slice_is(reader_slice(&r), "1");
         out->left_ms = reader_duration(&r);
         out->pace_ms = reader_duration(&r);
-        r.bad = r.bad || out->send.channel.len == 0 || out->shard.len == 0;
+        out->route.user = reader_slice(&r);
+        out->route.say_by = reply_say_by(&r);
+        out->route.room_id = reader_slice(&r);
+        r.bad = r.bad || out->send.channel.len == 0 || out->route.shard.len == 0;
     }
     r.bad = r.bad || word == ARRAY_LEN(claim_words) || held == ARRAY_LEN(held_words);
     out->word = (enum registry_claim_word)word;

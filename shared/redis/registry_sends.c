@@ -113,6 +113,16 @@ int registry_send_later(struct registry *r, const char *node, const char *incarn
     return call_ask_done(r, a, cb, ctx);
 }
 
+int registry_keep_room_id(struct registry *r, const char *node, const char *incarnation,
+                          struct slice channel, struct slice room_id, registry_done_cb cb,
+                          void *ctx)
+{
+    struct args a = node_args(r, "keep_room_id", node, incarnation);
+    args_slice(&a, channel);
+    args_slice(&a, room_id);
+    return call_ask_done(r, a, cb, ctx);
+}
+
 int registry_send_done(struct registry *r, const char *node, const char *incarnation,
                        struct slice entry, const struct send_outcome *outcome, uint64_t said_ms,
                        registry_done_cb cb, void *ctx)

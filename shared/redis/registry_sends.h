@@ -4,7 +4,7 @@
 #ifndef SHOAL_REDIS_REGISTRY_SENDS_H
 #define SHOAL_REDIS_REGISTRY_SENDS_H
 
-#include "shared/redis/registry.h"
+#include "shared/redis/registry_accounts.h"
 
 struct registry_send {
     struct slice channel;
@@ -75,13 +75,19 @@ enum registry_claim_word {
  * is not moderator; those to channels nobody joined; or what was said in its own channel (its pace,
  * its share of those). */
 enum registry_held_by { HELD_BY_ALL, HELD_BY_PLAIN, HELD_BY_UNJOINED, HELD_BY_CHANNEL };
+/* How a send reaches Twitch. */
+struct registry_route {
+    struct slice user;  /* the account that says it */
+    struct slice shard; /* SAY_BY_IRC: on this one's connection */
+    enum registry_say_by say_by;
+    struct slice room_id; /* the channel's id at Twitch; empty: not known */
+};
 struct registry_claim {
     enum registry_claim_word word;
     enum registry_held_by held_by; /* CLAIM_LATER */
-    struct slice user;             /* CLAIM_LATER: the account */
     uint64_t wait_ms;
-    struct slice shard;        /* write it on this shard's connection */
-    struct registry_send send; /* CLAIMED: channel, id, text, reply_to, as_command */
+    struct registry_route route; /* CLAIMED; CLAIM_LATER: the user alone */
+    struct registry_send send;   /* CLAIMED: channel, id, text, reply_to, as_command */
     uint64_t left_ms;          /* CLAIMED: its time is over then */
     uint64_t pace_ms;          /* CLAIMED: if Twitch says msg_ratelimit, nothing more for so long */
 };
@@ -100,6 +106,10 @@ MUST_USE int registry_send_unclaim(struct registry *r, const char *node, const c
 MUST_USE int registry_send_later(struct registry *r, const char *node, const char *incarnation,
                                  struct slice entry, uint64_t wait_ms, struct slice msg_id,
                                  registry_done_cb cb, void *ctx);
+/* The channel's id at Twitch is this one: kept for a day. */
+MUST_USE int registry_keep_room_id(struct registry *r, const char *node, const char *incarnation,
+                                   struct slice channel, struct slice room_id, registry_done_cb cb,
+                                   void *ctx);
 /* The one result. It was written `said_ms` ago: the pace of its
  * channel runs from then, which may be later than its slot was. */
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,

@@ -44,12 +44,12 @@ static bool can_send(void *ctx, struct slice shard)
     return holder_can_send(n->holder, shard);
 }
 
-static int write_send(void *ctx, struct slice shard, const struct registry_send *send,
-                      const char *entry, struct err *err)
+static int write_send(void *ctx, const struct registry_route *route,
+                      const struct registry_send *send, const char *entry, struct err *err)
 {
     const struct node *n = ctx;
 
-    return holder_send(n->holder, shard, send, entry, err);
+    return holder_send(n->holder, route->shard, send, entry, err);
 }
 
 static void on_send_result(void *ctx, const char *entry, const struct send_outcome *outcome)

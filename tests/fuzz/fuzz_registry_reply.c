@@ -73,7 +73,8 @@ static unsigned decode(const struct redisReply *reply)
         sum += listeners.gone[listeners.ngone - 1];
     }
     if (reply_claim(reply, &claim, NULL) == 0) {
-        sum += look(claim.send.text) + look(claim.shard);
+        sum += look(claim.send.text) + look(claim.route.shard) + look(claim.route.user) +
+               look(claim.route.room_id);
     }
     if (reply_info(reply, &greeting, NULL) == 0) {
         sum += (unsigned)strlen(greeting.run_id) + (unsigned)strlen(greeting.redis_version);

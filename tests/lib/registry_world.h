@@ -54,6 +54,8 @@ struct world {
     size_t nwaits;
     struct registry_claim claim;
     char claim_shard[64];
+    char claim_user[64];
+    char claim_room_id[64];
     char claim_text[64];
     struct registry_greeting greeting;
     char process[INCARNATION_CHARS]; /* what world_accept says of itself */
@@ -122,6 +124,8 @@ const char *world_accept(struct world *w, const struct world_node *n, const char
 const char *world_take(struct world *w);
 /* The claim's word as text, and w->claim. n NULL: only expire. */
 const char *world_claim(struct world *w, const struct world_node *n, const char *entry);
+const char *world_keep_room_id(struct world *w, const struct world_node *n, const char *channel,
+                               const char *room_id);
 const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry);
 const char *world_later(struct world *w, const struct world_node *n, const char *entry,
                         uint64_t wait_ms, const char *msg_id);

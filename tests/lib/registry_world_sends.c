@@ -49,7 +49,9 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
     memset(&w->claim, 0, sizeof(w->claim));
     if (claim != NULL) {
         w->claim = *claim;
-        world_copy(w->claim_shard, sizeof(w->claim_shard), claim->shard);
+        world_copy(w->claim_shard, sizeof(w->claim_shard), claim->route.shard);
+        world_copy(w->claim_user, sizeof(w->claim_user), claim->route.user);
+        world_copy(w->claim_room_id, sizeof(w->claim_room_id), claim->route.room_id);
         world_copy(w->claim_text, sizeof(w->claim_text), claim->send.text);
     }
     world_answer(w, claim != NULL ? words[claim->word] : "", err);
@@ -58,6 +60,14 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
 const char *world_claim(struct world *w, const struct world_node *n, const char *entry)
 {
     STEP(w, registry_send_claim(w->r, n->name, n->incarnation, slice_of(entry), on_claim, w));
+    return w->word;
+}
+
+const char *world_keep_room_id(struct world *w, const struct world_node *n, const char *channel,
+                               const char *room_id)
+{
+    STEP(w, registry_keep_room_id(w->r, n->name, n->incarnation, slice_of(channel),
+                                  slice_of(room_id), world_on_done, w));
     return w->word;
 }
 

@@ -24,8 +24,8 @@ static bool can_send(void *ctx, struct slice shard)
     return rig.can_send && slice_is(shard, "main-shard");
 }
 
-static int write_send(void *ctx, struct slice shard, const struct registry_send *send,
-                      const char *entry, struct err *err)
+static int write_send(void *ctx, const struct registry_route *route,
+                      const struct registry_send *send, const char *entry, struct err *err)
 {
     size_t at = strlen(rig.said);
 
@@ -37,7 +37,7 @@ static int write_send(void *ctx, struct slice shard, const struct registry_send 
     if (rig.refuse != 0) {
         return err_set(err, (enum err_code) - rig.refuse, "refused by the test");
     }
-    snprintf(rig.shard, sizeof(rig.shard), "%.*s", (int)shard.len, shard.ptr);
+    snprintf(rig.shard, sizeof(rig.shard), "%.*s", (int)route->shard.len, route->shard.ptr);
     snprintf(rig.entry, sizeof(rig.entry), "%s", entry);
     if (rig.count_up) {
         char expected[16];

@@ -53,17 +53,18 @@ static void on_word(void *ctx, struct slice word, struct slice rest, const struc
 static void on_accounts(void *ctx, uint64_t rev, const struct registry_account *accounts, size_t n,
                         const struct err *err)
 {
+    static const char *const ways[] = {"irc", "helix", "helix_app"};
     size_t len = (size_t)snprintf(got.text, sizeof(got.text), "%llu\n", (unsigned long long)rev);
 
     (void)ctx;
     assert_null(err);
     for (size_t i = 0; i < n; i++) {
-        len += (size_t)snprintf(got.text + len, sizeof(got.text) - len, "%.*s %.*s %s%s%.*s %.*s\n",
+        len += (size_t)snprintf(got.text + len, sizeof(got.text) - len, "%.*s %.*s %s%s%s %.*s\n",
                                 (int)accounts[i].login.len, accounts[i].login.ptr,
                                 (int)accounts[i].state.len, accounts[i].state.ptr,
                                 accounts[i].reads ? "reads " : "", accounts[i].says ? "says " : "",
-                                (int)accounts[i].say_by.len, accounts[i].say_by.ptr,
-                                (int)accounts[i].secret.len, accounts[i].secret.ptr);
+                                ways[accounts[i].say_by], (int)accounts[i].secret.len,
+                                accounts[i].secret.ptr);
         got.expires_at = accounts[i].expires_at.ms;
     }
     got.answered = true;

@@ -43,6 +43,7 @@
 --   accounts             zset    accounts -> when the leader looks at them next
 --   sends, queued, ids   what of the outbox is known and has no result yet (05_outbox.lua)
 --   muted, too_fast      accounts of which Twitch says nothing (05_muted.lua)
+--   room_id:<channel>    string its id at Twitch, of one that nobody joined: asked for, kept a day
 --   heard:<node>         string process of the node that entered sends, and the last one's number
 --   listeners            hash  node -> its connection for topics, since when it is to be killed;
 --                              " ": of which server

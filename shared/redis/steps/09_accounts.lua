@@ -8,7 +8,11 @@
 -- for, and of no others. A leader that comes after one that died knows that it may have been done.
 -- `rev` grows with what nodes go by.
 
-do -- seen in here alone
+-- How an account says things: over its connections, or by Helix with its own token, or with the
+-- application's.
+local SAY_BY = {irc = true, helix = true, helix_app = true}
+
+do -- the rest is seen in here alone
 
 local ACCOUNTS_MOST = 1000
 local SECRET_BYTES = 6000
@@ -20,7 +24,7 @@ local CHOICES = {
     reads = {yes = true, no = true},
     says = {yes = true, no = true},
     tier = {normal = true, verified = true},
-    say_by = {irc = true, helix = true},
+    say_by = SAY_BY,
 }
 -- What the leader finds out, and may write.
 local FOUND = {user_id = true, client_id = true, scopes = true, expires_at = true, ending = true, error = true,
@@ -79,7 +83,8 @@ request_step('account_set', 'account name value', function(c, a)
     local login, name, value = a[1], a[2], a[3]
     local why = unknown_account(c, login)
     if not why and not (CHOICES[name] and CHOICES[name][value]) then
-        why = 'An account has reads (yes, no), says (yes, no), tier (normal, verified) and say_by (irc, helix).'
+        why = 'An account has reads (yes, no), says (yes, no), tier (normal, verified), say_by (irc, helix, ' ..
+            'helix_app).'
     end
     if why then
         return {ok = false, error = why}
@@ -218,7 +223,7 @@ node_step('accounts', 'after', function(c, a)
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'client_id', 'user_id', 'reads', 'says',
                 'say_by', 'expires_at')
             told[#told + 1] = {login, count_of(of[1]), of[2] or 'new', count_of(of[8]), of[3] or '', of[4] or '',
-                of[5] == 'no' and 0 or 1, of[6] == 'no' and 0 or 1, of[7] or 'irc',
+                of[5] == 'no' and 0 or 1, of[6] == 'no' and 0 or 1, SAY_BY[of[7]] and of[7] or 'irc',
                 call('GET', key(c, 'secret', login)) or ''}
         end
     end

@@ -5,6 +5,7 @@ do -- seen in here alone
 
 local LISTENERS_LOOKED_AT = 100
 local TOO_FAST = 'msg_ratelimit'
+local ROOM_ID_SECONDS = 86400 -- a channel's id that was asked for is kept so long
 -- What becomes of a send.
 local SEND_STATUS = {sent = true, rejected = true, expired = true, unknown = true}
 
@@ -147,6 +148,27 @@ function keep_claim(c, node, send, deadline, silent_ms)
     end
 end
 
+-- A channel's id at Twitch; nil: it can be none.
+local function room_id_of(text)
+    return text and #text <= 20 and string.match(text, '^%d+$')
+end
+
+-- How the user says it ("irc", "helix", "helix_app"), and the channel's id, where it is known.
+local function way_of(c, user, channel)
+    local say_by = call('HGET', key(c, 'account', user), 'say_by')
+    local told = room_id_of(call('HGET', key(c, 'channel', channel), 'room_id'))
+    return SAY_BY[say_by] and say_by or 'irc', told or room_id_of(call('GET', key(c, 'room_id', channel))) or ''
+end
+
+-- A node that asked Twitch for a channel's id keeps it here. "kept"
+node_step('keep_room_id', 'channel room_id', function(c, a)
+    if not login_of(a[3]) or not room_id_of(a[4]) then
+        return nil
+    end
+    call('SET', key(c, 'room_id', a[3]), a[4], 'EX', ROOM_ID_SECONDS)
+    return {'kept'}
+end)
+
 -- The send is this node's to say, as soon as the budgets allow it.
 local function claim(c, node, send, deadline, shard, user)
     local reason, text = muted.refusal(c, user, deadline)
@@ -170,12 +192,12 @@ local function claim(c, node, send, deadline, shard, user)
     message_take(budgets, at)
     keep_claim(c, node, send, deadline, at + CLAIM_MOST_MS)
     return {'claimed', at - c.now, send.channel, shard, send.id, send.text, send.reply_to or '', send.command or '',
-        deadline - c.now, budgets.pace}
+        deadline - c.now, budgets.pace, user, way_of(c, user, send.channel)}
 end
 
 -- "gone" | "done", status | "busy" | "later", ms, by, user | "elsewhere" |
 -- "claimed", wait ms, channel, shard, id, text, reply_to, as_command, ms that are left of its time,
--- ms that it waits if Twitch finds it too fast
+-- ms that it waits if Twitch finds it too fast, user, say_by, room_id ("" where it is not known)
 node_step('send_claim', 'entry', function(c, a)
     if restating(c) then
         return {'later', RESTATE_LOOK_MS, 'channel', ''}
