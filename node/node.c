@@ -85,21 +85,6 @@ static void on_send_result(void *ctx, const char *entry, const struct send_outco
     sender_on_result(n->sender, entry, outcome);
 }
 
-static bool can_send(void *ctx, struct slice shard)
-{
-    struct node *n = ctx;
-
-    return holder_can_send(n->holder, shard);
-}
-
-static int write_send(void *ctx, const struct registry_route *route,
-                      const struct registry_send *send, const char *entry, struct err *err)
-{
-    struct node *n = ctx;
-
-    return holder_send(n->holder, route->shard, send, entry, err);
-}
-
 static const char *sight_state(void *ctx)
 {
     struct node *n = ctx;
@@ -239,6 +224,7 @@ static void on_lost(void *ctx, const char *why, bool emptied)
     holder_drop(n->holder);
     fanout_drop(n->fanout, emptied ? "registry_lost" : "lease_lost");
     sender_reset(n->sender);
+    helix_drop(n->helix);
     restate_lost(n->restate);
     holder_set_fenced(n->holder, false);
     if (n->state.state == NODE_LOST) {
@@ -428,12 +414,13 @@ static void begin_rooms(struct node *n)
                                     .node = n->options.id,
                                     .incarnation = node_lease_incarnation(n->lease),
                                     .may_act = may_act,
-                                    .can_send = can_send,
-                                    .write = write_send,
+                                    .can_send = node_can_send,
+                                    .write = node_write_send,
                                     .on_drained = node_on_drained,
                                     .restate = n->restate,
                                     .ctx = n};
     n->sender = sender_create(n->loop, &sender);
+    node_begin_helix(n);
     n->probe = probe_create(n->loop, n->pool, n->options.twitch_url, node_on_probe, n);
 }
 

@@ -31,6 +31,8 @@ struct node_options {
     const char *id;
     const char *twitch_url;
     const char *twitch_tls_ca;            /* or NULL */
+    const char *twitch_api_url;           /* Helix */
+    const char *http_proxy;               /* on the way there; or NULL */
     const char *tokens_file;              /* or NULL */
     const struct seal_keys *account_keys; /* NULL: it opens no account */
     uint64_t capacity;                    /* shards */

@@ -10,11 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define APP "@app" /* the row with the application's token */
+
+#define ACCOUNT_ID_CHARS 129 /* of what Twitch knows it by */
+
 struct node_account {
     UT_hash_handle hh;
     char login[IRC_CHANNEL_CHARS];
     char token[ACCOUNT_TOKEN_CHARS];
     struct wall ends; /* 0: not known */
+    char client_id[ACCOUNT_ID_CHARS];
+    char user_id[ACCOUNT_ID_CHARS];
+    enum registry_say_by say_by;
     uint64_t rev;
     bool refused; /* the leader was told that Twitch does not take it */
 };
@@ -27,6 +34,11 @@ static void forget(struct node_account **list)
         explicit_bzero(a, sizeof(*a));
         free(a);
     }
+}
+
+static void copy(char out[ACCOUNT_ID_CHARS], struct slice text)
+{
+    (void)snprintf(out, ACCOUNT_ID_CHARS, "%.*s", (int)text.len, text.ptr);
 }
 
 static void take(struct node *n, const struct registry_account *account)
@@ -48,6 +60,9 @@ static void take(struct node *n, const struct registry_account *account)
     memcpy(a->login, login, sizeof(login));
     memcpy(a->token, secret.access, sizeof(a->token));
     a->ends = account->expires_at;
+    copy(a->client_id, account->client_id);
+    copy(a->user_id, account->user_id);
+    a->say_by = account->say_by;
     a->rev = account->rev;
     HASH_ADD_STR(n->accounts.next, login, a);
     account_secret_wipe(&secret);
@@ -114,11 +129,42 @@ void node_accounts_put(const struct node *n, struct tokens *t)
     }
 }
 
+static struct node_account *find(const struct node *n, struct slice login)
+{
+    struct node_account *a;
+
+    HASH_FIND(hh, n->accounts.list, login.ptr, login.len, a);
+    return a;
+}
+
+enum registry_say_by node_accounts_say_by(const struct node *n, struct slice user)
+{
+    const struct node_account *a = find(n, user);
+
+    return a != NULL ? a->say_by : SAY_BY_IRC;
+}
+
+bool node_accounts_find(const struct node *n, struct slice user, enum registry_say_by say_by,
+                        struct helix_account *out)
+{
+    const struct node_account *a = find(n, user);
+    const struct node_account *token = say_by == SAY_BY_HELIX_APP ? find(n, SLICE(APP)) : a;
+
+    if (a == NULL || token == NULL || a->user_id[0] == '\0' || token->client_id[0] == '\0') {
+        return false;
+    }
+    *out = (struct helix_account){.login = token->login,
+                                  .rev = token->rev,
+                                  .token = token->token,
+                                  .client_id = token->client_id,
+                                  .user_id = a->user_id};
+    return true;
+}
+
 bool node_accounts_refused(struct node *n, struct slice user)
 {
-    struct node_account *a = NULL;
+    struct node_account *a = find(n, user);
 
-    HASH_FIND(hh, n->accounts.list, user.ptr, user.len, a);
     if (a != NULL && !a->refused) {
         a->refused = registry_account_refused(n->control_registry, n->options.id,
                                               node_lease_incarnation(n->lease), user, a->rev, NULL,

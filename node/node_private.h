@@ -7,6 +7,7 @@
 
 #include "node/connection.h"
 #include "node/fanout.h"
+#include "node/helix.h"
 #include "node/holder.h"
 #include "node/node_lease.h"
 #include "node/probe.h"
@@ -44,6 +45,7 @@ struct node {
     struct report *report;
     struct holder *holder;
     struct sender *sender;
+    struct helix *helix;
     struct node_lease *lease;
     struct subscriber *subscriber;
     struct link_group group; /* of all links */
@@ -93,7 +95,18 @@ void node_accounts_put(const struct node *n, struct tokens *t);
 /* Twitch did not take the user's token: true where the user is an account, and the leader is
  * told. */
 bool node_accounts_refused(struct node *n, struct slice user);
+/* How the user says things: SAY_BY_IRC where it is no account. */
+enum registry_say_by node_accounts_say_by(const struct node *n, struct slice user);
+/* The same by Helix, as helix_options has it. */
+bool node_accounts_find(const struct node *n, struct slice user, enum registry_say_by say_by,
+                        struct helix_account *out);
 void node_accounts_finish(struct node *n);
+
+/* In node_send.c: each send goes its way. As sender_options has them. */
+void node_begin_helix(struct node *n);
+bool node_can_send(void *ctx, struct slice shard);
+int node_write_send(void *ctx, const struct registry_route *route, const struct registry_send *send,
+                    const char *entry, struct err *err);
 
 /* In node_leave.c: is everything closed and said by now? And: it may be, look soon. */
 void node_look_at_drain(struct node *n);

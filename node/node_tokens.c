@@ -63,6 +63,7 @@ int node_reload(struct node *n, const struct node_options *fresh, struct err *er
     }
     n->options.tokens_file = fresh->tokens_file;
     n->options.twitch_tls_ca = fresh->twitch_tls_ca;
+    helix_trust(n->helix, fresh->twitch_tls_ca);
     n->options.drain_ms = fresh->drain_ms;
     take_tokens(n, tokens);
     holder_on_tokens(n->holder);

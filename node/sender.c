@@ -82,13 +82,39 @@ bool sender_on_message(struct sender *s, struct slice topic, struct slice payloa
     return true;
 }
 
-void sender_on_result(struct sender *s, const char *entry, const struct send_outcome *outcome)
+/* The send that was written and has no result. */
+static struct lane *written_lane(const struct sender *s, const char *entry)
 {
     struct send *send;
 
     HASH_FIND(hh, s->sends, entry, strlen(entry), send);
-    if (send != NULL && send->lane->queue == send && send->lane->machine.state == LANE_WRITTEN) {
-        lane_result(s, send->lane, outcome);
+    return send != NULL && send->lane->queue == send && send->lane->machine.state == LANE_WRITTEN
+               ? send->lane
+               : NULL;
+}
+
+void sender_on_unsaid(struct sender *s, const char *entry)
+{
+    struct lane *lane = written_lane(s, entry);
+
+    if (lane != NULL) {
+        lane_unclaim(s, lane);
+    }
+}
+
+bool sender_may_leave(struct sender *s, const char *entry)
+{
+    struct lane *lane = written_lane(s, entry);
+
+    return lane != NULL && lane_may_leave(s, lane);
+}
+
+void sender_on_result(struct sender *s, const char *entry, const struct send_outcome *outcome)
+{
+    struct lane *lane = written_lane(s, entry);
+
+    if (lane != NULL) {
+        lane_result(s, lane, outcome);
     }
 }
 

@@ -78,6 +78,10 @@ bool sender_on_hint(struct sender *s, struct slice hint);
 void sender_on_topics_down(struct sender *s);
 /* Twitch's answer, or none (SEND_UNKNOWN). */
 void sender_on_result(struct sender *s, const char *entry, const struct send_outcome *outcome);
+/* Instead: it was surely not said, and waits to be claimed again. */
+void sender_on_unsaid(struct sender *s, const char *entry);
+/* It is about to leave, after its connection was made: may it, by lease and slot? */
+bool sender_may_leave(struct sender *s, const char *entry);
 /* Take what is new in the outbox, then look at all that waits: the link is back, or this node
  * serves more than before. */
 void sender_rescan(struct sender *s);

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLOT_LATE_MS 500  /* a slot is used within this time or lost */
+#define SLOT_LATE_MS 500 /* a slot is used within this time or lost; */
+#define LEAVE_LATE_MS                                                                              \
+    1500                  /* or within this where a connection is made first: windows are wider than
+                            * Twitch's by more */
 #define MAX_LATER_MS 5000 /* settings change, and so do slots */
 
 /* What a registry call in flight remembers; never a pointer into the tables. */
@@ -261,8 +264,7 @@ static void on_unclaimed(void *ctx, const struct err *err)
     lane->queue->again_ms = 0;
 }
 
-/* Surely not written: somebody, perhaps this node, claims it again. */
-static void lane_unclaim(struct sender *s, struct lane *lane)
+void lane_unclaim(struct sender *s, struct lane *lane)
 {
     const struct sender_options *o = &s->options;
     const struct send *send = lane->queue;
@@ -355,6 +357,14 @@ static void lane_write(struct sender *s, struct lane *lane)
 static char *copy_of(struct slice text)
 {
     return xstrndup(text.ptr, text.len);
+}
+
+bool lane_may_leave(struct sender *s, struct lane *lane)
+{
+    uint64_t now = mono_ms();
+
+    lane->said_ms = now;
+    return s->options.may_act(s->options.ctx) && now <= lane->slot_ms + LEAVE_LATE_MS;
 }
 
 static void claimed(struct sender *s, struct lane *lane, const struct registry_claim *claim)

@@ -204,6 +204,10 @@ void lane_look(struct sender *s, struct lane *lane);
 bool lane_claim(struct sender *s, struct lane *lane);
 /* The head has its result; it is stored. */
 void lane_result(struct sender *s, struct lane *lane, const struct send_outcome *outcome);
+/* The head was surely not said: somebody, perhaps this node, claims it again. */
+void lane_unclaim(struct sender *s, struct lane *lane);
+/* The written head leaves only now: may it? */
+bool lane_may_leave(struct sender *s, struct lane *lane);
 /* Nobody here may say what is queued: found again by a rescan if that changes. The lane may be gone
  * afterwards. */
 void lane_forget(struct sender *s, struct lane *lane);

@@ -142,6 +142,19 @@ void options_warn(const struct options *o, const char *room);
         .name = "cluster", .fallback = "main", .metavar = "NAME",                                  \
         .help = "The cluster's name: 1 to 32 of a-z 0-9 _ -.", .check = options_check_cluster      \
     }
+/* Of those that ask Twitch's web services. */
+#define OPTIONS_TWITCH_API                                                                         \
+    {.name = "twitch-api-url",                                                                     \
+     .fallback = "https://api.twitch.tv",                                                          \
+     .metavar = "URL",                                                                             \
+     .help = "Twitch's API (Helix).",                                                              \
+     .check = url_check_http},                                                                     \
+    {                                                                                              \
+        .name = "http-proxy", .metavar = "URL",                                                    \
+        .help =                                                                                    \
+            "HTTP proxy on the way to Twitch's web services; the environment's is never used.",    \
+        .check = url_check_http                                                                    \
+    }
 #define OPTIONS_DAEMON                                                                             \
     {.name = "log-level",                                                                          \
      .flags = OPTION_RELOAD,                                                                       \

@@ -219,6 +219,13 @@ int url_parse_http(const char *text, struct url *out, struct err *err)
     return rc;
 }
 
+int url_check_http(const char *text, struct err *err)
+{
+    struct url url;
+
+    return url_parse_http(text, &url, err);
+}
+
 void url_describe_server(const struct url *url, char *out, size_t size)
 {
     bool v6 = strchr(url->host, ':') != NULL;

@@ -22,6 +22,8 @@ MUST_USE int url_parse_redis(const char *text, struct url *out, struct err *err)
 MUST_USE int url_parse_ws(const char *text, struct url *out, struct err *err);
 /* Parse `http://host[:port]` or `https://...`, with nothing but a '/' behind. */
 MUST_USE int url_parse_http(const char *text, struct url *out, struct err *err);
+/* Can it be parsed so? For a table of options. */
+int url_check_http(const char *text, struct err *err);
 /* "redis://host:port" without user and password, for people; into `out`. */
 void url_describe_server(const struct url *url, char *out, size_t size);
 /* "redis://host:port/db" without user and password, for people; into `out`. */

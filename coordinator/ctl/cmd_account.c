@@ -123,8 +123,8 @@ static int log_in(struct ctl *c)
     bool reads = reads_alone || !says_alone;
     bool says = says_alone || !reads_alone;
     const char *scopes = !says    ? "chat:read"
-                         : !reads ? "chat:edit user:write:chat"
-                                  : "chat:read chat:edit user:write:chat";
+                         : !reads ? "chat:edit user:write:chat user:bot"
+                                  : "chat:read chat:edit user:write:chat user:bot";
     struct twitch_settings settings;
     struct account_secret secret = {0};
     char login[26] = "";

@@ -2,7 +2,6 @@
 #include "coordinator/options/twitch_settings.h"
 
 #include "shared/file.h"
-#include "shared/url.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +15,6 @@ int twitch_settings_check_id(const char *value, struct err *err)
     return ok > 0 && ok <= 64 && value[ok] == '\0'
                ? 0
                : err_set(err, ERR_USAGE, "not the id of a Twitch application");
-}
-
-int twitch_settings_check_url(const char *value, struct err *err)
-{
-    struct url url;
-
-    return url_parse_http(value, &url, err);
 }
 
 /* The secret in a file, owned; NULL with err filled. */

@@ -15,7 +15,6 @@ struct twitch_settings {
 };
 
 int twitch_settings_check_id(const char *value, struct err *err);
-int twitch_settings_check_url(const char *value, struct err *err);
 int twitch_settings_check_secret(const char *path, struct err *err);
 
 /* Rows of a table of options. */
@@ -46,16 +45,7 @@ int twitch_settings_check_secret(const char *path, struct err *err);
          0,                                                                                        \
          "URL",                                                                                    \
          "Where tokens are validated and refreshed.",                                              \
-         twitch_settings_check_url},                                                               \
-        {"twitch-api-url",                                                                         \
-         OPTION_STRING,                                                                            \
-         0,                                                                                        \
-         "https://api.twitch.tv",                                                                  \
-         0,                                                                                        \
-         0,                                                                                        \
-         "URL",                                                                                    \
-         "Twitch's API (Helix).",                                                                  \
-         twitch_settings_check_url},                                                               \
+         url_check_http},                                                                          \
         {"twitch-tls-ca",                                                                          \
          OPTION_STRING,                                                                            \
          0,                                                                                        \
@@ -63,13 +53,9 @@ int twitch_settings_check_secret(const char *path, struct err *err);
          0,                                                                                        \
          0,                                                                                        \
          "FILE",                                                                                   \
-         "CA certificates (PEM) to verify both with; default: the system's.",                      \
+         "CA certificates (PEM) to verify them with; default: the system's.",                      \
          ca_store_check},                                                                          \
-    {                                                                                              \
-        "http-proxy", OPTION_STRING, 0, NULL, 0, 0, "URL",                                         \
-            "HTTP proxy on the way to both; the environment's is never used.",                     \
-            twitch_settings_check_url                                                              \
-    }
+        OPTIONS_TWITCH_API
 
 /* 0, or -ERR_USAGE where the secret cannot be read. Finish it in any case. */
 MUST_USE int twitch_settings_read(const struct options *o, struct twitch_settings *out,

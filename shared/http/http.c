@@ -132,6 +132,11 @@ struct http_request *http_begin(struct http *h, const struct http_ask *ask, http
     return r;
 }
 
+void http_trust(struct http *h, const char *tls_ca)
+{
+    h->options.tls_ca = tls_ca;
+}
+
 static void http_finish(void *owner)
 {
     struct http *h = owner;

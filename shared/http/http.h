@@ -43,6 +43,9 @@ struct http_ask {
     unsigned tries;      /* at most; 0 is 1 */
     bool may_be_twice;   /* it does no harm if the server hears it more than once */
     uint64_t timeout_ms; /* of a try; 0: HTTP_DEADLINE_MS */
+    /* Asked with the callback's ctx when the connection stands and nothing of the request is
+     * written: may it leave? If not, it ends with ERR_CANCELED, not sent. NULL: it may. */
+    bool (*may_send)(void *ctx);
 };
 
 /* The last try's answer, or how it ended without one. */
@@ -55,7 +58,7 @@ struct http_answer {
 
 /* Called once for each request, later. `err`: there is no answer: ERR_UNREACHABLE, ERR_TIMEOUT,
  * ERR_AUTH (the certificate is not to be trusted), ERR_PROTOCOL (the answer is no HTTP, or too
- * large), ERR_CANCELED (by http_close). A status of 400 and above is an answer. */
+ * large), ERR_CANCELED (by http_close or may_send). A status of 400 and above is an answer. */
 typedef void (*http_cb)(void *ctx, const struct http_answer *answer, const struct err *err);
 
 struct http *http_create(const struct http_options *options);
@@ -63,6 +66,8 @@ struct http *http_create(const struct http_options *options);
 struct http_request *http_begin(struct http *h, const struct http_ask *ask, http_cb cb, void *ctx);
 /* Forget it: its callback is not called any more. */
 void http_cancel(struct http_request *r);
+/* Verify the servers of requests that begin later with these CAs; NULL: the system's. Borrowed. */
+void http_trust(struct http *h, const char *tls_ca);
 /* All requests end with ERR_CANCELED before this returns. `on_closed` (may be NULL) comes later. */
 void http_close(struct http *h, void (*on_closed)(void *ctx), void *ctx);
 

@@ -22,10 +22,11 @@ struct http_request {
     unsigned tries_left;           /* after this one */
     bool may_be_twice;
     bool unusable; /* a header would end before its value does */
-    bool sent;     /* in any try */
+    bool sent;     /* in any try, or it may have been */
     bool running;  /* curl has it; else it waits for its next try */
     struct backoff backoff;
     uv_timer_t *wait; /* until then; owned */
+    bool (*may_send)(void *ctx);
     http_cb cb;
     void *ctx;
 };

@@ -22,6 +22,22 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
     return r->answer.overflow ? CURL_WRITEFUNC_ERROR : size * n;
 }
 
+/* curl is about to write the request. */
+static int on_ready(void *ctx, char *to, char *from, int to_port, int from_port)
+{
+    struct http_request *r = ctx;
+
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    if (r->may_send != NULL && !r->may_send(r->ctx)) {
+        return CURL_PREREQFUNC_ABORT;
+    }
+    r->sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
 /* "Name: value", if there is one. What would end the line is no value. */
 static void add_header(struct http_request *r, const char *name, const char *value)
 {
@@ -68,6 +84,7 @@ struct http_request *http_request_create(struct http *h, const struct http_ask *
     r->http = h;
     r->tries_left = ask->tries > 1 ? ask->tries - 1 : 0;
     r->may_be_twice = ask->may_be_twice;
+    r->may_send = ask->may_send;
     r->name = xasprintf("%s %.*s", ask->method, (int)strcspn(ask->url, "?"), ask->url);
     backoff_init(&r->backoff, RETRY_FIRST_MS, RETRY_CAP_MS, RETRY_CAP_MS);
     buf_init(&r->answer, HTTP_ANSWER_MAX);
@@ -90,6 +107,8 @@ struct http_request *http_request_create(struct http *h, const struct http_ask *
     (void)curl_easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->problem);
     (void)curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
+    (void)curl_easy_setopt(r->easy, CURLOPT_PREREQFUNCTION, on_ready);
+    (void)curl_easy_setopt(r->easy, CURLOPT_PREREQDATA, r);
     (void)curl_easy_setopt(r->easy, CURLOPT_PRIVATE, r);
     return r;
 }
@@ -188,6 +207,8 @@ static enum err_code code_of(CURLcode code, bool sent)
     switch (code) {
     case CURLE_OPERATION_TIMEDOUT:
         return ERR_TIMEOUT;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return ERR_CANCELED;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
         return ERR_AUTH;
@@ -256,11 +277,8 @@ static bool is_passing(long status)
 void http_request_tried(struct http_request *r, CURLcode code)
 {
     long status = 0;
-    long bytes_sent = 0;
     struct err err = {0};
 
-    (void)curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &bytes_sent);
-    r->sent = r->sent || bytes_sent > 0;
     if (code == CURLE_OK) {
         (void)curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
     } else {
@@ -269,7 +287,8 @@ void http_request_tried(struct http_request *r, CURLcode code)
     uint64_t wait_ms = asked_to_wait_ms(r, status);
     (void)curl_multi_remove_handle(r->http->multi, r->easy);
     r->running = false;
-    bool passes = code == CURLE_OK ? is_passing(status) : err.code != ERR_USAGE;
+    bool passes =
+        code == CURLE_OK ? is_passing(status) : err.code != ERR_USAGE && err.code != ERR_CANCELED;
     if (passes && r->tries_left > 0 && (r->may_be_twice || !r->sent)) {
         uint64_t backoff_ms = backoff_next(&r->backoff, 0);
         r->tries_left--;

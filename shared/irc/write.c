@@ -293,6 +293,24 @@ void irc_write_heard(struct buf *out, struct slice text, bool as_command)
     buf_append_slice(out, text);
 }
 
+int irc_write_text(struct buf *out, struct slice text, struct err *err)
+{
+    size_t chars;
+    int rc = check_text(text, err);
+
+    if (rc != 0) {
+        return rc;
+    }
+    if (is_quoted(text, false) && utf8_count(text, &chars) && chars == IRC_MAX_TEXT_CHARS) {
+        return err_set(err, ERR_PROTOCOL,
+                       "the text has %zu characters with the U+200B before its '/' or '.', more "
+                       "than %d",
+                       chars + 1, IRC_MAX_TEXT_CHARS);
+    }
+    irc_write_heard(out, text, false);
+    return 0;
+}
+
 static int write_token(struct buf *out, const char *command, struct slice token, struct err *err)
 {
     struct line line = {.len = 0};

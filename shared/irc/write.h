@@ -35,6 +35,9 @@ bool irc_is_command(struct slice text);
 /* Not a line, but the text of such a message as everybody else in the room then reads it: with the
  * U+200B, and of the command "/me dances" what Twitch makes of it (^AACTION dances^A). */
 void irc_write_heard(struct buf *out, struct slice text, bool as_command);
+/* Not a line, but the text of a message as Helix takes it, which is no command: with the U+200B,
+ * which it counts. */
+MUST_USE int irc_write_text(struct buf *out, struct slice text, struct err *err);
 MUST_USE int irc_write_ping(struct buf *out, struct slice token, struct err *err);
 MUST_USE int irc_write_pong(struct buf *out, struct slice token, struct err *err);
 

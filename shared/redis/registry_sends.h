@@ -88,8 +88,8 @@ struct registry_claim {
     uint64_t wait_ms;
     struct registry_route route; /* CLAIMED; CLAIM_LATER: the user alone */
     struct registry_send send;   /* CLAIMED: channel, id, text, reply_to, as_command */
-    uint64_t left_ms;          /* CLAIMED: its time is over then */
-    uint64_t pace_ms;          /* CLAIMED: if Twitch says msg_ratelimit, nothing more for so long */
+    uint64_t left_ms;            /* CLAIMED: its time is over then */
+    uint64_t pace_ms; /* CLAIMED: if Twitch says msg_ratelimit, nothing more for so long */
 };
 typedef void (*registry_claim_cb)(void *ctx, const struct registry_claim *claim,
                                   const struct err *err);

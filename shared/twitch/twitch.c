@@ -21,6 +21,7 @@ struct twitch_call {
     struct http_request *request;
     enum twitch_kind kind;
     bool may_be_twice;
+    bool (*may_send)(void *ctx);
     twitch_cb cb;
     void *ctx;
 };
@@ -64,6 +65,13 @@ static void wipe_buf(struct buf *b)
     buf_finish(b);
 }
 
+static bool may_send(void *ctx)
+{
+    const struct twitch_call *call = ctx;
+
+    return call->may_send(call->ctx);
+}
+
 static struct twitch_call *begin(struct twitch *t, struct http_ask *ask, enum twitch_kind kind,
                                  twitch_cb cb, void *ctx)
 {
@@ -73,7 +81,9 @@ static struct twitch_call *begin(struct twitch *t, struct http_ask *ask, enum tw
     call->may_be_twice = ask->may_be_twice;
     call->cb = cb;
     call->ctx = ctx;
-    ask->tries = GET_TRIES;
+    call->may_send = ask->may_send;
+    ask->may_send = call->may_send != NULL ? may_send : NULL;
+    ask->tries = ask->tries != 0 ? ask->tries : GET_TRIES;
     call->request = http_begin(t->options.http, ask, on_answer, call);
     return call;
 }
@@ -213,7 +223,7 @@ struct twitch_call *twitch_users(struct twitch *t, const struct twitch_caller *c
         add_pair(&query, "login", logins[i]);
     }
     char *url = xasprintf("%s/helix/users?%s", t->options.api_url, query.data);
-    struct http_ask ask = {.method = "GET", .url = url, .may_be_twice = true};
+    struct http_ask ask = {.method = "GET", .url = url, .may_be_twice = true, .tries = 1};
     struct twitch_call *call = ask_helix(t, caller, &ask, TWITCH_USERS, cb, ctx);
     buf_finish(&query);
     free(url);
@@ -237,8 +247,13 @@ struct twitch_call *twitch_say(struct twitch *t, const struct twitch_caller *cal
         json_string(&j, "reply_parent_message_id", message->reply_to);
     }
     json_object_end(&j);
-    struct http_ask ask = {
-        .method = "POST", .url = url, .content_type = "application/json", .body = buf_slice(&body)};
+    struct http_ask ask = {.method = "POST",
+                           .url = url,
+                           .content_type = "application/json",
+                           .body = buf_slice(&body),
+                           .tries = 1,
+                           .timeout_ms = message->timeout_ms,
+                           .may_send = message->may_send};
     struct twitch_call *call = ask_helix(t, caller, &ask, TWITCH_SAID, cb, ctx);
     buf_finish(&body);
     free(url);

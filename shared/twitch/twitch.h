@@ -25,7 +25,8 @@ struct twitch_options {
 enum twitch_verdict {
     TWITCH_OK,
     TWITCH_REFUSED, /* asking again would bring the same */
-    TWITCH_LATER,   /* it was not carried out: not reached, too many requests, an error of theirs */
+    /* It was not carried out: not reached, held back, too many requests, an error of theirs. */
+    TWITCH_LATER,
     TWITCH_UNKNOWN, /* it was sent, and not answered: it may have been carried out */
 };
 
@@ -94,7 +95,8 @@ struct twitch_caller {
     const char *token;
     const char *client_id;
 };
-/* GET /helix/users: ids of up to TWITCH_USERS_MAX logins; those that do not exist are left out. */
+/* GET /helix/users: ids of up to TWITCH_USERS_MAX logins; those that do not exist are left out.
+ * Tried once. */
 struct twitch_call *twitch_users(struct twitch *t, const struct twitch_caller *caller,
                                  const char *const *logins, size_t n, twitch_cb cb, void *ctx);
 struct twitch_message {
@@ -102,6 +104,9 @@ struct twitch_message {
     const char *sender_id;
     struct slice text;
     const char *reply_to; /* id of a message; NULL: none */
+    uint64_t timeout_ms;  /* 0: HTTP_DEADLINE_MS */
+    bool (*may_send)(
+        void *ctx); /* as http_ask has it, with the ctx of the callback; NULL: it may */
 };
 /* POST /helix/chat/messages: message_id, is_sent, drop_code. Tried once. */
 struct twitch_call *twitch_say(struct twitch *t, const struct twitch_caller *caller,

@@ -184,6 +184,7 @@ class Cluster:
         ports = dict(part.split("=") for part in port_file.read_text().split())
         process.port = int(ports["ws"])
         process.http = int(ports.get("http", 0))
+        process.https = int(ports.get("https", 0))
         process.control = Control(int(ports["control"]))
         self.controls.append(process.control)
         process.url = f"wss://localhost:{ports['wss']}" if tls else f"ws://127.0.0.1:{process.port}"

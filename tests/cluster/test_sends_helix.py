@@ -1,0 +1,233 @@
+"""Sends by Helix: each said once, with one result, heard as any other message."""
+
+import json
+import subprocess
+import time
+import uuid
+
+import pytest
+
+from certificates import Certificates
+from processes import wait_until
+from shoal import BIN, CTL
+from webclient import LISTEN
+
+SAY = "/helix/chat/messages"
+SCOPES = "chat:read,chat:edit,user:write:chat"
+
+
+def grant(cluster, directory, login, say_by="helix", scopes=SCOPES):
+    """An account of the cluster that says so; its tokens."""
+    granted = cluster.sim.control(f"grant {login} app {scopes}")
+    tokens = directory / f"{login}.tokens"
+    tokens.touch(mode=0o600)
+    tokens.write_text(f"{granted['access_token']}\n{granted['refresh_token']}\n")
+    cluster.ctl("account", "add", login, "--account-keys", cluster.keys, "--token-file", tokens)
+    cluster.ctl("account", "set", login, "say_by", say_by)
+    wait_until(lambda: cluster.redis.hget(cluster.key(f"account:{login}"), "state") == "usable", 10, "it is usable")
+    return granted
+
+
+def begin(cluster, directory, web_url, coordinator=(), **settings):
+    cluster.sim.control("app app s3cret")
+    cluster.secret = directory / "secret"
+    cluster.keys = directory / "keys"
+    keys = subprocess.run([CTL, "keygen"], capture_output=True, text=True, check=True).stdout
+    for file, text in ((cluster.secret, "s3cret\n"), (cluster.keys, keys)):
+        file.touch(mode=0o600)
+        file.write_text(text)
+    cluster.write_tokens({})
+    web = ["--account-keys", cluster.keys, "--twitch-api-url", web_url]
+    app = ["--client-id", "app", "--client-secret", cluster.secret, "--twitch-id-url", web_url]
+    cluster.node_args = web
+    cluster.start_coordinator(args=[*web, *app, *coordinator], **{"user": "alice", **settings})
+    wait_until(cluster.leader, 10, "a coordinator leads")
+    cluster.start_node(args=web)
+    return cluster
+
+
+@pytest.fixture
+def helix(bare, tmp_path):
+    """A cluster whose account alice says by Helix."""
+    bare.start_redis()
+    bare.start_sim(*LISTEN)
+    begin(bare, tmp_path, f"http://127.0.0.1:{bare.sim.http}")
+    bare.alice = grant(bare, tmp_path, "alice")
+    return bare
+
+
+def said(cluster, channel):
+    return [m["text"] for m in cluster.sim.control(f"received {channel}")["messages"] if m["outcome"] == "said"]
+
+
+def asked(cluster, path):
+    requests = cluster.sim.control("http log")["requests"]
+    return sum(counts["total"] for name, counts in requests.items() if name.startswith(path))
+
+
+def leave(cluster, channel, text, **fields):
+    """A send, without waiting for its result."""
+    id = uuid.uuid4().hex
+    cluster.redis.xadd(cluster.key("outbox"), {"id": id, "channel": channel, "text": text, **fields})
+    return id
+
+
+def test_a_send_is_said_by_a_request_and_heard_once_on_the_accounts_own_connection(helix):
+    chat = helix.subscribe(helix.topic("chat:room0"))
+    helix.join("room0")
+    result = helix.send("room0", "hello")
+    assert (result["status"], result.get("reason")) == ("sent", None)
+    heard = helix.sim.control("received room0")["messages"]
+    assert [(m["text"], m["conn"], m["user"]) for m in heard] == [("hello", 0, "alice")]
+    assert result["message_id"] == heard[0]["id"]
+    helix.chat_flows(chat, "room0")
+    assert chat.texts(helix.topic("chat:room0")).count("hello") == 1
+    assert not any(b"shoal-echo" in line for line in chat.on(helix.topic("chat:room0")))
+    # The id of the room came with its ROOMSTATE: nobody asked for it.
+    assert asked(helix, "/helix/users") == 0
+    assert helix.channel("room0")["room_id"].isdigit()
+    reply = helix.send("room0", "and that", reply_to=result["message_id"])
+    assert reply["status"] == "sent"
+    assert helix.sim.control("received room0")["messages"][1]["reply_to"] == result["message_id"]
+
+
+def test_the_id_of_a_channel_that_nobody_joined_is_asked_for_once(helix):
+    for text in ("one", "two"):
+        assert helix.send("elsewhere", text)["status"] == "sent"
+    assert said(helix, "elsewhere") == ["one", "two"]
+    assert asked(helix, "/helix/users") == 1
+    assert 86000 < helix.redis.ttl(helix.key("room_id:elsewhere")) <= 86400
+
+
+def test_what_cannot_be_said_tells_why(helix):
+    helix.sim.control("channel ghost state=missing")
+    result = helix.send("ghost", "hello")
+    assert (result["status"], result["reason"]) == ("rejected", "no_such_channel")
+    result = helix.send("elsewhere", "/color red", command="1")
+    assert (result["status"], result["reason"]) == ("rejected", "bad_request")
+    assert "IRC" in result["text"]
+    helix.sim.control("ban elsewhere user=alice")
+    result = helix.send("elsewhere", "hello")
+    assert (result["status"], result["reason"]) == ("rejected", "forbidden")
+    assert said(helix, "elsewhere") == []
+    # What looks like a command is said.
+    assert helix.send("another", ".ban somebody")["status"] == "sent"
+    assert said(helix, "another") == ["\u200b.ban somebody"]
+
+
+def test_what_twitch_drops_is_rejected_with_its_code(helix):
+    helix.sim.control("mode elsewhere subs-only=1")
+    result = helix.send("elsewhere", "hello")
+    assert (result["status"], result["reason"]) == ("rejected", "msg_subsonly")
+    assert "subscribers" in result["text"]
+
+
+def test_a_token_that_is_refused_is_refreshed_once_and_the_message_said_once(helix):
+    assert helix.send("elsewhere", "before")["status"] == "sent"
+    before = asked(helix, "/oauth2/token")
+    helix.sim.control("token expire alice")
+    ids = [leave(helix, f"other{i}", "hello") for i in range(3)]
+    assert [helix.result(id)["status"] for id in ids] == ["sent"] * 3
+    assert asked(helix, "/oauth2/token") == before + 1
+    assert [said(helix, f"other{i}") for i in range(3)] == [["hello"]] * 3
+
+
+def test_a_scope_that_is_missing_is_told_and_no_token_is_refreshed(helix, tmp_path):
+    grant(helix, tmp_path, "alice", scopes="chat:read,chat:edit")
+    before = asked(helix, "/oauth2/token")
+    result = helix.send("elsewhere", "hello")
+    assert (result["status"], result["reason"]) == ("rejected", "missing_scope")
+    assert "user:write:chat" in result["text"]
+    assert asked(helix, "/oauth2/token") == before
+
+
+def test_too_many_requests_wait_as_long_as_twitch_wants(helix):
+    assert helix.send("elsewhere", "before")["status"] == "sent"
+    helix.sim.control(f"http {SAY} status=429,retry=2 times=1")
+    began = time.monotonic()
+    assert helix.send("elsewhere", "hello")["status"] == "sent"
+    assert time.monotonic() - began >= 2
+    assert said(helix, "elsewhere") == ["before", "hello"]
+
+
+@pytest.mark.parametrize(("fault", "reason", "heard"), [("silence", "no_answer", []), ("close", "no_answer", ["hello"]), ("status=503", "server_error", [])])
+def test_what_is_not_answered_is_unknown_and_not_said_again(helix, fault, reason, heard):
+    helix.sim.control(f"http {SAY} {fault} times=1")
+    result = helix.send("elsewhere", "hello", timeout=25)
+    assert (result["status"], result["reason"]) == ("unknown", reason)
+    assert helix.send("elsewhere", "next")["status"] == "sent"
+    assert said(helix, "elsewhere") == [*heard, "next"]
+
+
+def test_a_node_that_is_killed_during_a_request_leaves_one_result(helix):
+    helix.sim.control(f"http {SAY} late=4000")
+    id = leave(helix, "elsewhere", "hello")
+    wait_until(lambda: said(helix, "elsewhere"), 10, "it is said")
+    helix.processes["n1"].kill()
+    helix.sim.control("http off")
+    helix.start_node("n2", args=helix.node_args)
+    result = helix.result(id, 20)
+    assert (result["status"], result["reason"]) == ("unknown", "node_lost")
+    assert helix.send("elsewhere", "next", timeout=20)["status"] == "sent"
+    assert said(helix, "elsewhere") == ["hello", "next"]
+
+
+def test_a_node_that_leaves_waits_for_the_answer(helix):
+    helix.sim.control(f"http {SAY} late=2000")
+    id = leave(helix, "elsewhere", "hello")
+    wait_until(lambda: said(helix, "elsewhere"), 10, "it is said")
+    assert helix.processes["n1"].stop() == 0
+    assert helix.result(id, 1)["status"] == "sent"
+
+
+def test_what_waits_for_helix_is_said_when_it_is_back(helix):
+    assert helix.send("elsewhere", "before")["status"] == "sent"
+    helix.sim.control("http /helix/users status=500")
+    id = leave(helix, "unknown", "hello")
+    time.sleep(1)
+    assert not helix.redis.exists(helix.key(f"result:unknown:{id}"))
+    helix.sim.control("http off")
+    assert helix.result(id)["status"] == "sent"
+    assert said(helix, "unknown") == ["hello"]
+
+
+def test_accounts_that_say_by_irc_and_by_helix_speak_beside_each_other(bare, tmp_path):
+    bare.start_redis()
+    bare.start_sim(*LISTEN)
+    manager = ["--shard-manager", BIN / "tests/managers/by_user.so"]
+    manager += ["--set", "manager.alice=room0", "--set", "manager.bob=room1"]
+    begin(bare, tmp_path, f"http://127.0.0.1:{bare.sim.http}", manager)
+    grant(bare, tmp_path, "alice")
+    grant(bare, tmp_path, "bob", "irc")
+    chat = bare.subscribe(bare.topic("chat:*"))
+    bare.join("room0", "room1", timeout=40)
+    for room in ("room0", "room1"):
+        assert bare.send(room, "hello")["status"] == "sent"
+    conns = {room: [m["conn"] for m in bare.sim.control(f"received {room}")["messages"]] for room in ("room0", "room1")}
+    assert conns["room0"] == [0] and conns["room1"] != [0] and len(conns["room1"]) == 1
+    bare.chat_flows(chat, "room0", "room1")
+    assert [chat.texts(bare.topic(f"chat:{room}")).count("hello") for room in ("room0", "room1")] == [1, 1]
+
+
+def test_twitch_is_asked_over_tls_and_no_token_is_told_anywhere(bare, tmp_path):
+    certificates = Certificates(tmp_path)
+    bare.start_redis()
+    everything = bare.subscribe("*")
+    bare.start_sim("--https-listen", "127.0.0.1:0", tls=certificates)
+    web = f"https://localhost:{bare.sim.https}"
+    begin(bare, tmp_path, web, ["--twitch-tls-ca", certificates.ca])
+    tokens = grant(bare, tmp_path, "alice")
+    bare.join("room0")
+    assert bare.send("room0", "hello")["status"] == "sent"
+    assert bare.send("elsewhere", "hello")["status"] == "sent"
+    bare.sim.control("token expire alice")
+    assert bare.send("room0", "again")["status"] == "sent"
+    secrets = [tokens["access_token"], tokens["refresh_token"], "s3cret"]
+    places = {"published": repr(everything.messages), "events": json.dumps(bare.events())}
+    for name in ("c1", "n1"):
+        process = bare.processes[name]
+        places[name] = process.text()
+        with open(f"/proc/{process.pid}/cmdline", encoding="utf-8") as file:
+            places[f"arguments of {name}"] = file.read()
+    for place, text in places.items():
+        assert not any(secret in text for secret in secrets), place
