@@ -26,6 +26,7 @@
 #define REST_FIRST_MS    1000
 #define REST_MOST_MS     30000
 #define TOKEN_REST_MS    30000 /* then a token that was refused is tried again, if no other came */
+#define AT_ONCE          32    /* requests; a slot is over before more of them are answered */
 #define TOO_MANY_REST_MS 1000  /* where Twitch does not say for how long */
 
 /* Whose token it is: what came of its last requests. */
@@ -60,6 +61,7 @@ struct helix {
     struct http *http; /* made when it is first needed, as twitch is: most nodes never do */
     struct twitch *twitch;
     struct errand *errands;
+    size_t nerrands;
     struct caller *callers;
     struct trouble trouble;
     struct teardown teardown;
@@ -67,9 +69,10 @@ struct helix {
 
 /* Errands -------------------------------------------------------------------------------------- */
 
-static void errand_free(struct errand *e)
+static void errand_free(struct helix *h, struct errand *e)
 {
-    DL_DELETE(e->helix->errands, e);
+    DL_DELETE(h->errands, e);
+    h->nerrands--;
     buf_finish(&e->text);
     free(e->reply_to);
     free(e);
@@ -82,7 +85,7 @@ static void settle(struct errand *e, const struct send_outcome *outcome)
     char entry[sizeof(e->entry)];
 
     memcpy(entry, e->entry, sizeof(entry));
-    errand_free(e);
+    errand_free(h, e);
     h->options.on_result(h->options.ctx, entry, outcome);
 }
 
@@ -99,7 +102,7 @@ static void put_back(struct errand *e)
     char entry[sizeof(e->entry)];
 
     memcpy(entry, e->entry, sizeof(entry));
-    errand_free(e);
+    errand_free(h, e);
     h->options.on_unsaid(h->options.ctx, entry);
 }
 
@@ -127,28 +130,26 @@ static void rest(struct caller *c, uint64_t ms, bool for_token)
     c->rests_for_token = for_token;
 }
 
-/* Its account, where that may be used now. */
-static bool find_account(struct helix *h, struct slice user, enum registry_say_by say_by,
-                         struct helix_account *account, struct caller **caller)
+/* Whose token it is, where that may be used now; else NULL. */
+static struct caller *find_caller(struct helix *h, struct slice user, enum registry_say_by say_by,
+                                  struct helix_account *account)
 {
     if (!h->options.account(h->options.ctx, user, say_by, account)) {
-        return false;
+        return NULL;
     }
     struct caller *c = caller_get(h, account->login);
-    *caller = c;
     if (c->rests_for_token && c->refused_rev != account->rev) {
         c->rested_ms = 0;
         c->rests_for_token = false;
     }
-    return mono_ms() >= c->rested_ms;
+    return mono_ms() >= c->rested_ms ? c : NULL;
 }
 
 bool helix_can_say(struct helix *h, struct slice user, enum registry_say_by say_by)
 {
     struct helix_account account;
-    struct caller *caller;
 
-    return find_account(h, user, say_by, &account, &caller);
+    return h->nerrands < AT_ONCE && find_caller(h, user, say_by, &account) != NULL;
 }
 
 /* What Twitch answers -------------------------------------------------------------------------- */
@@ -322,7 +323,9 @@ static void on_room_id(void *ctx, const struct twitch_outcome *o)
         return;
     }
     h->options.on_room_id(h->options.ctx, e->channel, o->user_ids.item[0]);
-    if (find_account(h, slice_of(e->user), e->say_by, &account, &e->caller)) {
+    struct caller *caller = find_caller(h, slice_of(e->user), e->say_by, &account);
+    if (caller != NULL) {
+        e->caller = caller;
         say(e, &account, o->user_ids.item[0]);
     } else {
         put_back(e);
@@ -341,8 +344,10 @@ static void ask_room_id(struct errand *e, const struct helix_account *account)
 static void need_twitch(struct helix *h)
 {
     if (h->http == NULL) {
-        h->http = http_create(&(struct http_options){
-            .loop = h->options.loop, .tls_ca = h->options.tls_ca, .proxy = h->options.proxy});
+        h->http = http_create(&(struct http_options){.loop = h->options.loop,
+                                                     .tls_ca = h->options.tls_ca,
+                                                     .proxy = h->options.proxy,
+                                                     .at_once = AT_ONCE});
         h->twitch =
             twitch_create(&(struct twitch_options){.http = h->http, .api_url = h->options.api_url});
     }
@@ -351,8 +356,8 @@ static void need_twitch(struct helix *h)
 int helix_say(struct helix *h, const struct registry_route *route, const struct registry_send *send,
               const char *entry, struct err *err)
 {
-    struct helix_account account;
-    struct caller *caller;
+    struct helix_account account = {.login = NULL};
+    struct caller *caller = NULL;
     struct buf text;
 
     if (send->as_command) {
@@ -362,7 +367,10 @@ int helix_say(struct helix *h, const struct registry_route *route, const struct 
     }
     buf_init(&text, IRC_MAX_SENT_BYTES);
     int rc = irc_write_text(&text, send->text, err);
-    if (rc == 0 && !find_account(h, route->user, route->say_by, &account, &caller)) {
+    if (rc == 0) {
+        caller = find_caller(h, route->user, route->say_by, &account);
+    }
+    if (rc == 0 && caller == NULL) {
         rc = err_set(err, ERR_DOWN, "there is no token for %.*s now", (int)route->user.len,
                      route->user.ptr);
     }
@@ -381,6 +389,7 @@ int helix_say(struct helix *h, const struct registry_route *route, const struct 
                    send->channel.ptr);
     (void)snprintf(e->user, sizeof(e->user), "%.*s", (int)route->user.len, route->user.ptr);
     DL_APPEND(h->errands, e);
+    h->nerrands++;
     need_twitch(h);
     if (route->room_id.len > 0) {
         char *room_id = xstrndup(route->room_id.ptr, route->room_id.len);
@@ -407,7 +416,7 @@ void helix_drop(struct helix *h)
     while (h->errands != NULL) {
         struct errand *e = h->errands;
         twitch_cancel(e->call);
-        errand_free(e);
+        errand_free(h, e);
     }
 }
 

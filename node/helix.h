@@ -54,7 +54,7 @@ struct helix_options {
 };
 
 struct helix *helix_create(const struct helix_options *options);
-/* Is there a token for the user, and does its account not rest? */
+/* Is there a token for the user, does its account not rest, and are not too many under way? */
 bool helix_can_say(struct helix *h, struct slice user, enum registry_say_by say_by);
 /* As sender_options.write has it. */
 MUST_USE int helix_say(struct helix *h, const struct registry_route *route,

@@ -67,15 +67,26 @@ static const struct option_spec specs[] = {
 };
 
 /* A token in the clear is for loopback. */
-static const char *warning(const struct options *o)
+static bool is_in_the_clear(int (*parse)(const char *text, struct url *out, struct err *err),
+                            const char *text)
 {
     struct url url;
-    bool parsed = url_parse_ws(options_string(o, "twitch-url"), &url, NULL) == 0;
 
-    if (!parsed || url.tls || !options_string(o, "tokens") || url_is_loopback(&url)) {
-        return NULL;
+    return parse(text, &url, NULL) == 0 && !url.tls && !url_is_loopback(&url);
+}
+
+static const char *warning(const struct options *o)
+{
+    bool accounts = options_string(o, "account-keys") != NULL;
+
+    if ((accounts || options_string(o, "tokens") != NULL) &&
+        is_in_the_clear(url_parse_ws, options_string(o, "twitch-url"))) {
+        return "tokens are sent to --twitch-url unencrypted, over the network: use wss://";
     }
-    return "tokens are sent to --twitch-url unencrypted, over the network: use wss://";
+    if (accounts && is_in_the_clear(url_parse_http, options_string(o, "twitch-api-url"))) {
+        return "tokens are sent to --twitch-api-url unencrypted, over the network: use https://";
+    }
+    return NULL;
 }
 
 static const struct options_program program = {

@@ -12,6 +12,8 @@
 
 /* The caller must look at what the function returns. */
 #define MUST_USE __attribute__((warn_unused_result))
+/* A parameter that a callback has to have. */
+#define UNUSED __attribute__((unused))
 /* The function formats like printf: `fmt` and `args` are 1-based parameter positions. */
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 /* Elements of a true array. */

@@ -151,8 +151,7 @@ void options_warn(const struct options *o, const char *room);
      .check = url_check_http},                                                                     \
     {                                                                                              \
         .name = "http-proxy", .metavar = "URL",                                                    \
-        .help =                                                                                    \
-            "HTTP proxy on the way to Twitch's web services; the environment's is never used.",    \
+        .help = "HTTP proxy on the way there (chat takes none); the environment's is never used.", \
         .check = url_check_http                                                                    \
     }
 #define OPTIONS_DAEMON                                                                             \

@@ -117,7 +117,8 @@ struct http *http_create(const struct http_options *options)
     (void)curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
     (void)curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timeout);
     (void)curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-    (void)curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HTTP_AT_ONCE);
+    (void)curl_multi_setopt(h->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                            options->at_once != 0 ? (long)options->at_once : (long)HTTP_AT_ONCE);
     return h;
 }
 

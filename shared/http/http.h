@@ -21,7 +21,7 @@
 #define HTTP_CONNECT_MS  5000         /* look-up, TCP and TLS */
 #define HTTP_DEADLINE_MS 15000        /* one try as a whole */
 #define HTTP_WAIT_MAX_MS 60000        /* of what an answer may ask for before the next try */
-#define HTTP_AT_ONCE     8            /* connections to a host; further requests wait */
+#define HTTP_AT_ONCE     8
 
 struct http;
 struct http_request;
@@ -30,6 +30,7 @@ struct http_options {
     uv_loop_t *loop;
     const char *tls_ca; /* PEM file; NULL: the system's. Borrowed until http_close's callback */
     const char *proxy;  /* its URL; NULL: none. Borrowed as well */
+    unsigned at_once;   /* connections to a host; further requests wait. 0: HTTP_AT_ONCE */
 };
 
 /* What to ask. All is borrowed for the call alone. */

@@ -22,15 +22,12 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
     return r->answer.overflow ? CURL_WRITEFUNC_ERROR : size * n;
 }
 
-/* curl is about to write the request. */
-static int on_ready(void *ctx, char *to, char *from, int to_port, int from_port)
+/* curl is about to write the request; between which addresses, it tells as well. */
+static int on_ready(void *ctx, UNUSED char *to, UNUSED char *from, UNUSED int to_port,
+                    UNUSED int from_port)
 {
     struct http_request *r = ctx;
 
-    (void)to;
-    (void)from;
-    (void)to_port;
-    (void)from_port;
     if (r->may_send != NULL && !r->may_send(r->ctx)) {
         return CURL_PREREQFUNC_ABORT;
     }

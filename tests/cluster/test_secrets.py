@@ -6,7 +6,7 @@ import subprocess
 
 from complaint import SECRET
 from processes import run, wait_until
-from shoal import NODE, TOKEN, USER
+from shoal import CTL, NODE, TOKEN, USER
 
 
 def test_secrets_appear_nowhere(bare):
@@ -43,13 +43,18 @@ def test_secrets_appear_nowhere(bare):
         assert SECRET not in text and TOKEN not in text, place
 
 
-def test_tokens_that_would_go_over_the_network_in_the_clear_are_warned_about(bare):
+def test_tokens_that_would_go_over_the_network_in_the_clear_are_warned_about(bare, tmp_path):
     unsafe = ["--twitch-url", "ws://twitch.example:80", "--tokens", bare.tokens]
     done = run([NODE, *unsafe, "--check"])
     assert (done.returncode, done.stdout) == (0, "shoal-node: the configuration is valid\n")
     assert done.stderr.startswith("shoal-node: warning: tokens ") and "wss://" in done.stderr
     for safe in (unsafe[:2], ["--twitch-url", "ws://127.0.0.1:80", *unsafe[2:]], unsafe[2:]):
         assert run([NODE, *safe, "--check"]).stderr == ""
+    keys = tmp_path / "keys"
+    keys.touch(mode=0o600)
+    keys.write_text(run([CTL, "keygen"]).stdout)
+    helix = ["--account-keys", keys, "--twitch-api-url", "http://api.example"]
+    assert "--twitch-api-url unencrypted" in run([NODE, *helix, "--check"]).stderr
     started = run([NODE, *unsafe, "--redis-url", "redis://127.0.0.1:1", "--connect-timeout", "100ms"])
     assert started.stderr.count("config.unsafe") == 1
 

@@ -191,6 +191,29 @@ def test_what_waits_for_helix_is_said_when_it_is_back(helix):
     assert said(helix, "unknown") == ["hello"]
 
 
+def test_what_twitch_refuses_for_now_is_said_later(helix):
+    helix.sim.control("mode elsewhere slow=3")
+    began = time.monotonic()
+    ids = [leave(helix, "elsewhere", text) for text in ("one", "two")]
+    assert [helix.result(id)["status"] for id in ids] == ["sent", "sent"]
+    assert time.monotonic() - began >= 3
+    assert said(helix, "elsewhere") == ["one", "two"]
+
+
+def test_it_is_said_while_chat_is_out_of_reach_and_not_when_the_cluster_is_stopped(helix):
+    helix.join("room0")
+    helix.sim.control("outage on")
+    helix.sim.control("disconnect all")
+    wait_until(lambda: helix.shards()["initial-shard-1"]["state"] == "backoff", 10, "its connection is lost")
+    assert helix.send("room0", "hello")["status"] == "sent"
+    helix.ctl("stop")
+    assert helix.send("room0", "stopped", ttl_ms=1500)["status"] == "expired"
+    helix.sim.control("outage off")
+    helix.ctl("start")
+    assert helix.send("room0", "started")["status"] == "sent"
+    assert said(helix, "room0") == ["hello", "started"]
+
+
 def test_accounts_that_say_by_irc_and_by_helix_speak_beside_each_other(bare, tmp_path):
     bare.start_redis()
     bare.start_sim(*LISTEN)

@@ -363,6 +363,86 @@ static void a_callback_may_close_the_client(void **state)
     http_rig_destroy(r);
 }
 
+/* A request that is asked about, and what it is told. */
+static struct {
+    bool may;
+    unsigned asked;
+    int accepted; /* connections, when it was asked */
+} leave;
+
+static bool may_send(void *ctx)
+{
+    const struct http_rig *r = ctx;
+
+    leave.asked++;
+    leave.accepted = r->accepted;
+    assert_int_equal(r->heard_len, 0);
+    return leave.may;
+}
+
+static void what_may_not_leave_any_more_does_not_when_its_connection_stands(void **state)
+{
+    static const struct http_move moves[] = {{OK("okay"), false}};
+    struct http_rig *r = rig(moves, ARRAY_LEN(moves));
+    const struct http_ask ask = {.method = "POST",
+                                 .url = http_rig_url(r, "/"),
+                                 .content_type = "text/plain",
+                                 .body = SLICE("hello"),
+                                 .tries = 3,
+                                 .may_send = may_send};
+
+    (void)state;
+    leave.asked = 0;
+    leave.may = false;
+    http_rig_ask(r, &ask);
+    assert_int_equal(r->err.code, ERR_CANCELED);
+    assert_false(r->sent);
+    assert_int_equal(leave.asked, 1); /* and it is not tried again */
+    test_loop_run_for(&r->loop, 50);
+    assert_int_equal(r->heard_len, 0);
+    leave.may = true;
+    http_rig_ask(r, &ask);
+    assert_int_equal(leave.asked, 2);
+    assert_int_equal(r->status, 200);
+    assert_true(r->sent);
+    http_rig_destroy(r);
+}
+
+static void what_found_no_connection_is_not_asked_about_and_was_not_sent(void **state)
+{
+    static const struct http_move moves[] = {{OK("okay"), false}};
+    struct http_rig *r = rig(moves, ARRAY_LEN(moves));
+
+    (void)state;
+    leave.asked = 0;
+    http_rig_stop_server(r);
+    http_rig_ask(
+        r, &(struct http_ask){.method = "POST", .url = http_rig_url(r, "/"), .may_send = may_send});
+    assert_int_equal(r->err.code, ERR_UNREACHABLE);
+    assert_false(r->sent);
+    assert_int_equal(leave.asked, 0);
+    http_rig_destroy(r);
+}
+
+static void what_a_proxy_does_not_let_through_was_not_sent(void **state)
+{
+    static const struct http_move moves[] = {
+        {"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", false}};
+    struct http_rig *r = rig(moves, ARRAY_LEN(moves));
+    struct http *http =
+        http_create(&(struct http_options){.loop = &r->loop.uv, .proxy = http_rig_url(r, "")});
+
+    (void)state;
+    (void)http_begin(http, &(struct http_ask){.method = "POST", .url = "https://api.example/"},
+                     http_rig_answered, r);
+    wait_until(&r->loop, r->answers == 1);
+    assert_memory_equal(r->heard, "CONNECT api.example:443 ", 24);
+    assert_int_not_equal(r->err.code, ERR_OK);
+    assert_false(r->sent);
+    http_close(http, NULL, NULL);
+    http_rig_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +464,9 @@ int main(void)
         cmocka_unit_test(a_cancelled_request_is_not_called_back),
         cmocka_unit_test(all_requests_end_with_the_client),
         cmocka_unit_test(a_callback_may_close_the_client),
+        cmocka_unit_test(what_may_not_leave_any_more_does_not_when_its_connection_stands),
+        cmocka_unit_test(what_found_no_connection_is_not_asked_about_and_was_not_sent),
+        cmocka_unit_test(what_a_proxy_does_not_let_through_was_not_sent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
