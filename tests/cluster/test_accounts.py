@@ -6,40 +6,19 @@ import time
 
 import pytest
 
+from accounts import account, add, log_in, start_twitch
 from processes import wait_until
 from shoal import CTL
-from webclient import LISTEN
 
 
 @pytest.fixture
 def accounts(bare, tmp_path):
     """A cluster whose coordinator has keys and the public application "app"."""
     bare.start_redis()
-    bare.start_sim(*LISTEN)
-    bare.sim.control("app app public")
-    keys = tmp_path / "keys"
-    keys.touch(mode=0o600)
-    keys.write_text(subprocess.run([CTL, "keygen"], capture_output=True, text=True, check=True).stdout)
-    bare.keys = keys
-    bare.account_args = (
-        "--account-keys", keys, "--client-id", "app", "--twitch-id-url", f"http://127.0.0.1:{bare.sim.http}",
-    )  # fmt: skip
+    start_twitch(bare, tmp_path)
     bare.c1 = bare.start_coordinator(args=bare.account_args, user="alice")
     wait_until(bare.leader, 10, "a coordinator leads")
     return bare
-
-
-def account(cluster, login):
-    return cluster.redis.hgetall(cluster.key(f"account:{login}"))
-
-
-def add(cluster, tmp_path, login, ttl_ms=None):
-    granted = cluster.sim.control(f"grant {login} app chat:read,chat:edit" + (f" ttl={ttl_ms}" if ttl_ms else ""))
-    tokens = tmp_path / f"{login}.tokens"
-    tokens.touch(mode=0o600)
-    tokens.write_text(f"{granted['access_token']}\n{granted['refresh_token']}\n")
-    cluster.ctl("account", "add", login, "--account-keys", cluster.keys, "--token-file", tokens)
-    return granted
 
 
 def test_tokens_that_were_added_are_validated_and_refreshed_before_their_end(accounts, tmp_path):
@@ -58,16 +37,8 @@ def test_tokens_that_were_added_are_validated_and_refreshed_before_their_end(acc
 
 @pytest.mark.parametrize(("args", "reads", "says"), [((), "yes", "yes"), (("--reads",), "yes", "no"), (("--says",), "no", "yes")])
 def test_an_account_logs_in_with_a_code_that_somebody_confirms(accounts, args, reads, says):
-    accounts.sim.control("limit device-interval=100ms")
-    command = [CTL, "account", "login", *args, "--account-keys", accounts.keys, "--client-id", "app"]
-    command += ["--twitch-id-url", f"http://127.0.0.1:{accounts.sim.http}", "--redis-url", accounts.redis_url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as login:
-        said = login.stdout.readline()
-        code = said.split("the code ")[1].split(",")[0]
-        assert said.startswith("Open https://")
-        accounts.sim.control(f"device allow {code} alice")
-        out, errors = login.communicate(timeout=20)
-    assert (login.returncode, errors) == (0, "")
+    out, errors = log_in(accounts, "alice", *args)
+    assert errors == ""
     assert out == "alice is an account of this cluster now.\n"
     wait_until(lambda: account(accounts, "alice").get("state") == "usable", 10, "the account is usable")
     assert (account(accounts, "alice")["reads"], account(accounts, "alice")["says"]) == (reads, says)
@@ -123,14 +94,14 @@ def start_node(cluster, name="n1"):
 
 
 def test_nodes_log_in_as_the_account_and_take_up_new_tokens_without_losing_a_connection(accounts, tmp_path):
-    start_node(accounts)
+    node = start_node(accounts)
     accounts.sim.control("token ttl 4000")
     add(accounts, tmp_path, "alice", 60000)
     accounts.ctl("join", "room0")
     wait_until(lambda: accounts.joined("room0"), 20, "the channel is joined")
     assert accounts.redis.hget(accounts.key("shard:initial-shard-1"), "user") == "alice"
     connections = accounts.sim.control("stats")["connections"]
-    wait_until(lambda: len(refreshes(accounts)[0]) >= 4, 20, "its tokens are refreshed")
+    wait_until(lambda: node.text().count("tokens.reloaded") >= 3, 20, "it has its new tokens, twice")
     assert accounts.sim.control("stats")["connections"] == connections
     # The token it began with has ended long since: the next login is with that of now.
     accounts.sim.control("disconnect all")

@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 
+from accounts import account, add, log_in, start_twitch
 from processes import Process, run, wait_until
 from shoal import BIN, COORDINATOR, CTL, NODE, REMEMBERS, ROOT
 
@@ -222,12 +223,12 @@ def test_every_row_of_the_tables_of_shard_managers_has_its_test():
 
 
 @pytest.fixture
-def forsen(bare):
+def forsen(bare, tmp_path):
     """A cluster with room for one channel, which is joined; its Redis remembers."""
     bare.start_redis(*REMEMBERS)
-    bare.start_sim("--limits-off")
-    bare.start_coordinator(channels_per_shard=1, max_shard_count=1)
-    bare.start_node("n1")
+    start_twitch(bare, tmp_path, "--limits-off")
+    bare.start_coordinator(channels_per_shard=1, max_shard_count=1, args=bare.account_args)
+    bare.start_node("n1", args=("--account-keys", bare.keys))
     wait_until(bare.shards, 10, "setup is done")
     bare.join("forsen")
     return bare
@@ -281,11 +282,13 @@ def test_each_redis_command_is_one_and_does_what_is_said(forsen):
                 assert result["status"] == "sent", result
 
 
-def test_keys_and_events_are_as_their_tables_say(forsen):
+def test_keys_and_events_are_as_their_tables_say(forsen, tmp_path):
+    add(forsen, tmp_path, "alice", 3000)
     forsen.send("forsen", "hello")
     forsen.ctl("config", "set", "send_ttl_ms", "20000")
-    names = {"<channel>": "forsen", "<shard>": "initial-shard-1", "<node>": "n1"}
+    names = {"<channel>": "forsen", "<shard>": "initial-shard-1", "<node>": "n1", "<login>": "alice"}
     wait_until(lambda: forsen.redis.hget(forsen.key("shard:initial-shard-1"), "joined") == "1", 10, "a report")
+    wait_until(lambda: "refreshed_at" in account(forsen, "alice"), 10, "new tokens")
     for key, kind, holds in table("key"):
         for placeholder, name in names.items():
             key = key.replace(placeholder, name)
@@ -297,15 +300,15 @@ def test_keys_and_events_are_as_their_tables_say(forsen):
     rows = {name: set(words(fields)) for names, fields, _ in table("event") for name in words(names)}
     for event in forsen.events():
         name = event["event"]
-        state = name.startswith("shard.") and name not in rows
-        assert set(event) == {"event", "at"} | rows["shard.<state>" if state else name], name
+        row = name if name in rows else name.split(".")[0] + ".<state>"
+        assert set(event) == {"event", "at"} | rows[row], name
 
 
 def test_each_command_of_ours_is_one(forsen, tmp_path):
     (tmp_path / "more-channels.txt").write_text("forsen\n")
     forsen.ctl("config", "set", "channels_per_shard", "none")
     file = tmp_path / "shoal.conf"
-    file.write_text(code("ini").replace("/etc/shoal/tokens", str(forsen.tokens)))
+    file.write_text(code("ini").replace("/etc/shoal/account-keys", str(forsen.keys)))
     programs = {program.name: program for program in (NODE, COORDINATOR, CTL)}
     lines = [line for name in programs for line in commands(name)]
     assert len(lines) >= 6
@@ -318,7 +321,9 @@ def test_each_command_of_ours_is_one(forsen, tmp_path):
             assert done.returncode == 0, line + "\n" + done.stderr
             continue
         env = {"SHOAL_REDIS_URL": forsen.redis_url}
-        if command[1] == "tail":
+        if command[1:] == ["account", "login"]:
+            log_in(forsen, "alice")
+        elif command[1] == "tail":
             tail = Process("tail", argv, tmp_path, env).start()
             forsen.processes["tail"] = tail
             chat_is_shown(forsen, command[2], tail)

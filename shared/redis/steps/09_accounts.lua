@@ -26,6 +26,7 @@ local CHOICES = {
     tier = {normal = true, verified = true},
     say_by = SAY_BY,
 }
+local AT_FIRST = {reads = 'yes', says = 'yes', tier = 'normal', say_by = 'irc'}
 -- What the leader finds out, and may write.
 local FOUND = {user_id = true, client_id = true, scopes = true, expires_at = true, ending = true, error = true,
     doubt = true}
@@ -72,6 +73,9 @@ request_step('account_put', 'account secret', function(c, a)
     local ak, known = key(c, 'account', login), call('ZSCORE', key(c, 'accounts'), login)
     call('SET', key(c, 'secret', login), secret)
     call('ZADD', key(c, 'accounts'), c.now, login)
+    for name, value in pairs(AT_FIRST) do
+        call('HSETNX', ak, name, value)
+    end
     call('HSET', ak, 'state', 'new', 'since', c.now, 'error', '')
     call('HDEL', ak, 'claim', 'doubt', 'expires_at', 'refreshed_at', 'scopes', 'ending')
     account_changed(c, login)
