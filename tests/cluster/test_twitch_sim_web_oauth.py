@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from simclient import Chat, Sim, sim_with
+from simclient import Chat, Closed, Sim, sim_with
 from webclient import LISTEN, Web
 
 SIM = sim_with(*LISTEN)
@@ -266,6 +266,20 @@ def test_the_log_tells_how_often_each_refresh_token_was_used_and_no_token(sim, w
         hashlib.sha256(new.encode()).hexdigest()[:12]: (False, 0, 0),
     }
     assert token not in str(log) and new not in str(log)
+    assert all(abs(t["used_ms"] / 1000 - time.time()) < 10 for t in log["refresh_tokens"] if t["used"])
+    assert sim.control("http log requests").keys() == {"ok", "requests"}
+
+
+@SIM
+def test_the_log_tells_who_logged_in_with_a_dead_token(sim, web):
+    token = sim.control("grant alice pub chat:read ttl=60000")["access_token"]
+    Chat(sim, "alice", token).close()
+    sim.control("token expire alice")
+    with pytest.raises(Closed):
+        Chat(sim, "alice", token)
+    (of_token,) = sim.control("http log")["access_tokens"]
+    assert of_token["dead_logins"] == 1 and of_token["ends_ms"] <= of_token["dead_login_ms"]
+    assert of_token["hash"] == hashlib.sha256(token.encode()).hexdigest()[:12]
 
 
 @SIM

@@ -28,8 +28,9 @@
  *                                          status=CODE[,retry=S], silence (no answer). Carried out:
  *                                          slow [ms=10] (a byte at a time), malformed[=http|json], huge
  *                                          (10 MB), close (no answer), late=MS (answered later)
- *   http log                               requests by path and grant type, and how often each refresh
- *                                          token was used, named by the first 12 digits of its SHA-256
+ *   http log [requests]                    requests by path and grant type; how often and when each refresh
+ *                                          token was used, and how long each access token lived (named by
+ *                                          the first 12 digits of their SHA-256); logins with dead ones
  *   limit NAME=VALUE...                    the names of the limit options, or all=off
  *   silence TARGET s=N                     what they send is not said (of user=: the whole account,
  *                                          which with `told` is answered msg_ratelimit)

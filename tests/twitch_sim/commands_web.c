@@ -150,7 +150,7 @@ int command_http(struct sim *s, const struct command *cmd, struct json *out, str
         return 0;
     }
     if (strcmp(what, "log") == 0) {
-        web_log_write(s->web->counts, s->tokens, out);
+        web_log_write(s->web->counts, command_has(cmd, "requests") ? NULL : s->tokens, out);
         return 0;
     }
     if ((what[0] != '/' && strcmp(what, "*") != 0) || strlen(what) >= sizeof(fault.path)) {

@@ -110,6 +110,7 @@ static void on_nick(struct conn *c, struct slice nick)
     } else if (!login_allowed(s, u)) {
         refuse_login(c, "Login unsuccessful");
     } else if (!c->anonymous && !bearer_may_chat(s, u, c->pass + 6)) {
+        tokens_note_dead_login(s->tokens, c->pass + 6, mono_ms());
         refuse_login(c, "Login authentication failed");
     } else {
         log_in(c, u);

@@ -100,7 +100,8 @@ static char *tidy_scopes(const char *scopes)
 }
 
 static const struct token *add_access(struct tokens *t, const struct application *app,
-                                      const char *login, const char *scopes, uint64_t ends)
+                                      const char *login, const char *scopes, uint64_t ends,
+                                      uint64_t now)
 {
     struct token *token = xcalloc(1, sizeof(*token));
 
@@ -108,6 +109,7 @@ static const struct token *add_access(struct tokens *t, const struct application
     token->app = app;
     (void)snprintf(token->login, sizeof(token->login), "%s", login);
     token->scopes = xstrdup(scopes);
+    token->made = now;
     token->ends = ends;
     HASH_ADD_STR(t->access, text, token);
     return token;
@@ -136,7 +138,7 @@ struct issued tokens_grant(struct tokens *t, const struct application *app, cons
 {
     char *tidy = tidy_scopes(scopes);
     uint64_t ends = end_of(t, ttl_ms, TOKEN_USER_TTL, now);
-    struct issued out = {.access = add_access(t, app, login, tidy, ends),
+    struct issued out = {.access = add_access(t, app, login, tidy, ends, now),
                          .refresh = add_refresh(t, app, login, tidy)};
 
     free(tidy);
@@ -145,7 +147,8 @@ struct issued tokens_grant(struct tokens *t, const struct application *app, cons
 
 struct issued tokens_for_app(struct tokens *t, const struct application *app, uint64_t now)
 {
-    return (struct issued){.access = add_access(t, app, "", "", end_of(t, 0, TOKEN_APP_TTL, now))};
+    return (struct issued){.access =
+                               add_access(t, app, "", "", end_of(t, 0, TOKEN_APP_TTL, now), now)};
 }
 
 bool tokens_refresh(struct tokens *t, const struct application *app, const char *text, uint64_t now,
@@ -160,12 +163,14 @@ bool tokens_refresh(struct tokens *t, const struct application *app, const char 
     }
     if (r->dead || r->app != app) {
         r->refused++;
+        r->refused_at = now;
         return false;
     }
     r->used++;
+    r->used_at = now;
     r->dead = app->secret[0] == '\0';
     out->refresh = r->dead ? add_refresh(t, app, r->login, r->scopes) : r;
-    out->access = add_access(t, app, r->login, r->scopes, end_of(t, 0, TOKEN_USER_TTL, now));
+    out->access = add_access(t, app, r->login, r->scopes, end_of(t, 0, TOKEN_USER_TTL, now), now);
     return true;
 }
 
@@ -180,6 +185,17 @@ const struct token *tokens_find(const struct tokens *t, const char *text, uint64
 
     HASH_FIND_STR(t->access, text, token);
     return token != NULL && is_good(token, now) ? token : NULL;
+}
+
+void tokens_note_dead_login(struct tokens *t, const char *text, uint64_t now)
+{
+    struct token *token;
+
+    HASH_FIND_STR(t->access, text, token);
+    if (token != NULL && !is_good(token, now)) {
+        token->dead_logins++;
+        token->dead_login_at = now;
+    }
 }
 
 bool tokens_revoke(struct tokens *t, const struct application *app, const char *text, uint64_t now)

@@ -28,8 +28,11 @@ struct token {
     const struct application *app;
     char login[LOGIN_CHARS]; /* empty: an app access token */
     char *scopes;            /* with one blank between */
-    uint64_t ends;           /* mono ms, or TOKEN_NEVER */
+    uint64_t made;           /* mono ms, as what follows */
+    uint64_t ends;           /* or TOKEN_NEVER */
     bool revoked;
+    uint64_t dead_logins;   /* how often somebody logged in with it when it was dead */
+    uint64_t dead_login_at; /* the last of these */
     UT_hash_handle hh;
 };
 
@@ -39,8 +42,10 @@ struct refresh {
     char login[LOGIN_CHARS];
     char *scopes;
     bool dead;
-    uint64_t used;    /* how often it gave new tokens */
-    uint64_t refused; /* how often it was asked for them in vain */
+    uint64_t used;       /* how often it gave new tokens */
+    uint64_t used_at;    /* mono ms: the last of these */
+    uint64_t refused;    /* how often it was asked for them in vain */
+    uint64_t refused_at; /* mono ms: the last of these */
     UT_hash_handle hh;
 };
 
@@ -78,6 +83,8 @@ bool tokens_refresh(struct tokens *t, const struct application *app, const char 
                     struct issued *out);
 /* An access token that is good now, else NULL. */
 const struct token *tokens_find(const struct tokens *t, const char *text, uint64_t now);
+/* Somebody logs in with what is no good token: noted, if it was one. */
+void tokens_note_dead_login(struct tokens *t, const char *text, uint64_t now);
 /* End an access token of the application; false: it has no such token, or no more. */
 bool tokens_revoke(struct tokens *t, const struct application *app, const char *text, uint64_t now);
 /* The access token of that text, or those of that login, have ended: how many. */

@@ -1,4 +1,5 @@
-/* Counters in a hash: of a path, and (with the path before it) of a grant type. */
+/* Counters in a hash: of a path, and (with the path before it) of a grant type. Times of tokens are
+ * told by the wall's clock. */
 #include "tests/twitch_sim/web_log.h"
 
 #include "tests/twitch_sim/token.h"
@@ -77,11 +78,44 @@ static void short_hash(const char *token, char out[2 * HASH_BYTES + 1])
     }
 }
 
+/* By the wall's clock; 0: never. */
+static void write_time(struct json *out, const char *name, uint64_t mono)
+{
+    uint64_t at = mono == 0 ? 0 : wall_now().ms + mono - mono_ms();
+
+    json_number(out, name, (int64_t)(mono == TOKEN_NEVER ? 0 : at));
+}
+
+static void write_access_tokens(const struct tokens *t, struct json *out)
+{
+    char hash[2 * HASH_BYTES + 1];
+
+    json_array_begin(out, "access_tokens");
+    for (const struct token *token = t->access; token != NULL; token = token->hh.next) {
+        short_hash(token->text, hash);
+        json_object_begin(out, NULL);
+        json_string(out, "hash", hash);
+        json_string(out, "login", token->login);
+        json_string(out, "client", token->app->id);
+        write_time(out, "made_ms", token->made);
+        write_time(out, "ends_ms", token->ends);
+        json_bool(out, "revoked", token->revoked);
+        json_number(out, "dead_logins", (int64_t)token->dead_logins);
+        write_time(out, "dead_login_ms", token->dead_login_at);
+        json_object_end(out);
+    }
+    json_array_end(out);
+}
+
 void web_log_write(const struct web_count *counts, const struct tokens *t, struct json *out)
 {
     char hash[2 * HASH_BYTES + 1];
 
     write_counts(counts, "requests", out);
+    if (t == NULL) {
+        return;
+    }
+    write_access_tokens(t, out);
     json_array_begin(out, "refresh_tokens");
     for (const struct refresh *r = t->refresh; r != NULL; r = r->hh.next) {
         short_hash(r->text, hash);
@@ -91,7 +125,9 @@ void web_log_write(const struct web_count *counts, const struct tokens *t, struc
         json_string(out, "client", r->app->id);
         json_bool(out, "dead", r->dead);
         json_number(out, "used", (int64_t)r->used);
+        write_time(out, "used_ms", r->used_at);
         json_number(out, "refused", (int64_t)r->refused);
+        write_time(out, "refused_ms", r->refused_at);
         json_object_end(out);
     }
     json_array_end(out);

@@ -47,7 +47,13 @@ static void a_token_is_good_until_its_time_has_passed(void **state)
     struct issued brief = tokens_grant(r->tokens, r->bot, "alice", "a", 50, 1000);
 
     assert_true(is_good(r, brief.access, 1049));
+    tokens_note_dead_login(r->tokens, brief.access->text, 1049);
+    assert_int_equal(brief.access->dead_logins, 0);
     assert_false(is_good(r, brief.access, 1050));
+    tokens_note_dead_login(r->tokens, brief.access->text, 1051);
+    tokens_note_dead_login(r->tokens, "nonsense", 1052);
+    assert_int_equal(brief.access->dead_logins, 1);
+    assert_int_equal(brief.access->dead_login_at, 1051);
     assert_true(is_good(r, usual.access, 1000 + TOKEN_USER_TTL - 1));
     assert_false(is_good(r, usual.access, 1000 + TOKEN_USER_TTL));
     r->tokens->ttl_ms = 7;
@@ -96,9 +102,12 @@ static void a_public_refresh_token_is_used_up_by_its_use(void **state)
     struct issued next = {NULL, NULL};
     struct issued none = {NULL, NULL};
 
-    assert_true(tokens_refresh(r->tokens, r->pub, first.refresh->text, 1, &next));
+    assert_true(tokens_refresh(r->tokens, r->pub, first.refresh->text, 7, &next));
     assert_ptr_not_equal(next.refresh, first.refresh);
-    assert_false(tokens_refresh(r->tokens, r->pub, first.refresh->text, 1, &none));
+    assert_false(tokens_refresh(r->tokens, r->pub, first.refresh->text, 8, &none));
+    assert_int_equal(first.refresh->used_at, 7);
+    assert_int_equal(first.refresh->refused_at, 8);
+    assert_int_equal(next.access->made, 7);
     assert_true(tokens_refresh(r->tokens, r->pub, next.refresh->text, 1, &none));
     assert_false(tokens_refresh(r->tokens, r->pub, "nonsense", 1, &none));
     assert_int_equal(r->tokens->unknown_refused, 1);
