@@ -77,6 +77,17 @@ static int open_office(void **state)
     return 0;
 }
 
+/* Who keeps accounts from now on. */
+static void keep_accounts(void)
+{
+    accounts = accounts_create(&(struct accounts_options){.loop = &o.world.probe.t.uv,
+                                                          .leader = o.leader,
+                                                          .twitch = twitch,
+                                                          .keys = keys,
+                                                          .cluster = "t"});
+    office_room(&o, accounts, on_facts, close_accounts);
+}
+
 /* The leader, with these keys, and a Twitch that answers so. */
 static void lead(const struct http_move *moves, size_t n, const char *key)
 {
@@ -86,12 +97,7 @@ static void lead(const struct http_move *moves, size_t n, const char *key)
         .http = twitch_server->http, .id_url = url, .api_url = url, .client_id = "app"});
     keys = keys_of(key);
     office_lead(&o);
-    accounts = accounts_create(&(struct accounts_options){.loop = &o.world.probe.t.uv,
-                                                          .leader = o.leader,
-                                                          .twitch = twitch,
-                                                          .keys = keys,
-                                                          .cluster = "t"});
-    office_room(&o, accounts, on_facts, close_accounts);
+    keep_accounts();
 }
 
 static int close_office(void **state)
@@ -339,6 +345,87 @@ static void a_refresh_that_somebody_else_began_may_have_used_up_the_token(void *
                         "token: not valid");
 }
 
+/* A death at each moment of a refresh, of a token that is about to end or has ended, and what its
+ * successor comes to. Twitch as it is: a refresh token that it has carried out once is used up. */
+enum moment { AT_DUE, AT_CLAIMED, AT_VALIDATING, AT_SENT, AT_CARRIED_OUT, AT_KEPT, MOMENTS };
+
+static const struct http_move valid_60s = VALID_60S;
+static const struct http_move valid_4h = VALID_4H;
+static const struct http_move ended = REFUSED("401");
+static const struct http_move used_up = REFUSED("400");
+static const struct http_move new_tokens = NEW_TOKENS;
+static const struct http_move silence = {NULL, false};
+
+static void until_requests(size_t n)
+{
+    office_until(&o, (test_loop_turn(&twitch_server->loop), twitch_server->requests == n));
+}
+
+/* Up to that moment, and dead. How many requests Twitch has got. */
+static size_t die_at(enum moment moment)
+{
+    if (moment == AT_DUE) {
+        return 0;
+    }
+    if (moment == AT_CLAIMED) {
+        accounts_stop(accounts, NULL, NULL);
+        put("old", "refresh");
+        office_ask(&o, "HSET shoal:{t}:account:alice claim another");
+    } else {
+        put("old", "refresh");
+    }
+    if (moment == AT_KEPT) {
+        office_until(&o, is("usable"));
+    } else if (moment >= AT_VALIDATING) {
+        until_requests(moment == AT_VALIDATING ? 1 : 2);
+    }
+    accounts_destroy(accounts);
+    keep_accounts();
+    return twitch_server->requests;
+}
+
+static void die_and_succeed(enum moment moment, bool has_ended)
+{
+    struct http_move moves[4];
+    bool is_used = moment == AT_CARRIED_OUT || moment == AT_KEPT;
+    size_t n = moment < AT_VALIDATING ? 0 : moment == AT_VALIDATING ? 1 : 2;
+
+    moves[0] = moment == AT_VALIDATING ? silence : has_ended ? ended : valid_60s;
+    moves[1] = moment == AT_KEPT ? new_tokens : silence;
+    moves[n] = moment == AT_KEPT ? valid_4h : has_ended ? ended : valid_60s;
+    moves[n + 1] = is_used ? used_up : new_tokens;
+    lead(moves, n + 2, KEY_A);
+    assert_int_equal(die_at(moment), n);
+    if (moment == AT_DUE) {
+        put("old", "refresh");
+    } else {
+        office_ask(&o, "HDEL shoal:{t}:account:alice state");
+        office_ask(&o, "ZADD shoal:{t}:accounts 1 alice"); /* the claim has run out */
+    }
+    if (moment == AT_CARRIED_OUT) {
+        office_until(&o, is("login_required"));
+        assert_non_null(strstr(field("error"), "an earlier refresh, whose answer was lost"));
+        assert_string_equal(tokens(), "old refresh");
+    } else {
+        office_until(&o, is("usable"));
+        assert_string_equal(tokens(), "new next");
+    }
+    assert_int_equal(twitch_server->requests, n + (moment == AT_KEPT ? 1 : 2));
+    assert_string_equal(office_ask(&o, "HEXISTS shoal:{t}:account:alice claim"), "0");
+}
+
+static void a_death_at_any_moment_leaves_tokens_in_force_or_the_login_required(void **state)
+{
+    for (int moment = AT_DUE; moment < MOMENTS; moment++) {
+        for (int has_ended = 0; has_ended < 2; has_ended++) {
+            print_message("moment %d, ended %d\n", moment, has_ended);
+            (void)open_office(state);
+            die_and_succeed(moment, has_ended);
+            (void)close_office(state);
+        }
+    }
+}
+
 static void a_refresh_is_not_begun_when_the_claim_may_run_out_before_its_end(void **state)
 {
     static const struct http_move moves[] = {{NULL, false}, REFUSED("401"), NEW_TOKENS};
@@ -369,6 +456,7 @@ int main(void)
         TEST(what_cannot_be_opened_is_told_and_left_alone),
         TEST(a_token_of_somebody_else_is_none),
         TEST(new_tokens_are_kept_when_redis_is_back),
+        cmocka_unit_test(a_death_at_any_moment_leaves_tokens_in_force_or_the_login_required),
         TEST(a_refresh_is_not_begun_when_the_claim_may_run_out_before_its_end),
         TEST(a_refresh_that_somebody_else_began_may_have_used_up_the_token),
     };
