@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A cluster of real processes while things die, and a checker of what Shoal promises.
 
-    tests/run chaos [--minutes N] [--seed S] [--redis] [--only FAULTS] [--release]
+    tests/run chaos [--minutes N] [--seed S] [--redis] [--accounts] [--only FAULTS] [--release]
 
 A plan is drawn from the seed (plan.py): what dies or stands still (faults.py), what applications ask for
 (apps.py). While it is carried out, the registry is looked at in atomic steps (watch.py). Then everything is
@@ -24,8 +24,10 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent / "cluster"))
 
 import plan  # noqa: E402
+from account_faults import CLAIM_S, LIFE_S, Accounts  # noqa: E402
 from apps import Apps  # noqa: E402
 from chat import PATIENT_REDIS  # noqa: E402  (of tests/cluster, as the next ones)
+from check_accounts import Tokens  # noqa: E402
 from checker import Checker  # noqa: E402
 from faults import CAPACITY, Faults  # noqa: E402
 from redis_faults import Servers  # noqa: E402
@@ -39,9 +41,10 @@ SLOW_S = 20  # what two busy cores and the sanitizers may add to a bound
 
 
 class Run:
-    def __init__(self, seed, actions, directory):
+    def __init__(self, seed, actions, directory, with_accounts=False):
         self.seed = seed
         self.actions = actions
+        self.with_accounts = with_accounts
         self.timeline = Timeline()
         self.cluster = Cluster(directory)
         self.record = directory / "record"
@@ -59,6 +62,8 @@ class Run:
                 self.apps.close()
                 self.watch.close()
                 self.faults.close()
+                if self.accounts:
+                    self.accounts.close()
             self.figures = f"{self.checker.at_end(self.record)}; {self.rest}"
             self.servers.close()
         except AssertionError as error:
@@ -70,20 +75,31 @@ class Run:
     def _start(self):
         cluster = self.cluster
         self.servers = Servers(cluster, *PATIENT_REDIS)
-        cluster.start_sim(*plan.SIM_ARGS, "--record", self.record)
-        cluster.sim.control(f"user {USER} token={TOKEN} mod={','.join(plan.MODERATED)}")
+        cluster.start_sim(*plan.SIM_ARGS, "--http-listen", "127.0.0.1:0", "--record", self.record)
+        node_args, coordinator_args, secrets, self.accounts = [], [], [TOKEN], None
+        if self.with_accounts:
+            self.accounts = Accounts(cluster, self.timeline, self.seed)
+            self.accounts.prepare()
+            node_args, coordinator_args = self.accounts.node_args, self.accounts.coordinator_args
+            secrets = self.accounts.granted
+        else:
+            cluster.sim.control(f"user {USER} token={TOKEN} mod={','.join(plan.MODERATED)}")
         for name in plan.COORDINATORS:
-            cluster.start_coordinator(name, ["--id", name], **plan.SETTINGS)
+            cluster.start_coordinator(name, ["--id", name, *coordinator_args], user=plan.USERS[0], **plan.SETTINGS)
         wait_until(cluster.leader, 20, "a coordinator leads")
+        if self.accounts:
+            self.accounts.begin()
         for name in plan.NODES:
-            cluster.start_node(name, capacity=CAPACITY, env={"SHOAL_REDIS_URL": self.servers.way_of_nodes.url})
+            url = {"SHOAL_REDIS_URL": self.servers.way_of_nodes.url}
+            cluster.start_node(name, capacity=CAPACITY, args=node_args, env=url)
         wait_until(lambda: len(cluster.nodes()) == len(plan.NODES), 20, "all nodes are there")
         self.watch = Watch(cluster, self.timeline, self.servers)
         topics = [cluster.topic(t) for t in ("chat:*", "sent:*", "replies", "events")]
         self.subscriber = cluster.subscribe(*topics, self.watch.mark_topic)
         self.apps = Apps(cluster, self.timeline, self.servers, self.seed)
-        self.faults = Faults(cluster, self.timeline, self.servers)
-        self.checker = Checker(cluster, self.timeline, self.subscriber, self.watch, self.apps)
+        self.faults = Faults(cluster, self.timeline, self.servers, node_args)
+        tokens = Tokens(self.timeline, self.accounts) if self.accounts else None
+        self.checker = Checker(cluster, self.timeline, self.subscriber, self.watch, self.apps, secrets, tokens)
         self.watch.start()
         for at in (0, 10):
             self.apps.begin(plan.Action(0, "join", {"channels": list(plan.CHANNELS[at : at + 10])}))
@@ -102,6 +118,8 @@ class Run:
 
     def _look(self):
         self.checker.catch_up()
+        if self.accounts:
+            self.accounts.look()
         for process in self.cluster.processes.values():
             if not process.is_running() and not process.expected_to_end:
                 process.expected_to_end = True  # told once
@@ -148,7 +166,8 @@ class Run:
         longest_lease = max(plan.CHANGES["lease_ms"]) / 1000
         joins = (rooms / min(plan.CHANGES["join_limit"]) + 1) * s["join_window_ms"] / 1000
         # A join that nobody answered is tried again after 10 s, a send waits for its answer as long.
-        return 2 * longest_lease + 2 * s["login_window_ms"] / 1000 + joins + back_off + 25 + SLOW_S
+        accounts = CLAIM_S + 2 * LIFE_S if self.accounts else 0
+        return accounts + 2 * longest_lease + 2 * s["login_window_ms"] / 1000 + joins + back_off + 25 + SLOW_S
 
     def _not_well(self):
         """What is asked for is answered; each wanted channel, and no other, is joined once. Else: what not."""
@@ -171,6 +190,7 @@ class Run:
             ),
             "entries in the outbox": cluster.redis.xlen(cluster.key("outbox")),
             "channels not joined": {c: state for c, state in states.items() if state != "joined"},
+            "accounts": self.accounts.unwell() if self.accounts else {},
             "rooms at Twitch": [] if rooms == sorted(channels) else rooms,
         }
 
@@ -210,6 +230,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--redis", action="store_true", help="Redis fails too, and an application floods")
+    parser.add_argument("--accounts", action="store_true", help="several users, whose tokens live for seconds")
     parser.add_argument("--only", default="", help="these faults alone, with commas between (plan.py names them)")
     options = parser.parse_args()
     absent = missing_programs()
@@ -219,14 +240,16 @@ def main():
     seed = options.seed if options.seed is not None else random.randrange(1_000_000)
     only = [name for name in options.only.split(",") if name]
     try:
-        actions = plan.make(seed, options.minutes * 60, only, options.redis)
+        if options.accounts:
+            plan.with_accounts()
+        actions = plan.make(seed, options.minutes * 60, only, options.redis, options.accounts)
     except ValueError as error:
         parser.error(str(error))
     print(f"chaos: seed {seed}, {options.minutes:g} minutes", flush=True)
     kept = ROOT / "build" / "chaos"
     kept.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=kept))
-    run = Run(seed, actions, directory)
+    run = Run(seed, actions, directory, options.accounts)
     try:
         run.carry_out()
     finally:
@@ -239,7 +262,7 @@ def main():
     print(run.timeline.around_first_complaint())
     print(run.timeline.complaints_text())
     print(f"logs, record, what was heard and the timeline are in {directory}")
-    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}{options.redis * ' --redis'}{options.only and ' --only ' + options.only}")
+    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}{options.redis * ' --redis'}{options.accounts * ' --accounts'}{options.only and ' --only ' + options.only}")
     return 1
 
 

@@ -21,6 +21,8 @@ RENEWAL_S = max(plan.CHANGES["lease_ms"]) / 1000 / 6
 # What a node that is cut off holds of a channel that is not its any more comes when it is back.
 ANEW_S = 15
 
+OWN = re.compile(rb"!shoalbot\d?@")  # plan.USERS
+
 NO_GAP = "a channel was joined again and no gap was told"
 
 
@@ -212,7 +214,7 @@ class Lines:
         heard = set()
         last = -1
         for line, wall in self._heard[channel]:
-            if b"!shoalbot@" in line:
+            if OWN.search(line):
                 self.own[text_of(line)] += 1
             if ECHO.match(line):
                 if text_of(line) not in said:

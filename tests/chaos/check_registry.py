@@ -72,11 +72,13 @@ class Shards:
         self._grown("shards", len(look.load), len(before), "max_shard_count", wall)
         for shard, count in look.load.items():
             self._grown(f"channels of {shard}", count, before.get(shard, 0), "channels_per_shard", wall)
-        # Rooms where the account is moderator do not count.
-        rooms = sum(look.load.values()) - len(plan.MODERATED)
-        self._grown("rooms", rooms, sum(before.values()) - len(plan.MODERATED), "room_limit", wall)
-        if not self._parted:
-            self._filled_evenly(look.load, before, wall)
+        for user in set(look.users.values()) or {""}:
+            now, then = ({s: n for s, n in load.items() if look.users.get(s, "") == user} for load in (look.load, before))
+            # Rooms where the account is moderator do not count.
+            rooms, had = sum(now.values()) - len(plan.MODERATED), sum(then.values()) - len(plan.MODERATED)
+            self._grown(f"rooms of {user}", rooms, had, "room_limit", wall)
+            if not self._parted:
+                self._filled_evenly(now, then, wall)
         self._parted = False
         self._before = look
         self._highest = dict(self._force)

@@ -13,8 +13,6 @@ from redis_faults import LAST_MOMENT
 from shoal import TOKEN
 
 MISSED_S = 30  # so old may a request be whose reply nobody heard
-# Words of faults.py: who gives in takes along what it has heard.
-TWINS = tuple(f"{node} or its twin ended" for node in plan.NODES)
 # Words of redis_faults.py.
 AWAY = ("killed redis", "SIGSTOP redis", "full_redis", "lonely_redis", "demote_redis", "cut_nodes")
 BACK = ("started redis", "SIGCONT redis", "maxmemory 0", "min-replicas-to-write 0", "primary again", "nodes reach Redis")
@@ -25,7 +23,7 @@ def identity(event):
 
 
 class Checker:
-    def __init__(self, cluster, timeline, subscriber, watch, apps):
+    def __init__(self, cluster, timeline, subscriber, watch, apps, secrets=(TOKEN,), tokens=None):
         self._cluster = cluster
         self._timeline = timeline
         self._subscriber = subscriber
@@ -41,6 +39,8 @@ class Checker:
         self.gaps = Gaps(timeline)
         self.lines = Lines(complain)
         self.sends = Sends(timeline)
+        self._secrets = secrets  # texts nobody may see; grows
+        self._tokens = tokens  # Tokens, where there are accounts
 
     def catch_up(self):
         """Take in what was heard since."""
@@ -125,11 +125,12 @@ class Checker:
             self.deafness(),
         )  # fmt: skip
         self._look_for_tokens()
+        of_tokens = "; " + self._tokens.at_end(self._cluster.sim.control("http log")) if self._tokens else ""
         statuses = ", ".join(f"{n} {status}" for status, n in sorted(self.sends.statuses.items()))
         gaps = sum(map(len, self.gaps.of.values()))
         return (
             f"{sent} lines sent, {heard} heard, {gaps} gaps, {len(self._apps.requests)} requests, "
-            f"{len(self._apps.sends)} sends ({statuses}), {len(self._watch.looks)} looks"
+            f"{len(self._apps.sends)} sends ({statuses}), {len(self._watch.looks)} looks{of_tokens}"
         )
 
     def _excuse_deaf_moments(self):
@@ -142,7 +143,9 @@ class Checker:
 
     def deafness(self):
         """Times in which what is published may not reach anybody."""
-        deaths = [(at, at) for at in self._timeline.when("fault", ("killed", *TWINS))]
+        # Words of faults.py: who gives in takes along what it has heard.
+        twins = tuple(f"{node} or its twin ended" for node in plan.NODES)
+        deaths = [(at, at) for at in self._timeline.when("fault", ("killed", *twins))]
         return deaths + self._times("cut_nodes", "nodes reach Redis")
 
     def _times(self, begins, ends):
@@ -153,15 +156,19 @@ class Checker:
     # Promise 10 ---------------------------------------------------------------------------------------------
 
     def _look_for_tokens(self):
-        secret = TOKEN.encode()
+        secrets = [secret.encode() for secret in self._secrets]
+
+        def shows(data):
+            return any(secret in data for secret in secrets)
+
         for path in self._cluster.directory.glob("*.log"):
-            if secret in path.read_bytes():
+            if shows(path.read_bytes()):
                 self._timeline.complain("a token is seen", path.name)
-        if any(secret in payload for _, payload in self._subscriber.messages):
+        if any(shows(payload) for _, payload in self._subscriber.messages):
             self._timeline.complain("a token is seen", "on a topic")
         for name, process in self._cluster.processes.items():
             for listing in ("cmdline", "environ"):
-                if process.is_running() and secret in Path(f"/proc/{process.pid}/{listing}").read_bytes():
+                if process.is_running() and shows(Path(f"/proc/{process.pid}/{listing}").read_bytes()):
                     self._timeline.complain("a token is seen", f"{listing} of {name}")
         client = self._cluster.redis
         read = {
@@ -173,5 +180,5 @@ class Checker:
         }
         for key in client.scan_iter(count=1000):
             kind = client.type(key)
-            if kind in read and TOKEN in str(read[kind](key)):
+            if kind in read and shows(str(read[kind](key)).encode()):
                 self._timeline.complain("a token is seen", f"key {key}")

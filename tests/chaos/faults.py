@@ -13,20 +13,19 @@ import time
 import redis
 
 import plan
+from account_faults import AccountFaults
 from redis_faults import SETTLE_S, RedisFaults
 from simclient import Control
+from timeline import Taken
 
 CAPACITY = 3  # shards of a node: not all that there may be find a place on one node
 
 
-class Taken(Exception):
-    """The victim is in the hands of another fault."""
-
-
-class Faults(RedisFaults):
-    def __init__(self, cluster, timeline, servers):
+class Faults(RedisFaults, AccountFaults):
+    def __init__(self, cluster, timeline, servers, node_args):
         self._cluster = cluster
         self._servers = servers
+        self._node_args = node_args
         self._timeline = timeline
         self._sim = Control(cluster.sim.control.sock.getpeername()[1])
         self._taken = set()
@@ -159,7 +158,9 @@ class Faults(RedisFaults):
             first.pause()
             self._note(f"SIGSTOP {victim}, and a twin is started")
             url = {"SHOAL_REDIS_URL": self._servers.way_of_nodes.url}
-            second = self._cluster.start_node(f"{victim}-twin", capacity=CAPACITY, node_id=victim, env=url)
+            second = self._cluster.start_node(
+                f"{victim}-twin", capacity=CAPACITY, args=self._node_args, node_id=victim, env=url
+            )
             yield 4
             first.expected_to_end = second.expected_to_end = True
             first.resume()

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 NODES = ("n1", "n2", "n3")
 COORDINATORS = ("c1", "c2")
+USERS = ("shoalbot",)  # who reads and says
 CHANNELS = tuple(f"room{i}" for i in range(30))
-MODERATED = CHANNELS[:2]  # the account is moderator there
+MODERATED = CHANNELS[:2]  # the accounts are moderators there
 
 LEASE_MS = 1500
 
@@ -180,8 +181,8 @@ def move_clock(rng):
 
 
 # Patterns of keys; one of each is deleted.
-DELETED = ("shard:*", "shard:*:channels", "channel:*", "node:n*", "nodes", "load", "free", "leader", "clock", "open:*",
-           "channels", "shard:*:read", "homeless", "rooms:*", "fan:*")  # fmt: skip
+DELETED = ["shard:*", "shard:*:channels", "channel:*", "node:n*", "nodes", "load", "free", "leader", "clock", "open:*",
+           "channels", "shard:*:read", "homeless", "rooms:*", "fan:*"]  # fmt: skip
 
 
 def delete_keys(rng):
@@ -192,6 +193,42 @@ REDIS = {
     restart_redis: 4, pause_redis: 3, older_redis: 2, cut_nodes: 2, swap_redis: 2, full_redis: 2, demote_redis: 1,
     lonely_redis: 1, kill_clients: 2, move_clock: 2, delete_keys: 2, emptied_redis: 1,
 }  # fmt: skip
+
+
+# What befalls accounts, and who keeps their tokens valid (account_faults.py) ----------------------------------------
+
+def strike_at_refresh(rng):
+    how, down_s = rng.choice((("kill", 0.5), ("kill", 3), ("pause", 1.2), ("pause", 5), ("stop", 0)))
+    return {"moment": rng.choice(("claimed", "sent", "answered", "answered", "kept")), "how": how, "down_s": down_s}
+
+
+def http_fault(rng):
+    path = rng.choice(("/oauth2/validate", "/oauth2/token"))
+    broken = ("malformed=json", "malformed=http", "close") if path == "/oauth2/validate" else ("late=3000",)
+    what = rng.choice(("status=500", "status=429,retry=2", "silence", "slow ms=20", *broken))
+    return {"path": path, "what": what, "for_s": rng.choice((1, 5, 12))}
+
+
+def token_ends(rng):
+    return {"login": rng.choice(USERS)}
+
+
+def user_takes_back(rng):
+    return {"login": rng.choice(USERS)}
+
+
+def spoil_refresh(rng):
+    return {"how": rng.choice(("close", "malformed=json", "malformed=http", "huge"))}
+
+
+ACCOUNTS = {strike_at_refresh: 8, http_fault: 4, token_ends: 3, user_takes_back: 1, spoil_refresh: 1}
+
+
+def with_accounts():
+    """From now on plans are for a larger cluster, which reads and says as several users whose tokens it keeps valid."""
+    global NODES, USERS  # pylint: disable=global-statement
+    NODES, USERS = ("n1", "n2", "n3", "n4", "n5"), ("shoalbot1", "shoalbot2", "shoalbot3")
+    DELETED.extend(("account:*", "secret:*", "accounts"))
 
 
 # What applications ask for -----------------------------------------------------------------------------------
@@ -251,11 +288,12 @@ def draw(rng, table, seconds, mean_s):
         yield Action(round(at, 3), kind.__name__, kind(rng))
 
 
-def make(seed, seconds, only=(), redis=False):
+def make(seed, seconds, only=(), redis=False, accounts=False):
     """The actions of a run. Each table has a generator of random numbers of its own: a change of the one leaves
-    the other parts of the plan as they were. only: these kinds of faults alone; redis: also what fails of Redis, and floods."""
+    the other parts of the plan as they were. only: these kinds of faults alone; redis: also what fails of Redis, and floods; accounts: also
+    what befalls them (with_accounts was called)."""
     if only:
-        unknown = set(only) - {kind.__name__ for kind in [*FAULTS, *REDIS, *APPS]}
+        unknown = set(only) - {kind.__name__ for kind in [*FAULTS, *REDIS, *ACCOUNTS, *APPS]}
         if unknown:
             raise ValueError(f"no such action: {', '.join(sorted(unknown))}")
 
@@ -267,4 +305,5 @@ def make(seed, seconds, only=(), redis=False):
     apps = draw(random.Random(f"{seed} apps"), asked, seconds, 0.4)
     # Time to come to rest between two of Redis's, or nothing but outages would be tried.
     of_redis = draw(random.Random(f"{seed} redis"), chosen(REDIS) if redis or only else {}, seconds, 8)
-    return sorted([*faults, *apps, *of_redis], key=lambda action: action.at)
+    of_accounts = draw(random.Random(f"{seed} accounts"), chosen(ACCOUNTS) if accounts else {}, seconds, 8)
+    return sorted([*faults, *apps, *of_redis, *of_accounts], key=lambda action: action.at)

@@ -24,7 +24,8 @@ FORGOTTEN = {
     "the registry wants other channels than the replies said", "a request has two replies",
     "a request has no reply", "a reply is not kept", "a send has no result", "another result is kept than was published",
     "a channel was joined again and no gap was told", "the registry had to be repaired", "a gap makes no sense",
-    "max_shard_count was exceeded", "lines were heard in a gap",
+    "max_shard_count was exceeded", "lines were heard in a gap", "a used-up refresh token was presented",
+    "an account was refreshed too early", "somebody logged in with a dead token",
 }  # fmt: skip
 # And what a node said and drew since that is not there to tell it again: it was killed, left or stands still.
 UNTOLD = {
@@ -35,7 +36,7 @@ UNTOLD = {
 DAMAGED = {
     "the registry had to be repaired", "the registry contradicts itself", "the registry cannot be looked at",
     "the registry wants other channels than the replies said", "max_shard_count was exceeded",
-    "a channel was joined again and no gap was told",
+    "a channel was joined again and no gap was told", "an account was refreshed too early",
 }  # fmt: skip
 TWICE = {"a line was heard twice", "a line was heard out of order"}
 # When a channel was read last is forgotten: what it missed since, for a while, no gap can tell.
@@ -217,7 +218,8 @@ class RedisFaults:
             self._timeline.offsets.append((now, offset))
             self._note(f"Redis's clock is {offset} s off")
             # Times that were noted before it and those after it do not compare.
-            words = {"a channel was joined again and no gap was told", "a gap makes no sense"}
+            words = {"a channel was joined again and no gap was told", "a gap makes no sense",
+                     "an account was refreshed too early"}  # fmt: skip
             self._timeline.excuse(now - 60, now + 60, words)
             yield 3
 

@@ -6,6 +6,10 @@ import time
 SHOWN = 3  # complaints of a kind
 
 
+class Taken(Exception):
+    """The victim of a fault is in the hands of another."""
+
+
 class Timeline:
     """Lines of a run. `at` is seconds since it began, by the wall clock, as all times of a run are."""
 

@@ -5,7 +5,7 @@ the same connection as chat, replies and events knows where among them the look 
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 
@@ -14,6 +14,15 @@ from shoal import INVARIANTS
 from simclient import Control
 
 EVERY_S = 0.15
+# Shard, user, shard, user, ...
+USERS = """
+local told = {}
+for _, shard in ipairs(redis.call('ZRANGE', KEYS[1] .. ':load', 0, -1)) do
+    told[#told + 1] = shard
+    told[#told + 1] = redis.call('HGET', KEYS[1] .. ':shard:' .. shard, 'user') or ''
+end
+return told
+"""
 
 
 @dataclass
@@ -25,6 +34,7 @@ class Look:
     channels: dict  # wanted channel -> shard or ""
     states: dict  # channel -> (state, since), as its node reported
     nodes: list
+    users: dict = field(default_factory=dict)  # shard -> whose it is
 
 
 class Watch(threading.Thread):
@@ -85,13 +95,15 @@ class Watch(threading.Thread):
             pipe.zrange(key("nodes"), 0, -1)
             for channel in plan.CHANNELS:
                 pipe.hmget(key(f"channel:{channel}"), "state", "since")
+            pipe.eval(USERS, 1, key("")[:-1])
             pipe.role()
             pipe.publish(self.mark_topic, number)
-            broken, load, config, channels, nodes, *states, role, _ = pipe.execute()
+            broken, load, config, channels, nodes, *states, users, role, _ = pipe.execute()
         if role[0] != "master":  # a connection stays with the former primary, which answers whoever reads
             raise redis.ReadOnlyError("it is no primary any more")
         states = {c: (state, int(since or 0)) for c, (state, since) in zip(plan.CHANNELS, states)}
-        self.looks[number] = Look({s: int(n) for s, n in load}, config, channels, states, nodes)
+        users = dict(zip(users[::2], users[1::2]))
+        self.looks[number] = Look({s: int(n) for s, n in load}, config, channels, states, nodes, users)
         if broken:
             self._timeline.complain("the registry contradicts itself", broken)
         return self.looks[number]

@@ -11,7 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "chaos"))
 
 import plan  # noqa: E402  (of tests/chaos, as the next ones)
+from account_faults import Mend  # noqa: E402
 from apps import Request, Send  # noqa: E402
+from check_accounts import Tokens  # noqa: E402
 from check_lines import Gaps, Lines, Reading  # noqa: E402
 from check_registry import Requests, Shards, Wanted  # noqa: E402
 from check_sends import Sends  # noqa: E402
@@ -74,6 +76,74 @@ def checker(complaints, asked, kept):
 
 def joined_reply(id, channels):
     return {"id": id, "op": "join", "assigned": dict.fromkeys(channels, "s1")}
+
+
+# Tokens --------------------------------------------------------------------------------------------------
+
+
+def tokens(complaints, refresh=(), access=(), faults=(), mends=(), is_public=True):
+    """What is wrong with these? refresh: (used, its time, refused, its time); access: (made, ends, dead logins, their
+    time); faults: (time, words); mends: (time, error) of logins that were required. Times in seconds after T."""
+    complaints.note, complaints.began = lambda *_: None, T
+    complaints.when = lambda _who, words: [T + at for at, what in faults if what.startswith(words)]
+    of_mends = [Mend("alice", T + at, "login_required", error) for at, error in mends]
+    check = Tokens(complaints, SimpleNamespace(mends=of_mends, is_public=is_public))
+    names = ("used", "used_ms", "refused", "refused_ms"), ("made_ms", "ends_ms", "dead_logins", "dead_login_ms")
+    told = [
+        [{"login": "alice", "hash": f"{i}", **{n: (T + v) * 1000 if n.endswith("_ms") else v for n, v in zip(of, each)}}
+         for i, each in enumerate(rows)]
+        for of, rows in zip(names, (refresh, access))
+    ]  # fmt: skip
+    check.at_end({"refresh_tokens": told[0], "access_tokens": told[1]})
+    return complaints
+
+
+def test_a_refresh_token_is_used_once_and_not_presented_again(complaints):
+    assert tokens(complaints, [(1, 10, 0, 0), (1, 26, 0, 0)]) == []
+    assert tokens(complaints, [(2, 10, 0, 0)]) == ["a refresh token was used twice"]
+    assert tokens(complaints, [(1, 10, 1, 40)])[1:] == ["a used-up refresh token was presented"]
+
+
+def test_a_confidential_refresh_token_is_used_again_and_again(complaints):
+    assert tokens(complaints, [(9, 10, 0, 0)], is_public=False) == []
+
+
+def test_a_refresh_whose_answer_died_with_its_asker_is_asked_for_once_more(complaints):
+    for words in ("killed c1", "SIGSTOP c2", "spoilt a refresh"):
+        assert tokens(complaints, [(1, 10, 1, 40)], faults=[(11, words)]) == []
+        assert tokens(complaints, [(1, 10, 2, 40)], faults=[(11, words)]) == ["a used-up refresh token was presented"]
+        complaints.clear()
+    for at, words in ((30, "killed c1"), (8, "killed c1"), (11, "killed n1")):
+        assert tokens(complaints, [(1, 10, 1, 40)], faults=[(at, words)]) == ["a used-up refresh token was presented"]
+        complaints.clear()
+
+
+def test_what_the_user_took_back_is_presented_once_and_again_where_that_answer_died(complaints):
+    back = [(5, "alice took back all")]
+    assert tokens(complaints, [(0, 0, 1, 40)], faults=back) == []
+    assert tokens(complaints, [(0, 0, 2, 40)], faults=[*back, (20, "killed c1")]) == []
+    assert tokens(complaints, [(0, 0, 2, 40)], faults=back) == ["a used-up refresh token was presented"]
+
+
+def test_a_refresh_that_nobody_needed_is_seen(complaints):
+    twice = [(1, 10, 0, 0), (1, 13, 0, 0)]
+    assert tokens(complaints, twice, faults=[(12, "ended the tokens of alice")]) == []
+    assert tokens(complaints, twice, mends=[(12, "it may have used up the refresh token")]) == []
+    assert tokens(complaints, twice) == ["an account was refreshed too early"]
+    assert tokens(complaints, twice, faults=[(9, "ended the tokens of alice")])[1:] == ["an account was refreshed too early"]
+
+
+def test_nobody_logs_in_with_a_token_that_is_known_to_be_dead(complaints):
+    ended = [(5, "ended the tokens of alice")]
+    assert tokens(complaints, access=[(0, 5, 3, 6), (7, 27, 0, 0)], faults=ended) == []
+    assert tokens(complaints, access=[(0, 20, 1, 21)]) == ["somebody logged in with a dead token"]
+    assert tokens(complaints, access=[(0, 5, 1, 30), (7, 27, 0, 0)], faults=ended)[1:] == ["somebody logged in with a dead token"]
+
+
+def test_whoever_has_to_log_in_anew_has_a_reason(complaints):
+    assert tokens(complaints, mends=[(10, "an earlier refresh may have used up the refresh token: no")]) == []
+    assert tokens(complaints, mends=[(10, "no")], faults=[(5, "alice took back all")]) == []
+    assert tokens(complaints, mends=[(10, "no")]) == ["an account was dead without a reason"]
 
 
 # Chat ----------------------------------------------------------------------------------------------------
