@@ -252,9 +252,10 @@ static void write_channel(const struct report_shard *s, const struct shard_chann
     if (channel->lost_at_ms != 0) {
         json_number(out, "unread_ms", (int64_t)(now - channel->lost_at_ms));
     }
-    /* Whether we are moderator is known once Twitch has said so: with the join. */
+    /* As what we stand there is known once Twitch has said so: with the join. */
     if (channel->machine.state == SHARD_CHANNEL_JOINED) {
-        json_number(out, "moderator", channel->moderator ? 1 : 0);
+        json_number(out, "moderator", channel->standing == IRC_STANDING_MODERATOR);
+        json_number(out, "vip", channel->standing == IRC_STANDING_VIP);
     }
     if (channel->known) {
         struct buf text;

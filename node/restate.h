@@ -12,7 +12,7 @@
 #ifndef SHOAL_NODE_RESTATE_H
 #define SHOAL_NODE_RESTATE_H
 
-#include "shared/redis/registry.h"
+#include "shared/redis/registry_sends.h"
 
 #define RESTATE_MS    300000
 #define RESTATE_SENDS 4096

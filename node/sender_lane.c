@@ -233,7 +233,8 @@ static void lane_store(struct sender *s, struct lane *lane)
     struct send_outcome outcome = {.status = send->status,
                                    .reason = slice_of(send->reason),
                                    .text = slice_of(send->notice),
-                                   .message_id = slice_of(send->message_id)};
+                                   .message_id = slice_of(send->message_id),
+                                   .standing = send->standing};
     struct call *call = call_create(s, lane);
 
     if (registry_send_done(s->options.registry, s->options.node, s->options.incarnation,
@@ -314,6 +315,7 @@ void lane_result(struct sender *s, struct lane *lane, const struct send_outcome 
     send->reason = xstrndup(outcome->reason.ptr, outcome->reason.len);
     send->notice = xstrndup(outcome->text.ptr, outcome->text.len);
     send->message_id = xstrndup(outcome->message_id.ptr, outcome->message_id.len);
+    send->standing = outcome->standing;
     restate_settled(s->options.restate, send->entry, outcome);
     lane_store(s, lane);
 }

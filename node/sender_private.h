@@ -81,6 +81,7 @@ struct send {
     char *passing;           /* and why (the msg-id); owned */
     enum send_status status; /* the result to store, with: */
     char *reason;            /* NULL: there is none yet */
+    const char *standing;    /* or NULL */
     char *notice;
     char *message_id;
 };

@@ -29,7 +29,7 @@
 
 #include "shared/err.h"
 #include "shared/figures.h"
-#include "shared/irc/parse.h"
+#include "shared/irc/standing.h"
 #include "shared/machine.h"
 #include "shared/send_status.h"
 
@@ -73,16 +73,16 @@ struct shard_room {
 /* One channel, to be read only. */
 struct shard_channel {
     char name[IRC_CHANNEL_CHARS];
-    struct machine machine;  /* its state is an enum shard_channel_state */
-    uint64_t since_ms;       /* when that state began */
-    char reason[64];         /* why it failed: "no_answer", "msg_banned", ...; else empty */
-    uint64_t next_try_ms;    /* failed: when it is queued again; else 0 */
-    bool moderator;          /* our user is moderator or broadcaster there */
-    bool known;              /* a ROOMSTATE has filled `room` */
-    struct shard_room room;  /* the newest known state */
-    bool rejoin;             /* it was joined before: goes first */
-    uint64_t last_active_ms; /* its last room line; 0: none */
-    uint64_t lost_at_ms;     /* what came after this was missed; 0: nothing */
+    struct machine machine;     /* its state is an enum shard_channel_state */
+    uint64_t since_ms;          /* when that state began */
+    char reason[64];            /* why it failed: "no_answer", "msg_banned", ...; else empty */
+    uint64_t next_try_ms;       /* failed: when it is queued again; else 0 */
+    enum irc_standing standing; /* of our user there, as the last USERSTATE says */
+    bool known;                 /* a ROOMSTATE has filled `room` */
+    struct shard_room room;     /* the newest known state */
+    bool rejoin;                /* it was joined before: goes first */
+    uint64_t last_active_ms;    /* its last room line; 0: none */
+    uint64_t lost_at_ms;        /* what came after this was missed; 0: nothing */
 };
 
 /* A channel that the shard should hold. */
@@ -131,7 +131,7 @@ struct shard_port {
     /* Fan out: a room line of a channel that is joining or joined here. */
     void (*room_line)(void *ctx, const struct shard_channel *channel, const struct irc_line *line);
     void (*state_changed)(void *ctx, enum shard_state from, enum shard_state to);
-    /* State, moderator or room of the channel changed. After GONE it is no more. */
+    /* State, standing or room of the channel changed. After GONE it is no more. */
     void (*channel_changed)(void *ctx, const struct shard_channel *channel);
     /* Joined again: lines from from_ms to to_ms (mono ms) may have been missed. */
     void (*gap)(void *ctx, const struct shard_channel *channel, uint64_t from_ms, uint64_t to_ms);

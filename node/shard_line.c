@@ -141,41 +141,12 @@ static void on_roomstate(struct shard_core *s, const struct irc_line *line, uint
     }
 }
 
-/* Does the list of badges ("broadcaster/1,subscriber/12") hold one of that name? */
-static bool has_badge(struct slice badges, const char *name)
-{
-    size_t len = strlen(name);
-
-    while (badges.len > 0) {
-        const char *comma = memchr(badges.ptr, ',', badges.len);
-        size_t n = comma == NULL ? badges.len : (size_t)(comma - badges.ptr);
-
-        if (n > len && memcmp(badges.ptr, name, len) == 0 && badges.ptr[len] == '/') {
-            return true;
-        }
-        n += comma == NULL ? 0 : 1;
-        badges = (struct slice){badges.ptr + n, badges.len - n};
-    }
-    return false;
-}
-
-/* Does this USERSTATE say that our user is moderator or broadcaster? */
-static bool is_moderator(const struct irc_line *line)
-{
-    struct slice value;
-
-    return (irc_tag(line, "mod", &value) && slice_is(value, "1")) ||
-           (irc_tag(line, "badges", &value) &&
-            (has_badge(value, "broadcaster") || has_badge(value, "moderator") ||
-             has_badge(value, "lead_moderator")));
-}
-
 static void on_userstate(struct shard_core *s, const struct irc_line *line, uint64_t now_ms)
 {
     struct shard_entry *e = shard_find(s, irc_channel(line));
 
-    if (e != NULL && e->pub.moderator != is_moderator(line)) {
-        e->pub.moderator = !e->pub.moderator;
+    if (e != NULL && e->pub.standing != irc_standing(line)) {
+        e->pub.standing = irc_standing(line);
         s->port->channel_changed(s->ctx, &e->pub);
     }
     shard_sends_userstate(s, e, line, now_ms);

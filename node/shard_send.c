@@ -141,7 +141,9 @@ void shard_sends_userstate(struct shard_core *s, struct shard_entry *e, const st
         return;
     }
     if (w != NULL) {
-        struct send_outcome sent = {.status = SEND_SENT, .message_id = tag_of(line, "id")};
+        struct send_outcome sent = {.status = SEND_SENT,
+                                    .message_id = tag_of(line, "id"),
+                                    .standing = irc_standing_name(irc_standing(line))};
         settle(s, w, &sent, line);
     }
 }

@@ -78,7 +78,8 @@ struct figure {
     X(reason, TEXT, NODE, "", "REASON", "why it waits or failed")                                  \
     X(room, TEXT, NODE, "", NULL, "modes of the room that are on")                                 \
     X(room_id, TEXT, NODE, "", NULL, "its id at Twitch")                                           \
-    X(moderator, GAUGE, NODE, "", NULL, "1: the account is moderator there")                       \
+    X(moderator, GAUGE, NODE, "", NULL, "1: the account that reads it is moderator there")         \
+    X(vip, GAUGE, NODE, "", NULL, "1: it is VIP there")                                            \
     X(next_try, TIME, NODE, "ms", NULL, "when it is tried again; 0: it is not")
 
 #define FIGURES_OF_ACCOUNT(X)                                                                      \

@@ -18,6 +18,8 @@ struct send_outcome {
     struct slice reason;     /* Twitch's msg-id, or a word of Shoal's */
     struct slice text;       /* the same for people */
     struct slice message_id; /* of what was said, where Twitch told it */
+    const char *standing;    /* "moderator", "vip" or "none": of the account in the channel, a
+                              * literal; NULL where Twitch did not tell it */
     /* Rejected: surely not said, and refused for now alone: it may be said in so long (0: when the
      * pace of its channel allows it). */
     bool passes;

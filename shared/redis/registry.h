@@ -188,7 +188,7 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * JSON or empty:
  * {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","bad_lines","login_refused",
  * "error","silent_ms"}},
- * "channels":{NAME:{"shard","state","reason","next_try_ms","since_ms","moderator","room",
+ * "channels":{NAME:{"shard","state","reason","next_try_ms","since_ms","moderator","vip","room",
  * "unread_ms"}},"active":[NAME,...],"gaps":[{"channel","from_ms","to_ms","lines","reason"}],
  * "node":{FIELD:VALUE},"waits_ms","at_ms"};
  * all members optional. active: at most 1,000 channels that had lines since this was last told.

@@ -134,6 +134,7 @@ int registry_send_done(struct registry *r, const char *node, const char *incarna
     args_slice(&a, outcome->text);
     args_number(&a, (int64_t)said_ms);
     args_slice(&a, outcome->message_id);
+    args_text(&a, outcome->standing != NULL ? outcome->standing : "");
     return call_ask_done(r, a, cb, ctx);
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from accounts import account, add, log_in, start_twitch
 from processes import Process, run, wait_until
-from shoal import BIN, COORDINATOR, CTL, NODE, REMEMBERS, ROOT
+from shoal import BIN, COORDINATOR, CTL, NODE, REMEMBERS, ROOT, TOKEN, USER
 
 DOCUMENTS = ("README.md", "shared/contract.md", "deploy/README.md")
 TEXT = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
@@ -283,10 +283,11 @@ def test_each_redis_command_is_one_and_does_what_is_said(forsen):
 
 
 def test_keys_and_events_are_as_their_tables_say(forsen, tmp_path):
+    forsen.sim.control(f"user {USER} token={TOKEN} vip=forsen")
     add(forsen, tmp_path, "alice", 3000)
     forsen.send("forsen", "hello")
     forsen.ctl("config", "set", "send_ttl_ms", "20000")
-    names = {"<channel>": "forsen", "<shard>": "initial-shard-1", "<node>": "n1", "<login>": "alice"}
+    names = {"<channel>": "forsen", "<shard>": "initial-shard-1", "<node>": "n1", "<login>": "alice", "<user>": USER}
     wait_until(lambda: forsen.redis.hget(forsen.key("shard:initial-shard-1"), "joined") == "1", 10, "a report")
     wait_until(lambda: "refreshed_at" in account(forsen, "alice"), 10, "new tokens")
     for key, kind, holds in table("key"):

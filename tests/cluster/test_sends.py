@@ -402,6 +402,19 @@ def test_a_flood_of_sends_keeps_twitchs_limits_and_each_has_one_result(bare):
     assert 100 < stats["users"]["shoalbot"]["messages"]["most"] <= 250
 
 
+def test_where_the_account_is_vip_or_moderator_it_keeps_no_pace_also_without_having_joined(bare):
+    senders = Senders(bare, "alice", sim=("--duplicate-window", "off"), channel_message_ms=60_000)
+    bare.sim.control("user shoalbot token=simtoken vip=vips mod=mods")
+    for channel in ("vips", "mods"):
+        first, second = (senders.put(channel, f"{channel} {i}") for i in range(2))
+        # The first is said as anybody would say it; the answer to it tells how the account stands there.
+        assert [bare.result(first)["status"], bare.result(second)["status"]] == ["sent", "sent"]
+        assert senders.redis.hget(bare.key("standing:shoalbot"), channel) == channel[:-1].replace("mod", "moderator")
+    late = [senders.put("alice", "one"), senders.put("alice", "two", ttl_ms=2000)]
+    assert [bare.result(id)["status"] for id in late] == ["sent", "expired"]
+    assert not any(bare.sim.control("stats channels=0")["violations"].values())
+
+
 def test_a_node_killed_with_claimed_sends_says_none_twice(bare):
     names = [f"room{i}" for i in range(10)]
     senders = Senders(bare, *names, nodes=2, channels_per_shard=2)

@@ -101,6 +101,18 @@ def test_one_message_a_second_in_a_channel_where_not_moderator(sim):
     assert commands(chat.say("a", "two")) == ["USERSTATE"]
 
 
+@sim_with("--message-limit", 3)
+def test_a_vip_has_no_pace_and_no_slow_mode_and_the_limits_of_others(sim):
+    sim.control("user shoalbot token=simtoken vip=v")
+    sim.control("mode v slow=30")
+    chat = Chat(sim)
+    assert [line.tags["badges"] for line in only(chat.join("v"), "USERSTATE")] == ["vip/1"]
+    for i in range(3):
+        (state,) = chat.say("v", f"m{i}")
+        assert state.command == "USERSTATE" and state.tags["badges"] == "vip/1" and state.tags["mod"] == "0"
+    assert chat.say("v", "too much") == []
+
+
 @sim_with("--channel-interval", "off", "--duplicate-window", "400ms")
 def test_the_same_text_again_is_a_duplicate_for_a_while(sim):
     chat = Chat(sim)

@@ -58,7 +58,7 @@ for shard, count in pairs(load) do
         check(channels[channel] == shard, channel, 'is in', shard, 'but assigned to', channels[channel])
         assigned = assigned + 1
         -- Twitch does not count the rooms of a moderator.
-        local counts = channel ~= s.user and redis.call('HGET', k('channel', channel), 'moderator') ~= '1'
+        local counts = channel ~= s.user and redis.call('HGET', k('standing', s.user), channel) ~= 'moderator'
         check(not counts or redis.call('SISMEMBER', k('rooms', s.user), channel) == 1, channel,
             'is not a room of', s.user)
     end

@@ -58,6 +58,7 @@ struct world {
     char claim_room_id[64];
     char claim_text[64];
     struct registry_greeting greeting;
+    const char *standing;            /* what Twitch answers to those that are done; NULL: nothing */
     char process[INCARNATION_CHARS]; /* what world_accept says of itself */
     uint64_t heard;
     uint64_t heard_age_ms;     /* of the next ones */

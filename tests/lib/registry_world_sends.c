@@ -103,7 +103,8 @@ const char *world_done(struct world *w, const struct world_node *n, const char *
 const char *world_said(struct world *w, const struct world_node *n, const char *entry,
                        enum send_status status, uint64_t said_ms)
 {
-    struct send_outcome outcome = {.status = status, .message_id = slice_of(w->message_id)};
+    struct send_outcome outcome = {
+        .status = status, .message_id = slice_of(w->message_id), .standing = w->standing};
     STEP(w, registry_send_done(w->r, n->name, n->incarnation, slice_of(entry), &outcome, said_ms,
                                world_on_done, w));
     return w->word;

@@ -91,7 +91,10 @@ static void on_state_changed(void *ctx, enum shard_state from, enum shard_state 
 static void on_channel_changed(void *ctx, const struct shard_channel *channel)
 {
     note(ctx, "#%s %s%s%s%s", channel->name, shard_channel_state_name(channel->machine.state),
-         channel->reason[0] == '\0' ? "" : " ", channel->reason, channel->moderator ? " mod" : "");
+         channel->reason[0] == '\0' ? "" : " ", channel->reason,
+         channel->standing == IRC_STANDING_MODERATOR ? " mod"
+         : channel->standing == IRC_STANDING_VIP     ? " vip"
+                                                     : "");
 }
 
 static void on_gap(void *ctx, const struct shard_channel *channel, uint64_t from, uint64_t to)

@@ -189,6 +189,7 @@ static int do_user(struct sim *s, const struct command *cmd, struct json *out, s
 {
     const char *token = command_value(cmd, "token");
     const char *mod = command_value(cmd, "mod");
+    const char *vip = command_value(cmd, "vip");
     char login[IRC_CHANNEL_CHARS];
     struct user *u = NULL;
 
@@ -198,7 +199,10 @@ static int do_user(struct sim *s, const struct command *cmd, struct json *out, s
     }
     u = user_put(&s->users, login, token, command_number(cmd, "verified", 0) != 0);
     if (mod) {
-        user_moderate(u, mod);
+        user_raise(u, mod, true);
+    }
+    if (vip) {
+        user_raise(u, vip, false);
     }
     return 0;
 }

@@ -13,7 +13,7 @@
  *   mode CHANNEL NAME=VALUE...             slow, emote-only, followers-only, subs-only, r9k: told to
  *                                          the channel, and enforced from now on
  *   ban CHANNEL user=LOGIN [off]           that user only; `timeout CHANNEL user=LOGIN s=N`
- *   user LOGIN token=T [verified=1] [mod=a,b]   add or change an account; this token never ends
+ *   user LOGIN token=T [verified=1] [mod=a,b] [vip=a,b]   add or change an account; this token never ends
  *   revoke LOGIN                           the user takes back all: its tokens are refused from now on, and
  *                                          its refresh tokens; connections stay
  *   app NAME [SECRET] [public]             register an application, or change it: NAME is its client id;

@@ -37,7 +37,7 @@ static const struct option_spec SPECS[] = {
     NUMBER("control-port", NULL, 65535, "PORT", "Control port on 127.0.0.1; 0: any free one."),
     TEXT("port-file", NULL, "FILE",
          "Write \"ws=PORT wss=PORT control=PORT http=PORT https=PORT\" here when ready."),
-    TEXT("users", NULL, "FILE", "Accounts: \"login token [verified] [mod=a,b]\" lines."),
+    TEXT("users", NULL, "FILE", "Accounts: \"login token [verified] [mod=a,b] [vip=a,b]\" lines."),
     FLAG("verified", "Without --users: the one user, shoalbot (token simtoken), is verified."),
     TEXT("replay", NULL, "FILE", "Recorded lines to send to their channels."),
     TEXT("replay-rate", "max", "R", "Lines a second of the replay, or max."),

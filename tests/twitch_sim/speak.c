@@ -5,8 +5,8 @@
  *   suspended, banned, tos, timed out      the NOTICE for it
  *   over 500 characters, but for U+200B    no answer
  *   a slash command                        what Twitch answers to it, else unrecognized_cmd (/me is an ACTION)
- *   too soon after the last one there      msg_ratelimit   (none of the rest for moderators)
- *   room modes                             msg_slowmode, msg_emoteonly, ...
+ *   too soon after the last one there      msg_ratelimit   (not for VIPs; none of the rest for moderators)
+ *   room modes                             msg_slowmode (not for VIPs), msg_emoteonly, ...
  *   same text lately                       msg_duplicate
  *   else                                   USERSTATE to the sender, PRIVMSG to all others
  *
@@ -72,11 +72,8 @@ bool speak_refuse_room(struct conn *c, const struct room *r)
 
 void speak_write_badges(struct user *u, const char *channel, struct buf *out)
 {
-    const char *badges = strcmp(u->login, channel) == 0  ? "broadcaster/1"
-                         : user_is_moderator(u, channel) ? "moderator/1"
-                                                         : "";
-
-    buf_printf(out, "badge-info=;badges=%s;color=%s;display-name=%s", badges, u->color, u->display);
+    buf_printf(out, "badge-info=;badges=%s;color=%s;display-name=%s", user_badges(u, channel),
+               u->color, u->display);
 }
 
 /* It is not said: tell why. Returns the id. */
@@ -201,7 +198,8 @@ static const char *refuse_mode(struct message *m)
     if (!m->room->enforce) {
         return NULL;
     }
-    if (state->slow > 0 && m->place->last_message && m->now - m->place->last_message < slow_ms) {
+    if (state->slow > 0 && !m->place->vip && m->place->last_message &&
+        m->now - m->place->last_message < slow_ms) {
         uint64_t wait = (slow_ms - (m->now - m->place->last_message) + 999) / 1000;
 
         snprintf(text, sizeof(text),
@@ -236,7 +234,7 @@ static const char *refuse_moderated(struct message *m)
     const struct limits *l = &m->sim->settings.limits;
     const char *mode;
 
-    if (m->place->last_message && l->channel_interval != LIMIT_OFF &&
+    if (!m->place->vip && m->place->last_message && l->channel_interval != LIMIT_OFF &&
         m->now - m->place->last_message < l->channel_interval) {
         sim_violation(m->sim, m->user, VIOLATION_CHANNEL_RATE);
         return too_fast(m);

@@ -88,13 +88,16 @@ struct user_room *user_room(struct user *u, const char *channel, bool make)
     return r;
 }
 
-void user_moderate(struct user *u, const char *channels)
+void user_raise(struct user *u, const char *channels, bool moderator)
 {
     char *copy = xstrdup(channels);
     char *save = NULL;
 
     for (char *c = strtok_r(copy, ",", &save); c; c = strtok_r(NULL, ",", &save)) {
-        user_room(u, c[0] == '#' ? c + 1 : c, true)->moderator = true;
+        struct user_room *r = user_room(u, c[0] == '#' ? c + 1 : c, true);
+
+        r->moderator = moderator;
+        r->vip = !moderator;
     }
     free(copy);
 }
@@ -104,6 +107,16 @@ bool user_is_moderator(struct user *u, const char *channel)
     struct user_room *r = user_room(u, channel, false);
 
     return strcmp(u->login, channel) == 0 || (r && r->moderator);
+}
+
+const char *user_badges(struct user *u, const char *channel)
+{
+    struct user_room *r = user_room(u, channel, false);
+
+    if (strcmp(u->login, channel) == 0) {
+        return "broadcaster/1";
+    }
+    return r && r->moderator ? "moderator/1" : r && r->vip ? "vip/1" : "";
 }
 
 bool user_repeats(struct user_room *r, struct slice text, uint64_t now, uint64_t window_ms)
@@ -155,8 +168,8 @@ static bool load_line(struct user **users, char *line)
     while ((word = strtok_r(NULL, " \t", &save))) {
         if (strcmp(word, "verified") == 0) {
             u->verified = true;
-        } else if (strncmp(word, "mod=", 4) == 0) {
-            user_moderate(u, word + 4);
+        } else if (strncmp(word, "mod=", 4) == 0 || strncmp(word, "vip=", 4) == 0) {
+            user_raise(u, word + 4, word[0] == 'm');
         } else {
             return false;
         }
@@ -178,8 +191,9 @@ int user_load(struct user **users, const char *path, struct err *err)
     while (rc == 0 && getline(&line, &cap, file) >= 0) {
         number++;
         if (!load_line(users, line)) {
-            rc = err_set(err, ERR_USAGE, "%s:%d: expected \"login token [verified] [mod=a,b]\"",
-                         path, number);
+            rc = err_set(err, ERR_USAGE,
+                         "%s:%d: expected \"login token [verified] [mod=a,b] [vip=a,b]\"", path,
+                         number);
         }
     }
     free(line);

@@ -45,6 +45,7 @@ struct user_room {
     size_t conns; /* connections of the user that are joined */
     bool counted; /* among the rooms of the limit */
     bool moderator;
+    bool vip;
     bool banned;
     uint64_t timed_out_until; /* mono ms */
     uint64_t last_message;    /* mono ms, 0: none */
@@ -84,15 +85,17 @@ struct user *user_find(struct user *users, const char *login);
 struct user *user_by_id(struct user *users, const char *id);
 /* Make one, or change the one there is: the token is copied; NULL leaves it (or makes it anonymous). */
 struct user *user_put(struct user **users, const char *login, const char *token, bool verified);
-/* Read "login token [verified] [mod=a,b]" lines; '#' begins a comment. */
+/* Read "login token [verified] [mod=a,b] [vip=a,b]" lines; '#' begins a comment. */
 MUST_USE int user_load(struct user **users, const char *path, struct err *err);
 void user_free_all(struct user **users);
 /* The user's record of a channel, made if `make`. */
 struct user_room *user_room(struct user *u, const char *channel, bool make);
-/* Make the user moderator of the comma separated channels. */
-void user_moderate(struct user *u, const char *channels);
+/* Make the user moderator, or else VIP, of the comma separated channels. */
+void user_raise(struct user *u, const char *channels, bool moderator);
 /* Is the user moderator or broadcaster there? */
 bool user_is_moderator(struct user *u, const char *channel);
+/* Its badges there: "broadcaster/1", "moderator/1", "vip/1" or none. */
+const char *user_badges(struct user *u, const char *channel);
 /* Was the text said there within the window? Remembers it as said at `now` if not. */
 bool user_repeats(struct user_room *r, struct slice text, uint64_t now, uint64_t window_ms);
 /* The name that is shown: the login with a capital. */

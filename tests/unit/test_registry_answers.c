@@ -111,22 +111,23 @@ static void an_account_that_twitch_finds_too_fast_five_times_in_a_row_is_muted(v
     world_done(&w, &n1, lasts, SEND_SENT);
 }
 
-static void a_room_in_slow_mode_has_its_pace_but_for_a_moderator(void **state)
+static void a_room_in_slow_mode_has_its_pace_but_for_moderators_and_vips(void **state)
 {
     static const struct {
         const char *room;
-        const char *moderator;
+        const char *standing;
         const char *pace_ms;
         uint64_t least;
         uint64_t most;
     } cases[] = {
-        {"-", "0", "1200", 1000, 1200},
-        {"slow=3", "0", "1200", 3300, 3500},
-        {"emote-only slow=3 r9k", "0", "off", 3300, 3500},
-        {"slow=1", "0", "5000", 4800, 5000},
-        {"slow=9999999999", "0", "1200", 3600300, 3600500},
-        {"xslow=3", "0", "1200", 1000, 1200},
-        {"slow=3", "1", "1200", 0, 0},
+        {"-", "none", "1200", 1000, 1200},
+        {"slow=3", "none", "1200", 3300, 3500},
+        {"emote-only slow=3 r9k", "none", "off", 3300, 3500},
+        {"slow=1", "none", "5000", 4800, 5000},
+        {"slow=9999999999", "none", "1200", 3600300, 3600500},
+        {"xslow=3", "none", "1200", 1000, 1200},
+        {"slow=3", "moderator", "1200", 0, 0},
+        {"slow=3", "vip", "1200", 0, 0},
     };
 
     (void)state;
@@ -138,7 +139,7 @@ static void a_room_in_slow_mode_has_its_pace_but_for_a_moderator(void **state)
                    "redis.call('HSET', KEYS[1] .. ':channel:foo', 'room', ARGV[1]) "
                    "redis.call('DEL', KEYS[1] .. ':budget:bot:channel:foo') return ''",
                    cases[i].room);
-        world_ask(&w, "HSET shoal:{t}:channel:foo moderator %s", cases[i].moderator);
+        world_ask(&w, "HSET shoal:{t}:standing:bot foo %s", cases[i].standing);
         const char *first = outbox("channel foo text 1 ttl_ms 600000");
         assert_string_equal(world_claim(&w, &n1, first), "claimed");
         world_said(&w, &n1, first, SEND_SENT, 0);
@@ -165,7 +166,7 @@ int main(void)
         SENDING(a_result_has_twitchs_message_id_cut_and_as_utf8),
         SENDING(what_twitch_refused_for_now_waits_and_holds_up_its_channel_alone),
         SENDING(an_account_that_twitch_finds_too_fast_five_times_in_a_row_is_muted),
-        SENDING(a_room_in_slow_mode_has_its_pace_but_for_a_moderator),
+        SENDING(a_room_in_slow_mode_has_its_pace_but_for_moderators_and_vips),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

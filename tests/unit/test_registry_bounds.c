@@ -184,7 +184,7 @@ static void build(void)
 
 static void nodes_do_all_they_do(void)
 {
-    char report[1 << 15];
+    char report[1 << 16];
     size_t len = 0;
 
     assert_int_equal(renew("n0", "i0", 100, "-"), CHANNELS);
@@ -193,7 +193,8 @@ static void nodes_do_all_they_do(void)
         for (unsigned k = i; k < i + 500; k++) {
             len +=
                 (size_t)snprintf(report + len, sizeof(report) - len,
-                                 "%s\"channel%u\":{\"shard\":\"main-shard\",\"state\":\"joined\"}",
+                                 "%s\"channel%u\":{\"shard\":\"main-shard\",\"state\":\"joined\","
+                                 "\"moderator\":0,\"vip\":1}",
                                  k == i ? "" : ",", k);
         }
         snprintf(report + len, sizeof(report) - len, "}}");
@@ -234,7 +235,7 @@ static void senders_and_sends(void)
             STEP("send_later", "n0 j0 %s 100 msg_ratelimit", entry);
             STEP("send_unclaim", "n0 j0 %s", entry);
         } else {
-            STEP("send_done", "n0 j0 %s sent - - 0 -", entry);
+            STEP("send_done", "n0 j0 %s sent - - 0 - vip", entry);
         }
     }
     STEP("restate", "n0 j0 1 0 {\"sends\":[],\"draws\":[]}");

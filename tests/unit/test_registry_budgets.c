@@ -194,6 +194,81 @@ static void a_clock_that_went_back_does_not_hold_up_a_channel(void **state)
     assert_in_range(w.claim.wait_ms, 1, 1200); /* its pace */
 }
 
+/* Standing ----------------------------------------------------------------------------------------- */
+
+/* A message to the channel, which Twitch answers with that; the word of its claim. */
+static const char *say_as(const char *channel, const char *standing)
+{
+    static char word[64];
+    char fields[64];
+
+    snprintf(fields, sizeof(fields), "channel %s text x", channel);
+    const char *entry = outbox(fields);
+    snprintf(word, sizeof(word), "%s", world_claim(&w, &n1, entry));
+    w.standing = standing;
+    if (strcmp(word, "claimed") == 0) {
+        assert_string_equal(world_said(&w, &n1, entry, SEND_SENT, 0), "done");
+    }
+    return word;
+}
+
+static void what_twitch_answers_to_a_message_tells_how_the_account_stands_there(void **state)
+{
+    (void)state;
+    /* Of a channel that nobody joined nothing else does. */
+    assert_string_equal(say_as("stranger", "none"), "claimed");
+    assert_string_equal(say_as("stranger", NULL), "later"); /* its pace */
+    assert_string_equal(say_as("modded", "moderator"), "claimed");
+    assert_string_equal(say_as("modded", NULL), "claimed");
+    assert_string_equal(say_as("modded", "none"), "claimed");
+    assert_string_equal(say_as("modded", "none"), "later"); /* not any more */
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:standing:bot"), "0");
+}
+
+static void a_moderator_draws_from_the_wide_budget_alone_and_a_vip_has_no_pace(void **state)
+{
+    (void)state;
+    world_renew(&w, &n1,
+                "{\"channels\":{\"foo\":{\"shard\":\"main-shard\",\"vip\":1,\"moderator\":0}}}");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:standing:bot foo"), "vip");
+    assert_string_equal(say_as("foo", "vip"), "claimed");
+    assert_string_equal(say_as("foo", "vip"), "claimed");
+    assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:message"), "2");
+    assert_string_equal(say_as("foo", "moderator"), "claimed");
+    assert_string_equal(say_as("foo", "moderator"), "claimed");
+    assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:message"), "3");
+    assert_string_equal(world_ask(&w, "LLEN shoal:{t}:budget:bot:message_mod"), "4");
+}
+
+static void a_room_where_the_account_came_to_be_moderator_counts_no_more(void **state)
+{
+    (void)state;
+    assert_string_equal(world_ask(&w, "SISMEMBER shoal:{t}:rooms:bot foo"), "1");
+    say_as("foo", "moderator");
+    say_as("stranger", "moderator");
+    say_as("stranger", "none");
+    assert_string_equal(world_ask(&w, "SCARD shoal:{t}:rooms:bot"),
+                        "0"); /* it is not in the other */
+    say_as("foo", "none");
+    assert_string_equal(world_ask(&w, "SISMEMBER shoal:{t}:rooms:bot foo"), "1");
+}
+
+static void how_it_stands_is_forgotten_with_the_channel(void **state)
+{
+    (void)state;
+    say_as("foo", "vip");
+    say_as("stranger", "moderator");
+    assert_int_equal(world_compare(&w, &me), 0);
+    assert_string_equal(world_ask(&w, "HLEN shoal:{t}:standing:bot"), "2");
+    /* Nothing was said there for so long that its budget is gone. */
+    world_ask(&w, "DEL shoal:{t}:budget:bot:channel:stranger shoal:{t}:budget:bot:channel:foo");
+    assert_int_equal(world_compare(&w, &me), 0);
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:standing:bot stranger"), "0");
+    world_release(&w, &me, "", "", "part", "foo");
+    assert_int_equal(world_compare(&w, &me), 0);
+    assert_string_equal(world_ask(&w, "EXISTS shoal:{t}:standing:bot"), "0");
+}
+
 /* Shares ------------------------------------------------------------------------------------------- */
 
 /* As begin_sending, with a second channel, bar, and no pace within a channel. */
@@ -407,6 +482,10 @@ int main(void)
         SENDING(channels_nobody_joined_leave_half_of_the_limits_to_the_others),
         SENDING(a_slot_taken_ahead_holds_up_no_other_channel_that_has_room),
         SENDING(a_clock_that_went_back_does_not_hold_up_a_channel),
+        SENDING(what_twitch_answers_to_a_message_tells_how_the_account_stands_there),
+        SENDING(a_moderator_draws_from_the_wide_budget_alone_and_a_vip_has_no_pace),
+        SENDING(a_room_where_the_account_came_to_be_moderator_counts_no_more),
+        SENDING(how_it_stands_is_forgotten_with_the_channel),
         SHARING(a_channel_leaves_a_quarter_of_the_limit_to_the_others),
         SHARING(a_channel_at_its_share_keeps_no_slot_that_others_may_use),
         SHARING(the_only_joined_channel_may_use_all_of_the_limit),

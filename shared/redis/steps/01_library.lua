@@ -37,6 +37,7 @@
 --   idle                 zset  shards that close when idle, without channels -> since when
 --   initial              set   channels that were ever asked for as initial channels
 --   senders              hash  user -> the shard that says what goes to channels nobody joined
+--   standing:<user>      hash  channel -> as what the user stands there (04_rooms.lua)
 --   claims               hash  channel -> its claimed outbox entry, and the node that claimed it
 --   account:<login>      hash    a Twitch user whose tokens Shoal keeps valid; see 09_accounts.lua
 --   secret:<login>       string  its tokens, sealed

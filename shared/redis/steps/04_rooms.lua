@@ -1,6 +1,15 @@
--- Rooms: in how many a user is, as far as Twitch limits that.
+-- Rooms: in how many a user is, as far as Twitch limits that; and as what it stands in a channel.
 
 local rooms = {}
+
+-- As what the user stands in the channel: "moderator" (or broadcaster), "vip", or nil. That is what
+-- the last USERSTATE said: after a join, or after a message where it speaks without being in the
+-- room. `standing:<user>` holds it for wanted channels, and for others while something was said
+-- there lately (12_compare_step.lua).
+local function standing_of(c, user, channel)
+    local standing = channel == user and 'moderator' or call('HGET', key(c, 'standing', user), channel)
+    return (standing == 'moderator' or standing == 'vip') and standing or nil
+end
 
 -- Does Twitch count the channel among the rooms of the user? It counts neither the user's own nor
 -- one where the user is moderator. `rooms:<user>` holds those that count.
@@ -25,7 +34,15 @@ function rooms.refused(c, user, channel)
         user.name, user.rooms, user.room_limit), 'room_limit')
 end
 
--- Twitch told whether the user is moderator there.
-function rooms.told(c, user, channel, is_moderator)
-    call(rooms.counts(user, channel, is_moderator) and 'SADD' or 'SREM', key(c, 'rooms', user), channel)
+-- Twitch told as what the user stands there: "moderator", "vip" or neither. `reads`: a shard of the
+-- user holds the channel.
+function rooms.told(c, user, channel, standing, reads)
+    if standing == 'moderator' or standing == 'vip' then
+        call('HSET', key(c, 'standing', user), channel, standing)
+    else
+        call('HDEL', key(c, 'standing', user), channel)
+    end
+    if reads then
+        call(rooms.counts(user, channel, standing == 'moderator') and 'SADD' or 'SREM', key(c, 'rooms', user), channel)
+    end
 end

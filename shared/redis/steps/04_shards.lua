@@ -79,9 +79,12 @@ local function shard_gone(c, shard, users)
     for _, user in ipairs(users) do
         call('ZREM', key(c, 'open', user), shard)
         if call('HGET', key(c, 'senders'), user) == shard then
-            call('HDEL', key(c, 'senders'), user)
-            for _, other in ipairs(call('ZRANGE', key(c, 'open', user), 0, 0)) do
+            local other = call('ZRANGE', key(c, 'open', user), 0, 0)[1]
+            if other then
                 call('HSET', key(c, 'senders'), user, other)
+            else
+                call('HDEL', key(c, 'senders'), user)
+                call('DEL', key(c, 'standing', user))
             end
         end
     end

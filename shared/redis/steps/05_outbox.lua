@@ -146,7 +146,9 @@ local function noted_claim(entry, note)
         not login_of(fields[1]) then
         return nil
     end
-    return {entry = entry, channel = fields[1], id = fields[2], by = tostring(fields[3] or '')}, whole(fields[4])
+    local send = {entry = entry, channel = fields[1], id = fields[2], by = tostring(fields[3] or '')}
+    send.said_by = login_of(tostring(fields[5] or ''))
+    return send, whole(fields[4])
 end
 
 -- A node is gone: nobody knows whether what it had claimed was said. A portion. True where nothing

@@ -94,6 +94,10 @@ local function report_shard(c, node, shard, fields)
     end
 end
 
+local function is_one(value)
+    return tostring(reported(value)) == '1'
+end
+
 -- Since when the channel is not read, if it is not.
 local function report_read(c, sk, channel, fields)
     local unread = whole(reported(fields.unread_ms))
@@ -121,9 +125,10 @@ local function report_channel(c, channel, fields)
     if not shard[2] then -- else this node does not hold it any more
         report_read(c, sk, channel, fields)
     end
-    local moderator, user = reported(fields.moderator), login_of(shard[1])
-    if moderator ~= nil and user then
-        rooms.told(c, user, channel, tostring(moderator) == '1')
+    local user = login_of(shard[1])
+    if reported(fields.moderator) ~= nil and user then
+        local standing = is_one(fields.moderator) and 'moderator' or is_one(fields.vip) and 'vip'
+        rooms.told(c, user, channel, standing, true)
     end
     if fields.state == 'failed' and before ~= 'failed' then
         event(c, 'channel.failed', {'channel', channel, 'shard', at, 'reason', reported(fields.reason) or ''})

@@ -149,18 +149,20 @@ local function pace_of(c, room)
 end
 
 -- The budgets a message to that channel draws from, the channel's own first: it keeps its pace
--- (`gap`, the time between two), and to its `share` where it is not the only joined channel: three
--- quarters of what the account may say, but one slot at least.
+-- (`gap`, the time between two; a moderator or VIP has none), and to its `share` where it is not
+-- the only joined channel: three quarters of what the account may say, but one slot at least.
 function message_budgets(c, user, channel)
     local bk, window = key(c, 'budget', user), limit(c, 'message_window_ms')
     local least = limit(c, 'message_mod_limit')
     local own = {key = bk .. ':channel:' .. channel, refused = bk .. ':wait:' .. channel, window = window}
     local b = {own, {name = 'all', key = bk .. ':message_mod', most = least, window = window}}
-    local told = call('HMGET', key(c, 'channel', channel), 'moderator', 'room')
-    if channel ~= user and told[1] ~= '1' then
+    local standing = standing_of(c, user, channel)
+    if standing ~= 'moderator' then
         b[3] = {name = 'plain', key = bk .. ':message', most = limit(c, 'message_limit'), window = window}
         least = math.min(least, b[3].most)
-        own.gap = pace_of(c, told[2])
+    end
+    if not standing then
+        own.gap = pace_of(c, call('HGET', key(c, 'channel', channel), 'room'))
         own.window = math.max(window, own.gap or 0)
     end
     own.share = math.max(1, math.floor(least * 3 / 4))
@@ -230,18 +232,20 @@ function message_take(b, at)
     end
 end
 
--- The last message to the channel was written at `at`, which may be later than its slot: the next
--- keeps its pace from then on. (The account's windows are wide enough for that.) Who said it.
-function message_said(c, channel, at)
-    local _, _, user = sender_of(c, channel)
-    user = user or setting(c, 'user')
+-- The user's last message to the channel was written at `at`, which may be later than its slot: the
+-- next keeps its pace from then on. (The account's windows are wide enough for that.) Twitch told
+-- with it as what the user stands there ("": it did not).
+function message_said(c, user, channel, at, standing)
+    if standing ~= '' then
+        local shard = shard_id(call('HGET', key(c, 'channels'), channel))
+        rooms.told(c, user, channel, standing, shard and user_of(c, shard) == user)
+    end
     local own = message_budgets(c, user, channel)[1]
     local slot = whole(call('LINDEX', own.key, -1))
     if slot and slot < at then
         call('LTRIM', own.key, 0, -2)
         slot_take(own.key, own.most, own.window, at)
     end
-    return user
 end
 
 end

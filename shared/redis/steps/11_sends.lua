@@ -133,12 +133,12 @@ local function send_deadline(c, send)
     return math.min(deadline, entered + ttl_of(c, send)), node
 end
 
--- The send is claimed by this node, which may say it until `deadline`, and nothing of it until
--- `silent_ms`.
-function keep_claim(c, node, send, deadline, silent_ms)
+-- The send is claimed by this node, which may say it as `user` until `deadline`, and nothing of it
+-- until `silent_ms`.
+function keep_claim(c, node, send, user, deadline, silent_ms)
     call('HSET', key(c, 'claims'), send.channel, send.entry .. ' ' .. node)
     call('HSET', key(c, 'node', node, 'claims'), send.entry,
-        cjson.encode({send.channel, send.id, send.by or '', deadline}))
+        cjson.encode({send.channel, send.id, send.by or '', deadline, user}))
     if send.given then
         call('HSET', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
     end
@@ -190,7 +190,7 @@ local function claim(c, node, send, deadline, shard, user)
         return {'later', at - c.now, by, user}
     end
     message_take(budgets, at)
-    keep_claim(c, node, send, deadline, at + CLAIM_MOST_MS)
+    keep_claim(c, node, send, user, deadline, at + CLAIM_MOST_MS)
     return {'claimed', at - c.now, send.channel, shard, send.id, send.text, send.reply_to or '', send.command or '',
         deadline - c.now, budgets.pace, user, way_of(c, user, send.channel)}
 end
@@ -226,6 +226,11 @@ node_step('send_claim', 'entry', function(c, a)
     end
     return claim(c, a[1], send, deadline, shard, user)
 end)
+
+-- As whom a send that was claimed is said.
+local function said_by(c, send)
+    return send.said_by or setting(c, 'user')
+end
 
 -- The claimer's own claim, which is taken back, or nil. And the send's deadline.
 function claimed_by(c, node, entry)
@@ -271,8 +276,7 @@ claimer_step('send_later', 'wait_ms msg_id', function(c, a)
     if not send then
         return {'gone'}
     end
-    local _, _, user = sender_of(c, send.channel)
-    user = user or setting(c, 'user')
+    local user = said_by(c, send)
     message_refused(c, user, send.channel, wait_ms)
     if a[5] == TOO_FAST then
         muted.too_fast(c, user)
@@ -281,8 +285,9 @@ claimer_step('send_later', 'wait_ms msg_id', function(c, a)
     return {'unclaimed'}
 end)
 
--- The one result. said_ms: it was written so long ago. message_id: Twitch's, where it told one.
-claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms message_id', function(c, a)
+-- The one result. said_ms: it was written so long ago. Where Twitch told them: message_id, and
+-- standing ("moderator", "vip" or "none"), else "".
+claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms message_id standing', function(c, a)
     if not SEND_STATUS[a[4]] then
         return nil
     end
@@ -290,7 +295,8 @@ claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms mes
     if not send then
         return {'gone'}
     end
-    local user = message_said(c, send.channel, c.now - count_of(a[7]))
+    local user = said_by(c, send)
+    message_said(c, user, send.channel, c.now - count_of(a[7]), a[9])
     if a[4] == 'sent' then
         muted.said(c, user)
     elseif a[5] == TOO_FAST then

@@ -87,7 +87,7 @@ local function restate_send(c, node, stated)
         unclaim(c, send, c.now)
         forget_send(c, send)
     elseif stated.status == 'claimed' then
-        keep_claim(c, node, send, c.now + limit(c, 'send_ttl_ms'), c.now + CLAIM_MOST_MS)
+        keep_claim(c, node, send, user, c.now + limit(c, 'send_ttl_ms'), c.now + CLAIM_MOST_MS)
     elseif FINAL[stated.status] then
         claimed_by(c, node, entry)
         send.message_id = text_of(stated.message_id)

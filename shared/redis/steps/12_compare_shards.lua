@@ -18,9 +18,8 @@ local function compare_member(c, shard, user, channel, now, in_room, differ)
     elseif now ~= shard then
         table.insert(differ.off, channel)
         compare.repaired(c, 'channel', channel, 'was also one of shard ' .. shard .. ': it is not any more')
-    elseif not in_room and
-        rooms.counts(user, channel, call('HGET', key(c, 'channel', channel), 'moderator') == '1') then
-        rooms.told(c, user, channel, false)
+    elseif not in_room and rooms.counts(user, channel, standing_of(c, user, channel) == 'moderator') then
+        call('SADD', key(c, 'rooms', user), channel)
         compare.repaired(c, 'channel', channel, 'was not counted among the rooms of ' .. user)
     end
 end

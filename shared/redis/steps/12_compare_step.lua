@@ -1,4 +1,4 @@
--- Compare: nodes, rooms and indices; and the step.
+-- Compare: nodes, users and indices; and the step.
 
 do -- seen in here alone
 
@@ -72,11 +72,31 @@ local function compare_node(c, node, cursor)
     end)
 end
 
--- Rooms where the user is moderator are none of those that count.
-local function compare_rooms(c, user, cursor)
-    local wanted = {'HMGET', key(c, 'channels')}
-    return compare.weed(c, 'SSCAN', key(c, 'rooms', user), cursor, 'channel', wanted, function(_, shard)
-        return (not shard_id(shard) or user_of(c, shard) ~= user) and 'was counted among the rooms of ' .. user
+local USER_PARTS = {
+    -- Rooms where the user is moderator are none of those that count.
+    function(c, user, cursor)
+        local wanted = {'HMGET', key(c, 'channels')}
+        return compare.weed(c, 'SSCAN', key(c, 'rooms', user), cursor, 'channel', wanted, function(_, shard)
+            return (not shard_id(shard) or user_of(c, shard) ~= user) and 'was counted among the rooms of ' .. user
+        end)
+    end,
+    -- As what it stands in a channel that is not wanted is forgotten when nothing was said there
+    -- for as long as its budget there is kept. That repairs nothing.
+    function(c, user, cursor)
+        local standing, wanted = key(c, 'standing', user), {'HMGET', key(c, 'channels')}
+        return compare.weed(c, 'HSCAN', standing, cursor, 'channel', wanted, function(channel, shard)
+            if not shard and call('EXISTS', key(c, 'budget', user, 'channel:' .. channel)) == 0 then
+                call('HDEL', standing, channel)
+            end
+            return nil
+        end)
+    end,
+}
+
+local function compare_user(c, user, cursor)
+    c.left = c.left - 1
+    return compare.in_parts(c, USER_PARTS, cursor, function(part, inner)
+        return part(c, user, inner)
     end)
 end
 
@@ -104,10 +124,10 @@ local function list_of(index, kind, is_name)
     end
 end
 
-local function list_rooms(c, cursor)
+local function list_users(c, cursor)
     local users, following = compare.users(c, cursor)
-    for _, user in ipairs(limit(c, 'room_limit') ~= math.huge and users or {}) do
-        compare.later(c, 'rooms', user)
+    for _, user in ipairs(users) do
+        compare.later(c, 'user', user)
     end
     return following
 end
@@ -146,9 +166,9 @@ end
 -- In this order: what an earlier one puts right, a later one finds right.
 local PHASES = {
     compare.channels, list_of('load', 'shard', shard_id), compare.waiting, list_of('nodes', 'node', node_id),
-    list_rooms, list_indices, compare.active, compare.claims, all_look,
+    list_users, list_indices, compare.active, compare.claims, all_look,
 }
-local LOOKS = {shard = compare.shard, node = compare_node, rooms = compare_rooms, index = compare_index}
+local LOOKS = {shard = compare.shard, node = compare_node, user = compare_user, index = compare_index}
 
 -- Works off the list. The cursor within the first that is left, nil where none is.
 local function work_off(c, cursor)
