@@ -150,13 +150,15 @@ bool node_accounts_find(const struct node *n, struct slice user, enum registry_s
     const struct node_account *a = find(n, user);
     const struct node_account *token = say_by == SAY_BY_HELIX_APP ? find(n, SLICE(APP)) : a;
 
-    if (a == NULL || token == NULL || a->user_id[0] == '\0' || token->client_id[0] == '\0') {
+    if (a == NULL || token == NULL || a->user_id[0] == '\0' || a->client_id[0] == '\0' ||
+        tokens_are_over(token->ends)) {
         return false;
     }
+    /* What it granted it granted to the application that its own tokens are of. */
     *out = (struct helix_account){.login = token->login,
                                   .rev = token->rev,
                                   .token = token->token,
-                                  .client_id = token->client_id,
+                                  .client_id = a->client_id,
                                   .user_id = a->user_id};
     return true;
 }

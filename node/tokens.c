@@ -184,11 +184,16 @@ struct slice tokens_get(const struct tokens *t, struct slice login)
     return token != NULL ? slice_of(token->secret) : (struct slice){NULL, 0};
 }
 
+bool tokens_are_over(struct wall ends)
+{
+    return ends.ms != 0 && wall_now().ms + ENDS_EARLY_MS >= ends.ms;
+}
+
 bool tokens_ended(const struct tokens *t, struct slice login)
 {
     const struct token *token = find(t, login);
 
-    return token != NULL && token->ends.ms != 0 && wall_now().ms + ENDS_EARLY_MS >= token->ends.ms;
+    return token != NULL && tokens_are_over(token->ends);
 }
 
 const char *tokens_users(const struct tokens *t)

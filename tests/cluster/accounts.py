@@ -22,9 +22,9 @@ def account(cluster, login):
     return cluster.redis.hgetall(cluster.key(f"account:{login}"))
 
 
-def add(cluster, tmp_path, login, ttl_ms=None):
+def add(cluster, tmp_path, login, ttl_ms=None, scopes="chat:read,chat:edit"):
     """An account with tokens that the user granted; they."""
-    granted = cluster.sim.control(f"grant {login} app chat:read,chat:edit" + (f" ttl={ttl_ms}" if ttl_ms else ""))
+    granted = cluster.sim.control(f"grant {login} app {scopes}" + (f" ttl={ttl_ms}" if ttl_ms else ""))
     tokens = tmp_path / f"{login}.tokens"
     tokens.touch(mode=0o600)
     tokens.write_text(f"{granted['access_token']}\n{granted['refresh_token']}\n")

@@ -1,58 +1,45 @@
 """Sends by Helix: each said once, with one result, heard as any other message."""
 
 import json
-import subprocess
 import time
 import uuid
 
 import pytest
 
+from accounts import account, add, start_twitch
 from certificates import Certificates
 from processes import wait_until
-from shoal import BIN, CTL
-from webclient import LISTEN
+from shoal import BIN
 
 SAY = "/helix/chat/messages"
 SCOPES = "chat:read,chat:edit,user:write:chat"
 
 
-def grant(cluster, directory, login, say_by="helix", scopes=SCOPES):
+def add_speaker(cluster, tmp_path, login, say_by="helix", scopes=SCOPES):
     """An account of the cluster that says so; its tokens."""
-    granted = cluster.sim.control(f"grant {login} app {scopes}")
-    tokens = directory / f"{login}.tokens"
-    tokens.touch(mode=0o600)
-    tokens.write_text(f"{granted['access_token']}\n{granted['refresh_token']}\n")
-    cluster.ctl("account", "add", login, "--account-keys", cluster.keys, "--token-file", tokens)
+    granted = add(cluster, tmp_path, login, scopes=scopes)
     cluster.ctl("account", "set", login, "say_by", say_by)
-    wait_until(lambda: cluster.redis.hget(cluster.key(f"account:{login}"), "state") == "usable", 10, "it is usable")
+    wait_until(lambda: account(cluster, login)["state"] == "usable", 10, "the account is usable")
     return granted
 
 
-def begin(cluster, directory, web_url, coordinator=(), **settings):
-    cluster.sim.control("app app s3cret")
-    cluster.secret = directory / "secret"
-    cluster.keys = directory / "keys"
-    keys = subprocess.run([CTL, "keygen"], capture_output=True, text=True, check=True).stdout
-    for file, text in ((cluster.secret, "s3cret\n"), (cluster.keys, keys)):
-        file.touch(mode=0o600)
-        file.write_text(text)
+def begin(cluster, *coordinator, web=None, **settings):
+    """A coordinator, and a node that asks the simulator."""
     cluster.write_tokens({})
-    web = ["--account-keys", cluster.keys, "--twitch-api-url", web_url]
-    app = ["--client-id", "app", "--client-secret", cluster.secret, "--twitch-id-url", web_url]
-    cluster.node_args = web
-    cluster.start_coordinator(args=[*web, *app, *coordinator], **{"user": "alice", **settings})
+    cluster.start_coordinator(args=[*cluster.account_args, *coordinator], user="alice", **settings)
     wait_until(cluster.leader, 10, "a coordinator leads")
-    cluster.start_node(args=web)
-    return cluster
+    cluster.node_args = ["--account-keys", cluster.keys]
+    cluster.node_args += web or ["--twitch-api-url", f"http://127.0.0.1:{cluster.sim.http}"]
+    cluster.start_node(args=cluster.node_args)
 
 
 @pytest.fixture
 def helix(bare, tmp_path):
     """A cluster whose account alice says by Helix."""
     bare.start_redis()
-    bare.start_sim(*LISTEN)
-    begin(bare, tmp_path, f"http://127.0.0.1:{bare.sim.http}")
-    bare.alice = grant(bare, tmp_path, "alice")
+    start_twitch(bare, tmp_path)
+    begin(bare)
+    add_speaker(bare, tmp_path, "alice")
     return bare
 
 
@@ -133,7 +120,7 @@ def test_a_token_that_is_refused_is_refreshed_once_and_the_message_said_once(hel
 
 
 def test_a_scope_that_is_missing_is_told_and_no_token_is_refreshed(helix, tmp_path):
-    grant(helix, tmp_path, "alice", scopes="chat:read,chat:edit")
+    add_speaker(helix, tmp_path, "alice", scopes="chat:read,chat:edit")
     before = asked(helix, "/oauth2/token")
     result = helix.send("elsewhere", "hello")
     assert (result["status"], result["reason"]) == ("rejected", "missing_scope")
@@ -216,18 +203,19 @@ def test_it_is_said_while_chat_is_out_of_reach_and_not_when_the_cluster_is_stopp
 
 def test_accounts_that_say_by_irc_and_by_helix_speak_beside_each_other(bare, tmp_path):
     bare.start_redis()
-    bare.start_sim(*LISTEN)
+    start_twitch(bare, tmp_path)
     manager = ["--shard-manager", BIN / "tests/managers/by_user.so"]
-    manager += ["--set", "manager.alice=room0", "--set", "manager.bob=room1"]
-    begin(bare, tmp_path, f"http://127.0.0.1:{bare.sim.http}", manager)
-    grant(bare, tmp_path, "alice")
-    grant(bare, tmp_path, "bob", "irc")
+    begin(bare, *manager, "--set", "manager.alice=room0", "--set", "manager.bob=room1")
+    add_speaker(bare, tmp_path, "alice")
+    add_speaker(bare, tmp_path, "bob", "irc")
     chat = bare.subscribe(bare.topic("chat:*"))
     bare.join("room0", "room1", timeout=40)
+    conns = {}
     for room in ("room0", "room1"):
         assert bare.send(room, "hello")["status"] == "sent"
-    conns = {room: [m["conn"] for m in bare.sim.control(f"received {room}")["messages"]] for room in ("room0", "room1")}
-    assert conns["room0"] == [0] and conns["room1"] != [0] and len(conns["room1"]) == 1
+        (heard,) = bare.sim.control(f"received {room}")["messages"]
+        conns[heard["user"]] = heard["conn"]
+    assert conns["alice"] == 0 and conns["bob"] > 0
     bare.chat_flows(chat, "room0", "room1")
     assert [chat.texts(bare.topic(f"chat:{room}")).count("hello") for room in ("room0", "room1")] == [1, 1]
 
@@ -236,16 +224,15 @@ def test_twitch_is_asked_over_tls_and_no_token_is_told_anywhere(bare, tmp_path):
     certificates = Certificates(tmp_path)
     bare.start_redis()
     everything = bare.subscribe("*")
-    bare.start_sim("--https-listen", "127.0.0.1:0", tls=certificates)
-    web = f"https://localhost:{bare.sim.https}"
-    begin(bare, tmp_path, web, ["--twitch-tls-ca", certificates.ca])
-    tokens = grant(bare, tmp_path, "alice")
+    tls = ["--https-listen", "127.0.0.1:0", "--tls-cert", certificates.cert, "--tls-key", certificates.key]
+    start_twitch(bare, tmp_path, *tls)
+    begin(bare, web=["--twitch-api-url", f"https://localhost:{bare.sim.https}", "--twitch-tls-ca", certificates.ca])
+    tokens = add_speaker(bare, tmp_path, "alice")
     bare.join("room0")
-    assert bare.send("room0", "hello")["status"] == "sent"
-    assert bare.send("elsewhere", "hello")["status"] == "sent"
+    for channel in ("room0", "elsewhere"):
+        assert bare.send(channel, "hello")["status"] == "sent"
     bare.sim.control("token expire alice")
     assert bare.send("room0", "again")["status"] == "sent"
-    secrets = [tokens["access_token"], tokens["refresh_token"], "s3cret"]
     places = {"published": repr(everything.messages), "events": json.dumps(bare.events())}
     for name in ("c1", "n1"):
         process = bare.processes[name]
@@ -253,4 +240,4 @@ def test_twitch_is_asked_over_tls_and_no_token_is_told_anywhere(bare, tmp_path):
         with open(f"/proc/{process.pid}/cmdline", encoding="utf-8") as file:
             places[f"arguments of {name}"] = file.read()
     for place, text in places.items():
-        assert not any(secret in text for secret in secrets), place
+        assert tokens["access_token"] not in text and tokens["refresh_token"] not in text, place
