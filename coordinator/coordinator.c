@@ -134,6 +134,7 @@ static void on_won(void *ctx)
     setup_begin(c->setup);
     manager_run_begin(c->run);
     redis_look_begin(&c->look, c->leader, c->options.redis->db);
+    accounts_begin(c->accounts);
 }
 
 static void on_damaged(void *ctx)
@@ -248,11 +249,14 @@ static void create_accounts(struct coordinator *c)
         .loop = c->loop, .tls_ca = c->options.twitch->tls_ca, .proxy = c->options.twitch->proxy});
     twitch.http = c->http;
     c->twitch = twitch_create(&twitch);
-    c->accounts = accounts_create(&(struct accounts_options){.loop = c->loop,
-                                                             .leader = c->leader,
-                                                             .twitch = c->twitch,
-                                                             .keys = c->options.account_keys,
-                                                             .cluster = c->options.cluster});
+    c->accounts = accounts_create(
+        &(struct accounts_options){.loop = c->loop,
+                                   .leader = c->leader,
+                                   .twitch = c->twitch,
+                                   .has_client_id = twitch.client_id != NULL,
+                                   .has_client_secret = twitch.client_secret != NULL,
+                                   .keys = c->options.account_keys,
+                                   .cluster = c->options.cluster});
 }
 
 struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator_options *options)
@@ -281,6 +285,13 @@ struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator
     create_accounts(c);
     create_rooms(c);
     return c;
+}
+
+void coordinator_on_keys(struct coordinator *c)
+{
+    if (c->leader != NULL) {
+        accounts_begin(c->accounts);
+    }
 }
 
 void coordinator_free(struct coordinator *c)

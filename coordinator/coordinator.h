@@ -42,6 +42,8 @@ struct coordinator_options {
 
 /* Start; on_gone tells where it cannot. */
 struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator_options *options);
+/* `account_keys` holds others since now. */
+void coordinator_on_keys(struct coordinator *c);
 /* Let another one lead, and end: on_gone follows. A second call does not wait for Redis. */
 void coordinator_stop(struct coordinator *c);
 /* After the loop has returned: frees what is left. */

@@ -63,7 +63,7 @@ static const struct options_program program = {
     .usage = "",
     .epilogue = "Signals:\n"
                 "  SIGTERM   Stop, and let another one lead. So does SIGINT.\n"
-                "  SIGHUP    Read the configuration again.\n"
+                "  SIGHUP    Read the configuration and the account keys again.\n"
                 "\n" OPTIONS_EXIT_STATUS,
     .specs = specs,
     .shares_file = true,
@@ -96,10 +96,13 @@ static void on_stop(void *ctx, int times)
 static void on_reload(void *ctx)
 {
     struct app *app = ctx;
-    struct options *fresh;
+    struct options *fresh = NULL;
+    struct seal_keys *keys;
     struct err err;
 
-    if (options_read_again(app->options, &fresh, &err) != 0) {
+    if (options_read_again(app->options, &fresh, &err) != 0 ||
+        seal_keys_load(options_string(app->options, "account-keys"), &keys, &err) != 0) {
+        options_destroy(fresh);
         log_error("coordinator", "config.reload", "error", err.text, "kept", "everything as it was",
                   NULL);
         return;
@@ -107,6 +110,8 @@ static void on_reload(void *ctx)
     options_go_over(&app->options, fresh, "coordinator");
     BUG_ON(url_parse_redis(options_string(app->options, "redis-url"), &app->redis, NULL) != 0);
     options_set_up_log(app->options);
+    seal_keys_take(app->account_keys, keys);
+    coordinator_on_keys(app->coordinator);
     log_info("coordinator", "config.reloaded", NULL);
 }
 
@@ -130,8 +135,7 @@ static bool read_options(struct app *app, struct err *err)
         initial_channels_parse(options_string(o, "initial-channels"), &app->channels, err) != 0) {
         return false;
     }
-    const char *keys = options_string(o, "account-keys");
-    if (keys != NULL && seal_keys_load(keys, &app->account_keys, err) != 0) {
+    if (seal_keys_load(options_string(o, "account-keys"), &app->account_keys, err) != 0) {
         return false;
     }
     if (twitch_settings_read(o, &app->twitch, err) != 0) {

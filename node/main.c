@@ -95,7 +95,7 @@ static const struct options_program program = {
     .usage = "",
     .epilogue = "Signals:\n"
                 "  SIGTERM   Leave in order; a second one: at once. So does SIGINT.\n"
-                "  SIGHUP    Read the configuration, tokens and TLS CA files again.\n"
+                "  SIGHUP    Read the configuration, tokens, account keys and TLS CA again.\n"
                 "\n" OPTIONS_EXIT_STATUS,
     .specs = specs,
     .shares_file = true,
@@ -106,7 +106,8 @@ struct app {
     struct loop loop;
     struct options *options;
     struct node *node;
-    struct url redis; /* what the links connect to next */
+    struct url redis;               /* what the links connect to next */
+    struct seal_keys *account_keys; /* NULL: there are none */
     struct err why;
 };
 
@@ -147,18 +148,22 @@ static void on_reload(void *ctx)
 {
     struct app *app = ctx;
     struct options *fresh = NULL;
+    struct seal_keys *keys = NULL;
     struct err err = {0};
     int rc = options_read_again(app->options, &fresh, &err);
 
     if (rc == 0) {
         struct node_options node = node_options_of(fresh);
-        rc = node_reload(app->node, &node, &err);
+        rc = seal_keys_load(options_string(app->options, "account-keys"), &keys, &err);
+        rc = rc == 0 ? node_reload(app->node, &node, &err) : rc;
     }
     if (rc != 0) {
+        seal_keys_destroy(keys);
         options_destroy(fresh);
         log_error("node", "config.reload", "error", err.text, "kept", "everything as it was", NULL);
         return;
     }
+    seal_keys_take(app->account_keys, keys);
     options_go_over(&app->options, fresh, "node");
     BUG_ON(url_parse_redis(options_string(app->options, "redis-url"), &app->redis, NULL) != 0);
     options_set_up_log(app->options);
@@ -169,14 +174,13 @@ static void on_reload(void *ctx)
 static int run(struct app *app, const char *id)
 {
     struct node_options node = node_options_of(app->options);
-    const char *keys_file = options_string(app->options, "account-keys");
-    struct seal_keys *keys = NULL;
+    const char *keys = options_string(app->options, "account-keys");
 
-    if (keys_file != NULL && seal_keys_load(keys_file, &keys, &app->why) != 0) {
+    if (seal_keys_load(keys, &app->account_keys, &app->why) != 0) {
         fprintf(stderr, "shoal-node: --account-keys %s\n", app->why.text);
         return err_exit_code(app->why.code);
     }
-    node.account_keys = keys;
+    node.account_keys = app->account_keys;
     node.redis = &app->redis;
     node.id = id;
     node.on_gone = on_gone;
@@ -190,7 +194,7 @@ static int run(struct app *app, const char *id)
     node_free(app->node);
     loop_run(&app->loop); /* libwebsockets lets go of the loop in two phases */
     loop_finish(&app->loop);
-    seal_keys_destroy(keys);
+    seal_keys_destroy(app->account_keys);
     if (app->why.code != ERR_OK) {
         fprintf(stderr, "shoal-node: %s\n", app->why.text);
         return err_exit_code(app->why.code);

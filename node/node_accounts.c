@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define APP "@app" /* the row with the application's token */
-
 #define ACCOUNT_ID_CHARS 129 /* of what Twitch knows it by */
 
 struct node_account {
@@ -89,7 +87,8 @@ static void on_accounts(void *ctx, uint64_t rev, const struct registry_account *
         return;
     }
     a->asking = false;
-    a->rev = a->next_rev;
+    a->rev = a->again ? UINT64_MAX : a->next_rev;
+    a->again = false;
     forget(&a->list);
     a->list = a->next;
     a->next = NULL;
@@ -122,10 +121,18 @@ void node_accounts_look(struct node *n, uint64_t rev)
     }
 }
 
+void node_accounts_read_again(struct node *n)
+{
+    n->accounts.rev = UINT64_MAX; /* no rev is that */
+    n->accounts.again = n->accounts.asking;
+}
+
 void node_accounts_put(const struct node *n, struct tokens *t)
 {
     for (const struct node_account *a = n->accounts.list; a != NULL; a = a->hh.next) {
-        tokens_put(t, a->login, a->token, a->ends);
+        if (strcmp(a->login, ACCOUNT_APP) != 0) { /* nobody can log in as that */
+            tokens_put(t, a->login, a->token, a->ends);
+        }
     }
 }
 
@@ -148,7 +155,7 @@ bool node_accounts_find(const struct node *n, struct slice user, enum registry_s
                         struct helix_account *out)
 {
     const struct node_account *a = find(n, user);
-    const struct node_account *token = say_by == SAY_BY_HELIX_APP ? find(n, SLICE(APP)) : a;
+    const struct node_account *token = say_by == SAY_BY_HELIX_APP ? find(n, SLICE(ACCOUNT_APP)) : a;
 
     if (a == NULL || token == NULL || a->user_id[0] == '\0' || a->client_id[0] == '\0' ||
         tokens_are_over(token->ends)) {

@@ -28,6 +28,7 @@ struct node_accounts {
     struct node_account *list; /* uthash by login; owned, as next is */
     struct node_account *next;
     uint64_t next_rev;
+    bool again; /* and then they are read anew */
     bool told_no_keys;
 };
 
@@ -90,6 +91,8 @@ void node_merge_tokens(struct node *n);
 
 /* In node_accounts.c. They are at `rev` now: read them, where that is another. */
 void node_accounts_look(struct node *n, uint64_t rev);
+/* At the next look, whatever their rev is: the keys may be others. */
+void node_accounts_read_again(struct node *n);
 /* The tokens of the accounts, into t. */
 void node_accounts_put(const struct node *n, struct tokens *t);
 /* Twitch did not take the user's token: true where the user is an account, and the leader is

@@ -65,6 +65,7 @@ int node_reload(struct node *n, const struct node_options *fresh, struct err *er
     n->options.twitch_tls_ca = fresh->twitch_tls_ca;
     helix_trust(n->helix, fresh->twitch_tls_ca);
     n->options.drain_ms = fresh->drain_ms;
+    node_accounts_read_again(n);
     take_tokens(n, tokens);
     holder_on_tokens(n->holder);
     return 0;

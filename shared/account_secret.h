@@ -5,6 +5,8 @@
 
 #include "shared/seal.h"
 
+/* The account that is no user: the Twitch application, whose token says in the name of users. */
+#define ACCOUNT_APP         "@app"
 #define ACCOUNT_TOKEN_CHARS 513 /* of a token, and the NUL */
 
 /* Wipe it with account_secret_wipe. */

@@ -84,7 +84,7 @@ struct figure {
 
 #define FIGURES_OF_ACCOUNT(X)                                                                      \
     X(account, TEXT, READER, "", "ACCOUNT", "login of the account")                                \
-    X(state, TEXT, STEPS, "", "STATE", "new, usable, refused, locked or login_required")           \
+    X(state, TEXT, STEPS, "", "STATE", "new, usable, refused, locked, login_required or revoking") \
     X(since, TIME, STEPS, "ms", "FOR", "when it came to be in that state")                         \
     X(reads, TEXT, STEPS, "", "READS", "no: its shards read no channels")                          \
     X(says, TEXT, STEPS, "", "SAYS", "no: nothing is said as it")                                  \
@@ -93,10 +93,18 @@ struct figure {
     X(user_id, TEXT, STEPS, "", NULL, "its id at Twitch")                                          \
     X(client_id, TEXT, STEPS, "", NULL, "application that its tokens are of")                      \
     X(scopes, TEXT, STEPS, "", "SCOPES", "what its token may do")                                  \
+    X(left_ms, LEFT, READER, "ms", "LEFT", "what is left of its token")                            \
+    X(rooms, GAUGE, READER, "rooms", "ROOMS", "rooms it is in, of those that count")               \
+    X(room_limit, GAUGE, READER, "rooms", NULL, "rooms it may be in; 0: any number")               \
+    X(messages_left, GAUGE, READER, "messages", "MESSAGES", "messages it may say now")             \
+    X(message_limit, GAUGE, READER, "messages", NULL, "of so many; 0: any number")                 \
+    X(shards, GAUGE, READER, "shards", "SHARDS", "shards that log in as it")                       \
     X(error, TEXT, STEPS, "", "ERROR", "why it is not usable")                                     \
+    X(key, TEXT, STEPS, "", NULL, "name of the key that seals its tokens")                         \
     X(expires_at, TIME, STEPS, "ms", NULL, "when its token ends")                                  \
     X(refreshed_at, TIME, STEPS, "ms", NULL, "when its token was refreshed")                       \
     X(looked_at, TIME, STEPS, "ms", NULL, "when Twitch was asked about it")                        \
+    X(ending, GAUGE, STEPS, "", NULL, "1: its token ends soon, and it has no refresh token")       \
     X(rev, GAUGE, STEPS, "", NULL, "grows when nodes have to read it again")
 
 #define FIGURE_MEMBER_TEXT                                struct slice

@@ -108,8 +108,14 @@ static int parse_keys(const struct file *f, const char *path, struct seal_keys *
 
 int seal_keys_load(const char *path, struct seal_keys **out, struct err *err)
 {
-    struct seal_keys *keys = xcalloc(1, sizeof(*keys));
+    struct seal_keys *keys = NULL;
     struct file f;
+
+    *out = NULL;
+    if (path == NULL) {
+        return 0;
+    }
+    keys = xcalloc(1, sizeof(*keys));
     int rc = file_read_secret(path, "a file of account keys", FILE_MAX, &f, err);
 
     if (rc == 0) {
@@ -131,6 +137,14 @@ int seal_keys_check(const char *path, struct err *err)
 
     seal_keys_destroy(keys);
     return rc;
+}
+
+void seal_keys_take(struct seal_keys *keys, struct seal_keys *fresh)
+{
+    if (fresh != NULL) {
+        *keys = *fresh;
+        seal_keys_destroy(fresh);
+    }
 }
 
 void seal_keys_destroy(struct seal_keys *keys)
@@ -196,6 +210,11 @@ bool seal_is_current(const struct seal_keys *keys, struct slice text)
     struct slice data;
 
     return parts_of(text, &name, &data) && slice_is(name, keys->key[0].name);
+}
+
+const char *seal_key_name(const struct seal_keys *keys)
+{
+    return keys->key[0].name;
 }
 
 /* Base64 to bytes; how many, or 0 where it is none. */

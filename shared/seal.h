@@ -6,7 +6,7 @@
  * authenticated with it: what is moved to another place does not open.
  *
  * The file of keys has one a line, 64 hex characters ("shoalctl keygen" makes one); the first
- * seals, all open: to change keys, put a new one in front, everywhere. */
+ * seals, all open. */
 #ifndef SHOAL_SEAL_H
 #define SHOAL_SEAL_H
 
@@ -20,9 +20,11 @@
 
 struct seal_keys;
 
-/* Read `path`, which nobody but its owner (us, or root) may read. 0 with *out, or -ERR_USAGE, which
- * says what is wrong with it and never shows a key. */
+/* Read `path`, which nobody but its owner (us, or root) may read. 0 with *out (NULL where `path` is
+ * NULL), or -ERR_USAGE, which says what is wrong with it and never shows a key. */
 MUST_USE int seal_keys_load(const char *path, struct seal_keys **out, struct err *err);
+/* `keys` are those of `fresh` from now on, which is given back; NULL: they stay. */
+void seal_keys_take(struct seal_keys *keys, struct seal_keys *fresh);
 /* Could `path` be loaded? For --check. */
 int seal_keys_check(const char *path, struct err *err);
 /* Wipe and give back; NULL is fine. */
@@ -39,5 +41,7 @@ MUST_USE int seal_open(const struct seal_keys *keys, const char *place, struct s
                        struct buf *out, struct err *err);
 /* Is it sealed under the key that seals now? */
 bool seal_is_current(const struct seal_keys *keys, struct slice text);
+/* The name of that key, as it stands in what it seals. */
+const char *seal_key_name(const struct seal_keys *keys);
 
 #endif

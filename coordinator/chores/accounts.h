@@ -2,6 +2,7 @@
  *
  *   due -> opened -> claimed -> validated -> refreshed, where it ends soon or Twitch does not take
  *   it -> kept
+ *                            -> revoked, where it is to end -> gone
  *
  * Only what Twitch itself refuses makes an account `login_required`; what cannot be reached is
  * asked again. What a refresh brought is kept whatever happens to the lead: it is tried until Redis
@@ -19,11 +20,16 @@ struct accounts_options {
     uv_loop_t *loop;
     struct leader *leader;
     struct twitch *twitch;
+    bool has_client_id;           /* `twitch` is one of an application, */
+    bool has_client_secret;       /* which is confidential */
     const struct seal_keys *keys; /* NULL: this program opens no account */
     const char *cluster;
 };
 
 struct accounts *accounts_create(const struct accounts_options *options);
+/* It leads from now on, or the keys are others: what is sealed under another than the first is
+ * looked at, and sealed under that when it is kept. */
+void accounts_begin(struct accounts *a);
 /* What the leader knows now. */
 void accounts_on_facts(struct accounts *a, const struct registry_lead *facts);
 /* Begin nothing more. `on_idle` is called when nothing is under way, perhaps at once. */

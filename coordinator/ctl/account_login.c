@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What Twitch said last, as far as it is needed after its callback. */
 struct login {
@@ -62,14 +63,40 @@ static int await(struct login *l, struct twitch_call *call)
     return CTL_DONE;
 }
 
+/* For who looks at a terminal: that it still waits, and for how long. */
+static void show_progress(const struct login *l, bool waits)
+{
+    uint64_t now = mono_ms();
+    uint64_t left_s = l->ctl->deadline_ms > now ? (l->ctl->deadline_ms - now) / 1000 : 0;
+
+    if (isatty(STDERR_FILENO) == 0) {
+        return;
+    }
+    if (waits) {
+        fprintf(stderr, "\rWaiting for it, %llu:%02llu left. ", (unsigned long long)(left_s / 60),
+                (unsigned long long)(left_s % 60));
+    } else {
+        fprintf(stderr, "\r%30s\r", "");
+    }
+}
+
+/* The next look is due, or the time is over. */
+static void await_next(struct login *l)
+{
+    uint64_t next_ms = mono_ms() + l->interval_ms;
+
+    while (mono_ms() < next_ms && !ctl_is_over(l->ctl)) {
+        uint64_t left_ms = next_ms - mono_ms();
+        show_progress(l, true);
+        ctl_turn_for(l->ctl, left_ms < 1000 ? left_ms : 1000);
+    }
+}
+
 /* Look now and then whether the code was confirmed. */
 static int await_confirmation(struct login *l, const char *scopes)
 {
     for (;;) {
-        uint64_t next_ms = mono_ms() + l->interval_ms;
-        while (mono_ms() < next_ms && !ctl_is_over(l->ctl)) {
-            ctl_turn_for(l->ctl, next_ms - mono_ms());
-        }
+        await_next(l);
         if (ctl_is_over(l->ctl)) {
             return ctl_over(l->ctl, "the login");
         }
@@ -103,12 +130,16 @@ static int log_in(struct login *l, const char *scopes)
     fflush(stdout);
     c->deadline_ms = mono_ms() + l->expires_ms;
     code = await_confirmation(l, scopes);
+    show_progress(l, false);
     ctl_restart_deadline(c);
     if (code == CTL_DONE) {
         code = await(l, twitch_validate(l->twitch, l->secret->access, on_outcome, l));
     }
     if (code == CTL_DONE && l->verdict != TWITCH_OK) {
         code = ctl_fail(CTL_FAILED, "Twitch does not take the token it gave: %s", l->message);
+    }
+    if (code == CTL_DONE && l->login[0] == '\0') {
+        code = ctl_fail(CTL_FAILED, "the token that Twitch gave is no user's");
     }
     return code;
 }

@@ -1,6 +1,7 @@
 /* shoalctl account: Twitch users whose tokens the cluster keeps valid. Tokens are sealed here, and
  * leave this program in no other way. */
 #include "coordinator/ctl/account_login.h"
+#include "coordinator/ctl/account_show.h"
 #include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/commands.h"
 #include "shared/file.h"
@@ -91,8 +92,9 @@ static int put(struct ctl *c, const char *login, const struct account_secret *se
     return code;
 }
 
-static int add(struct ctl *c, const char *login)
+static int run_add(struct ctl *c)
 {
+    const char *login = ctl_arg(c, 1);
     const char *path = options_string(c->options, "token-file");
     struct account_secret secret = {0};
 
@@ -116,7 +118,7 @@ static int allow(struct ctl *c, const char *login, const char *name, bool yes)
     return ask_plainly(c, "account_set", fields, ARRAY_LEN(fields));
 }
 
-static int log_in(struct ctl *c)
+static int run_login(struct ctl *c)
 {
     bool reads_alone = options_bool(c->options, "reads");
     bool says_alone = options_bool(c->options, "says");
@@ -149,28 +151,64 @@ static int log_in(struct ctl *c)
     return code;
 }
 
+/* What only looks asks for no more rights than that. */
+static int run_list(struct ctl *c)
+{
+    c->needs = RIGHTS_VIEW;
+    return list_run(c);
+}
+
+static int run_show(struct ctl *c)
+{
+    c->needs = RIGHTS_VIEW;
+    return account_show(c, ctl_arg(c, 1));
+}
+
+/* The coordinator does it: "account_remove" LOGIN, "account_set" LOGIN NAME VALUE. */
+static int run_asked(struct ctl *c)
+{
+    static const char *const names[] = {"account", "name", "value"};
+    struct registry_pair fields[ARRAY_LEN(names)];
+    size_t n = 0;
+    char op[24];
+
+    snprintf(op, sizeof(op), "account_%s", ctl_arg(c, 0));
+    for (; n + 1 < c->nargs; n++) {
+        fields[n] = (struct registry_pair){names[n], ctl_arg(c, n + 1)};
+    }
+    return ask_plainly(c, op, fields, n);
+}
+
+static int run_revoke(struct ctl *c)
+{
+    c->needs = RIGHTS_ADMIN | RIGHTS_VIEW;
+    int code = run_asked(c);
+    return code == CTL_DONE ? account_await_revoked(c, ctl_arg(c, 1)) : code;
+}
+
 static int run_account(struct ctl *c)
 {
-    const char *op = c->nargs > 0 ? ctl_arg(c, 0) : "";
-    const struct registry_pair fields[] = {{"account", c->nargs > 1 ? ctl_arg(c, 1) : ""},
-                                           {"name", c->nargs > 2 ? ctl_arg(c, 2) : ""},
-                                           {"value", c->nargs > 3 ? ctl_arg(c, 3) : ""}};
+    static const struct {
+        const char *op;
+        size_t nargs; /* with the op */
+        int (*run)(struct ctl *c);
+    } ops[] = {
+        {"list", 1, run_list},    {"show", 2, run_show}, {"login", 1, run_login},
+        {"add", 2, run_add},      {"set", 4, run_asked}, {"revoke", 2, run_revoke},
+        {"remove", 2, run_asked},
+    };
 
-    if (strcmp(op, "login") == 0 && c->nargs == 1) {
-        return log_in(c);
-    }
-    if (strcmp(op, "add") == 0 && c->nargs == 2) {
-        return add(c, ctl_arg(c, 1));
-    }
-    if (strcmp(op, "set") == 0 && c->nargs == 4) {
-        return ask_plainly(c, "account_set", fields, 3);
-    }
-    if (strcmp(op, "remove") == 0 && c->nargs == 2) {
-        return ask_plainly(c, "account_remove", fields, 1);
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        if (c->nargs == ops[i].nargs && strcmp(ctl_arg(c, 0), ops[i].op) == 0) {
+            return ops[i].run(c);
+        }
     }
     return ctl_usage(c);
 }
 
-CTL_COMMAND(account, "login | add LOGIN | set LOGIN NAME VALUE | remove LOGIN",
-            "The Twitch users whose tokens are kept valid.", account_options, RIGHTS_ADMIN,
-            run_account);
+CTL_COMMAND(account,
+            "list | show LOGIN | login | add LOGIN | set LOGIN NAME VALUE | revoke LOGIN | "
+            "remove LOGIN",
+            "The Twitch users whose tokens are kept valid; those of tokens files are not among "
+            "them. revoke ends its tokens at Twitch and removes it.",
+            account_options, RIGHTS_ADMIN, run_account);

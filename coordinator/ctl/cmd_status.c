@@ -2,6 +2,7 @@
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/records.h"
 #include "coordinator/ctl/table.h"
+#include "shared/account_secret.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -156,6 +157,44 @@ static void warn_of_shards(struct status *s)
     }
 }
 
+static void warn_of_accounts(struct status *s)
+{
+    static const struct {
+        const char *state;
+        const char *mend;
+    } mends[] = {
+        {"login_required", "shoalctl account login"},
+        {"locked", "the coordinator needs the key it is sealed with (--account-keys)"},
+        {"refused", "it is tried again; can the coordinator reach Twitch?"},
+        {"revoking", "it is tried again; shoalctl account remove forgets it as it is"},
+    };
+    const cJSON *account;
+
+    cJSON_ArrayForEach(account, s->records.accounts)
+    {
+        const char *name = records_text(account, "account");
+        const char *state = records_text(account, "state");
+        const char *error = records_text(account, "error");
+        bool is_app = strcmp(name, ACCOUNT_APP) == 0;
+        char left[24];
+        for (size_t i = 0; i < ARRAY_LEN(mends); i++) {
+            if (strcmp(state, mends[i].state) == 0) {
+                warn(s, "account %s is not usable, %s%s%.300s; mend: %s", name, state,
+                     error[0] ? ": " : "", error,
+                     is_app && i == 0 ? "--client-id and --client-secret of the coordinator"
+                                      : mends[i].mend);
+            }
+        }
+        if (records_number(account, "ending") == 1 && strcmp(state, "usable") == 0) {
+            table_age(records_number(account, "left_ms"), left, sizeof(left));
+            warn(s,
+                 "the token of account %s ends in %s, and it has no refresh token; mend: shoalctl "
+                 "account login",
+                 name, left);
+        }
+    }
+}
+
 static void warn_of_rest(struct status *s)
 {
     const struct cluster_state *state = s->records.state;
@@ -239,6 +278,7 @@ static void create_all(struct ctl *c, struct status *s)
     }
     cJSON_AddItemReferenceToObject(all, "nodes", s->records.nodes);
     cJSON_AddItemReferenceToObject(all, "shards", s->records.shards);
+    cJSON_AddItemReferenceToObject(all, "accounts", s->records.accounts);
     cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->records.channels));
     s->states = cJSON_AddObjectToObject(all, "states");
     s->budgets = cJSON_AddArrayToObject(all, "budgets");
@@ -362,6 +402,7 @@ static int run_status(struct ctl *c)
         warn_of_channels(&s);
         warn_of_shards(&s);
         warn_of_muted(&s);
+        warn_of_accounts(&s);
         code = warn_of_redis(c, &s);
     }
     if (code == CTL_DONE && c->json) {

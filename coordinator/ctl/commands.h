@@ -18,7 +18,6 @@
     X(shards)                                                                                      \
     X(nodes)                                                                                       \
     X(config)                                                                                      \
-    X(accounts)                                                                                    \
     X(account)                                                                                     \
     X(keygen)                                                                                      \
     X(doctor)                                                                                      \
@@ -27,6 +26,10 @@
 
 #define CTL_COMMAND_DECLARE(name) extern const struct ctl_command ctl_##name;
 CTL_COMMANDS(CTL_COMMAND_DECLARE)
+
+/* Print what the command lists: channels, shards, nodes, accounts. CTL_DONE, or the exit code after
+ * the reason was told. */
+MUST_USE int list_run(struct ctl *c);
 
 /* What doctor tells, for others: look at Redis. CTL_DONE, or the exit code after the reason was
  * told. */

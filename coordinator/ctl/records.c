@@ -100,6 +100,9 @@ static void on_account(void *ctx, const struct figures_account *a, const struct 
     cJSON *record = add_record(r->accounts, figures_of_account, a, hash);
 
     cJSON_DeleteItemFromObjectCaseSensitive(record, "claim"); /* as with a node's incarnation */
+    if (a->expires_at.ms == 0) {
+        cJSON_DeleteItemFromObjectCaseSensitive(record, "left_ms"); /* it is not known */
+    }
 }
 
 static void on_done(void *ctx, const struct err *err)

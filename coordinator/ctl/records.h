@@ -13,8 +13,8 @@ enum {
     RECORDS_NODES = 2,
     RECORDS_SHARDS = 4,
     RECORDS_CHANNELS = 8,
-    RECORDS_ALL = 15,
-    RECORDS_ACCOUNTS = 16
+    RECORDS_ACCOUNTS = 16,
+    RECORDS_ALL = 31
 };
 
 /* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis,

@@ -1,7 +1,8 @@
 /* Shard manager: what a manager may look at, which comes from the view. */
-#include "coordinator/manager/manager_private.h"
-
+#include "coordinator/manager/manager_errand.h"
+#include "shared/account_secret.h"
 #include "shared/log.h"
+#include "shared/redis/registry_accounts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,12 +125,12 @@ static const char *token_trouble(const struct shard_manager *m, const char *user
     return trouble;
 }
 
-/* Who asked about a user. */
+/* Who asked about a token. */
 struct token_question {
-    struct owed owed;
+    struct errand errand;
     token_handler_cb cb;
     void *ctx;
-    const char *trouble; /* NULL: it is usable */
+    char *trouble; /* NULL: it is usable. Owned */
     char login[];
 };
 
@@ -140,24 +141,77 @@ static void tell_token(struct owed *o, bool silently)
     if (!silently) {
         q->cb(q->ctx, q->login, q->trouble == NULL, q->trouble);
     }
+    errand_finish(&q->errand);
+    free(q->trouble);
     free(q);
 }
 
-void token_handler_get(struct token_handler *t, const char *user, token_handler_cb cb, void *ctx)
+static struct token_question *token_question(struct shard_manager *m, const char *login,
+                                             token_handler_cb cb, void *ctx)
+{
+    size_t len = strlen(login) + 1;
+    struct token_question *q = xcalloc(1, sizeof(*q) + len);
+
+    errand_begin(&q->errand, m, NULL, tell_token);
+    q->cb = cb;
+    q->ctx = ctx;
+    memcpy(q->login, login, len);
+    return q;
+}
+
+/* What the account has to say of it comes before what the nodes have. */
+static void on_account_state(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    struct token_question *q = ctx;
+    bool is_known = errand_stepped(&q->errand, "account_state", err);
+
+    if (is_known && slice_is(word, "trouble")) {
+        free(q->trouble);
+        q->trouble = xstrndup(rest.ptr, rest.len);
+    } else if (is_known && slice_is(word, "usable") && strcmp(q->login, ACCOUNT_APP) == 0) {
+        free(q->trouble);
+        q->trouble = NULL;
+    }
+    errand_settle(&q->errand);
+}
+
+/* There is trouble with it, as far as is known here. Does the registry know more? */
+static void ask_registry(struct token_question *q)
+{
+    struct leader *leader = q->errand.manager->options.leader;
+
+    if (leader_may_act(leader)) {
+        errand_step(&q->errand,
+                    registry_account_state(leader_registry(leader), leader_identity(leader),
+                                           slice_of(q->login), on_account_state, q));
+    }
+    errand_settle(&q->errand);
+}
+
+void token_handler_get_user_token(struct token_handler *t, const char *user, token_handler_cb cb,
+                                  void *ctx)
 {
     struct shard_manager *m = t->manager;
     const char *own = cluster_view_setting(m->options.view, "user");
     const char *login = user != NULL ? user : own != NULL ? own : "";
-    size_t len = strlen(login) + 1;
-    struct token_question *q = xcalloc(1, sizeof(*q) + len);
+    const char *trouble = token_trouble(m, login);
+    struct token_question *q = token_question(m, login, cb, ctx);
 
-    q->owed.tell = tell_token;
-    q->cb = cb;
-    q->ctx = ctx;
-    q->trouble = token_trouble(m, login);
-    m->passes = m->passes || q->trouble != NULL;
-    memcpy(q->login, login, len);
-    owed_due(m, &q->owed);
+    if (trouble == NULL) {
+        owed_due(m, &q->errand.owed);
+        return;
+    }
+    m->passes = true;
+    q->trouble = xstrdup(trouble);
+    ask_registry(q);
+}
+
+void token_handler_get_client_credentials(struct token_handler *t, token_handler_cb cb, void *ctx)
+{
+    struct token_question *q = token_question(t->manager, ACCOUNT_APP, cb, ctx);
+
+    q->trouble = xstrdup("no account says by the token of the application (say_by is helix_app)");
+    ask_registry(q);
 }
 
 /* Shards --------------------------------------------------------------------------------------- */

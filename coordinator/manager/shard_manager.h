@@ -39,7 +39,7 @@
 extern "C" {
 #endif
 
-#define SHARD_MANAGER_ABI 1 /* grows with every change that makes older objects unfit */
+#define SHARD_MANAGER_ABI 2 /* grows with every change that makes older objects unfit */
 
 struct shard_manager; /* the base: what a manager works with */
 struct shard;         /* one connection to Twitch chat, wherever it is */
@@ -142,11 +142,15 @@ uint64_t shard_manager_round(const struct shard_manager *m);
 struct token_handler *shard_manager_token_handler(struct shard_manager *m);
 struct cluster *shard_manager_client(struct shard_manager *m);
 
-/* The user's login, and whether a live node has a token for it that Twitch did not refuse; never
- * the token. `user` NULL: the user of the cluster ("" while it is not chosen). `error`: why it is
- * not usable, or NULL. */
+/* Whether a token can be used; never what it is. `error`: why it is not usable, or NULL. */
 typedef void (*token_handler_cb)(void *ctx, const char *login, bool usable, const char *error);
-void token_handler_get(struct token_handler *t, const char *user, token_handler_cb cb, void *ctx);
+/* The token of a user, in a tokens file or of an account: a live node has it, and Twitch did not
+ * refuse it there. `user` NULL: the user of the cluster ("" while it is not chosen). */
+void token_handler_get_user_token(struct token_handler *t, const char *user, token_handler_cb cb,
+                                  void *ctx);
+/* The token of the application, which is kept while an account says by it (`say_by` is helix_app);
+ * its login is "@app". */
+void token_handler_get_client_credentials(struct token_handler *t, token_handler_cb cb, void *ctx);
 
 /* Its name, as in shoal:{NAME}:load. */
 const char *cluster_name(const struct cluster *c);

@@ -55,6 +55,7 @@ static const struct op {
     {"account_put", true, REQUEST_CONFIGURE, {ACCOUNT, SECRET}},
     {"account_set", true, REQUEST_CONFIGURE, {ACCOUNT, NAME, VALUE}},
     {"account_remove", true, REQUEST_CONFIGURE, {ACCOUNT}},
+    {"account_revoke", true, REQUEST_CONFIGURE, {ACCOUNT}},
 };
 
 static const struct op *op_of(struct slice name, bool is_admin)

@@ -19,6 +19,7 @@ void cluster_names_finish(struct cluster_reader *r)
     r->n = r->at = 0;
     r->cursor = 0;
     r->named = false;
+    r->after[0] = '\0';
 }
 
 static int by_name(const void *left, const void *right)
@@ -140,12 +141,34 @@ static void take_channel(struct cluster_reader *r, const struct redisReply *repl
     }
 }
 
-static void take_account(struct cluster_reader *r, const struct redisReply *reply)
+/* A portion of the accounts; the last one is empty. */
+static void take_accounts(struct cluster_reader *r, const struct redisReply *reply)
 {
-    struct figures_account account = {.account = slice_of(r->names[r->i].name)};
+    struct reader all = reader_of(reply);
 
-    if (take_hash(r, reply, figures_of_account, &account)) {
+    r->named = reader_left(&all) == 0;
+    while (reader_left(&all) > 0) {
+        struct reader one = reader_of(reader_next(&all));
+        struct figures_account account = {.account = reader_slice(&one)};
+        account.rooms = reader_u64(&one);
+        account.room_limit = reader_u64(&one);
+        account.messages_left = reader_u64(&one);
+        account.message_limit = reader_u64(&one);
+        account.shards = reader_u64(&one);
+        const struct redisReply *hash = reader_next(&one);
+        all.bad = all.bad || one.bad || account.account.len >= sizeof(r->after) ||
+                  strcmp(account.account.ptr, r->after) <= 0; /* there would be no end */
+        if (all.bad || !take_hash(r, hash, figures_of_account, &account)) {
+            break;
+        }
+        account.left_ms = account.expires_at.ms > 0
+                              ? (int64_t)account.expires_at.ms - (int64_t)r->state.now.ms
+                              : 0;
+        snprintf(r->after, sizeof(r->after), "%.*s", (int)account.account.len, account.account.ptr);
         r->options.on_account(r->options.ctx, &account, &r->hash);
+    }
+    if (all.bad) {
+        cluster_fail_strange(r, "shoal1_show_accounts");
     }
 }
 
@@ -217,6 +240,13 @@ bool cluster_ask_channels(struct cluster_reader *r)
 
 bool cluster_ask_accounts(struct cluster_reader *r)
 {
-    return r->options.on_account != NULL &&
-           (ask_names(r, "ZSCAN", "accounts") || ask_hashes(r, take_account, "account"));
+    char more[120];
+
+    if (r->options.on_account == NULL || r->named) {
+        return false;
+    }
+    snprintf(more, sizeof(more), "shoal1_show_accounts 1 %s %s", registry_tag(r->options.registry),
+             r->after);
+    cluster_ask(r, take_accounts, 0, "FCALL_RO", more, "%s", "");
+    return true;
 }

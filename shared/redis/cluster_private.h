@@ -26,8 +26,9 @@ struct cluster_reader {
     size_t n;
     struct reply_memory names_memory;
     uint64_t cursor;
-    bool named;    /* all names are there */
-    uint64_t held; /* shards of the node that comes next */
+    bool named;     /* all names are there */
+    char after[32]; /* the last of the accounts that were told */
+    uint64_t held;  /* shards of the node that comes next */
     struct registry_hash hash;
     struct reply_memory memory; /* of the newest answer, and of state */
     /* In cluster_state.c: */

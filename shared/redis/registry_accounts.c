@@ -18,6 +18,7 @@ static void on_due(struct call *call, const struct redisReply *reply, const stru
         due[i].refreshed_at.ms = reader_u64(&one);
         due[i].claimed = reader_u64(&one) != 0;
         due[i].of = reader_slice(&one);
+        due[i].client_id = reader_slice(&one);
         due[i].secret = reader_slice(&one);
         all.bad = all.bad || one.bad;
     }
@@ -43,6 +44,16 @@ int registry_claim_account(struct registry *r, const struct registry_leader *me,
     return call_ask_word(r, a, cb, ctx);
 }
 
+int registry_look_at_accounts(struct registry *r, const struct registry_leader *me, const char *key,
+                              struct slice after, registry_word_cb cb, void *ctx)
+{
+    struct args a = leader_args(r, me, "accounts_look");
+
+    args_text(&a, key);
+    args_slice(&a, after);
+    return call_ask_word(r, a, cb, ctx);
+}
+
 int registry_keep_account(struct registry *r, const struct registry_looked *looked,
                           registry_word_cb cb, void *ctx)
 {
@@ -54,7 +65,17 @@ int registry_keep_account(struct registry *r, const struct registry_looked *look
     args_text(&a, looked->state);
     args_text(&a, looked->of);
     args_slice(&a, looked->secret);
+    args_text(&a, looked->refreshed ? "1" : "0");
     args_slices(&a, looked->found, looked->nfound);
+    return call_ask_word(r, a, cb, ctx);
+}
+
+int registry_account_state(struct registry *r, const struct registry_leader *me, struct slice login,
+                           registry_word_cb cb, void *ctx)
+{
+    struct args a = leader_args(r, me, "account_state");
+
+    args_slice(&a, login);
     return call_ask_word(r, a, cb, ctx);
 }
 

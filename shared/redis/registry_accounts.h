@@ -8,11 +8,12 @@
 struct registry_due_account {
     struct slice login;
     uint64_t rev;
-    struct slice state;       /* "new", "usable", "refused", "locked", "login_required" */
-    struct wall expires_at;   /* of its token; 0: not known, or Twitch did not take it */
+    struct slice state;     /* "new", "usable", "refused", "locked", "login_required", "revoking" */
+    struct wall expires_at; /* of its token; 0: not known, or Twitch did not take it */
     struct wall refreshed_at; /* 0: never since its tokens were put there */
     bool claimed;             /* who claimed it has not said what came of it */
     struct slice of;          /* names the secret, for registry_keep_account */
+    struct slice client_id;   /* of the application its tokens are of; empty: not known yet */
     struct slice secret;      /* sealed */
 };
 typedef void (*registry_due_accounts_cb)(void *ctx, const struct registry_due_account *due,
@@ -25,14 +26,21 @@ MUST_USE int registry_claim_account(struct registry *r, const struct registry_le
                                     struct slice login, uint64_t rev, const char *claim,
                                     registry_word_cb cb, void *ctx);
 
+/* What is sealed under another key than that one (seal_key_name) is to be looked at now: accounts
+ * behind `after` (empty: from the first), a portion. "more" and the last one, or "done". */
+MUST_USE int registry_look_at_accounts(struct registry *r, const struct registry_leader *me,
+                                       const char *key, struct slice after, registry_word_cb cb,
+                                       void *ctx);
+
 /* What came of a claim. */
 struct registry_looked {
     struct slice login;
     const char *claim;
-    uint64_t next_ms; /* when to look again */
-    const char *state;
+    uint64_t next_ms;          /* when to look again */
+    const char *state;         /* "revoked": its tokens have ended, and it goes */
     const char *of;            /* the secret that was looked at */
-    struct slice secret;       /* new tokens for that one, sealed; empty: the old ones */
+    struct slice secret;       /* the tokens, sealed; empty: as they are */
+    bool refreshed;            /* they are new ones, for those */
     const struct slice *found; /* name, value, ...: user_id, client_id, scopes, expires_at (ms since
                                 * 1970), ending ("1": soon, and for good), error */
     size_t nfound;
@@ -46,6 +54,10 @@ MUST_USE int registry_keep_account(struct registry *r, const struct registry_loo
 /* How an account says things: over a connection, or by Helix with its own token, or with that of
  * the application. */
 enum registry_say_by { SAY_BY_IRC, SAY_BY_HELIX, SAY_BY_HELIX_APP };
+
+/* Can somebody log in as it? "usable", "none" (there is no such account), or "trouble" and why. */
+MUST_USE int registry_account_state(struct registry *r, const struct registry_leader *me,
+                                    struct slice login, registry_word_cb cb, void *ctx);
 
 /* An account as a node sees it. */
 struct registry_account {

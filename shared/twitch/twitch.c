@@ -105,7 +105,8 @@ static void add_pair(struct buf *out, const char *name, const char *value)
 
 /* A form of up to two fields beside those of the application. */
 struct form {
-    const char *path; /* behind /oauth2/ */
+    const char *path;      /* behind /oauth2/ */
+    const char *client_id; /* NULL: ours */
     const char *grant_type;
     const char *name[2];
     const char *value[2];
@@ -120,7 +121,7 @@ static struct twitch_call *post_form(struct twitch *t, const struct form *form,
     struct buf body;
 
     buf_init(&body, REQUEST_MAX);
-    add_pair(&body, "client_id", t->options.client_id);
+    add_pair(&body, "client_id", form->client_id != NULL ? form->client_id : t->options.client_id);
     add_pair(&body, "client_secret", form->with_secret ? t->options.client_secret : NULL);
     add_pair(&body, "grant_type", form->grant_type);
     for (size_t i = 0; i < ARRAY_LEN(form->name) && form->name[i] != NULL; i++) {
@@ -175,10 +176,14 @@ struct twitch_call *twitch_app_token(struct twitch *t, twitch_cb cb, void *ctx)
     return post_form(t, &form, TWITCH_TOKENS, cb, ctx);
 }
 
-struct twitch_call *twitch_revoke(struct twitch *t, const char *token, twitch_cb cb, void *ctx)
+struct twitch_call *twitch_revoke(struct twitch *t, const char *client_id, const char *token,
+                                  twitch_cb cb, void *ctx)
 {
-    const struct form form = {
-        .path = "revoke", .name = {"token"}, .value = {token}, .may_be_twice = true};
+    const struct form form = {.path = "revoke",
+                              .client_id = client_id,
+                              .name = {"token"},
+                              .value = {token},
+                              .may_be_twice = true};
     return post_form(t, &form, TWITCH_NOTHING, cb, ctx);
 }
 

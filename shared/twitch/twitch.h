@@ -71,8 +71,8 @@ void twitch_destroy(struct twitch *t);
 /* Its callback is not called any more. */
 void twitch_cancel(struct twitch_call *call);
 
-/* GET /oauth2/validate: login, user_id, client_id, scopes, expires_in_s of a token. TWITCH_REFUSED:
- * it is not valid any more. */
+/* GET /oauth2/validate: login, user_id, client_id, scopes, expires_in_s of a token; of an app
+ * access token no login and no user_id. TWITCH_REFUSED: it is not valid any more. */
 struct twitch_call *twitch_validate(struct twitch *t, const char *token, twitch_cb cb, void *ctx);
 /* POST /oauth2/token: new tokens for a refresh token, which may be used up from then on.
  * TWITCH_REFUSED: the user has to log in again. Tried once. */
@@ -87,8 +87,10 @@ struct twitch_call *twitch_device_tokens(struct twitch *t, const char *device_co
                                          const char *scopes, twitch_cb cb, void *ctx);
 /* POST /oauth2/token: an app access token (client credentials). */
 struct twitch_call *twitch_app_token(struct twitch *t, twitch_cb cb, void *ctx);
-/* POST /oauth2/revoke: the token ends. */
-struct twitch_call *twitch_revoke(struct twitch *t, const char *token, twitch_cb cb, void *ctx);
+/* POST /oauth2/revoke: the token ends. `client_id`: of the application it was made for; NULL: ours.
+ * TWITCH_REFUSED with status 400: it is no token of that application, or not any more. */
+struct twitch_call *twitch_revoke(struct twitch *t, const char *client_id, const char *token,
+                                  twitch_cb cb, void *ctx);
 
 /* Who asks Helix: a token, and the id of the client that it was made for. */
 struct twitch_caller {

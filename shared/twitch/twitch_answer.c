@@ -37,7 +37,7 @@ struct field {
 #define AT(member) offsetof(struct twitch_outcome, member)
 
 static const struct field validation[] = {
-    {"login", LOGIN, AT(login), false},      {"user_id", NUMBER_ID, AT(user_id), false},
+    {"login", LOGIN, AT(login), true},       {"user_id", NUMBER_ID, AT(user_id), true},
     {"client_id", ID, AT(client_id), false}, {"expires_in", SECONDS, AT(expires_in_s), false},
     {"scopes", TEXTS, AT(scopes), true},     {NULL, TOKEN, 0, false},
 };
@@ -176,8 +176,9 @@ static bool read_kind(struct twitch_answer *a, enum twitch_kind kind)
     const cJSON *data = member(a->root, "data");
 
     switch (kind) {
-    case TWITCH_VALIDATION:
-        return read_fields(a->root, validation, &a->outcome);
+    case TWITCH_VALIDATION: /* an application has neither login nor user_id */
+        return read_fields(a->root, validation, &a->outcome) &&
+               (a->outcome.login == NULL) == (a->outcome.user_id == NULL);
     case TWITCH_TOKENS:
         return read_fields(a->root, tokens, &a->outcome);
     case TWITCH_DEVICE:

@@ -1,9 +1,15 @@
 """Accounts of a cluster: its simulator is Twitch's web services as well, and has one public application, "app"."""
 
+import signal
 import subprocess
 
+from processes import wait_until
 from shoal import CTL
 from webclient import LISTEN
+
+
+def keygen():
+    return subprocess.run([CTL, "keygen"], capture_output=True, text=True, check=True).stdout
 
 
 def start_twitch(cluster, tmp_path, *args):
@@ -12,7 +18,7 @@ def start_twitch(cluster, tmp_path, *args):
     cluster.sim.control("app app public")
     cluster.keys = tmp_path / "keys"
     cluster.keys.touch(mode=0o600)
-    cluster.keys.write_text(subprocess.run([CTL, "keygen"], capture_output=True, text=True, check=True).stdout)
+    cluster.keys.write_text(keygen())
     cluster.account_args = (
         "--account-keys", cluster.keys, "--client-id", "app", "--twitch-id-url", f"http://127.0.0.1:{cluster.sim.http}",
     )  # fmt: skip
@@ -43,3 +49,21 @@ def log_in(cluster, login, *args):
         out, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
     return out, errors
+
+
+def refreshes(cluster):
+    """How often each refresh token of the simulator's was used, and how often it was refused."""
+    tokens = cluster.sim.control("http log")["refresh_tokens"]
+    return [t["used"] for t in tokens], [t["refused"] for t in tokens]
+
+
+def start_node(cluster, name="n1"):
+    cluster.write_tokens({})
+    return cluster.start_node(name, args=("--account-keys", cluster.keys))
+
+
+def reload(*processes):
+    for process in processes:
+        before = process.text().count("config.reloaded")
+        process.signal(signal.SIGHUP)
+        wait_until(lambda: process.text().count("config.reloaded") > before, 10, "it has read its keys again")

@@ -35,6 +35,9 @@ HEALTHY = {
     b"HMGET": array(*[bulk("1")] * 5),
     b"LRANGE": array(bulk("1700000000000")),
     b"FCALL_RO": array(array(*map(bulk, ("channels_per_shard", "25", "25", "1 to 100")))),
+    b"FCALL_RO shoal1_show_accounts": array(),
+    b"ZRANGE": array(),
+    b"LINDEX": NIL,
     b"XADD": bulk("1-1"),
     b"GET": NIL,
 }
@@ -98,6 +101,18 @@ def test_the_doctor_minds_no_answer_of_another_type(question):
 def test_settings_of_another_type_are_told_and_nothing_ends_badly(command):
     for answer in STRANGE:
         ask({b"FCALL_RO": answer}, *command)
+
+
+ACCOUNT = [bulk("alice"), INT, INT, INT, INT, INT, array(bulk("state"), bulk("usable"))]
+
+
+@pytest.mark.parametrize("command", [["status"], ["account", "list"], ["account", "show", "alice"]])
+def test_accounts_of_another_type_or_without_end_are_told_and_nothing_ends_badly(command):
+    cut = [array(array(*ACCOUNT[:n])) for n in range(len(ACCOUNT))]
+    long = [array(array(bulk("a" * 40), *ACCOUNT[1:])), array(array(*ACCOUNT[:6], array(bulk("state"))))]
+    for answer in [array(array(*ACCOUNT)), *cut, *long, *STRANGE]:
+        done = ask({b"FCALL_RO shoal1_show_accounts": answer}, *command)
+        assert done.returncode == 1 or answer == array(), (answer, done.stdout)
 
 
 REPLIES = [

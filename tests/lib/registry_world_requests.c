@@ -109,8 +109,9 @@ static int op_args(const char *op)
     static const struct {
         const char *op;
         int n;
-    } ops[] = {{"set", 2},         {"unset", 1},       {"start", 0},         {"stop", 0},
-               {"account_put", 2}, {"account_set", 3}, {"account_remove", 1}};
+    } ops[] = {
+        {"set", 2},         {"unset", 1},       {"start", 0},          {"stop", 0},
+        {"account_put", 2}, {"account_set", 3}, {"account_remove", 1}, {"account_revoke", 1}};
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
         if (strcmp(ops[i].op, op) == 0) {
             return ops[i].n;

@@ -201,7 +201,13 @@ void tokens_note_dead_login(struct tokens *t, const char *text, uint64_t now)
 bool tokens_revoke(struct tokens *t, const struct application *app, const char *text, uint64_t now)
 {
     struct token *token;
+    struct refresh *refresh;
 
+    HASH_FIND_STR(t->refresh, text, refresh);
+    if (refresh != NULL && refresh->app == app && !refresh->dead) {
+        refresh->dead = true;
+        return true;
+    }
     HASH_FIND_STR(t->access, text, token);
     if (token == NULL || token->app != app || !is_good(token, now)) {
         return false;

@@ -85,7 +85,8 @@ bool tokens_refresh(struct tokens *t, const struct application *app, const char 
 const struct token *tokens_find(const struct tokens *t, const char *text, uint64_t now);
 /* Somebody logs in with what is no good token: noted, if it was one. */
 void tokens_note_dead_login(struct tokens *t, const char *text, uint64_t now);
-/* End an access token of the application; false: it has no such token, or no more. */
+/* End an access or refresh token of the application (RFC 7009); false: it has no such token, or no
+ * more. */
 bool tokens_revoke(struct tokens *t, const struct application *app, const char *text, uint64_t now);
 /* The access token of that text, or those of that login, have ended: how many. */
 size_t tokens_expire(struct tokens *t, const char *text_or_login, uint64_t now);

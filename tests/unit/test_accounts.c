@@ -1,10 +1,7 @@
-/* Accounts kept valid by the leader, over the real steps, with a Twitch that does what each test
- * says. */
+/* Accounts kept valid by the leader. */
 #include "coordinator/chores/accounts.h"
 
-#include "shared/account_secret.h"
-#include "tests/lib/http_rig.h"
-#include "tests/lib/office.h"
+#include "tests/lib/accounts_case.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,162 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
-
-#define KEY_A            "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define KEY_B            "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
-#define OK(length, body) {"HTTP/1.1 200 OK\r\nContent-Length: " length "\r\n\r\n" body, false}
-#define REFUSED(status)                                                                            \
-    {"HTTP/1.1 " status                                                                            \
-     " X\r\nContent-Length: 36\r\n\r\n{\"status\":400,\"message\":\"not valid\"}",                 \
-     false}
-#define VALID_4H                                                                                   \
-    OK("74", "{\"client_id\":\"a\",\"login\":\"alice\",\"user_id\":\"42\",\"expires_in\":14400, "  \
-             "\"x\":1}")
-#define VALID_60S                                                                                  \
-    OK("74", "{\"client_id\":\"a\",\"login\":\"alice\",\"user_id\":\"42\",\"expires_in\":60,    "  \
-             "\"x\":1}")
-#define OF_BOB                                                                                     \
-    OK("74", "{\"client_id\":\"a\",\"login\":\"bob\",  \"user_id\":\"43\",\"expires_in\":14400, "  \
-             "\"x\":1}")
-#define NEW_TOKENS                                                                                 \
-    OK("78", "{\"access_token\":\"new\",\"refresh_token\":\"next\",\"expires_in\":14400,"          \
-             "\"scope\":[\"s\"]}")
-
-static struct office o;
-static struct http_rig *twitch_server;
-static struct twitch *twitch;
-static struct seal_keys *keys;
-static struct accounts *accounts;
-static char url[64];
-
-static struct seal_keys *keys_of(const char *content)
-{
-    char path[] = "/tmp/shoal-keys-XXXXXX";
-    int fd = mkstemp(path);
-    struct seal_keys *loaded;
-    struct err err;
-
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, content, strlen(content)), strlen(content));
-    assert_int_equal(close(fd), 0);
-    assert_int_equal(seal_keys_load(path, &loaded, &err), 0);
-    assert_int_equal(unlink(path), 0);
-    return loaded;
-}
-
-static void on_facts(void *room, const struct registry_lead *facts)
-{
-    accounts_on_facts(room, facts);
-}
-
-static void close_accounts(void *room)
-{
-    accounts_destroy(room);
-}
-
-static int open_office(void **state)
-{
-    (void)state;
-    memset(&o, 0, sizeof(o));
-    office_open(&o, "room_limit,100");
-    return 0;
-}
-
-/* Who keeps accounts from now on. */
-static void keep_accounts(void)
-{
-    accounts = accounts_create(&(struct accounts_options){.loop = &o.world.probe.t.uv,
-                                                          .leader = o.leader,
-                                                          .twitch = twitch,
-                                                          .keys = keys,
-                                                          .cluster = "t"});
-    office_room(&o, accounts, on_facts, close_accounts);
-}
-
-/* The leader, with these keys, and a Twitch that answers so. */
-static void lead(const struct http_move *moves, size_t n, const char *key)
-{
-    twitch_server = http_rig_create(moves, n, NULL);
-    (void)snprintf(url, sizeof(url), "%s", http_rig_url(twitch_server, ""));
-    twitch = twitch_create(&(struct twitch_options){
-        .http = twitch_server->http, .id_url = url, .api_url = url, .client_id = "app"});
-    keys = keys_of(key);
-    office_lead(&o);
-    keep_accounts();
-}
-
-static int close_office(void **state)
-{
-    (void)state;
-    office_close(&o);
-    twitch_destroy(twitch);
-    http_rig_destroy(twitch_server);
-    seal_keys_destroy(keys);
-    return 0;
-}
-
-static void put(const char *access, const char *refresh)
-{
-    struct seal_keys *own = keys_of(KEY_A);
-    struct account_secret secret = {0};
-    char args[1024];
-
-    (void)snprintf(secret.access, sizeof(secret.access), "%s", access);
-    (void)snprintf(secret.refresh, sizeof(secret.refresh), "%s", refresh);
-    char *sealed = account_secret_seal(own, "t", "alice", &secret);
-    (void)snprintf(args, sizeof(args), "alice,%s", sealed);
-    world_configure(&o.world, o.leader != NULL ? office_me(&o) : &o.before, "", "", "account_put",
-                    args);
-    assert_non_null(strstr(o.world.rest, "\"ok\":true"));
-    free(sealed);
-    seal_keys_destroy(own);
-}
-
-/* "access refresh" as they are sealed in Redis. */
-static const char *tokens(void)
-{
-    static char out[2 * ACCOUNT_TOKEN_CHARS];
-    struct seal_keys *own = keys_of(KEY_A);
-    struct account_secret secret;
-    struct err err;
-
-    assert_int_equal(account_secret_open(own, "t", "alice",
-                                         slice_of(office_ask(&o, "GET shoal:{t}:secret:alice")),
-                                         &secret, &err),
-                     0);
-    (void)snprintf(out, sizeof(out), "%s %s", secret.access, secret.refresh);
-    seal_keys_destroy(own);
-    return out;
-}
-
-static const char *field(const char *name)
-{
-    return office_ask(&o, "HGET shoal:{t}:account:alice %s", name);
-}
-
-static bool has(const char *name, const char *value)
-{
-    test_loop_turn(&twitch_server->loop);
-    return strcmp(field(name), value) == 0;
-}
-
-static bool is(const char *state)
-{
-    return has("state", state);
-}
-
-/* How long until it is looked at again, in seconds. */
-static unsigned next_s(void)
-{
-    static const char script[] =
-        "local t = redis.call('TIME') local at = redis.call('ZSCORE', KEYS[1] .. ':accounts', "
-        "'alice') return tostring(math.floor((at - t[1] * 1000 - t[2] / 1000) / 1000))";
-
-    return (unsigned)strtoul(world_eval(&o.world, script, ""), NULL, 10);
-}
 
 static void a_token_that_is_valid_is_kept_and_looked_at_hourly(void **state)
 {
@@ -225,6 +68,47 @@ static void who_can_not_be_refreshed_has_to_log_in_again(void **state)
     assert_in_range(next_s(), 86390, 86400);
 }
 
+static void what_has_no_refresh_token_is_looked_at_an_hour_before_its_end(void **state)
+{
+    static const struct http_move moves[] = {VALID_90MIN};
+
+    (void)state;
+    lead(moves, ARRAY_LEN(moves), KEY_A);
+    put("old", "");
+    office_until(&o, is("usable"));
+    assert_string_equal(field("ending"), "0");
+    assert_in_range(next_s(), 1790, 1800);
+}
+
+static unsigned told_ending(void)
+{
+    return (unsigned)strtoul(
+        world_eval(&o.world,
+                   "local n = 0 for _, e in ipairs(redis.call('XRANGE', KEYS[1] .. ':log', '-', "
+                   "'+')) do if e[2][2]:find('account.ending', 1, true) then n = n + 1 end end "
+                   "return tostring(n)",
+                   ""),
+        NULL, 10);
+}
+
+static void that_it_ends_is_told_once(void **state)
+{
+    static const struct http_move moves[] = {
+        VALID_60S, {"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n", false}, VALID_60S};
+    static const char *const ends[] = {"usable", "usable", "usable"};
+
+    (void)state;
+    lead(moves, ARRAY_LEN(moves), KEY_A);
+    put("old", "");
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        office_until(
+            &o, (is(ends[i]), twitch_server->requests >= i + 1 && field("looked_at")[0] != '\0'));
+        assert_int_equal(told_ending(), 1);
+        office_ask(&o, "HDEL shoal:{t}:account:alice looked_at");
+        office_ask(&o, "ZADD shoal:{t}:accounts 1 alice");
+    }
+}
+
 static void without_a_refresh_token_its_end_is_the_end(void **state)
 {
     static const struct http_move moves[] = {VALID_60S, REFUSED("401")};
@@ -238,6 +122,8 @@ static void without_a_refresh_token_its_end_is_the_end(void **state)
     office_ask(&o, "ZADD shoal:{t}:accounts 1 alice");
     office_until(&o, is("login_required"));
     assert_int_equal(twitch_server->requests, 2);
+    assert_string_equal(field("error"),
+                        "its token has ended (not valid), and it has no refresh token");
 }
 
 static void a_twitch_that_is_not_well_ends_no_account(void **state)
@@ -285,19 +171,6 @@ a_twitch_that_cannot_be_asked_leaves_an_account_as_it_is_until_its_token_ends(vo
     office_ask(&o, "HSET shoal:{t}:account:alice expires_at 1000");
     office_ask(&o, "ZADD shoal:{t}:accounts 1 alice");
     office_until(&o, is("refused"));
-}
-
-static void what_cannot_be_opened_is_told_and_left_alone(void **state)
-{
-    static const struct http_move moves[] = {VALID_4H};
-
-    (void)state;
-    lead(moves, ARRAY_LEN(moves), KEY_B);
-    put("old", "refresh");
-    office_until(&o, is("locked"));
-    assert_non_null(strstr(field("error"), "which the file of account keys lacks"));
-    assert_string_equal(tokens(), "old refresh");
-    assert_int_equal(twitch_server->requests, 0);
 }
 
 static void a_token_of_somebody_else_is_none(void **state)
@@ -449,11 +322,12 @@ int main(void)
         TEST(a_token_that_ends_soon_is_refreshed),
         TEST(a_token_that_twitch_does_not_take_is_refreshed),
         TEST(who_can_not_be_refreshed_has_to_log_in_again),
+        TEST(what_has_no_refresh_token_is_looked_at_an_hour_before_its_end),
+        TEST(that_it_ends_is_told_once),
         TEST(without_a_refresh_token_its_end_is_the_end),
         TEST(a_twitch_that_is_not_well_ends_no_account),
         TEST(a_refresh_without_an_answer_may_have_used_up_the_token),
         TEST(a_twitch_that_cannot_be_asked_leaves_an_account_as_it_is_until_its_token_ends),
-        TEST(what_cannot_be_opened_is_told_and_left_alone),
         TEST(a_token_of_somebody_else_is_none),
         TEST(new_tokens_are_kept_when_redis_is_back),
         cmocka_unit_test(a_death_at_any_moment_leaves_tokens_in_force_or_the_login_required),

@@ -87,6 +87,14 @@ static void on_channel(void *ctx, const struct figures_channel *c, const struct 
     }
 }
 
+static void on_account(void *ctx, const struct figures_account *a, const struct registry_hash *hash)
+{
+    note(ctx, "%.*s:%.*s:%llu/%llu:%llu/%llu:%llu:%s", TEXT(a->account), TEXT(a->state),
+         (unsigned long long)a->rooms, (unsigned long long)a->room_limit,
+         (unsigned long long)a->messages_left, (unsigned long long)a->message_limit,
+         (unsigned long long)a->shards, hash->bad ? hash->bad : "");
+}
+
 static void on_damaged(void *ctx)
 {
     ((struct seen *)ctx)->damaged++;
@@ -191,6 +199,41 @@ static void what_is_damaged_counts_as_empty_and_is_told(void **state)
     world_finish(&w);
 }
 
+static void accounts_are_read_with_what_is_left_of_their_limits(void **state)
+{
+    struct seen s = {0};
+
+    (void)state;
+    begin();
+    world_configure(&w, &me, "", "", "account_put", "bob,1.0a1b2c3d.QUJD");
+    world_configure(&w, &me, "", "", "account_put", "alice,1.0a1b2c3d.QUJD");
+    world_ask(&w, "SADD shoal:{t}:rooms:alice c");
+    world_ask(&w, "ZADD shoal:{t}:open:alice 1 of-alice");
+    world_eval(&w,
+               "local t = redis.call('TIME') local now = t[1] * 1000 "
+               "for _, ago in ipairs({90000, 70000, 20000, 1000, -1000}) do "
+               "redis.call('RPUSH', KEYS[1] .. ':budget:alice:message', now - ago) end",
+               "");
+    read_with(&s, &(struct cluster_reader_options){.on_account = on_account});
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_string_equal(s.text.data, "alice:new:1/100:17/20:1: bob:new:0/100:20/20:0:");
+    buf_finish(&s.text);
+
+    /* Whatever stands there: nothing is written by who only looks. */
+    world_ask(&w, "SET shoal:{t}:account:alice x");
+    world_ask(&w, "SET shoal:{t}:open:alice x");
+    world_ask(&w, "SET shoal:{t}:rooms:alice x");
+    world_ask(&w, "SET shoal:{t}:budget:bob:message x");
+    world_ask(&w, "ZADD shoal:{t}:accounts 1 x:y");
+    world_configure(&w, &me, "", "", "set", "message_limit,off");
+    s = (struct seen){0};
+    read_with(&s, &(struct cluster_reader_options){.on_account = on_account});
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_string_equal(s.text.data, "alice::0/100:0/0:0: bob:new:0/100:0/0:0:");
+    buf_finish(&s.text);
+    world_finish(&w);
+}
+
 static void many_channels_are_read_in_portions_and_each_once_though_the_link_fails(void **state)
 {
     struct seen s = {.reset = true};
@@ -228,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(settings_nodes_shards_channels_and_the_whole_are_read),
         cmocka_unit_test(what_is_damaged_counts_as_empty_and_is_told),
+        cmocka_unit_test(accounts_are_read_with_what_is_left_of_their_limits),
         cmocka_unit_test(many_channels_are_read_in_portions_and_each_once_though_the_link_fails),
         cmocka_unit_test(a_round_that_is_given_up_ends_at_its_next_portion),
     };

@@ -113,6 +113,7 @@ static const char *keep(const char *login, const char *id, const char *state, co
                                            .state = state,
                                            .of = got.of,
                                            .secret = slice_of(secret),
+                                           .refreshed = secret[0] != '\0',
                                            .found = found,
                                            .nfound = ARRAY_LEN(found)};
     ASK(registry_keep_account(w.r, &looked, on_word, NULL));
@@ -271,6 +272,58 @@ static void a_leader_that_was_deposed_still_keeps_what_twitch_gave_it(void **sta
     world_ask(&w, "HSET shoal:{t}:leader incarnation %s", me.incarnation);
 }
 
+static void an_account_that_is_revoked_goes_when_its_tokens_have_ended(void **state)
+{
+    (void)state;
+    put("alice", SEALED);
+    assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed");
+    assert_string_equal(keep("alice", "c1", "usable", "", ""), "kept");
+    world_configure(&w, &me, "", "", "account_revoke", "alice");
+    assert_non_null(strstr(w.rest, "\"ok\":true"));
+    assert_string_equal(last_event(), "account.revoking");
+    assert_string_equal(due(), "alice revoking " SEALED "\n");
+    assert_string_equal(claim("alice", rev_of("alice"), "c2"), "claimed");
+    assert_string_equal(keep("alice", "c2", "revoking", "", "not reached"), "kept");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:account:alice error"), "not reached");
+    assert_string_equal(claim("alice", rev_of("alice"), "c3"), "claimed");
+    assert_string_equal(keep("alice", "c3", "revoked", "", ""), "kept");
+    assert_string_equal(last_event(), "account.revoked");
+    assert_string_equal(
+        world_ask(&w, "EXISTS shoal:{t}:account:alice shoal:{t}:secret:alice shoal:{t}:accounts"),
+        "0");
+    world_configure(&w, &me, "", "", "account_revoke", "alice");
+    assert_non_null(strstr(w.rest, "There is no account alice."));
+}
+
+static void what_a_refresh_brings_while_it_is_revoked_is_kept_and_revoked_too(void **state)
+{
+    (void)state;
+    put("alice", SEALED);
+    assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed");
+    world_configure(&w, &me, "", "", "account_revoke", "alice");
+    assert_string_equal(due(), ""); /* what comes of the claim is waited for */
+    assert_string_equal(keep("alice", "c1", "usable", SEALED2, ""), "kept");
+    assert_string_equal(due(), "alice revoking " SEALED2 "\n");
+    put("alice", SEALED); /* somebody logs in meanwhile: it is an account again */
+    assert_string_equal(due(), "alice new " SEALED "\n");
+}
+
+static void what_another_key_seals_is_looked_at_when_that_is_asked_for(void **state)
+{
+    (void)state;
+    put("alice", SEALED);
+    put("bob", "1.ffffffff.QUJD");
+    put("carol", SEALED);
+    world_ask(
+        &w, "ZADD shoal:{t}:accounts 99999999999999 alice 99999999999999 bob 99999999999999 carol");
+    world_ask(&w, "HSET shoal:{t}:account:carol claim c1"); /* what comes of that is waited for */
+    assert_string_equal(due(), "");
+    ASK(registry_look_at_accounts(w.r, &me, "ffffffff", SLICE(""), on_word, NULL));
+    assert_string_equal(got.text, "done");
+    assert_string_equal(due(), "alice new " SEALED "\n");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:account:bob key"), "ffffffff");
+}
+
 static void nodes_see_that_an_account_has_changed_and_read_it(void **state)
 {
     char expected[256];
@@ -349,6 +402,9 @@ int main(void)
         TEST(tokens_that_were_put_meanwhile_are_not_overwritten),
         TEST(a_claim_of_which_no_more_is_heard_is_looked_at_again),
         TEST(a_leader_that_was_deposed_still_keeps_what_twitch_gave_it),
+        TEST(an_account_that_is_revoked_goes_when_its_tokens_have_ended),
+        TEST(what_a_refresh_brings_while_it_is_revoked_is_kept_and_revoked_too),
+        TEST(what_another_key_seals_is_looked_at_when_that_is_asked_for),
         TEST(nodes_see_that_an_account_has_changed_and_read_it),
         TEST(a_token_that_twitch_did_not_take_is_looked_at_at_once),
         TEST(whoever_comes_late_with_new_tokens_for_those_that_are_there_is_welcome),

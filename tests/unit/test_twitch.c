@@ -110,7 +110,7 @@ static void call(struct rig *r, const char *name)
     } else if (strcmp(name, "app_token") == 0) {
         (void)twitch_app_token(t, on_outcome, r);
     } else if (strcmp(name, "revoke") == 0) {
-        (void)twitch_revoke(t, "tok", on_outcome, r);
+        (void)twitch_revoke(t, NULL, "tok", on_outcome, r);
     } else if (strcmp(name, "users") == 0) {
         (void)twitch_users(t, &caller, logins, 2, on_outcome, r);
     } else {

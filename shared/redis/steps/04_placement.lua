@@ -45,8 +45,16 @@ local function user_known(c, user)
     return #up == NODES_LOOKED_AT
 end
 
-local function no_token(user)
-    return 'No node has a token for user ' .. shown(user) .. '.'
+-- Why nobody can log in as the account; nil where that can be, or it is no account.
+local function account_trouble(c, account)
+    local of = call('HMGET', key(c, 'account', account), 'state', 'error')
+    local state, why = of[1] or 'usable', of[2] or ''
+    return state ~= 'usable' and 'Account ' .. account .. ' is ' .. shown(state) .. (why ~= '' and ': ' or '') ..
+        string.sub(why, 1, MAX_TOLD) .. (state == 'login_required' and '. (shoalctl account login)' or '.') or nil
+end
+
+local function no_token(c, user)
+    return login_of(user) and account_trouble(c, user) or 'No node has a token for user ' .. shown(user) .. '.'
 end
 
 -- Of the nodes with room, from the place `from` on in their order (most room first), the first of

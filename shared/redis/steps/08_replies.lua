@@ -175,7 +175,8 @@ end)
 
 -- What may be asked for, and in which stream.
 local STREAM_OF = {join = 'requests', part = 'requests', retry = 'requests', set = 'admin', unset = 'admin',
-    start = 'admin', stop = 'admin', account_put = 'admin', account_set = 'admin', account_remove = 'admin'}
+    start = 'admin', stop = 'admin', account_put = 'admin', account_set = 'admin', account_remove = 'admin',
+    account_revoke = 'admin'}
 
 -- Why the op cannot be asked for by that entry, or nil. What the leader does by itself has no
 -- entry.
@@ -190,7 +191,7 @@ local function op_refused(c, entry, op)
         return 'Op "' .. op .. '" is no administration: add it to the stream ' .. key(c, 'requests') .. '.'
     elseif given == 'admin' then
         return 'Unknown op "' .. shown(op) .. '"; ops of this stream are set, unset, start, stop, ' ..
-            'account_put, account_set and account_remove.'
+            'account_put, account_set, account_remove and account_revoke.'
     end
     return 'Unknown op "' .. shown(op) .. '"; ops are join, part and retry; set, unset, start and stop are for ' ..
         key(c, 'admin') .. '.'

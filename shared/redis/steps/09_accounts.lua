@@ -6,7 +6,8 @@
 -- can be done once (a refresh uses up its token) is kept so, also where the leader was deposed
 -- meanwhile and another has claimed the account: new tokens take the place of those they were got
 -- for, and of no others. A leader that comes after one that died knows that it may have been done.
--- `rev` grows with what nodes go by.
+-- `rev` grows with what nodes go by. Where an account says by the token of the application (say_by
+-- is helix_app), that is one of the accounts, under a name that no user can have.
 
 -- How an account says things: over its connections, or by Helix with its own token, or with the
 -- application's.
@@ -14,6 +15,7 @@ local SAY_BY = {irc = true, helix = true, helix_app = true}
 
 do -- the rest is seen in here alone
 
+local APP = '@app'
 local ACCOUNTS_MOST = 1000
 local SECRET_BYTES = 6000
 local DUE_AT_ONCE = 20
@@ -30,9 +32,14 @@ local AT_FIRST = {reads = 'yes', says = 'yes', tier = 'normal', say_by = 'irc'}
 -- What the leader finds out, and may write.
 local FOUND = {user_id = true, client_id = true, scopes = true, expires_at = true, ending = true, error = true,
     doubt = true}
-local STATES = {new = true, usable = true, refused = true, locked = true, login_required = true}
+local STATES = {new = true, usable = true, refused = true, locked = true, login_required = true, revoking = true,
+    revoked = true}
 
--- Why it can be no account, or nil.
+local function account_of(text)
+    return text == APP and APP or login_of(text)
+end
+
+-- Why nobody can ask for it as an account, or nil.
 local function login_refused(login)
     if not login_of(login) or login == 'anonymous' then
         return '"' .. shown(login) .. '" is no Twitch login.'
@@ -45,10 +52,21 @@ local function unknown_account(c, login)
         'There is no account ' .. login .. '.' or nil
 end
 
+-- It is in another state from now on.
+local function enter(c, login, state, error)
+    call('HSET', key(c, 'account', login), 'state', state, 'since', c.now, 'error', error)
+    event(c, 'account.' .. state, {'account', login, 'error', error})
+end
+
 -- Nodes have to read it again.
 local function account_changed(c, login)
     bump(key(c, 'clock'), 'accounts', 1)
     bump(key(c, 'account', login), 'rev', 1)
+end
+
+-- Under which key it is sealed; nil: it is no sealed text.
+local function seal_key(secret)
+    return string.match(secret or '', '^1%.(%x+)%.')
 end
 
 local function put_refused(c, login, secret)
@@ -76,12 +94,46 @@ request_step('account_put', 'account secret', function(c, a)
     for name, value in pairs(AT_FIRST) do
         call('HSETNX', ak, name, value)
     end
-    call('HSET', ak, 'state', 'new', 'since', c.now, 'error', '')
+    call('HSET', ak, 'state', 'new', 'since', c.now, 'error', '', 'key', seal_key(secret))
     call('HDEL', ak, 'claim', 'doubt', 'expires_at', 'refreshed_at', 'scopes', 'ending')
     account_changed(c, login)
     event(c, known and 'account.replaced' or 'account.added', {'account', login})
     return {ok = true}
 end)
+
+local function drop(c, login, told)
+    call('ZREM', key(c, 'accounts'), login)
+    call('DEL', key(c, 'account', login), key(c, 'secret', login))
+    bump(key(c, 'clock'), 'accounts', 1)
+    event(c, told, {'account', login})
+end
+
+local function app_is_wanted(c)
+    for _, login in ipairs(call('ZRANGE', key(c, 'accounts'), 0, -1)) do
+        if login ~= APP and login_of(login) and call('HGET', key(c, 'account', login), 'say_by') == 'helix_app' then
+            return true
+        end
+    end
+    return false
+end
+
+-- The application is one of the accounts where, and as long as, one of them says by its token.
+local function keep_app(c)
+    local is, wanted = call('ZSCORE', key(c, 'accounts'), APP), app_is_wanted(c)
+    if wanted and not is then
+        call('ZADD', key(c, 'accounts'), c.now, APP)
+        call('HSET', key(c, 'account', APP), 'state', 'new', 'since', c.now, 'error', '')
+        account_changed(c, APP)
+        event(c, 'account.added', {'account', APP})
+    elseif is and not wanted then
+        drop(c, APP, 'account.removed')
+    end
+end
+
+local function forget(c, login, told)
+    drop(c, login, told)
+    keep_app(c)
+end
 
 request_step('account_set', 'account name value', function(c, a)
     local login, name, value = a[1], a[2], a[3]
@@ -96,37 +148,50 @@ request_step('account_set', 'account name value', function(c, a)
     call('HSET', key(c, 'account', login), name, value)
     account_changed(c, login)
     event(c, 'account.set', {'account', login, 'name', name, 'value', value})
+    keep_app(c)
     return {ok = true}
 end)
 
 request_step('account_remove', 'account', function(c, a)
+    local why = unknown_account(c, a[1])
+    if why then
+        return {ok = false, error = why}
+    end
+    forget(c, a[1], 'account.removed')
+    return {ok = true}
+end)
+
+-- Nobody logs in as it any more; the leader ends its tokens at Twitch, and then it is gone.
+-- However often that is begun anew, it is one of the accounts until then.
+request_step('account_revoke', 'account', function(c, a)
     local login = a[1]
     local why = unknown_account(c, login)
     if why then
         return {ok = false, error = why}
     end
-    call('ZREM', key(c, 'accounts'), login)
-    call('DEL', key(c, 'account', login), key(c, 'secret', login))
-    bump(key(c, 'clock'), 'accounts', 1)
-    event(c, 'account.removed', {'account', login})
+    if call('HEXISTS', key(c, 'account', login), 'claim') == 0 then -- else the claim comes first
+        call('ZADD', key(c, 'accounts'), c.now, login)
+    end
+    enter(c, login, 'revoking', '')
+    account_changed(c, login)
     return {ok = true}
 end)
 
 -- The leader --------------------------------------------------------------------------------------
 
--- {{account, rev, state, expires_at, refreshed_at, claimed (0/1), of, secret}, ...}: those to be
--- looked at now, the longest due first. claimed: its refresh token may be used up, by a refresh of
--- which no more was heard. of: names the secret for account_keep. Of what is no account, or has no
--- secret, there is nothing to look at.
+-- {{account, rev, state, expires_at, refreshed_at, claimed (0/1), of, client_id, secret}, ...}:
+-- those to be looked at now, the longest due first. claimed: its refresh token may be used up, by a
+-- refresh of which no more was heard. of: names the secret for account_keep. Of what is no account,
+-- or has no secret, there is nothing to look at; the application begins without one.
 leader_step('accounts_due', '', function(c)
     local due = {}
     for _, login in ipairs(call('ZRANGEBYSCORE', key(c, 'accounts'), '-inf', c.now, 'LIMIT', 0, DUE_AT_ONCE)) do
-        local secret = login_of(login) and call('GET', key(c, 'secret', login))
+        local secret = account_of(login) and (call('GET', key(c, 'secret', login)) or login == APP and '')
         if secret then
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'expires_at', 'refreshed_at', 'claim',
-                'doubt')
+                'doubt', 'client_id')
             due[#due + 1] = {login, count_of(of[1]), of[2] or 'new', count_of(of[3]), count_of(of[4]),
-                (of[5] or of[6] == '1') and 1 or 0, redis.sha1hex(secret), secret}
+                (of[5] or of[6] == '1') and 1 or 0, redis.sha1hex(secret), of[7] or '', secret}
         else
             call('ZREM', key(c, 'accounts'), login)
             damaged(c)
@@ -135,9 +200,19 @@ leader_step('accounts_due', '', function(c)
     return due
 end)
 
+-- Can somebody log in as the account? "usable", "" | "none", "" (there is no such account) |
+-- "trouble", why not
+leader_step('account_state', 'account', function(c, a)
+    if not account_of(a[3]) or not call('ZSCORE', key(c, 'accounts'), a[3]) then
+        return {'none', ''}
+    end
+    local why = account_trouble(c, a[3])
+    return {why and 'trouble' or 'usable', why or ''}
+end)
+
 -- Is it what somebody looked at?
 local function is_current(c, login, field, value)
-    return login_of(login) and call('ZSCORE', key(c, 'accounts'), login) and
+    return account_of(login) and call('ZSCORE', key(c, 'accounts'), login) and
         call('HGET', key(c, 'account', login), field) == value
 end
 
@@ -151,6 +226,26 @@ leader_step('account_claim', 'account rev claim', function(c, a)
     return {'claimed'}
 end)
 
+-- What is sealed under another key than that one is looked at now, unless that is under way:
+-- accounts behind `after` ("": from the first). "more", the last one | "done"
+leader_step('accounts_look', 'key after', function(c, a)
+    local all, looked_at = call('ZRANGE', key(c, 'accounts'), 0, -1), 0
+    table.sort(all)
+    for _, login in ipairs(all) do
+        if login > a[4] and account_of(login) then
+            local other = seal_key(call('GET', key(c, 'secret', login))) ~= a[3]
+            if other and call('HEXISTS', key(c, 'account', login), 'claim') == 0 then
+                call('ZADD', key(c, 'accounts'), c.now, login)
+            end
+            looked_at = looked_at + 1
+            if looked_at == TOLD_AT_ONCE then
+                return {'more', login}
+            end
+        end
+    end
+    return {'done', ''}
+end)
+
 -- What was found out, and the events that tell it.
 local function keep_found(c, login, state, refreshed, found)
     local ak = key(c, 'account', login)
@@ -160,11 +255,10 @@ local function keep_found(c, login, state, refreshed, found)
             call('HSET', ak, found[i], string.sub(found[i + 1], 1, 2 * MAX_TOLD))
         end
     end
-    call('HSET', ak, 'state', state, 'looked_at', c.now)
+    call('HSET', ak, 'looked_at', c.now)
     local now = call('HMGET', ak, 'error', 'ending', 'expires_at')
     if state ~= before[1] then
-        call('HSET', ak, 'since', c.now)
-        event(c, 'account.' .. state, {'account', login, 'error', now[1] or ''})
+        enter(c, login, state, now[1] or '')
     elseif refreshed then
         event(c, 'account.refreshed', {'account', login})
     end
@@ -174,29 +268,42 @@ local function keep_found(c, login, state, refreshed, found)
     return state ~= before[1] or refreshed
 end
 
--- Are these new tokens for the ones that are there, whoever claims the account by now?
-local function are_next(c, login, of, secret)
-    return secret ~= '' and login_of(login) and redis.sha1hex(call('GET', key(c, 'secret', login)) or '') == of
+-- Is it still that secret, whoever claims the account by now?
+local function is_still(c, login, of)
+    return account_of(login) and call('ZSCORE', key(c, 'accounts'), login) and
+        redis.sha1hex(call('GET', key(c, 'secret', login)) or '') == of
 end
 
--- What came of the claim, and in how many ms the account is looked at again. secret: new tokens, or
--- "", got for those that accounts_due named `of`. "kept" | "changed" (somebody else has it, or
--- another secret is there: nothing is kept)
-step('account_keep', 'account claim next_ms state of secret {name value}...', function(c, a)
-    local login, next_ms, state, secret = a[1], count_of(a[3]), a[4], a[6]
+-- What came of the claim, and in how many ms the account is looked at again. secret: the tokens as
+-- they are to be kept, or ""; refreshed (0/1): they are new ones, got for those that accounts_due
+-- named `of`. state "revoked": its tokens have ended, and it goes. "kept" | "changed" (somebody
+-- else has it, or another secret is there: nothing is kept)
+step('account_keep', 'account claim next_ms state of secret refreshed {name value}...', function(c, a)
+    local login, next_ms, state, secret, refreshed = a[1], count_of(a[3]), a[4], a[6], a[7] == '1'
     if not STATES[state] or #secret > SECRET_BYTES then
         return nil
-    elseif not is_current(c, login, 'claim', a[2]) and not are_next(c, login, a[5], secret) then
+    elseif not is_current(c, login, 'claim', a[2]) and not (refreshed and is_still(c, login, a[5])) then
         return {'changed'}
     end
     local ak = key(c, 'account', login)
+    if state == 'revoked' then
+        forget(c, login, 'account.revoked')
+        return {'kept'}
+    elseif call('HGET', ak, 'state') == 'revoking' and state ~= 'revoking' then
+        state, next_ms = 'revoking', 0 -- that was asked for meanwhile
+    end
     call('HDEL', ak, 'claim')
     call('ZADD', key(c, 'accounts'), c.now + math.min(next_ms, LOOK_MOST_MS), login)
     if secret ~= '' then
         call('SET', key(c, 'secret', login), secret)
-        call('HSET', ak, 'refreshed_at', c.now)
+        call('HSET', ak, 'key', seal_key(secret) or '')
     end
-    if keep_found(c, login, state, secret ~= '', {unpack(a, 7)}) then
+    if refreshed then
+        call('HSET', ak, 'refreshed_at', c.now)
+    elseif secret ~= '' then
+        event(c, 'account.resealed', {'account', login})
+    end
+    if keep_found(c, login, state, refreshed, {unpack(a, 8)}) then
         account_changed(c, login)
     end
     return {'kept'}
@@ -223,7 +330,7 @@ node_step('accounts', 'after', function(c, a)
     table.sort(all)
     local told = {count_of(call('HGET', key(c, 'clock'), 'accounts'))}
     for _, login in ipairs(all) do
-        if login > a[3] and login_of(login) and #told <= TOLD_AT_ONCE then
+        if login > a[3] and account_of(login) and #told <= TOLD_AT_ONCE then
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'client_id', 'user_id', 'reads', 'says',
                 'say_by', 'expires_at')
             told[#told + 1] = {login, count_of(of[1]), of[2] or 'new', count_of(of[8]), of[3] or '', of[4] or '',
@@ -233,5 +340,56 @@ node_step('accounts', 'after', function(c, a)
     end
     return told
 end)
+
+-- For people -------------------------------------------------------------------------------------
+
+-- As redis.call, for what writes nothing: what is of another type counts as absent.
+local function peek(...)
+    local answer = redis.pcall(...)
+    return not (type(answer) == 'table' and answer.err) and answer
+end
+
+-- How many messages the user may say now where it is not moderator, and of how many (0: any
+-- number).
+local function messages_left(c, user)
+    local most, window = limit(c, 'message_limit'), limit(c, 'message_window_ms')
+    if most == math.huge then
+        return 0, 0
+    end
+    local used, beyond = 0, most + 1 -- the newest `used` slots are in the window, `beyond` are not
+    while beyond - used > 1 do
+        local middle = math.floor((used + beyond) / 2)
+        if count_of(peek('LINDEX', key(c, 'budget', user, 'message'), -middle)) + window > c.now then
+            used = middle
+        else
+            beyond = middle
+        end
+    end
+    return most - used, most
+end
+
+-- Not a step, writes nothing: {{account, rooms, room_limit (0: none), messages_left, message_limit
+-- (0: none), shards, {field, value, ...}}, ...}: accounts behind that one ("": from the first), a
+-- portion an answer; nothing is left where it has none.
+local function show_accounts(keys, a)
+    local c, failed = context(keys)
+    if failed then
+        return failed
+    end
+    call = peek
+    local all, told = call('ZRANGE', key(c, 'accounts'), 0, -1) or {}, {}
+    table.sort(all)
+    for _, login in ipairs(all) do
+        if login > (a[1] or '') and account_of(login) and #told < TOLD_AT_ONCE then
+            local room_limit, left, most = rooms.of(c, login).room_limit, messages_left(c, login)
+            told[#told + 1] = {login, call('SCARD', key(c, 'rooms', login)) or 0,
+                room_limit ~= math.huge and room_limit or 0, left, most,
+                call('ZCARD', key(c, 'open', login)) or 0, call('HGETALL', key(c, 'account', login)) or {}}
+        end
+    end
+    return told
+end
+
+redis.register_function{function_name = 'shoal1_show_accounts', callback = show_accounts, flags = {'no-writes'}}
 
 end

@@ -82,7 +82,7 @@ local function shards_refused(c, user)
     elseif c.no_node[user .. '  '] == 'looking' then
         return ERR_LOOKING
     end
-    return user_known(c, user) and ERR_NO_ROOM or no_token(user)
+    return user_known(c, user) and ERR_NO_ROOM or no_token(c, user)
 end
 
 -- A new shard of the user, or nil and why not.

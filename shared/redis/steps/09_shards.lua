@@ -32,7 +32,7 @@ local function shard_refused(c, shard, user, texts)
     local names = channels.names(texts, refused)
     local text, why = next(refused)
     if not login or not user_known(c, login) then
-        return {login and 'later' or 'refused', no_token(user)}
+        return {login and 'later' or 'refused', no_token(c, user)}
     elseif call('ZCARD', key(c, 'load')) >= limit(c, 'max_shard_count') then
         why = refused_by(c, ERR_SHARDS_FULL, 'max_shard_count')
     else

@@ -162,7 +162,15 @@ static cJSON *do_error(const struct command *c)
 
 static cJSON *do_token(const struct command *c)
 {
-    token_handler_get(shard_manager_token_handler(c->probe->base), c->args[0], on_token, owe(c));
+    token_handler_get_user_token(shard_manager_token_handler(c->probe->base), c->args[0], on_token,
+                                 owe(c));
+    return NULL;
+}
+
+static cJSON *do_app_token(const struct command *c)
+{
+    token_handler_get_client_credentials(shard_manager_token_handler(c->probe->base), on_token,
+                                         owe(c));
     return NULL;
 }
 
@@ -281,6 +289,7 @@ static const struct {
     {"setting", 1, do_setting},
     {"error", 3, do_error},
     {"token", 1, do_token},
+    {"app_token", 0, do_app_token},
     {"add_shard", 2, do_add_shard},
     {"shard_start", 2, do_shard_start},
     {"shard_stop", 1, do_shard_stop},
