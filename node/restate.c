@@ -26,6 +26,7 @@ struct said {
     char *reason;
     char *text;
     char *message_id;
+    char *parts; /* of a text that is split, how many were said; NULL: none, or it is not */
     bool told;
 };
 
@@ -60,6 +61,7 @@ static void said_free(struct restate *r, struct said *said)
     free(said->reason);
     free(said->text);
     free(said->message_id);
+    free(said->parts);
     free(said);
 }
 
@@ -165,7 +167,21 @@ void restate_settled(struct restate *r, const char *entry, const struct send_out
     said->reason = xstrndup(outcome->reason.ptr, outcome->reason.len);
     said->text = xstrndup(outcome->text.ptr, outcome->text.len);
     said->message_id = xstrndup(outcome->message_id.ptr, outcome->message_id.len);
+    if (outcome->parts.len > 0) {
+        free(said->parts);
+        said->parts = xstrndup(outcome->parts.ptr, outcome->parts.len);
+    }
     said->told = false;
+}
+
+void restate_part(struct restate *r, const char *entry, const char *parts)
+{
+    struct said *said = said_find(r, entry);
+
+    if (said != NULL) {
+        free(said->parts);
+        said->parts = xstrdup(parts);
+    }
 }
 
 void restate_told(struct restate *r, const char *entry)
@@ -222,6 +238,9 @@ static void put_said(struct json *j, const struct said *said, uint64_t now)
     }
     if (said->message_id != NULL) {
         json_string(j, "message_id", said->message_id);
+    }
+    if (said->parts != NULL) {
+        json_string(j, "parts", said->parts);
     }
     json_number(j, "told", said->told ? 1 : 0);
     json_object_end(j);

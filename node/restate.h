@@ -32,6 +32,8 @@ void restate_claimed(struct restate *r, const char *entry, const char *channel, 
 void restate_unclaimed(struct restate *r, const char *entry, const char *channel);
 /* It has its result; the registry was not told yet, or has it. Unknown entries: nothing. */
 void restate_settled(struct restate *r, const char *entry, const struct send_outcome *outcome);
+/* Of a text that is split, so many parts were said ("1/3"); it is claimed still. */
+void restate_part(struct restate *r, const char *entry, const char *parts);
 void restate_told(struct restate *r, const char *entry);
 /* The lease is lost: nobody will know what became of what is under way. */
 void restate_lost(struct restate *r);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* One more than the registry takes: it refuses them, and says why. */
-#define MAX_TEXT_BYTES ((size_t)2001)
+#define MAX_TEXT_BYTES ((size_t)8193)
 #define MAX_ID_BYTES   ((size_t)REGISTRY_MAX_ID + 1)
 
 /* The first problem is the one that is told. */
@@ -97,8 +97,10 @@ static void parse_json(struct slice payload, struct send_payload *out)
     out->send.reply_to = text_member(out, "reply_to");
     out->send.user = text_member(out, "user");
     out->send.by = text_member(out, "by");
+    out->send.priority = text_member(out, "priority");
     out->send.as_command =
         cJSON_IsTrue(member(out, "command", cJSON_IsBool, "takes true or false"));
+    out->send.split = cJSON_IsTrue(member(out, "split", cJSON_IsBool, "takes true or false"));
     out->send.ttl_ms = ttl_member(out);
 }
 

@@ -1,8 +1,8 @@
 /* Send payload: what applications publish on a send topic.
  *
- * Plain text, or a JSON object with `text` and, if wanted, `id`, `reply_to`, `user`, `ttl_ms`, `by`
- * and `command` (true: a leading '/' or '.' is a command). What begins with '{' is JSON or refused:
- * a slip in it must not be said in public. */
+ * Plain text, or a JSON object with `text` and, if wanted, `id`, `reply_to`, `user`, `ttl_ms`,
+ * `by`, `priority`, `split` (true: in parts) and `command` (true: a leading '/' or '.' is a
+ * command). What begins with '{' is JSON or refused: a slip in it must not be said in public. */
 #ifndef SHOAL_NODE_SEND_PAYLOAD_H
 #define SHOAL_NODE_SEND_PAYLOAD_H
 

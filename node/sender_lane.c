@@ -1,5 +1,6 @@
 /* Sender, lanes: one send of a channel at a time, from its claim to its stored result. See
  * sender.h. */
+#include "node/send_split.h"
 #include "node/sender_private.h"
 
 #include <stdio.h>
@@ -12,18 +13,9 @@
                             * Twitch's by more */
 #define MAX_LATER_MS 5000 /* settings change, and so do slots */
 
-/* What a registry call in flight remembers; never a pointer into the tables. */
-struct call {
-    struct sender *sender;
-    uint64_t generation;
-    char channel[IRC_CHANNEL_CHARS];
-    char entry[ENTRY_CHARS];
-};
-
-/* About the head of the lane. */
-static struct call *call_create(struct sender *s, const struct lane *lane)
+struct lane_call *lane_call_create(struct sender *s, const struct lane *lane)
 {
-    struct call *call = xcalloc(1, sizeof(*call));
+    struct lane_call *call = xcalloc(1, sizeof(*call));
 
     call->sender = s;
     call->generation = s->generation;
@@ -32,8 +24,7 @@ static struct call *call_create(struct sender *s, const struct lane *lane)
     return call;
 }
 
-/* The lane whose head the call was about, or NULL if that is history. Frees the call. */
-static struct lane *call_finish(struct call *call, struct sender **s)
+struct lane *lane_call_finish(struct lane_call *call, struct sender **s)
 {
     struct lane *lane = NULL;
 
@@ -118,8 +109,7 @@ void lane_move(struct sender *s, struct lane *lane, enum lane_state to)
     }
 }
 
-/* Into a state that waits, so long. */
-static void lane_later(struct sender *s, struct lane *lane, enum lane_state to, uint64_t wait_ms)
+void lane_later(struct sender *s, struct lane *lane, enum lane_state to, uint64_t wait_ms)
 {
     uint64_t at = mono_ms() + wait_ms;
 
@@ -172,9 +162,7 @@ void lane_drop(struct sender *s, struct lane *lane, struct send *send)
     HASH_DEL(s->sends, send);
     claim_forget(send);
     free(send->passing);
-    free(send->reason);
-    free(send->notice);
-    free(send->message_id);
+    outcome_forget(send);
     free(send);
     if (lane->queue == NULL && lane->machine.state != LANE_EMPTY) {
         turn_leave(lane);
@@ -199,8 +187,7 @@ void lane_next(struct sender *s, struct lane *lane)
     }
 }
 
-/* The head is dealt with: on with the next. */
-static void lane_pop(struct sender *s, struct lane *lane)
+void lane_pop(struct sender *s, struct lane *lane)
 {
     lane->held_by = HELD_BY_ALL; /* whether the account is moderator there may have changed */
     lane_drop(s, lane, lane->queue);
@@ -209,123 +196,21 @@ static void lane_pop(struct sender *s, struct lane *lane)
 
 /* Steps of a send ------------------------------------------------------------------------------ */
 
-static void on_stored(void *ctx, const struct err *err)
-{
-    struct sender *s;
-    struct lane *lane = call_finish(ctx, &s);
-
-    if (lane == NULL) {
-        return;
-    }
-    if (err != NULL && err->code != ERR_LOST) {
-        lane_later(s, lane, LANE_UNSTORED, SENDER_RETRY_MS);
-        return;
-    }
-    if (err == NULL) {
-        restate_told(s->options.restate, lane->queue->entry);
-    }
-    lane_pop(s, lane);
-}
-
-static void lane_store(struct sender *s, struct lane *lane)
-{
-    struct send *send = lane->queue;
-    struct send_outcome outcome = {.status = send->status,
-                                   .reason = slice_of(send->reason),
-                                   .text = slice_of(send->notice),
-                                   .message_id = slice_of(send->message_id),
-                                   .standing = send->standing};
-    struct call *call = call_create(s, lane);
-
-    if (registry_send_done(s->options.registry, s->options.node, s->options.incarnation,
-                           slice_of(send->entry), &outcome, mono_ms() - lane->said_ms, on_stored,
-                           call) == 0) {
-        lane_move(s, lane, LANE_STORING);
-    } else {
-        free(call);
-        lane_later(s, lane, LANE_UNSTORED, SENDER_RETRY_MS);
-    }
-}
-
-static void on_unclaimed(void *ctx, const struct err *err)
-{
-    struct sender *s;
-    struct lane *lane = call_finish(ctx, &s);
-
-    if (lane == NULL) {
-        return;
-    }
-    if (err != NULL) {
-        lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
-        return;
-    }
-    restate_unclaimed(s->options.restate, lane->queue->entry, lane->channel);
-    /* The registry knows how long one that was refused waits. */
-    lane_later(s, lane, LANE_PAUSED, lane->queue->again_ms != 0 ? 0 : SENDER_RETRY_MS);
-    lane->queue->again_ms = 0;
-}
-
-void lane_unclaim(struct sender *s, struct lane *lane)
-{
-    const struct sender_options *o = &s->options;
-    const struct send *send = lane->queue;
-    struct call *call = call_create(s, lane);
-    uint64_t now = mono_ms();
-    int rc = send->again_ms == 0
-                 ? registry_send_unclaim(o->registry, o->node, o->incarnation,
-                                         slice_of(send->entry), on_unclaimed, call)
-                 : registry_send_later(o->registry, o->node, o->incarnation, slice_of(send->entry),
-                                       send->again_ms > now ? send->again_ms - now : 0,
-                                       slice_of(send->passing), on_unclaimed, call);
-
-    if (rc == 0) {
-        lane_move(s, lane, LANE_UNCLAIMING);
-    } else {
-        free(call);
-        lane_later(s, lane, LANE_DOUBT, SENDER_RETRY_MS);
-    }
-}
-
-/* Refused for now: is it tried again within its time? Then it is taken back. */
-static bool lane_tries_again(struct sender *s, struct lane *lane,
-                             const struct send_outcome *outcome)
-{
-    struct send *send = lane->queue;
-    uint64_t again_ms =
-        mono_ms() + (outcome->passes_in_ms > 0 ? outcome->passes_in_ms : send->pace_ms);
-
-    if (!outcome->passes || again_ms > send->deadline_ms) {
-        return false;
-    }
-    send->again_ms = again_ms;
-    free(send->passing);
-    send->passing = xstrndup(outcome->reason.ptr, outcome->reason.len);
-    lane_unclaim(s, lane);
-    return true;
-}
-
-void lane_result(struct sender *s, struct lane *lane, const struct send_outcome *outcome)
-{
-    struct send *send = lane->queue;
-
-    if (lane_tries_again(s, lane, outcome)) {
-        return;
-    }
-    send->status = outcome->status;
-    send->reason = xstrndup(outcome->reason.ptr, outcome->reason.len);
-    send->notice = xstrndup(outcome->text.ptr, outcome->text.len);
-    send->message_id = xstrndup(outcome->message_id.ptr, outcome->message_id.len);
-    send->standing = outcome->standing;
-    restate_settled(s->options.restate, send->entry, outcome);
-    lane_store(s, lane);
-}
-
 static struct registry_route route_of(const struct send *send)
 {
     return (struct registry_route){.user = slice_of(send->user),
                                    .shard = slice_of(send->shard),
                                    .say_by = send->say_by,
                                    .room_id = slice_of(send->room_id)};
+}
+
+/* What is written of its text now. */
+static int part_of(struct send *send, struct slice *text, struct err *err)
+{
+    if (send->parts_said < 0) {
+        return 0;
+    }
+    return send_split(slice_of(send->text), (unsigned)send->parts_said, text, &send->parts, err);
 }
 
 static void lane_write(struct sender *s, struct lane *lane)
@@ -346,7 +231,10 @@ static void lane_write(struct sender *s, struct lane *lane)
     /* Written before the call: the answer may come from within it. */
     lane->said_ms = mono_ms();
     lane_move(s, lane, LANE_WRITTEN);
-    int rc = s->options.write(s->options.ctx, &route, &line, send->entry, &err);
+    int rc = part_of(send, &line.text, &err);
+    if (rc == 0) {
+        rc = s->options.write(s->options.ctx, &route, &line, send->entry, &err);
+    }
     if (rc == -ERR_PROTOCOL) {
         struct send_outcome refused = {
             .status = SEND_REJECTED, .reason = SLICE("bad_request"), .text = slice_of(err.text)};
@@ -382,6 +270,8 @@ static void claimed(struct sender *s, struct lane *lane, const struct registry_c
     send->text = copy_of(claim->send.text);
     send->reply_to = copy_of(claim->send.reply_to);
     send->as_command = claim->send.as_command;
+    send->parts_said = claim->parts_said;
+    send->begun = claim->parts_said > 0;
     send->deadline_ms = lane->slot_ms + claim->left_ms;
     send->pace_ms = claim->pace_ms;
     lane->slot_ms += claim->wait_ms;
@@ -397,7 +287,7 @@ static void claimed(struct sender *s, struct lane *lane, const struct registry_c
 static void on_claim(void *ctx, const struct registry_claim *claim, const struct err *err)
 {
     struct sender *s;
-    struct lane *lane = call_finish(ctx, &s);
+    struct lane *lane = lane_call_finish(ctx, &s);
 
     if (lane == NULL) {
         return;
@@ -422,7 +312,7 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
 
 bool lane_claim(struct sender *s, struct lane *lane)
 {
-    struct call *call = call_create(s, lane);
+    struct lane_call *call = lane_call_create(s, lane);
 
     if (registry_send_claim(s->options.registry, s->options.node, s->options.incarnation,
                             slice_of(lane->queue->entry), on_claim, call) != 0) {

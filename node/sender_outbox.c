@@ -28,15 +28,32 @@ static bool entry_order(struct slice entry, uint64_t *ms, uint64_t *seq)
     return slice_to_u64(first, ms) && slice_to_u64(second, seq);
 }
 
-/* Where it belongs by its entry, but not before what is under way. */
+/* The entry without the priority behind it. */
+static struct slice entry_of(struct slice told, enum send_priority *priority)
+{
+    char sign = told.len > 0 ? told.ptr[told.len - 1] : '\0';
+
+    *priority = sign == 'h' ? PRIORITY_HIGH : sign == 'l' ? PRIORITY_LOW : PRIORITY_NORMAL;
+    told.len -= *priority != PRIORITY_NORMAL;
+    return told;
+}
+
+static bool comes_before(const struct send *a, const struct send *b)
+{
+    if (a->priority != b->priority) {
+        return a->priority < b->priority;
+    }
+    return a->ms < b->ms || (a->ms == b->ms && a->seq < b->seq);
+}
+
+/* Where it belongs by its priority and its entry, but not before what is under way. */
 static void lane_insert(struct lane *lane, struct send *send)
 {
     struct send *before = lane->queue != NULL ? lane->queue->prev : NULL; /* the last one */
 
-    while (before != NULL &&
-           (before->ms > send->ms || (before->ms == send->ms && before->seq > send->seq))) {
+    while (before != NULL && comes_before(send, before)) {
         if (before == lane->queue) {
-            before = lane_is_under_way(lane) ? before : NULL;
+            before = lane_is_under_way(lane) || before->begun ? before : NULL;
             break;
         }
         before = before->prev;
@@ -49,9 +66,11 @@ static void lane_insert(struct lane *lane, struct send *send)
     }
 }
 
-void sender_queue(struct sender *s, const char *channel, struct slice entry)
+void sender_queue(struct sender *s, const char *channel, struct slice told)
 {
     struct send *send;
+    enum send_priority priority;
+    struct slice entry = entry_of(told, &priority);
     uint64_t ms;
     uint64_t seq;
 
@@ -67,17 +86,17 @@ void sender_queue(struct sender *s, const char *channel, struct slice entry)
     if (lane->nqueued >= LANE_MOST) {
         return; /* found again by a rescan */
     }
-    bool alone = lane->queue == NULL;
     send = xcalloc(1, sizeof(*send));
     memcpy(send->entry, entry.ptr, entry.len);
+    send->priority = priority;
     send->ms = ms;
     send->seq = seq;
     send->pass = s->passes;
     send->lane = lane;
     HASH_ADD_KEYPTR(hh, s->sends, send->entry, entry.len, send);
     lane_insert(lane, send);
-    if (alone) {
-        lane_next(s, lane);
+    if (lane->queue == send && lane->machine.state != LANE_PAUSED) {
+        lane_next(s, lane); /* it is alone, or comes before what waited for its turn */
     }
 }
 

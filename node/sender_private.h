@@ -1,6 +1,7 @@
 /* What the files of the sender share: sender.c (what is served), sender_topics.c (when it listens),
  * sender_outbox.c (what waits in the outbox), sender_heard.c (what was heard, until it is entered),
- * sender_turn.c (which lane claims next) and sender_lane.c (what is done with a send). */
+ * sender_turn.c (which lane claims next), sender_lane.c (what is done with a send until it is
+ * written) and sender_answer.c (and from then on). */
 #ifndef SHOAL_NODE_SENDER_PRIVATE_H
 #define SHOAL_NODE_SENDER_PRIVATE_H
 
@@ -15,7 +16,8 @@
 #define ENTRY_CHARS      48
 #define SENDER_RETRY_MS  250
 #define SENDER_RESCAN_MS 10000 /* should a hint ever be lost */
-#define TURN_KINDS       3     /* HELD_BY_ALL, HELD_BY_PLAIN, HELD_BY_UNJOINED */
+#define TURN_KINDS       4     /* HELD_BY_ALL, ..., HELD_BY_LOW */
+#define TURNS            7     /* see sender_turn.c */
 
 /* What is done with the head of a lane:
  *
@@ -57,14 +59,18 @@ enum lane_state {
  * taken. */
 enum look_state { LOOK_IDLE, LOOK_WANTED, LOOK_ASKED, LOOK_AGAIN };
 
+enum send_priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_LOW };
+
 struct send {
     UT_hash_handle hh;
     struct send *prev;
     struct send *next;
     struct lane *lane;
     char entry[ENTRY_CHARS];
-    uint64_t ms; /* the two numbers of the entry: their order */
+    enum send_priority priority; /* their order in a lane, and then: */
+    uint64_t ms;                 /* the two numbers of the entry */
     uint64_t seq;
+    bool begun;    /* a part of it was said: nothing comes before the rest */
     uint64_t pass; /* the newest look at all that waits which found it */
     /* from the claim on: */
     char *user;
@@ -75,6 +81,9 @@ struct send {
     char *text;
     char *reply_to;
     bool as_command;
+    int64_t parts_said;      /* -1: the text is not split */
+    unsigned parts;          /* written: there are so many */
+    bool more;               /* a part was said, and it is not the last: that is stored */
     uint64_t deadline_ms;    /* its time is over then */
     uint64_t pace_ms;        /* of its channel, should Twitch find it too fast */
     uint64_t again_ms;       /* refused for now: it may be tried again then; 0: it is not */
@@ -113,7 +122,8 @@ struct lane {
     struct lane *prev;
     struct lane *next;
     struct line *line;             /* waiting: it waits in; claiming: whose turn it took */
-    enum registry_held_by held_by; /* which of the line's queues: what held its head back last */
+    enum registry_held_by held_by; /* what held its head back last */
+    size_t turn;                   /* waiting: which of the line's queues */
 };
 
 /* An account whose budget was used up. */
@@ -128,7 +138,7 @@ struct line {
     UT_hash_handle hh;
     char *shard;
     struct account *account; /* as the last claim that was held back told; NULL: none was */
-    struct lane *queues[TURN_KINDS];
+    struct lane *queues[TURNS];
     size_t lanes;      /* that wait in it, or claim */
     unsigned claiming; /* claims under way */
     bool probing;      /* the last one was held back: one at a time */
@@ -183,13 +193,30 @@ struct sender {
 void sender_at(struct sender *s, uint64_t at_ms);
 void sender_job_at(struct sender *s, enum sender_job job, uint64_t at_ms);
 
-/* In sender_outbox.c: an entry that waits for this node to say it; take what is new. */
+/* In sender_outbox.c: an entry, with its priority, that waits for this node to say it; take what is
+ * new. */
 extern const struct machine_type sender_look;
-void sender_queue(struct sender *s, const char *channel, struct slice entry);
+void sender_queue(struct sender *s, const char *channel, struct slice told);
 void outbox_take(struct sender *s);
+
+/* What a registry call in flight remembers; never a pointer into the tables. */
+struct lane_call {
+    struct sender *sender;
+    uint64_t generation;
+    char channel[IRC_CHANNEL_CHARS];
+    char entry[ENTRY_CHARS];
+};
 
 /* In sender_lane.c: the lane of a channel; a new one if need be. */
 struct lane *lane_get(struct sender *s, const char *channel);
+/* A call about the head of the lane; and the lane, when it was answered, or NULL if that is
+ * history. Frees the call. */
+struct lane_call *lane_call_create(struct sender *s, const struct lane *lane);
+struct lane *lane_call_finish(struct lane_call *call, struct sender **s);
+/* Into a state that waits, so long. */
+void lane_later(struct sender *s, struct lane *lane, enum lane_state to, uint64_t wait_ms);
+/* The head is dealt with: on with the next. */
+void lane_pop(struct sender *s, struct lane *lane);
 /* The one setter of its state. */
 void lane_move(struct sender *s, struct lane *lane, enum lane_state to);
 /* Is its head claimed, or may it be? */
@@ -203,10 +230,6 @@ void lane_run(struct sender *s, struct lane *lane);
 void lane_look(struct sender *s, struct lane *lane);
 /* Claim the head: it is its turn. False: the link is down. */
 bool lane_claim(struct sender *s, struct lane *lane);
-/* The head has its result; it is stored. */
-void lane_result(struct sender *s, struct lane *lane, const struct send_outcome *outcome);
-/* The head was surely not said: somebody, perhaps this node, claims it again. */
-void lane_unclaim(struct sender *s, struct lane *lane);
 /* The written head leaves only now: may it? */
 bool lane_may_leave(struct sender *s, struct lane *lane);
 /* Nobody here may say what is queued: found again by a rescan if that changes. The lane may be gone
@@ -215,6 +238,16 @@ void lane_forget(struct sender *s, struct lane *lane);
 /* Take out a send that is not under way. */
 void lane_drop(struct sender *s, struct lane *lane, struct send *send);
 void lane_free_if_idle(struct sender *s, struct lane *lane);
+
+/* In sender_answer.c: the head was answered: its result is stored, or it goes on with its next
+ * part, or waits to be tried again. */
+void lane_result(struct sender *s, struct lane *lane, const struct send_outcome *outcome);
+/* Store what it was answered, again. */
+void lane_store(struct sender *s, struct lane *lane);
+/* The head was surely not said: somebody, perhaps this node, claims it again. */
+void lane_unclaim(struct sender *s, struct lane *lane);
+/* Forget what it was answered. */
+void outcome_forget(struct send *send);
 
 /* In sender_turn.c: the lane, whose head may be claimed, waits for its turn; waits no more, and
  * claims nothing; its claim was answered; it is held back by the account's budget as the claim

@@ -3,15 +3,17 @@
  * Each shard that says something has a line of lanes. A claim that the account's budget holds back
  * tells until when; before that nobody whom the same budget holds back is tried: however many lanes
  * there are, an account whose budget is used up costs a few claims each time a slot is free. Queues
- * of a line, in the order in which they are served: lanes that only the widest budget may hold back
- * (every send is tried so once: this node does not know where the account is moderator), those that
- * the one for ordinary members does, channels nobody joined. */
+ * of a line, in the order in which they are served (turns): lanes that only the widest budget may
+ * hold back (every send is tried so once: this node does not know where the account is moderator),
+ * those that the one for ordinary members does, channels nobody joined; these three for lanes whose
+ * head has high priority, then for those of normal priority; and last all those of low priority. */
 #include "node/sender_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define CLAIMS_MOST 32   /* of a line under way */
+#define CLAIMS_MOST 32 /* of a line under way */
+#define TURN_LOW    6
 #define UNTIL_MOST  5000 /* settings change, and so do slots */
 
 static const char *shard_of(const struct sender *s, const struct lane *lane)
@@ -39,42 +41,66 @@ static void line_free(struct sender *s, struct line *line)
     free(line);
 }
 
-/* Until when is a lane of that kind held back? */
-static uint64_t line_until(const struct line *line, size_t kind)
+/* Until when are the lanes of that turn held back? */
+static uint64_t line_until(const struct line *line, size_t turn)
 {
     uint64_t until = line->again_ms;
+    size_t kind = turn == TURN_LOW ? HELD_BY_LOW : turn % HELD_BY_LOW;
 
     for (size_t i = 0; line->account != NULL && i <= kind; i++) {
-        until = line->account->until_ms[i] > until ? line->account->until_ms[i] : until;
+        /* What low priority may use is less than the account's limits, and more than what others
+         * leave to channels nobody joined. */
+        bool concerns = turn != TURN_LOW || i == HELD_BY_ALL || i == HELD_BY_LOW;
+        if (concerns && line->account->until_ms[i] > until) {
+            until = line->account->until_ms[i];
+        }
     }
     return until;
 }
 
-static void enqueue(struct sender *s, struct lane *lane, struct line *line, bool first)
+/* Which queue of a line the lane belongs into, by its head and what held that back. */
+static size_t turn_of(const struct lane *lane)
+{
+    enum send_priority priority = lane->queue->priority;
+
+    return priority == PRIORITY_LOW ? TURN_LOW
+                                    : (size_t)priority * HELD_BY_LOW + (size_t)lane->held_by;
+}
+
+/* Of a head that was not tried yet, what is known to hold it back. */
+static void look_held(struct lane *lane)
 {
     if (lane->served == NULL) {
         lane->held_by = HELD_BY_UNJOINED;
     } else if (lane->held_by >= HELD_BY_UNJOINED) {
         lane->held_by = HELD_BY_ALL;
     }
+}
+
+static void enqueue(struct sender *s, struct lane *lane, struct line *line, bool first)
+{
+    look_held(lane);
+    lane->turn = turn_of(lane);
     lane->line = line;
     line->lanes++;
     if (first) {
-        DL_PREPEND(line->queues[lane->held_by], lane);
+        DL_PREPEND(line->queues[lane->turn], lane);
     } else {
-        DL_APPEND(line->queues[lane->held_by], lane);
+        DL_APPEND(line->queues[lane->turn], lane);
     }
     if (lane->machine.state != LANE_WAITING) {
         lane_move(s, lane, LANE_WAITING);
     }
-    sender_at(s, line_until(line, lane->held_by));
+    sender_at(s, line_until(line, lane->turn));
 }
 
 void turn_wait(struct sender *s, struct lane *lane)
 {
     const char *shard = shard_of(s, lane);
 
-    if (lane->line != NULL && strcmp(lane->line->shard, shard) == 0) {
+    look_held(lane);
+    if (lane->line != NULL && strcmp(lane->line->shard, shard) == 0 &&
+        lane->turn == turn_of(lane)) {
         return;
     }
     turn_leave(lane);
@@ -90,7 +116,7 @@ void turn_leave(struct lane *lane)
         return;
     }
     if (lane->machine.state == LANE_WAITING) {
-        DL_DELETE(line->queues[lane->held_by], lane);
+        DL_DELETE(line->queues[lane->turn], lane);
     } else {
         line->claiming--;
     }
@@ -136,16 +162,16 @@ static uint64_t line_run(struct sender *s, struct line *line, uint64_t now)
                                   !s->options.can_send(s->options.ctx, slice_of(line->shard)))) {
         line->again_ms = now + SENDER_RETRY_MS;
     }
-    for (size_t kind = 0; kind < TURN_KINDS; kind++) {
-        while (line->queues[kind] != NULL && line->claiming < (line->probing ? 1 : CLAIMS_MOST)) {
-            struct lane *lane = line->queues[kind];
-            uint64_t until = line_until(line, kind);
+    for (size_t turn = 0; turn < TURNS; turn++) {
+        while (line->queues[turn] != NULL && line->claiming < (line->probing ? 1 : CLAIMS_MOST)) {
+            struct lane *lane = line->queues[turn];
+            uint64_t until = line_until(line, turn);
             if (until > now) {
                 next = until < next ? until : next;
                 break;
             }
             if (lane_claim(s, lane)) {
-                DL_DELETE(line->queues[kind], lane);
+                DL_DELETE(line->queues[turn], lane);
                 line->claiming++;
             } else {
                 line->again_ms = now + SENDER_RETRY_MS;

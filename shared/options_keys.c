@@ -36,6 +36,8 @@ static const char *const shared_keys[] = {
     "reply_to",
     "ttl",
     "command",
+    "priority",
+    "split",
     "raw",
     "token_file",
     "reads",

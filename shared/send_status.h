@@ -20,6 +20,7 @@ struct send_outcome {
     struct slice message_id; /* of what was said, where Twitch told it */
     const char *standing;    /* "moderator", "vip" or "none": of the account in the channel, a
                               * literal; NULL where Twitch did not tell it */
+    struct slice parts;      /* of a text that is split: how many were said, "2/3" */
     /* Rejected: surely not said, and refused for now alone: it may be said in so long (0: when the
      * pace of its channel allows it). */
     bool passes;

@@ -45,7 +45,7 @@ static void add_field(struct registry_pair *fields, size_t *n, const char *name,
 /* Adds the entry. */
 static int add(struct ctl *c, const char *channel)
 {
-    struct registry_pair fields[8] = {
+    struct registry_pair fields[10] = {
         {"id", c->await_id}, {"channel", channel}, {"text", ctl_arg(c, 1)}, {"by", ask_by()}};
     size_t n = 4;
     char ttl[24];
@@ -55,6 +55,8 @@ static int add(struct ctl *c, const char *channel)
     snprintf(ttl, sizeof(ttl), "%lld", has_ttl ? (long long)options_int(c->options, "ttl") : 0);
     add_field(fields, &n, "reply_to", options_string(c->options, "reply-to"));
     add_field(fields, &n, "ttl_ms", has_ttl ? ttl : NULL);
+    add_field(fields, &n, "priority", options_string(c->options, "priority"));
+    add_field(fields, &n, "split", options_bool(c->options, "split") ? "1" : NULL);
     add_field(fields, &n, "command", options_bool(c->options, "command") ? "1" : NULL);
     while (ctl_asks(c, &code)) {
         ctl_asked(c, registry_add_send(c->registry, fields, n, ctl_answered, c));
@@ -121,6 +123,10 @@ static const struct option_spec options[] = {
      "send: not said any more after that; default: the cluster's send_ttl_ms.", NULL},
     {"command", OPTION_BOOL, 0, "false", 0, 0, NULL,
      "send: let a text that begins with / or . be a command.", NULL},
+    {"priority", OPTION_STRING, 0, NULL, 0, 0, "PRIORITY",
+     "send: high, normal or low; what is higher is said first. Default: normal.", NULL},
+    {"split", OPTION_BOOL, 0, "false", 0, 0, NULL,
+     "send: say a text over 500 characters in parts, up to 5.", NULL},
     {0},
 };
 

@@ -20,10 +20,8 @@ static const char *const claim_words[] = {
 };
 
 static const char *const held_words[] = {
-    [HELD_BY_ALL] = "all",
-    [HELD_BY_PLAIN] = "plain",
-    [HELD_BY_UNJOINED] = "unjoined",
-    [HELD_BY_CHANNEL] = "channel",
+    [HELD_BY_ALL] = "all", [HELD_BY_PLAIN] = "plain",     [HELD_BY_UNJOINED] = "unjoined",
+    [HELD_BY_LOW] = "low", [HELD_BY_CHANNEL] = "channel",
 };
 
 static const char *const say_by_words[] = {
@@ -60,10 +58,12 @@ int reply_claim(const struct redisReply *reply, struct registry_claim *out, stru
         out->send.as_command = slice_is(reader_slice(&r), "1");
         out->left_ms = reader_duration(&r);
         out->pace_ms = reader_duration(&r);
+        out->parts_said = reader_i64(&r);
         out->route.user = reader_slice(&r);
         out->route.say_by = reply_say_by(&r);
         out->route.room_id = reader_slice(&r);
-        r.bad = r.bad || out->send.channel.len == 0 || out->route.shard.len == 0;
+        r.bad = r.bad || out->send.channel.len == 0 || out->route.shard.len == 0 ||
+                out->parts_said < -1 || out->parts_said > REGISTRY_PARTS_MOST;
     }
     r.bad = r.bad || word == ARRAY_LEN(claim_words) || held == ARRAY_LEN(held_words);
     out->word = (enum registry_claim_word)word;

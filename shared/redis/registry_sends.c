@@ -34,6 +34,8 @@ int registry_send_accept(struct registry *r, const char *node, const char *incar
                                    send->user,    send->ttl_ms, send->by};
     args_slices(&a, fields, ARRAY_LEN(fields));
     args_text(&a, send->as_command ? "1" : "0");
+    args_slice(&a, send->priority);
+    args_text(&a, send->split ? "1" : "0");
     args_text(&a, heard->process);
     args_number(&a, (int64_t)heard->number);
     args_number(&a, (int64_t)heard->age_ms);
@@ -123,6 +125,17 @@ int registry_keep_room_id(struct registry *r, const char *node, const char *inca
     return call_ask_done(r, a, cb, ctx);
 }
 
+int registry_send_part(struct registry *r, const char *node, const char *incarnation,
+                       struct slice entry, struct slice parts, uint64_t said_ms,
+                       registry_done_cb cb, void *ctx)
+{
+    struct args a = node_args(r, "send_part", node, incarnation);
+    args_slice(&a, entry);
+    args_slice(&a, parts);
+    args_number(&a, (int64_t)said_ms);
+    return call_ask_done(r, a, cb, ctx);
+}
+
 int registry_send_done(struct registry *r, const char *node, const char *incarnation,
                        struct slice entry, const struct send_outcome *outcome, uint64_t said_ms,
                        registry_done_cb cb, void *ctx)
@@ -135,6 +148,7 @@ int registry_send_done(struct registry *r, const char *node, const char *incarna
     args_number(&a, (int64_t)said_ms);
     args_slice(&a, outcome->message_id);
     args_text(&a, outcome->standing != NULL ? outcome->standing : "");
+    args_slice(&a, outcome->parts);
     return call_ask_done(r, a, cb, ctx);
 }
 

@@ -6,6 +6,8 @@
 
 #include "shared/redis/registry_accounts.h"
 
+#define REGISTRY_PARTS_MOST 5 /* of a text that is split */
+
 struct registry_send {
     struct slice channel;
     struct slice id;
@@ -14,7 +16,9 @@ struct registry_send {
     struct slice user;
     struct slice ttl_ms; /* decimal, or empty */
     struct slice by;
+    struct slice priority; /* "high", "normal" or "low", or empty */
     bool as_command;
+    bool split; /* a long text is said in parts */
 };
 /* How a send was heard on its topic. */
 struct registry_heard {
@@ -24,8 +28,9 @@ struct registry_heard {
     uint64_t age_ms;     /* heard so long ago: its ttl runs from then on */
     const char *problem; /* what is wrong with it, as a result says it; "": nothing */
 };
-/* "accepted" ENTRY; "refused" ENTRY: it has its result; "again": a call with that number was
- * carried out before. A lower number than the last one counts as carried out. */
+/* "accepted" ENTRY (with its priority, as in registry_sends); "refused" ENTRY: it has its result;
+ * "again": a call with that number was carried out before. A lower number than the last one counts
+ * as carried out. */
 MUST_USE int registry_send_accept(struct registry *r, const char *node, const char *incarnation,
                                   const struct registry_send *send,
                                   const struct registry_heard *heard, registry_word_cb cb,
@@ -38,7 +43,8 @@ struct registry_sends { /* taken, and without a result: one may be claimed */
     bool more;          /* the next begins REGISTRY_SENDS_PER_LIST behind this one */
     uint64_t ttl_ms;    /* send_ttl_ms */
     size_t n;
-    const struct slice *sends; /* channel, entry, channel, entry, ... */
+    const struct slice *sends; /* channel, entry, channel, entry, ...; behind the digits of an entry
+                                * stands "h" where its priority is high, "l" where it is low */
 };
 typedef void (*registry_sends_cb)(void *ctx, const struct registry_sends *sends,
                                   const struct err *err);
@@ -72,9 +78,15 @@ enum registry_claim_word {
     CLAIMED,         /* write it in wait_ms */
 };
 /* What holds a send back, the widest first: all messages of the account; those to channels where it
- * is not moderator; those to channels nobody joined; or what was said in its own channel (its pace,
- * its share of those). */
-enum registry_held_by { HELD_BY_ALL, HELD_BY_PLAIN, HELD_BY_UNJOINED, HELD_BY_CHANNEL };
+ * is not moderator; those to channels nobody joined; those of low priority; or what was said in its
+ * own channel (its pace, its share of those). */
+enum registry_held_by {
+    HELD_BY_ALL,
+    HELD_BY_PLAIN,
+    HELD_BY_UNJOINED,
+    HELD_BY_LOW,
+    HELD_BY_CHANNEL,
+};
 /* How a send reaches Twitch. */
 struct registry_route {
     struct slice user;  /* the account that says it */
@@ -89,6 +101,7 @@ struct registry_claim {
     struct registry_route route; /* CLAIMED; CLAIM_LATER: the user alone */
     struct registry_send send;   /* CLAIMED: channel, id, text, reply_to, as_command */
     uint64_t left_ms;            /* CLAIMED: its time is over then */
+    int64_t parts_said;          /* CLAIMED: of a text that is split; -1: it is not */
     uint64_t pace_ms; /* CLAIMED: if Twitch says msg_ratelimit, nothing more for so long */
 };
 typedef void (*registry_claim_cb)(void *ctx, const struct registry_claim *claim,
@@ -110,6 +123,11 @@ MUST_USE int registry_send_later(struct registry *r, const char *node, const cha
 MUST_USE int registry_keep_room_id(struct registry *r, const char *node, const char *incarnation,
                                    struct slice channel, struct slice room_id, registry_done_cb cb,
                                    void *ctx);
+/* One part of it was said (`parts`: "1/3"), `said_ms` ago: the rest waits, before all others of its
+ * channel. */
+MUST_USE int registry_send_part(struct registry *r, const char *node, const char *incarnation,
+                                struct slice entry, struct slice parts, uint64_t said_ms,
+                                registry_done_cb cb, void *ctx);
 /* The one result. It was written `said_ms` ago: the pace of its
  * channel runs from then, which may be later than its slot was. */
 MUST_USE int registry_send_done(struct registry *r, const char *node, const char *incarnation,

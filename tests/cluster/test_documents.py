@@ -157,18 +157,23 @@ def bounds(default, most):
     budget = (ROOT / STEPS / "10_budgets.lua").read_text()
     assert "math.floor(least * 3 / 4)" in budget and "math.ceil(b[i].most / 2)" in budget
     plain, moderator, window = (default[f"message_{name}"] for name in ("limit", "mod_limit", "window_ms"))
+    assert "math.floor(b[i].most * 3 / 4)" in budget
+    text, parts = (constant(STEPS + "05_outbox.lua", name) for name in ("MAX_TEXT", "MAX_PARTS"))
+    assert text == constant("node/send_split.h", "SEND_PART_CHARS")
+    assert parts == constant("shared/redis/registry_sends.h", "REGISTRY_PARTS_MOST")
     lists = constant("coordinator/options/initial_channels.c", "FILE_MAX_BYTES")
     assert lists == constant("shared/ca_store.c", "FILE_MAX_BYTES")
     assert lists == constant("coordinator/ctl/cmd_join.c", "STDIN_MAX_BYTES")
     return {
         "a name of a channel": [constant("shared/irc/parse.h", "IRC_CHANNEL_CHARS") - 1],
         "an id, `by`, `reply_to`": [constant(STEPS + "01_library.lua", "MAX_ID")],
-        "the text of a send": [constant(STEPS + "05_outbox.lua", "MAX_TEXT")],
+        "the text of a send": [text, parts, text * parts],
         "an entry of the outbox": [constant(STEPS + "05_outbox.lua", "MAX_ENTRY_BYTES")],
         "sends that wait, in one channel": [default["channel_send_queue"]],
         "sends that wait, in all": [default["send_queue"], default["send_queue"] // 2],
         "messages to one joined channel, where others are joined":
             [plain * 3 // 4, moderator * 3 // 4, window // 1000],
+        "messages of low priority": [plain * 3 // 4, moderator * 3 // 4, window // 1000],
         "messages to channels nobody joined": [plain // 2, window // 1000],
         "how long a send waits after `msg_ratelimit`": [constant(STEPS + "10_budgets.lua", "REFUSED_PACE_MS") // 1000],
         "how long a send waits": [default["send_ttl_ms"] // 1000, most["send_ttl_ms"] // 1000],

@@ -44,7 +44,7 @@ static void on_raw(void *ctx, const struct redisReply *reply, const struct err *
 
 const char *world_ask(struct world *w, const char *fmt, ...)
 {
-    char text[1024];
+    char text[4096];
     const char *argv[64];
     int argc = 0;
     char *save = NULL;

@@ -128,6 +128,8 @@ const char *world_claim(struct world *w, const struct world_node *n, const char 
 const char *world_keep_room_id(struct world *w, const struct world_node *n, const char *channel,
                                const char *room_id);
 const char *world_unclaim(struct world *w, const struct world_node *n, const char *entry);
+/* All that waits for the node: "channel entry channel entry ". */
+const char *world_list(struct world *w, const struct world_node *n);
 const char *world_later(struct world *w, const struct world_node *n, const char *entry,
                         uint64_t wait_ms, const char *msg_id);
 const char *world_done(struct world *w, const struct world_node *n, const char *entry,

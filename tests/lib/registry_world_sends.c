@@ -71,6 +71,25 @@ const char *world_keep_room_id(struct world *w, const struct world_node *n, cons
     return w->word;
 }
 
+static void on_list(void *ctx, const struct registry_sends *sends, const struct err *err)
+{
+    struct world *w = ctx;
+    size_t len = 0;
+
+    w->rest[0] = '\0';
+    for (size_t i = 0; sends != NULL && i < 2 * sends->n; i++) {
+        len += (size_t)snprintf(w->rest + len, sizeof(w->rest) - len, "%.*s ",
+                                (int)sends->sends[i].len, sends->sends[i].ptr);
+    }
+    world_answer(w, "list", err);
+}
+
+const char *world_list(struct world *w, const struct world_node *n)
+{
+    STEP(w, registry_send_list(w->r, n->name, n->incarnation, 0, on_list, w));
+    return w->rest;
+}
+
 const char *world_take(struct world *w)
 {
     do {

@@ -19,7 +19,7 @@ extern struct sender_rig {
     unsigned writes;
     char shard[64];
     char entry[48];
-    char said[256]; /* every text, each with a blank */
+    char said[4096]; /* every text, each with a blank */
     uint64_t wrote_ms[8];
     unsigned closed;
     bool count_up; /* texts are numbers that count up; they are answered at once */

@@ -158,6 +158,92 @@ static void a_room_in_slow_mode_has_its_pace_but_for_moderators_and_vips(void **
     }
 }
 
+static void low_priority_leaves_a_quarter_of_the_limits_to_others(void **state)
+{
+    (void)state;
+    set("message_limit,4");
+    set("channel_message_ms,off");
+    world_assign(&w, &me, "", "", "join", "a,b,c,d,e");
+    for (int i = 0; i < 3; i++) {
+        char fields[64];
+        snprintf(fields, sizeof(fields), "channel %c text hello priority low", 'a' + i);
+        const char *entry = outbox(fields);
+        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+        world_done(&w, &n1, entry, SEND_SENT);
+    }
+    const char *low = outbox("channel d text hello priority low ttl_ms 600000");
+    assert_string_equal(world_claim(&w, &n1, low), "later");
+    assert_int_equal(w.claim.held_by, HELD_BY_LOW);
+    const char *normal = outbox("channel d text hello");
+    assert_string_equal(world_claim(&w, &n1, normal), "claimed");
+    world_done(&w, &n1, normal, SEND_SENT);
+    assert_string_equal(
+        world_claim(&w, &n1, outbox("channel e text hello ttl_ms 600000 priority high")), "later");
+    assert_int_equal(w.claim.held_by, HELD_BY_PLAIN);
+}
+
+static void overdue_all(void)
+{
+    world_eval(&w,
+               "for _, m in ipairs(redis.call('ZRANGE', KEYS[1] .. ':sends', 0, -1)) do "
+               "redis.call('ZADD', KEYS[1] .. ':sends', 1000, m) end return ''",
+               "");
+}
+
+static void a_node_is_told_the_priority_of_what_waits(void **state)
+{
+    (void)state;
+    char expected[200];
+    const char *high = outbox("channel foo text hello priority high");
+    const char *normal = outbox("channel foo text hello");
+    const char *low = outbox("channel foo text hello priority low");
+    world_take(&w);
+    (void)snprintf(expected, sizeof(expected), "foo %sh foo %s foo %sl ", high, normal, low);
+    assert_string_equal(world_list(&w, &n1), expected);
+    assert_string_equal(world_claim(&w, &n1, high), "claimed");
+    world_done(&w, &n1, high, SEND_SENT);
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:sends"), "2");
+    overdue_all();
+    world_take(&w);
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:sends"), "0");
+    assert_string_equal(world_ask(&w, "XLEN shoal:{t}:outbox"), "0");
+}
+
+/* A send of three parts of which the first was said. */
+static const char *begun(const char *id)
+{
+    char fields[1200];
+    size_t len = (size_t)snprintf(fields, sizeof(fields), "channel foo id %s split 1 text ", id);
+    memset(fields + len, 'x', 1001);
+    fields[len + 1001] = '\0';
+    const char *entry = outbox(fields);
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_int_equal(w.claim.parts_said, 0);
+    world_ask(&w, "FCALL shoal1_send_part 1 shoal:{t} n1 %s %s 1/3 0", n1.incarnation, entry);
+    world_ask(&w, "FCALL shoal1_send_part 1 shoal:{t} n1 %s %s 2/3 0", n1.incarnation, entry);
+    return entry; /* the second word found no claim */
+}
+
+static void what_is_left_of_a_split_text_is_said_by_another_or_tells_how_far_it_came(void **state)
+{
+    (void)state;
+    set("channel_message_ms,off");
+    const char *entry = begun("s1");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    assert_int_equal(w.claim.parts_said, 1);
+    world_end_lease(&w, &n1);
+    n1.link_id++;
+    random_hex(n1.incarnation, 16);
+    world_register(&w, &n1, n1.link_id - 1);
+    assert_string_equal(result("s1", "status"), "unknown");
+    assert_string_equal(result("s1", "parts"), "1/3");
+    assert_string_equal(world_claim(&w, &n1, entry), "gone");
+
+    entry = begun("s2");
+    world_ask(&w, "XTRIM shoal:{t}:outbox MAXLEN 0");
+    assert_string_equal(world_claim(&w, &n1, entry), "gone");
+}
+
 #define SENDING(name) cmocka_unit_test_setup_teardown(name, begin_sending, finish)
 
 int main(void)
@@ -167,6 +253,9 @@ int main(void)
         SENDING(what_twitch_refused_for_now_waits_and_holds_up_its_channel_alone),
         SENDING(an_account_that_twitch_finds_too_fast_five_times_in_a_row_is_muted),
         SENDING(a_room_in_slow_mode_has_its_pace_but_for_moderators_and_vips),
+        SENDING(low_priority_leaves_a_quarter_of_the_limits_to_others),
+        SENDING(a_node_is_told_the_priority_of_what_waits),
+        SENDING(what_is_left_of_a_split_text_is_said_by_another_or_tells_how_far_it_came),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -22,7 +22,7 @@
 #define MOST_KEYS     1000
 #define MOST_ELEMENTS 25000
 #define MOST_WORDS    3000
-#define STEPS         41 /* that are called */
+#define STEPS         42 /* that are called */
 
 extern const unsigned char shoal_lua[];
 extern const size_t shoal_lua_len;
@@ -225,7 +225,7 @@ static void senders_and_sends(void)
     }
     for (unsigned from = 0; is_more(STEP("send_list", "n0 j0 %u", from)); from += 500) {
     }
-    STEP("send_accept", "n0 j0 channel1000 - hello - - - - 0 p 1 0 -");
+    STEP("send_accept", "n0 j0 channel1000 - hello - - - - 0 normal 0 p 1 0 -");
     for (unsigned i = 0; i < 2; i++) {
         char entry[64];
         snprintf(entry, sizeof(entry), "%s",
@@ -233,9 +233,10 @@ static void senders_and_sends(void)
         assert_string_equal(STEP("send_claim", "n0 j0 %s", entry)->element[0]->str, "claimed");
         if (i == 0) {
             STEP("send_later", "n0 j0 %s 100 msg_ratelimit", entry);
+            STEP("send_part", "n0 j0 %s 1/2 0", entry);
             STEP("send_unclaim", "n0 j0 %s", entry);
         } else {
-            STEP("send_done", "n0 j0 %s sent - - 0 - vip", entry);
+            STEP("send_done", "n0 j0 %s sent - - 0 - vip -", entry);
         }
     }
     STEP("restate", "n0 j0 1 0 {\"sends\":[],\"draws\":[]}");

@@ -193,6 +193,29 @@ static void a_claim_that_is_over_does_not_hold_up_its_channel(void **state)
     }
 }
 
+static void a_part_that_was_said_is_not_said_again_though_redis_forgot_it(void **state)
+{
+    (void)state;
+    world_ask(&w, "HSET shoal:{t}:config channel_message_ms off");
+    char entry[64];
+    char report[512];
+    snprintf(entry, sizeof(entry), "%s",
+             world_ask(&w, "XADD shoal:{t}:outbox * id a channel foo text x split 1"));
+    for (int i = 0; i < 2; i++) {
+        restart();
+        world_renew(&w, &n1, "");
+        snprintf(report, sizeof(report),
+                 "{\"sends\":[{\"entry\":\"%s\",\"channel\":\"foo\",\"status\":\"unclaimed\","
+                 "\"parts\":\"%d/3\",\"told\":1}]}",
+                 entry, 2 - i);
+        assert_string_equal(world_restate(&w, &n1, 0, report), "done");
+        restated();
+        assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+        assert_int_equal(w.claim.parts_said, 2);
+        world_unclaim(&w, &n1, entry);
+    }
+}
+
 static void slots_that_redis_forgot_are_used_and_those_it_knows_are_not_counted_twice(void **state)
 {
     (void)state;
@@ -282,6 +305,7 @@ int main(void)
         T(a_node_that_says_nothing_is_waited_for_two_leases_at_most),
         T(others_have_the_time_to_come_back_where_redis_went_back),
         T(what_was_said_is_not_said_again_and_its_result_not_told_again),
+        T(a_part_that_was_said_is_not_said_again_though_redis_forgot_it),
         T(a_claim_that_was_forgotten_is_known_again_and_gets_its_result),
         T(a_claim_that_is_over_does_not_hold_up_its_channel),
         T(slots_that_redis_forgot_are_used_and_those_it_knows_are_not_counted_twice),

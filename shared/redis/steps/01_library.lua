@@ -45,6 +45,7 @@
 --   sends, queued, ids   what of the outbox is known and has no result yet (05_outbox.lua)
 --   muted, too_fast      accounts of which Twitch says nothing (05_muted.lua)
 --   room_id:<channel>    string its id at Twitch, of one that nobody joined: asked for, kept a day
+--   parts:<entry>        string of a send that is said in parts: how many were, of how many ("2/3")
 --   heard:<node>         string process of the node that entered sends, and the last one's number
 --   listeners            hash  node -> its connection for topics, since when it is to be killed;
 --                              " ": of which server

@@ -2,7 +2,8 @@
 --
 -- Each entry is *taken* once: cut, looked at, and refused or known from then on. No field of an
 -- entry leaves Redis before that: it may have 500 MB. What is known, and has no result yet:
---   sends   zset  "ENTRY CHANNEL ID" -> when it must be settled (its ttl, or a claimer's time)
+--   sends   zset  "ENTRY CHANNEL ID" -> when it must be settled (its ttl, or a claimer's time); the
+--                 entry with its priority behind it, if that is not normal (SIGNS)
 --   queued  hash  channel -> how many of them
 --   ids     hash  "CHANNEL ID" -> the entry; of several with that id the one whose result all have:
 --                 the one that was claimed last, else the first
@@ -12,11 +13,13 @@ local TAKE_BYTES = 1048576   -- or until they had so many bytes
 local SETTLE = 100           -- settled in one step
 local MAX_ENTRY_BYTES = 8192 -- of all names and values of an entry
 local MAX_TEXT = 500         -- characters
+local MAX_PARTS = 5          -- of so many, of a text that is split
+local SIGNS = {high = 'h', normal = '', low = 'l'} -- of priorities
 
 -- Fields that are known, and the most bytes each is kept of: one more than it may have.
 local SEND_FIELDS = {
-    id = MAX_ID + 1, channel = 64, text = 4 * MAX_TEXT + 1, reply_to = MAX_ID + 1, user = 64,
-    ttl_ms = 16, by = MAX_ID + 1, command = 8,
+    id = MAX_ID + 1, channel = 64, text = MAX_ENTRY_BYTES + 1, reply_to = MAX_ID + 1, user = 64,
+    ttl_ms = 16, by = MAX_ID + 1, command = 8, priority = 8, split = 8,
 }
 
 -- Why a send cannot be known by that id, or nil.
@@ -44,6 +47,7 @@ local function send_of(entry, list)
         send.id = entry
     end
     send.channel = channel_name(send.channel or '') or ''
+    send.sign = SIGNS[send.priority or 'normal'] or ''
     return send
 end
 
@@ -56,14 +60,19 @@ local function outbox_entry(c, entry)
     return found and send_of(entry, found[2])
 end
 
+-- The entry as nodes are told it: with its priority.
+local function told_entry(send)
+    return send.entry .. (send.sign or '')
+end
+
 local function member_of(send)
-    return send.entry .. ' ' .. send.channel .. ' ' .. send.id
+    return told_entry(send) .. ' ' .. send.channel .. ' ' .. send.id
 end
 
 -- Of what waits in `sends`; nil where it is none of it.
 local function send_of_member(member)
-    local entry, channel, id = string.match(member, '^(%d+%-%d+) (%S*) (.*)$')
-    return entry and login_of(channel) and {entry = entry, channel = channel, id = id} or nil
+    local entry, sign, channel, id = string.match(member, '^(%d+%-%d+)([hl]?) (%S*) (.*)$')
+    return entry and login_of(channel) and {entry = entry, sign = sign, channel = channel, id = id} or nil
 end
 
 -- Has a send of that channel and id its result? It, or nil.
@@ -107,12 +116,22 @@ local function forget_send(c, send)
     drop_claim(c, send)
 end
 
+-- "2/3": of a text that is split, so many parts were said. nil: it is none.
+local function parts_of(text)
+    return string.match(text or '', '^%d/%d$')
+end
+
+local function parts_said(c, send)
+    return parts_of(call('GET', key(c, 'parts', send.entry)))
+end
+
 -- The one result of a send: kept, published (but for what was `told`, before), the entry gone. Its
 -- status.
 local function finish_send(c, send, status, reason, text, told)
     local result = {id = send.id, channel = send.channel, status = status, at = c.now}
     local message_id = string.sub(send.message_id or '', 1, MAX_ID)
-    local more = {reason = reason, text = text, by = send.by, message_id = message_id}
+    local parts = send.parts or send.split == '1' and parts_said(c, send) or nil
+    local more = {reason = reason, text = text, by = send.by, message_id = message_id, parts = parts}
     for name, value in pairs(more) do
         if value ~= '' then
             result[name] = to_utf8(value)
@@ -148,6 +167,8 @@ local function noted_claim(entry, note)
     end
     local send = {entry = entry, channel = fields[1], id = fields[2], by = tostring(fields[3] or '')}
     send.said_by = login_of(tostring(fields[5] or ''))
+    send.sign = string.match(tostring(fields[6] or ''), '^[hl]$')
+    send.split = tostring(fields[7] or '')
     return send, whole(fields[4])
 end
 
@@ -186,35 +207,53 @@ local function sender_of(c, channel)
     return sender[1], sender[2], sender[3], joined
 end
 
-local function text_problem(text)
+local send_problem
+do -- seen in here alone
+
+local YES = {['0'] = true, ['1'] = true}
+
+local function text_problem(text, most)
     if not text or text == '' then
         return 'text: is missing or empty.'
     elseif string.find(text, '[%z\r\n]') then
         return 'text: CR, LF and NUL cannot be said.'
-    elseif #text > MAX_TEXT and (#text > 4 * MAX_TEXT or
-        select(2, string.gsub(text, '[^\128-\191]', '')) > MAX_TEXT) then
-        return 'text: is longer than ' .. MAX_TEXT .. ' characters.'
+    elseif #text > most and (#text > 4 * most or
+        select(2, string.gsub(text, '[^\128-\191]', '')) > most) then
+        return 'text: is longer than ' .. most .. ' characters.'
     elseif to_utf8(text) ~= text then
         return 'text: is not UTF-8.'
     end
     return nil
 end
 
+-- What is wrong with the fields that say how it is to be said, or nil.
+local function way_problem(send)
+    if send.ttl_ms and not (string.match(send.ttl_ms, '^%d+$') and
+        tonumber(send.ttl_ms) <= SETTINGS.send_ttl_ms.max) then
+        return 'ttl_ms: takes a number of milliseconds up to ' .. SETTINGS.send_ttl_ms.max .. '.'
+    elseif not SIGNS[send.priority or 'normal'] then
+        return 'priority: is high, normal or low.'
+    elseif not YES[send.split or '0'] then
+        return 'split: is 1 or 0.'
+    elseif send.split == '1' and send.command == '1' then
+        return 'split: a command cannot be split.'
+    end
+    return nil
+end
+
 -- What is wrong with an entry, whoever would say it, or nil.
-local function send_problem(send)
-    if send.bytes > MAX_ENTRY_BYTES and #(send.text or '') <= 4 * MAX_TEXT then
+function send_problem(send)
+    local most = send.split == '1' and MAX_PARTS * MAX_TEXT or MAX_TEXT
+    if send.bytes > MAX_ENTRY_BYTES and #(send.text or '') <= 4 * most then
         return 'an entry has at most ' .. MAX_ENTRY_BYTES .. ' bytes; this one has ' .. send.bytes .. '.'
     elseif send.id_problem then
         return send.id_problem
     elseif send.channel == '' then
         return 'channel: not a channel name: 1 to 25 of a-z, 0-9 and _.'
     end
-    local problem = text_problem(send.text)
+    local problem = text_problem(send.text, most) or way_problem(send)
     if problem then
         return problem
-    elseif send.ttl_ms and not (string.match(send.ttl_ms, '^%d+$') and
-        tonumber(send.ttl_ms) <= SETTINGS.send_ttl_ms.max) then
-        return 'ttl_ms: takes a number of milliseconds up to ' .. SETTINGS.send_ttl_ms.max .. '.'
     end
     for _, name in ipairs({'by', 'reply_to'}) do
         if #(send[name] or '') > MAX_ID then
@@ -222,6 +261,8 @@ local function send_problem(send)
         end
     end
     return nil
+end
+
 end
 
 -- Can `user` never say it? Reason and text, or nil.
@@ -321,7 +362,7 @@ local function take_send(c, send, heard, problem)
     if send.given then
         call('HSETNX', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
     end
-    add_to(c.taken, node or '', send.channel .. ' ' .. send.entry)
+    add_to(c.taken, node or '', send.channel .. ' ' .. told_entry(send))
     return nil
 end
 
@@ -353,6 +394,9 @@ local function take_new(c)
     return call('XLEN', ok) > call('ZCARD', sk) and call('HDEL', ck, 'outbox') == 1
 end
 
+local settle, settle_overdue
+do -- seen in here alone
+
 -- Is it to be said until `deadline`, by an account that is muted for longer? Reason and text, or
 -- nil.
 local function muted_refusal(c, send, deadline)
@@ -361,7 +405,7 @@ local function muted_refusal(c, send, deadline)
 end
 
 -- Its time is over: the status it gets.
-local function settle(c, send)
+function settle(c, send)
     local claimed, node = claim_of(c, send)
     if claimed and node_id(node) then -- one that is alive and silent for so long will never say
         call('HDEL', key(c, 'node', node, 'claims'), send.entry)
@@ -376,7 +420,7 @@ local function waiting_send(c, member)
     local send = send_of_member(member)
     if send then
         local full = outbox_entry(c, send.entry) -- unless an operator has trimmed the stream
-        send.by = full and full.by
+        send.by, send.split = full and full.by, full and full.split
     else
         call('ZREM', key(c, 'sends'), member)
     end
@@ -403,7 +447,7 @@ local function settle_muted(c, most)
 end
 
 -- What should have been said by now is settled.
-local function settle_overdue(c)
+function settle_overdue(c)
     local sk = key(c, 'sends')
     local overdue = call('ZRANGEBYSCORE', sk, '-inf', '(' .. c.stamp, 'LIMIT', 0, SETTLE)
     for _, member in ipairs(overdue) do
@@ -418,6 +462,8 @@ local function settle_overdue(c)
     for _, member in ipairs(call('ZRANGEBYSCORE', sk, most, '+inf', 'LIMIT', 0, SETTLE)) do
         call('ZADD', sk, c.now + limit(c, 'send_ttl_ms'), member)
     end
+end
+
 end
 
 -- Tells the nodes concerned what was taken for them, but for the one that asks.

@@ -193,9 +193,10 @@ function message_refused(c, user, channel, wait_ms)
 end
 
 -- The time a message may be said at, and what holds it back until then: "all" or "plain" (the
--- account's limits), "unjoined" (the half of them, which is what channels that nobody joined may
--- use, so that there is always room for the others), or "channel" (what was said there: its share
--- of them, its pace, that Twitch refused what came last).
+-- account's limits), "low" (the three quarters of them that low priority may use), "unjoined" (the
+-- half of them, which is what channels that nobody joined may use, so that there is always room for
+-- the others), or "channel" (what was said there: its share of them, its pace, that Twitch refused
+-- what came last).
 function message_peek(c, b)
     local own, at, by = b[1], c.now, 'channel'
     if b.joined and own.share ~= math.huge and call('HLEN', key(c, 'channels')) > 1 then
@@ -209,9 +210,12 @@ function message_peek(c, b)
     b.pace = refused_pace(own, run)
     for i = 2, #b do
         local most = b.joined and b[i].most or math.ceil(b[i].most / 2)
+        if b.low then
+            most = math.min(most, math.max(1, math.floor(b[i].most * 3 / 4)))
+        end
         local free = slot_peek(c, b[i].key, most, b[i].window, CLAIM_AHEAD_MS)
         if free > at then
-            at, by = free, b.joined and b[i].name or 'unjoined'
+            at, by = free, b.low and 'low' or b.joined and b[i].name or 'unjoined'
         end
     end
     return at, by

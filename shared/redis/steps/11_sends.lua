@@ -1,6 +1,6 @@
 -- Sends: from the outbox to the connection: accepted, claimed, done.
 
-local keep_claim, claimed_by, unclaim -- 11_sends_restated.lua needs them, too
+local keep_claim, claimed_by, unclaim, keep_parts -- 11_sends_restated.lua needs them, too
 do -- seen in here alone
 
 local LISTENERS_LOOKED_AT = 100
@@ -25,11 +25,12 @@ local function entered_before(c, node, process, number)
 end
 
 -- Fields of an entry.
-local TOLD = {'channel', 'text', 'id', 'reply_to', 'user', 'ttl_ms', 'by', 'command'}
+local TOLD = {'channel', 'text', 'id', 'reply_to', 'user', 'ttl_ms', 'by', 'command', 'priority', 'split'}
 
 -- A send heard on the topic age_ms ago becomes an outbox entry: "accepted", entry | "refused",
--- entry | "again" `command` is 0 or 1.
-node_step('send_accept', 'channel id text reply_to user ttl_ms by command process number age_ms problem', function(c, a)
+-- entry | "again" `command` and `split` are 0 or 1.
+local HEARD = 'channel id text reply_to user ttl_ms by command priority split process number age_ms problem'
+node_step('send_accept', HEARD, function(c, a)
     local heard, fields = by_name(c, a), {}
     if entered_before(c, a[1], heard.process, heard.number) then
         return {'again'}
@@ -40,14 +41,15 @@ node_step('send_accept', 'channel id text reply_to user ttl_ms by command proces
         end
     end
     local entry = call('XADD', key(c, 'outbox'), '*', unpack(fields))
-    local status = take_send(c, send_of(entry, fields), c.now - count_of(heard.age_ms),
-        heard.problem ~= '' and heard.problem or nil)
+    local send = send_of(entry, fields)
+    local status = take_send(c, send, c.now - count_of(heard.age_ms), heard.problem ~= '' and heard.problem or nil)
     tell_taken(c, a[1])
-    return {status and 'refused' or 'accepted', entry}
+    return {status and 'refused' or 'accepted', told_entry(send)}
 end)
 
 -- What waits, from that place in their order on, for this node to say: "more" (from + 500 is the
--- next place) | "done", send_ttl_ms, channel, entry, ...
+-- next place) | "done", send_ttl_ms, channel, entry, ... Behind an entry stands its priority ("h",
+-- "l").
 node_step('send_list', 'from', function(c, a)
     local from = tonumber(a[3])
     if not from then
@@ -61,7 +63,7 @@ node_step('send_list', 'from', function(c, a)
             here[send.channel] = select(2, sender_of(c, send.channel)) == a[1]
         end
         if send and here[send.channel] then
-            answer[#answer + 1], answer[#answer + 2] = send.channel, send.entry
+            answer[#answer + 1], answer[#answer + 2] = send.channel, told_entry(send)
         end
     end
     return answer
@@ -138,7 +140,7 @@ end
 function keep_claim(c, node, send, user, deadline, silent_ms)
     call('HSET', key(c, 'claims'), send.channel, send.entry .. ' ' .. node)
     call('HSET', key(c, 'node', node, 'claims'), send.entry,
-        cjson.encode({send.channel, send.id, send.by or '', deadline, user}))
+        cjson.encode({send.channel, send.id, send.by or '', deadline, user, send.sign or '', send.split or ''}))
     if send.given then
         call('HSET', key(c, 'ids'), send.channel .. ' ' .. send.id, send.entry)
     end
@@ -180,6 +182,7 @@ local function claim(c, node, send, deadline, shard, user)
         return {'later', muted_until - c.now, 'all', user}
     end
     local budgets = message_budgets(c, user, send.channel)
+    budgets.low = send.priority == 'low'
     local at, by = message_peek(c, budgets)
     -- What was said in its own channel holds it back alone: no slot is kept for it meanwhile that
     -- others may use.
@@ -189,15 +192,17 @@ local function claim(c, node, send, deadline, shard, user)
     elseif at > c.now + ahead then
         return {'later', at - c.now, by, user}
     end
+    local said = send.split == '1' and count_of(string.match(parts_said(c, send) or '', '^%d')) or -1
     message_take(budgets, at)
     keep_claim(c, node, send, user, deadline, at + CLAIM_MOST_MS)
     return {'claimed', at - c.now, send.channel, shard, send.id, send.text, send.reply_to or '', send.command or '',
-        deadline - c.now, budgets.pace, user, way_of(c, user, send.channel)}
+        deadline - c.now, budgets.pace, said, user, way_of(c, user, send.channel)}
 end
 
 -- "gone" | "done", status | "busy" | "later", ms, by, user | "elsewhere" |
 -- "claimed", wait ms, channel, shard, id, text, reply_to, as_command, ms that are left of its time,
--- ms that it waits if Twitch finds it too fast, user, say_by, room_id ("" where it is not known)
+-- ms that it waits if Twitch finds it too fast, parts of it that were said (-1: it is not split),
+-- user, say_by, room_id ("" where it is not known)
 node_step('send_claim', 'entry', function(c, a)
     if restating(c) then
         return {'later', RESTATE_LOOK_MS, 'channel', ''}
@@ -238,6 +243,14 @@ function claimed_by(c, node, entry)
     local note = call('HGET', ck, entry)
     call('HDEL', ck, entry)
     return noted_claim(entry, note)
+end
+
+-- So many parts of it were said.
+function keep_parts(c, entry, parts)
+    local known = parts_said(c, {entry = entry})
+    if not known or known < parts then
+        call('SET', key(c, 'parts', entry), parts, 'EX', REFUSED_SECONDS)
+    end
 end
 
 function unclaim(c, send, deadline)
@@ -285,9 +298,28 @@ claimer_step('send_later', 'wait_ms msg_id', function(c, a)
     return {'unclaimed'}
 end)
 
+-- One part was said; the next is claimed as any send. `parts`: "1/3", after the first.
+claimer_step('send_part', 'parts said_ms', function(c, a)
+    local parts = parts_of(a[4])
+    if not parts then
+        return nil
+    end
+    local send, deadline = claimed_by(c, a[1], a[3])
+    if not send then
+        return {'gone'}
+    end
+    local user = said_by(c, send)
+    message_said(c, user, send.channel, c.now - count_of(a[5]), '')
+    muted.said(c, user)
+    keep_parts(c, send.entry, parts)
+    unclaim(c, send, deadline)
+    return {'unclaimed'}
+end)
+
 -- The one result. said_ms: it was written so long ago. Where Twitch told them: message_id, and
--- standing ("moderator", "vip" or "none"), else "".
-claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms message_id standing', function(c, a)
+-- standing ("moderator", "vip" or "none"), else "". parts: "3/3", of a text that is split.
+local DONE = 'sent|rejected|expired|unknown reason text said_ms message_id standing parts'
+claimer_step('send_done', DONE, function(c, a)
     if not SEND_STATUS[a[4]] then
         return nil
     end
@@ -302,7 +334,7 @@ claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms mes
     elseif a[5] == TOO_FAST then
         muted.too_fast(c, user)
     end
-    send.message_id = a[8]
+    send.message_id, send.parts = a[8], parts_of(a[10])
     finish_send(c, send, a[4], a[5], a[6])
     return {'done'}
 end)

@@ -67,6 +67,10 @@ local function restate_send(c, node, stated)
     if not string.match(entry, '^%d+%-%d+$') or channel ~= (channel_name(channel) or '') then
         return
     end
+    local parts = parts_of(text_of(stated.parts))
+    if parts then
+        keep_parts(c, entry, parts)
+    end
     if stated.status == 'unclaimed' then
         local claimed, deadline = claimed_by(c, node, entry)
         if claimed then
@@ -90,7 +94,7 @@ local function restate_send(c, node, stated)
         keep_claim(c, node, send, user, c.now + limit(c, 'send_ttl_ms'), c.now + CLAIM_MOST_MS)
     elseif FINAL[stated.status] then
         claimed_by(c, node, entry)
-        send.message_id = text_of(stated.message_id)
+        send.message_id, send.parts = text_of(stated.message_id), parts
         finish_send(c, send, stated.status, text_of(stated.reason), text_of(stated.text), stated.told == 1)
     end
 end
