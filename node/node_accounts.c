@@ -15,8 +15,8 @@
 struct node_account {
     UT_hash_handle hh;
     char login[IRC_CHANNEL_CHARS];
-    char token[ACCOUNT_TOKEN_CHARS];
-    struct wall ends; /* 0: not known */
+    char token[ACCOUNT_TOKEN_CHARS]; /* empty: nobody logs in as it now */
+    struct wall ends;                /* 0: not known */
     char client_id[ACCOUNT_ID_CHARS];
     char user_id[ACCOUNT_ID_CHARS];
     enum registry_say_by say_by;
@@ -39,31 +39,41 @@ static void copy(char out[ACCOUNT_ID_CHARS], struct slice text)
     (void)snprintf(out, ACCOUNT_ID_CHARS, "%.*s", (int)text.len, text.ptr);
 }
 
-static void take(struct node *n, const struct registry_account *account)
+/* Its token, where somebody may log in with it now. */
+static void open_token(const struct node *n, const struct registry_account *account,
+                       struct node_account *a)
 {
     struct account_secret secret;
     struct err err;
-    char login[IRC_CHANNEL_CHARS];
 
-    if (!slice_is(account->state, "usable") || account->login.len >= sizeof(login)) {
-        return; /* nobody logs in as it now */
-    }
-    snprintf(login, sizeof(login), "%.*s", (int)account->login.len, account->login.ptr);
-    if (account_secret_open(n->options.account_keys, n->options.cluster, login, account->secret,
-                            &secret, &err) != 0) {
-        log_error("node", "account.locked", "account", login, "error", err.text, NULL);
+    if (!slice_is(account->state, "usable")) {
         return;
     }
-    struct node_account *a = xcalloc(1, sizeof(*a));
-    memcpy(a->login, login, sizeof(login));
+    if (account_secret_open(n->options.account_keys, n->options.cluster, a->login, account->secret,
+                            &secret, &err) != 0) {
+        log_error("node", "account.locked", "account", a->login, "error", err.text, NULL);
+        return;
+    }
     memcpy(a->token, secret.access, sizeof(a->token));
     a->ends = account->expires_at;
+    account_secret_wipe(&secret);
+}
+
+static void take(struct node *n, const struct registry_account *account)
+{
+    struct node_account *a = xcalloc(1, sizeof(*a));
+
+    if (account->login.len >= sizeof(a->login)) {
+        free(a);
+        return; /* no login */
+    }
+    snprintf(a->login, sizeof(a->login), "%.*s", (int)account->login.len, account->login.ptr);
     copy(a->client_id, account->client_id);
     copy(a->user_id, account->user_id);
     a->say_by = account->say_by;
     a->rev = account->rev;
+    open_token(n, account, a);
     HASH_ADD_STR(n->accounts.next, login, a);
-    account_secret_wipe(&secret);
 }
 
 static void ask(struct node *n, struct slice after);
@@ -130,7 +140,8 @@ void node_accounts_read_again(struct node *n)
 void node_accounts_put(const struct node *n, struct tokens *t)
 {
     for (const struct node_account *a = n->accounts.list; a != NULL; a = a->hh.next) {
-        if (strcmp(a->login, ACCOUNT_APP) != 0) { /* nobody can log in as that */
+        /* Nobody can log in as the application. */
+        if (a->token[0] != '\0' && strcmp(a->login, ACCOUNT_APP) != 0) {
             tokens_put(t, a->login, a->token, a->ends);
         }
     }
@@ -157,8 +168,8 @@ bool node_accounts_find(const struct node *n, struct slice user, enum registry_s
     const struct node_account *a = find(n, user);
     const struct node_account *token = say_by == SAY_BY_HELIX_APP ? find(n, SLICE(ACCOUNT_APP)) : a;
 
-    if (a == NULL || token == NULL || a->user_id[0] == '\0' || a->client_id[0] == '\0' ||
-        tokens_are_over(token->ends)) {
+    if (a == NULL || a->user_id[0] == '\0' || a->client_id[0] == '\0' || token == NULL ||
+        token->token[0] == '\0' || tokens_are_over(token->ends)) {
         return false;
     }
     /* What it granted it granted to the application that its own tokens are of. */
@@ -173,13 +184,14 @@ bool node_accounts_find(const struct node *n, struct slice user, enum registry_s
 bool node_accounts_refused(struct node *n, struct slice user)
 {
     struct node_account *a = find(n, user);
+    bool is_its_token = a != NULL && a->token[0] != '\0';
 
-    if (a != NULL && !a->refused) {
+    if (is_its_token && !a->refused) {
         a->refused = registry_account_refused(n->control_registry, n->options.id,
                                               node_lease_incarnation(n->lease), user, a->rev, NULL,
                                               NULL) == 0;
     }
-    return a != NULL;
+    return is_its_token;
 }
 
 void node_accounts_finish(struct node *n)

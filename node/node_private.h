@@ -98,7 +98,7 @@ void node_accounts_put(const struct node *n, struct tokens *t);
 /* Twitch did not take the user's token: true where the user is an account, and the leader is
  * told. */
 bool node_accounts_refused(struct node *n, struct slice user);
-/* How the user says things: SAY_BY_IRC where it is no account. */
+/* How the user says things: SAY_BY_IRC where it is no account that this node knows of. */
 enum registry_say_by node_accounts_say_by(const struct node *n, struct slice user);
 /* The same by Helix, as helix_options has it. */
 bool node_accounts_find(const struct node *n, struct slice user, enum registry_say_by say_by,

@@ -87,6 +87,9 @@ int node_write_send(void *ctx, const struct registry_route *route, const struct 
 {
     struct node *n = ctx;
 
-    return route->say_by == SAY_BY_IRC ? holder_send(n->holder, route->shard, send, entry, err)
-                                       : helix_say(n->helix, route, send, entry, err);
+    /* Without keys it has no token but those of a file, for connections. */
+    bool by_irc = route->say_by == SAY_BY_IRC || n->options.account_keys == NULL;
+
+    return by_irc ? holder_send(n->holder, route->shard, send, entry, err)
+                  : helix_say(n->helix, route, send, entry, err);
 }

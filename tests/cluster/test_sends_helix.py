@@ -1,6 +1,7 @@
 """Sends by Helix: each said once, with one result, heard as any other message."""
 
 import json
+import re
 import time
 import uuid
 
@@ -9,7 +10,7 @@ import pytest
 from accounts import account, add, start_twitch
 from certificates import Certificates
 from processes import wait_until
-from shoal import BIN
+from shoal import BIN, USER
 
 SAY = "/helix/chat/messages"
 SCOPES = "chat:read,chat:edit,user:write:chat"
@@ -199,6 +200,33 @@ def test_it_is_said_while_chat_is_out_of_reach_and_not_when_the_cluster_is_stopp
     helix.ctl("start")
     assert helix.send("room0", "started")["status"] == "sent"
     assert said(helix, "room0") == ["hello", "started"]
+
+
+def test_an_account_that_has_to_log_in_anew_waits_though_its_connection_is_open(helix, tmp_path):
+    helix.join("room0")
+    helix.sim.control("revoke alice")
+    id = leave(helix, "room0", "hello")
+    wait_until(lambda: account(helix, "alice")["state"] == "login_required", 10, "the login is required")
+    time.sleep(1)
+    assert said(helix, "room0") == [] and not helix.redis.exists(helix.key(f"result:room0:{id}"))
+    claims = len(re.findall("lane machine.move id=room0 from=claiming to=", helix.processes["n1"].text()))
+    assert claims <= 3, "no budget is drawn in vain"
+    add(helix, tmp_path, "alice", scopes=SCOPES)
+    assert helix.result(id)["status"] == "sent"
+    assert said(helix, "room0") == ["hello"]
+
+
+def test_a_node_without_keys_says_over_the_connections_it_has(bare, tmp_path):
+    bare.start_redis()
+    start_twitch(bare, tmp_path)
+    bare.start_coordinator(args=bare.account_args)
+    bare.start_node()
+    wait_until(bare.leader, 10, "a coordinator leads")
+    bare.join("room0")
+    add_speaker(bare, tmp_path, USER)
+    assert bare.send("room0", "hello")["status"] == "sent"
+    (heard,) = bare.sim.control("received room0")["messages"]
+    assert heard["conn"] > 0
 
 
 def test_accounts_that_say_by_irc_and_by_helix_speak_beside_each_other(bare, tmp_path):
