@@ -2,6 +2,9 @@
 
 import json
 import re
+import select
+import socket
+import threading
 import time
 import uuid
 
@@ -158,6 +161,69 @@ def test_a_node_that_is_killed_during_a_request_leaves_one_result(helix):
     assert (result["status"], result["reason"]) == ("unknown", "node_lost")
     assert helix.send("elsewhere", "next", timeout=20)["status"] == "sent"
     assert said(helix, "elsewhere") == ["hello", "next"]
+
+
+class Gate:
+    """A way to a port, which lets connections through once it is open; TLS waits for it, TCP does not."""
+
+    def __init__(self, port):
+        self.port, self.opened, self.waiting = port, threading.Event(), threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.own_port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near):
+        self.waiting.set()
+        self.opened.wait()
+        with near, socket.create_connection(("127.0.0.1", self.port)) as far:
+            other = {near: far, far: near}
+            try:
+                while True:
+                    for sock in select.select(other, (), ())[0]:
+                        data = sock.recv(1 << 16)
+                        if not data:
+                            return
+                        other[sock].sendall(data)
+            except OSError:
+                return
+
+    def close(self):
+        self.opened.set()
+        self._listener.close()
+
+
+def test_a_node_that_lost_its_lease_while_it_connected_says_nothing_any_more(bare, tmp_path):
+    certificates = Certificates(tmp_path)
+    bare.start_redis()
+    tls = ["--https-listen", "127.0.0.1:0", "--tls-cert", certificates.cert, "--tls-key", certificates.key]
+    start_twitch(bare, tmp_path, *tls)
+    gate = Gate(bare.sim.https)
+    try:
+        begin(bare, web=["--twitch-api-url", f"https://localhost:{gate.own_port}", "--twitch-tls-ca", certificates.ca])
+        add_speaker(bare, tmp_path, "alice")
+        bare.join("room0")
+        id = leave(bare, "room0", "hello")
+        assert gate.waiting.wait(10), "it connects"
+        bare.start_node("n2", args=["--account-keys", bare.keys, "--twitch-api-url", f"http://127.0.0.1:{bare.sim.http}"])
+        wait_until(lambda: "n2" in bare.nodes(), 10, "n2 is there")
+        bare.processes["n1"].pause()
+        result = bare.result(id, 20)
+        gate.opened.set()
+        bare.processes["n1"].resume()
+        assert (result["status"], result["reason"]) == ("unknown", "node_lost")
+        wait_until(lambda: "lease.lost" in bare.processes["n1"].text(), 10, "n1 knows that")
+        assert bare.send("room0", "next", timeout=20)["status"] == "sent"
+        assert said(bare, "room0") == ["next"]
+    finally:
+        gate.close()
 
 
 def test_a_node_that_leaves_waits_for_the_answer(helix):
