@@ -335,3 +335,28 @@ def test_twitch_is_asked_over_tls_and_no_token_is_told_anywhere(bare, tmp_path):
             places[f"arguments of {name}"] = file.read()
     for place, text in places.items():
         assert tokens["access_token"] not in text and tokens["refresh_token"] not in text, place
+
+
+def test_an_account_says_with_the_applications_token_where_the_channel_lets_it(bare, tmp_path):
+    bare.start_redis()
+    start_twitch(bare, tmp_path)
+    bare.sim.control("app app s3cret")
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text("s3cret\n")
+    begin(bare, "--client-secret", secret)
+    add_speaker(bare, tmp_path, "alice", "helix_app", "chat:read,chat:edit,user:bot")
+    bare.sim.control("grant elsewhere app channel:bot")
+    assert bare.send("elsewhere", "hello")["status"] == "sent"
+    # Nobody there has granted it anything; where it is moderator that is not needed.
+    result = bare.send("another", "hello")
+    assert (result["status"], result["reason"]) == ("rejected", "forbidden")
+    assert "channel:bot" in result["text"]
+    bare.sim.control("user alice token=own mod=another")
+    assert bare.send("another", "now")["status"] == "sent"
+    # Nor was the application given the right to speak as her.
+    bare.sim.control("revoke alice")
+    result = bare.send("elsewhere", "no more")
+    assert (result["status"], result["reason"]) == ("rejected", "missing_scope")
+    assert [said(bare, "elsewhere"), said(bare, "another")] == [["hello"], ["now"]]
+    assert "s3cret" not in bare.processes["c1"].text() + bare.processes["n1"].text()
