@@ -68,6 +68,8 @@ static void set_connection(const struct http_request *r, const struct http_ask *
     }
     (void)curl_easy_setopt(e, CURLOPT_PROXY, o->proxy != NULL ? o->proxy : "");
     (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    /* Or the loop would wait for a look-up that is given up; its thread ends by itself. */
+    (void)curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
     (void)curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)HTTP_CONNECT_MS);
     (void)curl_easy_setopt(e, CURLOPT_TIMEOUT_MS,
                            (long)(ask->timeout_ms != 0 ? ask->timeout_ms : HTTP_DEADLINE_MS));

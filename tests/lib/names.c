@@ -22,6 +22,8 @@
 static char given[NAMES_MAX][64];
 static size_t ngiven;
 static atomic_uint looked_up;
+static atomic_uint takes_ms;
+static atomic_uint answered;
 
 typedef int (*lookup_fn)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
@@ -36,6 +38,16 @@ void names_set(const char *addresses)
         strcpy(given[ngiven++], word);
     }
     free(copy);
+}
+
+void names_take(unsigned ms)
+{
+    takes_ms = ms;
+}
+
+unsigned names_answered(void)
+{
+    return answered;
 }
 
 unsigned names_looked_up(void)
@@ -67,6 +79,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
         return next(node, service, hints, result);
     }
     *result = NULL;
+    (void)usleep(takes_ms * 1000);
+    answered++;
     /* Chained as the C library does it: its freeaddrinfo frees a chain one by one. */
     for (size_t i = 0; i < ngiven && rc == 0; i++) {
         rc = next(given[i], service, hints, end);

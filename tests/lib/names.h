@@ -8,6 +8,9 @@
 
 /* Its addresses (IPv4 and IPv6 literals, with blanks between), in this order. */
 void names_set(const char *addresses);
+/* From now on its look-up takes so long; how often one has ended. */
+void names_take(unsigned ms);
+unsigned names_answered(void);
 /* How often it, or any other name that is no literal, was looked up. */
 unsigned names_looked_up(void);
 
