@@ -392,6 +392,20 @@ static void what_is_damaged_is_passed_over(void **state)
     assert_string_equal(due(), "");
 }
 
+static void an_account_that_twitch_has_verified_has_more(void **state)
+{
+    (void)state;
+    world_ask(&w, "HSET shoal:{t}:account:big tier verified");
+    world_draw(&w, &n1, "big", "join", 1000);
+    assert_int_equal(w.nwaits, 1000);
+    assert_int_equal(w.waits[999], 0);
+    set("join_limit,off");
+    world_draw(&w, &n1, "big", "join", 1000);
+    world_draw(&w, &n1, "big", "join", 1000);
+    assert_int_equal(w.nwaits, 1000);
+    assert_int_equal(w.waits[999], 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
@@ -410,6 +424,7 @@ int main(void)
         TEST(whoever_comes_late_with_new_tokens_for_those_that_are_there_is_welcome),
         TEST(a_refused_login_brings_no_second_look_beside_the_first),
         TEST(what_is_damaged_is_passed_over),
+        TEST(an_account_that_twitch_has_verified_has_more),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -147,6 +147,7 @@ local function context(keys)
         time = time[1] .. '-' .. time[2],
         stamp = string.format('%d', now), -- the same as text, for what is written often
         dirty = {},   -- nodes that must look
+        verified = {}, -- user -> is its tier that, as far as this step has asked
         facts = {},   -- what this step knows of nodes
         no_node = {}, -- users that no node has room for, as found in this step
         taken = {},   -- node -> sends that were taken for it

@@ -78,6 +78,20 @@ local function limit(c, name)
     return tonumber(setting(c, name)) or math.huge
 end
 
+-- What Twitch takes of an account whose tier is verified (shared/irc/twitch.md).
+local VERIFIED = {join_limit = 2000, login_limit = 200, message_limit = 7500, message_mod_limit = 7500}
+
+-- A limit of one user's: the setting, or what its tier has where that is more.
+local function limit_of(c, user, name)
+    local most = limit(c, name)
+    if most >= VERIFIED[name] then
+        return most
+    elseif c.verified[user] == nil then
+        c.verified[user] = call('HGET', key(c, 'account', user), 'tier') == 'verified'
+    end
+    return c.verified[user] and VERIFIED[name] or most
+end
+
 -- What nodes are told: {name, value, name, value, ...}; 0 where it is switched off. And with it how
 -- often the accounts have changed.
 local function node_settings(c)

@@ -125,7 +125,7 @@ node_step('draw', 'user kind n', function(c, a)
     if kind == 'login' and logins.must_wait(c, a[1], user) then
         return {}
     end
-    local most, window = limit(c, kind .. '_limit'), limit(c, kind .. '_window_ms')
+    local most, window = limit_of(c, user, kind .. '_limit'), limit(c, kind .. '_window_ms')
     local waits = {}
     for i = 1, n do
         waits[i] = draw_one(c, user, kind, key(c, 'budget', user, kind), most, window)
@@ -153,12 +153,12 @@ end
 -- the only joined channel: three quarters of what the account may say, but one slot at least.
 function message_budgets(c, user, channel)
     local bk, window = key(c, 'budget', user), limit(c, 'message_window_ms')
-    local least = limit(c, 'message_mod_limit')
+    local least = limit_of(c, user, 'message_mod_limit')
     local own = {key = bk .. ':channel:' .. channel, refused = bk .. ':wait:' .. channel, window = window}
     local b = {own, {name = 'all', key = bk .. ':message_mod', most = least, window = window}}
     local standing = standing_of(c, user, channel)
     if standing ~= 'moderator' then
-        b[3] = {name = 'plain', key = bk .. ':message', most = limit(c, 'message_limit'), window = window}
+        b[3] = {name = 'plain', key = bk .. ':message', most = limit_of(c, user, 'message_limit'), window = window}
         least = math.min(least, b[3].most)
     end
     if not standing then

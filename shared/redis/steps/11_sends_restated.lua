@@ -52,7 +52,7 @@ end
 local function restate_draw(c, stated)
     local user = channel_name(tostring(stated.user))
     if user and (stated.kind == 'login' or stated.kind == 'join') then
-        slot_note(c, stated, key(c, 'budget', user, stated.kind), limit(c, stated.kind .. '_limit'),
+        slot_note(c, stated, key(c, 'budget', user, stated.kind), limit_of(c, user, stated.kind .. '_limit'),
             limit(c, stated.kind .. '_window_ms'))
     end
 end
