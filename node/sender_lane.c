@@ -224,7 +224,8 @@ static void lane_write(struct sender *s, struct lane *lane)
     struct registry_route route = route_of(send);
     struct err err = {0};
 
-    if (!s->options.may_act(s->options.ctx) || mono_ms() > lane->slot_ms + SLOT_LATE_MS) {
+    if (!s->options.may_act(s->options.ctx) || mono_ms() > lane->slot_ms + SLOT_LATE_MS ||
+        turn_is_muted(s, send->user)) {
         lane_unclaim(s, lane);
         return;
     }

@@ -16,7 +16,7 @@
 #define ENTRY_CHARS      48
 #define SENDER_RETRY_MS  250
 #define SENDER_RESCAN_MS 10000 /* should a hint ever be lost */
-#define TURN_KINDS       4     /* HELD_BY_ALL, ..., HELD_BY_LOW */
+#define TURN_KINDS       5     /* HELD_BY_ALL, ..., HELD_BY_MUTED */
 #define TURNS            7     /* see sender_turn.c */
 
 /* What is done with the head of a lane:
@@ -256,6 +256,8 @@ void turn_wait(struct sender *s, struct lane *lane);
 void turn_leave(struct lane *lane);
 void turn_over(struct sender *s, struct lane *lane, bool claimed);
 void turn_held(struct sender *s, struct lane *lane, const struct registry_claim *claim);
+/* Is the account muted, as the last claim for it said? */
+bool turn_is_muted(const struct sender *s, const char *user);
 /* Let those claim whose turn it is, and see to it that this is called again when it is
  * another's. */
 void turns_run(struct sender *s);

@@ -41,18 +41,25 @@ static void line_free(struct sender *s, struct line *line)
     free(line);
 }
 
+/* May what the account is held back by hold back the lanes of that turn? What low priority may use
+ * is less than the account's limits, and more than what others leave to channels nobody joined. */
+static bool concerns(size_t turn, size_t kind)
+{
+    if (kind == HELD_BY_MUTED) {
+        return true;
+    }
+    return turn == TURN_LOW ? kind == HELD_BY_ALL || kind == HELD_BY_LOW
+                            : kind <= turn % HELD_BY_LOW;
+}
+
 /* Until when are the lanes of that turn held back? */
 static uint64_t line_until(const struct line *line, size_t turn)
 {
     uint64_t until = line->again_ms;
-    size_t kind = turn == TURN_LOW ? HELD_BY_LOW : turn % HELD_BY_LOW;
 
-    for (size_t i = 0; line->account != NULL && i <= kind; i++) {
-        /* What low priority may use is less than the account's limits, and more than what others
-         * leave to channels nobody joined. */
-        bool concerns = turn != TURN_LOW || i == HELD_BY_ALL || i == HELD_BY_LOW;
-        if (concerns && line->account->until_ms[i] > until) {
-            until = line->account->until_ms[i];
+    for (size_t kind = 0; line->account != NULL && kind < TURN_KINDS; kind++) {
+        if (concerns(turn, kind) && line->account->until_ms[kind] > until) {
+            until = line->account->until_ms[kind];
         }
     }
     return until;
@@ -150,6 +157,14 @@ void turn_held(struct sender *s, struct lane *lane, const struct registry_claim 
     line->probing = true;
     lane->held_by = claim->held_by;
     enqueue(s, lane, line, true);
+}
+
+bool turn_is_muted(const struct sender *s, const char *user)
+{
+    const struct account *account;
+
+    HASH_FIND_STR(s->accounts, user, account);
+    return account != NULL && account->until_ms[HELD_BY_MUTED] > mono_ms();
 }
 
 /* Those of a line whose turn it is claim. When another look is worth it; UINT64_MAX: when something

@@ -20,8 +20,8 @@ static const char *const claim_words[] = {
 };
 
 static const char *const held_words[] = {
-    [HELD_BY_ALL] = "all", [HELD_BY_PLAIN] = "plain",     [HELD_BY_UNJOINED] = "unjoined",
-    [HELD_BY_LOW] = "low", [HELD_BY_CHANNEL] = "channel",
+    [HELD_BY_ALL] = "all", [HELD_BY_PLAIN] = "plain", [HELD_BY_UNJOINED] = "unjoined",
+    [HELD_BY_LOW] = "low", [HELD_BY_MUTED] = "muted", [HELD_BY_CHANNEL] = "channel",
 };
 
 static const char *const say_by_words[] = {

@@ -78,13 +78,14 @@ enum registry_claim_word {
     CLAIMED,         /* write it in wait_ms */
 };
 /* What holds a send back, the widest first: all messages of the account; those to channels where it
- * is not moderator; those to channels nobody joined; those of low priority; or what was said in its
- * own channel (its pace, its share of those). */
+ * is not moderator; those to channels nobody joined; those of low priority; that Twitch has muted
+ * it; or what was said in its own channel (its pace, its share of those). */
 enum registry_held_by {
     HELD_BY_ALL,
     HELD_BY_PLAIN,
     HELD_BY_UNJOINED,
     HELD_BY_LOW,
+    HELD_BY_MUTED,
     HELD_BY_CHANNEL,
 };
 /* How a send reaches Twitch. */

@@ -100,7 +100,7 @@ static void an_account_that_twitch_finds_too_fast_five_times_in_a_row_is_muted(v
     assert_non_null(strstr(result("short", "text"), "Twitch says nothing of bot until "));
     const char *lasts = outbox("channel foo text hello id long");
     assert_string_equal(world_claim(&w, &n1, lasts), "later");
-    assert_int_equal(w.claim.held_by, HELD_BY_ALL);
+    assert_int_equal(w.claim.held_by, HELD_BY_MUTED);
     assert_in_range(w.claim.wait_ms, 3000, 5000);
 
     world_ask(&w, "ZADD shoal:{t}:muted 1000 bot");

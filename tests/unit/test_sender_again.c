@@ -84,6 +84,38 @@ static void what_is_refused_for_now_while_redis_is_away_is_taken_back_when_it_is
     assert_string_equal(world_ask(&w, "HLEN shoal:{t}:claims"), "0");
 }
 
+static void what_is_claimed_already_is_not_written_once_the_account_is_muted(void **state)
+{
+    struct slice both[] = {SLICE("foo"), SLICE("bar")};
+    struct registry_shard shard = {
+        .id = SLICE("main-shard"), .sender = SLICE("main-shard"), .nchannels = 2, .channels = both};
+
+    (void)state;
+    world_assign(&w, &me, "", "", "join", "bar");
+    sender_serve(rig.sender, &shard);
+    set("channel_message_ms,off");
+    set("message_limit,1");
+    set("message_window_ms,1000");
+    set("muted_ms,2500");
+    outbox_heard("channel foo text one");
+    wait_until(&w.probe.t, rig.writes == 1);
+    outbox_heard("channel bar text two");
+    wait_until(&w.probe.t, is_claimed("bar"));
+    uint64_t muted_ms = mono_ms();
+    world_eval(&w,
+               "local t = redis.call('TIME') redis.call('ZADD', KEYS[1] .. ':muted', "
+               "string.format('%d', t[1] * 1000 + t[2] / 1000 + 2500), 'bot') return ''",
+               "");
+    outbox_heard("channel foo text three");
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, rig.writes == 2);
+    assert_in_range(rig.wrote_ms[1] - muted_ms, 2400, 9000);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, rig.writes == 3);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_sender, finish_sender)
@@ -91,6 +123,7 @@ int main(void)
         TEST(what_is_refused_for_now_waits_and_is_said_before_what_came_later),
         TEST(what_comes_too_fast_waits_its_pace_and_twice_as_long_each_time),
         TEST(what_would_wait_beyond_its_time_is_rejected_at_once),
+        TEST(what_is_claimed_already_is_not_written_once_the_account_is_muted),
         TEST(what_is_refused_for_now_while_redis_is_away_is_taken_back_when_it_is_back),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

@@ -179,7 +179,7 @@ local function claim(c, node, send, deadline, shard, user)
     end
     local muted_until = muted.until_ms(c, user)
     if muted_until then
-        return {'later', muted_until - c.now, 'all', user}
+        return {'later', muted_until - c.now, 'muted', user}
     end
     local budgets = message_budgets(c, user, send.channel)
     budgets.low = send.priority == 'low'
