@@ -11,11 +11,15 @@ do -- seen in here alone
 local IN_A_ROW = 5
 local LOOKED_AT = 20
 
--- Until when, or nil.
+-- Until when, or nil. Asked once a step.
 local function until_ms(c, user)
-    local at = whole(call('ZSCORE', key(c, 'muted'), user))
-    at = at and math.min(at, c.now + limit(c, 'muted_ms')) -- Redis's clock went back
-    return at and at > c.now and at or nil
+    c.muted = c.muted or {}
+    if c.muted[user] == nil then
+        local at = whole(call('ZSCORE', key(c, 'muted'), user))
+        at = at and math.min(at, c.now + limit(c, 'muted_ms')) -- Redis's clock went back
+        c.muted[user] = at and at > c.now and at or false
+    end
+    return c.muted[user] or nil
 end
 muted.until_ms = until_ms
 
