@@ -56,6 +56,8 @@ def test_accounts_are_listed_and_shown_with_all_that_is_known(accounts, tmp_path
     assert second.startswith("bob ") and rest == []
     row = accounts.ctl_json("account", "list")[0]
     assert (row["rooms"], row["room_limit"], row["messages_left"], row["message_limit"], row["shards"]) == (2, 100, 19, 20, 1)
+    accounts.redis.zadd(accounts.key("muted"), {"alice": row["expires_at"]})
+    assert re.search(r" 2/100 +0/20 +1 +-$", accounts.ctl("account", "list").stdout.splitlines()[1])
     accounts.ctl("config", "set", "message_limit", "off")
     accounts.ctl("config", "set", "room_limit", "off")
     assert re.search(r" 3h +2 +any +1 +-$", accounts.ctl("account", "list").stdout.splitlines()[1])

@@ -350,11 +350,13 @@ local function peek(...)
 end
 
 -- How many messages the user may say now where it is not moderator, and of how many (0: any
--- number).
+-- number). Of one that is muted Twitch says none.
 local function messages_left(c, user)
     local most, window = limit(c, 'message_limit'), limit(c, 'message_window_ms')
     if most == math.huge then
         return 0, 0
+    elseif muted.until_ms(c, user) then
+        return 0, most
     end
     local used, beyond = 0, most + 1 -- the newest `used` slots are in the window, `beyond` are not
     while beyond - used > 1 do
