@@ -15,14 +15,13 @@ from dataclasses import dataclass
 import redis
 
 import plan
-from shoal import BIN, CTL
+from accounts import account, add, start_twitch  # of tests/cluster
+from shoal import BIN
 from timeline import Taken
 
 LIFE_S = 20
 CLAIM_S = 30  # of an account, by who leads (09_accounts.lua)
-CLIENT = "chaos"
 VALIDATE, TOKEN = "/oauth2/validate", "/oauth2/token"
-SCOPES = "chat:read,chat:edit"
 MEND_AFTER_S = 1.0  # an operator is no machine
 LONGEST_REFRESH_S = LIFE_S + 5  # until one begins by itself
 
@@ -44,66 +43,52 @@ class Accounts:
         self._timeline = timeline
         self.is_public = seed % 4 != 0
         self.granted = []  # texts of tokens, which nobody may see
-        self._directory = cluster.directory
-        self._keys = cluster.directory / "account-keys"
         self._operator = ThreadPoolExecutor(max_workers=1)
         self._mending = {}  # login -> what is under way
         self._unwell = {}  # login -> since when
 
     # Programs -----------------------------------------------------------------------------------------------
 
-    def prepare(self):
-        """The application at Twitch, the keys, and options for programs: before any is started."""
-        secret = "" if self.is_public else " chaos-secret"
-        self._cluster.sim.control(f"app {CLIENT}{secret or ' public'}")
-        self._cluster.sim.control(f"token ttl {LIFE_S * 1000}")
+    def start_sim(self, *args):
+        """Twitch, where the application and the users are known; and options for programs."""
+        cluster = self._cluster
+        start_twitch(cluster, cluster.directory, *args)
+        cluster.sim.control(f"token ttl {LIFE_S * 1000}")
         for login in plan.USERS:  # a token that nobody has: what it may say, and where it is moderator
-            self._cluster.sim.control(f"user {login} token=unused-{login} mod={','.join(plan.MODERATED)}")
-        self._write(self._keys, subprocess.run([CTL, "keygen"], capture_output=True, text=True, check=True).stdout)
-        self._cluster.write_tokens({})
-        self.node_args = ["--account-keys", self._keys]
-        self.coordinator_args = [
-            *self.node_args, "--client-id", CLIENT, "--twitch-id-url", f"http://127.0.0.1:{self._cluster.sim.http}",
-            "--shard-manager", BIN / "tests" / "managers" / "by_user.so",
-        ]  # fmt: skip
-        if secret:
-            file = self._directory / "client-secret"
-            self._write(file, secret.strip())
-            self.coordinator_args += ["--client-secret", file]
+            cluster.sim.control(f"user {login} token=unused-{login} mod={','.join(plan.MODERATED)}")
+        cluster.write_tokens({})
+        self.node_args = ["--account-keys", cluster.keys]
+        self.coordinator_args = [*cluster.account_args, "--shard-manager", BIN / "tests" / "managers" / "by_user.so"]
+        if not self.is_public:
+            secret = cluster.directory / "client-secret"
+            secret.touch(mode=0o600)
+            secret.write_text("chaos-secret")
+            cluster.sim.control("app app chaos-secret")
+            self.coordinator_args += ["--client-secret", secret]
         each = len(plan.CHANNELS) // len(plan.USERS)
         for i, login in enumerate(plan.USERS):
             rooms = ",".join(plan.CHANNELS[i * each : (i + 1) * each])
             self.coordinator_args += ["--set", f"manager.{login}={rooms}"]
 
-    @staticmethod
-    def _write(path, text):
-        path.touch(mode=0o600)
-        path.write_text(text)
-
     # The operator -------------------------------------------------------------------------------------------
 
     def grant(self, login):
         """The user agrees, and what Twitch gave is handed to the cluster."""
-        granted = self._cluster.sim.control(f"grant {login} {CLIENT} {SCOPES}")
+        granted = add(self._cluster, self._cluster.directory, login)
         self.granted += [granted["access_token"], granted["refresh_token"]]
-        tokens = self._directory / f"{login}.tokens"
-        self._write(tokens, f"{granted['access_token']}\n{granted['refresh_token']}\n")
-        return self._cluster.ctl(
-            "account", "add", login, "--account-keys", self._keys, "--token-file", tokens, check=False
-        )
 
     def begin(self):
         for login in plan.USERS:
-            done = self.grant(login)
-            assert done.returncode == 0, done.stderr
+            self.grant(login)
 
     def state(self, login):
         """State and error; ("gone", "") where Redis has forgotten it."""
         key = self._cluster.key
         known = self._cluster.redis.zscore(key("accounts"), login) is not None
-        state, error = self._cluster.redis.hmget(key(f"account:{login}"), "state", "error")
-        has = known and self._cluster.redis.exists(key(f"secret:{login}"))
-        return (state or "gone", error or "") if has else ("gone", "")
+        of = account(self._cluster, login)
+        if not known or "state" not in of or not self._cluster.redis.exists(key(f"secret:{login}")):
+            return "gone", ""
+        return of["state"], of.get("error", "")
 
     def look(self):
         """Whose login is required gets it, a moment later."""
@@ -127,8 +112,11 @@ class Accounts:
     def _mend(self, login, state, error):
         self._timeline.note("account", f"{login} is {state} ({error}): its login is granted anew")
         self.mends.append(Mend(login, time.time(), state, error))
-        done = self.grant(login)
-        self._timeline.note("account", f"shoalctl account add {login}: {done.returncode} {done.stderr}")
+        try:
+            self.grant(login)
+            self._timeline.note("account", f"shoalctl account add {login}")
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            self._timeline.note("account", f"shoalctl account add {login}: {error}")
 
     def unwell(self):
         """Those that are not usable: how they are."""

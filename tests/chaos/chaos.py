@@ -75,14 +75,15 @@ class Run:
     def _start(self):
         cluster = self.cluster
         self.servers = Servers(cluster, *PATIENT_REDIS)
-        cluster.start_sim(*plan.SIM_ARGS, "--http-listen", "127.0.0.1:0", "--record", self.record)
+        sim_args = (*plan.SIM_ARGS, "--record", self.record)
         node_args, coordinator_args, secrets, self.accounts = [], [], [TOKEN], None
         if self.with_accounts:
             self.accounts = Accounts(cluster, self.timeline, self.seed)
-            self.accounts.prepare()
+            self.accounts.start_sim(*sim_args)
             node_args, coordinator_args = self.accounts.node_args, self.accounts.coordinator_args
             secrets = self.accounts.granted
         else:
+            cluster.start_sim(*sim_args)
             cluster.sim.control(f"user {USER} token={TOKEN} mod={','.join(plan.MODERATED)}")
         for name in plan.COORDINATORS:
             cluster.start_coordinator(name, ["--id", name, *coordinator_args], user=plan.USERS[0], **plan.SETTINGS)

@@ -11,6 +11,7 @@ from account_faults import CLAIM_S, LIFE_S
 
 STORED_S = 8.0  # at most so long after Twitch carried a refresh out Redis has what came of it: a late answer, Redis away
 KNOWN_S = 4.0  # and so long after that all nodes go by it
+NOTED_S = 0.2  # the timeline says when something was done, or shortly before or after
 EARLY_S = LIFE_S / 2  # no refresh follows another so soon
 USED_UP = "a used-up refresh token was presented"
 EARLY = "an account was refreshed too early"
@@ -47,7 +48,7 @@ class Tokens:
             who = f"{token['login']}, {token['hash']}: used {token['used']} times, refused {token['refused']} times"
             if self._accounts.is_public and token["used"] > 1:
                 self._complain("a refresh token was used twice", who, used)
-            if token["used"]:
+            if token["used"] and self._accounts.is_public:
                 most = 1 if self._may_be_lost(used) else 0
             else:
                 most = self._refusals(token["login"], refused)
@@ -90,7 +91,7 @@ class Tokens:
         """Did its tokens end since the one before, or are there others? One refresh for all nodes is enough then."""
         ended = self._timeline.when("fault", f"ended the tokens of {login}")
         granted = [mend.at for mend in self._accounts.mends if mend.login == login]
-        return any(before <= end <= at for end in ended) or any(before - STORED_S <= end <= at for end in granted)
+        return any(before <= end + NOTED_S and end <= at for end in ended) or any(before - STORED_S <= end <= at for end in granted)
 
     # Access tokens --------------------------------------------------------------------------------------------
 
@@ -108,7 +109,7 @@ class Tokens:
     def _could_not_be_known(self, token, made):
         login, at = token["login"], token["dead_login_ms"] / 1000
         words = (f"ended the tokens of {login}", f"{login} took back all")
-        died = [end for end in self._timeline.when("fault", words) if token["made_ms"] / 1000 <= end <= at]
+        died = [end for end in self._timeline.when("fault", words) if token["made_ms"] / 1000 <= end + NOTED_S and end <= at + NOTED_S]
         since = min(died, default=None)
         # From then on the next token takes its place.
         another = min((t for t in made if since and t > since), default=float("inf"))

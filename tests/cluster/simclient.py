@@ -16,6 +16,7 @@ import ssl
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -49,11 +50,13 @@ class Control:
     def __init__(self, port):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.file = self.sock.makefile("rwb")
+        self.asking = threading.Lock()
 
     def __call__(self, command, check=True):
-        self.file.write(command.encode() + b"\n")
-        self.file.flush()
-        line = self.file.readline()
+        with self.asking:
+            self.file.write(command.encode() + b"\n")
+            self.file.flush()
+            line = self.file.readline()
         assert line, f"the control port closed at: {command}"
         answer = json.loads(line)
         if check:

@@ -106,6 +106,8 @@ def test_a_refresh_token_is_used_once_and_not_presented_again(complaints):
 
 def test_a_confidential_refresh_token_is_used_again_and_again(complaints):
     assert tokens(complaints, [(9, 10, 0, 0)], is_public=False) == []
+    assert tokens(complaints, [(9, 10, 1, 40)], is_public=False, faults=[(5, "alice took back all")]) == []
+    assert tokens(complaints, [(9, 10, 1, 40)], is_public=False) == ["a used-up refresh token was presented"]
 
 
 def test_a_refresh_whose_answer_died_with_its_asker_is_asked_for_once_more(complaints):
