@@ -181,6 +181,17 @@ bool node_accounts_find(const struct node *n, struct slice user, enum registry_s
     return true;
 }
 
+/* What did not reach the leader is told anew with the next login that comes to nothing. */
+static void on_told(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    struct node *n = ctx;
+
+    (void)rest;
+    for (struct node_account *a = n->accounts.list; a != NULL; a = a->hh.next) {
+        a->refused = a->refused && err == NULL && slice_is(word, "told");
+    }
+}
+
 bool node_accounts_refused(struct node *n, struct slice user)
 {
     struct node_account *a = find(n, user);
@@ -188,8 +199,8 @@ bool node_accounts_refused(struct node *n, struct slice user)
 
     if (is_its_token && !a->refused) {
         a->refused = registry_account_refused(n->control_registry, n->options.id,
-                                              node_lease_incarnation(n->lease), user, a->rev, NULL,
-                                              NULL) == 0;
+                                              node_lease_incarnation(n->lease), user, a->rev,
+                                              on_told, n) == 0;
     }
     return is_its_token;
 }

@@ -114,11 +114,11 @@ int registry_accounts(struct registry *r, const char *node, const char *incarnat
 }
 
 int registry_account_refused(struct registry *r, const char *node, const char *incarnation,
-                             struct slice login, uint64_t rev, registry_done_cb cb, void *ctx)
+                             struct slice login, uint64_t rev, registry_word_cb cb, void *ctx)
 {
     struct args a = node_args(r, "account_refused", node, incarnation);
 
     args_slice(&a, login);
     args_number(&a, (int64_t)rev);
-    return call_ask_done(r, a, cb, ctx);
+    return call_ask_word(r, a, cb, ctx);
 }

@@ -79,9 +79,10 @@ typedef void (*registry_accounts_cb)(void *ctx, uint64_t rev,
                                      const struct err *err);
 MUST_USE int registry_accounts(struct registry *r, const char *node, const char *incarnation,
                                struct slice after, registry_accounts_cb cb, void *ctx);
-/* Twitch did not take the token of that rev. */
+/* Twitch did not take the token of that rev, or it has ended. "told", or "later": somebody looks at
+ * the account now, and may have seen it when it was well. */
 MUST_USE int registry_account_refused(struct registry *r, const char *node, const char *incarnation,
-                                      struct slice login, uint64_t rev, registry_done_cb cb,
+                                      struct slice login, uint64_t rev, registry_word_cb cb,
                                       void *ctx);
 
 #endif

@@ -107,6 +107,26 @@ def test_a_token_that_twitch_refuses_at_a_login_is_refreshed_once_for_all_nodes(
     assert all(node.is_running() for node in nodes)
 
 
+def test_a_login_that_is_refused_while_somebody_looks_at_the_account_is_told_again_later(accounts, tmp_path):
+    start_node(accounts)
+    add(accounts, tmp_path, "alice")
+    accounts.ctl("join", "room0")
+    wait_until(lambda: accounts.joined("room0"), 20, "the channel is joined")
+    accounts.redis.hset(accounts.key("account:alice"), "claim", "of somebody")
+    before = sum(refreshes(accounts)[0])
+    accounts.sim.control("token expire alice")
+    accounts.sim.control("disconnect all")
+    shard = accounts.key("shard:initial-shard-1")
+    wait_until(lambda: "login refused" in accounts.redis.hget(shard, "error"), 20, "the login is refused")
+    accounts.redis.hdel(accounts.key("account:alice"), "claim")
+    accounts.redis.delete(accounts.key("budget:alice:refused"))  # half a minute later
+    accounts.ctl("config", "set", "channels_per_shard", 1)
+    accounts.ctl("join", "room1")  # on another shard, which logs in as well
+    wait_until(lambda: sum(refreshes(accounts)[0]) == before + 1, 20, "the token is refreshed")
+    wait_until(lambda: accounts.joined("room0", "room1"), 20, "both channels are joined")
+    assert sum(refreshes(accounts)[0]) == before + 1
+
+
 def test_nobody_logs_in_with_a_token_that_has_ended_where_no_coordinator_keeps_it_valid(accounts, tmp_path):
     start_node(accounts)
     accounts.sim.control("token ttl 8000")

@@ -70,13 +70,6 @@ static void on_accounts(void *ctx, uint64_t rev, const struct registry_account *
     got.answered = true;
 }
 
-static void on_done(void *ctx, const struct err *err)
-{
-    (void)ctx;
-    assert_null(err);
-    got.answered = true;
-}
-
 #define ASK(call)                                                                                  \
     do {                                                                                           \
         got.answered = false;                                                                      \
@@ -359,10 +352,11 @@ static void a_token_that_twitch_did_not_take_is_looked_at_at_once(void **state)
     assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed");
     assert_string_equal(keep("alice", "c1", "usable", "", ""), "kept");
     uint64_t rev = rev_of("alice");
-    ASK(registry_account_refused(w.r, n1.name, n1.incarnation, SLICE("alice"), rev - 1, on_done,
+    ASK(registry_account_refused(w.r, n1.name, n1.incarnation, SLICE("alice"), rev - 1, on_word,
                                  NULL));
     assert_string_equal(due(), ""); /* it was another one */
-    ASK(registry_account_refused(w.r, n1.name, n1.incarnation, SLICE("alice"), rev, on_done, NULL));
+    ASK(registry_account_refused(w.r, n1.name, n1.incarnation, SLICE("alice"), rev, on_word, NULL));
+    assert_string_equal(got.text, "told");
     assert_string_equal(due(), "alice usable " SEALED "\n");
 }
 
@@ -374,7 +368,8 @@ static void a_refused_login_brings_no_second_look_beside_the_first(void **state)
     assert_string_equal(keep("alice", "c1", "usable", "", ""), "kept");
     uint64_t rev = rev_of("alice");
     assert_string_equal(claim("alice", rev, "c2"), "claimed");
-    ASK(registry_account_refused(w.r, n1.name, n1.incarnation, SLICE("alice"), rev, on_done, NULL));
+    ASK(registry_account_refused(w.r, n1.name, n1.incarnation, SLICE("alice"), rev, on_word, NULL));
+    assert_string_equal(got.text, "later");
     assert_string_equal(due(), "");
     assert_string_equal(keep("alice", "c2", "usable", SEALED2, ""), "kept");
 }

@@ -313,10 +313,12 @@ end)
 
 -- Twitch did not take the token that the node had of that rev, or it has ended: the leader looks at
 -- once. Not where somebody looks already: a second refresh would find the token used up by the
--- first. "told"
+-- first. "told" | "later"
 node_step('account_refused', 'account rev', function(c, a)
     local of = is_current(c, a[3], 'rev', a[4]) and call('HMGET', key(c, 'account', a[3]), 'state', 'claim')
-    if of and of[1] == 'usable' and not of[2] then
+    if of and of[2] then
+        return {'later'}
+    elseif of and of[1] == 'usable' then
         call('ZADD', key(c, 'accounts'), c.now, a[3])
     end
     return {'told'}
