@@ -5,6 +5,7 @@
  * not be called from within its own callbacks: requests are ended from `turn` alone. */
 #include "shared/http/http.h"
 
+#include "shared/ca_store.h"
 #include "shared/http/http_private.h"
 
 #include <stdlib.h>
@@ -107,6 +108,7 @@ struct http *http_create(const struct http_options *options)
     struct http *h = xcalloc(1, sizeof(*h));
 
     h->options = *options;
+    h->store = ca_store_load(options->tls_ca, &h->untrusted);
     (void)uv_timer_init(options->loop, &h->timer);
     h->timer.data = h;
     /* Without memory, or with a library of another build: nothing to go on with. */
@@ -135,7 +137,13 @@ struct http_request *http_begin(struct http *h, const struct http_ask *ask, http
 
 void http_trust(struct http *h, const char *tls_ca)
 {
-    h->options.tls_ca = tls_ca;
+    struct err err;
+    X509_STORE *store = ca_store_load(tls_ca, &err);
+
+    if (store != NULL) {
+        X509_STORE_free(h->store);
+        h->store = store;
+    }
 }
 
 static void http_finish(void *owner)
@@ -143,6 +151,7 @@ static void http_finish(void *owner)
     struct http *h = owner;
 
     curl_global_cleanup();
+    X509_STORE_free(h->store);
     free(h);
 }
 

@@ -28,8 +28,8 @@ struct http_request;
 
 struct http_options {
     uv_loop_t *loop;
-    const char *tls_ca; /* PEM file; NULL: the system's. Borrowed until http_close's callback */
-    const char *proxy;  /* its URL; NULL: none. Borrowed as well */
+    const char *tls_ca; /* PEM file, which is read now; NULL: the system's */
+    const char *proxy;  /* its URL; NULL: none. Borrowed until http_close's callback */
     unsigned at_once;   /* connections to a host; further requests wait. 0: HTTP_AT_ONCE */
 };
 
@@ -67,7 +67,8 @@ struct http *http_create(const struct http_options *options);
 struct http_request *http_begin(struct http *h, const struct http_ask *ask, http_cb cb, void *ctx);
 /* Forget it: its callback is not called any more. */
 void http_cancel(struct http_request *r);
-/* Verify the servers of requests that begin later with these CAs; NULL: the system's. Borrowed. */
+/* Verify servers with these CAs from now on; NULL: the system's. Where they cannot be read, with
+ * those of before. (Who resumes a TLS session was verified when it began.) */
 void http_trust(struct http *h, const char *tls_ca);
 /* All requests end with ERR_CANCELED before this returns. `on_closed` (may be NULL) comes later. */
 void http_close(struct http *h, void (*on_closed)(void *ctx), void *ctx);

@@ -8,6 +8,7 @@
 #include "shared/teardown.h"
 
 #include <curl/curl.h>
+#include <openssl/ssl.h>
 
 struct http_request {
     struct http *http;
@@ -33,6 +34,8 @@ struct http_request {
 
 struct http {
     struct http_options options;
+    X509_STORE *store;    /* read once: the system's takes many ms */
+    struct err untrusted; /* why there is none */
     CURLM *multi;
     uv_timer_t timer; /* curl's */
     struct http_request *requests;

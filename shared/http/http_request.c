@@ -52,6 +52,18 @@ static void add_header(struct http_request *r, const char *name, const char *val
     free(line);
 }
 
+/* curl is about to make a TLS connection. */
+static CURLcode on_tls(UNUSED CURL *easy, void *tls, void *ctx)
+{
+    const struct http *h = ctx;
+
+    if (h->store == NULL) {
+        return CURLE_SSL_CACERT_BADFILE;
+    }
+    SSL_CTX_set1_cert_store(tls, h->store);
+    return CURLE_OK;
+}
+
 /* Where to, over what, and for how long. */
 static void set_connection(const struct http_request *r, const struct http_ask *ask)
 {
@@ -62,10 +74,11 @@ static void set_connection(const struct http_request *r, const struct http_ask *
     (void)curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     (void)curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (o->tls_ca != NULL) { /* and no other */
-        (void)curl_easy_setopt(e, CURLOPT_CAINFO, o->tls_ca);
-        (void)curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
-    }
+    (void)curl_easy_setopt(e, CURLOPT_CAINFO, NULL); /* ours, and no other */
+    (void)curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    (void)curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, 0L); /* nor the one that we had */
+    (void)curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+    (void)curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, r->http);
     (void)curl_easy_setopt(e, CURLOPT_PROXY, o->proxy != NULL ? o->proxy : "");
     (void)curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     /* Or the loop would wait for a look-up that is given up; its thread ends by itself. */
@@ -233,6 +246,8 @@ static void set_err(const struct http_request *r, CURLcode code, struct err *err
     if (r->answer.overflow) {
         err_set(err, ERR_PROTOCOL, "%s: the answer has more than %d bytes", r->name,
                 HTTP_ANSWER_MAX);
+    } else if (code == CURLE_SSL_CACERT_BADFILE) {
+        err_set(err, code_of(code, r->sent), "%s: %s", r->name, r->http->untrusted.text);
     } else {
         err_set(err, code_of(code, r->sent), "%s: %s", r->name,
                 r->problem[0] != '\0' ? r->problem : curl_easy_strerror(code));

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 /* Ask a TLS server at `host`, trusting `ca` (NULL: the system's). The rig holds what came of it. */
@@ -65,11 +66,49 @@ static void nobody_else_is_told_a_token(void **state)
     }
 }
 
+/* Ask the server anew; how that ended. */
+static enum err_code ask_again(struct http_rig *r, const struct wire *w)
+{
+    char url[128];
+
+    (void)snprintf(url, sizeof(url), "https://localhost:%d/", w->port);
+    http_rig_ask(r, &(struct http_ask){.method = "POST", .url = url});
+    return r->err.code;
+}
+
+static void authorities_are_read_once_and_others_count_from_then_on(void **state)
+{
+    static const struct http_move none[] = {{NULL, true}};
+    struct wire *w = wire_create(NULL, 1000);
+    struct http_rig *r = http_rig_create(none, 1, NULL);
+    const char *file = "ca-of-a-test.pem";
+
+    (void)state;
+    wire_start_tls_server(w);
+    http_close(r->http, NULL, NULL);
+    (void)unlink(file);
+    assert_int_equal(symlink(wire_other, file), 0);
+    r->http = http_create(&(struct http_options){.loop = &r->loop.uv, .tls_ca = file});
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(ask_again(r, w), ERR_AUTH);
+    assert_int_equal(symlink(wire_cert, file), 0);
+    assert_int_equal(ask_again(r, w), ERR_AUTH);
+    http_trust(r->http, file);
+    assert_int_equal(unlink(file), 0);
+    assert_int_not_equal(ask_again(r, w), ERR_AUTH);
+    assert_true(r->sent);
+    http_trust(r->http, file); /* is not there */
+    assert_int_not_equal(ask_again(r, w), ERR_AUTH);
+    wire_destroy(w);
+    http_rig_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_that_is_known_by_name_and_chain_is_asked),
         cmocka_unit_test(nobody_else_is_told_a_token),
+        cmocka_unit_test(authorities_are_read_once_and_others_count_from_then_on),
     };
     return cmocka_run_group_tests(tests, wire_set_up, wire_tear_down);
 }
