@@ -11,7 +11,8 @@
  * and none while the account's budget is known to be used up. The registry decides whether this
  * node may say it (send_claim: sender, budgets, ttl); the line is written once, not before its
  * slot, not later than 500 ms after, and only within the lease; else send_unclaim. Twitch's answer
- * comes back through sender_on_result.
+ * comes back through sender_on_result. What it refuses for now goes back with send_later, to be
+ * tried again; a text that is split goes back after each part with send_part, for the next.
  *
  * What was heard on a topic is kept until the registry has it: PUBLISH answered that it is heard,
  * so it has a result, whatever happens to the link, the lease or Redis; only the end of this
