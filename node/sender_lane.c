@@ -255,7 +255,8 @@ bool lane_may_leave(struct sender *s, struct lane *lane)
     uint64_t now = mono_ms();
 
     lane->said_ms = now;
-    return s->options.may_act(s->options.ctx) && now <= lane->slot_ms + LEAVE_LATE_MS;
+    return s->options.may_act(s->options.ctx) && now <= lane->slot_ms + LEAVE_LATE_MS &&
+           !turn_is_muted(s, lane->queue->user);
 }
 
 static void claimed(struct sender *s, struct lane *lane, const struct registry_claim *claim)
