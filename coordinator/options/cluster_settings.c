@@ -19,15 +19,35 @@ static const struct cluster_setting_rule *rule_of(struct slice name)
     return NULL;
 }
 
+static int check_logins(const struct cluster_setting_rule *rule, const char *value, struct err *err)
+{
+    size_t n = 0;
+
+    for (const char *at = value;; at++) {
+        size_t len = strcspn(at, ",");
+        if (!irc_channel_valid((struct slice){at, len}) || ++n > rule->logins) {
+            break;
+        }
+        at += len;
+        if (*at == '\0') {
+            return 0;
+        }
+    }
+    return rule->logins == 1
+               ? err_set(err, ERR_USAGE, "%s takes a Twitch login in lower case, or anonymous",
+                         rule->name)
+               : err_set(err, ERR_USAGE,
+                         "%s takes first, all, anonymous, or 1 to %zu Twitch logins in lower case, "
+                         "with commas between them",
+                         rule->name, rule->logins);
+}
+
 static int check_value(const struct cluster_setting_rule *rule, const char *value, struct err *err)
 {
     uint64_t number;
 
-    if (rule->most == 0) {
-        return irc_channel_valid(slice_of(value))
-                   ? 0
-                   : err_set(err, ERR_USAGE, "%s takes a Twitch login in lower case, or anonymous",
-                             rule->name);
+    if (rule->logins > 0) {
+        return check_logins(rule, value, err);
     }
     if ((rule->off != NULL && strcmp(value, rule->off) == 0) ||
         (slice_to_u64(slice_of(value), &number) && number >= rule->least && number <= rule->most)) {

@@ -17,13 +17,15 @@ struct cluster_settings {
     size_t nkwargs;
 };
 
-/* One setting of a cluster: a number from `least` to `most`, or the word `off` (NULL: none). Both
- * 0: a Twitch login. */
+/* One setting of a cluster: a number from `least` to `most`, or the word `off` (NULL: none). Or so
+ * many Twitch `logins`, with commas between them; where it may be more than one, also `first` or
+ * `all`, which are logins as well. */
 struct cluster_setting_rule {
     const char *name;
     uint64_t least;
     uint64_t most;
     const char *off;
+    size_t logins; /* 0: it is a number */
 };
 /* All there are, closed by one without name. */
 extern const struct cluster_setting_rule cluster_setting_rules[];

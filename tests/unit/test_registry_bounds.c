@@ -265,6 +265,42 @@ static void requests(void)
     STEP("close_idle", LEADER "shard-1 shard-2");
 }
 
+/* Joins where a hundred users read: some that all nodes know and Twitch refuses on most, some that
+ * no node with room knows. */
+static void many_readers(void)
+{
+    char users[1 << 11] = "bot";
+    size_t len = 3;
+
+    for (unsigned i = 0; i < 100; i++) {
+        len += (size_t)snprintf(users + len, sizeof(users) - len, ",u%u", i);
+    }
+    for (unsigned i = 0; i < NODES; i++) {
+        raw("HSET shoal:{t}:node:n%u users %s,own%u", i, users, i);
+    }
+    for (unsigned i = 0; i < 1500; i++) {
+        STEP("add_shard", LEADER "read-%u u%u", i, i % 100);
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        raw("HSET shoal:{t}:budget:u%u:refused wait 1 until 1", i);
+        for (unsigned k = 0; k < 100; k++) {
+            raw("HSET shoal:{t}:budget:u%u:refused node:n%u 1", i, k);
+        }
+    }
+    raw("HSET shoal:{t}:config readers %s room_limit 100", users + 4);
+    STEP("assign", LEADER "- - join - 1000 %s", names("read", 0, 1000));
+    raw("HSET shoal:{t}:config readers all channels_per_shard 1");
+    STEP("assign", LEADER "- - join - 300 %s", names("opens", 0, 300));
+    for (unsigned i = 0; i < NODES; i++) {
+        raw("HSET shoal:{t}:node:n%u users %s", i, i < 20 ? users : "bot");
+    }
+    for (unsigned i = 0; i < 20; i++) {
+        raw("ZADD shoal:{t}:free 0 n%u", i);
+    }
+    raw("HSET shoal:{t}:config readers %s", users + 4);
+    STEP("assign", LEADER "- - join - 1000 %s", names("none", 0, 1000));
+}
+
 static void whoever_dies_is_replaced(void)
 {
     /* The first node, with the shard that sends for 700 others. */
@@ -314,6 +350,7 @@ static void no_step_touches_more_than_it_may(void **state)
     compare();
     whoever_dies_is_replaced();
     compare();
+    many_readers();
     const redisReply *counted = raw("HGETALL counted");
     for (size_t i = 0; i + 1 < counted->elements; i += 2) {
         const char *what = counted->element[i]->str;

@@ -23,7 +23,7 @@ static void a_setting_out_of_range_is_refused_with_the_range(void **state)
         {"lease_ms,10", "Setting lease_ms takes a number from 300 to 60000, not"},
         {"lease_ms,off", "takes a number from 300"},
         {"colour,red", "Unknown setting colour; settings are: blind_ms, channel_message_ms, "},
-        {"user,Foo", "takes a Twitch login in lower case, or anonymous."},
+        {"user,Foo", "takes a Twitch login in lower case, or anonymous, not \\\"Foo\\\"."},
         {"user", "takes a Twitch login"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

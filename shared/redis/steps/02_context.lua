@@ -150,6 +150,7 @@ local function context(keys)
         verified = {}, -- user -> is its tier that, as far as this step has asked
         facts = {},   -- what this step knows of nodes
         no_node = {}, -- users that no node has room for, as found in this step
+        free = {},    -- nodes with room, most first, as far as they were looked at
         taken = {},   -- node -> sends that were taken for it
     }
     call = call_in(c)

@@ -1,5 +1,6 @@
--- Settings: default, and what is allowed: a range, and `off` as the word for "no limit". `node`:
--- nodes are told it.
+-- Settings: default, and what is allowed: a range, and `off` as the word for "no limit"; or a login;
+-- or at most so many `logins` (words as "all" look the same). `node`: nodes are told it.
+local READERS_MOST = 100
 local SETTINGS = {
     channels_per_shard = {default = '25', min = 1, max = 1000000, off = 'none'},
     max_shard_count = {default = '5', min = 1, max = 1000000, off = 'none'},
@@ -28,7 +29,44 @@ local SETTINGS = {
     request_limit = {default = '10000', min = 10, max = 1000000},
     request_limit_bytes = {default = '8388608', min = 65536, max = 268435456},
     user = {default = '', login = true},
+    readers = {default = 'first', logins = READERS_MOST},
 }
+
+-- The logins between the commas of a text, each once; nil where it is no list of at most `most`.
+local function logins_of(text, most)
+    local names, seen, n = {}, {}, 0
+    for name in string.gmatch(text .. ',', '([^,]*),') do
+        n = n + 1
+        if not login_of(name) or n > most then
+            return nil
+        elseif not seen[name] then
+            seen[name] = true
+            names[#names + 1] = name
+        end
+    end
+    return names
+end
+
+-- What a setting takes, in words.
+local function setting_takes(spec)
+    if spec.login then
+        return 'a Twitch login in lower case, or anonymous'
+    elseif spec.logins then
+        return string.format('first, all, anonymous, or 1 to %d Twitch logins in lower case, with commas between them',
+            spec.logins)
+    end
+    return string.format('a number from %d to %d%s', spec.min, spec.max, spec.off and (', or ' .. spec.off) or '')
+end
+
+local function setting_allows(spec, value)
+    if spec.login then
+        return login_of(value)
+    elseif spec.logins then
+        return logins_of(value, spec.logins)
+    end
+    local number = #value <= 15 and string.match(value, '^%d+$') and tonumber(value)
+    return (number and number >= spec.min and number <= spec.max) or value == spec.off
+end
 
 -- Is `value` allowed for the setting? nil, or what is allowed.
 local function setting_refused(name, value)
@@ -40,15 +78,10 @@ local function setting_refused(name, value)
         end
         table.sort(names)
         return 'Unknown setting ' .. shown(name) .. '; settings are: ' .. table.concat(names, ', ') .. '.'
-    elseif spec.login then
-        return not login_of(value) and 'Setting ' .. name .. ' takes a Twitch login in lower case, or anonymous.' or nil
-    end
-    local number = #value <= 15 and string.match(value, '^%d+$') and tonumber(value)
-    if (number and number >= spec.min and number <= spec.max) or value == spec.off then
+    elseif setting_allows(spec, value) then
         return nil
     end
-    return string.format('Setting %s takes a number from %d to %d%s, not "%s".', name, spec.min,
-        spec.max, spec.off and (', or ' .. spec.off) or '', shown(value))
+    return string.format('Setting %s takes %s, not "%s".', name, setting_takes(spec), shown(value))
 end
 
 -- All of `config`, read once a step. (One of another type counts as none, also for who writes
@@ -118,10 +151,7 @@ local function list_settings(keys)
     end
     local list = {}
     for name, spec in pairs(SETTINGS) do
-        local allowed = 'a Twitch login, or anonymous'
-        if not spec.login then
-            allowed = spec.min .. ' to ' .. spec.max .. (spec.off and ', or ' .. spec.off or '')
-        end
+        local allowed = string.gsub(setting_takes(spec), '^a number from ', '')
         list[#list + 1] = {name, setting(c, name), spec.default, allowed}
     end
     table.sort(list, function(a, b) return a[1] < b[1] end)

@@ -33,16 +33,24 @@ local function nodes_up(c)
     return call('ZCOUNT', key(c, 'nodes'), '(' .. c.stamp, '+inf')
 end
 
+-- The nodes that are up, as nodes_up has it, but for those beyond what a step looks at.
+local function some_nodes_up(c)
+    if not c.up then
+        local from = c.now < grace_until(c) and '-inf' or '(' .. c.stamp
+        c.up = call('ZRANGE', key(c, 'nodes'), '+inf', from, 'BYSCORE', 'REV', 'LIMIT', 0, NODES_LOOKED_AT)
+    end
+    return c.up
+end
+
 -- Can any node that is up log in as `user`? Where there are too many to look at all of them, one
 -- may.
 local function user_known(c, user)
-    local up = call('ZREVRANGEBYSCORE', key(c, 'nodes'), '+inf', '(' .. c.stamp, 'LIMIT', 0, NODES_LOOKED_AT)
-    for _, node in ipairs(up) do
+    for _, node in ipairs(some_nodes_up(c)) do
         if knows_user(facts_of(c, node), user) then
             return true
         end
     end
-    return #up == NODES_LOOKED_AT
+    return #some_nodes_up(c) == NODES_LOOKED_AT
 end
 
 -- Why nobody can log in as the account; nil where that can be, or it is no account.
@@ -61,7 +69,8 @@ end
 -- at most `n` that is alive, can log in as `user` and meets `wish`. Nil and whether there are more.
 local function node_among(c, user, wish, from, n)
     for at = from, from + n - 1, 16 do
-        local nodes = call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', at, 16)
+        local nodes = c.free[at] or call('ZREVRANGEBYSCORE', key(c, 'free'), '+inf', 1, 'LIMIT', at, 16)
+        c.free[at] = nodes
         for _, node in ipairs(nodes) do
             local facts = facts_of(c, node)
             if facts.deadline > c.now + (wish.left_ms or 0) and knows_user(facts, user) and
@@ -190,7 +199,7 @@ local function unplace(c, shard)
         call('HINCRBY', key(c, 'node', node), 'shards', -1)
         if call('ZSCORE', key(c, 'free'), node) then
             call('ZINCRBY', key(c, 'free'), 1, node)
-            c.no_node = {}
+            c.no_node, c.free = {}, {}
         end
         untouch(c, node, 'serves', served_by(c, shard))
     end
@@ -217,6 +226,7 @@ local function place(c, shard, node)
         'rev', count_of(s[3]) + 1)
     call('SREM', key(c, 'homeless'), shard)
     call('ZINCRBY', key(c, 'free'), -1, node)
+    c.free = {}
     call('HINCRBY', key(c, 'node', node), 'shards', 1)
     touch(c, node, {shard}, served_by(c, shard))
     shards_changed(c)

@@ -17,17 +17,20 @@ function rooms.counts(user, channel, is_moderator)
     return channel ~= user and not is_moderator
 end
 
--- A user, its limit (Twitch caps named accounts only), and in how many rooms it is as far as that
--- is limited.
+-- A user, its limit (Twitch caps named accounts only), and in how many rooms it is.
 function rooms.of(c, user)
     local most = user == 'anonymous' and math.huge or limit(c, 'room_limit')
-    local is_in = most ~= math.huge and call('SCARD', key(c, 'rooms', user)) or 0
-    return {name = user, room_limit = most, rooms = is_in}
+    return {name = user, room_limit = most, rooms = count_of(call('SCARD', key(c, 'rooms', user)))}
 end
 
--- Why the user cannot be in the channel as well, or nil.
+-- Can the user be in the channel as well?
+function rooms.has_room(user, channel)
+    return user.rooms < user.room_limit or not rooms.counts(user.name, channel)
+end
+
+-- Why it cannot, or nil.
 function rooms.refused(c, user, channel)
-    if user.rooms < user.room_limit or not rooms.counts(user.name, channel) then
+    if rooms.has_room(user, channel) then
         return nil
     end
     return refused_by(c, string.format('The room limit of user %s has been reached: it is in %d of %d rooms.',

@@ -19,7 +19,7 @@ function channels.put(c, by_shard, owner, waited)
                 add_to(in_rooms, user, channel)
             end
             if waited[channel] then
-                call('HDEL', ck, 'reason', 'next_try')
+                call('HDEL', ck, 'reason', 'next_try', 'user')
                 placed[#placed + 1] = channel
             end
         end
@@ -39,8 +39,9 @@ function channels.put_on(c, shard, user, names, waited)
     end
 end
 
--- The channels are wanted and on no shard: `why` is channel -> the reason, `waited` as above.
-function channels.wait(c, why, waited)
+-- The channels are wanted and on no shard: `why` is channel -> the reason, `waited` as above, `user`
+-- channel -> whom it was asked to be read as.
+function channels.wait(c, why, waited, user)
     if next(why) == nil then
         return
     end
@@ -48,6 +49,9 @@ function channels.wait(c, why, waited)
     for channel, reason in pairs(why) do
         local ck = key(c, 'channel', channel)
         call('HSET', ck, 'state', 'waiting', 'reason', reason)
+        if user[channel] then
+            call('HSET', ck, 'user', user[channel])
+        end
         if not waited[channel] then
             call('HSET', ck, 'since', c.stamp)
             fresh[#fresh + 1] = channel

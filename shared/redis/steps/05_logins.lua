@@ -4,7 +4,7 @@
 -- `budget:<user>:refused` (hash): `until`, before which no such node logs in as the user; `wait`,
 -- how long that was; and a field for each of the nodes.
 
-local logins = {FIRST_MS = 30000, MOST_MS = 600000}
+local logins = {FIRST_MS = 30000, MOST_MS = 600000, NODES_ASKED = 32}
 
 function logins.refused(c, node, user)
     local rk = key(c, 'budget', user, 'refused')
@@ -45,4 +45,22 @@ function logins.must_wait(c, node, user)
     call('HSET', rk, 'until', c.now + wait, 'wait', wait)
     call('PEXPIRE', rk, 3 * logins.MOST_MS)
     return false
+end
+
+-- Is the user refused on all nodes that are up and could log in as it, as far as some are looked
+-- at?
+function logins.refused_by_all(c, user)
+    local rk, asked = key(c, 'budget', user, 'refused'), 0
+    if call('EXISTS', rk) ~= 1 then
+        return false
+    end
+    for _, node in ipairs(some_nodes_up(c)) do
+        if asked < logins.NODES_ASKED and knows_user(facts_of(c, node), user) then
+            if call('HEXISTS', rk, 'node:' .. node) ~= 1 then
+                return false
+            end
+            asked = asked + 1
+        end
+    end
+    return true
 end

@@ -55,6 +55,7 @@ end
 function sight.keep_state(c, node, state, since, why)
     local nk = key(c, 'node', node)
     call('HSET', nk, 'state', state, 'error', state == 'blind' and why or '')
+    c.free = {}
     if state == 'active' then
         local capacity = count_of(call('HGET', nk, 'capacity'))
         call('ZADD', key(c, 'free'), capacity - call('ZCARD', nk .. ':shards'), node)

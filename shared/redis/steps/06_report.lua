@@ -20,7 +20,7 @@ local SHARD_OWN = {
     since = true, closes_idle = true, stop = true, silent = true, silent_ms = true,
 }
 local CHANNEL_OWN = {
-    shard = true, since = true, since_ms = true, next_try = true, next_try_ms = true, unread_ms = true,
+    shard = true, since = true, since_ms = true, next_try = true, next_try_ms = true, unread_ms = true, user = true,
 }
 
 -- A value of a report as Redis keeps it. Nil: it is no value (null, a table).

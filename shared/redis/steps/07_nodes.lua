@@ -40,6 +40,7 @@ local function taken_over(c, node, incarnation)
     if was[1] ~= incarnation then
         call('HDEL', nk, 'incarnation')
         call('ZREM', key(c, 'free'), node)
+        c.free = {}
         if not unknown_claims(c, node) then
             return false
         end
@@ -155,6 +156,7 @@ end
 -- that event tells. True where nothing is left to do.
 function node_gone(c, node, event_name, said)
     call('ZREM', key(c, 'free'), node)
+    c.free = {}
     if not unknown_claims(c, node) or not evacuate(c, node, said) then
         return false
     end

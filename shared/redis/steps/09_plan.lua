@@ -5,20 +5,36 @@ local plan_create, plan_channel -- below
 
 do -- the rest is seen in here alone
 
+local READERS_TOLD = 12 -- of more, those in the middle are counted
+
 -- The open shards of a user that channels may go to, the least loaded first: a queue for each
--- number of channels. Counts in here run ahead of Redis's until the step writes them.
+-- number of channels. Counts in here run ahead of Redis's until the step writes them. Redis has
+-- others (pool.read were read), with `beyond` channels at least.
 local function pool_add(pool, shard, count)
     local queue = pool.queues[count] or {first = 1, last = 0}
     pool.queues[count] = queue
     queue.last = queue.last + 1
     queue[queue.last] = shard
+    pool.least = pool.size > 0 and math.min(pool.least, count) or count
     pool.size = pool.size + 1
-    pool.least = math.min(pool.least, count)
 end
 
--- Takes the least-loaded shard out: it, and how many channels it has. Nil, and endlessly many,
--- where none is left.
-local function pool_take(pool)
+-- Reads more of them. (What is no count was put there by somebody else.)
+local function pool_read(c, plan, user)
+    local pool, n = user.pool, plan.portion
+    local found = call('ZRANGE', key(c, 'open', user.name), pool.read, pool.read + n - 1, 'WITHSCORES')
+    for i = 1, #found, 2 do
+        local named = plan.named[found[i]]
+        pool_add(pool, found[i], named and named.count or count_of(found[i + 1]))
+        pool.beyond = math.max(0, tonumber(found[i + 1]))
+    end
+    pool.read = pool.read + n
+    pool.beyond = #found == 2 * n and pool.beyond or math.huge
+end
+
+-- The first of the least loaded, and how many channels it has. Nil, and endlessly many, where there
+-- is none.
+local function pool_first(pool)
     if pool.size == 0 then
         return nil, math.huge
     end
@@ -27,9 +43,13 @@ local function pool_take(pool)
         pool.least = pool.least + 1
         queue = pool.queues[pool.least]
     end
+    return queue[queue.first], pool.least
+end
+
+local function pool_drop_first(pool)
+    local queue = pool.queues[pool.least]
     queue.first = queue.first + 1
     pool.size = pool.size - 1
-    return queue[queue.first - 1], pool.least
 end
 
 -- What an assign step is about to do: channels by shard, and what limits it. `n`: how many channels
@@ -49,24 +69,48 @@ local function plan_user(c, plan, name)
     local user = plan.users[name]
     if not user then
         user = rooms.of(c, name)
+        user.refused = readers.refused(c, name)
+        user.pool = {queues = {}, size = 0, read = 0, beyond = 0}
         plan.users[name] = user
     end
     return user
 end
 
--- The pool of a user: enough shards for all channels, and as many as may be behind those that were
--- named.
-local function plan_pool(c, plan, user)
-    if not user.pool then
-        local pool = {queues = {}, size = 0, least = math.huge}
-        local found = call('ZRANGE', key(c, 'open', user.name), 0, plan.n + plan.nnamed - 1, 'WITHSCORES')
-        for i = 1, #found, 2 do
-            local named = plan.named[found[i]]
-            pool_add(pool, found[i], named and named.count or count_of(found[i + 1]))
+-- The readers that take channels now, by name; nil where the setting has none.
+local function plan_readers(c, plan)
+    local names = readers.names(c)
+    if names and not plan.readers then
+        plan.readers, plan.passed_over = {}, {}
+        for _, name in ipairs(names) do
+            local why = readers.passed_over(c, name)
+            if why then
+                table.insert(plan.passed_over, name .. ': ' .. why)
+            else
+                table.insert(plan.readers, plan_user(c, plan, name))
+            end
         end
-        user.pool = pool
     end
-    return user.pool
+    return plan.readers
+end
+
+-- The least-loaded open shard of the user, and how many channels it has; nil and endlessly many
+-- where there is none. At first as many are read as all channels of the step may need, and as may
+-- be behind those that were named, shared among the readers.
+local function plan_first(c, plan, user)
+    local pool = user.pool
+    plan.portion = plan.portion or math.ceil((plan.n + plan.nnamed) / math.max(1, #(readers.names(c) or {})))
+    while true do
+        local shard, count = pool_first(pool)
+        if count > pool.beyond then
+            pool_read(c, plan, user)
+        elseif not shard or pool.sure == shard or plan.owner[shard] or user_of(c, shard) == user.name then
+            pool.sure = shard
+            return shard, count
+        else
+            damaged(c)
+            pool_drop_first(pool)
+        end
+    end
 end
 
 -- Why no shard more is opened for the user, or nil and the node that has room for it.
@@ -85,14 +129,14 @@ local function shards_refused(c, user)
     return user_known(c, user) and ERR_NO_ROOM or no_token(c, user)
 end
 
--- A new shard of the user, or nil and why not.
-local function plan_opened(c, user)
+-- Opens a shard for the user: nil, or why not.
+local function plan_open(c, user)
     local node
     if not user.full then
         user.full, node = shards_refused(c, user.name)
     end
     if user.full then
-        return nil, user.full
+        return user.full
     end
     local shard
     local n = count_of(call('HGET', key(c, 'clock'), 'extended'))
@@ -101,27 +145,83 @@ local function plan_opened(c, user)
         shard = 'extended-shard-' .. string.format('%d', n)
     until call('EXISTS', key(c, 'shard', shard)) == 0
     create_shard(c, shard, user.name, node, 1, settings(c).stopped == '1' and 'new' or 'started')
-    return shard
+    pool_add(user.pool, shard, 0)
+    user.pool.sure = shard
+    return nil
 end
 
 -- The least-loaded open shard of the user, or a new one, or nil and why not.
 local function plan_least_loaded(c, plan, user)
-    local pool = plan_pool(c, plan, user)
-    local shard, count = pool_take(pool)
-    while shard and not plan.owner[shard] and user_of(c, shard) ~= user.name do
-        damaged(c)
-        shard, count = pool_take(pool)
-    end
-    if count >= plan.per_shard then -- one that is full is of no more use to this step
-        local why
-        shard, why = plan_opened(c, user)
-        if not shard then
+    local shard, count = plan_first(c, plan, user)
+    if count >= plan.per_shard then
+        local why = plan_open(c, user)
+        if why then
             return nil, why
         end
-        count = 0
+        shard, count = pool_first(user.pool)
     end
-    pool_add(pool, shard, count + 1)
+    pool_drop_first(user.pool)
+    pool_add(user.pool, shard, count + 1)
     return shard
+end
+
+-- Why no reader takes a channel, where it is not that shards are full: rooms, mostly.
+local function readers_refused(c, plan)
+    local list, names = {}, setting(c, 'readers')
+    for i, user in ipairs(plan.readers) do
+        list[i] = string.format('%s is in %d of %d rooms', user.name, user.rooms, user.room_limit)
+    end
+    for _, passed_over in ipairs(plan.passed_over) do
+        list[#list + 1] = passed_over
+    end
+    local left_out = #list - READERS_TOLD
+    if left_out > 0 then
+        for i = READERS_TOLD / 2 + 1, READERS_TOLD do
+            list[i] = list[i + left_out]
+        end
+        list[READERS_TOLD / 2] = list[READERS_TOLD / 2] .. string.format(', ... (%d more) ...', left_out)
+    end
+    local text = #list > 0 and table.concat(list, ', ', 1, math.min(#list, READERS_TOLD)) or
+        'no node can log in as anybody'
+    if #plan.readers > 0 then
+        return refused_by(c, 'No reader has a room left: ' .. text .. '.', 'room_limit')
+    end
+    return string.format('No reader takes channels now: %s. (readers is %s)', text,
+        #names > MAX_ID and string.sub(names, 1, MAX_ID) .. '...' or names)
+end
+
+-- Has the first of the two more rooms left? Where both may be in any number, is it in fewer?
+local function is_roomier(user, other)
+    local left, others = user.room_limit - user.rooms, other.room_limit - other.rooms
+    return left > others or (left == others and user.rooms < other.rooms)
+end
+
+-- The reader that takes the channel: whose least-loaded open shard has the fewest channels, of those
+-- with a room left; where all of theirs are full, the one with most rooms left that a shard can be
+-- opened for (it is open then). Nil and why none.
+local function plan_reader(c, plan, channel)
+    local best, opens, least, why = nil, nil, plan.per_shard, nil
+    for _, user in ipairs(plan.readers) do
+        if rooms.has_room(user, channel) then
+            local _, count = plan_first(c, plan, user)
+            if count < least or (best and count == least and is_roomier(user, best)) then
+                best, least = user, count
+            end
+            if not user.full and (not opens or is_roomier(user, opens)) then
+                opens = user
+            end
+            why = (not why or user.full == ERR_LOOKING) and user.full or why
+        end
+    end
+    if not best and opens then
+        if plan_open(c, opens) then
+            return plan_reader(c, plan, channel) -- it is full now, so that this ends
+        end
+        best = opens
+    elseif not best and not why then
+        plan.refusal = plan.refusal or readers_refused(c, plan)
+    end
+    return best, why or plan.refusal
 end
 
 -- A shard the shard manager named, as far as this step has come with it, or false: there is none.
@@ -139,7 +239,7 @@ end
 -- The shard of the user that the channel goes to: that one, if it was `named`, else the
 -- least-loaded; or nil and why none.
 local function plan_shard(c, plan, channel, user, shard, named)
-    local why = rooms.refused(c, user, channel)
+    local why = user.refused or rooms.refused(c, user, channel)
     if why then
         return nil, why
     elseif not named then
@@ -152,7 +252,17 @@ local function plan_shard(c, plan, channel, user, shard, named)
     return shard
 end
 
-local TO_A_SHARD = {[''] = true, ['@'] = true, ['='] = true}
+local TO_A_SHARD = {[''] = true, ['@'] = true, ['+'] = true, ['='] = true}
+
+-- Whose shards the channel may go to, if none is named; or nil and why nobody's.
+local function plan_whose(c, plan, channel, kind, what)
+    if kind == '+' and settings(c).setup ~= 'done' then
+        return nil, ERR_SETUP
+    elseif kind == '' and plan_readers(c, plan) then
+        return plan_reader(c, plan, channel)
+    end
+    return plan_user(c, plan, kind == '' and plan.user or what)
+end
 
 -- One channel that has no shard: the shard it gets, or nil and why none. `where` as assign takes
 -- it.
@@ -167,11 +277,15 @@ function plan_channel(c, plan, channel, where)
     if kind == '=' and not named then
         return nil, 'Shard ' .. shown(what) .. ' does not exist.'
     end
-    local user = plan_user(c, plan, named and named.user or kind == '@' and what or plan.user)
-    local shard, why = plan_shard(c, plan, channel, user, what, named)
+    local shard
+    local user, why = plan_whose(c, plan, channel, named and '@' or kind, named and named.user or what)
+    if user then
+        shard, why = plan_shard(c, plan, channel, user, what, named)
+    end
     if not shard then
         return nil, why
     end
+    plan.refusal = nil
     if rooms.counts(user.name, channel) then
         user.rooms = user.rooms + 1
     end

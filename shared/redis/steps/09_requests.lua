@@ -22,6 +22,13 @@ local function number_refused(what, texts)
     return nil
 end
 
+-- Why nothing can be read as the user of "+USER", or nil.
+local function as_refused(where)
+    local user = where and string.sub(where, 2)
+    return user and not login_of(user) and {ok = false, error = '"' .. shown(user) ..
+        '" is no Twitch login in lower case, nor anonymous.'} or nil
+end
+
 -- The channels of an assign step, each once, in the order of their groups: names, where each may
 -- go, and all texts as they were given. Texts that are no channels go to `refused`. Nil: the
 -- arguments are none.
@@ -52,9 +59,10 @@ end
 -- A channel that found no shard is kept as wanted, or refused.
 local function no_shard(c, join, channel, why)
     local plan, kind = join.plan, string.sub(join.wheres[channel], 1, 1)
-    if why == ERR_BLIND or why == ERR_LOOKING or join.mode ~= 'join' or plan.no_node or join.waited[channel] or
-        kind == '?' then
+    if why == ERR_BLIND or why == ERR_LOOKING or why == ERR_SETUP or join.mode ~= 'join' or plan.no_node or
+        join.waited[channel] or kind == '?' then
         join.waiting[channel] = why
+        join.users[channel] = kind == '+' and string.sub(join.wheres[channel], 2) or nil
         if join.mode == 'initial' and not plan.no_node and kind ~= '?' then
             event(c, 'error', {'where', 'assign_shard', 'channel', channel, 'error', why})
         end
@@ -63,9 +71,21 @@ local function no_shard(c, join, channel, why)
     end
 end
 
+-- Why a channel on the shard `now` is not read as the user of "+USER", or nil.
+local function on_another(c, where, now)
+    local user = string.match(where, '^%+(.*)')
+    local other = user and user_of(c, now) or user
+    return other ~= user and string.format('It is on shard %s already, which reads as %s; part it first.', shown(now),
+        other) or nil
+end
+
 -- Finds a shard for the channel, which has the shard `now` ("": it waits for one; nil: not wanted).
 local function find_shard(c, join, channel, now)
     if now and now ~= '' then
+        join.refused[channel] = on_another(c, join.wheres[channel], now)
+        if join.refused[channel] then
+            return
+        end
         join.assigned[channel] = now
         if join.mode == 'join' then
             channels.note_failed(c, join.failures, channel, now)
@@ -80,10 +100,22 @@ local function find_shard(c, join, channel, now)
     end
 end
 
+-- A channel that waits to be read as a user that was named waits for that.
+local function keep_users(c, wheres, names, now)
+    for i, channel in ipairs(names) do
+        local user = now[i] == '' and string.sub(wheres[channel], 1, 1) ~= '+' and
+            login_of(call('HGET', key(c, 'channel', channel), 'user'))
+        if user then
+            wheres[channel] = '+' .. user
+        end
+    end
+end
+
 -- Assigns the channels: what became of them. Named shards come first: what they take is known when
 -- the least loaded is looked for.
 local function assign(c, mode, names, wheres)
-    local join = {mode = mode, wheres = wheres, assigned = {}, waiting = {}, refused = {}, waited = {}, failures = {}}
+    local join = {mode = mode, wheres = wheres, assigned = {}, waiting = {}, refused = {}, waited = {}, failures = {},
+        users = {}}
     if mode == 'initial' then
         names = never_initial(c, names)
     end
@@ -91,6 +123,7 @@ local function assign(c, mode, names, wheres)
         local plan, later = plan_create(c, #names), {}
         local now = call('HMGET', key(c, 'channels'), unpack(names))
         join.plan = plan
+        keep_users(c, wheres, names, now)
         for i, channel in ipairs(names) do
             if string.sub(wheres[channel], 1, 1) == '=' then
                 find_shard(c, join, channel, now[i])
@@ -102,27 +135,29 @@ local function assign(c, mode, names, wheres)
             find_shard(c, join, names[i], now[i])
         end
         channels.put(c, plan.by_shard, plan.owner, join.waited)
-        channels.wait(c, join.waiting, join.waited)
+        channels.wait(c, join.waiting, join.waited, join.users)
         channels.try_again(c, join.failures)
     end
     return join
 end
 
 -- mode "join"; "initial" (only those never seen as initial before, and a refused one stays wanted);
--- "waiting" (only those that wait). where: "" the least-loaded open shard of the cluster's user, or
--- a new one; "@USER" the same of that user; "=SHARD" that one; "!WHY" nowhere; "?WHY" nowhere yet,
--- but it is wanted; "-" where it is already. Answers as request_step.
+-- "waiting" (only those that wait). where: "" the least-loaded open shard of the cluster's readers,
+-- or a new one; "@USER" the same of that user; "+USER" the same, as was asked for: one that is on a
+-- shard of another user is refused; "=SHARD" that one; "!WHY" nowhere; "?WHY" nowhere yet, but it is
+-- wanted; "-" where it is already. Answers as request_step.
 leader_step('assign', 'entry id mode {where n channel*n}...', function(c, a)
     local bad = {}
     local names, wheres, texts = assign_groups(a, bad)
     if not names then
         return nil
     end
-    local r, before = request_begin(c, a[3], a[4], 'join', texts)
+    local as = string.match(a[6] or '', '^%+.*')
+    local r, before = request_begin(c, a[3], a[4], 'join', {table.concat(texts, '\0'), as})
     if not r then
         return before
     end
-    local reply = number_refused('A join', texts)
+    local reply = number_refused('A join', texts) or as_refused(as)
     if not reply then
         local join = assign(c, a[5], names, wheres)
         reply = {assigned = join.assigned, waiting = next(join.waiting) and join.waiting}

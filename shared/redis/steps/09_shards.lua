@@ -11,7 +11,10 @@ local function shard_channels_refused(c, shard, user, names)
     if #names > per_shard then
         return refused_by(c, string.format('Shard %s cannot have %d channels.', shard, #names), 'channels_per_shard')
     end
-    local more = 0
+    local more, why = 0, #names > 0 and readers.refused(c, user)
+    if why then
+        return why
+    end
     for i, now in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
         if now and now ~= '' then
             return string.format('Channel %s is on shard %s already.', names[i], now)

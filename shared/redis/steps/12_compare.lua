@@ -126,7 +126,7 @@ end
 
 -- A wanted channel that no shard holds (any more).
 function compare.make_wait(c, channel, why, what)
-    channels.wait(c, {[channel] = why}, {})
+    channels.wait(c, {[channel] = why}, {}, {})
     compare.repaired(c, 'channel', channel, what)
 end
 

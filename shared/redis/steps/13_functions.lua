@@ -28,4 +28,5 @@ end
 
 redis.register_function{function_name = 'shoal1_version', callback = version, flags = {'no-writes'}}
 redis.register_function{function_name = 'shoal1_settings', callback = list_settings, flags = {'no-writes'}}
+redis.register_function{function_name = 'shoal1_readers', callback = readers.list, flags = {'no-writes'}}
 redis.register_function{function_name = 'shoal1_elsewhere', callback = elsewhere, flags = {'no-writes'}}
