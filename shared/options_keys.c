@@ -33,6 +33,7 @@ static const char *const shared_keys[] = {
     "json",
     "timeout",
     "no_wait",
+    "user",
     "reply_to",
     "ttl",
     "command",

@@ -3,6 +3,7 @@
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/table.h"
 #include "coordinator/options/initial_channels.h"
+#include "shared/irc/parse.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -132,8 +133,16 @@ static int show_outcome(struct ctl *c, const struct registry_outcome *o)
     return o->error != NULL || o->refused.n > 0 ? CTL_FAILED : CTL_DONE;
 }
 
+static int user_check(const char *text, struct err *err)
+{
+    return irc_channel_valid(slice_of(text))
+               ? 0
+               : err_set(err, ERR_USAGE, "\"%.60s\" is no Twitch login in lower case", text);
+}
+
 static int run(struct ctl *c)
 {
+    const char *user = options_string(c->options, "user");
     const char *op = c->command->name;
     bool wait = !options_bool(c->options, "no-wait");
     bool refused = false;
@@ -148,8 +157,8 @@ static int run(struct ctl *c)
     char *rest = all.data;
     while (rest != NULL && code == CTL_DONE) {
         struct registry_outcome outcome = {0};
-        struct registry_pair channels = {"channels", strsep(&rest, "\n")};
-        code = ask_coordinator(c, op, &channels, 1, wait ? &outcome : NULL);
+        struct registry_pair fields[] = {{"channels", strsep(&rest, "\n")}, {"user", user}};
+        code = ask_coordinator(c, op, fields, user != NULL ? 2 : 1, wait ? &outcome : NULL);
         if (code == CTL_DONE) {
             refused = show_outcome(c, &outcome) != CTL_DONE || refused;
         }
@@ -162,8 +171,15 @@ static int run(struct ctl *c)
     return code == CTL_DONE && refused ? CTL_FAILED : code;
 }
 
+static const struct option_spec join_options[] = {
+    {"user", OPTION_STRING, 0, NULL, 0, 0, "LOGIN",
+     "join: read the channels as that user, whichever the readers of the cluster are.", user_check},
+    CTL_NO_WAIT,
+    {0},
+};
+
 CTL_COMMAND(join, "CHANNEL... | @FILE", "Read these channels from now on (@-: names from stdin).",
-            ctl_no_wait, RIGHTS_REQUEST, run);
+            join_options, RIGHTS_REQUEST, run);
 
 CTL_COMMAND(part, "CHANNEL... | @FILE", "Read them no longer.", ctl_no_wait, RIGHTS_REQUEST, run);
 

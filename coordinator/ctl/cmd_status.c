@@ -102,9 +102,23 @@ static void gather_budgets(struct status *s)
     bool named = strcmp(setting(s, "user"), "anonymous") != 0;
     uint64_t most = named ? limit(s, "room_limit") : 0;
     add_budget(s, "rooms", state->rooms, most, 0);
-    if (most > 0 && state->rooms > most) {
-        warn(s, "user %s is in %" PRIu64 " rooms; room_limit is %" PRIu64, setting(s, "user"),
-             state->rooms, most);
+}
+
+static void warn_of_readers(struct status *s)
+{
+    const cJSON *reader;
+
+    cJSON_ArrayForEach(reader, s->records.readers)
+    {
+        const char *name = records_text(reader, "reader");
+        uint64_t most = records_number(reader, "limit");
+        uint64_t rooms = records_number(reader, "rooms");
+        if (most > 0 && rooms > most) {
+            warn(s, "user %s is in %" PRIu64 " rooms; room_limit is %" PRIu64, name, rooms, most);
+        }
+        if (records_text(reader, "error")[0]) {
+            warn(s, "reader %s takes no channels: %s", name, records_text(reader, "error"));
+        }
     }
 }
 
@@ -280,6 +294,7 @@ static void create_all(struct ctl *c, struct status *s)
     cJSON_AddItemReferenceToObject(all, "shards", s->records.shards);
     cJSON_AddItemReferenceToObject(all, "accounts", s->records.accounts);
     cJSON_AddNumberToObject(all, "channels", cJSON_GetArraySize(s->records.channels));
+    cJSON_AddItemReferenceToObject(all, "readers", s->records.readers);
     s->states = cJSON_AddObjectToObject(all, "states");
     s->budgets = cJSON_AddArrayToObject(all, "budgets");
     cJSON_AddNumberToObject(all, "waiting", (double)state->waiting);
@@ -348,6 +363,18 @@ static void show_shards(const struct status *s)
     table_print(stdout, columns, ARRAY_LEN(columns), s->records.shards);
 }
 
+/* Where several users read. */
+static void show_readers(const struct status *s)
+{
+    static const struct table_column columns[] = {
+        {"READER", "reader", false}, {"ROOMS", "rooms", true}, {"OF", "limit", true}};
+
+    if (cJSON_GetArraySize(s->records.readers) > 1) {
+        putchar('\n');
+        table_print(stdout, columns, ARRAY_LEN(columns), s->records.readers);
+    }
+}
+
 static void show_budgets(const struct status *s)
 {
     const cJSON *budget;
@@ -382,6 +409,7 @@ static void show(struct ctl *c, const struct status *s)
     putchar('\n');
     table_print(stdout, nodes, ARRAY_LEN(nodes), s->records.nodes);
     show_shards(s);
+    show_readers(s);
     show_budgets(s);
     cJSON_ArrayForEach(text, s->warnings)
     {
@@ -401,6 +429,7 @@ static int run_status(struct ctl *c)
         warn_of_rest(&s);
         warn_of_channels(&s);
         warn_of_shards(&s);
+        warn_of_readers(&s);
         warn_of_muted(&s);
         warn_of_accounts(&s);
         code = warn_of_redis(c, &s);

@@ -13,8 +13,7 @@
 static const struct err no_answer = {.code = ERR_CANCELED};
 
 const struct option_spec ctl_no_wait[] = {
-    {"no-wait", OPTION_BOOL, 0, "false", 0, 0, NULL,
-     "join, part, retry, stop: leave the request in Redis and do not wait for it.", NULL},
+    CTL_NO_WAIT,
     {0},
 };
 

@@ -62,7 +62,13 @@ struct ctl_command {
 #define CTL_COMMAND(name, args, help, options, needs, run)                                         \
     const struct ctl_command ctl_##name = {#name, args, help, options, needs, run}
 
-/* --no-wait, for those that wait for an answer: `options` of several commands. */
+/* --no-wait, for those that wait for an answer; and `options` of commands that have no others. */
+#define CTL_NO_WAIT                                                                                \
+    {"no-wait", OPTION_BOOL,                                                                       \
+     0,         "false",                                                                           \
+     0,         0,                                                                                 \
+     NULL,      "join, part, retry, stop: leave the request in Redis and do not wait for it.",     \
+     NULL}
 extern const struct option_spec ctl_no_wait[];
 
 /* Open the link, for the command that `o` names; both are borrowed. */

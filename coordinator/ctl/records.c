@@ -105,6 +105,22 @@ static void on_account(void *ctx, const struct figures_account *a, const struct 
     }
 }
 
+static void on_rooms(void *ctx, const struct cluster_rooms *rooms)
+{
+    struct records *r = ctx;
+    cJSON *record = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(record, "reader", text_of(rooms->user));
+    cJSON_AddNumberToObject(record, "rooms", (double)rooms->rooms);
+    if (rooms->limit > 0) {
+        cJSON_AddNumberToObject(record, "limit", (double)rooms->limit);
+    }
+    if (rooms->refused.len > 0) {
+        cJSON_AddStringToObject(record, "error", text_of(rooms->refused));
+    }
+    cJSON_AddItemToArray(r->readers, record);
+}
+
 static void on_done(void *ctx, const struct err *err)
 {
     struct records *r = ctx;
@@ -121,6 +137,7 @@ int records_read(struct ctl *c, unsigned what, struct records *r)
         .on_node = what & RECORDS_NODES ? on_node : NULL,
         .on_shard = what & RECORDS_SHARDS ? on_shard : NULL,
         .on_channel = what & RECORDS_CHANNELS ? on_channel : NULL,
+        .on_rooms = what == RECORDS_ALL ? on_rooms : NULL,
         .on_account = what & RECORDS_ACCOUNTS ? on_account : NULL,
         .whole = what == RECORDS_ALL,
         .on_done = on_done,
@@ -133,6 +150,7 @@ int records_read(struct ctl *c, unsigned what, struct records *r)
                           .shards = cJSON_CreateArray(),
                           .channels = cJSON_CreateArray(),
                           .accounts = cJSON_CreateArray(),
+                          .readers = cJSON_CreateArray(),
                           .ctl = c,
                           .reader = cluster_reader_create(&options)};
     r->state = cluster_reader_state(r->reader);
@@ -151,6 +169,7 @@ void records_finish(struct records *r)
     cJSON_Delete(r->shards);
     cJSON_Delete(r->channels);
     cJSON_Delete(r->accounts);
+    cJSON_Delete(r->readers);
 }
 
 const char *records_setting(const struct records *r, const char *name)

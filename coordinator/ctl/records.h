@@ -25,6 +25,7 @@ struct records {
     cJSON *shards;   /* "shard" */
     cJSON *channels; /* "channel", "shard" */
     cJSON *accounts; /* "account" */
+    cJSON *readers;  /* {"reader","rooms"}, "limit" if there is one, "error" if it is passed over */
     const struct cluster_state *state; /* `now`, and with RECORDS_ALL the rest */
     struct ctl *ctl;                   /* inside */
     struct cluster_reader *reader;     /* inside */

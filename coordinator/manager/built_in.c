@@ -38,22 +38,20 @@ size_t built_in_limit(const struct cluster *client, const char *name)
     return slice_to_u64(slice_of(text), &number) && number <= SIZE_MAX ? (size_t)number : SIZE_MAX;
 }
 
-size_t built_in_initial(struct shard_manager *m)
+size_t built_in_rooms(const struct cluster *client, const char *user)
 {
-    const struct cluster *client = shard_manager_client(m);
-    size_t n;
-    const char *const *channels = shard_manager_initial_channels(m, &n);
-    const char *user = cluster_setting(client, "user");
-    size_t left = built_in_limit(client, "room_limit");
+    /* Twitch caps the rooms of named accounts only. */
+    return strcmp(user, "anonymous") == 0 ? SIZE_MAX : built_in_limit(client, "room_limit");
+}
 
-    if (user != NULL && strcmp(user, "anonymous") == 0) {
-        return n; /* Twitch caps the rooms of named accounts only */
-    }
+size_t built_in_fit(const char *const *channels, size_t n, const char *user, size_t *rooms_left)
+{
     for (size_t i = 0; i < n; i++) {
-        bool own = user != NULL && strcmp(channels[i], user) == 0;
-        if (!own && left-- == 0) { /* the own room does not count */
+        bool counts = strcmp(channels[i], user) != 0; /* the own room does not */
+        if (counts && *rooms_left == 0) {
             return i;
         }
+        *rooms_left -= counts && *rooms_left != SIZE_MAX;
     }
     return n;
 }

@@ -10,11 +10,12 @@
  * A cluster it sets up has channels_per_shard=none and max_shard_count=1. */
 extern const struct shard_manager_ops built_in_default;
 
-/* DistributedShardManager: TwitchIO's, channels spread over many shards of one user.
+/* DistributedShardManager: TwitchIO's, channels spread over many shards of the cluster's readers.
  *
  * setup makes `initial-shard-N`, as many as initial_shard_count says or the initial channels need,
- * and splits the initial channels evenly. Every other channel goes to the least-loaded open shard,
- * or to a new `extended-shard-N`: the step in Redis chooses. Who sends is senders.h's choice, made
+ * for the readers in turn, and splits the initial channels evenly, as far as each reader has rooms.
+ * Every other channel goes to the least-loaded open shard, or to a new `extended-shard-N`: the step
+ * in Redis chooses. Who sends is senders.h's choice, made
  * once for a view. */
 extern const struct shard_manager_ops built_in_distributed;
 
@@ -30,8 +31,11 @@ MUST_USE int distributed_spread(size_t channels, size_t channels_per_shard, size
 
 /* Start all shards; the call is completed when they have exited. */
 void built_in_start(struct shard_manager *m, shard_call call);
-/* How many of the initial channels, from the first on, the user may be in under room_limit. */
-size_t built_in_initial(struct shard_manager *m);
+/* How many of the n channels, from the first on, a user may be in that has so many rooms left:
+ * those that count are taken from them. */
+size_t built_in_fit(const char *const *channels, size_t n, const char *user, size_t *rooms_left);
+/* The rooms that a user may be in; SIZE_MAX where they are not limited. */
+size_t built_in_rooms(const struct cluster *client, const char *user);
 /* A numeric setting in force; SIZE_MAX where it is off. */
 size_t built_in_limit(const struct cluster *client, const char *name);
 

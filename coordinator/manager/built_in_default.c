@@ -42,7 +42,10 @@ static void setup(void *self, const struct shard_manager_options *options, shard
         shard_call_done(m, call); /* a leader that died had come so far */
         return;
     }
-    n = built_in_initial(m);
+    const struct cluster *client = shard_manager_client(m);
+    const char *user = cluster_setting(client, "user");
+    size_t rooms = built_in_rooms(client, user != NULL ? user : "");
+    n = built_in_fit(channels, n, user != NULL ? user : "", &rooms);
     n = n < BUILT_IN_CREATE_MOST ? n : BUILT_IN_CREATE_MOST;
     shard_manager_add_shard(m, MAIN_SHARD, NULL, channels, n, on_added, shard_call_ctx(m, call));
 }

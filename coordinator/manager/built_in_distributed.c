@@ -19,10 +19,19 @@ struct chosen {
     char shard[];
 };
 
+/* A reader, and how many rooms are left to it. */
+struct reader {
+    char *user;
+    size_t rooms;
+};
+
 struct distributed {
     struct shard_manager *base;
     /* setup: */
     shard_call call; /* 0: none is under way */
+    struct reader *readers;
+    size_t nreaders;
+    size_t turn; /* whose shard is next, as they are in turn */
     size_t nshards;
     size_t nchannels; /* of the initial channels, those that are spread */
     size_t next;      /* shard */
@@ -62,11 +71,22 @@ static void forget_chosen(struct distributed *d)
     }
 }
 
+static void forget_readers(struct distributed *d)
+{
+    for (size_t i = 0; i < d->nreaders; i++) {
+        free(d->readers[i].user);
+    }
+    free(d->readers);
+    d->readers = NULL;
+    d->nreaders = d->turn = 0;
+}
+
 static void destroy(void *self)
 {
     struct distributed *d = self;
 
     forget_chosen(d);
+    forget_readers(d);
     free(d->error);
     free(d);
 }
@@ -112,6 +132,19 @@ static void on_added(void *ctx, struct shard *shard, const char *error)
     add_shards(d);
 }
 
+/* The next reader in turn that has a room left, if one has. */
+static struct reader *next_reader(struct distributed *d)
+{
+    size_t passed_over = 0;
+
+    BUG_ON(d->nreaders == 0); /* setup has seen to it */
+    while (passed_over < d->nreaders && d->readers[d->turn % d->nreaders].rooms == 0) {
+        d->turn++;
+        passed_over++;
+    }
+    return &d->readers[d->turn++ % d->nreaders];
+}
+
 /* The shards from the next one on, each with its slice of the channels. */
 static void add_shards(struct distributed *d)
 {
@@ -119,14 +152,19 @@ static void add_shards(struct distributed *d)
     const char *const *channels = shard_manager_initial_channels(d->base, &n);
 
     while (d->next < d->nshards && d->under_way < MAX_UNDER_WAY && d->error == NULL) {
-        size_t size = d->nchannels / d->nshards + (d->next < d->nchannels % d->nshards);
+        struct reader *reader = next_reader(d);
+        size_t even = d->nchannels / d->nshards + (d->next < d->nchannels % d->nshards);
+        even = even < n - d->first ? even : n - d->first;
+        size_t size = channels != NULL
+                          ? built_in_fit(channels + d->first, even, reader->user, &reader->rooms)
+                          : 0;
         size_t most = size < BUILT_IN_CREATE_MOST ? size : BUILT_IN_CREATE_MOST;
         char id[64];
         snprintf(id, sizeof(id), "initial-shard-%zu", d->next + 1);
         /* Where it is there, a leader that died had come so far. */
         if (shard_manager_shard(d->base, id) == NULL) {
             d->under_way++;
-            shard_manager_add_shard(d->base, id, NULL,
+            shard_manager_add_shard(d->base, id, reader->user,
                                     channels != NULL ? channels + d->first : NULL, most, on_added,
                                     d);
         }
@@ -143,6 +181,33 @@ static void add_shards(struct distributed *d)
     } else {
         shard_call_done(d->base, call);
     }
+}
+
+/* Those that take channels now, with all their rooms: the cluster is new. */
+static void take_readers(struct distributed *d)
+{
+    const struct cluster *client = shard_manager_client(d->base);
+
+    forget_readers(d);
+    for (const char *user = cluster_next_reader(client, NULL); user != NULL;
+         user = cluster_next_reader(client, user)) {
+        d->readers = xrealloc(d->readers, (d->nreaders + 1) * sizeof(*d->readers));
+        d->readers[d->nreaders++] = (struct reader){xstrdup(user), built_in_rooms(client, user)};
+    }
+}
+
+/* How many of the initial channels, from the first on, the readers may be in all together. */
+static size_t fit(const struct distributed *d)
+{
+    size_t n;
+    const char *const *channels = shard_manager_initial_channels(d->base, &n);
+    size_t at = 0;
+
+    for (size_t i = 0; i < d->nreaders && at < n; i++) {
+        size_t rooms = d->readers[i].rooms;
+        at += built_in_fit(channels + at, n - at, d->readers[i].user, &rooms);
+    }
+    return at;
 }
 
 static void setup(void *self, const struct shard_manager_options *options, shard_call call)
@@ -164,8 +229,17 @@ static void setup(void *self, const struct shard_manager_options *options, shard
         shard_call_fail(d->base, call, err.text);
         return;
     }
+    take_readers(d);
+    if (d->nreaders == 0) {
+        char text[200];
+        snprintf(text, sizeof(text),
+                 "No reader takes channels now: shoalctl status says why. (readers is %.60s)",
+                 cluster_setting(client, "readers"));
+        shard_call_fail(d->base, call, text);
+        return;
+    }
     d->call = call;
-    d->nchannels = built_in_initial(d->base);
+    d->nchannels = fit(d);
     d->next = d->first = 0;
     free(d->error);
     d->error = NULL;

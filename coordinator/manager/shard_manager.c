@@ -80,6 +80,21 @@ const char *cluster_setting(const struct cluster *c, const char *name)
     return cluster_view_setting(c->manager->options.view, name);
 }
 
+const char *cluster_next_reader(const struct cluster *c, const char *reader)
+{
+    size_t n;
+    const struct view_pair *readers = cluster_view_readers(c->manager->options.view, &n);
+
+    for (size_t i = 0; i < n; i++) {
+        if (readers[i].value[0] == '\0' &&
+            (reader == NULL || strcmp(readers[i].name, reader) > 0)) {
+            return readers[i].name;
+        }
+    }
+    c->manager->passes = c->manager->passes || reader == NULL;
+    return NULL;
+}
+
 void cluster_error(struct cluster *c, const char *where, const char *channel, const char *error)
 {
     struct shard_manager *m = c->manager;

@@ -86,7 +86,8 @@ struct shard_manager_ops {
      * passes by itself (no node is up, or none that has a token for a user). It may also be called
      * again by a successor where a leader died in the middle: what there is, is there. */
     void (*setup)(void *self, const struct shard_manager_options *options, shard_call call);
-    /* Where does this channel (lower case, without '#') go? Completed with shard_call_shard,
+    /* Where does this channel (lower case, without '#') go? Not asked where the application named
+     * the user that is to read it: that decides. Completed with shard_call_shard,
      * shard_call_least_loaded or shard_call_fail; with shard_call_done where it is an initial
      * channel that is on a shard already. The assignment is made in one step together with the
      * reply to the application that asked. */
@@ -115,9 +116,9 @@ void shard_call_done(struct shard_manager *m, shard_call call);
 void shard_call_fail(struct shard_manager *m, shard_call call, const char *error);
 /* That shard: assign_shard, get_sender_shard. */
 void shard_call_shard(struct shard_manager *m, shard_call call, const struct shard *shard);
-/* The open shard of the user (NULL: the cluster's) that has the fewest channels when the step is
- * made, or, where all are full, a new `extended-shard-N`, which closes when it has no channels any
- * more: assign_shard. */
+/* The open shard of the user (NULL: of all readers of the cluster that have a room left) that has
+ * the fewest channels when the step is made, or, where all are full, a new `extended-shard-N`,
+ * which closes when it has no channels any more: assign_shard. */
 void shard_call_least_loaded(struct shard_manager *m, shard_call call, const char *user);
 
 /* The call as the ctx of shard_call_complete, which is a shard_cb: it completes the call with what
@@ -161,6 +162,11 @@ struct uv_loop_s *cluster_loop(const struct cluster *c);
 struct shard *cluster_sender(const struct cluster *c);
 /* A setting in force ("25", "none"); NULL: there is no such setting. */
 const char *cluster_setting(const struct cluster *c, const char *name);
+/* The users that channels are read as where nobody says which (the setting `readers`), as far as
+ * they take channels now, by name: NULL gives the first, the last one gives NULL. Valid until the
+ * callback it was got in returns. That there is none passes by itself: a setup that fails for it is
+ * called again. */
+const char *cluster_next_reader(const struct cluster *c, const char *reader);
 /* Tell an error, as an `error` event and in the log: TwitchIO's event_error. `channel` may be
  * NULL. */
 void cluster_error(struct cluster *c, const char *where, const char *channel, const char *error);

@@ -37,8 +37,8 @@ static int check_logins(const struct cluster_setting_rule *rule, const char *val
                ? err_set(err, ERR_USAGE, "%s takes a Twitch login in lower case, or anonymous",
                          rule->name)
                : err_set(err, ERR_USAGE,
-                         "%s takes first, all, anonymous, or 1 to %zu Twitch logins in lower case, "
-                         "with commas between them",
+                         "%s takes first, all, anonymous, or Twitch logins in lower case between "
+                         "commas, at most %zu",
                          rule->name, rule->logins);
 }
 

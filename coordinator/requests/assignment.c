@@ -38,8 +38,9 @@ static void on_step(void *ctx, const struct registry_outcome *outcome, const str
     if (err == NULL) {
         cluster_view_on_outcome(view, outcome);
     }
-    if (err != NULL || !outcome->names_channels) {
-        cluster_view_doubt(view); /* what was put there ahead is wrong */
+    if (err != NULL || !outcome->names_channels || a->r.user.len > 0) {
+        /* What was put there ahead is wrong; or what was refused may be on a shard. */
+        cluster_view_doubt(view);
     }
     end(a, outcome, err);
 }
@@ -106,6 +107,14 @@ static void on_place(void *ctx, enum manager_answer answer, const char *text)
     decided(a);
 }
 
+/* Also while the cluster is being set up: the step knows that. What is no login, it refuses. */
+static char *where_of_user(struct slice user)
+{
+    bool cut = memchr(user.ptr, '\0', user.len) != NULL;
+
+    return xasprintf("+%.*s%s", (int)user.len, user.ptr, cut ? "?" : "");
+}
+
 void assignment_begin(const struct assignment_request *request)
 {
     struct assignment *a = xcalloc(1, sizeof(*a));
@@ -120,7 +129,10 @@ void assignment_begin(const struct assignment_request *request)
     }
     for (size_t i = 0; i < request->n; i++) {
         struct place *p = &a->places[i];
-        if (!irc_channel_normalise(slice_of(p->text), p->name, sizeof(p->name))) {
+        if (request->user.len > 0) {
+            p->where = where_of_user(request->user);
+            decided(a);
+        } else if (!irc_channel_normalise(slice_of(p->text), p->name, sizeof(p->name))) {
             decided(a);
         } else if (request->not_yet != NULL) {
             p->where = xasprintf("?%s", request->not_yet);

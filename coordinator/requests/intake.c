@@ -154,6 +154,7 @@ static void begin_join(struct intake *i, struct request *r)
         .mode = "join",
         .channels = r->args,
         .n = r->nargs,
+        .user = r->user,
         .not_yet = i->is_set_up ? NULL : "The cluster is being set up.",
         .on_sent = on_sent,
         .cb = on_step,

@@ -2,15 +2,16 @@
 #include "coordinator/requests/request.h"
 
 #include "coordinator/options/initial_channels.h"
+#include "shared/irc/parse.h"
 #include "shared/seal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_OP    32  /* bytes that go into the step, and into its words of refusal */
-#define MAX_NAME  64  /* of a channel, a setting or an account */
-#define MAX_VALUE 200 /* of a setting */
-#define MAX_ARGS  3   /* of an op of `admin` */
+#define MAX_OP    32 /* bytes that go into the step, and into its words of refusal */
+#define MAX_NAME  64 /* of a channel, a setting or an account */
+#define MAX_VALUE (REGISTRY_READERS_MOST * IRC_CHANNEL_CHARS + 100) /* of a setting */
+#define MAX_ARGS  3                                                 /* of an op of `admin` */
 
 static struct slice cut(struct slice s, size_t most)
 {
@@ -76,6 +77,7 @@ struct request *request_create(const struct registry_entry *entry)
     struct slice op = cut(registry_field(entry, "op"), MAX_OP);
     struct slice by = cut(registry_field(entry, "by"), REQUEST_MAX_BY);
     struct slice channels = registry_field(entry, "channels");
+    struct slice user = cut(registry_field(entry, "user"), MAX_NAME);
     struct slice args[MAX_ARGS] = {0};
 
     r->is_admin =
@@ -86,7 +88,8 @@ struct request *request_create(const struct registry_entry *entry)
     if (r->step == REQUEST_CONFIGURE) {
         channels = (struct slice){0};
     }
-    r->bytes = entry->id.len + id.len + op.len + by.len + channels.len + 1;
+    user.len = r->step == REQUEST_ASSIGN ? user.len : 0;
+    r->bytes = entry->id.len + id.len + op.len + by.len + channels.len + user.len + 1;
     while (known != NULL && r->nargs < MAX_ARGS && known->args[r->nargs].name != NULL) {
         const struct field *f = &known->args[r->nargs];
         args[r->nargs] = cut(registry_field(entry, f->name), f->most);
@@ -105,6 +108,7 @@ struct request *request_create(const struct registry_entry *entry)
         }
     } else {
         r->channels = keep(&at, channels);
+        r->user = keep(&at, user);
     }
     return r;
 }

@@ -30,6 +30,7 @@ struct request {
     enum request_step step;
     const char *step_name; /* NULL: there is no such op */
     struct slice channels; /* as they were asked for */
+    struct slice user;     /* whom a join wants them read as; empty: it does not say */
     size_t nargs;          /* after request_split */
     struct slice *args;    /* channels, or the op's arguments */
 };

@@ -306,3 +306,9 @@ const struct view_pair *cluster_view_nodes(const struct cluster_view *v, size_t 
     *n = v->facts.nodes.n;
     return v->facts.nodes.pair;
 }
+
+const struct view_pair *cluster_view_readers(const struct cluster_view *v, size_t *n)
+{
+    *n = v->facts.readers.n;
+    return v->facts.readers.pair;
+}

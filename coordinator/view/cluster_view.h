@@ -49,7 +49,8 @@ struct view_channel {
     char name[IRC_CHANNEL_CHARS];
 };
 
-/* A text by its name: a setting; whom a user sends by; what users ("a,b") a node has tokens for. */
+/* A text by its name: a setting; whom a user sends by; what users ("a,b") a node has tokens for;
+ * why a reader takes no channels now ("": it does). */
 struct view_pair {
     char *name;
     char *value;
@@ -95,6 +96,8 @@ const char *cluster_view_setting(const struct cluster_view *v, const char *name)
 uint64_t cluster_view_number(const struct cluster_view *v, const char *name, uint64_t otherwise);
 /* Each with its users. */
 const struct view_pair *cluster_view_nodes(const struct cluster_view *v, size_t *n);
+/* The users that channels are read as, by name, each with why it takes none now. */
+const struct view_pair *cluster_view_readers(const struct cluster_view *v, size_t *n);
 /* Has a node a token for the user? Nobody needs one to be "anonymous". */
 bool cluster_view_knows_user(const struct cluster_view *v, const char *user);
 /* The first user of the first node (by name) that has tokens, in `out`, else "anonymous". */

@@ -15,6 +15,7 @@ struct view_pairs {
 struct view_facts {
     struct view_pairs settings;
     struct view_pairs senders; /* user -> shard */
+    struct view_pairs readers; /* user -> why it takes no channels now, "" */
     struct view_pairs nodes;   /* node -> users */
 };
 

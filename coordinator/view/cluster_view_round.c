@@ -30,6 +30,7 @@ static void facts_finish(struct view_facts *f)
 {
     pairs_finish(&f->settings);
     pairs_finish(&f->senders);
+    pairs_finish(&f->readers);
     pairs_finish(&f->nodes);
 }
 
@@ -51,6 +52,13 @@ static void on_sender(void *ctx, struct slice user, struct slice shard)
     struct cluster_view *v = ctx;
 
     pairs_add(&v->read.senders, user, shard);
+}
+
+static void on_rooms(void *ctx, const struct cluster_rooms *rooms)
+{
+    struct cluster_view *v = ctx;
+
+    pairs_add(&v->read.readers, rooms->user, rooms->refused);
 }
 
 static void on_node(void *ctx, const struct figures_node *n, const struct registry_hash *hash)
@@ -172,6 +180,7 @@ void view_round_create(struct cluster_view *v)
         .may_go_on = may_go_on,
         .on_setting = on_setting,
         .on_sender = on_sender,
+        .on_rooms = on_rooms,
         .on_node = on_node,
         .on_shard = on_shard,
         .on_shard_channels = on_shard_channels,

@@ -68,8 +68,16 @@ struct cluster_state {
     const struct cluster_muted *muted;
 };
 
-/* What has no callback is not read. Settings come first, then senders, nodes, shards, channels,
- * accounts, and the whole. */
+/* A user that channels are read as (the setting `readers`). */
+struct cluster_rooms {
+    struct slice user;
+    uint64_t rooms;       /* it is in so many that count */
+    uint64_t limit;       /* 0: none */
+    struct slice refused; /* why it takes no channels now; empty: it does */
+};
+
+/* What has no callback is not read. Settings come first, then senders, readers, nodes, shards,
+ * channels, accounts, and the whole. */
 struct cluster_reader_options {
     struct registry *registry;
     bool read_only; /* for a user of Redis that may call no function that writes */
@@ -78,6 +86,7 @@ struct cluster_reader_options {
     void (*on_setting)(void *ctx, const struct cluster_setting *s);
     /* Who sends as `user` to channels nobody joined. */
     void (*on_sender)(void *ctx, struct slice user, struct slice shard);
+    void (*on_rooms)(void *ctx, const struct cluster_rooms *rooms); /* by name */
     void (*on_node)(void *ctx, const struct figures_node *n, const struct registry_hash *hash);
     /* True: its channels are wanted. */
     bool (*on_shard)(void *ctx, const struct figures_shard *s, const struct registry_hash *hash);

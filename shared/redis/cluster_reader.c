@@ -91,7 +91,7 @@ uint64_t cluster_count(struct cluster_reader *r, const char *command,
     return (uint64_t)reply->integer;
 }
 
-/* Time, settings and senders ------------------------------------------------------------------- */
+/* Time, settings, senders and readers ---------------------------------------------------------- */
 
 void cluster_take_time(struct cluster_reader *r, const struct redisReply *reply)
 {
@@ -140,15 +140,21 @@ static void take_settings(struct cluster_reader *r, const struct redisReply *rep
     r->at = 1;
 }
 
+/* Call a function of the library that writes nothing. */
+static void ask_function(struct cluster_reader *r, cluster_take take, const char *name)
+{
+    char more[80];
+
+    snprintf(more, sizeof(more), "shoal1_%s 1 %s", name, registry_tag(r->options.registry));
+    cluster_ask(r, take, 0, r->options.read_only ? "FCALL_RO" : "FCALL", more, "%s", "");
+}
+
 static bool ask_settings(struct cluster_reader *r)
 {
     if (r->options.on_setting == NULL || r->at > 0) {
         return false;
     }
-    char more[80];
-
-    snprintf(more, sizeof(more), "shoal1_settings 1 %s", registry_tag(r->options.registry));
-    cluster_ask(r, take_settings, 0, r->options.read_only ? "FCALL_RO" : "FCALL", more, "%s", "");
+    ask_function(r, take_settings, "settings");
     return true;
 }
 
@@ -178,12 +184,44 @@ static bool ask_senders(struct cluster_reader *r)
     return true;
 }
 
+static void take_rooms(struct cluster_reader *r, const struct redisReply *reply)
+{
+    struct reader list = reader_of(reply);
+
+    while (reader_left(&list) > 0) {
+        struct reader one = reader_of(reader_next(&list));
+        struct cluster_rooms rooms;
+        rooms.user = reader_slice(&one);
+        rooms.rooms = reader_u64(&one);
+        rooms.limit = reader_u64(&one);
+        rooms.refused = reader_slice(&one);
+        list.bad = list.bad || one.bad;
+        if (!list.bad) {
+            r->options.on_rooms(r->options.ctx, &rooms);
+        }
+    }
+    if (list.bad) {
+        cluster_fail_strange(r, "shoal1_readers");
+    }
+    r->at = 1;
+}
+
+static bool ask_rooms(struct cluster_reader *r)
+{
+    if (r->options.on_rooms == NULL || r->at > 0) {
+        return false;
+    }
+    ask_function(r, take_rooms, "readers");
+    return true;
+}
+
 /* The round ------------------------------------------------------------------------------------ */
 
 /* Each asks the next portion; false: nothing is left. */
 static bool (*const parts[])(struct cluster_reader *r) = {
-    ask_time,           ask_settings,         ask_senders,          cluster_ask_nodes,
-    cluster_ask_shards, cluster_ask_channels, cluster_ask_accounts, cluster_ask_state};
+    ask_time,          ask_settings,       ask_senders,          ask_rooms,
+    cluster_ask_nodes, cluster_ask_shards, cluster_ask_channels, cluster_ask_accounts,
+    cluster_ask_state};
 
 static bool may_go_on(struct cluster_reader *r)
 {

@@ -306,8 +306,9 @@ struct registry_request {
     struct slice id;
 };
 /* A channel of an assign, and where it may go: "" to the least-loaded open shard of the cluster's
- * user, or a new one; "@USER" the same of that user; "=SHARD" to that shard; "!WHY" nowhere; "?WHY"
- * nowhere yet, though it is wanted; "-" where it is already. */
+ * readers, or a new one; "@USER" the same of that user; "+USER" the same, and one that is on a
+ * shard of another user is refused (all of a request have that); "=SHARD" to that shard; "!WHY"
+ * nowhere; "?WHY" nowhere yet, though it is wanted; "-" where it is already. */
 struct registry_wish {
     struct slice channel;
     struct slice where;

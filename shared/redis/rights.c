@@ -114,6 +114,7 @@ static const struct {
     {RIGHTS_VIEW, "LRANGE K:budget:*:* 0 -1"},
     {RIGHTS_VIEW, "LINDEX K:budget:*:* 0"},
     {RIGHTS_VIEW | RIGHTS_CONFIG, "FCALL_RO shoal1_settings 1 K"},
+    {RIGHTS_VIEW, "FCALL_RO shoal1_readers 1 K"},
     {RIGHTS_VIEW | RIGHTS_CONFIG, "HGETALL K:config"},
     {RIGHTS_VIEW | RIGHTS_CONFIG, "HGET K:config x"},
     {RIGHTS_REQUEST, "XADD K:requests * x x"},

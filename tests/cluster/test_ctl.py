@@ -351,6 +351,12 @@ def test_set_is_judged_as_the_cluster_judges_it_before_anything_is_started(clust
         if row["name"] == "user":
             right += ["user=anonymous", "user=some_bot_1"]
             continue
+        if row["name"] == "readers":
+            hundred = ",".join(f"bot{i}" for i in range(100))
+            right += [f"readers={value}" for value in ("first", "all", "anonymous", "alice,bob", hundred)]
+            wrong += [f"readers={value}" for value in ("", "Alice", "alice,", "alice,,bob", hundred + ",one_more", "a b")]
+            assert "at most 100" in row["allowed"]
+            continue
         least, most, off = found.groups()
         right += [f"{row['name']}={value}" for value in (least, most, off) if value]
         wrong += [f"{row['name']}={value}" for value in ("abc", int(least) - 1, int(most) + 1, "" if off else "off")]

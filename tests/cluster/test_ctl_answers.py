@@ -38,6 +38,7 @@ HEALTHY = {
     b"FCALL_RO shoal1_show_accounts": array(),
     b"ZRANGE": array(),
     b"LINDEX": NIL,
+    b"FCALL_RO shoal1_readers": array(array(bulk("alice"), INT, b":100\r\n", bulk("")), array(bulk("bob"), INT, b":0\r\n", bulk("x"))),
     b"XADD": bulk("1-1"),
     b"GET": NIL,
 }
@@ -81,7 +82,7 @@ def test_a_healthy_answer_is_shown(command):
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 
 
-@pytest.mark.parametrize("question", ["TIME", "ZSCAN", "HSCAN", "HGETALL", "HMGET", "SCARD", "HGET", "LRANGE", "ZCARD"])
+@pytest.mark.parametrize("question", ["TIME", "ZSCAN", "HSCAN", "HGETALL", "HMGET", "SCARD", "HGET", "LRANGE", "ZCARD", "ZRANGE", "FCALL_RO shoal1_readers"])
 def test_an_answer_of_another_type_is_told_and_nothing_ends_badly(question):
     for answer in STRANGE:
         done = ask({question.encode(): answer}, "status")
@@ -159,6 +160,7 @@ def evil_answers():
         b"HGETALL": fields,
         b"HMGET": array(evil, evil, bulk("1"), bulk("1900000000000"), bulk("1")),
         b"FCALL_RO": array(array(bulk("user"), evil, evil, evil), array(bulk("max_shard_count"), evil, evil, evil)),
+        b"FCALL_RO shoal1_readers": array(array(evil, b":1\r\n", b":1\r\n", evil), array(evil, b":1\r\n", b":1\r\n", evil)),
         b"GET": bulk(json.dumps({"ok": False, "assigned": {EVIL: EVIL}, "waiting": {EVIL: EVIL},
                                  "refused": {EVIL: EVIL}, "parted": [EVIL], "error": EVIL}, ensure_ascii=False)),
     }  # fmt: skip

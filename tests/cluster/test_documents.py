@@ -185,6 +185,7 @@ def bounds(default, most):
         "requests that wait, of one `by`": waiting,
         "requests that wait, of all":
             [constant("coordinator/requests/request_queue.h", "REQUEST_QUEUE_SHARE") * n for n in waiting],
+        "users that read": [constant(STEPS + "03_settings.lua", "READERS_MOST")],
         "refusals in a reply": [constant(STEPS + "08_replies.lua", "REFUSED_NAMES")],
         "replies": [
             constant(STEPS + "01_library.lua", "REPLY_SECONDS"),

@@ -69,6 +69,16 @@ def test_base_client(probes, bare):
     assert "it broke" in bare.processes["c1"].text()
 
 
+def test_cluster_readers(probes, bare):
+    bare.write_tokens({USER: TOKEN, "helper": TOKEN, "zoe": TOKEN})
+    probe = probes.lead(setup="add:one")
+    assert probe("readers")["readers"] == [USER]
+    for value, readers in (("all", sorted(["helper", "zoe", USER])), ("zoe,stranger,helper", ["helper", "zoe"]),
+                           ("anonymous", ["anonymous"]), ("stranger", [])):  # fmt: skip
+        assert bare.request("set", name="readers", value=value)["ok"]
+        wait_until(lambda readers=readers: probe("readers")["readers"] == readers, 10, f"{readers} read")
+
+
 def test_base_shards(probes, bare):
     probe = probes.lead(setup="add:one,two", channels_per_shard=1, idle_shard_ms=200)
     assert set(probe.shards()) == {"one", "two"}

@@ -38,6 +38,8 @@ static void on_answer(void *ctx, const struct registry_outcome *outcome, const s
     snprintf(reply, sizeof(reply), "%.*s", (int)json.len, json.ptr);
 }
 
+static struct slice as_user;
+
 static void begin(const char *const *channels, size_t n, const char *not_yet)
 {
     struct slice names[8];
@@ -50,6 +52,7 @@ static void begin(const char *const *channels, size_t n, const char *not_yet)
                                                .mode = "join",
                                                .channels = names,
                                                .n = n,
+                                               .user = as_user,
                                                .not_yet = not_yet,
                                                .on_sent = on_sent,
                                                .cb = on_answer};
@@ -193,6 +196,39 @@ static void what_cannot_be_taken_yet_is_kept_as_wanted_without_asking(void **sta
     assert_string_equal(office_ask(&o, "SISMEMBER shoal:{t}:waiting alice"), "1");
 }
 
+static void a_user_that_is_named_decides_and_the_manager_is_not_asked(void **state)
+{
+    (void)state;
+    const char *const channels[] = {"alice", "not-one", "first"};
+    world_configure(&o.world, office_me(&o), "", "", "setup_done", "");
+    as_user = SLICE("anonymous");
+    assign(channels, 3);
+    as_user = SLICE("");
+
+    office_expect_asked(&o, "");
+    assert_string_equal(shard_of("alice"), "two"); /* the least loaded */
+    assert_non_null(strstr(reply, "\"not-one\":"));
+    assert_non_null(strstr(reply, "\"first\":\"one\""));
+}
+
+static void what_another_user_reads_is_refused_and_stays_in_the_view(void **state)
+{
+    (void)state;
+    const char *const channels[] = {"first"};
+    world_configure(&o.world, office_me(&o), "", "", "setup_done", "");
+    as_user = SLICE("bot");
+    assign(channels, 1);
+    as_user = (struct slice){"b\0t", 3};
+    assert_non_null(strstr(reply, "\"refused\":{\"first\":\"It is on shard one already, which "
+                                  "reads as anonymous; part it first.\"}"));
+    office_read(&o);
+    assert_string_equal(seen_on("first"), "one");
+
+    assign(channels, 1);
+    as_user = SLICE("");
+    assert_non_null(strstr(reply, "is no Twitch login in lower case, nor anonymous."));
+}
+
 static void who_leads_no_more_sends_no_step(void **state)
 {
     (void)state;
@@ -235,6 +271,8 @@ int main(void)
         OFFICE_TEST(a_manager_that_fails_refuses_the_channel_with_its_words),
         OFFICE_TEST(what_is_no_channel_is_refused_by_name_and_never_decided),
         OFFICE_TEST(what_cannot_be_taken_yet_is_kept_as_wanted_without_asking),
+        OFFICE_TEST(a_user_that_is_named_decides_and_the_manager_is_not_asked),
+        OFFICE_TEST(what_another_user_reads_is_refused_and_stays_in_the_view),
         OFFICE_TEST(who_leads_no_more_sends_no_step),
         OFFICE_TEST(a_manager_that_takes_too_long_is_given_up_and_the_others_go_on),
     };

@@ -217,8 +217,7 @@ static void where_no_node_has_room_for_one_reader_another_opens_the_shard(void *
     assert_string_equal(reader_of("c"), "bot2");
     readers("bot1,bot3");
     join("d");
-    assert_told(
-        "\"d\":\"No node has room for another shard. (--shard-capacity of the nodes)\"");
+    assert_told("\"d\":\"No node has room for another shard. (--shard-capacity of the nodes)\"");
 }
 
 static void a_change_of_the_readers_counts_for_later_joins(void **state)
@@ -265,6 +264,55 @@ static void many_channels_spread_evenly_over_the_shards_of_all_readers(void **st
     free(names);
     assert_string_equal(world_ask(&w, "ZCOUNT shoal:{t}:load 11 12"), "90");
     assert_string_equal(world_broken(&w, 50, 90), "");
+}
+
+/* Of the open shards of readers with a room left that are not full, the fewest channels; -1: none. */
+static const char fewest[] =
+    "local least = -1 "
+    "for _, user in ipairs({'bot1', 'bot2', 'bot3'}) do "
+    "  if redis.call('SCARD', 'shoal:{t}:rooms:' .. user) < 12 then "
+    "    local first = redis.call('ZRANGE', 'shoal:{t}:open:' .. user, 0, 0, 'WITHSCORES')[2] "
+    "    local n = tonumber(first or 5) "
+    "    if n < 5 and (least < 0 or n < least) then least = n end "
+    "  end "
+    "end "
+    "return tostring(least)";
+
+static void no_shard_takes_a_channel_while_another_with_a_room_left_has_fewer(void **state)
+{
+    (void)state;
+    unsigned random = 1;
+    unsigned taken = 0;
+
+    set("channels_per_shard,5");
+    set("room_limit,12");
+    set("max_shard_count,8");
+    for (unsigned i = 0; i < 600; i++) {
+        char channel[8];
+        char least[8];
+        random = random * 1103515245 + 12345;
+        snprintf(channel, sizeof(channel), "c%u", (random >> 16) % 50);
+        snprintf(least, sizeof(least), "%s", world_eval(&w, fewest, ""));
+        if (shard_of(channel)[0] != '\0') {
+            world_release(&w, &me, "", "", "part", channel);
+            continue;
+        }
+        bool opens = strcmp(world_ask(&w, "ZCARD shoal:{t}:load"), "8") != 0;
+        join(channel);
+        char shard[64];
+        snprintf(shard, sizeof(shard), "%s", shard_of(channel));
+        if (shard[0] == '\0') {
+            assert_string_equal(least, "-1");
+            continue;
+        }
+        taken++;
+        long now = strtol(world_ask(&w, "ZSCORE shoal:{t}:load %s", shard), NULL, 10);
+        long before = strtol(least, NULL, 10);
+        assert_int_equal(now, before < 0 ? 1 : before + 1);
+        assert_true(before >= 0 || opens);
+        assert_string_equal(world_broken(&w, 5, 8), "");
+    }
+    assert_true(taken > 100);
 }
 
 /* Who is passed over --------------------------------------------------------------------------- */
@@ -328,8 +376,9 @@ static void while_redis_clock_is_not_trusted_all_nodes_can_log_in(void **state)
     (void)state;
     world_add_shard(&w, &me, "one", "bot1", "");
     world_end_lease(&w, &n1);
-    world_eval(&w, "local t = redis.call('TIME') redis.call('HSET', 'shoal:{t}:clock', 'grace', "
-                   "t[1] * 1000 + 60000) return ''",
+    world_eval(&w,
+               "local t = redis.call('TIME') redis.call('HSET', 'shoal:{t}:clock', 'grace', "
+               "t[1] * 1000 + 60000) return ''",
                "");
     join("a");
     assert_string_equal(shard_of("a"), "one");
@@ -392,63 +441,6 @@ static void a_room_counts_for_its_own_reader_and_only_while_that_is_no_moderator
     assert_told("bot1 is in 1 of 1 rooms, bot2 is in 1 of 1 rooms");
 }
 
-/* As whom, if that is asked -------------------------------------------------------------------- */
-
-static void a_join_as_a_user_goes_to_that_user_or_says_why_not(void **state)
-{
-    (void)state;
-    world_configure(&w, &me, "", "", "setup_done", "");
-    readers("bot1");
-    join("a");
-    join_as("+bot2", "b");
-    assert_string_equal(reader_of("b"), "bot2");
-    join_as("+bot2", "a,b");
-    assert_told("\"b\":\"extended-shard-2\"");
-    assert_told("\"a\":\"It is on shard extended-shard-1 already, which reads as bot1; part it "
-                "first.\"");
-    assert_string_equal(reader_of("a"), "bot1");
-    join_as("@bot2", "a"); /* what a shard manager would do with it now moves nothing */
-    assert_told("\"a\":\"extended-shard-1\"");
-    join_as("+stranger", "c");
-    assert_told("\"c\":\"No node has a token for user stranger.\"");
-    join_as("+Bot,2", "c");
-    assert_told("\"error\":\"\\\"Bot,2\\\" is no Twitch login in lower case, nor anonymous.\"");
-    assert_string_equal(shard_of("c"), "");
-}
-
-static void a_channel_that_waits_is_read_as_the_user_it_was_asked_for(void **state)
-{
-    (void)state;
-    join_as("+bot3", "a");
-    assert_told("\"waiting\":{\"a\":\"The cluster is being set up.\"}");
-    world_configure(&w, &me, "", "", "setup_done", "");
-    set("max_shard_count,1");
-    world_add_shard(&w, &me, "one", "bot1", "");
-    world_assign(&w, &me, "", "", "waiting", "a");
-    join("a");
-    assert_string_equal(shard_of("a"), "");
-    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:a user"), "bot3");
-    set("max_shard_count,2");
-    world_assign(&w, &me, "", "", "waiting", "a");
-    assert_string_equal(reader_of("a"), "bot3");
-    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channel:a user"), "0");
-}
-
-static void the_same_join_as_another_user_is_another_request(void **state)
-{
-    (void)state;
-    char entry[64];
-
-    world_configure(&w, &me, "", "", "setup_done", "");
-    for (unsigned i = 0; i < 3; i++) {
-        snprintf(entry, sizeof(entry), "%s",
-                 world_ask(&w, "XADD shoal:{t}:requests * op join channels a"));
-        world_assign_to(&w, &me, entry, "r1", "join", i < 2 ? "+bot1" : "+bot2", "a");
-        assert_string_equal(w.word, i == 0 ? "done" : "again");
-        assert_int_equal(strstr(w.rest, "Another request had the id") != NULL, i == 2);
-    }
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_reading, finish)
 
 int main(void)
@@ -466,15 +458,13 @@ int main(void)
         TEST(where_no_node_has_room_for_one_reader_another_opens_the_shard),
         TEST(a_change_of_the_readers_counts_for_later_joins),
         TEST(many_channels_spread_evenly_over_the_shards_of_all_readers),
+        TEST(no_shard_takes_a_channel_while_another_with_a_room_left_has_fewer),
         TEST(a_reader_that_does_not_read_or_that_nobody_can_log_in_as_is_passed_over),
         TEST(an_account_that_dies_gets_no_new_channels_until_it_is_mended),
         TEST(a_reader_whose_token_twitch_refuses_on_all_its_nodes_gets_no_new_channels),
         TEST(while_redis_clock_is_not_trusted_all_nodes_can_log_in),
         TEST(what_does_not_read_takes_no_channel_though_it_is_named),
         TEST(a_room_counts_for_its_own_reader_and_only_while_that_is_no_moderator),
-        TEST(a_join_as_a_user_goes_to_that_user_or_says_why_not),
-        TEST(a_channel_that_waits_is_read_as_the_user_it_was_asked_for),
-        TEST(the_same_join_as_another_user_is_another_request),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -376,6 +376,86 @@ static void a_join_of_a_failed_channel_tries_it_again(void **state)
     assert_string_equal(w.retries, "foo ");
 }
 
+/* As whom a join wants channels read ----------------------------------------------------------- */
+
+/* Two users whom a node can log in as; the first is that of the cluster, which is set up. */
+static void begin_as(void)
+{
+    world_node(&n1, "n1", 1002, 10, "bot1,bot2");
+    assert_string_equal(world_register(&w, &n1, 1001), "current");
+    set("user,bot1");
+    world_configure(&w, &me, "", "", "setup_done", "");
+}
+
+static void join_as(const char *where, const char *channels)
+{
+    assert_string_equal(world_assign_to(&w, &me, "", "", "join", where, channels), "done");
+}
+
+static const char *reader_of(const char *channel)
+{
+    char shard[64];
+
+    snprintf(shard, sizeof(shard), "%s", shard_of(channel));
+    return world_ask(&w, "HGET shoal:{t}:shard:%s user", shard);
+}
+
+static void a_join_as_a_user_goes_to_that_user_or_says_why_not(void **state)
+{
+    (void)state;
+    begin_as();
+    join_as("", "a");
+    join_as("+bot2", "b");
+    assert_string_equal(reader_of("b"), "bot2");
+    join_as("+bot2", "a,b");
+    assert_non_null(strstr(w.rest, "\"b\":\"extended-shard-2\""));
+    assert_non_null(strstr(w.rest,
+                           "\"a\":\"It is on shard extended-shard-1 already, which reads as "
+                           "bot1; part it first.\""));
+    assert_string_equal(reader_of("a"), "bot1");
+    join_as("@bot2", "a"); /* what a shard manager would do with it now moves nothing */
+    assert_non_null(strstr(w.rest, "\"a\":\"extended-shard-1\""));
+    join_as("+stranger", "c");
+    assert_non_null(strstr(w.rest, "\"c\":\"No node has a token for user stranger.\""));
+    join_as("+Bot,2", "c");
+    assert_non_null(strstr(w.rest,
+                           "\"error\":\"\\\"Bot,2\\\" is no Twitch login in lower case, nor "
+                           "anonymous.\""));
+    assert_string_equal(shard_of("c"), "");
+}
+
+static void a_channel_that_waits_is_read_as_the_user_it_was_asked_for(void **state)
+{
+    (void)state;
+    begin_as();
+    world_ask(&w, "HDEL shoal:{t}:config setup");
+    join_as("+bot2", "a");
+    assert_non_null(strstr(w.rest, "\"waiting\":{\"a\":\"The cluster is being set up.\"}"));
+    world_configure(&w, &me, "", "", "setup_done", "");
+    set("max_shard_count,1");
+    world_add_shard(&w, &me, "one", "bot1", "");
+    world_assign(&w, &me, "", "", "waiting", "a");
+    join_as("", "a");
+    assert_string_equal(shard_of("a"), "");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:a user"), "bot2");
+    set("max_shard_count,2");
+    world_assign(&w, &me, "", "", "waiting", "a");
+    assert_string_equal(reader_of("a"), "bot2");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:channel:a user"), "0");
+}
+
+static void the_same_join_as_another_user_is_another_request(void **state)
+{
+    (void)state;
+    begin_as();
+    for (unsigned i = 0; i < 3; i++) {
+        world_assign_to(&w, &me, request("join", "r1"), "r1", "join", i < 2 ? "+bot1" : "+bot2",
+                        "a");
+        assert_string_equal(w.word, i == 0 ? "done" : "again");
+        assert_int_equal(strstr(w.rest, "Another request had the id") != NULL, i == 2);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 
 int main(void)
@@ -397,6 +477,9 @@ int main(void)
         TEST(the_leader_refuses_many_at_once),
         TEST(a_retry_tells_the_node_of_channels_that_failed),
         TEST(a_join_of_a_failed_channel_tries_it_again),
+        TEST(a_join_as_a_user_goes_to_that_user_or_says_why_not),
+        TEST(a_channel_that_waits_is_read_as_the_user_it_was_asked_for),
+        TEST(the_same_join_as_another_user_is_another_request),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

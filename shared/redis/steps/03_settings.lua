@@ -1,5 +1,5 @@
--- Settings: default, and what is allowed: a range, and `off` as the word for "no limit"; or a login;
--- or at most so many `logins` (words as "all" look the same). `node`: nodes are told it.
+-- Settings: default, and what is allowed: a range, and `off` as the word for "no limit"; or a
+-- login; or at most so many `logins` (words as "all" look the same). `node`: nodes are told it.
 local READERS_MOST = 100
 local SETTINGS = {
     channels_per_shard = {default = '25', min = 1, max = 1000000, off = 'none'},
@@ -52,7 +52,7 @@ local function setting_takes(spec)
     if spec.login then
         return 'a Twitch login in lower case, or anonymous'
     elseif spec.logins then
-        return string.format('first, all, anonymous, or 1 to %d Twitch logins in lower case, with commas between them',
+        return string.format('first, all, anonymous, or Twitch logins in lower case between commas, at most %d',
             spec.logins)
     end
     return string.format('a number from %d to %d%s', spec.min, spec.max, spec.off and (', or ' .. spec.off) or '')

@@ -39,8 +39,8 @@ function channels.put_on(c, shard, user, names, waited)
     end
 end
 
--- The channels are wanted and on no shard: `why` is channel -> the reason, `waited` as above, `user`
--- channel -> whom it was asked to be read as.
+-- The channels are wanted and on no shard: `why` is channel -> the reason, `waited` as above,
+-- `user` channel -> whom it was asked to be read as.
 function channels.wait(c, why, waited, user)
     if next(why) == nil then
         return

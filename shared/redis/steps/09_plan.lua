@@ -196,32 +196,42 @@ local function is_roomier(user, other)
     return left > others or (left == others and user.rooms < other.rooms)
 end
 
--- The reader that takes the channel: whose least-loaded open shard has the fewest channels, of those
--- with a room left; where all of theirs are full, the one with most rooms left that a shard can be
--- opened for (it is open then). Nil and why none.
-local function plan_reader(c, plan, channel)
-    local best, opens, least, why = nil, nil, plan.per_shard, nil
+-- Of the readers with a room left for the channel: the one whose least-loaded open shard has the
+-- fewest channels (nil: all of them are full); the one with most rooms left of those that a shard
+-- may be opened for; and why none can be for another.
+local function plan_look(c, plan, channel)
+    local best, opens, why
     for _, user in ipairs(plan.readers) do
         if rooms.has_room(user, channel) then
             local _, count = plan_first(c, plan, user)
-            if count < least or (best and count == least and is_roomier(user, best)) then
-                best, least = user, count
+            user.count = count
+            if count < plan.per_shard and
+                (not best or count < best.count or (count == best.count and is_roomier(user, best))) then
+                best = user
             end
             if not user.full and (not opens or is_roomier(user, opens)) then
                 opens = user
             end
-            why = (not why or user.full == ERR_LOOKING) and user.full or why
+            why = why ~= ERR_LOOKING and user.full or why
         end
     end
-    if not best and opens then
+    return best, opens, why
+end
+
+-- The reader that takes the channel: it has an open shard that is not full. Nil and why none.
+local function plan_reader(c, plan, channel)
+    local best, opens, why = plan_look(c, plan, channel)
+    if best then
+        return best
+    elseif opens then
+        -- Who is full is not tried again, so that this ends.
         if plan_open(c, opens) then
-            return plan_reader(c, plan, channel) -- it is full now, so that this ends
+            return plan_reader(c, plan, channel)
         end
-        best = opens
-    elseif not best and not why then
-        plan.refusal = plan.refusal or readers_refused(c, plan)
+        return opens
     end
-    return best, why or plan.refusal
+    plan.refusal = plan.refusal or readers_refused(c, plan)
+    return nil, why or plan.refusal
 end
 
 -- A shard the shard manager named, as far as this step has come with it, or false: there is none.

@@ -143,9 +143,9 @@ end
 
 -- mode "join"; "initial" (only those never seen as initial before, and a refused one stays wanted);
 -- "waiting" (only those that wait). where: "" the least-loaded open shard of the cluster's readers,
--- or a new one; "@USER" the same of that user; "+USER" the same, as was asked for: one that is on a
--- shard of another user is refused; "=SHARD" that one; "!WHY" nowhere; "?WHY" nowhere yet, but it is
--- wanted; "-" where it is already. Answers as request_step.
+-- or a new one; "@USER" the same of that user; "+USER" the same, as was asked for: one that is on
+-- a shard of another user is refused; "=SHARD" that one; "!WHY" nowhere; "?WHY" nowhere yet, but it
+-- is wanted; "-" where it is already. Answers as request_step.
 leader_step('assign', 'entry id mode {where n channel*n}...', function(c, a)
     local bad = {}
     local names, wheres, texts = assign_groups(a, bad)

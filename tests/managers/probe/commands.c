@@ -154,6 +154,19 @@ static cJSON *do_setting(const struct command *c)
     return text_answer("value", cluster_setting(client, c->args[0]));
 }
 
+static cJSON *do_readers(const struct command *c)
+{
+    const struct cluster *client = shard_manager_client(c->probe->base);
+    cJSON *json = cJSON_CreateObject();
+    cJSON *list = cJSON_AddArrayToObject(json, "readers");
+
+    for (const char *reader = cluster_next_reader(client, NULL); reader;
+         reader = cluster_next_reader(client, reader)) {
+        cJSON_AddItemToArray(list, cJSON_CreateString(reader));
+    }
+    return json;
+}
+
 static cJSON *do_error(const struct command *c)
 {
     cluster_error(shard_manager_client(c->probe->base), c->args[0], c->args[1], c->args[2]);
@@ -287,6 +300,7 @@ static const struct {
     {"sender", 0, do_sender},
     {"round", 0, do_round},
     {"setting", 1, do_setting},
+    {"readers", 0, do_readers},
     {"error", 3, do_error},
     {"token", 1, do_token},
     {"app_token", 0, do_app_token},
