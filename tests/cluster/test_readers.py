@@ -1,17 +1,14 @@
 """Several accounts that read: who takes a channel, within the rooms of each."""
 
 import json
-import subprocess
 import threading
 import uuid
 
 import pytest
 import redis
 
+from accounts import account, add, start_twitch
 from processes import wait_until
-from shoal import CTL
-from test_accounts import add
-from webclient import LISTEN
 
 READERS = ("alice", "bob", "carol")
 LIMITS = {"readers": "all", "user": "alice", "room_limit": 100, "channels_per_shard": 25, "max_shard_count": "none"}
@@ -22,18 +19,13 @@ class Reading:
 
     def __init__(self, cluster, tmp_path):
         self.cluster, self.directory = cluster, tmp_path
-        cluster.keys = tmp_path / "keys"
-        cluster.keys.touch(mode=0o600)
-        cluster.keys.write_text(subprocess.run([CTL, "keygen"], capture_output=True, text=True, check=True).stdout)
         cluster.start_redis()
-        cluster.start_sim("--limits-off", *LISTEN)
-        cluster.sim.control("app app public")
+        start_twitch(cluster, tmp_path, "--limits-off")
         cluster.sim.control("limit room-limit=100")
         cluster.write_tokens({})
 
     def coordinator(self, name="c1", args=(), **settings):
-        args = [*args, "--account-keys", self.cluster.keys, "--client-id", "app"]
-        args += ["--twitch-id-url", f"http://127.0.0.1:{self.cluster.sim.http}"]
+        args = [*args, *self.cluster.account_args]
         return self.cluster.start_coordinator(name, args, **{**LIMITS, **settings})
 
     def nodes(self, *names):
@@ -73,7 +65,7 @@ class Reading:
         return self.cluster.redis.scard(self.cluster.key(f"rooms:{login}"))
 
     def state(self, login):
-        return self.cluster.redis.hget(self.cluster.key(f"account:{login}"), "state")
+        return account(self.cluster, login).get("state")
 
     def at_twitch(self, login):
         """In how many rooms that count the simulator has it: {"now", "most"}."""
@@ -224,7 +216,7 @@ def test_rooms_of_a_moderator_do_not_count_and_count_again_when_that_ends(readin
     assert "alice is in 2 of 2 rooms, bob is in 2 of 2 rooms" in reading.join("room6")["refused"]["room6"]
     wait_until(cluster.joined, 20, "all are joined")
     assert reading.rooms("alice") == reading.rooms("bob") == 2
-    cluster.sim.control("user alice unmod=room0")
+    cluster.sim.control("user alice vip=room0")  # and no moderator any more
     assert cluster.send("room0", "hello", user="alice")["status"] == "sent"
     wait_until(lambda: reading.rooms("alice") == 3, 10, "room0 counts again")
     assert "user alice is in 3 rooms; room_limit is 2" in cluster.ctl("status").stdout

@@ -54,6 +54,12 @@ static void on_sender(void *ctx, struct slice user, struct slice shard)
     note(ctx, "%.*s>%.*s", TEXT(user), TEXT(shard));
 }
 
+static void on_rooms(void *ctx, const struct cluster_rooms *r)
+{
+    note(ctx, "%.*s:%llu/%llu:%.*s", TEXT(r->user), (unsigned long long)r->rooms,
+         (unsigned long long)r->limit, TEXT(r->refused));
+}
+
 static void on_node(void *ctx, const struct figures_node *n, const struct registry_hash *hash)
 {
     note(ctx, "%.*s:%llu/%llu:%.*s:%s", TEXT(n->node), (unsigned long long)n->shards,
@@ -159,6 +165,7 @@ static void settings_nodes_shards_channels_and_the_whole_are_read(void **state)
     begin();
     read_with(&s, &(struct cluster_reader_options){.on_setting = on_setting,
                                                    .on_sender = on_sender,
+                                                   .on_rooms = on_rooms,
                                                    .on_node = on_node,
                                                    .on_shard = on_shard,
                                                    .on_shard_channels = on_shard_channels,
@@ -166,7 +173,7 @@ static void settings_nodes_shards_channels_and_the_whole_are_read(void **state)
                                                    .whole = true});
     assert_int_equal(s.err.code, ERR_OK);
     assert_string_equal(
-        s.text.data, "each=3(25) anonymous>main-shard n1:2/10:anonymous: "
+        s.text.data, "each=3(25) anonymous>main-shard anonymous:2/0: n1:2/10:anonymous: "
                      "main-shard@anonymous:2: other-shard@anonymous:0: main-shard=2 other-shard=0 "
                      "a@main-shard:assigned b@main-shard:assigned w@:waiting leader=c1 waiting=1");
     buf_finish(&s.text);
@@ -234,6 +241,34 @@ static void accounts_are_read_with_what_is_left_of_their_limits(void **state)
     world_finish(&w);
 }
 
+static void readers_are_told_with_their_rooms_whatever_stands_there(void **state)
+{
+    struct seen s = {0};
+    const struct cluster_reader_options options = {.on_rooms = on_rooms};
+
+    (void)state;
+    begin();
+    world_ask(&w, "HSET shoal:{t}:config readers anonymous,bot,nobody");
+    world_ask(&w, "HSET shoal:{t}:node:n1 users bot");
+    world_ask(&w, "SADD shoal:{t}:rooms:bot x y z");
+    read_with(&s, &options);
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_string_equal(s.text.data,
+                        "anonymous:2/0: bot:3/100: nobody:0/100:no node can log in as it");
+    buf_finish(&s.text);
+    s = (struct seen){0};
+    world_ask(&w, "SET shoal:{t}:account:bot x");
+    world_ask(&w, "DEL shoal:{t}:rooms:bot shoal:{t}:nodes");
+    world_ask(&w, "SET shoal:{t}:rooms:bot x");
+    world_ask(&w, "SET shoal:{t}:nodes x");
+    read_with(&s, &options);
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_string_equal(s.text.data, "anonymous:2/0: bot:0/100:no node can log in as it "
+                                     "nobody:0/100:no node can log in as it");
+    buf_finish(&s.text);
+    world_finish(&w);
+}
+
 static void many_channels_are_read_in_portions_and_each_once_though_the_link_fails(void **state)
 {
     struct seen s = {.reset = true};
@@ -272,6 +307,7 @@ int main(void)
         cmocka_unit_test(settings_nodes_shards_channels_and_the_whole_are_read),
         cmocka_unit_test(what_is_damaged_counts_as_empty_and_is_told),
         cmocka_unit_test(accounts_are_read_with_what_is_left_of_their_limits),
+        cmocka_unit_test(readers_are_told_with_their_rooms_whatever_stands_there),
         cmocka_unit_test(many_channels_are_read_in_portions_and_each_once_though_the_link_fails),
         cmocka_unit_test(a_round_that_is_given_up_ends_at_its_next_portion),
     };

@@ -220,6 +220,13 @@ static void step_settings(void)
     if (!run.limits_change) {
         return;
     }
+    if (pick(3) == 0) {
+        static const char *const readers[] = {"first", "all", "carol", "bot,carol",
+                                              "carol,stranger"};
+        world_ask(&w, "HSET shoal:{t}:config readers %s room_limit %u", readers[pick(5)],
+                  10 + pick(50));
+        return;
+    }
     unsigned value = 1 + pick(10);
     bool shards = pick(2) == 0;
     snprintf(args, sizeof(args), "%s,%u", shards ? "max_shard_count" : "channels_per_shard", value);
@@ -234,7 +241,8 @@ static void step_settings(void)
 static void step_request(void)
 {
     static const char *const modes[] = {"join", "join", "join", "initial", "waiting"};
-    static const char *const wheres[] = {"@bot", "@carol", "!no", "?later", "-", NULL};
+    static const char *const wheres[] = {"@bot", "+bot",   "@carol", "+carol",
+                                         "!no",  "?later", "-",      NULL};
     bool right;
     struct registry_leader *me = some_leader(&right);
     const char *mode = modes[pick(5)];
@@ -267,7 +275,7 @@ static void step_request(void)
         break;
     case 6:
         snprintf(text, sizeof(text), "=%s", some_shard());
-        where = wheres[pick(6)];
+        where = wheres[pick(8)];
         expect(right,
                world_assign_to(&w, me, "", "", mode, where ? where : text, some_channels(10)));
         break;
@@ -392,6 +400,7 @@ static void begin(uint64_t seed, bool limits_change)
         snprintf(run.coordinators[i].token, sizeof(run.coordinators[i].token), "0");
     }
     world_lead(&w, &run.coordinators[0]);
+    world_ask(&w, "HSET shoal:{t}:config setup done");
     world_configure(&w, &run.coordinators[0], "", "", "set", "user,bot");
     world_configure(&w, &run.coordinators[0], "", "", "set", "channels_per_shard,6");
     world_configure(&w, &run.coordinators[0], "", "", "set", "max_shard_count,8");

@@ -32,19 +32,20 @@ local SETTINGS = {
     readers = {default = 'first', logins = READERS_MOST},
 }
 
--- The logins between the commas of a text, each once; nil where it is no list of at most `most`.
-local function logins_of(text, most)
-    local names, seen, n = {}, {}, 0
+local setting_refused, settings, setting, limit, node_settings, refused_by, list_settings -- below
+
+do -- the rest is seen in here alone
+
+-- Are there logins between the commas of the text, `most` at most?
+local function are_logins(text, most)
+    local n = 0
     for name in string.gmatch(text .. ',', '([^,]*),') do
         n = n + 1
         if not login_of(name) or n > most then
-            return nil
-        elseif not seen[name] then
-            seen[name] = true
-            names[#names + 1] = name
+            return false
         end
     end
-    return names
+    return true
 end
 
 -- What a setting takes, in words.
@@ -62,14 +63,14 @@ local function setting_allows(spec, value)
     if spec.login then
         return login_of(value)
     elseif spec.logins then
-        return logins_of(value, spec.logins)
+        return are_logins(value, spec.logins)
     end
     local number = #value <= 15 and string.match(value, '^%d+$') and tonumber(value)
     return (number and number >= spec.min and number <= spec.max) or value == spec.off
 end
 
 -- Is `value` allowed for the setting? nil, or what is allowed.
-local function setting_refused(name, value)
+function setting_refused(name, value)
     local spec = SETTINGS[name]
     if not spec then
         local names = {}
@@ -86,7 +87,7 @@ end
 
 -- All of `config`, read once a step. (One of another type counts as none, also for who writes
 -- nothing: the next renewal of the lead removes it.)
-local function settings(c)
+function settings(c)
     if not c.config then
         c.config, c.settings = {}, {}
         local all = redis.pcall('HGETALL', key(c, 'config'))
@@ -98,7 +99,7 @@ local function settings(c)
 end
 
 -- A setting in force: what is not allowed counts as not set.
-local function setting(c, name)
+function setting(c, name)
     local value = settings(c)[name]
     if c.settings[name] == nil then
         c.settings[name] = value and not setting_refused(name, value) and value or SETTINGS[name].default
@@ -107,7 +108,7 @@ local function setting(c, name)
 end
 
 -- A numeric setting; huge where it is switched off.
-local function limit(c, name)
+function limit(c, name)
     return tonumber(setting(c, name)) or math.huge
 end
 
@@ -127,7 +128,7 @@ end
 
 -- What nodes are told: {name, value, name, value, ...}; 0 where it is switched off. And with it how
 -- often the accounts have changed.
-local function node_settings(c)
+function node_settings(c)
     local told = {'accounts', string.format('%d', count_of(call('HGET', key(c, 'clock'), 'accounts')))}
     for name, spec in pairs(SETTINGS) do
         if spec.node then
@@ -139,12 +140,12 @@ local function node_settings(c)
 end
 
 -- A refusal, and the setting that makes it one.
-local function refused_by(c, text, name)
+function refused_by(c, text, name)
     return string.format('%s (%s is %s)', text, name, setting(c, name))
 end
 
 -- Not a step, writes nothing: {{name, value in force, default, what is allowed}, ...} by name.
-local function list_settings(keys)
+function list_settings(keys)
     local c, failed = context(keys)
     if failed then
         return failed
@@ -156,4 +157,6 @@ local function list_settings(keys)
     end
     table.sort(list, function(a, b) return a[1] < b[1] end)
     return list
+end
+
 end

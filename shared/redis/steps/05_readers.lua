@@ -23,10 +23,13 @@ end
 -- The users between commas, by name; of `all` those that a node can log in as and that read, as far
 -- as some are looked at.
 local function names_of(c, value)
-    local names = logins_of(value, READERS_MOST)
+    local names, seen = {}, {}
+    for name in string.gmatch(value ~= 'all' and value or '', '[^,]+') do
+        names[#names + 1] = not seen[name] and name or nil
+        seen[name] = true
+    end
     if value == 'all' then
         local all = {}
-        names = {}
         for user in pairs(known_users(c)) do
             all[#all + 1] = user ~= 'anonymous' and login_of(user) or nil
         end
