@@ -72,7 +72,6 @@ local ERR_SHARDS_FULL = 'All shards are full, and the shard count limit has been
 local ERR_NO_ROOM = 'No node has room for another shard. (--shard-capacity of the nodes)'
 local ERR_NO_NODE = 'No node is up.'
 local ERR_BLIND = 'No node sees Twitch.'
-local ERR_SETUP = 'The cluster is being set up.'
 local ERR_LOOKING = 'A node with room for another shard is being looked for.'
 local ERR_NOT_A_CHANNEL = 'Not a channel name: 1 to 25 of a-z, 0-9 and _.'
 

@@ -105,6 +105,15 @@ local function event(c, name, fields)
     call('PUBLISH', c.topic .. 'events', text)
 end
 
+-- The command for all of a list at once; {} where that is empty.
+local function call_all(command, name, list)
+    return #list > 0 and call(command, name, unpack(list)) or {}
+end
+
+local context -- below
+
+do -- the rest is seen in here alone
+
 -- redis.call, but for what only another could have written: a key of another type (or a stream that
 -- takes no more entries), which is nothing of Shoal's, and is removed; a counter that is none,
 -- which begins anew.
@@ -125,13 +134,15 @@ local function call_in(c)
     end
 end
 
--- The command for all of a list at once; {} where that is empty.
-local function call_all(command, name, list)
-    return #list > 0 and call(command, name, unpack(list)) or {}
+-- The same for what writes nothing: a key of another type counts as not there.
+local function peek(...)
+    local reply = redis.pcall(...)
+    return type(reply) == 'table' and reply.err and {} or reply
 end
 
--- The cluster as one step sees it: key and topic names, and Redis's time in ms.
-local function context(keys)
+-- The cluster as one step sees it: key and topic names, and Redis's time in ms. `looks`: it writes
+-- nothing.
+function context(keys, looks)
     call = redis.call
     local tag = keys[1]
     local name = tag and string.match(tag, '^shoal:{([a-z0-9_-]+)}$')
@@ -153,8 +164,10 @@ local function context(keys)
         free = {},    -- nodes with room, most first, as far as they were looked at
         taken = {},   -- node -> sends that were taken for it
     }
-    call = call_in(c)
+    call = looks and peek or call_in(c)
     return c
+end
+
 end
 
 -- A channel as people write it -> its login, or nil.

@@ -32,7 +32,7 @@ local SETTINGS = {
     readers = {default = 'first', logins = READERS_MOST},
 }
 
-local setting_refused, settings, setting, limit, node_settings, refused_by, list_settings -- below
+local setting_refused, settings, setting, limit, limit_of, node_settings, refused_by, list_settings
 
 do -- the rest is seen in here alone
 
@@ -116,7 +116,7 @@ end
 local VERIFIED = {join_limit = 2000, login_limit = 200, message_limit = 7500, message_mod_limit = 7500}
 
 -- A limit of one user's: the setting, or what its tier has where that is more.
-local function limit_of(c, user, name)
+function limit_of(c, user, name)
     local most = limit(c, name)
     if most >= VERIFIED[name] then
         return most

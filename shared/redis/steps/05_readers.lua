@@ -74,15 +74,11 @@ function readers.passed_over(c, user)
 end
 
 -- Not a step, writes nothing: {{user, rooms, room limit (0: none), why it takes no channels now or
--- ''}...}, by name. What stands there and is nothing of Shoal's counts as not there.
+-- ''}...}, by name.
 function readers.list(keys)
-    local c, failed = context(keys)
+    local c, failed = context(keys, true)
     if failed then
         return failed
-    end
-    call = function(...)
-        local reply = redis.pcall(...)
-        return type(reply) == 'table' and reply.err and {} or reply
     end
     local list, names = {}, readers.names(c)
     for _, name in ipairs(names or {login_of(setting(c, 'user'))}) do

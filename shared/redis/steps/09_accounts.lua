@@ -345,12 +345,6 @@ end)
 
 -- For people -------------------------------------------------------------------------------------
 
--- As redis.call, for what writes nothing: what is of another type counts as absent.
-local function peek(...)
-    local answer = redis.pcall(...)
-    return not (type(answer) == 'table' and answer.err) and answer
-end
-
 -- How many messages the user may say now where it is not moderator, and of how many (0: any
 -- number). Of one that is muted Twitch says none.
 local function messages_left(c, user)
@@ -363,7 +357,7 @@ local function messages_left(c, user)
     local used, beyond = 0, most + 1 -- the newest `used` slots are in the window, `beyond` are not
     while beyond - used > 1 do
         local middle = math.floor((used + beyond) / 2)
-        if count_of(peek('LINDEX', key(c, 'budget', user, 'message'), -middle)) + window > c.now then
+        if count_of(call('LINDEX', key(c, 'budget', user, 'message'), -middle)) + window > c.now then
             used = middle
         else
             beyond = middle
@@ -376,19 +370,17 @@ end
 -- (0: none), shards, {field, value, ...}}, ...}: accounts behind that one ("": from the first), a
 -- portion an answer; nothing is left where it has none.
 local function show_accounts(keys, a)
-    local c, failed = context(keys)
+    local c, failed = context(keys, true)
     if failed then
         return failed
     end
-    call = peek
-    local all, told = call('ZRANGE', key(c, 'accounts'), 0, -1) or {}, {}
+    local all, told = call('ZRANGE', key(c, 'accounts'), 0, -1), {}
     table.sort(all)
     for _, login in ipairs(all) do
         if login > (a[1] or '') and account_of(login) and #told < TOLD_AT_ONCE then
-            local room_limit, left, most = rooms.of(c, login).room_limit, messages_left(c, login)
-            told[#told + 1] = {login, call('SCARD', key(c, 'rooms', login)) or 0,
-                room_limit ~= math.huge and room_limit or 0, left, most,
-                call('ZCARD', key(c, 'open', login)) or 0, call('HGETALL', key(c, 'account', login)) or {}}
+            local room, left, most = rooms.of(c, login), messages_left(c, login)
+            told[#told + 1] = {login, room.rooms, room.room_limit ~= math.huge and room.room_limit or 0, left, most,
+                count_of(call('ZCARD', key(c, 'open', login))), call('HGETALL', key(c, 'account', login))}
         end
     end
     return told

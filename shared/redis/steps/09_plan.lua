@@ -6,6 +6,7 @@ local plan_create, plan_channel -- below
 do -- the rest is seen in here alone
 
 local READERS_TOLD = 12 -- of more, those in the middle are counted
+local ERR_SETUP = 'The cluster is being set up.'
 
 -- The open shards of a user that channels may go to, the least loaded first: a queue for each
 -- number of channels. Counts in here run ahead of Redis's until the step writes them. Redis has

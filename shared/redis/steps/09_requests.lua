@@ -59,8 +59,8 @@ end
 -- A channel that found no shard is kept as wanted, or refused.
 local function no_shard(c, join, channel, why)
     local plan, kind = join.plan, string.sub(join.wheres[channel], 1, 1)
-    if why == ERR_BLIND or why == ERR_LOOKING or why == ERR_SETUP or join.mode ~= 'join' or plan.no_node or
-        join.waited[channel] or kind == '?' then
+    if why == ERR_BLIND or why == ERR_LOOKING or join.mode ~= 'join' or plan.no_node or join.waited[channel] or
+        kind == '?' or (kind == '+' and settings(c).setup ~= 'done') then
         join.waiting[channel] = why
         join.users[channel] = kind == '+' and string.sub(join.wheres[channel], 2) or nil
         if join.mode == 'initial' and not plan.no_node and kind ~= '?' then
