@@ -110,6 +110,15 @@ static void tell(struct sender_sync *s, const char *channel, const char *error)
     }
 }
 
+/* May `to` send for `from`: is it of its user, or of the speaker? */
+static bool may_send_for(const struct cluster_view *view, const struct shard *from,
+                         const struct shard *to)
+{
+    const char *speaker = cluster_view_setting(view, "speaker");
+
+    return strcmp(from->user, to->user) == 0 || (speaker != NULL && strcmp(speaker, to->user) == 0);
+}
+
 /* The manager named a shard for this one. */
 static void compare(struct sender_sync *s, const char *shard, const char *sender)
 {
@@ -124,7 +133,7 @@ static void compare(struct sender_sync *s, const char *shard, const char *sender
         if (strcmp(cluster_view_default_sender(view, to->user), sender) != 0) {
             change(s, "@", to->user, sender);
         }
-    } else if (strcmp(from->user, to->user) != 0) {
+    } else if (!may_send_for(view, from, to)) {
         char *text = xasprintf("Shard %s of user %s cannot send for shard %s of user %s.", sender,
                                to->user, shard, from->user);
         tell(s, from->channels != NULL ? from->channels->name : NULL, text);

@@ -13,6 +13,7 @@
 #define WAITING_RETRY_MS  1000 /* something may have changed that the facts do not tell */
 #define PLACE_RETRY_MS    1000
 #define WAITING_AT_ONCE   500 /* channels a step */
+#define SPEAKERS_RETRY_MS 1000
 #define OUTBOX_EVERY_MS   1000
 #define OUTBOX_CALLS      100 /* of one look through the outbox */
 
@@ -42,6 +43,7 @@ struct sweep {
     struct chore homeless;
     struct chore waiting;
     struct chore idle;
+    struct chore speakers;
     struct chore outbox;
     unsigned outbox_calls; /* since outbox.done_ms */
 };
@@ -223,7 +225,24 @@ struct sweep *sweep_create(struct leader *leader, struct shard_manager *manager)
     s->manager = manager;
     s->homeless = (struct chore){.leader = leader, .step = "place_homeless"};
     s->idle = (struct chore){.leader = leader, .step = "close_idle"};
+    s->speakers = (struct chore){.leader = leader, .step = "speakers"};
     return s;
+}
+
+/* A node is up: what has no place finds one. */
+static void place(struct sweep *s, const struct registry_lead *facts)
+{
+    if (facts->homeless > 0 && chore_due(&s->homeless, facts, PLACE_RETRY_MS)) {
+        chore_do(&s->homeless, NULL, 0);
+    }
+    if (facts->setup_done && chore_due(&s->speakers, facts, SPEAKERS_RETRY_MS)) {
+        chore_do(&s->speakers, NULL, 0);
+    }
+    if (facts->waiting > 0 && facts->setup_done &&
+        cluster_view_is_whole(manager_view(s->manager)) &&
+        chore_due(&s->waiting, facts, WAITING_RETRY_MS)) {
+        assign_waiting(s);
+    }
 }
 
 void sweep_on_facts(struct sweep *s, const struct registry_lead *facts)
@@ -233,13 +252,8 @@ void sweep_on_facts(struct sweep *s, const struct registry_lead *facts)
     for (size_t i = 0; i < facts->nexpired; i++) {
         bury(s, &facts->expired[i]);
     }
-    if (facts->homeless > 0 && facts->nodes > 0 && chore_due(&s->homeless, facts, PLACE_RETRY_MS)) {
-        chore_do(&s->homeless, NULL, 0);
-    }
-    if (facts->waiting > 0 && facts->nodes > 0 && facts->setup_done &&
-        cluster_view_is_whole(manager_view(s->manager)) &&
-        chore_due(&s->waiting, facts, WAITING_RETRY_MS)) {
-        assign_waiting(s);
+    if (facts->nodes > 0) {
+        place(s, facts);
     }
     if (facts->nidle > 0 && !s->idle.busy) {
         chore_do(&s->idle, facts->idle, facts->nidle);

@@ -6,6 +6,8 @@
  *   channels without a shard -> assign them, as the shard manager says, when something changed or
  *                               every second
  *   shards idle for long     -> close them
+ *   speaker shards           -> open those that are missing, close those that are too many, when
+ *                               something changed or every second
  *   sends nobody serves      -> once a second what is new in the outbox is taken, and what is over
  *                               its ttl gets its result, until nothing is left or it was asked for
  *                               often

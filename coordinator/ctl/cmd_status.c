@@ -209,6 +209,29 @@ static void warn_of_accounts(struct status *s)
     }
 }
 
+static bool speaks(const cJSON *shard)
+{
+    return strncmp(records_text(shard, "shard"), "speaker-shard-", 14) == 0;
+}
+
+static void warn_of_speaker(struct status *s)
+{
+    const char *speaker = setting(s, "speaker");
+    struct slice why = s->records.state->speaker_error;
+    uint64_t wanted = limit(s, "speaker_shard_count");
+    uint64_t there = 0;
+    const cJSON *shard;
+
+    cJSON_ArrayForEach(shard, s->records.shards)
+    {
+        there += speaks(shard);
+    }
+    if (speaker[0] && strcmp(speaker, "anonymous") != 0 && there < wanted) {
+        warn(s, "speaker %s has %" PRIu64 " of %" PRIu64 " shards%s%s", speaker, there, wanted,
+             why.len > 0 ? ": " : "", why.len > 0 ? why.ptr : "");
+    }
+}
+
 static void warn_of_rest(struct status *s)
 {
     const struct cluster_state *state = s->records.state;
@@ -282,6 +305,7 @@ static void create_all(struct ctl *c, struct status *s)
     s->all = all;
     cJSON_AddStringToObject(all, "cluster", options_string(c->options, "cluster"));
     cJSON_AddStringToObject(all, "user", setting(s, "user"));
+    cJSON_AddStringToObject(all, "speaker", setting(s, "speaker"));
     cJSON_AddBoolToObject(all, "stopped", state->stopped);
     cJSON *leader = cJSON_AddObjectToObject(all, "leader");
     if (state->leader.id.len > 0) {
@@ -324,6 +348,9 @@ static void show_head(struct ctl *c, const struct status *s)
         ctl_say("leader    none");
     }
     ctl_say("user      %s", setting(s, "user")[0] ? setting(s, "user") : "not chosen yet");
+    if (setting(s, "speaker")[0]) {
+        ctl_say("speaker   %s", setting(s, "speaker"));
+    }
     ctl_say("shards    %d%s%s, %s%s channels in each", cJSON_GetArraySize(s->records.shards),
             bounded ? " of at most " : "", bounded ? setting(s, "max_shard_count") : "",
             small ? "at most " : "any number of", small ? setting(s, "channels_per_shard") : "");
@@ -356,6 +383,10 @@ static void show_shards(const struct status *s)
         uint64_t channels = records_number(shard, "channels");
         table_bar(channels, each, BAR_CHARS, bar);
         snprintf(of, sizeof(of), each > 0 ? "%" PRIu64 "/%" PRIu64 : "%" PRIu64, channels, each);
+        if (speaks(shard)) {
+            snprintf(of, sizeof(of), "speaks");
+            bar[0] = '\0';
+        }
         cJSON_AddStringToObject(shard, "bar", bar);
         cJSON_AddStringToObject(shard, "of", of);
     }
@@ -432,6 +463,7 @@ static int run_status(struct ctl *c)
         warn_of_readers(&s);
         warn_of_muted(&s);
         warn_of_accounts(&s);
+        warn_of_speaker(&s);
         code = warn_of_redis(c, &s);
     }
     if (code == CTL_DONE && c->json) {

@@ -30,6 +30,13 @@ void built_in_start(struct shard_manager *m, shard_call call)
     shard_manager_start_all_shards(m, on_started, s);
 }
 
+bool built_in_speaks(const struct shard *s)
+{
+    static const char prefix[] = "speaker-shard-";
+
+    return strncmp(shard_id(s), prefix, sizeof(prefix) - 1) == 0;
+}
+
 size_t built_in_limit(const struct cluster *client, const char *name)
 {
     const char *text = cluster_setting(client, name);

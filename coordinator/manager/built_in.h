@@ -36,6 +36,8 @@ void built_in_start(struct shard_manager *m, shard_call call);
 size_t built_in_fit(const char *const *channels, size_t n, const char *user, size_t *rooms_left);
 /* The rooms that a user may be in; SIZE_MAX where they are not limited. */
 size_t built_in_rooms(const struct cluster *client, const char *user);
+/* Is it a speaker shard? */
+bool built_in_speaks(const struct shard *s);
 /* A numeric setting in force; SIZE_MAX where it is off. */
 size_t built_in_limit(const struct cluster *client, const char *name);
 

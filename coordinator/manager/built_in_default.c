@@ -1,6 +1,8 @@
 /* DefaultShardManager: one shard, so nothing is left to decide. */
 #include "coordinator/manager/built_in.h"
 
+#include <string.h>
+
 #define MAIN_SHARD "main-shard"
 #define ANOTHER    "There is no main-shard: another shard manager has set this cluster up."
 
@@ -50,16 +52,31 @@ static void setup(void *self, const struct shard_manager_options *options, shard
     shard_manager_add_shard(m, MAIN_SHARD, NULL, channels, n, on_added, shard_call_ctx(m, call));
 }
 
-static void get_sender_shard(void *self, const char *channel_name, shard_call call)
+static void answer(struct shard_manager *m, const struct shard *shard, shard_call call)
 {
-    (void)channel_name;
-    struct shard_manager *m = self;
-
-    if (main_shard(m) != NULL) {
-        shard_call_shard(m, call, main_shard(m));
+    if (shard != NULL) {
+        shard_call_shard(m, call, shard);
     } else {
         shard_call_fail(m, call, ANOTHER);
     }
+}
+
+/* A speaker shard, if there is one, one that is ready before others. */
+static void get_sender_shard(void *self, const char *channel_name, shard_call call)
+{
+    (void)channel_name;
+    const struct shard *best = NULL;
+
+    for (const struct shard *s = shard_manager_next_shard(self, NULL); s != NULL;
+         s = shard_manager_next_shard(self, s)) {
+        bool better =
+            best == NULL || shard_ready(s) > shard_ready(best) ||
+            (shard_ready(s) == shard_ready(best) && strcmp(shard_id(s), shard_id(best)) < 0);
+        if (built_in_speaks(s) && better) {
+            best = s;
+        }
+    }
+    answer(self, best != NULL ? best : main_shard(self), call);
 }
 
 static void assign_shard(void *self, const char *channel_name, bool is_initial_channel,
@@ -68,7 +85,7 @@ static void assign_shard(void *self, const char *channel_name, bool is_initial_c
     if (is_initial_channel && shard_manager_shard_of(self, channel_name) != NULL) {
         shard_call_done(self, call);
     } else {
-        get_sender_shard(self, channel_name, call); /* there is but one */
+        answer(self, main_shard(self), call); /* there is but one */
     }
 }
 

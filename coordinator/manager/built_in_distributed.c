@@ -280,6 +280,7 @@ static void choose(struct distributed *d)
 {
     const struct cluster *client = shard_manager_client(d->base);
     const char *user = cluster_setting(client, "user");
+    const char *speaker = cluster_setting(client, "speaker");
     const char *nobodys = id_of(cluster_sender(client));
     struct sender_shard *shards = NULL;
     size_t n = 0;
@@ -289,10 +290,13 @@ static void choose(struct distributed *d)
     for (const struct shard *s = shard_manager_next_shard(d->base, NULL); s != NULL;
          s = shard_manager_next_shard(d->base, s)) {
         shards = xrealloc(shards, (n + 1) * sizeof(*shards));
-        shards[n++] = (struct sender_shard){shard_id(s), shard_user(s), shard_ready(s),
-                                            id_of(shard_sender(s))};
+        shards[n++] = (struct sender_shard){.id = shard_id(s),
+                                            .user = shard_user(s),
+                                            .ready = shard_ready(s),
+                                            .speaks = built_in_speaks(s),
+                                            .sender = id_of(shard_sender(s))};
     }
-    senders_compute(shards, n, user != NULL ? user : "", &nobodys);
+    senders_compute(shards, n, user != NULL ? user : "", speaker != NULL ? speaker : "", &nobodys);
     for (size_t i = 0; i < n; i++) {
         keep_chosen(d, shards[i].id, shards[i].sender);
     }

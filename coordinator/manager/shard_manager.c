@@ -71,7 +71,9 @@ struct shard *cluster_sender(const struct cluster *c)
 {
     const struct cluster_view *view = c->manager->options.view;
     const char *user = cluster_view_setting(view, "user");
+    const char *speaker = cluster_view_setting(view, "speaker");
 
+    user = speaker != NULL && speaker[0] ? speaker : user;
     return cluster_view_shard(view, cluster_view_default_sender(view, user != NULL ? user : ""));
 }
 

@@ -95,7 +95,9 @@ struct shard_manager_ops {
                          shard_call call);
     /* Which shard sends to this channel? "": to a channel that nobody joined. Asked with one
      * channel of each shard, since what goes to the channels of a shard is sent by one, and written
-     * down for the nodes, so that no send passes through here. It must be a shard of the same user.
+     * down for the nodes, so that no send passes through here. It must be a shard of the same user,
+     * or of the setting `speaker`: where that is set, all is said as that account, and what another
+     * shard is named for goes to its default sender.
      * Completed with shard_call_shard or shard_call_fail (then it stays as it is). */
     void (*get_sender_shard)(void *self, const char *channel_name, shard_call call);
     /* Start the shards; completed when they have exited (or at once, as TwitchIO's need not).
@@ -157,8 +159,8 @@ void token_handler_get_client_credentials(struct token_handler *t, token_handler
 const char *cluster_name(const struct cluster *c);
 /* The coordinator's libuv loop (uv_loop_t), for timers and sockets of the manager. */
 struct uv_loop_s *cluster_loop(const struct cluster *c);
-/* The shard that sends, as the user of the cluster, to channels nobody joined, as it was read last;
- * NULL: there is none. */
+/* The shard that sends to channels nobody joined, as the setting `speaker` or else as the user of
+ * the cluster, as it was read last; NULL: there is none. */
 struct shard *cluster_sender(const struct cluster *c);
 /* A setting in force ("25", "none"); NULL: there is no such setting. */
 const char *cluster_setting(const struct cluster *c, const char *name);

@@ -62,8 +62,10 @@ struct cluster_state {
     uint64_t lost_at_ms; /* an earlier registry was gone then; 0: none was */
     uint64_t lost_channels;
     uint64_t lost_shards;
-    struct cluster_budget budget[CLUSTER_BUDGETS]; /* of the cluster's user */
-    uint64_t rooms;                                /* that user is in so many */
+    struct slice speaker_error; /* why the speaker has not all of its shards; empty: it has */
+    /* Of the cluster's user; those of messages of the speaker, if there is one. */
+    struct cluster_budget budget[CLUSTER_BUDGETS];
+    uint64_t rooms; /* that user is in so many */
     size_t nmuted;
     const struct cluster_muted *muted;
 };

@@ -32,7 +32,8 @@ struct cluster_reader {
     struct registry_hash hash;
     struct reply_memory memory; /* of the newest answer, and of state */
     /* In cluster_state.c: */
-    char user[32]; /* whose budgets are asked for */
+    char user[32];    /* whose budgets are asked for */
+    char speaker[32]; /* whose budgets of messages are, unless it is empty */
     struct cluster_state state;
 };
 

@@ -132,6 +132,8 @@ static void take_settings(struct cluster_reader *r, const struct redisReply *rep
         }
         if (slice_is(s.name, "user")) {
             snprintf(r->user, sizeof(r->user), "%.*s", (int)s.value.len, s.value.ptr);
+        } else if (slice_is(s.name, "speaker")) {
+            snprintf(r->speaker, sizeof(r->speaker), "%.*s", (int)s.value.len, s.value.ptr);
         }
     }
     if (list.bad) {

@@ -85,13 +85,14 @@ static void take_muted(struct cluster_reader *r, const struct redisReply *reply)
 }
 
 /* The last of the questions about the whole. */
-static void take_lost(struct cluster_reader *r, const struct redisReply *reply)
+static void take_clock(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader lost = reader_of(reply);
 
     r->state.lost_at_ms = number_of(reader_slice(&lost));
     r->state.lost_channels = number_of(reader_slice(&lost));
     r->state.lost_shards = number_of(reader_slice(&lost));
+    r->state.speaker_error = reply_memory_keep(&r->memory, reader_slice(&lost));
     if (lost.bad) {
         cluster_fail_strange(r, "HMGET");
     }
@@ -117,10 +118,13 @@ bool cluster_ask_state(struct cluster_reader *r)
     cluster_ask(r, take_count, 1, "SCARD", "", "homeless");
     cluster_ask(r, take_stopped, 0, "HGET", "stopped", "config");
     for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
-        cluster_ask(r, take_budget, i, "LRANGE", "0 -1", "budget:%s:%s", user, budgets[i]);
+        bool says = r->speaker[0] != '\0' && i >= CLUSTER_MESSAGES;
+        cluster_ask(r, take_budget, i, "LRANGE", "0 -1", "budget:%s:%s", says ? r->speaker : user,
+                    budgets[i]);
     }
     cluster_ask(r, take_count, 2, "SCARD", "", "rooms:%s", user);
     cluster_ask(r, take_muted, 0, "ZRANGE", "0 -1 WITHSCORES", "muted");
-    cluster_ask(r, take_lost, 0, "HMGET", "lost_at lost_channels lost_shards", "clock");
+    cluster_ask(r, take_clock, 0, "HMGET", "lost_at lost_channels lost_shards speaker_error",
+                "clock");
     return true;
 }

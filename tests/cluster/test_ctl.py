@@ -348,8 +348,8 @@ def test_set_is_judged_as_the_cluster_judges_it_before_anything_is_started(clust
     right, wrong = [], ["foo=1", "=1", "user=Not One", "user=", "channels_per_shard="]
     for row in cluster.ctl_json("config"):
         found = re.fullmatch(r"(\d+) to (\d+)(?:, or (\w+))?", row["allowed"])
-        if row["name"] == "user":
-            right += ["user=anonymous", "user=some_bot_1"]
+        if row["name"] in ("user", "speaker"):
+            right += [f"{row['name']}={login}" for login in ("anonymous", "some_bot_1")]
             continue
         if row["name"] == "readers":
             hundred = ",".join(f"bot{i}" for i in range(100))

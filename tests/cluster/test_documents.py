@@ -336,8 +336,8 @@ def test_each_command_of_ours_is_one(forsen, tmp_path):
             assert done.returncode == 0, line + "\n" + done.stderr
             continue
         env = {"SHOAL_REDIS_URL": forsen.redis_url}
-        if command[1:] == ["account", "login"]:
-            log_in(forsen, "alice")
+        if command[1:3] == ["account", "login"]:
+            log_in(forsen, "alice", *command[3:])
         elif command[1] == "tail":
             tail = Process("tail", argv, tmp_path, env).start()
             forsen.processes["tail"] = tail

@@ -22,7 +22,7 @@
 #define MOST_KEYS     1000
 #define MOST_ELEMENTS 25000
 #define MOST_WORDS    3000
-#define STEPS         42 /* that are called */
+#define STEPS         43 /* that are called */
 
 extern const unsigned char shoal_lua[];
 extern const size_t shoal_lua_len;
@@ -242,6 +242,31 @@ static void senders_and_sends(void)
     STEP("restate", "n0 j0 1 0 {\"sends\":[],\"draws\":[]}");
 }
 
+/* As many as there can be, one of which sends for 700 shards, come and go. */
+static void speakers(void)
+{
+    char pairs[1 << 14];
+
+    STEP("set", LEADER "- - speaker bot");
+    STEP("set", LEADER "- - speaker_shard_count 100");
+    for (unsigned i = 0; i < 10; i++) {
+        STEP("speakers", LEADER);
+    }
+    for (unsigned i = 1; i < 700; i += 100) {
+        size_t len = 0;
+        for (unsigned k = i; k < i + 100; k++) {
+            len +=
+                (size_t)snprintf(pairs + len, sizeof(pairs) - len, "shard-%u speaker-shard-1 ", k);
+        }
+        STEP("senders", LEADER "%s", pairs);
+    }
+    STEP("unset", LEADER "- - speaker");
+    for (unsigned i = 0; raw("ZSCORE shoal:{t}:load speaker-shard-100")->str != NULL; i++) {
+        assert_true(i < 50);
+        STEP("speakers", LEADER);
+    }
+}
+
 static void requests(void)
 {
     for (unsigned i = 0; i < 300; i++) {
@@ -346,6 +371,7 @@ static void no_step_touches_more_than_it_may(void **state)
     build();
     nodes_do_all_they_do();
     senders_and_sends();
+    speakers();
     requests();
     compare();
     whoever_dies_is_replaced();

@@ -113,6 +113,27 @@ static void a_sender_of_another_user_is_not_written(void **state)
     office_close(&o);
 }
 
+static void the_speaker_may_send_for_shards_of_another_user(void **state)
+{
+    (void)state;
+    struct world_node bots;
+    open_office();
+    world_node(&bots, "n2", 1002, 10, "anonymous,bot");
+    world_register(&o.world, &bots, 0);
+    world_configure(&o.world, &o.before, "", "", "set", "speaker,bot");
+    world_add_shard(&o.world, &o.before, "one", "anonymous", "alice");
+    world_configure(&o.world, &o.before, "", "", "setup_done", "");
+    world_configure(&o.world, &o.before, "", "", "speakers", "");
+    o.answers[MANAGER_SENDER] = "shard:speaker-shard-1";
+    begin();
+
+    office_read(&o);
+
+    office_until(&o, strcmp(sender_of("one"), "speaker-shard-1") == 0);
+    assert_string_equal(office_ask(&o, "HGET shoal:{t}:senders bot"), "speaker-shard-1");
+    office_close(&o);
+}
+
 static void many_changes_are_written_in_portions(void **state)
 {
     (void)state;
@@ -167,6 +188,7 @@ int main(void)
         cmocka_unit_test(what_differs_is_written_and_what_does_not_is_left_alone),
         cmocka_unit_test(what_the_manager_does_not_say_stays_as_it_is),
         cmocka_unit_test(a_sender_of_another_user_is_not_written),
+        cmocka_unit_test(the_speaker_may_send_for_shards_of_another_user),
         cmocka_unit_test(many_changes_are_written_in_portions),
         cmocka_unit_test(a_view_that_comes_while_it_asks_is_gone_through_after),
     };

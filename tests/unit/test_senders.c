@@ -14,12 +14,17 @@
 struct fixture {
     struct sender_shard shards[MAX];
     size_t n;
-    const char *nobodys; /* the default sender of user "u" */
+    const char *speaker; /* NULL: there is none */
+    const char *nobodys; /* the default sender of user "u", or of the speaker */
 };
 
 static void add(struct fixture *f, const char *id, const char *user, bool ready, const char *sender)
 {
-    f->shards[f->n++] = (struct sender_shard){id, user, ready, sender};
+    f->shards[f->n++] = (struct sender_shard){.id = id,
+                                              .user = user,
+                                              .ready = ready,
+                                              .speaks = strncmp(id, "speaker", 7) == 0,
+                                              .sender = sender};
 }
 
 static bool differ(const char *a, const char *b)
@@ -31,7 +36,7 @@ static bool differ(const char *a, const char *b)
 static size_t compute(struct fixture *f)
 {
     struct fixture before = *f;
-    senders_compute(f->shards, f->n, "u", &f->nobodys);
+    senders_compute(f->shards, f->n, "u", f->speaker != NULL ? f->speaker : "", &f->nobodys);
     size_t changes = differ(before.nobodys, f->nobodys);
     for (size_t i = 0; i < f->n; i++) {
         size_t was = 0;
@@ -63,9 +68,9 @@ struct line {
     const char *after;
 };
 
-static void check_table(const char *name, const struct line *lines)
+static void check_table_of(const char *speaker, const char *name, const struct line *lines)
 {
-    struct fixture f = {0};
+    struct fixture f = {.speaker = speaker};
     for (const struct line *l = lines; l->id; l++) {
         add(&f, l->id, l->user, l->ready, l->before);
     }
@@ -76,6 +81,11 @@ static void check_table(const char *name, const struct line *lines)
                      l->after);
         }
     }
+}
+
+static void check_table(const char *name, const struct line *lines)
+{
+    check_table_of(NULL, name, lines);
 }
 
 static void the_table_of_small_clusters_holds(void **state)
@@ -110,6 +120,61 @@ static void the_table_of_small_clusters_holds(void **state)
                                                                          {"a", "u", true, "", "b"},
                                                                          {"b", "u", true, "", "c"},
                                                                          {0}});
+}
+
+static void with_a_speaker_it_speaks_to_the_channels_of_all_shards(void **state)
+{
+    (void)state;
+    check_table_of("v", "while it has no shard nothing changes",
+                   (struct line[]){{"a", "u", true, "a", "a"}, {"b", "u", true, "a", "a"}, {0}});
+    check_table_of("v", "nor while none is ready",
+                   (struct line[]){{"a", "u", true, "a", "a"},
+                                   {"speaker-1", "v", false, "speaker-1", "speaker-1"},
+                                   {0}});
+    check_table_of("v", "its shard sends for those of others",
+                   (struct line[]){{"a", "u", true, "a", "speaker-1"},
+                                   {"b", "w", false, "a", "speaker-1"},
+                                   {"speaker-1", "v", true, "speaker-1", "speaker-1"},
+                                   {0}});
+    check_table_of("v", "speaker shards come first, also for its own",
+                   (struct line[]){{"a", "v", true, "b", "speaker-1"},
+                                   {"b", "v", true, "a", "speaker-1"},
+                                   {"speaker-1", "v", true, "speaker-1", "speaker-1"},
+                                   {0}});
+    check_table_of("v", "without one that is ready its others send",
+                   (struct line[]){{"a", "v", true, "speaker-1", "b"},
+                                   {"b", "v", true, "speaker-1", "a"},
+                                   {"c", "u", true, "speaker-1", "a"},
+                                   {"speaker-1", "v", false, "speaker-1", "speaker-1"},
+                                   {0}});
+    check_table_of("v", "a speaker shard that is another's does not speak",
+                   (struct line[]){{"a", "u", true, "speaker-1", "speaker-2"},
+                                   {"speaker-1", "w", true, "speaker-1", "speaker-1"},
+                                   {"speaker-2", "v", true, "speaker-2", "speaker-2"},
+                                   {0}});
+}
+
+static void speaker_shards_share_those_they_speak_for(void **state)
+{
+    (void)state;
+    struct fixture f = {.speaker = "v", .nobodys = "speaker-1"};
+    char names[20][16];
+    for (size_t i = 0; i < 20; i++) {
+        snprintf(names[i], sizeof(names[i]), "shard-%02zu", i);
+        add(&f, names[i], "u", i % 3 == 0, "speaker-1");
+    }
+    add(&f, "speaker-1", "v", true, "speaker-1");
+    add(&f, "speaker-2", "v", true, "speaker-2");
+
+    compute(&f);
+
+    size_t first = 0;
+    for (size_t i = 0; i < 20; i++) {
+        first += strcmp(sender_of(&f, names[i]), "speaker-1") == 0;
+    }
+    assert_in_range(first, 10, 11);
+    assert_string_equal(f.nobodys, "speaker-1");
+    assert_int_equal(compute(&f), 0);
 }
 
 static void a_second_computation_changes_nothing(void **state)
@@ -235,14 +300,35 @@ static void a_default_sender_stays_where_no_shard_is_ready(void **state)
     assert_string_equal(f.nobodys, "b");
 }
 
+static void the_default_sender_is_the_speakers(void **state)
+{
+    (void)state;
+    struct fixture f = {.speaker = "v", .nobodys = ""};
+    add(&f, "a", "u", true, "a");
+
+    compute(&f);
+    assert_string_equal(f.nobodys, ""); /* it has no shard */
+
+    add(&f, "b", "v", false, "b");
+    compute(&f);
+    assert_string_equal(f.nobodys, "b");
+
+    add(&f, "speaker-1", "v", true, "speaker-1");
+    compute(&f);
+    assert_string_equal(f.nobodys, "speaker-1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_of_small_clusters_holds),
+        cmocka_unit_test(with_a_speaker_it_speaks_to_the_channels_of_all_shards),
+        cmocka_unit_test(speaker_shards_share_those_they_speak_for),
         cmocka_unit_test(a_second_computation_changes_nothing),
         cmocka_unit_test(shards_that_come_one_by_one_do_not_all_stay_with_the_first),
         cmocka_unit_test(random_clusters_are_always_served_by_ready_shards_of_their_user),
         cmocka_unit_test(a_default_sender_is_the_first_ready_shard_and_stays_while_it_is_ready),
+        cmocka_unit_test(the_default_sender_is_the_speakers),
         cmocka_unit_test(a_default_sender_stays_where_no_shard_is_ready),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

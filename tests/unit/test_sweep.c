@@ -120,6 +120,22 @@ static void shards_without_a_node_are_placed_when_one_comes(void **state)
     office_until(&o, is_on("k", "n2"));
 }
 
+static void
+speaker_shards_are_opened_when_there_is_a_node_that_can_log_in_as_the_speaker(void **state)
+{
+    (void)state;
+    world_configure(&o.world, &o.before, "", "", "setup_done", "");
+    world_configure(&o.world, &o.before, "", "", "set", "speaker,bot");
+    lead();
+    office_facts(&o);
+    assert_string_equal(office_ask(&o, "ZCARD shoal:{t}:load"), "0");
+
+    world_node(&second, "n2", 1002, 10, "bot");
+    assert_string_equal(world_register(&o.world, &second, 0), "current");
+
+    office_until(&o, is_on("speaker-shard-1", "n2"));
+}
+
 static void channels_that_wait_are_assigned_as_the_manager_says(void **state)
 {
     (void)state;
@@ -203,6 +219,7 @@ int main(void)
         OFFICE_TEST(the_shards_of_a_node_whose_lease_ended_move_to_one_that_lives),
         OFFICE_TEST(a_death_is_seen_at_the_deadline_and_not_only_at_the_next_renewal),
         OFFICE_TEST(shards_without_a_node_are_placed_when_one_comes),
+        OFFICE_TEST(speaker_shards_are_opened_when_there_is_a_node_that_can_log_in_as_the_speaker),
         OFFICE_TEST(channels_that_wait_are_assigned_as_the_manager_says),
         OFFICE_TEST(channels_nobody_takes_are_asked_about_again_after_a_while_alone),
         OFFICE_TEST(a_shard_that_was_idle_for_long_is_closed),

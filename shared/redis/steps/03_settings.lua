@@ -30,6 +30,8 @@ local SETTINGS = {
     request_limit_bytes = {default = '8388608', min = 65536, max = 268435456},
     user = {default = '', login = true},
     readers = {default = 'first', logins = READERS_MOST},
+    speaker = {default = '', login = true},
+    speaker_shard_count = {default = '1', min = 1, max = 100},
 }
 
 local setting_refused, settings, setting, limit, limit_of, node_settings, refused_by, list_settings

@@ -29,10 +29,10 @@ local function tally_shard(c, tally, shard, change)
     local score = string.format('%d', count) -- numbers are slow as arguments
     call('HSET', sk, 'channels', score, 'rev', string.format('%d', count_of(s[5]) + 1))
     add_to(tally.scored, key(c, 'load'), score, shard)
-    if user then
-        add_to(tally.scored, key(c, 'open', user), score, shard)
-    else
+    if not user then
         damaged(c)
+    elseif not speakers.is(shard) then
+        add_to(tally.scored, key(c, 'open', user), score, shard)
     end
     if s[4] == '1' and count == 0 then
         add_to(tally.scored, key(c, 'idle'), c.stamp, shard)

@@ -74,7 +74,8 @@ local function node_among(c, user, wish, from, n)
         for _, node in ipairs(nodes) do
             local facts = facts_of(c, node)
             if facts.deadline > c.now + (wish.left_ms or 0) and knows_user(facts, user) and
-                (not wish.since or (facts.seen > wish.since and facts.seen <= c.now)) then
+                (not wish.since or (facts.seen > wish.since and facts.seen <= c.now)) and
+                not (wish.apart and wish.apart[node]) then
                 return node
             end
         end
@@ -86,12 +87,12 @@ local function node_among(c, user, wish, from, n)
 end
 
 -- The live node with the most free capacity that can log in as `user`. With wish.since: that has
--- seen Twitch after that. With wish.left_ms: whose lease goes on for longer. Where none is found,
--- c.no_node says whether all were looked at: of very many nodes a step looks at the first, and at
--- some of the others, each second at others again.
+-- seen Twitch after that. With wish.left_ms: whose lease goes on for longer. With wish.apart: that
+-- is none of those. Where none is found, c.no_node says whether all were looked at: of very many
+-- nodes a step looks at the first, and at some of the others, each second at others again.
 local function choose_node(c, user, wish)
     wish = wish or {}
-    local name = user .. ' ' .. (wish.since or '') .. ' ' .. (wish.left_ms or '')
+    local name = user .. ' ' .. (wish.since or '') .. ' ' .. (wish.left_ms or '') .. (wish.apart and ' apart' or '')
     if c.no_node[name] then
         return nil
     end
@@ -207,6 +208,15 @@ local function unplace(c, shard)
     set_idle(c, shard)
 end
 
+-- Speaker shards are on different nodes, where there are as many.
+function speakers.choose_node(c, shard, user)
+    local nodes = {}
+    for _, other in ipairs(speakers.is(shard) and speakers.list(c) or {}) do
+        nodes[node_of(c, other) or ''] = true
+    end
+    return next(nodes) and choose_node(c, user, {apart = nodes}) or choose_node(c, user)
+end
+
 -- Places a shard that no node holds on `node`, or on the best. Where none has room, it is
 -- homeless. A shard of which nobody knows whose it is cannot be placed.
 local function place(c, shard, node)
@@ -216,7 +226,7 @@ local function place(c, shard, node)
     if not user then
         damaged(c)
     end
-    node = node or (user and choose_node(c, user))
+    node = node or (user and speakers.choose_node(c, shard, user))
     if not node then
         call('HSET', sk, 'node', '')
         call('SADD', key(c, 'homeless'), shard)

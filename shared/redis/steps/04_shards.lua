@@ -18,6 +18,15 @@ local function set_sender(c, shard, sender)
     end
 end
 
+-- Which shard sends for this one as long as nobody has chosen one, and not `leaving`: the default
+-- sender of a speaker that is not its user, else itself.
+function speakers.first_sender(c, shard, leaving)
+    local reader = user_of(c, shard)
+    local speaker = speakers.of(c, reader)
+    local default = speaker ~= reader and shard_id(call('HGET', key(c, 'senders'), speaker))
+    return default and default ~= leaving and is_shard(c, default) and default or shard
+end
+
 -- Creates a shard on `node` (nil: on the best, or on none yet). The caller has checked the limits.
 -- `run` is "started" (it connects at once) or "new" (not before it is started).
 local function create_shard(c, shard, user, node, closes_idle, run)
@@ -29,11 +38,13 @@ local function create_shard(c, shard, user, node, closes_idle, run)
     call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0, 'joined', 0,
         'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'run', run, 'since', c.now)
     call('ZADD', key(c, 'load'), 0, shard)
-    call('ZADD', key(c, 'open', user), 0, shard)
+    if not speakers.is(shard) then
+        call('ZADD', key(c, 'open', user), 0, shard)
+    end
     if closes_idle == 1 then
         call('ZADD', key(c, 'idle'), c.now, shard)
     end
-    set_sender(c, shard, shard)
+    set_sender(c, shard, speakers.first_sender(c, shard))
     call('HSETNX', key(c, 'senders'), user, shard)
     event(c, 'shard.added', {'shard', shard, 'user', user})
     place(c, shard, node)
@@ -42,8 +53,8 @@ end
 
 local SERVED_PER_STEP = 100
 
--- The shards that `shard` sends for send for themselves again, a portion, but for `most` of them.
--- True where nothing is left to do. (Whoever chooses senders is asked again.)
+-- The shards that `shard` sends for have the sender they had first, a portion, but for `most` of
+-- them. True where nothing is left to do. (Whoever chooses senders is asked again.)
 local function rehome(c, shard, most)
     local sk = key(c, 'shard', shard, 'serves')
     local excess = call('SCARD', sk) - most
@@ -53,13 +64,23 @@ local function rehome(c, shard, most)
     for _, served in ipairs(call('SRANDMEMBER', sk, math.min(excess, SERVED_PER_STEP))) do
         if served ~= shard then
             if sender_of_shard(c, served) == shard then
-                set_sender(c, served, served)
+                set_sender(c, served, speakers.first_sender(c, served, shard))
             end
             call('SREM', sk, served)
         end
     end
     shards_changed(c)
     return excess <= SERVED_PER_STEP
+end
+
+-- A shard of the user, which may be a speaker shard; nil: there is none.
+function speakers.next_sender(c, user)
+    for _, shard in ipairs(user == setting(c, 'speaker') and speakers.list(c) or {}) do
+        if user_of(c, shard) == user then
+            return shard
+        end
+    end
+    return call('ZRANGE', key(c, 'open', user), 0, 0)[1]
 end
 
 -- A shard without channels is gone, with all that is known of it. `users` are those whose it may
@@ -79,7 +100,7 @@ local function shard_gone(c, shard, users)
     for _, user in ipairs(users) do
         call('ZREM', key(c, 'open', user), shard)
         if call('HGET', key(c, 'senders'), user) == shard then
-            local other = call('ZRANGE', key(c, 'open', user), 0, 0)[1]
+            local other = speakers.next_sender(c, user)
             if other then
                 call('HSET', key(c, 'senders'), user, other)
             else

@@ -190,18 +190,23 @@ local function unknown_claims(c, node)
     return found[1] == '0'
 end
 
--- Who says what goes to `channel`: shard, its node, its user, nil while nobody does. And: is it
--- joined?
+-- The shard with its node, if it is one of that user.
+function speakers.shard(c, shard, user)
+    local fields = shard_id(shard) and call('HMGET', key(c, 'shard', shard), 'node', 'user') or {}
+    return fields[2] == user and {shard, node_id(fields[1]) or '', user} or nil
+end
+
+-- Who says what goes to `channel`: shard and its node, nil while nobody does; as which user, empty
+-- while none is chosen. And: is it joined? (What was written down as the sender may be another's,
+-- where the setting `speaker` was changed: nobody speaks as another.)
 local function sender_of(c, channel)
     local joined = shard_id(call('HGET', key(c, 'channels'), channel))
     local sender = not joined and c.unjoined -- all channels that nobody joined have the same
     if not sender then
-        local shard = joined and sender_of_shard(c, joined)
-        if not joined then
-            shard = shard_id(call('HGET', key(c, 'senders'), setting(c, 'user')))
-        end
-        local fields = shard and call('HMGET', key(c, 'shard', shard), 'node', 'user') or {}
-        sender = login_of(fields[2]) and {shard, node_id(fields[1]) or '', fields[2]} or {}
+        local reader = joined and call('HMGET', key(c, 'shard', joined), 'user', 'sender') or {}
+        local user = speakers.of(c, login_of(reader[1]))
+        sender = speakers.shard(c, reader[2], user) or
+            speakers.shard(c, call('HGET', key(c, 'senders'), user), user) or {nil, nil, user}
         c.unjoined = not joined and sender or c.unjoined
     end
     return sender[1], sender[2], sender[3], joined
@@ -270,7 +275,7 @@ local function user_refused(send, user)
     if send.user and user ~= '' and send.user ~= user then
         return 'unknown_user', 'What goes to this channel is sent as ' .. user .. '.'
     elseif user == 'anonymous' then
-        return 'anonymous', 'The channel is read anonymously; sending needs a user with a token.'
+        return 'anonymous', 'The channel is read anonymously; sending needs an account: the setting speaker names one.'
     end
     return nil
 end
@@ -325,7 +330,7 @@ local function send_refused(c, send, problem)
         return 'bad_request', problem
     end
     local _, node, user, joined = sender_of(c, send.channel)
-    local reason, text = user_refused(send, user or setting(c, 'user'))
+    local reason, text = user_refused(send, user)
     if not reason then
         reason, text = queue_full(c, send.channel, joined)
     end
@@ -401,7 +406,7 @@ do -- seen in here alone
 -- nil.
 local function muted_refusal(c, send, deadline)
     local _, _, user = sender_of(c, send.channel)
-    return muted.refusal(c, user or setting(c, 'user'), deadline)
+    return muted.refusal(c, user, deadline)
 end
 
 -- Its time is over: the status it gets.

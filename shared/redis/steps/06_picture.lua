@@ -156,7 +156,7 @@ end
 -- Redis has all}, the place of the next portion.
 function picture(c, node, seen)
     local rev = count_of(call('HGET', key(c, 'node', node), 'rev'))
-    local user = setting(c, 'user')
+    local user = speakers.of(c)
     -- Where the rev is lower, the counter began anew.
     local since = seen > rev and '-1' or string.format('%d', seen)
     local told = portion(c, node, {seen = since, part = rev == seen and #PARTS + 1 or 1, after = '-inf'})

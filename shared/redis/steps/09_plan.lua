@@ -239,12 +239,18 @@ end
 local function plan_named(c, plan, shard)
     local named = plan.named[shard]
     if named == nil then
-        local fields = shard_id(shard) and call('HMGET', key(c, 'shard', shard), 'user', 'channels') or {}
+        local takes = shard_id(shard) and not speakers.is(shard)
+        local fields = takes and call('HMGET', key(c, 'shard', shard), 'user', 'channels') or {}
         named = login_of(fields[1]) and {user = fields[1], count = count_of(fields[2])} or false
         plan.named[shard] = named
         plan.nnamed = plan.nnamed + 1
     end
     return named
+end
+
+local function named_refused(shard)
+    local why = speakers.is(shard) and ' takes no channels: it only speaks.' or ' does not exist.'
+    return 'Shard ' .. shown(shard) .. why
 end
 
 -- The shard of the user that the channel goes to: that one, if it was `named`, else the
@@ -286,7 +292,7 @@ function plan_channel(c, plan, channel, where)
     end
     local named = kind == '=' and plan_named(c, plan, what)
     if kind == '=' and not named then
-        return nil, 'Shard ' .. shown(what) .. ' does not exist.'
+        return nil, named_refused(what)
     end
     local shard
     local user, why = plan_whose(c, plan, channel, named and '@' or kind, named and named.user or what)

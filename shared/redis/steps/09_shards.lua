@@ -34,7 +34,9 @@ local function shard_refused(c, shard, user, texts)
     local refused, login = {}, login_of(user)
     local names = channels.names(texts, refused)
     local text, why = next(refused)
-    if not login or not user_known(c, login) then
+    if speakers.is(shard) then
+        why = 'Ids like ' .. shard .. ' are those of the setting speaker; take another.'
+    elseif not login or not user_known(c, login) then
         return {login and 'later' or 'refused', no_token(c, user)}
     elseif call('ZCARD', key(c, 'load')) >= limit(c, 'max_shard_count') then
         why = refused_by(c, ERR_SHARDS_FULL, 'max_shard_count')
@@ -99,14 +101,16 @@ run_step('shard_stop', 'stopped', function(_, run)
     return run ~= 'started' and ' has not been started.'
 end)
 
--- Who sends for a shard, or for "@USER": for channels that nobody joined. Nobody speaks as another
--- user. A shard that is gone by now is no sender. Such pairs are passed over.
+-- Who sends for a shard, or for "@USER": for channels that nobody joined. Nobody but the speaker
+-- speaks for another user's shard. A shard that is gone by now is no sender. Such pairs are passed
+-- over.
 own_step('senders', '{shard sender}...', function(c, a)
     for i = 3, math.min(#a - 1, 1 + 2 * SENDERS_AT_ONCE), 2 do
         local user = shard_id(a[i + 1]) and user_of(c, a[i + 1])
+        local reader = user and shard_id(a[i]) and user_of(c, a[i])
         if user and a[i] == '@' .. user then
             call('HSET', key(c, 'senders'), user, a[i + 1])
-        elseif user and shard_id(a[i]) and user == user_of(c, a[i]) then
+        elseif reader and (user == reader or user == speakers.of(c, reader)) then
             set_sender(c, a[i], a[i + 1])
         end
     end

@@ -221,7 +221,7 @@ node_step('send_claim', 'entry', function(c, a)
         return {'done', status}
     end
     local shard, serving, user = sender_of(c, send.channel)
-    local reason, text = user_refused(send, user or setting(c, 'user'))
+    local reason, text = user_refused(send, user)
     if claimed then
         return {'busy'}
     elseif reason then

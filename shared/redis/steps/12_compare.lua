@@ -96,7 +96,7 @@ end
 -- Whose shard it is, or nil. Its user's list of shards knows it, too.
 function compare.user_of(c, shard)
     local now = shard_id(shard) and user_of(c, shard)
-    if now and call('ZSCORE', key(c, 'open', now), shard) then
+    if now and (speakers.is(shard) or call('ZSCORE', key(c, 'open', now), shard)) then
         return now
     end
     for _, user in ipairs(compare.users(c)) do

@@ -108,7 +108,8 @@ local function compare_index(c, index, cursor)
     local user, of = string.match(index, '^open:(.*)$'), INDICES[index] or 'load'
     local scan, kind = index == 'homeless' and 'SSCAN' or 'ZSCAN', of == 'load' and 'shard' or 'node'
     return compare.weed(c, scan, key(c, index), cursor, kind, {'ZMSCORE', key(c, of)}, function(name, score)
-        return (not score or (user and user_of(c, name) ~= user)) and 'was in ' .. index .. ', and is none of those'
+        local others = user and (user_of(c, name) ~= user or speakers.is(name))
+        return (not score or others) and 'was in ' .. index .. ', and is none of those'
     end)
 end
 
