@@ -8,8 +8,6 @@
 --   ids     hash  "CHANNEL ID" -> the entry; of several with that id the one whose result all have:
 --                 the one that was claimed last, else the first
 
-local TAKE_ENTRIES = 200     -- taken in one step,
-local TAKE_BYTES = 1048576   -- or until they had so many bytes
 local SETTLE = 100           -- settled in one step
 local MAX_ENTRY_BYTES = 8192 -- of all names and values of an entry
 local MAX_TEXT = 500         -- characters
@@ -280,24 +278,6 @@ local function user_refused(send, user)
     return nil
 end
 
--- Do too many wait already? Reason and text, or nil. Channels that nobody joined leave half of the
--- room to the others.
-local function queue_full(c, channel, joined)
-    local most, queued = limit(c, 'channel_send_queue'), count_of(call('HGET', key(c, 'queued'), channel))
-    if queued >= most then
-        return 'queue_full', string.format('%d sends wait in this channel (channel_send_queue is %d).', queued, most)
-    end
-    c.waiting = c.waiting or call('ZCARD', key(c, 'sends'))
-    most, queued = limit(c, 'send_queue'), c.waiting
-    if queued >= most then
-        return 'queue_full', string.format('%d sends wait in all channels (send_queue is %d).', queued, most)
-    elseif queued >= most / 2 and not joined then
-        return 'queue_full', string.format('%d sends wait in all channels; one that nobody joined gets in only ' ..
-            'while they are less than half of send_queue (%d).', queued, most)
-    end
-    return nil
-end
-
 local function ttl_of(c, send)
     return tonumber(send.ttl_ms or limit(c, 'send_ttl_ms'))
 end
@@ -323,6 +303,27 @@ local function told_again(c, send)
     return known.status
 end
 
+local take_send -- below
+do -- the rest is seen in here alone
+
+-- Do too many wait already? Reason and text, or nil. Channels that nobody joined leave half of the
+-- room to the others.
+local function queue_full(c, channel, joined)
+    local most, queued = limit(c, 'channel_send_queue'), count_of(call('HGET', key(c, 'queued'), channel))
+    if queued >= most then
+        return 'queue_full', string.format('%d sends wait in this channel (channel_send_queue is %d).', queued, most)
+    end
+    c.waiting = c.waiting or call('ZCARD', key(c, 'sends'))
+    most, queued = limit(c, 'send_queue'), c.waiting
+    if queued >= most then
+        return 'queue_full', string.format('%d sends wait in all channels (send_queue is %d).', queued, most)
+    elseif queued >= most / 2 and not joined then
+        return 'queue_full', string.format('%d sends wait in all channels; one that nobody joined gets in only ' ..
+            'while they are less than half of send_queue (%d).', queued, most)
+    end
+    return nil
+end
+
 -- Why the send is refused: reason and text, or nil. And the node that would say it, and as whom.
 local function send_refused(c, send, problem)
     problem = problem or send_problem(send)
@@ -340,7 +341,7 @@ end
 -- Takes an entry: nil where it waits from now on, else the status it got. `heard` is when it was
 -- asked for, if that was before it was entered. `problem` is what is wrong with it, if that is
 -- known.
-local function take_send(c, send, heard, problem)
+function take_send(c, send, heard, problem)
     if call('ZSCORE', key(c, 'sends'), member_of(send)) then
         return nil
     end
@@ -371,6 +372,14 @@ local function take_send(c, send, heard, problem)
     return nil
 end
 
+end
+
+local settle, tell_taken -- below
+do -- the rest is seen in here alone
+
+local TAKE_ENTRIES = 200     -- taken in one step,
+local TAKE_BYTES = 1048576   -- or until they had so many bytes
+
 -- Takes what is new in the stream, a portion. True where there may be more.
 local function take_new(c)
     local ok, sk, ck = key(c, 'outbox'), key(c, 'sends'), key(c, 'clock')
@@ -398,9 +407,6 @@ local function take_new(c)
     -- back.
     return call('XLEN', ok) > call('ZCARD', sk) and call('HDEL', ck, 'outbox') == 1
 end
-
-local settle, settle_overdue
-do -- seen in here alone
 
 -- Is it to be said until `deadline`, by an account that is muted for longer? Reason and text, or
 -- nil.
@@ -452,7 +458,7 @@ local function settle_muted(c, most)
 end
 
 -- What should have been said by now is settled.
-function settle_overdue(c)
+local function settle_overdue(c)
     local sk = key(c, 'sends')
     local overdue = call('ZRANGEBYSCORE', sk, '-inf', '(' .. c.stamp, 'LIMIT', 0, SETTLE)
     for _, member in ipairs(overdue) do
@@ -469,10 +475,8 @@ function settle_overdue(c)
     end
 end
 
-end
-
 -- Tells the nodes concerned what was taken for them, but for the one that asks.
-local function tell_taken(c, asking)
+function tell_taken(c, asking)
     for node, list in pairs(c.taken) do
         if node ~= asking and node ~= '' then
             call('PUBLISH', c.topic .. 'node:' .. node, 'sends ' .. table.concat(list, ' '))
@@ -490,3 +494,5 @@ step('send_take', '', function(c)
     tell_taken(c)
     return {more and 'more' or 'done'}
 end)
+
+end
