@@ -143,9 +143,10 @@ class Checker:
 
     def deafness(self):
         """Times in which what is published may not reach anybody."""
-        # Words of faults.py: who gives in takes along what it has heard.
-        twins = tuple(f"{node} or its twin ended" for node in plan.NODES)
-        deaths = [(at, at) for at in self._timeline.when("fault", ("killed", *twins))]
+        deaths = [(at, at) for at in self._timeline.when("fault", "killed")]
+        # Words of faults.py: who gives in takes along what it has heard since it stood still.
+        for node in plan.NODES:
+            deaths += self._times(f"SIGSTOP {node}, and a twin", f"{node} or its twin ended")
         return deaths + self._times("cut_nodes", "nodes reach Redis")
 
     def _times(self, begins, ends):

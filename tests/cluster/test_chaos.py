@@ -258,6 +258,14 @@ def test_the_gap_of_a_new_join_is_known_though_redis_has_another_clock(complaint
     assert told.cover("room0", T + 5)
 
 
+def test_who_gives_in_to_a_twin_takes_along_what_it_heard_since_it_stood_still(complaints):
+    check = checker(complaints, {}, ())
+    done = [(T + 1, "SIGSTOP n1, and a twin is started"), (T + 5, "SIGCONT n1, which has a twin"),
+            (T + 9, "n1 or its twin ended by itself"), (T + 20, "SIGSTOP n2")]  # fmt: skip
+    complaints.when = lambda _who, words: [at for at, what in done if what.startswith(words)]
+    assert check.deafness() == [(T + 1, T + 9)]
+
+
 def test_a_gap_that_nobody_heard_is_as_old_as_what_was_heard_before_it(complaints):
     events = [{"event": "heard", "at": (T + 5) * 1000}, gap(T + 6, T + 8), {"event": "later", "at": (T + 9) * 1000}]
     check = checker(complaints, {}, ())
