@@ -16,7 +16,6 @@ import redis
 
 import plan
 from accounts import account, add, start_twitch  # of tests/cluster
-from shoal import BIN
 from timeline import Taken
 
 LIFE_S = 20
@@ -58,17 +57,13 @@ class Accounts:
             cluster.sim.control(f"user {login} token=unused-{login} mod={','.join(plan.MODERATED)}")
         cluster.write_tokens({})
         self.node_args = ["--account-keys", cluster.keys]
-        self.coordinator_args = [*cluster.account_args, "--shard-manager", BIN / "tests" / "managers" / "by_user.so"]
+        self.coordinator_args = list(cluster.account_args)
         if not self.is_public:
             secret = cluster.directory / "client-secret"
             secret.touch(mode=0o600)
             secret.write_text("chaos-secret")
             cluster.sim.control("app app chaos-secret")
             self.coordinator_args += ["--client-secret", secret]
-        each = len(plan.CHANNELS) // len(plan.USERS)
-        for i, login in enumerate(plan.USERS):
-            rooms = ",".join(plan.CHANNELS[i * each : (i + 1) * each])
-            self.coordinator_args += ["--set", f"manager.{login}={rooms}"]
 
     # The operator -------------------------------------------------------------------------------------------
 

@@ -228,6 +228,7 @@ def with_accounts():
     """From now on plans are for a larger cluster, which reads and says as several users whose tokens it keeps valid."""
     global NODES, USERS  # pylint: disable=global-statement
     NODES, USERS = ("n1", "n2", "n3", "n4", "n5"), ("shoalbot1", "shoalbot2", "shoalbot3")
+    SETTINGS.update(readers="all", initial_shard_count=len(USERS))
     DELETED.extend(("account:*", "secret:*", "accounts"))
 
 
