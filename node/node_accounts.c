@@ -16,7 +16,7 @@ struct node_account {
     UT_hash_handle hh;
     char login[IRC_CHANNEL_CHARS];
     char token[ACCOUNT_TOKEN_CHARS]; /* empty: nobody logs in as it now */
-    struct wall ends;                /* 0: not known */
+    uint64_t ends_ms;                /* mono ms: the token does; UINT64_MAX: not known */
     char client_id[ACCOUNT_ID_CHARS];
     char user_id[ACCOUNT_ID_CHARS];
     enum registry_say_by say_by;
@@ -39,6 +39,14 @@ static void copy(char out[ACCOUNT_ID_CHARS], struct slice text)
     (void)snprintf(out, ACCOUNT_ID_CHARS, "%.*s", (int)text.len, text.ptr);
 }
 
+static struct node_account *find(const struct node *n, struct slice login)
+{
+    struct node_account *a;
+
+    HASH_FIND(hh, n->accounts.list, login.ptr, login.len, a);
+    return a;
+}
+
 /* Its token, where somebody may log in with it now. */
 static void open_token(const struct node *n, const struct registry_account *account,
                        struct node_account *a)
@@ -55,7 +63,12 @@ static void open_token(const struct node *n, const struct registry_account *acco
         return;
     }
     memcpy(a->token, secret.access, sizeof(a->token));
-    a->ends = account->expires_at;
+    /* The same token ends when it did. */
+    const struct node_account *before = find(n, account->login);
+    uint64_t ends_ms =
+        account->left_ms != UINT64_MAX ? n->accounts.asked_ms + account->left_ms : UINT64_MAX;
+    bool same = before != NULL && strcmp(before->token, a->token) == 0;
+    a->ends_ms = same && before->ends_ms < ends_ms ? before->ends_ms : ends_ms;
     account_secret_wipe(&secret);
 }
 
@@ -108,6 +121,7 @@ static void on_accounts(void *ctx, uint64_t rev, const struct registry_account *
 
 static void ask(struct node *n, struct slice after)
 {
+    n->accounts.asked_ms = mono_ms();
     n->accounts.asking =
         registry_accounts(n->control_registry, n->options.id, node_lease_incarnation(n->lease),
                           after, on_accounts, n) == 0;
@@ -142,17 +156,9 @@ void node_accounts_put(const struct node *n, struct tokens *t)
     for (const struct node_account *a = n->accounts.list; a != NULL; a = a->hh.next) {
         /* Nobody can log in as the application. */
         if (a->token[0] != '\0' && strcmp(a->login, ACCOUNT_APP) != 0) {
-            tokens_put(t, a->login, a->token, a->ends);
+            tokens_put(t, a->login, a->token, a->ends_ms);
         }
     }
-}
-
-static struct node_account *find(const struct node *n, struct slice login)
-{
-    struct node_account *a;
-
-    HASH_FIND(hh, n->accounts.list, login.ptr, login.len, a);
-    return a;
 }
 
 enum registry_say_by node_accounts_say_by(const struct node *n, struct slice user)
@@ -169,7 +175,7 @@ bool node_accounts_find(const struct node *n, struct slice user, enum registry_s
     const struct node_account *token = say_by == SAY_BY_HELIX_APP ? find(n, SLICE(ACCOUNT_APP)) : a;
 
     if (a == NULL || a->user_id[0] == '\0' || a->client_id[0] == '\0' || token == NULL ||
-        token->token[0] == '\0' || tokens_are_over(token->ends)) {
+        token->token[0] == '\0' || tokens_are_over(token->ends_ms)) {
         return false;
     }
     /* What it granted it granted to the application that its own tokens are of. */

@@ -25,6 +25,7 @@ struct node_account;
 struct node_accounts {
     uint64_t rev;              /* as they were read */
     bool asking;               /* they are being read, into `next` */
+    uint64_t asked_ms;         /* mono ms: since then */
     struct node_account *list; /* uthash by login; owned, as next is */
     struct node_account *next;
     uint64_t next_rev;

@@ -19,7 +19,7 @@
 struct token {
     char login[IRC_CHANNEL_CHARS];
     char secret[TOKEN_CHARS];
-    struct wall ends;
+    uint64_t ends_ms;
 };
 
 struct tokens {
@@ -57,7 +57,7 @@ static int on_pair(void *ctx, const char *key, const char *value, size_t line, s
     if (t->n == TOKENS_MAX) {
         return err_set(err, ERR_USAGE, "%s has over %d users", t->path, TOKENS_MAX);
     }
-    tokens_put(t, login, value, (struct wall){0});
+    tokens_put(t, login, value, UINT64_MAX);
     return 0;
 }
 
@@ -76,12 +76,12 @@ struct tokens *tokens_copy(const struct tokens *t)
     struct tokens *copy = create();
 
     for (size_t i = 0; i < t->n; i++) {
-        tokens_put(copy, t->list[i].login, t->list[i].secret, t->list[i].ends);
+        tokens_put(copy, t->list[i].login, t->list[i].secret, t->list[i].ends_ms);
     }
     return copy;
 }
 
-void tokens_put(struct tokens *t, const char *login, const char *token, struct wall ends)
+void tokens_put(struct tokens *t, const char *login, const char *token, uint64_t ends_ms)
 {
     struct token *at = t->list;
     size_t len = strlen(token);
@@ -97,7 +97,7 @@ void tokens_put(struct tokens *t, const char *login, const char *token, struct w
     explicit_bzero(at, sizeof(*at));
     memcpy(at->login, login, strlen(login));
     memcpy(at->secret, token, len);
-    at->ends = ends;
+    at->ends_ms = ends_ms;
     if (is_new) {
         t->n++;
         buf_printf(&t->users, "%s%s", t->users.len > 0 ? "," : "", login);
@@ -184,16 +184,16 @@ struct slice tokens_get(const struct tokens *t, struct slice login)
     return token != NULL ? slice_of(token->secret) : (struct slice){NULL, 0};
 }
 
-bool tokens_are_over(struct wall ends)
+bool tokens_are_over(uint64_t ends_ms)
 {
-    return ends.ms != 0 && wall_now().ms + ENDS_EARLY_MS >= ends.ms;
+    return mono_ms() + ENDS_EARLY_MS >= ends_ms;
 }
 
 bool tokens_ended(const struct tokens *t, struct slice login)
 {
     const struct token *token = find(t, login);
 
-    return token != NULL && tokens_are_over(token->ends);
+    return token != NULL && tokens_are_over(token->ends_ms);
 }
 
 const char *tokens_users(const struct tokens *t)
@@ -207,7 +207,7 @@ bool tokens_equal(const struct tokens *a, const struct tokens *b)
 
     while (same < a->n && same < b->n && strcmp(a->list[same].login, b->list[same].login) == 0 &&
            strcmp(a->list[same].secret, b->list[same].secret) == 0 &&
-           a->list[same].ends.ms == b->list[same].ends.ms) {
+           a->list[same].ends_ms == b->list[same].ends_ms) {
         same++;
     }
     return a->n == b->n && same == a->n;

@@ -25,10 +25,10 @@ void tokens_destroy(struct tokens *t);
 /* A copy, for changes. */
 struct tokens *tokens_copy(const struct tokens *t);
 /* The user has this token (printable, without blanks) from now on; where there is no room for it,
- * nothing changes. ends: 0 where that is not known. */
-void tokens_put(struct tokens *t, const char *login, const char *token, struct wall ends);
-/* Has a token ended that ends then (0: not known), or is it about to? Twitch would refuse it. */
-bool tokens_are_over(struct wall ends);
+ * nothing changes. ends_ms: of mono_ms; UINT64_MAX where that is not known. */
+void tokens_put(struct tokens *t, const char *login, const char *token, uint64_t ends_ms);
+/* Has a token ended that ends then, or is it about to? Twitch would refuse it. */
+bool tokens_are_over(uint64_t ends_ms);
 /* The same of the user's. */
 bool tokens_ended(const struct tokens *t, struct slice login);
 /* The token of a user, without "oauth:"; the empty slice if there is none. Borrowed. */

@@ -89,11 +89,24 @@ static void on_kept(void *ctx, struct slice word, struct slice rest, const struc
     accounts_tell_idle(a);
 }
 
+/* How long its token is valid yet, in ms. */
+static uint64_t left_of(const struct accounts_look *l)
+{
+    uint64_t now = mono_ms();
+
+    return l->ends_ms > now ? l->ends_ms - now : 0;
+}
+
 void accounts_look_keep(struct accounts_look *l)
 {
     struct registry *registry = leader_registry(l->accounts->options.leader);
     struct slice found[14];
     size_t n = 0;
+    char left[24] = "";
+
+    if (l->ends_ms != 0) {
+        snprintf(left, sizeof(left), "%" PRIu64, left_of(l));
+    }
 
 #define FOUND(name, text)                                                                          \
     if ((text)[0] != '\0') {                                                                       \
@@ -103,7 +116,7 @@ void accounts_look_keep(struct accounts_look *l)
     FOUND("user_id", l->user_id)
     FOUND("client_id", l->client_id)
     FOUND("scopes", l->scopes)
-    FOUND("expires_at", l->expires_at)
+    FOUND("left_ms", left)
     FOUND("ending", l->ending)
     found[n++] = SLICE("doubt");
     found[n++] = l->doubt ? SLICE("1") : SLICE("");
@@ -155,16 +168,14 @@ static void keep_for_later(struct accounts_look *l, const struct twitch_outcome 
 static uint64_t take_life(struct accounts_look *l, const struct twitch_outcome *o)
 {
     size_t len = 0;
-    struct wall now = wall_now();
-    struct wall ends = {l->asked_at.ms + o->expires_in_s * 1000};
 
-    snprintf(l->expires_at, sizeof(l->expires_at), "%" PRIu64, ends.ms);
+    l->ends_ms = l->asked_ms + o->expires_in_s * 1000;
     l->scopes[0] = '\0';
     for (size_t i = 0; i < o->scopes.n && len < sizeof(l->scopes); i++) {
         len += (size_t)snprintf(l->scopes + len, sizeof(l->scopes) - len, "%s%s", i > 0 ? " " : "",
                                 o->scopes.item[i]);
     }
-    return wall_since(now, ends);
+    return left_of(l);
 }
 
 static bool is_app(const struct accounts_look *l)
@@ -260,7 +271,7 @@ static void refresh(struct accounts_look *l)
         keep_for_later(l, &late);
         return;
     }
-    l->asked_at = wall_now();
+    l->asked_ms = mono_ms();
     l->call = is_app(l) ? twitch_app_token(options->twitch, on_app_token, l)
                         : twitch_refresh(options->twitch, l->secret.refresh, on_refreshed, l);
     machine_move(&l->machine, LOOK_REFRESHING, l);
@@ -278,7 +289,7 @@ static const char *whose(const struct accounts_look *l, const struct twitch_outc
 static void take_validation(struct accounts_look *l, const struct twitch_outcome *o)
 {
     uint64_t left_ms = take_life(l, o);
-    uint64_t life_ms = wall_since(l->refreshed_at, wall_now()) + left_ms;
+    uint64_t life_ms = l->age_ms < UINT64_MAX ? l->age_ms + left_ms : UINT64_MAX;
 
     snprintf(l->user_id, sizeof(l->user_id), "%s", o->user_id != NULL ? o->user_id : "");
     snprintf(l->client_id, sizeof(l->client_id), "%s", o->client_id);
@@ -369,7 +380,7 @@ static void on_claimed(void *ctx, struct slice word, struct slice rest, const st
     } else if (l->secret.access[0] == '\0') {
         refresh(l); /* the application has none yet */
     } else {
-        l->asked_at = wall_now();
+        l->asked_ms = mono_ms();
         l->call = twitch_validate(l->accounts->options.twitch, l->secret.access, on_validated, l);
         machine_move(&l->machine, LOOK_VALIDATING, l);
     }
@@ -392,10 +403,9 @@ void accounts_look_begin(struct accounts *a, const struct registry_due_account *
     l->claimed_ms = mono_ms();
     snprintf(l->of, sizeof(l->of), "%.*s", (int)due->of.len, due->of.ptr);
     l->rev = due->rev;
-    l->refreshed_at = due->refreshed_at;
+    l->age_ms = due->age_ms;
     l->claimed_before = due->claimed;
-    bool over = due->expires_at.ms != 0 && wall_since(due->expires_at, wall_now()) > 0;
-    l->as_is = over ? "refused" : l->state;
+    l->as_is = due->is_over ? "refused" : l->state;
     if (a->options.keys == NULL) {
         err_set(&l->locked, ERR_USAGE, "the coordinator has no --account-keys");
     } else if (due->secret.len > 0) {

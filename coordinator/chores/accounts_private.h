@@ -33,12 +33,12 @@ struct accounts_look {
     char of[41];         /* the secret that is looked at */
     char state[16];      /* of the account, as it was */
     uint64_t rev;
-    struct wall refreshed_at;
+    uint64_t age_ms;     /* of the token, when it was due; UINT64_MAX: not known */
     bool claimed_before; /* by somebody of whom no more was heard */
     struct account_secret secret;
     struct err locked;        /* code 0: it was opened */
     struct twitch_call *call; /* NULL: none is under way */
-    struct wall asked_at;     /* when that began */
+    uint64_t asked_ms;        /* mono ms: when that began */
     const char *as_is;        /* what the account is by what is known of its token */
     bool doubt;               /* a refresh was sent, and nobody knows what came of it */
     bool access_ended;        /* and the refresh token is to end as well */
@@ -51,7 +51,7 @@ struct accounts_look {
     char user_id[24];
     char client_id[132];
     char scopes[ACCOUNTS_SCOPES_CHARS];
-    char expires_at[24];
+    uint64_t ends_ms;   /* mono ms: the token does; 0: nobody has said */
     const char *ending; /* "1", "0"; "": as it was */
     char error[512];
 };

@@ -3,6 +3,12 @@
 
 #include "shared/redis/registry_call.h"
 
+/* What is not known is told as -1. */
+static uint64_t ms_or_never(int64_t ms)
+{
+    return ms < 0 ? UINT64_MAX : (uint64_t)ms;
+}
+
 static void on_due(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct reader all = reader_of(reply);
@@ -14,8 +20,8 @@ static void on_due(struct call *call, const struct redisReply *reply, const stru
         due[i].login = reader_slice(&one);
         due[i].rev = reader_u64(&one);
         due[i].state = reader_slice(&one);
-        due[i].expires_at.ms = reader_u64(&one);
-        due[i].refreshed_at.ms = reader_u64(&one);
+        due[i].is_over = reader_u64(&one) != 0;
+        due[i].age_ms = ms_or_never(reader_i64(&one));
         due[i].claimed = reader_u64(&one) != 0;
         due[i].of = reader_slice(&one);
         due[i].client_id = reader_slice(&one);
@@ -91,7 +97,7 @@ static void on_accounts(struct call *call, const struct redisReply *reply, const
         accounts[i].login = reader_slice(&one);
         accounts[i].rev = reader_u64(&one);
         accounts[i].state = reader_slice(&one);
-        accounts[i].expires_at.ms = reader_u64(&one);
+        accounts[i].left_ms = ms_or_never(reader_i64(&one));
         accounts[i].client_id = reader_slice(&one);
         accounts[i].user_id = reader_slice(&one);
         accounts[i].reads = reader_u64(&one) != 0;

@@ -9,12 +9,12 @@ struct registry_due_account {
     struct slice login;
     uint64_t rev;
     struct slice state;     /* "new", "usable", "refused", "locked", "login_required", "revoking" */
-    struct wall expires_at; /* of its token; 0: not known, or Twitch did not take it */
-    struct wall refreshed_at; /* 0: never since its tokens were put there */
-    bool claimed;             /* who claimed it has not said what came of it */
-    struct slice of;          /* names the secret, for registry_keep_account */
-    struct slice client_id;   /* of the application its tokens are of; empty: not known yet */
-    struct slice secret;      /* sealed */
+    bool is_over;           /* its token has ended */
+    uint64_t age_ms;        /* since its token was refreshed; UINT64_MAX: not known */
+    bool claimed;           /* who claimed it has not said what came of it */
+    struct slice of;        /* names the secret, for registry_keep_account */
+    struct slice client_id; /* of the application its tokens are of; empty: not known yet */
+    struct slice secret;    /* sealed */
 };
 typedef void (*registry_due_accounts_cb)(void *ctx, const struct registry_due_account *due,
                                          size_t n, const struct err *err);
@@ -41,8 +41,8 @@ struct registry_looked {
     const char *of;            /* the secret that was looked at */
     struct slice secret;       /* the tokens, sealed; empty: as they are */
     bool refreshed;            /* they are new ones, for those */
-    const struct slice *found; /* name, value, ...: user_id, client_id, scopes, expires_at (ms since
-                                * 1970), ending ("1": soon, and for good), error */
+    const struct slice *found; /* name, value, ...: user_id, client_id, scopes, left_ms (until the
+                                * token ends), ending ("1": soon, and for good), error */
     size_t nfound;
 };
 /* "kept", or "changed": somebody else has claimed it, or it is another by now; nothing was kept.
@@ -64,7 +64,7 @@ struct registry_account {
     struct slice login;
     uint64_t rev;
     struct slice state;
-    struct wall expires_at; /* of its token; 0: not known */
+    uint64_t left_ms; /* until its token ends; UINT64_MAX: that is not known */
     struct slice client_id;
     struct slice user_id;
     bool reads;

@@ -30,7 +30,7 @@ local CHOICES = {
 }
 local AT_FIRST = {reads = 'yes', says = 'yes', tier = 'normal', say_by = 'irc'}
 -- What the leader finds out, and may write.
-local FOUND = {user_id = true, client_id = true, scopes = true, expires_at = true, ending = true, error = true,
+local FOUND = {user_id = true, client_id = true, scopes = true, ending = true, error = true,
     doubt = true}
 local STATES = {new = true, usable = true, refused = true, locked = true, login_required = true, revoking = true,
     revoked = true}
@@ -179,10 +179,17 @@ end)
 
 -- The leader --------------------------------------------------------------------------------------
 
--- {{account, rev, state, expires_at, refreshed_at, claimed (0/1), of, client_id, secret}, ...}:
--- those to be looked at now, the longest due first. claimed: its refresh token may be used up, by a
--- refresh of which no more was heard. of: names the secret for account_keep. Of what is no account,
--- or has no secret, there is nothing to look at; the application begins without one.
+-- From one time to another, 0 where that is behind; -1 where one of them is not known.
+local function span_ms(from, to)
+    from, to = count_of(from), count_of(to)
+    return (from == 0 or to == 0) and -1 or math.max(0, to - from)
+end
+
+-- {{account, rev, state, over (0/1), age_ms, claimed (0/1), of, client_id, secret}, ...}: those to
+-- be looked at now, the longest due first. over: its token has ended. age_ms: since it was
+-- refreshed (-1: not known). claimed: its refresh token may be used up, by a refresh of which no
+-- more was heard. of: names the secret for account_keep. Of what is no account, or has no secret,
+-- there is nothing to look at; the application begins without one.
 leader_step('accounts_due', '', function(c)
     local due = {}
     for _, login in ipairs(call('ZRANGEBYSCORE', key(c, 'accounts'), '-inf', c.now, 'LIMIT', 0, DUE_AT_ONCE)) do
@@ -190,8 +197,8 @@ leader_step('accounts_due', '', function(c)
         if secret then
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'expires_at', 'refreshed_at', 'claim',
                 'doubt', 'client_id')
-            due[#due + 1] = {login, count_of(of[1]), of[2] or 'new', count_of(of[3]), count_of(of[4]),
-                (of[5] or of[6] == '1') and 1 or 0, redis.sha1hex(secret), of[7] or '', secret}
+            due[#due + 1] = {login, count_of(of[1]), of[2] or 'new', span_ms(c.now, of[3]) == 0 and 1 or 0,
+                span_ms(of[4], c.now), (of[5] or of[6] == '1') and 1 or 0, redis.sha1hex(secret), of[7] or '', secret}
         else
             call('ZREM', key(c, 'accounts'), login)
             damaged(c)
@@ -251,7 +258,9 @@ local function keep_found(c, login, state, refreshed, found)
     local ak = key(c, 'account', login)
     local before = call('HMGET', ak, 'state', 'ending')
     for i = 1, #found - 1, 2 do
-        if FOUND[found[i]] then
+        if found[i] == 'left_ms' then -- programs' clocks may be wrong
+            call('HSET', ak, 'expires_at', c.now + count_of(found[i + 1]))
+        elseif FOUND[found[i]] then
             call('HSET', ak, found[i], string.sub(found[i + 1], 1, 2 * MAX_TOLD))
         end
     end
@@ -324,9 +333,9 @@ node_step('account_refused', 'account rev', function(c, a)
     return {'told'}
 end)
 
--- {rev of all, {account, rev, state, expires_at, client_id, user_id, reads (0/1), says (0/1),
--- say_by, secret}...}: accounts behind that one ("": from the first), a portion an answer; nothing
--- is left where it has none.
+-- {rev of all, {account, rev, state, left_ms (-1: not known), client_id, user_id, reads (0/1), says
+-- (0/1), say_by, secret}...}: accounts behind that one ("": from the first), a portion an answer;
+-- nothing is left where it has none.
 node_step('accounts', 'after', function(c, a)
     local all = call('ZRANGE', key(c, 'accounts'), 0, -1)
     table.sort(all)
@@ -335,7 +344,7 @@ node_step('accounts', 'after', function(c, a)
         if login > a[3] and account_of(login) and #told <= TOLD_AT_ONCE then
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'client_id', 'user_id', 'reads', 'says',
                 'say_by', 'expires_at')
-            told[#told + 1] = {login, count_of(of[1]), of[2] or 'new', count_of(of[8]), of[3] or '', of[4] or '',
+            told[#told + 1] = {login, count_of(of[1]), of[2] or 'new', span_ms(c.now, of[8]), of[3] or '', of[4] or '',
                 of[5] == 'no' and 0 or 1, of[6] == 'no' and 0 or 1, SAY_BY[of[7]] and of[7] or 'irc',
                 call('GET', key(c, 'secret', login)) or ''}
         end
@@ -348,7 +357,7 @@ end)
 -- How many messages the user may say now where it is not moderator, and of how many (0: any
 -- number). Of one that is muted Twitch says none.
 local function messages_left(c, user)
-    local most, window = limit(c, 'message_limit'), limit(c, 'message_window_ms')
+    local most, window = limit_of(c, user, 'message_limit'), limit(c, 'message_window_ms')
     if most == math.huge then
         return 0, 0
     elseif muted.until_ms(c, user) then
