@@ -162,4 +162,22 @@ for channel, claim in pairs(map(redis.call('HGETALL', k('claims')))) do
     end
     check(holder, entry, 'of', channel, 'is claimed by nobody')
 end
+for account, due in pairs(map(redis.call('ZRANGE', k('accounts'), 0, -1, 'WITHSCORES'))) do
+    local state = redis.call('HGET', k('account', account), 'state')
+    local secret = redis.call('TYPE', k('secret', account)).ok
+    check(string.match(account, '^[a-z0-9_]+$') or account == '@app', account, 'is no account')
+    check(tonumber(due) and tonumber(due) < 4e12, account, 'is looked at', due)
+    check(secret == 'string' or account == '@app' or state == 'login_required', account, 'is', state,
+        'and its secret is', secret)
+    check(tonumber(redis.call('HGET', k('account', account), 'rev')), account, 'has no rev')
+    check(string.find(' new usable refused locked login_required revoking ', ' ' .. (state or '') .. ' ', 1, true),
+        account, 'is', state)
+    check(secret ~= 'string' or redis.call('GET', k('secret', account)) ~= '', account, 'has an empty secret')
+    for name, values in pairs({reads = ' yes no ', says = ' yes no ', tier = ' normal verified ',
+        say_by = ' irc helix helix_app '}) do
+        local chosen = redis.call('HGET', k('account', account), name)
+        check(not chosen or string.find(values, ' ' .. chosen .. ' ', 1, true), account, name, chosen)
+        check(chosen ~= 'helix_app' or redis.call('ZSCORE', k('accounts'), '@app'), account, 'says by no account')
+    end
+end
 return table.concat(broken, '; ', 1, math.min(#broken, 6))

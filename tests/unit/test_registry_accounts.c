@@ -307,8 +307,8 @@ static void what_another_key_seals_is_looked_at_when_that_is_asked_for(void **st
     put("alice", SEALED);
     put("bob", "1.ffffffff.QUJD");
     put("carol", SEALED);
-    world_ask(
-        &w, "ZADD shoal:{t}:accounts 99999999999999 alice 99999999999999 bob 99999999999999 carol");
+    world_ask(&w,
+              "ZADD shoal:{t}:accounts 3000000000000 alice 3000000000000 bob 3000000000000 carol");
     world_ask(&w, "HSET shoal:{t}:account:carol claim c1"); /* what comes of that is waited for */
     assert_string_equal(due(), "");
     ASK(registry_look_at_accounts(w.r, &me, "ffffffff", SLICE(""), on_word, NULL));
@@ -374,17 +374,28 @@ static void a_refused_login_brings_no_second_look_beside_the_first(void **state)
     assert_string_equal(keep("alice", "c2", "usable", SEALED2, ""), "kept");
 }
 
-static void what_is_damaged_is_passed_over(void **state)
+static void what_is_damaged_is_put_right_or_told(void **state)
 {
     (void)state;
     put("alice", SEALED);
     world_ask(&w, "ZADD shoal:{t}:accounts 1 Not-One 2 nobody");
     world_ask(&w, "DEL shoal:{t}:account:alice");
     assert_string_equal(due(), "alice new " SEALED "\n");
-    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:accounts"), "1");
+    assert_string_equal(claim("alice", rev_of("alice"), "c1"), "claimed"); /* it has a rev again */
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:account:nobody state"), "login_required");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:account:nobody error"),
+                        "its tokens are gone from Redis");
+    assert_string_equal(world_ask(&w, "ZCARD shoal:{t}:accounts"), "2");
     world_ask(&w, "DEL shoal:{t}:secret:alice");
     world_ask(&w, "SADD shoal:{t}:secret:alice x");
+    world_ask(&w, "ZADD shoal:{t}:accounts 1 alice");
     assert_string_equal(due(), "");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:account:alice state"), "login_required");
+    assert_string_equal(world_ask(&w, "HEXISTS shoal:{t}:account:alice claim"), "0");
+    put("alice", SEALED2); /* the mend */
+    assert_string_equal(due(), "alice new " SEALED2 "\n");
+    world_ask(&w, "DEL shoal:{t}:account:nobody");
+    world_ask(&w, "ZREM shoal:{t}:accounts nobody");
 }
 
 static void an_account_that_twitch_has_verified_has_more(void **state)
@@ -418,7 +429,7 @@ int main(void)
         TEST(a_token_that_twitch_did_not_take_is_looked_at_at_once),
         TEST(whoever_comes_late_with_new_tokens_for_those_that_are_there_is_welcome),
         TEST(a_refused_login_brings_no_second_look_beside_the_first),
-        TEST(what_is_damaged_is_passed_over),
+        TEST(what_is_damaged_is_put_right_or_told),
         TEST(an_account_that_twitch_has_verified_has_more),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

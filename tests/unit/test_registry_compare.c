@@ -38,6 +38,7 @@ static int begin(void **state)
     world_add_shard(&w, &me, "initial-shard-2", "anonymous", "");
     world_assign_to(&w, &me, "", "", "join", "?later", "w");
     configure("senders", "main-shard,initial-shard-1");
+    configure("account_put", "alice,1.0a1b2c3d.QUJD");
     assert_string_equal(world_broken(&w, 3, 5), "");
     assert_int_equal(world_compare(&w, &me), 0);
     return 0;
@@ -52,6 +53,18 @@ static int finish(void **state)
 
 /* In the words of redis-cli: what somebody may have done. */
 static const char *const damages[] = {
+    "ZADD shoal:{t}:accounts inf alice",
+    "ZADD shoal:{t}:accounts 9007199254740993 alice",
+    "ZADD shoal:{t}:accounts 1 Not-One",
+    "ZADD shoal:{t}:accounts 1 nobody",
+    "DEL shoal:{t}:account:alice",
+    "HSET shoal:{t}:account:alice state nosuch",
+    "HSET shoal:{t}:account:alice rev x",
+    "HSET shoal:{t}:account:alice say_by pigeon",
+    "HSET shoal:{t}:account:alice reads perhaps",
+    "HSET shoal:{t}:account:alice say_by helix_app",
+    "DEL shoal:{t}:secret:alice",
+    "SET shoal:{t}:secret:alice \"\"",
     "HDEL shoal:{t}:channels a",
     "DEL shoal:{t}:channels",
     "HSET shoal:{t}:channels a \"\"",

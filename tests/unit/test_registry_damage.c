@@ -1,6 +1,6 @@
 /* Registry: whatever is in Redis instead of what Shoal wrote, every step answers in its own words, and the registry
  * is whole again after a comparison. Each key, each field and each type is damaged in turn. */
-#include "shared/redis/registry.h"
+#include "shared/redis/registry_accounts.h"
 
 #include "tests/lib/registry_world.h"
 
@@ -86,6 +86,9 @@ static void begin(void)
     assert_string_equal(w.word, "claimed");
     world_accept(&w, &n1, "f", "s2", "hello");
     snprintf(entered, sizeof(entered), "%.60s", w.rest);
+    world_configure(&w, &me, "", "", "account_put", "bot,1.0a1b2c3d.QUJD");
+    world_configure(&w, &me, "", "", "account_set", "bot,say_by,helix_app");
+    world_ask(&w, "SET shoal:{t}:secret:@app 1.0a1b2c3d.REVG");
     assert_string_equal(world_broken(&w, 3, 6), "");
     assert_int_equal(world_compare(&w, &me), 0);
     free(damages("keep", ""));
@@ -123,6 +126,68 @@ static void register_again(struct world_node *n)
         assert_string_equal(world_register(&w, n, 0), "current");
     }
     n->seen = -1;
+}
+
+static bool answered_accounts;
+
+static void on_account_word(void *ctx, struct slice word, struct slice rest, const struct err *err)
+{
+    (void)word;
+    (void)rest;
+    if (err != NULL && strncmp(err->text, "DEPOSED", 7) != 0 &&
+        strncmp(err->text, "LOST", 4) != 0) {
+        complain(ctx, err->text);
+    }
+    answered_accounts = true;
+}
+
+static void on_due(void *ctx, const struct registry_due_account *due, size_t n,
+                   const struct err *err)
+{
+    (void)due;
+    (void)n;
+    on_account_word(ctx, (struct slice){0}, (struct slice){0}, err);
+}
+
+static void on_accounts(void *ctx, uint64_t rev, const struct registry_account *list, size_t n,
+                        const struct err *err)
+{
+    (void)rev;
+    (void)list;
+    (void)n;
+    on_account_word(ctx, (struct slice){0}, (struct slice){0}, err);
+}
+
+#define ASKED(name, call)                                                                          \
+    do {                                                                                           \
+        char step[] = name;                                                                        \
+        answered_accounts = false;                                                                 \
+        assert_int_equal((call), 0);                                                               \
+        wait_until(&w.probe.t, answered_accounts);                                                 \
+    } while (0)
+
+/* What the leader does with accounts, and what nodes read of them. */
+static void accounts_are_looked_at(void)
+{
+    const struct slice found[] = {SLICE("error"), SLICE("")};
+    const struct registry_looked looked = {.login = SLICE("bot"),
+                                           .claim = "c1",
+                                           .next_ms = 1000,
+                                           .state = "usable",
+                                           .of = "",
+                                           .found = found,
+                                           .nfound = ARRAY_LEN(found)};
+
+    ASKED("accounts_due", registry_due_accounts(w.r, &me, on_due, step));
+    ASKED("account_claim",
+          registry_claim_account(w.r, &me, SLICE("bot"), 2, "c1", on_account_word, step));
+    ASKED("account_keep", registry_keep_account(w.r, &looked, on_account_word, step));
+    ASKED("accounts_look",
+          registry_look_at_accounts(w.r, &me, "ffffffff", SLICE(""), on_account_word, step));
+    ASKED("account_state", registry_account_state(w.r, &me, SLICE("bot"), on_account_word, step));
+    ASKED("accounts",
+          registry_accounts(w.r, n1.name, n1.incarnation, SLICE(""), on_accounts, step));
+    ANSWERED(configure(&w, &me, "", "", "account_set", "bot,tier,verified"));
 }
 
 static void nodes_do_all_they_do(void)
@@ -164,6 +229,7 @@ static void the_leader_does_all_it_does(void)
     };
 
     ANSWERED(lead(&w, &me));
+    accounts_are_looked_at();
     ANSWERED(assign_wishes(&w, &me, "join", wishes, ARRAY_LEN(wishes)));
     ANSWERED(assign(&w, &me, "1-1", "r1", "join", "g"));
     ANSWERED(assign(&w, &me, "", "", "waiting", "w"));

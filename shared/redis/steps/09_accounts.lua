@@ -13,6 +13,8 @@
 -- application's.
 local SAY_BY = {irc = true, helix = true, helix_app = true}
 
+local accounts = {} -- what the compare needs of them
+
 do -- the rest is seen in here alone
 
 local APP = '@app'
@@ -22,7 +24,8 @@ local DUE_AT_ONCE = 20
 local TOLD_AT_ONCE = 300
 local CLAIM_MS = 30000         -- a claim of which no more is heard is looked at again then
 local LOOK_MOST_MS = 86400000  -- no account is left alone for longer
-local CHOICES = {
+accounts.LOOK_MOST_MS = LOOK_MOST_MS
+accounts.CHOICES = {
     reads = {yes = true, no = true},
     says = {yes = true, no = true},
     tier = {normal = true, verified = true},
@@ -32,16 +35,17 @@ local AT_FIRST = {reads = 'yes', says = 'yes', tier = 'normal', say_by = 'irc'}
 -- What the leader finds out, and may write.
 local FOUND = {user_id = true, client_id = true, scopes = true, ending = true, error = true,
     doubt = true}
-local STATES = {new = true, usable = true, refused = true, locked = true, login_required = true, revoking = true,
-    revoked = true}
+accounts.STATES = {new = true, usable = true, refused = true, locked = true, login_required = true, revoking = true}
 
+-- The name of an account, or nil.
 local function account_of(text)
-    return text == APP and APP or login_of(text)
+    return text == APP and APP or text ~= 'anonymous' and login_of(text) or nil
 end
+accounts.name = account_of
 
 -- Why nobody can ask for it as an account, or nil.
 local function login_refused(login)
-    if not login_of(login) or login == 'anonymous' then
+    if login == APP or not account_of(login) then
         return '"' .. shown(login) .. '" is no Twitch login.'
     end
     return nil
@@ -64,18 +68,57 @@ local function account_changed(c, login)
     bump(key(c, 'account', login), 'rev', 1)
 end
 
+-- Its state is not known: the leader looks at it at once.
+function accounts.look_anew(c, login)
+    call('ZADD', key(c, 'accounts'), c.now, login)
+    enter(c, login, 'new', '')
+    account_changed(c, login)
+end
+
+-- The tokens as they lie here; nil: there are none.
+function accounts.secret(c, login)
+    local secret = call('GET', key(c, 'secret', login))
+    return secret and secret ~= '' and #secret <= SECRET_BYTES and secret or nil
+end
+
+-- Its tokens are gone: somebody has to log in again. (The application just gets another.) Was that
+-- not known?
+function accounts.without_secret(c, login)
+    local state = call('HGET', key(c, 'account', login), 'state')
+    call('HDEL', key(c, 'account', login), 'claim')
+    local was_none = call('DEL', key(c, 'secret', login)) == 1 -- what lay there could be none
+    if login == APP then
+        return was_none
+    end
+    call('ZADD', key(c, 'accounts'), c.now + LOOK_MOST_MS, login)
+    if state ~= 'login_required' then
+        enter(c, login, 'login_required', 'its tokens are gone from Redis')
+        account_changed(c, login)
+    end
+    return state ~= 'login_required'
+end
+
+-- A rev that is none would never be the one that somebody looked at.
+function accounts.mend_rev(c, login, rev)
+    if rev ~= string.format('%d', count_of(rev)) then
+        account_changed(c, login)
+        return call('HGET', key(c, 'account', login), 'rev'), true
+    end
+    return rev, false
+end
+
 -- Under which key it is sealed; nil: it is no sealed text.
 local function seal_key(secret)
     return string.match(secret or '', '^1%.(%x+)%.')
 end
 
 local function put_refused(c, login, secret)
-    local accounts = key(c, 'accounts')
+    local known = key(c, 'accounts')
     if login_refused(login) then
         return login_refused(login)
     elseif #secret > SECRET_BYTES or not string.match(secret, '^1%.%x+%.[%w+/]+=*$') then
         return 'The tokens of an account come sealed: shoalctl account login, or account add, does it.'
-    elseif not call('ZSCORE', accounts, login) and call('ZCARD', accounts) >= ACCOUNTS_MOST then
+    elseif not call('ZSCORE', known, login) and call('ZCARD', known) >= ACCOUNTS_MOST then
         return 'There are ' .. ACCOUNTS_MOST .. ' accounts; there can be no more.'
     end
     return nil
@@ -117,15 +160,23 @@ local function app_is_wanted(c)
     return false
 end
 
+-- Somebody says by its token: the application is one of the accounts. Was it none?
+function accounts.add_app(c)
+    if call('ZSCORE', key(c, 'accounts'), APP) then
+        return false
+    end
+    call('ZADD', key(c, 'accounts'), c.now, APP)
+    call('HSET', key(c, 'account', APP), 'state', 'new', 'since', c.now, 'error', '')
+    account_changed(c, APP)
+    event(c, 'account.added', {'account', APP})
+    return true
+end
+
 -- The application is one of the accounts where, and as long as, one of them says by its token.
 local function keep_app(c)
-    local is, wanted = call('ZSCORE', key(c, 'accounts'), APP), app_is_wanted(c)
-    if wanted and not is then
-        call('ZADD', key(c, 'accounts'), c.now, APP)
-        call('HSET', key(c, 'account', APP), 'state', 'new', 'since', c.now, 'error', '')
-        account_changed(c, APP)
-        event(c, 'account.added', {'account', APP})
-    elseif is and not wanted then
+    if app_is_wanted(c) then
+        accounts.add_app(c)
+    elseif call('ZSCORE', key(c, 'accounts'), APP) then
         drop(c, APP, 'account.removed')
     end
 end
@@ -138,7 +189,7 @@ end
 request_step('account_set', 'account name value', function(c, a)
     local login, name, value = a[1], a[2], a[3]
     local why = unknown_account(c, login)
-    if not why and not (CHOICES[name] and CHOICES[name][value]) then
+    if not why and not (accounts.CHOICES[name] and accounts.CHOICES[name][value]) then
         why = 'An account has reads (yes, no), says (yes, no), tier (normal, verified), say_by (irc, helix, ' ..
             'helix_app).'
     end
@@ -188,17 +239,20 @@ end
 -- {{account, rev, state, over (0/1), age_ms, claimed (0/1), of, client_id, secret}, ...}: those to
 -- be looked at now, the longest due first. over: its token has ended. age_ms: since it was
 -- refreshed (-1: not known). claimed: its refresh token may be used up, by a refresh of which no
--- more was heard. of: names the secret for account_keep. Of what is no account, or has no secret,
+-- more was heard. of: names the secret for account_keep. Where that is gone,
 -- there is nothing to look at; the application begins without one.
 leader_step('accounts_due', '', function(c)
     local due = {}
     for _, login in ipairs(call('ZRANGEBYSCORE', key(c, 'accounts'), '-inf', c.now, 'LIMIT', 0, DUE_AT_ONCE)) do
-        local secret = account_of(login) and (call('GET', key(c, 'secret', login)) or login == APP and '')
+        local secret = account_of(login) and (accounts.secret(c, login) or login == APP and '')
         if secret then
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'expires_at', 'refreshed_at', 'claim',
                 'doubt', 'client_id')
-            due[#due + 1] = {login, count_of(of[1]), of[2] or 'new', span_ms(c.now, of[3]) == 0 and 1 or 0,
-                span_ms(of[4], c.now), (of[5] or of[6] == '1') and 1 or 0, redis.sha1hex(secret), of[7] or '', secret}
+            due[#due + 1] = {login, count_of(accounts.mend_rev(c, login, of[1])), of[2] or 'new',
+                span_ms(c.now, of[3]) == 0 and 1 or 0, span_ms(of[4], c.now), (of[5] or of[6] == '1') and 1 or 0,
+                redis.sha1hex(secret), of[7] or '', secret}
+        elseif account_of(login) then
+            accounts.without_secret(c, login)
         else
             call('ZREM', key(c, 'accounts'), login)
             damaged(c)
@@ -289,7 +343,7 @@ end
 -- else has it, or another secret is there: nothing is kept)
 step('account_keep', 'account claim next_ms state of secret refreshed {name value}...', function(c, a)
     local login, next_ms, state, secret, refreshed = a[1], count_of(a[3]), a[4], a[6], a[7] == '1'
-    if not STATES[state] or #secret > SECRET_BYTES then
+    if not (accounts.STATES[state] or state == 'revoked') or #secret > SECRET_BYTES then
         return nil
     elseif not is_current(c, login, 'claim', a[2]) and not (refreshed and is_still(c, login, a[5])) then
         return {'changed'}

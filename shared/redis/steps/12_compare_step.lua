@@ -167,7 +167,8 @@ end
 -- In this order: what an earlier one puts right, a later one finds right.
 local PHASES = {
     compare.channels, list_of('load', 'shard', shard_id), compare.waiting, list_of('nodes', 'node', node_id),
-    list_users, list_indices, compare.active, compare.claims, all_look,
+    list_users, list_indices, compare.active, compare.claims,
+    compare.accounts, compare.lost_accounts, all_look,
 }
 local LOOKS = {shard = compare.shard, node = compare_node, user = compare_user, index = compare_index}
 
