@@ -127,3 +127,26 @@ def test_the_token_of_the_application_is_kept_for_who_says_by_it_and_nobody_logs
     assert bare.node("n1")["users"] == "alice" and "locked" not in node.text()
     bare.ctl("account", "set", "alice", "say_by", "irc")
     assert account(bare, "@app") == {} and not bare.redis.exists(bare.key("secret:@app"))
+
+
+def test_accounts_that_somebody_damaged_are_put_right_or_told(accounts, tmp_path):
+    start_node(accounts)
+    for login in ("alice", "bob"):
+        add(accounts, tmp_path, login)
+    accounts.ctl("join", "room0")
+    wait_until(lambda: accounts.joined("room0"), 20, "the channel is joined")
+    accounts.ctl("config", "set", "compare_ms", "500")
+    accounts.redis.delete(accounts.key("account:alice"), accounts.key("secret:bob"))
+    wait_until(lambda: account(accounts, "alice").get("state") == "usable", 20, "alice is looked at anew")
+    wait_until(lambda: account(accounts, "bob").get("state") == "login_required", 20, "bob has to log in")
+    assert account(accounts, "bob")["error"] == "its tokens are gone from Redis"
+    accounts.redis.delete(accounts.key("accounts"))
+    wait_until(lambda: accounts.redis.zscore(accounts.key("accounts"), "alice"), 20, "alice is among the accounts")
+    add(accounts, tmp_path, "bob")
+    wait_until(lambda: account(accounts, "bob").get("state") == "usable", 20, "the login mends it")
+    accounts.redis.set(accounts.key("accounts"), "x")
+    wait_until(lambda: accounts.redis.type(accounts.key("accounts")) == "zset", 20, "what was nothing of ours is removed")
+    told = {event["what"] for event in accounts.events("registry.repaired")}
+    assert {"had no tokens: somebody has to log in again", "was not among the accounts: it is again"} <= told
+    accounts.sim.control("disconnect all")
+    wait_until(lambda: accounts.joined("room0"), 30, "the channel is joined again")
