@@ -10,10 +10,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define TEXTS(X)                                                                                   \
-    X(access_token)                                                                                \
-    X(refresh_token) X(login) X(user_id) X(client_id) X(device_code) X(user_code)                  \
-        X(verification_uri) X(message_id) X(drop_code)
+#define AT(member) offsetof(struct twitch_outcome, member)
+
+static const size_t members[] = {
+    AT(access_token), AT(refresh_token), AT(login),      AT(user_id),          AT(client_id),
+    AT(device_code),  AT(user_code),     AT(message_id), AT(verification_uri), AT(drop_code),
+};
 
 /* Printable ASCII without blanks. */
 static void look(const char *text)
@@ -68,10 +70,11 @@ static void ask(enum twitch_kind kind, bool may_be_twice, const struct http_answ
 
     twitch_answer_read(kind, may_be_twice, answer, err, &read);
     BUG_ON(o->message == NULL || strpbrk(o->message, "\r\n") != NULL);
-#define LOOK(name)                                                                                 \
-    look(o->name);                                                                                 \
-    BUG_ON(o->verdict != TWITCH_OK && o->name != NULL);
-    TEXTS(LOOK)
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        const char *text = *(const char *const *)(const void *)((const char *)o + members[i]);
+        look(text);
+        BUG_ON(o->verdict != TWITCH_OK && text != NULL);
+    }
     look_at_list(&o->scopes);
     look_at_list(&o->logins);
     look_at_list(&o->user_ids);

@@ -19,10 +19,11 @@
 #define CHANNELS      20000
 #define SHARDS        1200
 #define NODES         1500
+#define ACCOUNTS      900
 #define MOST_KEYS     1000
 #define MOST_ELEMENTS 25000
 #define MOST_WORDS    3000
-#define STEPS         43 /* that are called */
+#define STEPS         54 /* that are called */
 
 extern const unsigned char shoal_lua[];
 extern const size_t shoal_lua_len;
@@ -326,6 +327,36 @@ static void many_readers(void)
     STEP("assign", LEADER "- - join - 1000 %s", names("none", 0, 1000));
 }
 
+static void accounts(void)
+{
+    for (unsigned i = 0; i < ACCOUNTS; i++) {
+        STEP("account_put", LEADER "- - acc%u 1.0a1b2c3d.QUJD", i);
+        raw("SADD shoal:{t}:rooms:acc%u a", i);
+        raw("RPUSH shoal:{t}:budget:acc%u:message 1", i);
+    }
+    STEP("account_set", LEADER "- - acc0 say_by helix_app");
+    STEP("account_set", LEADER "- - acc0 say_by irc");
+    STEP("accounts_due", LEADER);
+    for (char after[32] = "-"; is_more(STEP("accounts_look", LEADER "ffffffff %s", after));) {
+        snprintf(after, sizeof(after), "%.30s", answer->element[1]->str);
+    }
+    for (const char *after = "-"; after != NULL;) {
+        static char last[32];
+        const redisReply *told = STEP("accounts", "n0 j0 %s", after);
+        const redisReply *end = told->element[told->elements - 1];
+        snprintf(last, sizeof(last), "%.30s",
+                 end->type == REDIS_REPLY_ARRAY ? end->element[0]->str : "");
+        after = end->type == REDIS_REPLY_ARRAY ? last : NULL;
+    }
+    assert_true(STEP("show_accounts", "-")->elements > 0);
+    STEP("account_claim", LEADER "acc1 1 c1");
+    STEP("account_keep", "acc1 c1 1000 usable - - 0 error -");
+    STEP("account_refused", "n0 j0 acc1 1");
+    STEP("account_state", LEADER "acc1");
+    STEP("account_revoke", LEADER "- - acc1");
+    STEP("account_remove", LEADER "- - acc1");
+}
+
 static void whoever_dies_is_replaced(void)
 {
     /* The first node, with the shard that sends for 700 others. */
@@ -373,6 +404,7 @@ static void no_step_touches_more_than_it_may(void **state)
     senders_and_sends();
     speakers();
     requests();
+    accounts();
     compare();
     whoever_dies_is_replaced();
     compare();

@@ -18,10 +18,11 @@ local accounts = {} -- what the compare needs of them
 do -- the rest is seen in here alone
 
 local APP = '@app'
-local ACCOUNTS_MOST = 1000
+local ACCOUNTS_MOST = 900      -- a step may look at all of them
 local SECRET_BYTES = 6000
 local DUE_AT_ONCE = 20
 local TOLD_AT_ONCE = 300
+local SHOWN_AT_ONCE = 150
 local CLAIM_MS = 30000         -- a claim of which no more is heard is looked at again then
 local LOOK_MOST_MS = 86400000  -- no account is left alone for longer
 accounts.LOOK_MOST_MS = LOOK_MOST_MS
@@ -151,9 +152,13 @@ local function drop(c, login, told)
     event(c, told, {'account', login})
 end
 
+local function says_by_app(c, login)
+    return call('HGET', key(c, 'account', login), 'say_by') == 'helix_app'
+end
+
 local function app_is_wanted(c)
     for _, login in ipairs(call('ZRANGE', key(c, 'accounts'), 0, -1)) do
-        if login ~= APP and login_of(login) and call('HGET', key(c, 'account', login), 'say_by') == 'helix_app' then
+        if login ~= APP and login_of(login) and says_by_app(c, login) then
             return true
         end
     end
@@ -182,8 +187,11 @@ local function keep_app(c)
 end
 
 local function forget(c, login, told)
+    local said_by_app = says_by_app(c, login)
     drop(c, login, told)
-    keep_app(c)
+    if said_by_app then
+        keep_app(c)
+    end
 end
 
 request_step('account_set', 'account name value', function(c, a)
@@ -196,10 +204,13 @@ request_step('account_set', 'account name value', function(c, a)
     if why then
         return {ok = false, error = why}
     end
+    local said_by_app = says_by_app(c, login)
     call('HSET', key(c, 'account', login), name, value)
     account_changed(c, login)
     event(c, 'account.set', {'account', login, 'name', name, 'value', value})
-    keep_app(c)
+    if said_by_app ~= says_by_app(c, login) then
+        keep_app(c)
+    end
     return {ok = true}
 end)
 
@@ -440,7 +451,7 @@ local function show_accounts(keys, a)
     local all, told = call('ZRANGE', key(c, 'accounts'), 0, -1), {}
     table.sort(all)
     for _, login in ipairs(all) do
-        if login > (a[1] or '') and account_of(login) and #told < TOLD_AT_ONCE then
+        if login > (a[1] or '') and account_of(login) and #told < SHOWN_AT_ONCE then
             local room, left, most = rooms.of(c, login), messages_left(c, login)
             told[#told + 1] = {login, room.rooms, room.room_limit ~= math.huge and room.room_limit or 0, left, most,
                 count_of(call('ZCARD', key(c, 'open', login))), call('HGETALL', key(c, 'account', login))}
