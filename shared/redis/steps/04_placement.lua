@@ -53,8 +53,10 @@ local function user_known(c, user)
     return #some_nodes_up(c) == NODES_LOOKED_AT
 end
 
+local accounts = {} -- what others need of them; the rest is in 09_accounts.lua
+
 -- Why nobody can log in as the account; nil where that can be, or it is no account.
-local function account_trouble(c, account)
+function accounts.trouble(c, account)
     local of = call('HMGET', key(c, 'account', account), 'state', 'error')
     local state, why = of[1] or 'usable', of[2] or ''
     return state ~= 'usable' and 'Account ' .. account .. ' is ' .. shown(state) .. (why ~= '' and ': ' or '') ..
@@ -62,7 +64,7 @@ local function account_trouble(c, account)
 end
 
 local function no_token(c, user)
-    return login_of(user) and account_trouble(c, user) or 'No node has a token for user ' .. shown(user) .. '.'
+    return login_of(user) and accounts.trouble(c, user) or 'No node has a token for user ' .. shown(user) .. '.'
 end
 
 -- Of the nodes with room, from the place `from` on in their order (most room first), the first of

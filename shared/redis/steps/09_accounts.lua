@@ -11,9 +11,7 @@
 
 -- How an account says things: over its connections, or by Helix with its own token, or with the
 -- application's.
-local SAY_BY = {irc = true, helix = true, helix_app = true}
-
-local accounts = {} -- what the compare needs of them
+accounts.SAY_BY = {irc = true, helix = true, helix_app = true}
 
 do -- the rest is seen in here alone
 
@@ -30,7 +28,7 @@ accounts.CHOICES = {
     reads = {yes = true, no = true},
     says = {yes = true, no = true},
     tier = {normal = true, verified = true},
-    say_by = SAY_BY,
+    say_by = accounts.SAY_BY,
 }
 local AT_FIRST = {reads = 'yes', says = 'yes', tier = 'normal', say_by = 'irc'}
 -- What the leader finds out, and may write.
@@ -278,7 +276,7 @@ leader_step('account_state', 'account', function(c, a)
     if not account_of(a[3]) or not call('ZSCORE', key(c, 'accounts'), a[3]) then
         return {'none', ''}
     end
-    local why = account_trouble(c, a[3])
+    local why = accounts.trouble(c, a[3])
     return {why and 'trouble' or 'usable', why or ''}
 end)
 
@@ -410,7 +408,7 @@ node_step('accounts', 'after', function(c, a)
             local of = call('HMGET', key(c, 'account', login), 'rev', 'state', 'client_id', 'user_id', 'reads', 'says',
                 'say_by', 'expires_at')
             told[#told + 1] = {login, count_of(of[1]), of[2] or 'new', span_ms(c.now, of[8]), of[3] or '', of[4] or '',
-                of[5] == 'no' and 0 or 1, of[6] == 'no' and 0 or 1, SAY_BY[of[7]] and of[7] or 'irc',
+                of[5] == 'no' and 0 or 1, of[6] == 'no' and 0 or 1, accounts.SAY_BY[of[7]] and of[7] or 'irc',
                 call('GET', key(c, 'secret', login)) or ''}
         end
     end

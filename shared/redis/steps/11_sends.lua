@@ -159,7 +159,8 @@ end
 local function way_of(c, user, channel)
     local say_by = call('HGET', key(c, 'account', user), 'say_by')
     local told = room_id_of(call('HGET', key(c, 'channel', channel), 'room_id'))
-    return SAY_BY[say_by] and say_by or 'irc', told or room_id_of(call('GET', key(c, 'room_id', channel))) or ''
+    return accounts.SAY_BY[say_by] and say_by or 'irc',
+        told or room_id_of(call('GET', key(c, 'room_id', channel))) or ''
 end
 
 -- A node that asked Twitch for a channel's id keeps it here. "kept"
