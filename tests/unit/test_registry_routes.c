@@ -45,6 +45,7 @@ static void an_account_says_it_as_it_was_chosen_for_it(void **state)
     assert_string_equal(route(), "bot irc ");
     world_configure(&w, &me, "", "", "account_set", "bot,say_by,shouting");
     assert_non_null(strstr(w.rest, "say_by (irc, helix, helix_app)"));
+    world_configure(&w, &me, "", "", "account_set", "bot,say_by,irc");
 }
 
 static void the_id_of_a_channel_comes_from_its_room_or_from_who_asked_for_it(void **state)
