@@ -1,6 +1,8 @@
 /* Send split: grapheme clusters are those of utf8proc. */
 #include "node/send_split.h"
 
+#include "shared/irc/write.h"
+
 #include <utf8proc.h>
 
 struct cluster {
@@ -64,6 +66,8 @@ static size_t skip_blanks(struct slice text, size_t at)
  * begins. False: the first cluster does not fit. */
 static bool part_end(struct slice text, size_t from, size_t *end, size_t *next)
 {
+    /* Before what Twitch would take for a command a character is put (irc_write_privmsg). */
+    unsigned most = SEND_PART_CHARS - irc_is_command(behind(text, from));
     unsigned chars = 0;
     size_t blank = 0; /* where the blanks that were read last begin; 0: there were none */
     bool in_blanks = false;
@@ -75,7 +79,7 @@ static bool part_end(struct slice text, size_t from, size_t *end, size_t *next)
             blank = at;
         }
         in_blanks = cluster.blank;
-        if (chars + cluster.chars > SEND_PART_CHARS) {
+        if (chars + cluster.chars > most) {
             break;
         }
         chars += cluster.chars;

@@ -160,6 +160,15 @@ static void what_does_not_fit_is_refused_with_what_is_wrong(void **state)
     assert_string_equal(err.text, "text: a single character in it is longer than 500 characters.");
 }
 
+static void a_part_that_looks_like_a_command_leaves_room_for_what_is_put_in_front(void **state)
+{
+    (void)state;
+    buf_clear(&text);
+    times("x", 500);
+    times("/", 500);
+    expect((unsigned[]){500, 499, 1, 0});
+}
+
 static void whatever_comes_parts_are_short_and_nothing_but_blanks_is_lost(void **state)
 {
     static const char *const pieces[] = {"x",  "word ", " ",        FAMILY,
@@ -203,6 +212,7 @@ int main(void)
         TEST(without_a_blank_a_text_is_cut_between_characters),
         TEST(a_cut_is_never_within_what_is_seen_as_one_character),
         TEST(what_does_not_fit_is_refused_with_what_is_wrong),
+        TEST(a_part_that_looks_like_a_command_leaves_room_for_what_is_put_in_front),
         TEST(whatever_comes_parts_are_short_and_nothing_but_blanks_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
