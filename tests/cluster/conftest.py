@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from accounts import start_twitch
 from processes import wait_until
 from shoal import Cluster, missing_programs
 from simclient import Sim
@@ -61,6 +62,16 @@ def cluster(bare):
     bare.start_redis()
     bare.start_sim("--verified")
     bare.start_coordinator()
+    wait_until(bare.leader, 10, "a coordinator leads")
+    return bare
+
+
+@pytest.fixture
+def accounts(bare, tmp_path):
+    """A cluster whose coordinator has keys and the public application "app"."""
+    bare.start_redis()
+    start_twitch(bare, tmp_path, "--verified")
+    bare.c1 = bare.start_coordinator(args=bare.account_args, user="alice")
     wait_until(bare.leader, 10, "a coordinator leads")
     return bare
 

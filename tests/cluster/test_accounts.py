@@ -5,18 +5,8 @@ import time
 
 import pytest
 
-from accounts import account, add, log_in, refreshes, start_node, start_twitch
+from accounts import account, add, log_in, refreshes, start_node
 from processes import wait_until
-
-
-@pytest.fixture
-def accounts(bare, tmp_path):
-    """A cluster whose coordinator has keys and the public application "app"."""
-    bare.start_redis()
-    start_twitch(bare, tmp_path, "--verified")
-    bare.c1 = bare.start_coordinator(args=bare.account_args, user="alice")
-    wait_until(bare.leader, 10, "a coordinator leads")
-    return bare
 
 
 def test_tokens_that_were_added_are_validated_and_refreshed_before_their_end(accounts, tmp_path):

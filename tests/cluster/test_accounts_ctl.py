@@ -5,22 +5,10 @@ import pty
 import re
 import subprocess
 
-import pytest
-
-from accounts import account, add, start_node, start_twitch
+from accounts import account, add, start_node
 from processes import wait_until
 from shoal import CTL
 from webclient import Web
-
-
-@pytest.fixture
-def accounts(bare, tmp_path):
-    """A cluster whose coordinator has keys and the public application "app"."""
-    bare.start_redis()
-    start_twitch(bare, tmp_path, "--verified")
-    bare.c1 = bare.start_coordinator(args=bare.account_args, user="alice")
-    wait_until(bare.leader, 10, "a coordinator leads")
-    return bare
 
 
 def test_the_login_tells_at_a_terminal_that_it_waits(accounts):

@@ -2,20 +2,8 @@
 
 import re
 
-import pytest
-
 from accounts import account, add, keygen, refreshes, reload, start_node, start_twitch
 from processes import wait_until
-
-
-@pytest.fixture
-def accounts(bare, tmp_path):
-    """A cluster whose coordinator has keys and the public application "app"."""
-    bare.start_redis()
-    start_twitch(bare, tmp_path, "--verified")
-    bare.c1 = bare.start_coordinator(args=bare.account_args, user="alice")
-    wait_until(bare.leader, 10, "a coordinator leads")
-    return bare
 
 
 def test_keys_are_changed_while_all_runs_and_then_the_old_one_can_go(accounts, tmp_path):

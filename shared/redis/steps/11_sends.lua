@@ -259,84 +259,76 @@ function unclaim(c, send, deadline)
     call('ZADD', key(c, 'sends'), 'XX', deadline or c.now + limit(c, 'send_ttl_ms'), member_of(send))
 end
 
--- A step of a node that has claimed a send. One that has not restated tells what became of a send:
--- it may not be known here yet.
-local function claimer_step(name, usage, run)
+-- A step of a node that has claimed a send, which is taken back. `read` makes of the arguments what
+-- the step needs; nil: they are not as they should be. One that has not restated tells what became
+-- of a send: it may not be known here yet.
+local function claimer_step(name, usage, read, run)
     node_step(name, 'entry ' .. usage, function(c, a)
         if must_restate(c, a[1]) then
             return redis.error_reply('LATER node ' .. shown(a[1]) .. ' has to restate first')
         end
-        return run(c, a)
+        local told = read(a)
+        local send, deadline
+        if told then
+            send, deadline = claimed_by(c, a[1], a[3])
+        end
+        return told and (send and run(c, send, told, deadline) or {'gone'})
     end)
 end
 
--- Surely not written: it may be claimed again.
-claimer_step('send_unclaim', '', function(c, a)
-    local send, deadline = claimed_by(c, a[1], a[3])
-    if not send then
-        return {'gone'}
-    end
+-- It may be claimed again.
+local function taken_back(c, send, deadline)
     unclaim(c, send, deadline)
     return {'unclaimed'}
+end
+
+-- Surely not written.
+claimer_step('send_unclaim', '', function()
+    return {}
+end, function(c, send, _, deadline)
+    return taken_back(c, send, deadline)
 end)
 
 -- Not said, as Twitch has said, for a reason that passes: tried again in wait_ms at the earliest.
-claimer_step('send_later', 'wait_ms msg_id', function(c, a)
+claimer_step('send_later', 'wait_ms msg_id', function(a)
     local wait_ms = whole(a[4])
-    if not wait_ms or wait_ms < 0 then
-        return nil
-    end
-    local send, deadline = claimed_by(c, a[1], a[3])
-    if not send then
-        return {'gone'}
-    end
+    return wait_ms and wait_ms >= 0 and {wait_ms = wait_ms, msg_id = a[5]} or nil
+end, function(c, send, told, deadline)
     local user = said_by(c, send)
-    message_refused(c, user, send.channel, wait_ms)
-    if a[5] == TOO_FAST then
+    message_refused(c, user, send.channel, told.wait_ms)
+    if told.msg_id == TOO_FAST then
         muted.too_fast(c, user)
     end
-    unclaim(c, send, deadline)
-    return {'unclaimed'}
+    return taken_back(c, send, deadline)
 end)
 
 -- One part was said; the next is claimed as any send. `parts`: "1/3", after the first.
-claimer_step('send_part', 'parts said_ms', function(c, a)
+claimer_step('send_part', 'parts said_ms', function(a)
     local parts = parts_of(a[4])
-    if not parts then
-        return nil
-    end
-    local send, deadline = claimed_by(c, a[1], a[3])
-    if not send then
-        return {'gone'}
-    end
+    return parts and {parts = parts, said_ms = count_of(a[5])}
+end, function(c, send, told, deadline)
     local user = said_by(c, send)
-    message_said(c, user, send.channel, c.now - count_of(a[5]), '')
+    message_said(c, user, send.channel, c.now - told.said_ms, '')
     muted.said(c, user)
-    keep_parts(c, send.entry, parts)
-    unclaim(c, send, deadline)
-    return {'unclaimed'}
+    keep_parts(c, send.entry, told.parts)
+    return taken_back(c, send, deadline)
 end)
 
 -- The one result. said_ms: it was written so long ago. Where Twitch told them: message_id, and
 -- standing ("moderator", "vip" or "none"), else "". parts: "3/3", of a text that is split.
-local DONE = 'sent|rejected|expired|unknown reason text said_ms message_id standing parts'
-claimer_step('send_done', DONE, function(c, a)
-    if not SEND_STATUS[a[4]] then
-        return nil
-    end
-    local send = claimed_by(c, a[1], a[3])
-    if not send then
-        return {'gone'}
-    end
+claimer_step('send_done', 'sent|rejected|expired|unknown reason text said_ms message_id standing parts', function(a)
+    return SEND_STATUS[a[4]] and {status = a[4], reason = a[5], text = a[6], said_ms = count_of(a[7]),
+        message_id = a[8], standing = a[9], parts = parts_of(a[10])}
+end, function(c, send, told)
     local user = said_by(c, send)
-    message_said(c, user, send.channel, c.now - count_of(a[7]), a[9])
-    if a[4] == 'sent' then
+    message_said(c, user, send.channel, c.now - told.said_ms, told.standing)
+    if told.status == 'sent' then
         muted.said(c, user)
-    elseif a[5] == TOO_FAST then
+    elseif told.reason == TOO_FAST then
         muted.too_fast(c, user)
     end
-    send.message_id, send.parts = a[8], parts_of(a[10])
-    finish_send(c, send, a[4], a[5], a[6])
+    send.message_id, send.parts = told.message_id, told.parts
+    finish_send(c, send, told.status, told.reason, told.text)
     return {'done'}
 end)
 
