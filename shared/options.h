@@ -103,6 +103,8 @@ const char *options_string(const struct options *o, const char *name);
 /* OPTION_INT, OPTION_BYTES (bytes), OPTION_DURATION (ms). The option must have a value. */
 int64_t options_int(const struct options *o, const char *name);
 bool options_bool(const struct options *o, const char *name);
+/* Was it given on the command line? */
+bool options_is_flag(const struct options *o, const char *name);
 /* Values of an OPTION_REPEAT option: number and i-th. */
 size_t options_count(const struct options *o, const char *name);
 const char *options_at(const struct options *o, const char *name, size_t i);

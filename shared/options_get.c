@@ -32,6 +32,11 @@ bool options_bool(const struct options *o, const char *name)
     return value_of(o, name)->number != 0;
 }
 
+bool options_is_flag(const struct options *o, const char *name)
+{
+    return value_of(o, name)->source == SOURCE_FLAG;
+}
+
 size_t options_count(const struct options *o, const char *name)
 {
     return value_of(o, name)->count;

@@ -105,13 +105,12 @@ static int no_command(void)
     return code;
 }
 
-/* An option that this command does not know was meant to do something: say so. */
+/* An option that this command does not know was meant to do something: say so. The file and the
+ * environment are for all of them. */
 static int check_own_options(const struct options *o, const struct ctl_command *command)
 {
     for (const struct option_spec *s = specs + ARRAY_LEN(common); s->name != NULL; s++) {
-        const char *value = options_string(o, s->name);
-        bool given = value != NULL && (s->fallback == NULL || strcmp(value, s->fallback) != 0);
-        if (given && !has_spec(command->options, s->name)) {
+        if (options_is_flag(o, s->name) && !has_spec(command->options, s->name)) {
             return ctl_fail(CTL_USAGE, "--%s does not belong to %s", s->name, command->name);
         }
     }

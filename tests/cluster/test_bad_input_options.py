@@ -155,9 +155,13 @@ def test_check_and_print_config_run_nothing_and_mask_secrets(program, tmp_path):
 
 def test_one_file_may_serve_all_programs(tmp_path):
     ca = Certificates(tmp_path / "tls").ca
-    values = {"redis_tls_ca": ca, "twitch_tls_ca": ca, "tokens": tmp_path / "tokens"}
-    values |= {"set": "lease_ms=3000", "ttl": "5s"}
-    (tmp_path / "tokens").touch(mode=0o600)
+    secrets = {"tokens": "", "account_keys": run([CTL, "keygen"]).stdout, "client_secret": "secret\n"}
+    for name, content in secrets.items():
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text(content)
+    values = {"redis_tls_ca": ca, "twitch_tls_ca": ca, "set": "lease_ms=3000", "ttl": "5s"}
+    values |= {name: tmp_path / name for name in secrets}
+    values |= {"client_id": "app", "http_proxy": "http://127.0.0.1:3128", "priority": "low"}
     keys = {}
     for argv in PROGRAMS.values():
         for line in run(argv + ["--config=", "--print-config"]).stdout.splitlines():
