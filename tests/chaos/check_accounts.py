@@ -13,6 +13,7 @@ STORED_S = 8.0  # at most so long after Twitch carried a refresh out Redis has w
 KNOWN_S = 4.0  # and so long after that all nodes go by it
 NOTED_S = 0.2  # the timeline says when something was done, or shortly before or after
 EARLY_S = LIFE_S / 2  # no refresh follows another so soon
+LOSSES = ("killed c", "SIGSTOP c", "spoilt a refresh")  # an answer may be lost with these
 USED_UP = "a used-up refresh token was presented"
 EARLY = "an account was refreshed too early"
 DEAD = "somebody logged in with a dead token"
@@ -49,9 +50,10 @@ class Tokens:
             if self._accounts.is_public and token["used"] > 1:
                 self._complain("a refresh token was used twice", who, used)
             if token["used"] and self._accounts.is_public:
-                most = 1 if self._may_be_lost(used) else 0
+                since = used + STORED_S if self._may_be_lost(used) else None
             else:
-                most = self._refusals(token["login"], refused)
+                since = self._taken_back(token["login"], refused)
+            most = 0 if since is None else 1 + self._deaths(since, refused)
             if token["refused"] > most and not self._was_forgotten(refused):
                 self._complain(USED_UP, who, refused)
         self._in_time(tokens)
@@ -59,21 +61,19 @@ class Tokens:
 
     def _may_be_lost(self, used):
         """What a refresh of that time brought: did somebody die, or Twitch answer badly, before it was stored?"""
-        ends = self._timeline.when("fault", ("killed c", "SIGSTOP c", "spoilt a refresh"))
-        return any(used - 1 <= at <= used + STORED_S for at in ends)
+        return self._deaths(used - 1, used + STORED_S) > 0
 
     def _was_forgotten(self, at):
         """Where Redis came back with older data, the token that it has is found to be used up when it is next needed."""
         return any(self._timeline.is_excused(USED_UP, at - s) for s in range(int(LIFE_S + CLAIM_S + STORED_S)))
 
-    def _was_taken_back(self, login, at):
-        return any(back <= at for back in self._timeline.when("fault", f"{login} took back all"))
+    def _taken_back(self, login, at):
+        """When the user took back all before that, or None."""
+        return max((t for t in self._timeline.when("fault", f"{login} took back all") if t <= at), default=None)
 
-    def _refusals(self, login, at):
-        """What the user took back is refused once, and once more for each who may have died with that answer."""
-        back = [back for back in self._timeline.when("fault", f"{login} took back all") if back <= at]
-        deaths = self._timeline.when("fault", ("killed c", "SIGSTOP c", "spoilt a refresh"))
-        return 1 + sum(back[-1] <= death <= at for death in deaths) if back else 0
+    def _deaths(self, since, until):
+        """Refusals die with their askers as well, and whoever comes next is refused once more."""
+        return sum(since <= at <= until for at in self._timeline.when("fault", LOSSES))
 
     def _in_time(self, tokens):
         """With a public client each refresh has a token of its own, and its time is known."""
@@ -124,5 +124,5 @@ class Tokens:
     def _has_reason(self, mend):
         """Twitch did not take its refresh token any more."""
         lost = "may have used up the refresh token" in mend.error
-        if not lost and not self._was_forgotten(mend.at) and not self._was_taken_back(mend.login, mend.at):
+        if not lost and not self._was_forgotten(mend.at) and self._taken_back(mend.login, mend.at) is None:
             self._complain(REASON, f"{mend.login}: {mend.error}", mend.at)

@@ -120,6 +120,12 @@ def test_a_refresh_whose_answer_died_with_its_asker_is_asked_for_once_more(compl
         complaints.clear()
 
 
+def test_who_asks_once_more_may_die_with_that_answer_as_well(complaints):
+    deaths = [(11, "killed c1"), (41, "killed c2")]
+    assert tokens(complaints, [(1, 10, 2, 71)], faults=deaths) == []
+    assert tokens(complaints, [(1, 10, 3, 71)], faults=deaths) == ["a used-up refresh token was presented"]
+
+
 def test_what_the_user_took_back_is_presented_once_and_again_where_that_answer_died(complaints):
     back = [(5, "alice took back all")]
     assert tokens(complaints, [(0, 0, 1, 40)], faults=back) == []
