@@ -244,6 +244,27 @@ static void what_is_left_of_a_split_text_is_said_by_another_or_tells_how_far_it_
     assert_string_equal(world_claim(&w, &n1, entry), "gone");
 }
 
+static void
+what_waits_since_before_redis_clock_went_back_waits_no_longer_than_it_would(void **state)
+{
+    (void)state;
+    const char *entry = outbox("channel foo text hello");
+    world_eval(&w, "return redis.call('SET', KEYS[1] .. ':budget:bot:wait:foo', '9999999999999 1')",
+               "");
+    assert_string_equal(world_claim(&w, &n1, entry), "claimed");
+    world_done(&w, &n1, entry, SEND_SENT);
+
+    set("muted_ms,5000");
+    world_ask(&w, "ZADD shoal:{t}:muted 9999999999999 bot");
+    world_take(&w);
+    assert_string_equal(world_eval(&w,
+                                   "local t = redis.call('TIME') local at = redis.call('ZSCORE', "
+                                   "KEYS[1] .. ':muted', 'bot') return at - t[1] * 1000 <= 6000 "
+                                   "and 'soon' or 'late'",
+                                   ""),
+                        "soon");
+}
+
 #define SENDING(name) cmocka_unit_test_setup_teardown(name, begin_sending, finish)
 
 int main(void)
@@ -252,6 +273,7 @@ int main(void)
         SENDING(a_result_has_twitchs_message_id_cut_and_as_utf8),
         SENDING(what_twitch_refused_for_now_waits_and_holds_up_its_channel_alone),
         SENDING(an_account_that_twitch_finds_too_fast_five_times_in_a_row_is_muted),
+        SENDING(what_waits_since_before_redis_clock_went_back_waits_no_longer_than_it_would),
         SENDING(a_room_in_slow_mode_has_its_pace_but_for_moderators_and_vips),
         SENDING(low_priority_leaves_a_quarter_of_the_limits_to_others),
         SENDING(a_node_is_told_the_priority_of_what_waits),

@@ -50,9 +50,13 @@ function muted.said(c, user)
     call('HDEL', key(c, 'too_fast'), user)
 end
 
--- Those whose time is over may speak again. How long others have to wait at most, or nil.
+-- Those whose time is over may speak again. Until when others have to wait at most, or nil. None
+-- waits for longer than from now on, also where Redis's clock went back.
 function muted.look(c)
-    local mk = key(c, 'muted')
+    local mk, most = key(c, 'muted'), string.format('%d', c.now + limit(c, 'muted_ms'))
+    for _, user in ipairs(call('ZRANGEBYSCORE', mk, '(' .. most, '+inf', 'LIMIT', 0, LOOKED_AT)) do
+        call('ZADD', mk, most, user)
+    end
     for _, user in ipairs(call('ZRANGEBYSCORE', mk, '-inf', c.stamp, 'LIMIT', 0, LOOKED_AT)) do
         call('ZREM', mk, user)
         event(c, 'account.unmuted', {'account', user})

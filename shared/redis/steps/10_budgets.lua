@@ -174,7 +174,11 @@ end
 -- Twitch has refused to say anything there until then, as often in a row.
 local function refused_until(c, own)
     local until_ms, run = string.match(call('GET', own.refused) or '', '^(%d+) (%d+)$')
-    return math.min(count_of(until_ms), c.now + REFUSED_MOST_MS), math.min(count_of(run), RUN_MOST)
+    until_ms = count_of(until_ms)
+    if until_ms > c.now + REFUSED_MOST_MS then
+        until_ms = 0 -- Redis's clock went back
+    end
+    return until_ms, math.min(count_of(run), RUN_MOST)
 end
 
 -- How long nothing goes there after a message that was too fast: its pace, doubled with each.
