@@ -1,7 +1,7 @@
 /* Account show. */
 #include "coordinator/ctl/account_show.h"
 
-#include "coordinator/ctl/records.h"
+#include "coordinator/ctl/ctl_records.h"
 #include "coordinator/ctl/table.h"
 
 #include <string.h>
@@ -47,7 +47,7 @@ static void say_fields(const cJSON *record, struct wall now)
 int account_show(struct ctl *c, const char *login)
 {
     struct records r;
-    int code = records_read(c, RECORDS_ACCOUNTS, &r);
+    int code = ctl_records(c, RECORDS_ACCOUNTS, &r);
     const cJSON *record = records_find(r.accounts, "account", login);
 
     if (code == CTL_DONE && record == NULL) {
@@ -65,7 +65,7 @@ int account_show(struct ctl *c, const char *login)
 static int look(struct ctl *c, const char *login, bool *gone)
 {
     struct records r;
-    int code = records_read(c, RECORDS_ACCOUNTS, &r);
+    int code = ctl_records(c, RECORDS_ACCOUNTS, &r);
     const cJSON *record = records_find(r.accounts, "account", login);
     const char *error = records_text(record, "error");
 

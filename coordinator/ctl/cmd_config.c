@@ -1,7 +1,7 @@
 /* shoalctl config: the cluster's settings, which live in Redis. */
 #include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/records.h"
+#include "coordinator/ctl/ctl_records.h"
 #include "coordinator/ctl/table.h"
 
 #include <stdio.h>
@@ -15,7 +15,7 @@ static int get(struct ctl *c, const char *name)
                                                   {"DEFAULT", "default", false},
                                                   {"ALLOWED", "allowed", false}};
     struct records r;
-    int code = records_read(c, RECORDS_SETTINGS, &r);
+    int code = ctl_records(c, RECORDS_SETTINGS, &r);
     const cJSON *one = name != NULL ? records_find(r.settings, "name", name) : NULL;
 
     if (code == CTL_DONE && name != NULL && one == NULL) {

@@ -1,7 +1,7 @@
 /* shoalctl start and stop: all shards of the cluster. */
 #include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/records.h"
+#include "coordinator/ctl/ctl_records.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 static int count_open(struct ctl *c, size_t *open)
 {
     struct records r;
-    int code = records_read(c, RECORDS_SHARDS, &r);
+    int code = ctl_records(c, RECORDS_SHARDS, &r);
     const cJSON *shard;
 
     *open = 0;

@@ -1,6 +1,6 @@
 /* shoalctl channels, shards, nodes, account list: tables for people, records for programs. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/records.h"
+#include "coordinator/ctl/ctl_records.h"
 #include "coordinator/ctl/table.h"
 #include "shared/account_secret.h"
 
@@ -105,7 +105,7 @@ int list_run(struct ctl *c)
     while (list->command != c->command) {
         list++;
     }
-    int code = records_read(c, list->what, &r);
+    int code = ctl_records(c, list->what, &r);
     cJSON *records = *(cJSON **)(void *)((char *)&r + list->records);
     if (code == CTL_DONE && c->json) {
         table_json(records);

@@ -1,8 +1,8 @@
 /* shoalctl send: an entry in the outbox, and its one result. */
 #include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/records.h"
 #include "coordinator/ctl/table.h"
+#include "coordinator/status/records.h"
 #include "shared/irc/parse.h"
 
 #include <stdio.h>

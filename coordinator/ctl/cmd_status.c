@@ -1,6 +1,6 @@
 /* shoalctl status: one screen that says whether the cluster is well, and if not, why. */
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/records.h"
+#include "coordinator/ctl/ctl_records.h"
 #include "coordinator/ctl/table.h"
 #include "shared/account_secret.h"
 
@@ -452,7 +452,10 @@ static void show(struct ctl *c, const struct status *s)
 static int run_status(struct ctl *c)
 {
     struct status s = {0};
-    int code = records_read(c, RECORDS_ALL, &s.records);
+    int code = ctl_records(c,
+                           RECORDS_NODES | RECORDS_SHARDS | RECORDS_CHANNELS | RECORDS_ACCOUNTS |
+                               RECORDS_READERS | RECORDS_WHOLE,
+                           &s.records);
 
     if (code == CTL_DONE) {
         create_all(c, &s);

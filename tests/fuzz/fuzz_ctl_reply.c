@@ -1,8 +1,8 @@
 /* Fuzz: what a hostile Redis answers to shoalctl, as RESP and as the JSON of a reply, up to what is printed. */
 #include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/ctl.h"
-#include "coordinator/ctl/records.h"
 #include "coordinator/ctl/table.h"
+#include "coordinator/status/records.h"
 #include "shared/redis/registry_reply.h"
 #include "shared/redis/reply_reader.h"
 #include "shared/text.h"

@@ -1,20 +1,34 @@
-/* Records: the cluster's state in Redis as objects of cJSON, the same for tables and JSON. */
-#ifndef SHOAL_CTL_RECORDS_H
-#define SHOAL_CTL_RECORDS_H
+/* Records: the cluster's state in Redis as objects of cJSON, the same for tables, JSON and pages.
+ *
+ *   records_init -> records_resume -> on_done(err)  -> records_resume goes on behind what was read
+ *                                  -> on_done(NULL) -> all is there, until records_finish
+ *
+ * Embedded in their owner; they borrow the registry. They write nothing. Loop thread only. */
+#ifndef SHOAL_COORDINATOR_RECORDS_H
+#define SHOAL_COORDINATOR_RECORDS_H
 
-#include "coordinator/ctl/ctl.h"
 #include "shared/redis/cluster.h"
 
 #include <cjson/cJSON.h>
 
-/* What may be read; with RECORDS_ALL the state of the whole is, too. */
+/* What may be read. */
 enum {
     RECORDS_SETTINGS = 1,
     RECORDS_NODES = 2,
     RECORDS_SHARDS = 4,
     RECORDS_CHANNELS = 8,
     RECORDS_ACCOUNTS = 16,
-    RECORDS_ALL = 31
+    RECORDS_READERS = 32,
+    RECORDS_WHOLE = 64 /* `state`, which asks for the settings */
+};
+
+struct records_options {
+    struct registry *registry;
+    unsigned what;
+    /* What was asked for is there, or why it is not, as cluster_reader_options says. It may finish
+     * the records. */
+    void (*on_done)(void *ctx, const struct err *err);
+    void *ctx;
 };
 
 /* Arrays of what was asked for, by name; the fields of a record are those of the hash in Redis,
@@ -26,14 +40,19 @@ struct records {
     cJSON *channels; /* "channel", "shard" */
     cJSON *accounts; /* "account" */
     cJSON *readers;  /* {"reader","rooms"}, "limit" if there is one, "error" if it is passed over */
-    const struct cluster_state *state; /* `now`, and with RECORDS_ALL the rest */
-    struct ctl *ctl;                   /* inside */
-    struct cluster_reader *reader;     /* inside */
+    const struct cluster_state *state; /* `now`, and with RECORDS_WHOLE the rest */
+    /* Inside: */
+    struct cluster_reader *reader;
+    void (*on_done)(void *ctx, const struct err *err);
+    void *ctx;
 };
 
-/* Read what is asked for: CTL_DONE, or the exit code after the reason was printed. records_finish
- * it in any case. */
-MUST_USE int records_read(struct ctl *c, unsigned what, struct records *r);
+/* Nothing is read yet. */
+void records_init(struct records *r, const struct records_options *o);
+/* Read, or go on behind what was read where the link failed: on_done follows in any case, perhaps
+ * before this returns. Not while it reads. */
+void records_resume(struct records *r);
+/* Not while they are read. */
 void records_finish(struct records *r);
 
 /* The text of a field, "" where there is none; borrowed. */

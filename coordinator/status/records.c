@@ -1,5 +1,5 @@
 /* Records: what the cluster's reader tells, as objects. */
-#include "coordinator/ctl/records.h"
+#include "coordinator/status/records.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -125,25 +125,25 @@ static void on_done(void *ctx, const struct err *err)
 {
     struct records *r = ctx;
 
-    ctl_answered(r->ctl, err);
+    r->on_done(r->ctx, err);
 }
 
-int records_read(struct ctl *c, unsigned what, struct records *r)
+void records_init(struct records *r, const struct records_options *o)
 {
+    unsigned what = o->what;
     const struct cluster_reader_options options = {
-        .registry = c->registry,
+        .registry = o->registry,
         .read_only = true,
-        .on_setting = what & RECORDS_SETTINGS ? on_setting : NULL,
+        .on_setting = what & (RECORDS_SETTINGS | RECORDS_WHOLE) ? on_setting : NULL,
         .on_node = what & RECORDS_NODES ? on_node : NULL,
         .on_shard = what & RECORDS_SHARDS ? on_shard : NULL,
         .on_channel = what & RECORDS_CHANNELS ? on_channel : NULL,
-        .on_rooms = what == RECORDS_ALL ? on_rooms : NULL,
+        .on_rooms = what & RECORDS_READERS ? on_rooms : NULL,
         .on_account = what & RECORDS_ACCOUNTS ? on_account : NULL,
-        .whole = what == RECORDS_ALL,
+        .whole = what & RECORDS_WHOLE,
         .on_done = on_done,
         .ctx = r,
     };
-    int code = CTL_DONE;
 
     *r = (struct records){.settings = cJSON_CreateArray(),
                           .nodes = cJSON_CreateArray(),
@@ -151,14 +151,15 @@ int records_read(struct ctl *c, unsigned what, struct records *r)
                           .channels = cJSON_CreateArray(),
                           .accounts = cJSON_CreateArray(),
                           .readers = cJSON_CreateArray(),
-                          .ctl = c,
-                          .reader = cluster_reader_create(&options)};
+                          .reader = cluster_reader_create(&options),
+                          .on_done = o->on_done,
+                          .ctx = o->ctx};
     r->state = cluster_reader_state(r->reader);
-    while (ctl_asks(c, &code)) {
-        cluster_reader_resume(r->reader);
-        ctl_asked(c, 0);
-    }
-    return code;
+}
+
+void records_resume(struct records *r)
+{
+    cluster_reader_resume(r->reader);
 }
 
 void records_finish(struct records *r)

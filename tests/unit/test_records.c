@@ -1,0 +1,103 @@
+/* Records: what is read of a cluster, as objects. */
+#include "coordinator/status/records.h"
+
+#include "tests/lib/registry_case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+struct end {
+    unsigned done;
+    struct err err;
+};
+
+static void on_done(void *ctx, const struct err *err)
+{
+    struct end *e = ctx;
+
+    e->done++;
+    e->err = err != NULL ? *err : (struct err){0};
+}
+
+static void read_all(struct records *r, unsigned what)
+{
+    struct end end = {0};
+
+    records_init(r, &(struct records_options){w.r, what, on_done, &end});
+    records_resume(r);
+    wait_until(&w.probe.t, end.done > 0);
+    assert_int_equal(end.err.code, ERR_OK);
+    assert_int_equal(end.done, 1);
+}
+
+static void what_is_asked_for_is_read_and_nothing_else(void **state)
+{
+    struct records r;
+
+    (void)state;
+    read_all(&r, RECORDS_NODES);
+    assert_int_equal(cJSON_GetArraySize(r.nodes), 1);
+    assert_non_null(records_find(r.nodes, "node", "n1"));
+    assert_int_equal(cJSON_GetArraySize(r.shards), 0);
+    assert_int_equal(cJSON_GetArraySize(r.settings), 0);
+    records_finish(&r);
+
+    read_all(&r, RECORDS_WHOLE | RECORDS_SHARDS);
+    assert_int_equal(cJSON_GetArraySize(r.nodes), 0);
+    assert_string_equal(records_text(records_find(r.shards, "shard", "main-shard"), "user"), "bot");
+    assert_int_equal(records_number(records_find(r.shards, "shard", "main-shard"), "channels"), 1);
+    assert_string_equal(records_setting(&r, "user"), "bot");
+    assert_true(r.state->leader.id.len > 0);
+    assert_int_equal(r.state->rooms, 1);
+    records_finish(&r);
+}
+
+static void no_record_holds_what_would_let_a_reader_act_as_a_node(void **state)
+{
+    struct records r;
+
+    (void)state;
+    read_all(&r, RECORDS_NODES);
+    assert_null(cJSON_GetObjectItemCaseSensitive(r.nodes->child, "incarnation"));
+    records_finish(&r);
+}
+
+static void a_round_whose_link_fails_goes_on_when_it_is_back(void **state)
+{
+    struct records r;
+    struct end end = {0};
+    unsigned ups = w.probe.ups;
+
+    (void)state;
+    records_init(&r, &(struct records_options){w.r, RECORDS_NODES | RECORDS_SHARDS, on_done, &end});
+    records_resume(&r);
+    link_reset(w.probe.link, "a test");
+    wait_until(&w.probe.t, end.done == 1);
+    assert_int_equal(end.err.code, ERR_DOWN);
+
+    wait_until(&w.probe.t, w.probe.ups > ups);
+    records_resume(&r);
+    wait_until(&w.probe.t, end.done == 2);
+    assert_int_equal(end.err.code, ERR_OK);
+    assert_int_equal(cJSON_GetArraySize(r.nodes), 1);
+    assert_int_equal(cJSON_GetArraySize(r.shards), 1);
+    records_finish(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_asked_for_is_read_and_nothing_else, begin_sending,
+                                        finish),
+        cmocka_unit_test_setup_teardown(no_record_holds_what_would_let_a_reader_act_as_a_node,
+                                        begin_sending, finish),
+        cmocka_unit_test_setup_teardown(a_round_whose_link_fails_goes_on_when_it_is_back,
+                                        begin_sending, finish),
+    };
+
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
