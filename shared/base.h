@@ -77,6 +77,8 @@ uint64_t random_below(uint64_t bound);
  * milliseconds of CLOCK_BOOTTIME, which goes on while the machine sleeps and means nothing to other
  * processes. */
 uint64_t mono_ms(void);
+/* The same clock in microseconds: what is measured, never a deadline. */
+uint64_t mono_us(void);
 /* What people read, and what is told to others, is milliseconds since 1970, by this host's clock or
  * by Redis's. Never for a deadline of our own: such clocks are set. */
 struct wall {
