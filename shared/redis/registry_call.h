@@ -8,6 +8,7 @@
 
 #include "shared/redis/registry_accounts.h"
 #include "shared/redis/registry_client.h"
+#include "shared/redis/registry_look.h"
 #include "shared/redis/registry_sends.h"
 #include "shared/redis/registry_reply.h"
 
@@ -71,6 +72,7 @@ union call_cb {
     registry_names_cb names;
     registry_text_cb text;
     registry_result_cb result;
+    registry_events_cb events;
     registry_due_accounts_cb due_accounts;
     registry_accounts_cb accounts;
 };

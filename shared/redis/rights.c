@@ -41,6 +41,7 @@ static const struct {
     {RIGHTS_COORDINATOR, "FUNCTION LIST"},
     {RIGHTS_COORDINATOR, "CLIENT REPLY SKIP"},
     {RIGHTS_COORDINATOR, "XREAD STREAMS K:requests K:admin 0 0"},
+    {RIGHTS_COORDINATOR, "XREVRANGE K:log + -"},
     /* What the steps do in its name. */
     {STEPS, "DEL K:*"},
     {STEPS, "EXISTS K:*"},
@@ -113,6 +114,9 @@ static const struct {
     {RIGHTS_VIEW, "ZCARD K:open:*"},
     {RIGHTS_VIEW, "LRANGE K:budget:*:* 0 -1"},
     {RIGHTS_VIEW, "LINDEX K:budget:*:* 0"},
+    {RIGHTS_VIEW, "HGET K:channels x"},
+    {RIGHTS_VIEW, "HGET K:queued x"},
+    {RIGHTS_VIEW, "XREVRANGE K:log + -"},
     {RIGHTS_VIEW | RIGHTS_CONFIG, "FCALL_RO shoal1_settings 1 K"},
     {RIGHTS_VIEW, "FCALL_RO shoal1_readers 1 K"},
     {RIGHTS_VIEW | RIGHTS_CONFIG, "HGETALL K:config"},
