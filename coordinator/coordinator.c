@@ -294,6 +294,15 @@ void coordinator_on_keys(struct coordinator *c)
     }
 }
 
+bool coordinator_describe(const struct coordinator *c, char *out, size_t size)
+{
+    if (c->leader == NULL || c->stopping) {
+        snprintf(out, size, "ends");
+        return false;
+    }
+    return leader_describe(c->leader, out, size);
+}
+
 void coordinator_free(struct coordinator *c)
 {
     free(c);

@@ -46,6 +46,8 @@ struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator
 void coordinator_on_keys(struct coordinator *c);
 /* Let another one lead, and end: on_gone follows. A second call does not wait for Redis. */
 void coordinator_stop(struct coordinator *c);
+/* How it is, in one line into `out`. True: it leads, or stands by. */
+bool coordinator_describe(const struct coordinator *c, char *out, size_t size);
 /* After the loop has returned: frees what is left. */
 void coordinator_free(struct coordinator *c);
 

@@ -93,6 +93,13 @@ static void on_stop(void *ctx, int times)
     coordinator_stop(app->coordinator);
 }
 
+static bool look(void *ctx, char *status)
+{
+    struct app *app = ctx;
+
+    return coordinator_describe(app->coordinator, status, SERVICE_STATUS_CHARS);
+}
+
 static void on_reload(void *ctx)
 {
     struct app *app = ctx;
@@ -184,6 +191,7 @@ static void run(struct app *app)
              "cluster", options.cluster, "redis", where, NULL);
     loop_init(&app->loop, on_stop, on_reload, app);
     app->coordinator = coordinator_create(&app->loop.uv, &options);
+    service_begin(&app->loop.service, &app->loop.uv, look, app);
     loop_run(&app->loop);
     coordinator_free(app->coordinator);
     loop_finish(&app->loop);

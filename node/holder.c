@@ -216,6 +216,21 @@ bool holder_is_idle(const struct holder *h)
     return true;
 }
 
+void holder_describe(const struct holder *h, char *out, size_t size)
+{
+    size_t channels = 0;
+    size_t joined = 0;
+
+    for (const struct held *held = h->shards; held != NULL; held = held->hh.next) {
+        for (unsigned i = 0; i < SHARD_CHANNEL_STATES; i++) {
+            channels += shard_channel_count(held->core, (enum shard_channel_state)i);
+        }
+        joined += shard_channel_count(held->core, SHARD_CHANNEL_JOINED);
+    }
+    snprintf(out, size, "%u shards, %zu of %zu channels joined", HASH_COUNT(h->shards), joined,
+             channels);
+}
+
 bool holder_is_closed(const struct holder *h)
 {
     for (const struct held *held = h->shards; held != NULL; held = held->hh.next) {

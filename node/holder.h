@@ -28,6 +28,8 @@ void holder_set_blind(struct holder *h, bool blind);
 bool holder_is_working(const struct holder *h);
 /* When a line was last read on one that is (mono ms); 0: there is none. */
 uint64_t holder_heard_ms(const struct holder *h);
+/* What is held, in words: "2 shards, 40 of 50 channels joined". */
+void holder_describe(const struct holder *h, char *out, size_t size);
 /* Is there nothing to connect? */
 bool holder_is_idle(const struct holder *h);
 /* How long a failed channel waits before it is joined again, also those that have failed. */

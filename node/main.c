@@ -126,6 +126,13 @@ static void on_gone(void *ctx, const struct err *why)
     loop_close_signals(&app->loop);
 }
 
+static bool look(void *ctx, char *status)
+{
+    struct app *app = ctx;
+
+    return node_describe(app->node, status, SERVICE_STATUS_CHARS);
+}
+
 static struct node_options node_options_of(const struct options *o)
 {
     return (struct node_options){
@@ -189,6 +196,8 @@ static int run(struct app *app, const char *id)
     app->node = node_create(&app->loop.uv, &node, &app->why);
     if (app->node == NULL) {
         loop_close_signals(&app->loop);
+    } else {
+        service_begin(&app->loop.service, &app->loop.uv, look, app);
     }
     loop_run(&app->loop);
     node_free(app->node);

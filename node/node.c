@@ -449,6 +449,26 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     return n;
 }
 
+bool node_describe(const struct node *n, char *out, size_t size)
+{
+    char held[100];
+
+    if (n->state.state == NODE_GONE) {
+        snprintf(out, size, "ends");
+    } else if (n->state.state == NODE_STARTING) {
+        snprintf(out, size, "waits %s",
+                 startup_is_over(&n->startup) ? "to be registered" : "for Redis");
+    } else {
+        holder_describe(n->holder, held, sizeof(held));
+        snprintf(out, size, "%sholds %s",
+                 n->state.state == NODE_DRAINING ? "leaves; "
+                 : n->state.state == NODE_ACTIVE ? ""
+                                                 : "waits for Redis; ",
+                 held);
+    }
+    return n->state.state == NODE_ACTIVE;
+}
+
 void node_free(struct node *n)
 {
     if (n == NULL) {

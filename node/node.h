@@ -52,6 +52,8 @@ void node_stop(struct node *n, int times);
 /* Take tokens_file, twitch_tls_ca and drain_ms of `fresh`, the files read anew; the rest of it is
  * not looked at. On an error nothing has changed. */
 MUST_USE int node_reload(struct node *n, const struct node_options *fresh, struct err *err);
+/* How it is, in one line into `out`. True: it is registered with a lease in force. */
+bool node_describe(const struct node *n, char *out, size_t size);
 /* After the loop has returned: frees what is left. */
 void node_free(struct node *n);
 

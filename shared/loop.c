@@ -11,6 +11,7 @@ static void on_stop_signal(uv_signal_t *handle, int signum)
     (void)signum;
     struct loop *loop = handle->data;
     loop->stops++;
+    service_stopping(&loop->service);
     if (loop->on_stop) {
         loop->on_stop(loop->ctx, loop->stops);
     }
@@ -21,7 +22,9 @@ static void on_reload_signal(uv_signal_t *handle, int signum)
     (void)signum;
     struct loop *loop = handle->data;
     if (loop->on_reload) {
+        service_reloading(&loop->service);
         loop->on_reload(loop->ctx);
+        service_reloaded(&loop->service);
     }
 }
 
@@ -70,6 +73,7 @@ void loop_close_signals(struct loop *loop)
     close_handle((uv_handle_t *)&loop->sigterm);
     close_handle((uv_handle_t *)&loop->sighup);
     close_handle((uv_handle_t *)&loop->log_timer);
+    service_close(&loop->service);
 }
 
 void loop_timer_at(uv_timer_t *timer, uv_timer_cb cb, uint64_t at_ms)

@@ -379,6 +379,20 @@ bool leader_may_act(const struct leader *l)
     return lease_is_ready(&l->lease) && lease_may_act(&l->lease, mono_ms());
 }
 
+bool leader_describe(const struct leader *l, char *out, size_t size)
+{
+    if (lease_may_act(&l->lease, mono_ms())) {
+        snprintf(out, size, "leads");
+        return true;
+    }
+    if (l->told_ready && l->rival[0] != '\0') {
+        snprintf(out, size, "stands by; %s leads", l->rival);
+        return true;
+    }
+    snprintf(out, size, "%s", l->told_ready ? "stands by" : "waits for Redis");
+    return false;
+}
+
 void leader_ask_in(struct leader *l, uint64_t ms)
 {
     (void)lease_ask_at(&l->lease, mono_ms() + ms);

@@ -50,6 +50,8 @@ struct registry *leader_registry(const struct leader *l);
 const struct registry_leader *leader_identity(const struct leader *l);
 /* Does it lead, and is the own deadline ahead? Look before each step. */
 bool leader_may_act(const struct leader *l);
+/* How it stands, in one line into `out`. True: Redis answers, and it leads or stands by. */
+bool leader_describe(const struct leader *l, char *out, size_t size);
 /* Ask for new facts now, ahead of the next renewal. */
 void leader_ask_now(struct leader *l);
 /* The same in so many ms, where no renewal is due before. */
