@@ -6,8 +6,10 @@
 #include "node/fanout_private.h"
 
 #include "node/publish.h"
+#include "shared/irc/parse.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define BLOCK_BYTES       ((size_t)256 * 1024)
 #define BLOCK_FIRST_BYTES ((size_t)2048)
@@ -43,6 +45,7 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
     struct fanout *f = xcalloc(1, sizeof(*f));
 
     f->options = *options;
+    f->stats.buffer_limit = options->buffer_bytes;
     f->topic_prefix = slice_of(registry_topic(options->registry, TOPIC_CHAT, "", f->topic));
     registry_fan_key(options->registry, options->node, f->seq_key);
     machine_begin(&f->way, &fanout_ways, WAY_TRANSACTIONS);
@@ -199,6 +202,22 @@ static bool must_drop(struct fanout *f, struct slice channel, size_t bytes)
 
 /* Lines in ------------------------------------------------------------------------------------- */
 
+/* One line of each transaction is enough: how old is it, if it says so? */
+static void look_at_age(struct fanout *f, struct slice line)
+{
+    const char *end = line.len > 0 && line.ptr[0] == '@' ? memchr(line.ptr, ' ', line.len) : NULL;
+    struct irc_line tagged = {0};
+    struct slice value;
+    uint64_t ms;
+
+    if (end != NULL) {
+        tagged.tags = (struct slice){line.ptr + 1, (size_t)(end - line.ptr) - 1};
+    }
+    if (irc_tag(&tagged, "tmi-sent-ts", &value) && slice_to_u64(value, &ms)) {
+        f->stats.age_ms = wall_since((struct wall){ms}, wall_now());
+    }
+}
+
 void fanout_line(struct fanout *f, struct slice channel, struct slice line)
 {
     size_t most = publish_most(f->topic_prefix, channel, line);
@@ -212,6 +231,7 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
     if (b == NULL || b->machine.state != BLOCK_FILLED || b->lines == BLOCK_LINES ||
         (b->lines > 0 && (b->len + most > BLOCK_BYTES || now > b->last_ms + STOOD_STILL_MS))) {
         b = block_take(f, now);
+        look_at_age(f, line);
     }
     while (b->cap < b->len + most) {
         b->cap *= 2;
@@ -305,6 +325,12 @@ void fanout_drop(struct fanout *f, const char *reason)
 uint64_t fanout_waits_ms(const struct fanout *f)
 {
     return f->blocks != NULL ? mono_ms() - f->blocks->first_ms : 0;
+}
+
+struct fanout_stats *fanout_stats(struct fanout *f)
+{
+    f->stats.buffer_bytes = held(f);
+    return &f->stats;
 }
 
 bool fanout_is_drained(const struct fanout *f)

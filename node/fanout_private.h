@@ -73,6 +73,7 @@ struct fanout {
     size_t nblocks[BLOCK_STATES];
     size_t bytes[BLOCK_STATES]; /* in them */
     struct drops drops;
+    struct fanout_stats stats;
     struct trouble trouble; /* with writing seq */
 };
 

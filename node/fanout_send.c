@@ -48,6 +48,10 @@ const struct machine_type fanout_ways = {"fanout", ways, ARRAY_LEN(ways), NULL, 
 
 void fanout_mark_answered(struct fanout *f, struct block *b)
 {
+    uint64_t latency_ms = mono_ms() - b->first_ms;
+
+    f->stats.published += b->lines;
+    f->stats.latency_ms = latency_ms > f->stats.latency_ms ? latency_ms : f->stats.latency_ms;
     f->answered = b->last_seq;
     f->used = b->last_seq > f->used ? b->last_seq : f->used;
     fanout_give(f, b);

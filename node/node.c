@@ -267,7 +267,8 @@ static void write_report(void *ctx, struct buf *out)
                                        .others_blind = n->others_blind,
                                        .users = tokens_users(n->tokens),
                                        .waits_ms = fanout_waits_ms(n->fanout),
-                                       .at = node_lease_redis_now(n->lease)},
+                                       .at = node_lease_redis_now(n->lease),
+                                       .fanout = fanout_stats(n->fanout)},
                  out);
 }
 

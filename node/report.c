@@ -128,10 +128,35 @@ static void write_sight(struct report *r, const struct report_node *node, struct
     }
 }
 
+/* What is measured, of shards and node. */
+static void look_at_figures(struct report *r, struct fanout_stats *fanout)
+{
+    uint64_t now = mono_ms();
+    uint64_t span = now - r->looked_ms;
+
+    if (span < REPORT_FIGURES_MS) {
+        return;
+    }
+    r->figures = (struct figures_node){
+        .published_s = (fanout->published - r->published) * 1000 / span,
+        .latency_ms = fanout->latency_ms,
+        .age_ms = fanout->age_ms,
+        .buffer_bytes = fanout->buffer_bytes,
+        .buffer_limit = fanout->buffer_limit,
+    };
+    report_look_at_figures(r, &r->figures);
+    fanout->latency_ms = 0;
+    fanout->age_ms = 0;
+    r->published = fanout->published;
+    r->looked_ms = now;
+    r->figures_due = r->figures_due || figures_moved(figures_of_node, &r->told, &r->figures);
+}
+
 /* What became of the node itself. */
 static bool write_node(struct report *r, const struct report_node *node, struct json *j)
 {
-    bool any = node->draining || node->others_blind || node->sight->machine.state != SIGHT_SEES;
+    bool any = r->figures_due || node->draining || node->others_blind ||
+               node->sight->machine.state != SIGHT_SEES;
 
     for (size_t i = 0; i < REPORT_NEWS; i++) {
         r->news[i].told = r->news[i].due;
@@ -159,6 +184,11 @@ static bool write_node(struct report *r, const struct report_node *node, struct 
         json_number(j, "rewound_ms", (int64_t)r->rewound_ms);
         json_number(j, "rewound_lines", (int64_t)r->rewound_lines);
     }
+    if (r->figures_due) {
+        report_write_figures(figures_of_node, &r->figures, false, j);
+        r->told = r->figures;
+        r->figures_due = false;
+    }
     json_object_end(j);
     return true;
 }
@@ -168,7 +198,7 @@ bool report_is_due(const struct report *r)
     bool due = r->ngaps > r->gaps_sent;
 
     for (const struct report_shard *s = r->shards; s != NULL && !due; s = s->next) {
-        due = s->dirty || s->channels != NULL || s->active.due;
+        due = s->dirty || s->silent.due || s->channels != NULL || s->active.due;
     }
     return due;
 }
@@ -182,6 +212,7 @@ void report_write(struct report *r, const struct report_node *node, struct buf *
     json_object_begin(&j, NULL);
     if (!node->held) {
         report_look_at_shards(r);
+        look_at_figures(r, node->fanout);
         if (report_is_due(r)) {
             report_write_shards(r, &j);
             write_gaps(r, &j);

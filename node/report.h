@@ -7,10 +7,16 @@
  * States are told as they are when a report is written, at most 500 channels in one: the rest waits
  * for the next. Gaps and news are kept until a report with them has arrived.
  *
+ * What is measured (rates, lag, latency) is looked at with the first renewal after two seconds, of
+ * all shards and of the node at once, and told where it moved (figures_moved). It makes no report
+ * come sooner. A shard at rest tells one thing, and only where it has channels joined: since when
+ * nothing was read on it, after each PING.
+ *
  * Owns marks, gaps and news; borrows the cores of the shards, to read them. Loop thread only. */
 #ifndef SHOAL_NODE_REPORT_H
 #define SHOAL_NODE_REPORT_H
 
+#include "node/fanout.h"
 #include "node/shard.h"
 #include "node/sight.h"
 #include "shared/buf.h"
@@ -34,15 +40,19 @@ struct report_shard {
     bool login_refused; /* Twitch does not take the token, as far as is known: its owner sets it */
     bool dirty;         /* state, figures or error must be told */
     struct dirty_channel *channels;
-    uint64_t silent_at_ms; /* nothing was read since, as told; 0: something was, lately */
+    struct {
+        uint64_t at_ms;      /* nothing was read since, as told; 0: something was, lately */
+        uint64_t room_lines; /* of the core then */
+        bool due;
+    } silent;
     struct {
         uint64_t at_ms; /* which channels had lines up to then was told */
         uint64_t lines; /* of the core then */
         bool due;       /* some had lines since, and it is time to tell which */
     } active;
     struct {
-        uint64_t taken_ms; /* 0: not yet, of this core */
-        uint64_t lines;    /* of the core then */
+        uint64_t taken_ms;
+        uint64_t lines; /* of the core then */
         uint64_t bytes;
         uint64_t lines_s;
         uint64_t bytes_s;
@@ -87,8 +97,9 @@ struct report_node {
     uint64_t heard_ms;   /* of Twitch (mono ms); 0: nothing yet */
     bool others_blind;   /* and holding shards */
     const char *users;
-    uint64_t waits_ms; /* lines wait to be fanned out since so long */
-    struct wall at;    /* what Redis's clock shows */
+    uint64_t waits_ms;           /* lines wait to be fanned out since so long */
+    struct wall at;              /* what Redis's clock shows */
+    struct fanout_stats *fanout; /* the worst of it begins anew when it was looked at */
 };
 /* Append the report, or nothing where there is nothing to tell. */
 void report_write(struct report *r, const struct report_node *node, struct buf *out);

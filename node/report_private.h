@@ -7,6 +7,10 @@
 
 #include "shared/json.h"
 
+/* So often figures are looked at: with the renewal that is next to two seconds after the last
+ * look. */
+#define REPORT_FIGURES_MS 1800
+
 /* Something to tell once. */
 struct news {
     bool due;
@@ -25,10 +29,20 @@ struct report {
     unsigned ngaps;
     unsigned gaps_sent;       /* the first of them, in a report that is under way */
     uint64_t gaps_unreported; /* more than fit */
+    uint64_t looked_ms;       /* at figures, of shards and node */
+    uint64_t published;       /* of the fan-out then */
+    struct figures_node figures;
+    struct figures_node told; /* as they were told last */
+    bool figures_due;
 };
 
-/* In report_shard.c. What must be told though no call says it: rates, silence, activity. */
+/* In report_shard.c. What must be told though no call says it: silence, activity. */
 void report_look_at_shards(struct report *r);
+/* And figures. `node` gets what its shards are together. */
+void report_look_at_figures(struct report *r, struct figures_node *node);
+/* Those that nodes tell. */
+void report_write_figures(const struct figure *figures, const void *of, bool texts,
+                          struct json *out);
 /* The members "shards", "channels" and "active". */
 void report_write_shards(struct report *r, struct json *out);
 

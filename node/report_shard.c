@@ -11,7 +11,6 @@
 
 #define MAX_CHANNELS 500 /* in one report */
 #define MAX_SHARDS   500
-#define RATE_MS      5000
 #define ACTIVE_MS    10000 /* so often it is told which channels had lines */
 
 /* A channel whose state is to be told. */
@@ -33,7 +32,9 @@ void report_shard_begin(struct report_shard *s, struct report *r, const char *id
 void report_shard_set_core(struct report_shard *s, const struct shard_core *core)
 {
     s->core = core;
-    s->rates.taken_ms = 0;
+    memset(&s->rates, 0, sizeof(s->rates)); /* it has read nothing yet */
+    s->rates.taken_ms = mono_ms();
+    s->silent.room_lines = 0;
     s->active.lines = 0;
 }
 
@@ -96,6 +97,7 @@ static void mark_channel(void *ctx, const struct shard_channel *channel)
 void report_again(struct report *r)
 {
     r->gaps_sent = 0;
+    r->figures_due = r->looked_ms != 0;
     for (size_t i = 0; i < REPORT_NEWS; i++) {
         r->news[i].told = false;
     }
@@ -112,45 +114,55 @@ static struct figures_shard figures_of(const struct report_shard *s)
     struct figures_shard f = shard_stats(s->core)->figures;
 
     f.state = slice_of(shard_state_name(shard_state(s->core)));
+    f.queued = shard_channel_count(s->core, SHARD_CHANNEL_QUEUED);
+    f.joining = shard_channel_count(s->core, SHARD_CHANNEL_JOINING);
     f.joined = shard_channel_count(s->core, SHARD_CHANNEL_JOINED);
+    f.failed = shard_channel_count(s->core, SHARD_CHANNEL_FAILED);
     f.login_refused = s->login_refused ? 1 : 0;
     f.error = slice_of(shard_last_error(s->core));
     f.lines_s = s->rates.lines_s;
     f.bytes_s = s->rates.bytes_s;
+    if (shard_state(s->core) != SHARD_READY) {
+        figures_rest(figures_of_shard, &f);
+    }
     return f;
 }
 
-/* Lines and bytes a second, over the last few seconds, and whatever else is counted. */
-static void look_at_figures(struct report_shard *s)
+/* Lines and bytes a second. One line alone is none a second, and neither are its bytes: what
+ * answers a PING is no rate. */
+static void measure(struct report_shard *s, uint64_t now)
 {
     const struct shard_stats *stats = shard_stats(s->core);
-    uint64_t now = mono_ms();
     uint64_t span = now - s->rates.taken_ms;
-    bool before = s->rates.taken_ms != 0;
+    uint64_t lines = stats->lines - s->rates.lines;
+    uint64_t bytes = lines > 1 ? stats->bytes - s->rates.bytes : 0;
 
-    if (span < RATE_MS) {
-        return;
-    }
-    s->rates.lines_s = before ? (stats->lines - s->rates.lines) * 1000 / span : 0;
-    s->rates.bytes_s = before ? (stats->bytes - s->rates.bytes) * 1000 / span : 0;
+    span = span > REPORT_FIGURES_MS ? span : REPORT_FIGURES_MS; /* of a core that has just begun */
+    s->rates.lines_s = lines * 1000 / span;
+    s->rates.bytes_s = bytes * 1000 / span;
     s->rates.taken_ms = now;
     s->rates.lines = stats->lines;
     s->rates.bytes = stats->bytes;
-    struct figures_shard figures = figures_of(s);
-    s->dirty = s->dirty || memcmp(&figures, &s->told, sizeof(figures)) != 0;
 }
 
 /* A connection on which nothing comes may be dead: should this node die before it has found out,
- * what was missed is told from the last line on. */
+ * what was missed is told from the last line on. That what came is the answer to a PING is told
+ * when it is silent again. */
 static void look_silent(struct report_shard *s)
 {
     uint64_t read_ms = shard_last_line_ms(s->core);
-    bool silent = shard_channel_count(s->core, SHARD_CHANNEL_JOINED) > 0 &&
-                  mono_ms() - read_ms >= REGISTRY_SILENT_MS;
-    uint64_t silent_at_ms = silent ? read_ms : 0;
+    uint64_t room_lines = shard_stats(s->core)->room_lines;
+    bool joined = shard_channel_count(s->core, SHARD_CHANNEL_JOINED) > 0;
+    uint64_t at_ms = 0;
 
-    s->dirty = s->dirty || silent_at_ms != s->silent_at_ms;
-    s->silent_at_ms = silent_at_ms;
+    if (joined && mono_ms() - read_ms >= REGISTRY_SILENT_MS) {
+        at_ms = read_ms;
+    } else if (joined && room_lines == s->silent.room_lines) {
+        at_ms = s->silent.at_ms;
+    }
+    s->silent.due = s->silent.due || at_ms != s->silent.at_ms;
+    s->silent.at_ms = at_ms;
+    s->silent.room_lines = room_lines;
 }
 
 /* If this node dies, the next joins first the channels where something goes on. */
@@ -198,24 +210,31 @@ static void write_active(struct report *r, struct json *out)
     json_array_end(out);
 }
 
-static void write_shard(struct report_shard *s, struct json *out)
+void report_write_figures(const struct figure *figures, const void *of, bool texts,
+                          struct json *out)
 {
-    int64_t silent_ms = s->silent_at_ms == 0 ? 0 : (int64_t)(mono_ms() - s->silent_at_ms);
-    bool ready = shard_state(s->core) == SHARD_READY;
-
-    s->told = figures_of(s);
-    json_object_begin(out, s->id);
-    json_number(out, "epoch", (int64_t)s->epoch);
-    for (const struct figure *f = figures_of_shard; f->name != NULL; f++) {
-        if (f->by == FIGURE_BY_NODE && f->type == FIGURE_TEXT) {
-            json_slice(out, f->name, figure_text(f, &s->told));
-        } else if (f->by == FIGURE_BY_NODE) {
-            json_number(out, f->name,
-                        ready || f->type != FIGURE_LIVE ? figure_number(f, &s->told) : 0);
+    for (const struct figure *f = figures; f->name != NULL; f++) {
+        if (f->by == FIGURE_BY_NODE && f->type != FIGURE_TEXT) {
+            json_number(out, f->name, figure_number(f, of));
+        } else if (f->by == FIGURE_BY_NODE && texts) {
+            json_slice(out, f->name, figure_text(f, of));
         }
     }
-    json_number(out, "silent_ms", silent_ms);
+}
+
+static void write_shard(struct report_shard *s, struct json *out)
+{
+    json_object_begin(out, s->id);
+    json_number(out, "epoch", (int64_t)s->epoch);
+    if (s->dirty) {
+        s->told = figures_of(s);
+        report_write_figures(figures_of_shard, &s->told, true, out);
+    }
+    json_number(out, "silent_ms",
+                s->silent.at_ms == 0 ? 0 : (int64_t)(mono_ms() - s->silent.at_ms));
     json_object_end(out);
+    s->dirty = false;
+    s->silent.due = false;
 }
 
 /* A room's modes as one word list: "slow=30 emote-only"; "-" where all is off. */
@@ -293,9 +312,22 @@ static void write_channels(struct report *r, struct json *out)
 void report_look_at_shards(struct report *r)
 {
     for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
-        look_at_figures(s);
         look_silent(s);
         look_active(s);
+    }
+}
+
+void report_look_at_figures(struct report *r, struct figures_node *node)
+{
+    uint64_t now = mono_ms();
+
+    for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        measure(s, now);
+        struct figures_shard f = figures_of(s);
+        s->dirty = s->dirty || figures_moved(figures_of_shard, &s->told, &f);
+        node->lines_s += f.lines_s;
+        node->bytes_s += f.bytes_s;
+        node->lag_ms = f.lag_ms > node->lag_ms ? f.lag_ms : node->lag_ms;
     }
 }
 
@@ -305,9 +337,8 @@ void report_write_shards(struct report *r, struct json *out)
 
     json_object_begin(out, "shards");
     for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
-        if (s->dirty && left > 0) {
+        if ((s->dirty || s->silent.due) && left > 0) {
             write_shard(s, out);
-            s->dirty = false;
             left--;
         }
     }

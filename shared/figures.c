@@ -1,5 +1,7 @@
 #include "shared/figures.h"
 
+#include <string.h>
+
 #define ROW(kind, name, type, by, unit, column, help)                                              \
     {#name,  FIGURE_##type, offsetof(struct figures_##kind, name), FIGURE_BY_##by, unit,           \
      column, help},
@@ -29,4 +31,36 @@ struct slice figure_text(const struct figure *f, const void *of)
 int64_t figure_number(const struct figure *f, const void *of)
 {
     return *(const int64_t *)((const char *)of + f->offset); /* all of them are 64 bits */
+}
+
+void figures_rest(const struct figure *figures, void *of)
+{
+    for (const struct figure *f = figures; f->name != NULL; f++) {
+        if (f->type == FIGURE_LIVE) {
+            *(uint64_t *)((char *)of + f->offset) = 0;
+        }
+    }
+}
+
+static bool has_moved(const struct figure *f, uint64_t told, uint64_t now)
+{
+    uint64_t least = told < now ? told : now;
+    uint64_t most = told < now ? now : told;
+
+    if (f->type != FIGURE_LIVE) {
+        return told != now;
+    }
+    return most - least > most / 10 &&
+           (strcmp(f->unit, "ms") != 0 || most - least > FIGURE_MOVES_MS);
+}
+
+bool figures_moved(const struct figure *figures, const void *told, const void *now)
+{
+    bool moved = false;
+
+    for (const struct figure *f = figures; f->name != NULL && !moved; f++) {
+        moved = f->by == FIGURE_BY_NODE && f->type != FIGURE_TEXT &&
+                has_moved(f, (uint64_t)figure_number(f, told), (uint64_t)figure_number(f, now));
+    }
+    return moved;
 }

@@ -14,13 +14,14 @@ enum figure_type {
     FIGURE_TIME,    /* since 1970, Redis's clock; tables show for how long */
     FIGURE_COUNTER, /* counts up, from 0 where its shard or node begins anew */
     FIGURE_GAUGE,   /* goes up and down */
-    FIGURE_LIVE,    /* a gauge that is 0 while the shard is not ready, whatever was told last */
-    FIGURE_LEFT     /* ms from now; negative: it is over */
+    FIGURE_LIVE, /* a gauge that is 0, whatever was told last, while its shard is not ready or its
+                  * node is silent */
+    FIGURE_LEFT  /* ms from now; negative: it is over */
 };
 
 /* Who says it: a node, with its lease or in its report; a step, and no node may; or whoever reads,
  * as it is the name, or counted, and no field of the hash. */
-enum figure_by { FIGURE_BY_NODE, FIGURE_BY_STEPS, FIGURE_BY_READER };
+enum figure_by { FIGURE_BY_LEASE, FIGURE_BY_NODE, FIGURE_BY_STEPS, FIGURE_BY_READER };
 
 struct figure {
     const char *name;
@@ -36,16 +37,24 @@ struct figure {
 #define FIGURES_OF_NODE(X)                                                                         \
     X(node, TEXT, READER, "", "NODE", "name of the node")                                          \
     X(state, TEXT, NODE, "", "STATE", "active, blind, proving, draining or leaving")               \
-    X(host, TEXT, NODE, "", "HOST", "host it runs on")                                             \
-    X(pid, GAUGE, NODE, "", "PID", "its process")                                                  \
+    X(host, TEXT, LEASE, "", "HOST", "host it runs on")                                            \
+    X(pid, GAUGE, LEASE, "", "PID", "its process")                                                 \
     X(shards, GAUGE, READER, "shards", "SHARDS", "shards it holds")                                \
-    X(capacity, GAUGE, NODE, "shards", "CAPACITY", "shards it may hold")                           \
+    X(capacity, GAUGE, LEASE, "shards", "CAPACITY", "shards it may hold")                          \
     X(lease_ms, LEFT, READER, "ms", "LEASE_MS", "what is left of its lease")                       \
     X(since, TIME, STEPS, "ms", "UP", "when it registered")                                        \
-    X(version, TEXT, NODE, "", "VERSION", "its version of Shoal")                                  \
+    X(lines_s, LIVE, NODE, "lines/s", "LINES/S", "lines its shards read, of all kinds")            \
+    X(bytes_s, LIVE, NODE, "bytes/s", NULL, "bytes of these lines")                                \
+    X(published_s, LIVE, NODE, "lines/s", NULL, "lines that Redis took to be published")           \
+    X(latency_ms, LIVE, NODE, "ms", NULL, "from reading a line to Redis's answer, the worst")      \
+    X(age_ms, LIVE, NODE, "ms", NULL, "how old a line was when it was read, by Twitch's clock")    \
+    X(lag_ms, LIVE, NODE, "ms", "LAG_MS", "the worst of its shards")                               \
+    X(buffer_bytes, LIVE, NODE, "bytes", NULL, "chat that Redis has not taken yet")                \
+    X(buffer_limit, GAUGE, NODE, "bytes", NULL, "so much of it may be held")                       \
+    X(version, TEXT, LEASE, "", "VERSION", "its version of Shoal")                                 \
     X(error, TEXT, NODE, "", "ERROR", "why it is blind")                                           \
-    X(users, TEXT, NODE, "", NULL, "accounts it can log in as, with commas")                       \
-    X(link, GAUGE, NODE, "", NULL, "how Redis numbers its link")                                   \
+    X(users, TEXT, LEASE, "", NULL, "accounts it can log in as, with commas")                      \
+    X(link, GAUGE, LEASE, "", NULL, "how Redis numbers its link")                                  \
     X(rev, GAUGE, STEPS, "", NULL, "grows when it is to hold or serve something else")             \
     X(renewed, TIME, STEPS, "ms", NULL, "when its lease was renewed")                              \
     X(read_until, TIME, STEPS, "ms", NULL, "up to then its channels were surely read")
@@ -57,6 +66,9 @@ struct figure {
     X(state, TEXT, NODE, "", "STATE", "how its connection is")                                     \
     X(channels, GAUGE, STEPS, "channels", "CHANNELS", "channels assigned to it")                   \
     X(joined, GAUGE, NODE, "channels", "JOINED", "channels that Twitch has confirmed")             \
+    X(queued, GAUGE, NODE, "channels", NULL, "channels that wait for their JOIN")                  \
+    X(joining, GAUGE, NODE, "channels", NULL, "channels whose JOIN is not answered yet")           \
+    X(failed, GAUGE, NODE, "channels", NULL, "channels that Twitch does not let be read")          \
     X(lines_s, LIVE, NODE, "lines/s", "LINES/S", "lines read, of all kinds")                       \
     X(bytes_s, LIVE, NODE, "bytes/s", NULL, "bytes of these lines")                                \
     X(lag_ms, LIVE, NODE, "ms", "LAG_MS", "answer to the newest PING; 0: not measured yet")        \
@@ -149,5 +161,12 @@ const struct figure *figure_find(const struct figure *figures, struct slice name
 /* Its value in a struct of those rows: one is for texts, one for the others. */
 struct slice figure_text(const struct figure *f, const void *of);
 int64_t figure_number(const struct figure *f, const void *of);
+/* What is live is 0: of a shard that is not ready, or a node that is silent. */
+void figures_rest(const struct figure *figures, void *of);
+/* Is a number that nodes tell another one than was told? One that is live is, where it differs by
+ * more than a tenth, and times by more than FIGURE_MOVES_MS: they never stand quite still, and what
+ * is told is written in Redis. */
+#define FIGURE_MOVES_MS 20
+bool figures_moved(const struct figure *figures, const void *told, const void *now);
 
 #endif

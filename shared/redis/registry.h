@@ -186,19 +186,19 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
                                   const struct err *err);
 /* Renew with the rev seen last (-1: tell everything) and a report of what changed at this node,
  * JSON or empty:
- * {"shards":{ID:{"epoch","state","joined","lines_s","bytes_s","lag_ms","bad_lines","login_refused",
- * "error","silent_ms"}},
+ * {"shards":{ID:{"epoch","silent_ms",FIGURE:VALUE}},
  * "channels":{NAME:{"shard","state","reason","next_try_ms","since_ms","moderator","vip","room",
  * "unread_ms"}},"active":[NAME,...],"gaps":[{"channel","from_ms","to_ms","lines","reason"}],
  * "node":{FIELD:VALUE},"waits_ms","at_ms"};
- * all members optional. active: at most 1,000 channels that had lines since this was last told.
- * at_ms: when the report was written, by Redis's clock; without it, now. Times go by no clock but
- * Redis's: since_ms, from_ms, to_ms are how long ago it was, next_try_ms in how long it will be (0:
- * there is none). unread_ms: how long ago a channel that was read and is not any more was read
- * last. silent_ms: how long nothing at all was read on the connection, 0: not for long. waits_ms:
- * how long the oldest line that is not fanned out yet has waited. Of the node: "users" it can log
- * in as now; "state" ("active", "proving", "blind" with "why" and for how long, "failing_ms";
- * "draining"); "seen_ms": how long ago it has heard of Twitch. */
+ * all members optional, figures those of figures.h that nodes tell. active: at most 1,000 channels
+ * that had lines since this was last told. at_ms: when the report was written, by Redis's clock;
+ * without it, now. Times go by no clock but Redis's: since_ms, from_ms, to_ms are how long ago it
+ * was, next_try_ms in how long it will be (0: there is none). unread_ms: how long ago a channel
+ * that was read and is not any more was read last. silent_ms: how long nothing at all was read on
+ * the connection, 0: not for long. waits_ms: how long the oldest line that is not fanned out yet
+ * has waited. Of the node: "users" it can log in as now; "state" ("active", "proving", "blind" with
+ * "why" and for how long, "failing_ms"; "draining"); "seen_ms": how long ago it has heard of
+ * Twitch; its figures. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
 /* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn

@@ -53,8 +53,10 @@ static void an_expired_node_gives_its_shards_to_the_freest_live_node(void **stat
     world_register(&w, &n2, 0);
     world_register(&w, &n3, 0);
     world_renew(&w, &n1,
-                "{\"shards\":{\"main-shard\":{\"epoch\":1,\"lines_s\":7,\"bytes_s\":700}}}");
+                "{\"shards\":{\"main-shard\":{\"epoch\":1,\"lines_s\":7,\"bytes_s\":700,"
+                "\"lag_ms\":20,\"queued\":1}}}");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard lines_s"), "7");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard queued"), "1");
     world_end_lease(&w, &n1);
 
     assert_string_equal(world_expire(&w, &me, "n1", 1001), "expired");
@@ -62,6 +64,8 @@ static void an_expired_node_gives_its_shards_to_the_freest_live_node(void **stat
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard node"), "n3");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard lines_s"), "0");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard bytes_s"), "0");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard lag_ms"), "0");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard queued"), "0");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard epoch"), "2");
     assert_string_equal(world_renew(&w, &n3, ""), "current");
     char view[4096];

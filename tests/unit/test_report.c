@@ -14,6 +14,7 @@
 
 static struct report *r;
 static struct sight sight;
+static struct fanout_stats fanout;
 static unsigned changes;
 static char told[4096]; /* the newest */
 
@@ -27,6 +28,7 @@ static int begin(void **state)
 {
     (void)state;
     sight_init(&sight);
+    fanout = (struct fanout_stats){0};
     changes = 0;
     r = report_create(on_change, NULL);
     return 0;
@@ -46,6 +48,7 @@ static bool take(struct report_node node)
 
     buf_init(&out, sizeof(told) - 1);
     node.sight = &sight;
+    node.fanout = &fanout;
     report_write(r, &node, &out);
     snprintf(told, sizeof(told), "%.*s", (int)out.len, out.len > 0 ? out.data : "");
     buf_finish(&out);
@@ -82,8 +85,8 @@ static void news_are_told_until_they_have_arrived(void **state)
     report_rewound(r, 30, 4);
     for (int i = 0; i < 2; i++) {
         assert_true(take((struct report_node){.users = "bob"}));
-        assert_string_equal(told, "{\"node\":{\"users\":\"bob\",\"fenced\":\"late\","
-                                  "\"rewound_ms\":30,\"rewound_lines\":4}}");
+        assert_true(tells("{\"node\":{\"users\":\"bob\",\"fenced\":\"late\","
+                          "\"rewound_ms\":30,\"rewound_lines\":4"));
         report_again(r);
     }
     (void)take((struct report_node){.users = "bob"});

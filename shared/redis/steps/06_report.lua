@@ -55,12 +55,20 @@ function each_told(report, of, is_name, run)
     end
 end
 
-local function keep_fields(k, told, own)
+-- Keep what is told, but for what is of steps alone. It is one command, unless somebody tells no
+-- end of fields.
+local function keep_fields(k, told, own, ...)
+    local list = {...}
     for name, value in pairs(told) do
         if reported(value) ~= nil and not own[name] then
-            call('HSET', k, name, reported(value))
+            list[#list + 1], list[#list + 2] = name, reported(value)
+        end
+        if #list >= 200 then
+            call_all('HSET', k, list)
+            list = {}
         end
     end
+    call_all('HSET', k, list)
 end
 
 local function report_login(c, node, user, is_ready, refused, was_refused)
@@ -81,11 +89,11 @@ local function report_shard(c, node, shard, fields)
     if now[1] ~= node or whole(now[2]) ~= whole(reported(fields.epoch)) then
         return
     end
-    keep_fields(sk, fields, SHARD_OWN)
-    report_login(c, node, login_of(now[5]), fields.state == 'ready' and now[3] ~= 'ready',
-        tostring(reported(fields.login_refused) or 0), now[4] or '0')
     local silent = count_of(reported(fields.silent_ms))
-    call('HSET', sk, 'silent', silent > 0 and ago(c, silent) or '')
+    keep_fields(sk, fields, SHARD_OWN, 'silent', silent > 0 and ago(c, silent) or '')
+    local refused = now[4] or '0' -- where it says nothing but for how long it is silent
+    report_login(c, node, login_of(now[5]), fields.state == 'ready' and now[3] ~= 'ready',
+        tostring(reported(fields.login_refused) or refused), refused)
     if type(fields.state) == 'string' and fields.state ~= now[3] then
         if fields.state == 'ready' or now[3] == 'ready' or fields.state == 'closed' then
             shards_changed(c)
@@ -116,10 +124,12 @@ local function report_channel(c, channel, fields)
     end
     local ck, sk = key(c, 'channel', channel), key(c, 'shard', at)
     local before = call('HGET', ck, 'state')
-    keep_fields(ck, fields, CHANNEL_OWN)
     if fields.since_ms then
         local next_ms = count_of(reported(fields.next_try_ms))
-        call('HSET', ck, 'since', ago(c, fields.since_ms), 'next_try', next_ms > 0 and c.now + next_ms or 0)
+        keep_fields(ck, fields, CHANNEL_OWN, 'since', ago(c, fields.since_ms),
+            'next_try', next_ms > 0 and c.now + next_ms or 0)
+    else
+        keep_fields(ck, fields, CHANNEL_OWN)
     end
     local shard = call('HMGET', sk, 'user', 'stop')
     if not shard[2] then -- else this node does not hold it any more

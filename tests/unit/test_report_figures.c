@@ -1,0 +1,229 @@
+/* Report: what is measured is told where it moved, and what rests is not told at all. */
+#include "node/report.h"
+
+#include "tests/lib/shard_rig.h"
+#include "tests/lib/test_clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define EACH_MS 2000 /* so often figures are fresh */
+#define AT_REST "{\"shards\":{\"s1\":{\"epoch\":7,\"silent_ms\":"
+
+static struct report *r;
+static struct sight sight;
+static struct fanout_stats fanout;
+static struct rig *rig;
+static struct report_shard shard;
+static char told[4096]; /* the newest */
+
+static void on_change(void *ctx)
+{
+    (void)ctx;
+}
+
+/* Write a report, which arrives; false: there is nothing to tell. */
+static bool take(void)
+{
+    struct buf out;
+
+    buf_init(&out, sizeof(told) - 1);
+    report_write(r, &(struct report_node){.sight = &sight, .fanout = &fanout}, &out);
+    snprintf(told, sizeof(told), "%.*s", (int)out.len, out.len > 0 ? out.data : "");
+    report_arrived(r, &sight);
+    buf_finish(&out);
+    return told[0] != '\0';
+}
+
+static bool tells(const char *text)
+{
+    return strstr(told, text) != NULL;
+}
+
+/* The number that is told under that name, behind that text. */
+static unsigned number(const char *behind, const char *name)
+{
+    const char *at = strstr(told, behind);
+
+    at = at != NULL ? strstr(at, name) : NULL;
+    assert_non_null(at);
+    return (unsigned)strtoul(at + strlen(name) + 2, NULL, 10);
+}
+
+static void pass(uint64_t ms)
+{
+    test_clock_forward(ms);
+    rig->now += ms;
+}
+
+static void lines(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        rig_line(rig, ":x!x@x PRIVMSG #a :hi");
+    }
+}
+
+/* Two seconds in which so many lines came; false: the figures are as they were told. */
+static bool told_of(unsigned n)
+{
+    pass(EACH_MS - 500);
+    lines(n);
+    pass(500);
+    return take() && tells("lines_s");
+}
+
+/* A node with one shard that is ready and has a channel joined; all was told. */
+static int begin(void **state)
+{
+    (void)state;
+    sight_init(&sight);
+    fanout = (struct fanout_stats){.buffer_limit = 1000};
+    r = report_create(on_change, NULL);
+    rig = rig_ready("a");
+    rig->now = mono_ms();
+    rig_joined(rig, "a");
+    shard = (struct report_shard){0};
+    report_shard_begin(&shard, r, "s1", 7);
+    report_shard_set_core(&shard, rig->s);
+    report_shard_changed(&shard);
+    (void)told_of(20);
+    (void)told_of(20);
+    return 0;
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    report_shard_end(&shard);
+    report_destroy(r);
+    rig_destroy(rig);
+    return 0;
+}
+
+static void a_node_tells_what_its_shards_read_together_and_what_was_fanned_out(void **state)
+{
+    (void)state;
+    fanout.published += 60;
+    fanout.latency_ms = 70;
+    fanout.age_ms = 150;
+    fanout.buffer_bytes = 500;
+
+    assert_true(told_of(1000));
+
+    const char *of[] = {"\"s1\":{", "\"node\":{"};
+    for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+        assert_in_range(number(of[i], "lines_s"), 480, 500);
+        assert_in_range(number(of[i], "bytes_s"), 480 * 21, 500 * 21);
+        assert_int_equal(number(of[i], "lag_ms"), 0);
+    }
+    assert_in_range(number("\"node\":{", "published_s"), 28, 30);
+    assert_true(tells("\"latency_ms\":70,\"age_ms\":150,"));
+    assert_true(tells("\"buffer_bytes\":500,\"buffer_limit\":1000}"));
+    assert_true(tells("\"s1\":{\"epoch\":7,\"state\":\"ready\",\"joined\":1,\"queued\":0,"
+                      "\"joining\":0,\"failed\":0,\"lines_s\":"));
+    assert_int_equal(fanout.latency_ms, 0);
+    assert_int_equal(fanout.age_ms, 0);
+}
+
+static void figures_are_fresh_each_two_seconds_and_no_sooner(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        lines(25);
+        pass(500);
+        assert_false(take() && tells("lines_s"));
+    }
+    lines(25);
+    pass(500);
+    assert_true(take());
+    assert_in_range(number("\"s1\"", "lines_s"), 48, 50);
+}
+
+static void what_is_a_tenth_more_is_the_same_and_what_is_more_than_that_is_told(void **state)
+{
+    (void)state;
+    assert_false(told_of(21)); /* 20 were told */
+    assert_true(told_of(40));
+}
+
+static void of_times_a_few_ms_are_the_same(void **state)
+{
+    (void)state;
+    fanout.latency_ms = 20;
+    assert_false(told_of(20));
+    fanout.latency_ms = 21;
+    assert_true(told_of(20));
+    assert_true(tells("\"latency_ms\":21,"));
+}
+
+static void what_did_not_arrive_is_told_again(void **state)
+{
+    (void)state;
+    report_again(r);
+    assert_true(take());
+    assert_true(tells("\"node\":{\"lines_s\":") && tells("\"s1\":{\"epoch\":7,\"state\":"));
+    assert_false(take() && tells("lines_s"));
+}
+
+/* Its connection lives: every 15 s a PING is answered. */
+static void a_shard_at_rest_tells_nothing_but_since_when_nothing_was_read(void **state)
+{
+    unsigned reports = 0;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) { /* which channels had lines lately waits ten seconds */
+        pass(5000);
+        (void)take();
+    }
+    for (int ms = 0; ms < 60000; ms += 500) {
+        if (ms % 15000 == 0) {
+            rig_line(rig, ":tmi.twitch.tv PONG tmi.twitch.tv :17");
+        }
+        pass(500);
+        if (take()) {
+            reports++;
+            assert_memory_equal(told, AT_REST, strlen(AT_REST));
+            assert_in_range(number("s1", "silent_ms"), 1000, 1020);
+            assert_false(tells("\"node\"") || tells("state"));
+        }
+    }
+    assert_int_equal(reports, 4);
+    lines(1); /* of the channel: at once */
+    assert_true(take());
+    assert_memory_equal(told, AT_REST, strlen(AT_REST));
+    assert_int_equal(number("s1", "silent_ms"), 0);
+}
+
+static void a_shard_that_is_not_ready_has_no_rates(void **state)
+{
+    (void)state;
+    shard_on_disconnected(rig->s, "gone", rig->now);
+    report_shard_changed(&shard);
+    assert_true(take());
+    assert_true(tells("\"state\":\"backoff\"") && tells("\"lines_s\":0,\"bytes_s\":0,"));
+    assert_true(told_of(20));
+    assert_true(tells("\"node\":{\"lines_s\":0,"));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_node_tells_what_its_shards_read_together_and_what_was_fanned_out),
+        T(figures_are_fresh_each_two_seconds_and_no_sooner),
+        T(what_is_a_tenth_more_is_the_same_and_what_is_more_than_that_is_told),
+        T(of_times_a_few_ms_are_the_same),
+        T(what_did_not_arrive_is_told_again),
+        T(a_shard_at_rest_tells_nothing_but_since_when_nothing_was_read),
+        T(a_shard_that_is_not_ready_has_no_rates),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
