@@ -40,6 +40,8 @@ static const char *const shared_keys[] = {
     "priority",
     "split",
     "raw",
+    "follow",
+    "since",
     "token_file",
     "reads",
     "says",

@@ -1,15 +1,10 @@
-/* shoalctl tail and events: chat, and what happens in the cluster, as it comes, until Ctrl-C or
- * until nobody reads what is printed. */
+/* shoalctl tail: chat as it comes, until Ctrl-C or until nobody reads what is printed. */
 #include "coordinator/ctl/chat_line.h"
 #include "coordinator/ctl/commands.h"
-#include "coordinator/ctl/table.h"
 #include "shared/irc/parse.h"
 #include "shared/json.h"
-#include "shared/text.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_PRINTED (256 * 1024) /* bytes of one line as it is printed */
@@ -122,66 +117,3 @@ static const struct option_spec options[] = {
 
 CTL_COMMAND(tail, "CHANNEL...", "Show chat as it comes ('*': all channels).", options, RIGHTS_TAIL,
             run_tail);
-
-/* Events --------------------------------------------------------------------------------------- */
-
-static bool is_wanted(const struct ctl *c, const char *name)
-{
-    bool wanted = c->nargs == 0;
-
-    for (size_t i = 0; i < c->nargs && !wanted; i++) {
-        wanted = fnmatch(ctl_arg(c, i), name, 0) == 0;
-    }
-    return wanted;
-}
-
-/* "NAME field=value ..." */
-static void append_event(struct buf *out, const char *name, const cJSON *event)
-{
-    const cJSON *field;
-
-    text_append_safe(out, slice_of(name));
-    cJSON_ArrayForEach(field, event)
-    {
-        if (strcmp(field->string, "event") != 0) {
-            char *value =
-                cJSON_IsString(field) ? xstrdup(field->valuestring) : cJSON_PrintUnformatted(field);
-            buf_append_char(out, ' ');
-            text_append_safe(out, slice_of(field->string));
-            buf_append_char(out, '=');
-            text_append_safe(out, slice_of(value));
-            free(value);
-        }
-    }
-}
-
-static void on_event(struct ctl *c, struct slice topic, struct slice payload)
-{
-    (void)topic;
-    cJSON *event = cJSON_ParseWithLength(payload.ptr, payload.len);
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(event, "event"));
-    struct buf out;
-
-    if (name != NULL && is_wanted(c, name)) {
-        if (c->json) {
-            table_json(event);
-        } else {
-            buf_init(&out, MAX_PRINTED);
-            append_event(&out, name, event);
-            buf_append_char(&out, '\n');
-            fwrite(out.data, 1, out.len, stdout);
-            buf_finish(&out);
-        }
-    }
-    cJSON_Delete(event);
-}
-
-static int run_events(struct ctl *c)
-{
-    c->on_message = on_event;
-    int code = ctl_subscribe(c, TOPIC_EVENTS, "");
-    return code != CTL_DONE ? code : follow(c);
-}
-
-CTL_COMMAND(events, "[NAME...]", "Show what happens in the cluster as it comes ('node.*').", NULL,
-            RIGHTS_EVENTS, run_events);

@@ -151,15 +151,24 @@ static bool is_out_of_reach(const struct ctl *c)
     return !link_is_up(c->link) && !c->has_been_up && c->down.code != ERR_OK;
 }
 
+/* Not yet, where it goes on until Ctrl-C. */
+static bool is_late(const struct ctl *c)
+{
+    return mono_ms() >= c->deadline_ms && !(c->endless && c->has_been_up);
+}
+
 bool ctl_is_over(const struct ctl *c)
 {
-    return c->interrupted || is_out_of_reach(c) || mono_ms() >= c->deadline_ms;
+    return c->interrupted || is_out_of_reach(c) || is_late(c);
 }
 
 int ctl_over(const struct ctl *c, const char *what)
 {
     char where[512];
 
+    if (c->interrupted && c->endless) {
+        return CTL_ENDED;
+    }
     if (c->interrupted) {
         return ctl_fail(CTL_FAILED, "interrupted");
     }
@@ -181,6 +190,8 @@ void ctl_turn_for(struct ctl *c, uint64_t most_ms)
 {
     uint64_t now = mono_ms();
     uint64_t left = c->deadline_ms > now ? c->deadline_ms - now : 0;
+
+    left = c->endless && c->has_been_up ? UINT64_MAX : left;
 
     uv_update_time(&c->loop.uv);
     uv_timer_start(&c->timer, on_timer, left < most_ms ? left : most_ms, 0);

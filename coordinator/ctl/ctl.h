@@ -17,7 +17,8 @@
 
 #include <cjson/cJSON.h>
 
-enum { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_OUT_OF_REACH = 3 };
+/* CTL_ENDED: a command that goes on until Ctrl-C has come to that; its exit code is 0. */
+enum { CTL_ENDED = -1, CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_OUT_OF_REACH = 3 };
 
 struct ctl_command;
 
@@ -33,6 +34,7 @@ struct ctl {
     struct subscriber *subscriber;
     uv_timer_t timer;                  /* ends a turn of the loop */
     uint64_t deadline_ms;              /* mono_ms: when the command gives up */
+    bool endless;                      /* once Redis was there it goes on until Ctrl-C instead */
     size_t nargs;                      /* arguments after the command's name */
     bool json;                         /* one object a line */
     const struct ctl_command *command; /* the one that runs */

@@ -19,7 +19,7 @@ static const struct option_spec common[] = {
     {"timeout", OPTION_DURATION, 0, "30s", 1, 24LL * 3600 * 1000, "TIME",
      "How long to wait for an answer.", NULL},
 };
-static struct option_spec specs[60];
+static struct option_spec specs[80];
 
 static bool has_spec(const struct option_spec *list, const char *name)
 {
@@ -132,6 +132,7 @@ static int run_command(const struct options *o)
     ctl_open(&c, o, command);
     code = command->args[0] == '\0' && c.nargs > 0 ? ctl_usage(&c) : command->run(&c);
     ctl_close(&c);
+    code = code == CTL_ENDED ? CTL_DONE : code;
     if (fflush(stdout) != 0 && code == CTL_DONE) {
         code = CTL_FAILED; /* nobody got what was printed */
     }

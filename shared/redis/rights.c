@@ -116,7 +116,7 @@ static const struct {
     {RIGHTS_VIEW, "LINDEX K:budget:*:* 0"},
     {RIGHTS_VIEW, "HGET K:channels x"},
     {RIGHTS_VIEW, "HGET K:queued x"},
-    {RIGHTS_VIEW, "XREVRANGE K:log + -"},
+    {RIGHTS_VIEW | RIGHTS_EVENTS, "XREVRANGE K:log + -"},
     {RIGHTS_VIEW | RIGHTS_CONFIG, "FCALL_RO shoal1_settings 1 K"},
     {RIGHTS_VIEW, "FCALL_RO shoal1_readers 1 K"},
     {RIGHTS_VIEW | RIGHTS_CONFIG, "HGETALL K:config"},
@@ -134,7 +134,7 @@ static const struct {
     {RIGHTS_TAIL, "HEXISTS K:channels x"},
     {RIGHTS_TAIL, "SUBSCRIBE T:chat:N"},
     {RIGHTS_TAIL_PATTERN, "PSUBSCRIBE T:chat:N"},
-    {RIGHTS_EVENTS, "SUBSCRIBE T:events"},
+    {RIGHTS_EVENTS, "XREAD STREAMS K:log 0"},
 };
 
 struct rights {

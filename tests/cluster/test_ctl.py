@@ -259,31 +259,6 @@ def test_a_cluster_that_is_none_is_told_at_once_and_left_alone(running):
     assert running.redis.keys("shoal:{mian}:*") == []
 
 
-def test_events_show_what_happens_as_it_comes(running):
-    events = {
-        name: subprocess.Popen([CTL, "--redis-url", running.redis_url, *args], stdout=subprocess.PIPE, text=True)
-        for name, args in {
-            "all": ["events"], "some": ["events", "config.*"], "json": ["--json", "events", "config.set"],
-        }.items()
-    }  # fmt: skip
-    try:
-        subscribers = f"shoal:{running.name}:events"
-        wait_until(lambda: running.redis.pubsub_numsub(subscribers)[0][1] >= 3, 10, "they listen")
-        running.redis.publish(subscribers, "no JSON")
-        running.ctl("join", "zoe")
-        running.ctl("config", "set", "room_limit", "77")
-        event = json.loads(events["json"].stdout.readline())
-        assert (event["event"], event["name"], event["value"]) == ("config.set", "room_limit", "77")
-        for name in ("all", "some"):
-            lines = iter(events[name].stdout.readline, "")
-            line = next(line for line in lines if name == "some" or line.startswith("config.set "))
-            assert line.startswith("config.set ") and " name=room_limit" in line and " value=77" in line
-    finally:
-        for program in events.values():
-            program.terminate()
-    assert [program.wait(10) for program in events.values()] == [0, 0, 0]
-
-
 def test_tail_says_which_channels_nobody_joined(running):
     running.settle()
     running.join("alice")
