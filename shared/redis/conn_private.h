@@ -6,7 +6,7 @@
 
 #include "shared/buf.h"
 #include "shared/machine.h"
-#include "shared/redis/tls.h"
+#include "shared/tls.h"
 #include "shared/teardown.h"
 
 #define CONN_READ_BYTES (64 * 1024) /* one read */

@@ -1,10 +1,11 @@
-/* TLS over memory BIOs: OpenSSL never sees the socket, so the link keeps its one write per loop
- * turn and libuv its non-blocking rules. The one thing to get right is verification:
+/* TLS over memory BIOs: OpenSSL never sees the socket, so its owner keeps its one write per loop
+ * turn and libuv its non-blocking rules. The one thing to get right in a client is verification:
  * SSL_VERIFY_PEER for the chain and set1_host or set1_ip for the name, both before the
  * handshake. */
-#include "shared/redis/tls.h"
+#include "shared/tls.h"
 
 #include "shared/ca_store.h"
+#include "shared/file.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -13,12 +14,16 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-struct tls {
+struct tls_server {
     SSL_CTX *context;
+};
+
+struct tls {
+    SSL_CTX *context; /* shared with the server */
     SSL *ssl;
-    BIO *in;  /* from the socket; owned by ssl */
-    BIO *out; /* to the socket; owned by ssl */
-    char *host;
+    BIO *in;    /* from the socket; owned by ssl */
+    BIO *out;   /* to the socket; owned by ssl */
+    char *host; /* NULL: a server */
 };
 
 /* The reason of the newest OpenSSL error, in words. */
@@ -29,6 +34,31 @@ static const char *tls_reason(void)
     return reason != NULL ? reason : "no reason given";
 }
 
+static SSL_CTX *context_create(const SSL_METHOD *method)
+{
+    SSL_CTX *context = SSL_CTX_new(method);
+
+    BUG_ON(context == NULL);
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+    return context;
+}
+
+/* A connection, which takes the context over. */
+static struct tls *create(SSL_CTX *context)
+{
+    struct tls *tls = xcalloc(1, sizeof(*tls));
+
+    tls->context = context;
+    tls->ssl = SSL_new(context);
+    tls->in = BIO_new(BIO_s_mem());
+    tls->out = BIO_new(BIO_s_mem());
+    BUG_ON(tls->ssl == NULL || tls->in == NULL || tls->out == NULL);
+    SSL_set_bio(tls->ssl, tls->in, tls->out);
+    return tls;
+}
+
 struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
 {
     X509_STORE *store = ca_store_load(ca_file, err);
@@ -36,21 +66,11 @@ struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
     if (store == NULL) {
         return NULL;
     }
-    struct tls *tls = xcalloc(1, sizeof(*tls));
+    SSL_CTX *context = context_create(TLS_client_method());
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_store(context, store);
+    struct tls *tls = create(context);
     tls->host = xstrdup(host);
-    tls->context = SSL_CTX_new(TLS_client_method());
-    BUG_ON(tls->context == NULL);
-    SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION);
-    SSL_CTX_set_verify(tls->context, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_mode(tls->context, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_options(tls->context, SSL_OP_NO_RENEGOTIATION);
-    SSL_CTX_set_cert_store(tls->context, store);
-    tls->ssl = SSL_new(tls->context);
-    BUG_ON(tls->ssl == NULL);
-    tls->in = BIO_new(BIO_s_mem());
-    tls->out = BIO_new(BIO_s_mem());
-    BUG_ON(tls->in == NULL || tls->out == NULL);
-    SSL_set_bio(tls->ssl, tls->in, tls->out);
     SSL_set_connect_state(tls->ssl);
     /* An address, or a name. */
     if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), host) != 1 &&
@@ -59,6 +79,82 @@ struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
         tls_destroy(tls);
         return NULL;
     }
+    return tls;
+}
+
+/* A key that needs a passphrase must not ask for it on a terminal. */
+static int no_passphrase(char *out, int size, int writes, void *ctx)
+{
+    (void)writes;
+    (void)ctx;
+    if (size > 0) {
+        out[0] = '\0';
+    }
+    return 0;
+}
+
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *len,
+                           const unsigned char *in, unsigned inlen, void *ctx)
+{
+    static const unsigned char ours[] = "\x08http/1.1";
+    unsigned char *chosen;
+
+    (void)ssl;
+    (void)ctx;
+    if (SSL_select_next_proto(&chosen, len, ours, sizeof(ours) - 1, in, inlen) !=
+        OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int read_identity(SSL_CTX *context, const char *cert, const char *key, struct err *err)
+{
+    if (file_check(cert, "a certificate", err) != 0 || file_check(key, "a private key", err) != 0) {
+        return -ERR_USAGE;
+    }
+    ERR_clear_error();
+    if (SSL_CTX_use_certificate_chain_file(context, cert) != 1) {
+        return err_set(err, ERR_USAGE, "%s: not a certificate in PEM (%s)", cert, tls_reason());
+    }
+    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1) {
+        return err_set(err, ERR_USAGE,
+                       "%s: not the private key of %s, in PEM and not encrypted (%s)", key, cert,
+                       tls_reason());
+    }
+    return 0;
+}
+
+struct tls_server *tls_server_create(const char *cert, const char *key, struct err *err)
+{
+    struct tls_server *server = xcalloc(1, sizeof(*server));
+
+    server->context = context_create(TLS_server_method());
+    SSL_CTX_set_default_passwd_cb(server->context, no_passphrase);
+    SSL_CTX_set_session_cache_mode(server->context, SSL_SESS_CACHE_OFF); /* tickets do it */
+    SSL_CTX_set_alpn_select_cb(server->context, choose_protocol, NULL);
+    if (read_identity(server->context, cert, key, err) != 0) {
+        tls_server_destroy(server);
+        return NULL;
+    }
+    return server;
+}
+
+void tls_server_destroy(struct tls_server *server)
+{
+    if (server != NULL) {
+        SSL_CTX_free(server->context);
+        free(server);
+    }
+}
+
+struct tls *tls_accept(const struct tls_server *server)
+{
+    BUG_ON(SSL_CTX_up_ref(server->context) != 1);
+    struct tls *tls = create(server->context);
+
+    SSL_set_accept_state(tls->ssl);
     return tls;
 }
 
@@ -152,6 +248,13 @@ int tls_write(struct tls *tls, const char *data, size_t len, struct err *err)
         len -= taken;
     }
     return 0;
+}
+
+void tls_end(struct tls *tls)
+{
+    ERR_clear_error();
+    (void)SSL_shutdown(tls->ssl);
+    ERR_clear_error();
 }
 
 void tls_take(struct tls *tls, struct buf *out)

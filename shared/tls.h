@@ -1,23 +1,32 @@
-/* TLS: the client side of one TLS connection, without a socket (OpenSSL over memory).
+/* TLS: one side of one TLS connection, without a socket (OpenSSL over memory).
  *
  *   bytes from the socket -> tls_receive -> tls_handshake until done -> tls_read -> plain bytes
  *   plain bytes -> tls_write -> tls_take -> bytes for the socket
  *
- * The peer's certificate must chain to a CA we trust and be made out to the host we asked for; a
- * host that is an address must be in the certificate as an address. TLS 1.2 at least. The CA file
- * is read anew by each tls_create, so a rotated file is used by the next connection.
+ * TLS 1.2 at least. As a client: the peer's certificate must chain to a CA we trust and be made out
+ * to the host we asked for; a host that is an address must be in the certificate as an address. The
+ * CA file is read anew by each tls_create, so a rotated file is used by the next connection. As a
+ * server: what tls_server_create has read is shown to all; clients show none.
  * Owns its OpenSSL objects; never touches the network. Loop thread only. */
-#ifndef SHOAL_REDIS_TLS_H
-#define SHOAL_REDIS_TLS_H
+#ifndef SHOAL_TLS_H
+#define SHOAL_TLS_H
 
 #include "shared/buf.h"
 #include "shared/err.h"
 
 struct tls;
+struct tls_server;
 
 /* A client for `host`. `ca_file` is PEM, NULL: the system's. NULL and err filled if the CA file is
  * unusable. */
 struct tls *tls_create(const char *host, const char *ca_file, struct err *err);
+/* What a server shows: `cert` is PEM, its chain behind it, `key` PEM, not encrypted. NULL and err
+ * filled (-ERR_USAGE) where they cannot be used. */
+struct tls_server *tls_server_create(const char *cert, const char *key, struct err *err);
+/* Connections go on. NULL is fine. */
+void tls_server_destroy(struct tls_server *server);
+/* The server's side of a new connection; speaks HTTP/1.1 where the client asks for a protocol. */
+struct tls *tls_accept(const struct tls_server *server);
 /* NULL is fine. */
 void tls_destroy(struct tls *tls);
 /* Hand in bytes from the socket; they are copied. */
@@ -29,6 +38,8 @@ MUST_USE int tls_handshake(struct tls *tls, struct err *err);
 MUST_USE int tls_read(struct tls *tls, char *out, size_t size, struct err *err);
 /* Encrypt all of it. 0, or -ERR_DOWN. */
 MUST_USE int tls_write(struct tls *tls, const char *data, size_t len, struct err *err);
+/* Nothing more will be written: the last of what must be sent says so. */
+void tls_end(struct tls *tls);
 /* Append what must be sent to the socket to `out` and forget it here. */
 void tls_take(struct tls *tls, struct buf *out);
 

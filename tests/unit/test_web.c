@@ -1,0 +1,292 @@
+/* The HTTP server: what it answers to those who speak HTTP. */
+#include "shared/web/web.h"
+
+#include "shared/base.h"
+#include "shared/web/web_limits.h"
+#include "tests/lib/web_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define HOST   "Host: localhost\r\n"
+#define BEARER "Authorization: Bearer " WEB_RIG_TOKEN "\r\n"
+
+static int set_up(void **state)
+{
+    *state = web_rig_create(NULL);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    web_rig_destroy(*state);
+    return 0;
+}
+
+#define on_a_server(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+static void a_request_is_answered_with_what_keeps_a_browser_safe(void **state)
+{
+    const char *answer = web_rig_ask(*state, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    static const char *const lines[] = {
+        "HTTP/1.1 200 OK\r\n",
+        "\r\nContent-Type: text/plain\r\n",
+        "\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
+        "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'\r\n",
+        "\r\nX-Content-Type-Options: nosniff\r\n",
+        "\r\nReferrer-Policy: no-referrer\r\n",
+        "\r\nCache-Control: no-store\r\n",
+        "\r\n\r\nhello\n",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        assert_non_null(strstr(answer, lines[i]));
+    }
+}
+
+static void a_connection_is_kept_and_its_requests_are_answered_in_order(void **state)
+{
+    struct web_rig *r = *state;
+    int fd = web_rig_connect(r);
+
+    web_rig_say(r, fd,
+                "GET /names/a HTTP/1.1\r\n" HOST "\r\nGET /names/b HTTP/1.1\r\n" HOST
+                "\r\nGET /slow HTTP/1.1\r\n" HOST "\r\nGET /names/c HTTP/1.1\r\n" HOST "\r\n");
+    assert_non_null(strstr(web_rig_hear(r, fd), "[a]"));
+    assert_non_null(strstr(web_rig_hear(r, fd), "[b]"));
+    wait_until(&r->loop, r->slow != NULL);
+    test_loop_run_for(&r->loop, 30);
+    assert_int_equal(r->handled, 3);
+    web_rig_answer(r);
+    assert_non_null(strstr(web_rig_hear(r, fd), "at last"));
+    assert_non_null(strstr(web_rig_hear(r, fd), "[c]"));
+    close(fd);
+}
+
+static void who_asks_for_the_end_gets_it(void **state)
+{
+    struct web_rig *r = *state;
+    static const char *const requests[] = {
+        "GET /hello HTTP/1.1\r\n" HOST "Connection: close\r\n\r\nGET /hello HTTP/1.1\r\n" HOST
+        "\r\n",
+        "GET /hello HTTP/1.0\r\n\r\n",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        int fd = web_rig_connect(r);
+        web_rig_say(r, fd, requests[i]);
+        assert_non_null(strstr(web_rig_hear(r, fd), "\r\nConnection: close\r\n"));
+        assert_false(web_rig_hear_bytes(r, fd, 1));
+        close(fd);
+    }
+    assert_int_equal(r->handled, 2);
+}
+
+static void a_head_has_no_body_and_the_same_length(void **state)
+{
+    struct web_rig *r = *state;
+    int fd = web_rig_connect(r);
+
+    web_rig_say(r, fd, "HEAD /hello HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n");
+    const char *answer = web_rig_hear(r, fd);
+    assert_non_null(strstr(answer, "Content-Length: 6\r\n"));
+    assert_null(strstr(answer, "hello"));
+    close(fd);
+}
+
+static void a_body_comes_in_one_piece_or_in_chunks(void **state)
+{
+    struct web_rig *r = *state;
+
+    assert_non_null(
+        strstr(web_rig_ask(r, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nabcde"),
+               "\r\n\r\nabcde"));
+    assert_non_null(
+        strstr(web_rig_ask(r, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+                              "3\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: x\r\n\r\n"),
+               "\r\n\r\nabcde"));
+}
+
+static void who_wants_to_be_asked_for_the_body_is_asked(void **state)
+{
+    struct web_rig *r = *state;
+    int fd = web_rig_connect(r);
+
+    web_rig_say(r, fd,
+                "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    assert_string_equal(web_rig_hear(r, fd), "HTTP/1.1 100 Continue\r\n\r\n");
+    web_rig_say(r, fd, "abc");
+    assert_non_null(strstr(web_rig_hear(r, fd), "\r\n\r\nabc"));
+    close(fd);
+}
+
+static void a_path_below_and_parameters_are_decoded(void **state)
+{
+    struct web_rig *r = *state;
+    const struct {
+        const char *target;
+        const char *answer;
+    } cases[] = {
+        {"/names/forsen", "[forsen] - "},
+        {"/names/f%C3%B6r?x=1&q=a%20b+c", "[f\xc3\xb6r] a b c "},
+        {"/names/a/b?q=", "[a/b]  "},
+        {"/names/a?q=12345678", "[a] - "}, /* too long for the handler */
+        {"/names/a?qq=1&q=%2f", "[a] / "},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char request[256];
+        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\n" HOST "\r\n", cases[i].target);
+        assert_non_null(strstr(web_rig_ask(r, request), cases[i].answer));
+    }
+}
+
+static void what_needs_the_token_is_refused_without(void **state)
+{
+    struct web_rig *r = *state;
+
+    assert_non_null(strstr(web_rig_ask(r, "POST /secret HTTP/1.1\r\n" HOST BEARER "\r\n"),
+                           "{\"error\":\"a \\\"reason\\\"\"}"));
+    assert_int_equal(r->handled, 1);
+    const char *without = web_rig_ask(r, "POST /secret HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(web_rig_status(without), 401);
+    assert_non_null(strstr(without, "\r\nWWW-Authenticate: Bearer\r\n"));
+    assert_int_equal(web_rig_status(web_rig_ask(r, "POST /secret HTTP/1.1\r\n" HOST
+                                                   "Authorization: Bearer wrong\r\n\r\n")),
+                     401);
+    assert_int_equal(r->handled, 1);
+    assert_non_null(
+        strstr(web_rig_ask(r, "GET /names/x HTTP/1.1\r\n" HOST BEARER "\r\n"), "admin"));
+    assert_non_null(strstr(web_rig_ask(r, "GET /names/x HTTP/1.1\r\n" HOST "\r\n"), "anybody"));
+}
+
+static void where_no_token_is_configured_nobody_is_admin(void **state)
+{
+    struct web_rig *r = web_rig_create(&(struct web_options){.admin_token = NULL});
+
+    (void)state;
+    assert_int_equal(web_rig_status(web_rig_ask(r, "POST /secret HTTP/1.1\r\n" HOST BEARER "\r\n")),
+                     403);
+    assert_int_equal(r->handled, 0);
+    web_rig_destroy(r);
+}
+
+static void what_never_changes_is_sent_once(void **state)
+{
+    struct web_rig *r = *state;
+
+    assert_non_null(
+        strstr(web_rig_ask(r, "GET /static HTTP/1.1\r\n" HOST "\r\n"), "\r\nETag: \"abc\"\r\n"));
+    const char *again =
+        web_rig_ask(r, "GET /static HTTP/1.1\r\n" HOST "If-None-Match: W/\"x\", \"abc\"\r\n\r\n");
+    assert_int_equal(web_rig_status(again), 304);
+    assert_null(strstr(again, "p{}"));
+    assert_int_equal(web_rig_status(web_rig_ask(r, "GET /static HTTP/1.1\r\n" HOST
+                                                   "If-None-Match: \"abd\"\r\n\r\n")),
+                     200);
+}
+
+static void a_client_that_leaves_is_told_to_the_handler(void **state)
+{
+    struct web_rig *r = *state;
+    int fd = web_rig_connect(r);
+
+    web_rig_say(r, fd, "GET /slow HTTP/1.1\r\n" HOST "\r\n");
+    wait_until(&r->loop, r->slow != NULL);
+    close(fd);
+    wait_until(&r->loop, r->gone == 1);
+    assert_null(r->slow);
+}
+
+static void who_waits_when_the_server_ends_is_told_to_the_handler(void **state)
+{
+    struct web_rig *r = web_rig_create(NULL);
+    int fd = web_rig_connect(r);
+
+    (void)state;
+    web_rig_say(r, fd, "GET /slow HTTP/1.1\r\n" HOST "\r\n");
+    wait_until(&r->loop, r->slow != NULL);
+    web_rig_destroy(r); /* looks */
+    close(fd);
+}
+
+static void a_large_answer_is_read_at_the_clients_pace(void **state)
+{
+    struct web_rig *r = *state;
+    const char *answer = web_rig_ask(r, "GET /large?bytes=3000000 HTTP/1.1\r\n" HOST "\r\n");
+    const char *body = strstr(answer, "\r\n\r\n") + 4;
+
+    assert_int_equal(strlen(body), 3000000);
+    assert_int_equal(
+        web_rig_status(web_rig_ask(r, "GET /large?bytes=9000000 HTTP/1.1\r\n" HOST "\r\n")), 503);
+}
+
+static void what_cannot_be_listened_on_is_an_error(void **state)
+{
+    struct web_rig *r = *state;
+    struct err err;
+    char taken[64];
+    const struct {
+        const char *listen;
+        const char *cert;
+        const char *says;
+    } cases[] = {
+        {taken, NULL, "address already in use"},
+        {"example.org:80", NULL, "not a name"},
+        {"127.0.0.1", NULL, "is not ADDRESS:PORT"},
+        {"127.0.0.1:0", "/no/such/file", "cannot read a certificate"},
+        {"127.0.0.1:0", "/proc/self/status", "not a certificate in PEM"},
+    };
+
+    snprintf(taken, sizeof(taken), "127.0.0.1:%u", web_port(r->web));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct web_options o = {.loop = &r->loop.uv,
+                                      .listen = cases[i].listen,
+                                      .tls_cert = cases[i].cert,
+                                      .tls_key = cases[i].cert};
+        assert_null(web_create(&o, &err));
+        assert_non_null(strstr(err.text, cases[i].says));
+    }
+}
+
+static void set_closed(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
+static void no_server_is_closed_at_once(void **state)
+{
+    bool closed = false;
+
+    (void)state;
+    web_close(NULL, set_closed, &closed);
+    assert_true(closed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        on_a_server(a_request_is_answered_with_what_keeps_a_browser_safe),
+        on_a_server(a_connection_is_kept_and_its_requests_are_answered_in_order),
+        on_a_server(who_asks_for_the_end_gets_it),
+        on_a_server(a_head_has_no_body_and_the_same_length),
+        on_a_server(a_body_comes_in_one_piece_or_in_chunks),
+        on_a_server(who_wants_to_be_asked_for_the_body_is_asked),
+        on_a_server(a_path_below_and_parameters_are_decoded),
+        on_a_server(what_needs_the_token_is_refused_without),
+        on_a_server(where_no_token_is_configured_nobody_is_admin),
+        on_a_server(what_never_changes_is_sent_once),
+        on_a_server(a_client_that_leaves_is_told_to_the_handler),
+        on_a_server(who_waits_when_the_server_ends_is_told_to_the_handler),
+        on_a_server(a_large_answer_is_read_at_the_clients_pace),
+        on_a_server(what_cannot_be_listened_on_is_an_error),
+        on_a_server(no_server_is_closed_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
