@@ -45,6 +45,7 @@ static const char *const shared_keys[] = {
     "token_file",
     "reads",
     "says",
+    "watch",
 };
 
 bool option_key_is_shared(const char *key)

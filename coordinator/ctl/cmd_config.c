@@ -25,7 +25,7 @@ static int get(struct ctl *c, const char *name)
     } else if (code == CTL_DONE && one != NULL) {
         ctl_say("%s", records_text(one, "value"));
     } else if (code == CTL_DONE) {
-        table_print(stdout, columns, ARRAY_LEN(columns), r.settings);
+        table_print(stdout, table_width(), columns, ARRAY_LEN(columns), r.settings);
     }
     records_finish(&r);
     return code;

@@ -79,7 +79,7 @@ static void show(cJSON *records, const struct figure *figures, struct wall now)
             say_age(records, f->name, now);
         }
     }
-    table_print(stdout, columns, n, records);
+    table_print(stdout, table_width(), columns, n, records);
 }
 
 /* The lists there are. */

@@ -7,7 +7,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 #include <wchar.h>
+
+#define LEAST_WIDTH 6  /* of a column that is cut */
+#define TEXT_INDENT 10 /* of what stands behind a label */
 
 /* A field as safe text, in `out`. */
 static void field_text(const cJSON *record, const char *field, struct buf *out)
@@ -50,43 +55,112 @@ static size_t width_of(struct slice text)
     return width;
 }
 
+/* The text, or as many of its characters as `width` columns hold with a mark that there is more. */
+static struct slice cut(struct slice text, size_t width, bool *more)
+{
+    *more = width_of(text) > width;
+    if (*more) {
+        while (text.len > 0 && width_of(text) >= width) {
+            text.len--;
+            while (text.len > 0 && ((unsigned char)text.ptr[text.len] & 0xc0) == 0x80) {
+                text.len--; /* never within a character */
+            }
+        }
+    }
+    return text;
+}
+
 /* No blanks at the ends of lines: the last column is as wide as its text. */
 static void cell(FILE *out, struct slice text, size_t width, bool right, bool last)
 {
-    int blanks = (int)(width - width_of(text));
+    bool more;
+    struct slice shown = cut(text, width, &more);
+    int blanks = (int)(width - width_of(shown) - more);
 
     if (right) {
         fprintf(out, "%*s", blanks, "");
     }
-    fwrite(text.ptr, 1, text.len, out);
+    fwrite(shown.ptr, 1, shown.len, out);
+    fputs(more ? "~" : "", out);
     if (!last) {
         fprintf(out, "%*s", (right ? 0 : blanks) + 2, "");
     }
 }
 
-void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records)
+/* Take from the widest of the columns of text what all of them are wider than `most` (0: any), and
+ * where that is not enough leave out the last ones. Returns how many are left. */
+static size_t fit(size_t *width, const struct table_column *columns, size_t n, size_t most)
 {
-    size_t width[TABLE_MAX_COLUMNS];
-    const cJSON *record;
-    struct buf text;
-    /* The widths of characters, whatever the user's locale is; without this one a character counts
-     * as one column. */
-    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    locale_t before = uselocale(utf8);
+    size_t all = 2 * (n - 1);
 
-    BUG_ON(n > TABLE_MAX_COLUMNS);
-    buf_init(&text, 64 * 1024);
+    for (size_t i = 0; i < n; i++) {
+        all += width[i];
+    }
+    while (most > 0 && all > most) {
+        size_t widest = n;
+        for (size_t i = 0; i < n; i++) {
+            bool cuts = !columns[i].right && width[i] > LEAST_WIDTH;
+            widest = cuts && (widest == n || width[i] > width[widest]) ? i : widest;
+        }
+        if (widest < n) {
+            width[widest]--;
+            all--;
+        } else if (n > 1) {
+            all -= width[--n] + 2;
+        } else {
+            break;
+        }
+    }
+    return n;
+}
+
+static void widths(size_t *width, const struct table_column *columns, size_t n,
+                   const cJSON *records, struct buf *text)
+{
+    const cJSON *record;
+
     for (size_t i = 0; i < n; i++) {
         width[i] = strlen(columns[i].title);
     }
     cJSON_ArrayForEach(record, records)
     {
         for (size_t i = 0; i < n; i++) {
-            field_text(record, columns[i].field, &text);
-            size_t w = width_of(buf_slice(&text));
+            field_text(record, columns[i].field, text);
+            size_t w = width_of(buf_slice(text));
             width[i] = w > width[i] ? w : width[i];
         }
     }
+}
+
+/* The widths of characters, whatever the user's locale is; without this one a character counts as
+ * one column. Returns what was before, for leave_utf8. */
+static locale_t enter_utf8(locale_t *utf8)
+{
+    *utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    return uselocale(*utf8);
+}
+
+static void leave_utf8(locale_t utf8, locale_t before)
+{
+    uselocale(before);
+    if (utf8 != NULL) {
+        freelocale(utf8);
+    }
+}
+
+void table_print(FILE *out, size_t most_width, const struct table_column *columns, size_t n,
+                 const cJSON *records)
+{
+    size_t width[TABLE_MAX_COLUMNS];
+    const cJSON *record;
+    struct buf text;
+    locale_t utf8;
+    locale_t before = enter_utf8(&utf8);
+
+    BUG_ON(n > TABLE_MAX_COLUMNS);
+    buf_init(&text, 64 * 1024);
+    widths(width, columns, n, records, &text);
+    n = fit(width, columns, n, most_width);
     for (size_t i = 0; i < n; i++) {
         cell(out, slice_of(columns[i].title), width[i], columns[i].right, i + 1 == n);
     }
@@ -100,10 +174,55 @@ void table_print(FILE *out, const struct table_column *columns, size_t n, const 
         fputc('\n', out);
     }
     buf_finish(&text);
-    uselocale(before);
-    if (utf8 != NULL) {
-        freelocale(utf8);
+    leave_utf8(utf8, before);
+}
+
+void table_text(FILE *out, size_t width, const char *label, const char *text)
+{
+    char *shown = text_shown(text);
+    locale_t utf8;
+    locale_t before = enter_utf8(&utf8);
+    size_t at = TEXT_INDENT;
+    const char *word = shown;
+
+    fprintf(out, "%-*s", TEXT_INDENT, label);
+    while (*word != '\0') {
+        size_t blanks = strspn(word, " ");
+        size_t len = blanks + strcspn(word + blanks, " ");
+        size_t columns = width_of((struct slice){word, len});
+        if (width > 0 && at + columns > width && at > TEXT_INDENT) {
+            fprintf(out, "\n%*s", TEXT_INDENT, "");
+            word += blanks;
+            len -= blanks;
+            columns -= blanks;
+            at = TEXT_INDENT;
+        }
+        fwrite(word, 1, len, out);
+        word += len;
+        at += columns;
     }
+    fputc('\n', out);
+    free(shown);
+    leave_utf8(utf8, before);
+}
+
+static struct winsize terminal(void)
+{
+    struct winsize size = {0};
+
+    return isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0
+               ? size
+               : (struct winsize){0};
+}
+
+size_t table_width(void)
+{
+    return terminal().ws_col;
+}
+
+size_t table_height(void)
+{
+    return terminal().ws_row;
 }
 
 void table_json(const cJSON *what)

@@ -18,8 +18,16 @@ struct table_column {
     bool right;        /* aligned to the right: numbers */
 };
 
-/* Print titles and an array of records. */
-void table_print(FILE *out, const struct table_column *columns, size_t n, const cJSON *records);
+/* The columns and lines of the terminal that standard output is; 0: it is none. */
+size_t table_width(void);
+size_t table_height(void);
+/* Print titles and an array of records, in `most_width` columns (0: any): where they do not fit,
+ * the widest texts are cut, which "~" at their ends tells, and the last columns left out. */
+void table_print(FILE *out, size_t most_width, const struct table_column *columns, size_t n,
+                 const cJSON *records);
+/* Print "LABEL     TEXT", safely, and go on below the text where it is wider than `width` (0: any):
+ * what is broken is broken at blanks. */
+void table_text(FILE *out, size_t width, const char *label, const char *text);
 /* Print one record, or each of an array, as a JSON line on standard output; what a terminal would
  * obey as \uXXXX. */
 void table_json(const cJSON *what);

@@ -133,7 +133,7 @@ void records_init(struct records *r, const struct records_options *o)
     unsigned what = o->what;
     const struct cluster_reader_options options = {
         .registry = o->registry,
-        .read_only = true,
+        .read_only = o->read_only,
         .on_setting = what & (RECORDS_SETTINGS | RECORDS_WHOLE) ? on_setting : NULL,
         .on_node = what & RECORDS_NODES ? on_node : NULL,
         .on_shard = what & RECORDS_SHARDS ? on_shard : NULL,

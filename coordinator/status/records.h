@@ -24,6 +24,7 @@ enum {
 
 struct records_options {
     struct registry *registry;
+    bool read_only; /* for a user of Redis that may call no function that writes */
     unsigned what;
     /* What was asked for is there, or why it is not, as cluster_reader_options says. It may finish
      * the records. */

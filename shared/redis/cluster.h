@@ -56,8 +56,10 @@ struct cluster_muted {
 struct cluster_state {
     struct wall now; /* by Redis's clock, since the round began */
     struct cluster_leader leader;
-    uint64_t waiting;  /* channels without a shard */
-    uint64_t homeless; /* shards without a node */
+    uint64_t elections;          /* so often the lead was taken in this registry */
+    uint64_t waiting;            /* channels without a shard */
+    struct slice waiting_reason; /* why one of them has none; empty: none waits */
+    uint64_t homeless;           /* shards without a node */
     bool stopped;
     uint64_t lost_at_ms; /* an earlier registry was gone then; 0: none was */
     uint64_t lost_channels;

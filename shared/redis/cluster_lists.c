@@ -247,6 +247,6 @@ bool cluster_ask_accounts(struct cluster_reader *r)
     }
     snprintf(more, sizeof(more), "shoal1_show_accounts 1 %s %s", registry_tag(r->options.registry),
              r->after);
-    cluster_ask(r, take_accounts, 0, "FCALL_RO", more, "%s", "");
+    cluster_ask(r, take_accounts, 0, r->options.read_only ? "FCALL_RO" : "FCALL", more, "%s", "");
     return true;
 }

@@ -21,6 +21,7 @@ static void take_leader(struct cluster_reader *r, const struct redisReply *reply
     uint64_t deadline = number_of(reader_slice(&fields));
     struct wall since = {number_of(reader_slice(&fields))};
 
+    r->state.elections = number_of(reader_slice(&fields));
     if (fields.bad) {
         cluster_fail_strange(r, "HMGET");
     } else if (deadline > r->state.now.ms) {
@@ -33,11 +34,34 @@ static void take_leader(struct cluster_reader *r, const struct redisReply *reply
     }
 }
 
+static void take_reason(struct cluster_reader *r, const struct redisReply *reply)
+{
+    r->state.waiting_reason = reply_memory_keep(&r->memory, reply_slice(reply));
+}
+
+/* {cursor, {channel, ...}}: one of them tells why it waits. It may wait no more. */
+static void take_waiting(struct cluster_reader *r, const struct redisReply *reply)
+{
+    struct reader all = reader_of(reply);
+
+    (void)reader_u64(&all);
+    struct reader channels = reader_of(reader_next(&all));
+    struct slice first = reader_left(&channels) > 0 ? reader_slice(&channels) : (struct slice){0};
+    if (all.bad || channels.bad) {
+        cluster_fail_strange(r, "SSCAN");
+    } else if (first.len > 0) {
+        cluster_ask(r, take_reason, 0, "HGET", "reason", "channel:%s", first.ptr);
+    }
+}
+
 static void take_count(struct cluster_reader *r, const struct redisReply *reply)
 {
     uint64_t *const counts[] = {&r->state.waiting, &r->state.homeless, &r->state.rooms};
 
     *counts[r->i] = cluster_count(r, "SCARD", reply);
+    if (counts[r->i] == &r->state.waiting && r->state.waiting > 0) {
+        cluster_ask(r, take_waiting, 0, "SSCAN", "0 COUNT 1", "waiting");
+    }
 }
 
 static void take_stopped(struct cluster_reader *r, const struct redisReply *reply)
@@ -113,7 +137,7 @@ bool cluster_ask_state(struct cluster_reader *r)
     reply_memory_finish(&r->memory);
     r->state = (struct cluster_state){0};
     cluster_ask(r, cluster_take_time, 0, "TIME", "", "%s", "");
-    cluster_ask(r, take_leader, 0, "HMGET", "id host pid deadline since", "leader");
+    cluster_ask(r, take_leader, 0, "HMGET", "id host pid deadline since token", "leader");
     cluster_ask(r, take_count, 0, "SCARD", "", "waiting");
     cluster_ask(r, take_count, 1, "SCARD", "", "homeless");
     cluster_ask(r, take_stopped, 0, "HGET", "stopped", "config");

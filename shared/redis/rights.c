@@ -109,6 +109,8 @@ static const struct {
     {RIGHTS_VIEW, "ZCARD K:node:*:shards"},
     {RIGHTS_VIEW, "HMGET K:leader id"},
     {RIGHTS_VIEW, "SCARD K:waiting"},
+    {RIGHTS_VIEW, "SSCAN K:waiting 0"},
+    {RIGHTS_VIEW, "HGET K:channel:* reason"},
     {RIGHTS_VIEW, "SCARD K:homeless"},
     {RIGHTS_VIEW, "SCARD K:rooms:*"},
     {RIGHTS_VIEW, "ZCARD K:open:*"},

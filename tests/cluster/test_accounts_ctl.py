@@ -60,7 +60,7 @@ def test_accounts_are_listed_and_shown_with_all_that_is_known(accounts, tmp_path
     assert (nobody.returncode, nobody.stderr) == (1, "shoalctl: There is no account nobody.\n")
 
 
-def test_an_account_that_is_not_usable_is_a_warning_of_the_status_with_the_mend(accounts, tmp_path):
+def test_an_account_that_is_not_usable_is_a_problem_of_the_status_with_the_mend(accounts, tmp_path):
     add(accounts, tmp_path, "alice")
     wait_until(lambda: account(accounts, "alice").get("state") == "usable", 10, "the account is usable")
     assert "account alice" not in accounts.ctl("status").stdout
@@ -68,8 +68,8 @@ def test_an_account_that_is_not_usable_is_a_warning_of_the_status_with_the_mend(
     accounts.redis.zadd(accounts.key("accounts"), {"alice": 1})
     wait_until(lambda: account(accounts, "alice")["state"] == "login_required", 20, "the login is required")
     warning = "account alice is not usable, login_required: Invalid refresh token; mend: shoalctl account login"
-    assert f"warning   {warning}\n" in accounts.ctl("status").stdout
-    assert warning in accounts.ctl_json("status")[0]["warnings"]
+    assert f"problem   {warning}\n" in accounts.ctl("status").stdout
+    assert warning in accounts.problems("account_unusable")
 
 
 def test_an_account_that_is_revoked_ends_at_twitch_and_is_gone(accounts, tmp_path):

@@ -182,13 +182,13 @@ def test_status_shows_loads_and_warns_of_a_limit_below_use(running):
     wait_until(lambda: running.joined("a1", "a2", "a3"), 10, "they are joined")
     text = running.ctl("status").stdout
     assert "leader    c1" in text and "3 joined" in text and "3/20" in text
-    warnings = [line for line in text.splitlines() if line.startswith("warning")]
-    assert len(warnings) == 1 and "persistence" in warnings[0], "what a Redis of tests lacks"
+    problems = [line for line in text.splitlines() if line.startswith(("problem", "note"))]
+    assert len(problems) == 1 and "persistence" in problems[0], "what a Redis of tests lacks"
     assert "\x1b" not in text
     running.ctl("config", "set", "channels_per_shard", "2")
     [status] = running.ctl_json("status")
     assert status["states"] == {"joined": 3}
-    assert any("channels_per_shard is 2" in text for text in status["warnings"])
+    assert any("channels_per_shard is 2" in problem["text"] for problem in status["problems"])
     assert [n["node"] for n in running.ctl_json("nodes")] == ["n1"]
     assert [s["state"] for s in running.ctl_json("shards")] == ["ready"]
 

@@ -48,7 +48,7 @@ def test_what_is_wrong_is_told_with_its_mend_in_log_event_and_status(bare):
     said = bare.ctl("doctor", check=False).stdout
     for mend in ("maxmemory-policy noeviction", "appendonly yes", "timeout 0", "pubsub 33554432"):
         assert mend in said
-        assert any(mend in text for text in bare.ctl_json("status")[0]["warnings"]), mend
+        assert any(mend in text for text in bare.problems("redis_misconfigured")), mend
 
 
 def test_snapshots_alone_are_told_as_too_little(bare):

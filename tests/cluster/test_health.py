@@ -57,7 +57,7 @@ def test_a_node_that_is_silent_is_shown_so(bare):
     wait_until(lambda: bare.events("node.silent"), 10, "it is missed")
     (node,) = bare.ctl_json("nodes")
     assert (node["node"], node["state"]) == ("n1", "silent")
-    assert any("node n1" in text for text in bare.ctl_json("status")[0]["warnings"])
+    assert any("node n1" in text for text in bare.problems())
 
 
 # Leaving ------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_a_node_that_does_not_reach_twitch_is_blind_and_gives_its_shards_away(ba
     shown = {node["node"]: node for node in bare.ctl_json("nodes")}
     assert shown["n1"]["state"] == "blind" and why in shown["n1"]["error"]
     assert shown["n2"]["state"] == "active"
-    assert any("n1 is blind" in text and why in text for text in bare.ctl_json("status")[0]["warnings"])
+    assert any("n1 is blind" in text and why in text for text in bare.problems("node_blind"))
     # New channels go to the other one alone.
     bare.join("erin", "frank")
     assert not on(bare, "n1")

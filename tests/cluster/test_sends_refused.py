@@ -62,7 +62,7 @@ def test_an_account_that_twitch_has_muted_says_nothing_until_it_is_over(bare):
 
     assert len(muted) == 1 and muted[0]["account"] == "shoalbot" and 2900 < muted[0]["until"] - muted[0]["at"] <= 3000
     assert [m["account"] for m in status["muted"]] == ["shoalbot"]
-    assert any("Twitch says nothing of account shoalbot for" in warning for warning in status["warnings"])
+    assert [p["account"] for p in status["problems"] if p["problem"] == "account_muted"] == ["shoalbot"]
     for result in (late, bare.result(short)):
         assert (result["status"], result["reason"]) == ("rejected", "muted")
         assert " UTC" in result["text"]

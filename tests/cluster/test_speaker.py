@@ -74,7 +74,7 @@ def test_what_goes_to_channels_read_anonymously_and_to_others_is_said_by_the_spe
     rows = {row["shard"]: row for row in bare.ctl_json("shards")}
     assert rows["speaker-shard-1"]["user"] == USER and rows["speaker-shard-1"]["channels"] == 0
     status = bare.ctl("status").stdout
-    assert f"speaker   {USER}" in status and "warning   speaker" not in status
+    assert f"speaker   {USER}" in status and "problem   speaker" not in status
     assert any(line.split()[0] == "speaker-shard-1" and "speaks" in line for line in status.splitlines() if line)
 
 
@@ -87,7 +87,7 @@ def test_sends_wait_until_a_node_can_log_in_as_the_speaker(bare):
     why = f"No node has a token for user {USER}."
     wait_until(lambda: bare.errors(), 10, "that is told")
     assert [(e["where"], e["error"]) for e in bare.events("error")] == [("speaker", why)]
-    assert f"warning   speaker {USER} has 0 of 1 shards: {why}" in bare.ctl("status").stdout
+    assert f"problem   speaker {USER} has 0 of 1 shards: {why}" in bare.ctl("status").stdout
 
     bare.write_tokens({USER: TOKEN})
     bare.start_node("n2")
@@ -96,7 +96,7 @@ def test_sends_wait_until_a_node_can_log_in_as_the_speaker(bare):
     assert {json.loads(payload)["status"] for _, payload in bare.sent.messages} == {"sent"}
     assert shard(bare, "speaker-shard-1")["node"] == "n2"
     assert len(bare.events("error")) == 1
-    assert "warning   speaker" not in bare.ctl("status").stdout
+    assert "problem   speaker" not in bare.ctl("status").stdout
 
 
 def test_a_speaker_is_set_changed_and_unset_while_it_runs(bare):

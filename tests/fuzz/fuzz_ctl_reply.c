@@ -35,7 +35,7 @@ static void show(const cJSON *record)
 
     BUG_ON(!out);
     cJSON_AddItemReferenceToArray(records, (cJSON *)record);
-    table_print(out, columns, ARRAY_LEN(columns), records);
+    table_print(out, 0, columns, ARRAY_LEN(columns), records);
     (void)fclose(out);
     look_at_text(text, len);
     free(text);

@@ -20,7 +20,7 @@ static void columns_are_as_wide_as_their_widest_text(void **state)
 
     (void)state;
     FILE *out = open_memstream(&text, &size);
-    table_print(out, columns, ARRAY_LEN(columns), records);
+    table_print(out, 0, columns, ARRAY_LEN(columns), records);
     fclose(out);
 
     assert_string_equal(text, "NAME       N  WHY\n"
@@ -42,7 +42,7 @@ static void widths_are_those_of_a_terminal(void **state)
 
     (void)state;
     FILE *out = open_memstream(&text, &size);
-    table_print(out, columns, ARRAY_LEN(columns), records);
+    table_print(out, 0, columns, ARRAY_LEN(columns), records);
     fclose(out);
 
     assert_string_equal(text, "WHO   N\n"
@@ -51,6 +51,58 @@ static void widths_are_those_of_a_terminal(void **state)
                               "abcd  3\n");
     free(text);
     cJSON_Delete(records);
+}
+
+static char *printed(size_t width, const cJSON *records)
+{
+    static const struct table_column columns[] = {
+        {"WHO", "who", false}, {"N", "n", true}, {"WHERE", "where", false}};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    table_print(out, width, columns, ARRAY_LEN(columns), records);
+    fclose(out);
+    return text;
+}
+
+static void a_table_fits_a_terminal_and_says_what_is_cut(void **state)
+{
+    cJSON *records =
+        cJSON_Parse("[{\"who\":\"a name of some length\",\"n\":12345,\"where\":\"here\"},"
+                    "{\"who\":\"\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97"
+                    "\xe6\xbc\xa2\xe5\xad\x97\",\"n\":1,\"where\":\"b\"}]");
+    char *text = printed(24, records);
+
+    (void)state;
+    assert_string_equal(text, "WHO             N  WHERE\n"
+                              "a name of~  12345  here\n"
+                              "\xe6\xbc\xa2\xe5\xad\x97\xe6\xbc\xa2\xe5\xad\x97~       1  b\n");
+    free(text);
+    text = printed(14, records); /* the last column has no room at all */
+    assert_string_equal(text, "WHO         N\n"
+                              "a nam~  12345\n"
+                              "\xe6\xbc\xa2\xe5\xad\x97~       1\n");
+    free(text);
+    cJSON_Delete(records);
+}
+
+static void a_text_goes_on_below_itself(void **state)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    (void)state;
+    table_text(out, 20, "problem", "one two three four-and-more-than-fits \x1b[31m");
+    table_text(out, 0, "note", "one two three four five six seven");
+    fclose(out);
+    assert_string_equal(text, "problem   one two\n"
+                              "          three\n"
+                              "          four-and-more-than-fits\n"
+                              "          ?[31m\n"
+                              "note      one two three four five six seven\n");
+    free(text);
 }
 
 static void ages_are_in_the_largest_unit_that_still_says_something(void **state)
@@ -93,6 +145,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(columns_are_as_wide_as_their_widest_text),
         cmocka_unit_test(widths_are_those_of_a_terminal),
+        cmocka_unit_test(a_table_fits_a_terminal_and_says_what_is_cut),
+        cmocka_unit_test(a_text_goes_on_below_itself),
         cmocka_unit_test(ages_are_in_the_largest_unit_that_still_says_something),
         cmocka_unit_test(a_bar_is_full_only_at_the_limit_and_empty_only_at_nothing),
     };
