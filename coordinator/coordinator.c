@@ -12,6 +12,7 @@
 #include "coordinator/manager/manager_run.h"
 #include "coordinator/requests/intake.h"
 #include "coordinator/view/cluster_view.h"
+#include "coordinator/web/coordinator_web.h"
 #include "shared/log.h"
 #include "shared/redis/link_group.h"
 #include "shared/startup.h"
@@ -22,6 +23,7 @@
 struct coordinator {
     struct coordinator_options options;
     uv_loop_t *loop;
+    struct coordinator_web *web; /* NULL: no HTTP */
     struct link_group group;
     struct startup startup;
     struct http *http;
@@ -47,10 +49,11 @@ struct coordinator {
 
 /* Ending --------------------------------------------------------------------------------------- */
 
-static void on_leader_closed(void *ctx)
+static void on_web_closed(void *ctx)
 {
     struct coordinator *c = ctx;
 
+    c->web = NULL;
     accounts_destroy(c->accounts);
     twitch_destroy(c->twitch);
     http_close(c->http, NULL, NULL);
@@ -68,6 +71,13 @@ static void on_leader_closed(void *ctx)
     c->leader = NULL;
     startup_close(&c->startup);
     c->options.on_gone(c->options.ctx, &c->why);
+}
+
+static void on_leader_closed(void *ctx)
+{
+    struct coordinator *c = ctx;
+
+    coordinator_web_close(c->web, on_web_closed, c);
 }
 
 static void stop_leading(void *ctx)
@@ -259,6 +269,19 @@ static void create_accounts(struct coordinator *c)
                                    .cluster = c->options.cluster});
 }
 
+static void create_web(struct coordinator *c)
+{
+    const struct coordinator_web_options web = {.loop = c->loop, .settings = c->options.web};
+
+    if (c->options.web == NULL || c->options.web->web.listen == NULL || c->stopping) {
+        return;
+    }
+    c->web = coordinator_web_create(&web, &c->why);
+    if (c->web == NULL) {
+        coordinator_stop(c);
+    }
+}
+
 struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator_options *options)
 {
     struct coordinator *c = xcalloc(1, sizeof(*c));
@@ -284,7 +307,13 @@ struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator
         .leader = c->leader, .on_fresh = on_view, .on_damaged = on_damaged, .ctx = c});
     create_accounts(c);
     create_rooms(c);
+    create_web(c);
     return c;
+}
+
+int coordinator_on_web(struct coordinator *c, const struct web_settings *web, struct err *err)
+{
+    return c->leader != NULL ? coordinator_web_reload(c->web, web, err) : 0;
 }
 
 void coordinator_on_keys(struct coordinator *c)

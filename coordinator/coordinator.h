@@ -14,6 +14,7 @@
 #include "coordinator/options/cluster_settings.h"
 #include "coordinator/options/initial_channels.h"
 #include "coordinator/options/twitch_settings.h"
+#include "shared/web/web_settings.h"
 #include "shared/seal.h"
 #include "shared/url.h"
 
@@ -34,6 +35,7 @@ struct coordinator_options {
     uint64_t connect_ms;                  /* Redis must be reached for the first time within this */
     const struct seal_keys *account_keys; /* NULL: it opens no account */
     const struct twitch_settings *twitch;
+    const struct web_settings *web; /* NULL: no HTTP */
     /* It is gone, and every handle of it is closing: ERR_OK where it was stopped, else why it
      * ended. */
     void (*on_gone)(void *ctx, const struct err *why);
@@ -44,6 +46,9 @@ struct coordinator_options {
 struct coordinator *coordinator_create(uv_loop_t *loop, const struct coordinator_options *options);
 /* `account_keys` holds others since now. */
 void coordinator_on_keys(struct coordinator *c);
+/* Certificate and token of HTTP are those of `web` from now on; on an error nothing has changed. */
+MUST_USE int coordinator_on_web(struct coordinator *c, const struct web_settings *web,
+                                struct err *err);
 /* Let another one lead, and end: on_gone follows. A second call does not wait for Redis. */
 void coordinator_stop(struct coordinator *c);
 /* How it is, in one line into `out`. True: it leads, or stands by. */

@@ -50,6 +50,8 @@ static const struct option_spec specs[] = {
      "it.",
      seal_keys_check},
     TWITCH_SETTINGS_SPECS,
+    WEB_SETTINGS_SPECS,
+    WEB_SETTINGS_ADMIN_SPECS,
     {"connect-timeout", OPTION_DURATION, 0, "10s", 100, 3600000, "TIME",
      "Give up if Redis was not reached for the first time within this; one that loads its data is "
      "waited for.",
@@ -57,16 +59,23 @@ static const struct option_spec specs[] = {
     {0},
 };
 
+static const char *warning(const struct options *o)
+{
+    return web_settings_warning(o, true);
+}
+
 static const struct options_program program = {
     .name = PROGRAM,
     .purpose = "Decides which shard of a Shoal cluster holds which channel.",
     .usage = "",
     .epilogue = "Signals:\n"
                 "  SIGTERM   Stop, and let another one lead. So does SIGINT.\n"
-                "  SIGHUP    Read the configuration and the account keys again.\n"
+                "  SIGHUP    Read the configuration, the account keys, and certificate\n"
+                "            and token of HTTP again.\n"
                 "\n" OPTIONS_EXIT_STATUS,
     .specs = specs,
     .shares_file = true,
+    .warning = warning,
 };
 
 struct app {
@@ -80,6 +89,7 @@ struct app {
     struct cluster_settings settings;
     struct seal_keys *account_keys; /* NULL: there are none */
     struct twitch_settings twitch;
+    struct web_settings web;
     int exit_code;
 };
 
@@ -104,11 +114,19 @@ static void on_reload(void *ctx)
 {
     struct app *app = ctx;
     struct options *fresh = NULL;
-    struct seal_keys *keys;
+    struct seal_keys *keys = NULL;
+    struct web_settings web = {.token = NULL};
     struct err err;
+    int rc = options_read_again(app->options, &fresh, &err);
 
-    if (options_read_again(app->options, &fresh, &err) != 0 ||
-        seal_keys_load(options_string(app->options, "account-keys"), &keys, &err) != 0) {
+    if (rc == 0) {
+        rc = seal_keys_load(options_string(app->options, "account-keys"), &keys, &err);
+        rc = rc == 0 ? web_settings_read(fresh, true, &web, &err) : rc;
+        rc = rc == 0 ? coordinator_on_web(app->coordinator, &web, &err) : rc;
+    }
+    web_settings_finish(&web);
+    if (rc != 0) {
+        seal_keys_destroy(keys);
         options_destroy(fresh);
         log_error("coordinator", "config.reload", "error", err.text, "kept", "everything as it was",
                   NULL);
@@ -117,6 +135,7 @@ static void on_reload(void *ctx)
     options_go_over(&app->options, fresh, "coordinator");
     BUG_ON(url_parse_redis(options_string(app->options, "redis-url"), &app->redis, NULL) != 0);
     options_set_up_log(app->options);
+    options_warn(app->options, "coordinator");
     seal_keys_take(app->account_keys, keys);
     coordinator_on_keys(app->coordinator);
     log_info("coordinator", "config.reloaded", NULL);
@@ -145,7 +164,8 @@ static bool read_options(struct app *app, struct err *err)
     if (seal_keys_load(options_string(o, "account-keys"), &app->account_keys, err) != 0) {
         return false;
     }
-    if (twitch_settings_read(o, &app->twitch, err) != 0) {
+    if (twitch_settings_read(o, &app->twitch, err) != 0 ||
+        web_settings_read(o, true, &app->web, err) != 0) {
         return false;
     }
     app->manager = manager_load(options_string(o, "shard-manager"), err);
@@ -181,6 +201,7 @@ static void run(struct app *app)
         .connect_ms = (uint64_t)options_int(o, "connect-timeout"),
         .account_keys = app->account_keys,
         .twitch = &app->twitch,
+        .web = &app->web,
         .on_gone = on_gone,
         .ctx = app,
     };
@@ -213,6 +234,7 @@ int main(int argc, char **argv)
         return outcome == OPTIONS_DONE ? 0 : 2;
     }
     options_set_up_log(app.options);
+    options_warn(app.options, "coordinator");
     if (read_options(&app, &err)) {
         run(&app);
     } else {
@@ -221,6 +243,7 @@ int main(int argc, char **argv)
     }
     seal_keys_destroy(app.account_keys);
     twitch_settings_finish(&app.twitch);
+    web_settings_finish(&app.web);
     initial_channels_finish(&app.channels);
     cluster_settings_finish(&app.settings);
     options_destroy(app.options);

@@ -9,6 +9,7 @@
 #include "shared/loop.h"
 #include "shared/options.h"
 #include "shared/secrecy.h"
+#include "shared/web/web_settings.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -62,6 +63,7 @@ static const struct option_spec specs[] = {
      "Give up if Redis was not reached for the first time within this; one that loads its data is "
      "waited for.",
      NULL},
+    WEB_SETTINGS_SPECS,
     OPTIONS_DAEMON,
     {0},
 };
@@ -95,7 +97,8 @@ static const struct options_program program = {
     .usage = "",
     .epilogue = "Signals:\n"
                 "  SIGTERM   Leave in order; a second one: at once. So does SIGINT.\n"
-                "  SIGHUP    Read the configuration, tokens, account keys and TLS CA again.\n"
+                "  SIGHUP    Read the configuration, tokens, account keys, TLS CA and the\n"
+                "            certificate of --http-tls-cert again.\n"
                 "\n" OPTIONS_EXIT_STATUS,
     .specs = specs,
     .shares_file = true,
@@ -108,6 +111,7 @@ struct app {
     struct node *node;
     struct url redis;               /* what the links connect to next */
     struct seal_keys *account_keys; /* NULL: there are none */
+    struct web_settings web;
     struct err why;
 };
 
@@ -156,14 +160,18 @@ static void on_reload(void *ctx)
     struct app *app = ctx;
     struct options *fresh = NULL;
     struct seal_keys *keys = NULL;
+    struct web_settings web = {.token = NULL};
     struct err err = {0};
     int rc = options_read_again(app->options, &fresh, &err);
 
     if (rc == 0) {
         struct node_options node = node_options_of(fresh);
         rc = seal_keys_load(options_string(app->options, "account-keys"), &keys, &err);
+        rc = rc == 0 ? web_settings_read(fresh, false, &web, &err) : rc;
+        node.web = web.web;
         rc = rc == 0 ? node_reload(app->node, &node, &err) : rc;
     }
+    web_settings_finish(&web);
     if (rc != 0) {
         seal_keys_destroy(keys);
         options_destroy(fresh);
@@ -187,6 +195,11 @@ static int run(struct app *app, const char *id)
         fprintf(stderr, "shoal-node: --account-keys %s\n", app->why.text);
         return err_exit_code(app->why.code);
     }
+    if (web_settings_read(app->options, false, &app->web, &app->why) != 0) {
+        fprintf(stderr, "shoal-node: %s\n", app->why.text);
+        return err_exit_code(app->why.code);
+    }
+    node.web = app->web.web;
     node.account_keys = app->account_keys;
     node.redis = &app->redis;
     node.id = id;
@@ -203,6 +216,7 @@ static int run(struct app *app, const char *id)
     node_free(app->node);
     loop_run(&app->loop); /* libwebsockets lets go of the loop in two phases */
     loop_finish(&app->loop);
+    web_settings_finish(&app->web);
     seal_keys_destroy(app->account_keys);
     if (app->why.code != ERR_OK) {
         fprintf(stderr, "shoal-node: %s\n", app->why.text);

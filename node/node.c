@@ -436,9 +436,12 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     n->restate = restate_create();
     if (tokens_load(options->tokens_file, &n->file_tokens, err) == 0) {
         n->tokens = tokens_copy(n->file_tokens);
-        n->pool = connections_create(loop, options->twitch_tls_ca, CONNECTION_MS, err);
+        if (node_web_begin(n, err) == 0) {
+            n->pool = connections_create(loop, options->twitch_tls_ca, CONNECTION_MS, err);
+        }
     }
     if (n->pool == NULL) {
+        web_close(n->web, NULL, NULL);
         node_free(n);
         return NULL;
     }

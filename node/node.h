@@ -16,9 +16,9 @@
 #ifndef SHOAL_NODE_NODE_H
 #define SHOAL_NODE_NODE_H
 
-#include "shared/url.h"
-
 #include "shared/seal.h"
+#include "shared/url.h"
+#include "shared/web/web.h"
 
 #include <uv.h>
 
@@ -35,6 +35,7 @@ struct node_options {
     const char *http_proxy;               /* on the way there; or NULL */
     const char *tokens_file;              /* or NULL */
     const struct seal_keys *account_keys; /* NULL: it opens no account */
+    struct web_options web;               /* but for loop, routes, ctx; listen NULL: no server */
     uint64_t capacity;                    /* shards */
     size_t buffer_bytes;
     uint64_t drain_ms;   /* the longest an orderly leave may take */
@@ -49,8 +50,8 @@ struct node_options {
 struct node *node_create(uv_loop_t *loop, const struct node_options *options, struct err *err);
 /* Leave in order (times 1) or at once (times 2 and more). on_gone follows. */
 void node_stop(struct node *n, int times);
-/* Take tokens_file, twitch_tls_ca and drain_ms of `fresh`, the files read anew; the rest of it is
- * not looked at. On an error nothing has changed. */
+/* Take tokens_file, twitch_tls_ca, drain_ms and web (web_reload) of `fresh`, the files read anew;
+ * the rest of it is not looked at. On an error nothing has changed. */
 MUST_USE int node_reload(struct node *n, const struct node_options *fresh, struct err *err);
 /* How it is, in one line into `out`. True: it is registered with a lease in force. */
 bool node_describe(const struct node *n, char *out, size_t size);

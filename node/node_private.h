@@ -42,6 +42,7 @@ struct node {
     struct tokens *tokens;      /* those of the file, and of the accounts */
     struct tokens *file_tokens; /* those of the file alone */
     struct node_accounts accounts;
+    struct web *web; /* NULL: no HTTP */
     struct connections *pool;
     struct fanout *fanout;
     struct report *report;
@@ -105,6 +106,9 @@ enum registry_say_by node_accounts_say_by(const struct node *n, struct slice use
 bool node_accounts_find(const struct node *n, struct slice user, enum registry_say_by say_by,
                         struct helix_account *out);
 void node_accounts_finish(struct node *n);
+
+/* In node_web.c. Listen, where an option says so. */
+MUST_USE int node_web_begin(struct node *n, struct err *err);
 
 /* In node_send.c: each send goes its way. As sender_options has them. */
 void node_begin_helix(struct node *n);

@@ -56,7 +56,8 @@ int node_reload(struct node *n, const struct node_options *fresh, struct err *er
     if (rc != 0) {
         return rc;
     }
-    rc = connections_trust(n->pool, fresh->twitch_tls_ca, err);
+    rc = n->web != NULL ? web_reload(n->web, &fresh->web, err) : 0;
+    rc = rc == 0 ? connections_trust(n->pool, fresh->twitch_tls_ca, err) : rc;
     if (rc != 0) {
         tokens_destroy(tokens);
         return rc;
