@@ -1,6 +1,8 @@
 /* Drops: one entry for each channel some of whose lines are gone. */
 #include "node/drops.h"
 
+#include "node/meters.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -36,7 +38,7 @@ void drops_add(struct drops *d, struct slice channel, uint64_t from_ms, uint64_t
     drop->from_ms = from_ms < drop->from_ms ? from_ms : drop->from_ms;
     drop->to_ms = to_ms > drop->to_ms ? to_ms : drop->to_ms;
     drop->lines++;
-    d->lines++;
+    meters.fanout_dropped_lines_total++;
 }
 
 bool drops_has(const struct drops *d, struct slice channel)

@@ -10,7 +10,6 @@ struct drop;
 
 struct drops {
     struct drop *channels; /* since drops_tell; NULL: none were dropped since */
-    uint64_t lines;        /* ever */
 };
 
 /* When the first and the last of them was read (mono ms); `reason` as drops_tell was given it. */

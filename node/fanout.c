@@ -5,6 +5,7 @@
  * answered is gone from it. */
 #include "node/fanout_private.h"
 
+#include "node/meters.h"
 #include "node/publish.h"
 #include "shared/irc/parse.h"
 
@@ -45,7 +46,6 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
     struct fanout *f = xcalloc(1, sizeof(*f));
 
     f->options = *options;
-    f->stats.buffer_limit = options->buffer_bytes;
     f->topic_prefix = slice_of(registry_topic(options->registry, TOPIC_CHAT, "", f->topic));
     registry_fan_key(options->registry, options->node, f->seq_key);
     machine_begin(&f->way, &fanout_ways, WAY_TRANSACTIONS);
@@ -131,6 +131,7 @@ static struct block *block_take(struct fanout *f, uint64_t now)
         b->data = xmalloc(b->cap);
     }
     b->first_ms = now;
+    b->first_us = mono_us();
     DL_APPEND(f->blocks, b);
     if (f->first_unsent == NULL) {
         f->first_unsent = b;
@@ -202,19 +203,19 @@ static bool must_drop(struct fanout *f, struct slice channel, size_t bytes)
 
 /* Lines in ------------------------------------------------------------------------------------- */
 
-/* One line of each transaction is enough: how old is it, if it says so? */
-static void look_at_age(struct fanout *f, struct slice line)
+/* How old is it, by what Twitch says? Looked at of the first line of a block alone. */
+static void measure_age(struct slice line)
 {
-    const char *end = line.len > 0 && line.ptr[0] == '@' ? memchr(line.ptr, ' ', line.len) : NULL;
-    struct irc_line tagged = {0};
+    const char *end = line.len > 0 && *line.ptr == '@' ? memchr(line.ptr, ' ', line.len) : NULL;
     struct slice value;
-    uint64_t ms;
+    struct wall sent;
 
-    if (end != NULL) {
-        tagged.tags = (struct slice){line.ptr + 1, (size_t)(end - line.ptr) - 1};
+    if (end == NULL) {
+        return;
     }
-    if (irc_tag(&tagged, "tmi-sent-ts", &value) && slice_to_u64(value, &ms)) {
-        f->stats.age_ms = wall_since((struct wall){ms}, wall_now());
+    struct irc_line tagged = {.tags = {line.ptr + 1, (size_t)(end - line.ptr) - 1}};
+    if (irc_tag(&tagged, "tmi-sent-ts", &value) && slice_to_u64(value, &sent.ms)) {
+        histogram_add(&meters.chat_age_seconds, wall_since(sent, wall_now()) * 1000);
     }
 }
 
@@ -231,7 +232,7 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
     if (b == NULL || b->machine.state != BLOCK_FILLED || b->lines == BLOCK_LINES ||
         (b->lines > 0 && (b->len + most > BLOCK_BYTES || now > b->last_ms + STOOD_STILL_MS))) {
         b = block_take(f, now);
-        look_at_age(f, line);
+        measure_age(line);
     }
     while (b->cap < b->len + most) {
         b->cap *= 2;
@@ -327,10 +328,14 @@ uint64_t fanout_waits_ms(const struct fanout *f)
     return f->blocks != NULL ? mono_ms() - f->blocks->first_ms : 0;
 }
 
-struct fanout_stats *fanout_stats(struct fanout *f)
+struct fanout_load fanout_load(const struct fanout *f)
 {
-    f->stats.buffer_bytes = held(f);
-    return &f->stats;
+    struct fanout_load load = {.bytes = held(f), .limit = f->options.buffer_bytes};
+
+    for (const struct block *b = f->blocks; b != NULL; b = b->next) {
+        load.lines += b->lines;
+    }
+    return load;
 }
 
 bool fanout_is_drained(const struct fanout *f)

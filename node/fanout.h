@@ -48,16 +48,6 @@ struct fanout_options {
     void *ctx;
 };
 
-/* What came of it. */
-struct fanout_stats {
-    uint64_t published;    /* lines that Redis took */
-    uint64_t latency_ms;   /* from a transaction's oldest line to Redis's answer: the worst */
-    uint64_t age_ms;       /* of the last line looked at, one of each transaction: since Twitch had
-                            * it, by Twitch's clock and this host's; never below 0 */
-    uint64_t buffer_bytes; /* held now */
-    uint64_t buffer_limit; /* as buffer_bytes of the options */
-};
-
 /* What `options` names is borrowed. */
 struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *options);
 /* Closes its loop handle; the memory goes when the loop has closed it. */
@@ -75,9 +65,13 @@ void fanout_hold(struct fanout *f, bool hold);
 void fanout_drop(struct fanout *f, const char *reason);
 /* How long the oldest line that was taken and not answered waits; 0: none does. */
 uint64_t fanout_waits_ms(const struct fanout *f);
-/* Borrowed; true until the next call of any of these. Whoever sets latency_ms and age_ms to 0 has
- * what came since. */
-struct fanout_stats *fanout_stats(struct fanout *f);
+/* What is held: taken, and not answered. */
+struct fanout_load {
+    size_t bytes; /* as commands of Redis */
+    size_t limit; /* and so many may be */
+    uint64_t lines;
+};
+struct fanout_load fanout_load(const struct fanout *f);
 /* Is everything taken answered? */
 bool fanout_is_drained(const struct fanout *f);
 

@@ -45,7 +45,8 @@ struct block {
     uint64_t last_seq;
     uint64_t first_ms; /* when it took its first line */
     uint64_t last_ms;
-    char *data; /* the PUBLISH commands */
+    uint64_t first_us; /* first_ms, finer */
+    char *data;        /* the PUBLISH commands */
     size_t len;
     size_t cap;
 };
@@ -73,7 +74,6 @@ struct fanout {
     size_t nblocks[BLOCK_STATES];
     size_t bytes[BLOCK_STATES]; /* in them */
     struct drops drops;
-    struct fanout_stats stats;
     struct trouble trouble; /* with writing seq */
 };
 

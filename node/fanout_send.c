@@ -8,6 +8,7 @@
  *        +--------------------------------it is carried out-----------------------------------+ */
 #include "node/fanout_private.h"
 
+#include "node/meters.h"
 #include "node/publish.h"
 #include "shared/log.h"
 #include "shared/redis/refusal.h"
@@ -48,12 +49,12 @@ const struct machine_type fanout_ways = {"fanout", ways, ARRAY_LEN(ways), NULL, 
 
 void fanout_mark_answered(struct fanout *f, struct block *b)
 {
-    uint64_t latency_ms = mono_ms() - b->first_ms;
-
-    f->stats.published += b->lines;
-    f->stats.latency_ms = latency_ms > f->stats.latency_ms ? latency_ms : f->stats.latency_ms;
     f->answered = b->last_seq;
     f->used = b->last_seq > f->used ? b->last_seq : f->used;
+    meters.fanout_transactions_total++;
+    meters.fanout_lines_total += b->lines;
+    meters.fanout_bytes_total += b->len;
+    histogram_add(&meters.fanout_seconds, mono_us() - b->first_us);
     fanout_give(f, b);
 }
 

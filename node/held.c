@@ -82,6 +82,8 @@ static void core_end(struct held *held, const char *reason)
 {
     /* Each send that waits for its answer hears that no answer will come. */
     shard_close(held->core, reason, mono_ms());
+    held->past.lines += shard_stats(held->core)->lines;
+    held->past.bytes += shard_stats(held->core)->bytes;
     shard_destroy(held->core);
     held->core = NULL;
     report_shard_set_core(&held->report, NULL);

@@ -66,6 +66,10 @@ struct held { /* to be read only, but `mark` */
     uint64_t mark;      /* the holder's */
     enum shard_run run; /* what is asked of it */
     struct shard_core *core;
+    struct {
+        uint64_t lines; /* read by its cores before this one */
+        uint64_t bytes;
+    } past;
     struct report_shard report;
     struct {
         struct shard_want *all;

@@ -44,6 +44,12 @@ static void check(const void *owner)
 
 static const struct machine_type machine = {"node", states, ARRAY_LEN(states), id, check};
 
+const char *node_state_name(size_t state)
+{
+    BUG_ON(state >= ARRAY_LEN(states));
+    return states[state].name;
+}
+
 void node_move(struct node *n, enum node_state to)
 {
     log_info("node", "node.state", "node", n->options.id, "from", machine_state_name(&n->state),
@@ -268,7 +274,7 @@ static void write_report(void *ctx, struct buf *out)
                                        .users = tokens_users(n->tokens),
                                        .waits_ms = fanout_waits_ms(n->fanout),
                                        .at = node_lease_redis_now(n->lease),
-                                       .fanout = fanout_stats(n->fanout)},
+                                       .fanout = fanout_load(n->fanout)},
                  out);
 }
 

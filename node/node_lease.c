@@ -2,6 +2,7 @@
  *
  * One timer does all of it: each time it looks whether the right to act is over, and what to ask
  * the registry next. At most one question is under way. */
+#include "node/meters.h"
 #include "node/node_lease_private.h"
 
 #include "shared/log.h"
@@ -49,8 +50,19 @@ void node_lease_renew_soon(struct node_lease *l)
     }
 }
 
+uint64_t node_lease_margin_ms(const struct node_lease *l)
+{
+    return lease_may_act(&l->lease, mono_ms()) ? l->margin_ms : 0;
+}
+
+bool node_lease_is_answered(const struct node_lease *l)
+{
+    return lease_is_ready(&l->lease) && lease_may_act(&l->lease, mono_ms());
+}
+
 static void fenced(struct node_lease *l, const char *why)
 {
+    meters.lease_fenced_total++;
     log_warn("lease", "lease.fenced", "why", why, NULL);
     l->options.on_fenced(l->options.ctx, why);
 }
@@ -119,6 +131,7 @@ static void current(struct node_lease *l, const struct registry_picture *picture
 
 static void lost(struct node_lease *l, const char *why, bool emptied)
 {
+    meters.lease_lost_total++;
     log_error("lease", "lease.lost", "node", l->options.node, "why", why, NULL);
     lease_on_lost(&l->lease);
     l->attached = false;
@@ -130,14 +143,19 @@ static void lost(struct node_lease *l, const char *why, bool emptied)
 static void on_renewed(void *ctx, const struct registry_picture *picture, const struct err *err)
 {
     struct node_lease *l = ctx;
+    uint64_t now = mono_ms();
 
     l->options.on_reported(l->options.ctx, picture != NULL);
     if (picture != NULL) {
+        meters.lease_renewals_total++;
+        histogram_add(&meters.redis_round_trip_seconds, mono_us() - l->asked_us);
+        l->margin_ms = l->lease.deadline_ms > now ? l->lease.deadline_ms - now : 0;
         trouble_over(&l->trouble);
         current(l, picture);
     } else if (err->code == ERR_LOST || err->code == ERR_EMPTIED) {
         lost(l, err->text, err->code == ERR_EMPTIED);
     } else {
+        meters.lease_failures_total++;
         lease_on_failure(&l->lease, mono_ms());
         if ((err->code == ERR_REPLY || err->code == ERR_STRANGE || err->code == ERR_ABSENT) &&
             trouble_is_news(&l->trouble, err, mono_ms())) {
@@ -251,6 +269,7 @@ static int renew(struct node_lease *l)
     }
     bool whole = !l->attached || l->lease.sent_ms - l->whole_at_ms >= l->compare_ms;
     l->whole_at_ms = whole ? l->lease.sent_ms : l->whole_at_ms;
+    l->asked_us = mono_us();
     int rc = registry_renew(l->registry, &node, whole ? -1 : l->seen_rev, buf_slice(&report),
                             on_renewed, l);
     if (rc != 0) {

@@ -58,6 +58,11 @@ void node_lease_close(struct node_lease *l, void (*on_closed)(void *ctx), void *
 enum lease_state node_lease_state(const struct node_lease *l);
 /* May this node act now? Reads the clock each time. */
 bool node_lease_holds(struct node_lease *l);
+/* What was left of the lease, by its own deadline, when the last renewal was answered; 0: it is not
+ * held. */
+uint64_t node_lease_margin_ms(const struct node_lease *l);
+/* Does Redis answer: is the link up, and was the last renewal answered within a lease? */
+bool node_lease_is_answered(const struct node_lease *l);
 /* Renew within some milliseconds instead of at the next turn. */
 void node_lease_renew_soon(struct node_lease *l);
 /* The users this node has tokens for changed (SIGHUP); told when it registers next, and sooner

@@ -33,6 +33,8 @@ struct node_lease {
     uint64_t taken_since_ms; /* another process has the id, under one lease, since; 0: none has */
     uint64_t taken_lease_ms; /* that lease */
     uint64_t takeover;       /* its link, gone or killed */
+    uint64_t asked_us;       /* when the last renewal was sent */
+    uint64_t margin_ms;      /* what was left of the lease when that was answered */
     struct teardown teardown;
 };
 

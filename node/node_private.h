@@ -75,6 +75,7 @@ struct node {
 
 /* In node.c. */
 void node_move(struct node *n, enum node_state to);
+const char *node_state_name(size_t state);
 /* Look at the drain by then, and at what is held when its time comes (mono_ms). */
 void node_timer_at(struct node *n, uint64_t at_ms);
 

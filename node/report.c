@@ -1,6 +1,7 @@
 /* Report: the whole, gaps, what the node says of itself, and what became of that. See report.h. */
 #include "node/report_private.h"
 
+#include "node/meters.h"
 #include "shared/log.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ struct gap {
 void report_gap(struct report *r, struct slice channel, uint64_t from_ms, uint64_t to_ms,
                 uint64_t lines, const char *reason)
 {
+    meters_gap(reason, lines);
     if (r->ngaps == MAX_GAPS || channel.len >= IRC_CHANNEL_CHARS) {
         r->gaps_unreported++;
         return;
@@ -129,7 +131,7 @@ static void write_sight(struct report *r, const struct report_node *node, struct
 }
 
 /* What is measured, of shards and node. */
-static void look_at_figures(struct report *r, struct fanout_stats *fanout)
+static void look_at_figures(struct report *r, const struct fanout_load *fanout)
 {
     uint64_t now = mono_ms();
     uint64_t span = now - r->looked_ms;
@@ -138,16 +140,14 @@ static void look_at_figures(struct report *r, struct fanout_stats *fanout)
         return;
     }
     r->figures = (struct figures_node){
-        .published_s = (fanout->published - r->published) * 1000 / span,
-        .latency_ms = fanout->latency_ms,
-        .age_ms = fanout->age_ms,
-        .buffer_bytes = fanout->buffer_bytes,
-        .buffer_limit = fanout->buffer_limit,
+        .published_s = (meters.fanout_lines_total - r->published) * 1000 / span,
+        .latency_ms = histogram_take_worst(&meters.fanout_seconds) / 1000,
+        .age_ms = histogram_take_last(&meters.chat_age_seconds) / 1000,
+        .buffer_bytes = fanout->bytes,
+        .buffer_limit = fanout->limit,
     };
     report_look_at_figures(r, &r->figures);
-    fanout->latency_ms = 0;
-    fanout->age_ms = 0;
-    r->published = fanout->published;
+    r->published = meters.fanout_lines_total;
     r->looked_ms = now;
     r->figures_due = r->figures_due || figures_moved(figures_of_node, &r->told, &r->figures);
 }
@@ -212,7 +212,7 @@ void report_write(struct report *r, const struct report_node *node, struct buf *
     json_object_begin(&j, NULL);
     if (!node->held) {
         report_look_at_shards(r);
-        look_at_figures(r, node->fanout);
+        look_at_figures(r, &node->fanout);
         if (report_is_due(r)) {
             report_write_shards(r, &j);
             write_gaps(r, &j);

@@ -72,7 +72,7 @@ void report_channel_changed(struct report_shard *s, const char *channel);
 void report_compare(struct report_shard *s, const struct registry_shard *shard);
 
 /* Lines of the channel from from_ms to to_ms (mono ms) may be missing, `lines` that were read among
- * them. `reason` is a literal. More than 1,000 are counted, not kept. */
+ * them. `reason` is a literal (meters.h). More than 1,000 are counted, not kept. */
 void report_gap(struct report *r, struct slice channel, uint64_t from_ms, uint64_t to_ms,
                 uint64_t lines, const char *reason);
 
@@ -97,9 +97,9 @@ struct report_node {
     uint64_t heard_ms;   /* of Twitch (mono ms); 0: nothing yet */
     bool others_blind;   /* and holding shards */
     const char *users;
-    uint64_t waits_ms;           /* lines wait to be fanned out since so long */
-    struct wall at;              /* what Redis's clock shows */
-    struct fanout_stats *fanout; /* the worst of it begins anew when it was looked at */
+    uint64_t waits_ms; /* lines wait to be fanned out since so long */
+    struct wall at;    /* what Redis's clock shows */
+    struct fanout_load fanout;
 };
 /* Append the report, or nothing where there is nothing to tell. */
 void report_write(struct report *r, const struct report_node *node, struct buf *out);

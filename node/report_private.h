@@ -30,7 +30,7 @@ struct report {
     unsigned gaps_sent;       /* the first of them, in a report that is under way */
     uint64_t gaps_unreported; /* more than fit */
     uint64_t looked_ms;       /* at figures, of shards and node */
-    uint64_t published;       /* of the fan-out then */
+    uint64_t published;       /* lines then */
     struct figures_node figures;
     struct figures_node told; /* as they were told last */
     bool figures_due;

@@ -1,5 +1,6 @@
 /* Sender, answers: what becomes of a send that was claimed: its result, the next of its parts, or
  * that it is taken back. See sender.h. */
+#include "node/meters.h"
 #include "node/sender_private.h"
 
 #include <stdio.h>
@@ -13,6 +14,12 @@ void outcome_forget(struct send *send)
     free(send->notice);
     free(send->message_id);
     send->reason = send->notice = send->message_id = NULL;
+}
+
+void sender_count(const struct send *send, enum send_status status)
+{
+    meters.sends_total[status]++;
+    histogram_add(&meters.send_seconds, (mono_ms() - send->taken_ms) * 1000);
 }
 
 /* The next part is claimed as any send. */
@@ -45,6 +52,7 @@ static void on_stored(void *ctx, const struct err *err)
     }
     if (err == NULL) {
         restate_told(s->options.restate, lane->queue->entry);
+        sender_count(lane->queue, lane->queue->status);
     }
     lane_pop(s, lane);
 }

@@ -301,6 +301,9 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
     } else if (claim->word == CLAIMED) {
         claimed(s, lane, claim);
     } else if (claim->word != CLAIM_LATER) {
+        if (claim->word == CLAIM_DONE && claim->status != SEND_STATUSES) {
+            sender_count(lane->queue, claim->status);
+        }
         lane_pop(s, lane); /* gone, done, or another node's */
     } else if (lane->served == NULL && s->unjoined == NULL) {
         lane_forget(s, lane);

@@ -92,6 +92,7 @@ void sender_queue(struct sender *s, const char *channel, struct slice told)
     send->ms = ms;
     send->seq = seq;
     send->pass = s->passes;
+    send->taken_ms = mono_ms();
     send->lane = lane;
     HASH_ADD_KEYPTR(hh, s->sends, send->entry, entry.len, send);
     lane_insert(lane, send);

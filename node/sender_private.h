@@ -70,8 +70,9 @@ struct send {
     enum send_priority priority; /* their order in a lane, and then: */
     uint64_t ms;                 /* the two numbers of the entry */
     uint64_t seq;
-    bool begun;    /* a part of it was said: nothing comes before the rest */
-    uint64_t pass; /* the newest look at all that waits which found it */
+    bool begun;        /* a part of it was said: nothing comes before the rest */
+    uint64_t taken_ms; /* known since then */
+    uint64_t pass;     /* the newest look at all that waits which found it */
     /* from the claim on: */
     char *user;
     char *shard;
@@ -246,6 +247,8 @@ void lane_result(struct sender *s, struct lane *lane, const struct send_outcome 
 void lane_store(struct sender *s, struct lane *lane);
 /* The head was surely not said: somebody, perhaps this node, claims it again. */
 void lane_unclaim(struct sender *s, struct lane *lane);
+/* It has its result. */
+void sender_count(const struct send *send, enum send_status status);
 /* Forget what it was answered. */
 void outcome_forget(struct send *send);
 

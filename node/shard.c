@@ -1,5 +1,6 @@
 /* Shard: one chat connection, driven by its inputs. See shard.h for the whole, shard_private.h for
  * its parts. */
+#include "node/meters.h"
 #include "node/shard_private.h"
 
 #include "shared/redis/registry_limits.h"
@@ -185,6 +186,7 @@ void shard_on_long_line(struct shard_core *s, uint64_t now_ms)
     if (s->connected) {
         s->last_line_ms = now_ms;
         s->stats.lines++;
+        meters.twitch_lines_total++;
         (void)snprintf(why, sizeof(why), "longer than %d bytes", IRC_MAX_LINE_BYTES);
         shard_bad_line(s, SLICE(""), why);
     }

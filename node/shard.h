@@ -81,6 +81,7 @@ struct shard_channel {
     bool known;                 /* a ROOMSTATE has filled `room` */
     struct shard_room room;     /* the newest known state */
     bool rejoin;                /* it was joined before: goes first */
+    bool settled;               /* it was joined or has failed, since it is here */
     uint64_t last_active_ms;    /* its last room line; 0: none */
     uint64_t lost_at_ms;        /* what came after this was missed; 0: nothing */
 };

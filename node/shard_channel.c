@@ -10,6 +10,7 @@
  * lines may be missing. Parting ends with the own PART, or after a while without; then it is gone,
  * or queued where it was asked for again meanwhile (a JOIN before the PART is answered would be
  * confused with the old one). */
+#include "node/meters.h"
 #include "node/shard_private.h"
 
 #include "shared/irc/write.h"
@@ -115,9 +116,11 @@ void shard_channel_joined(struct shard_core *s, struct shard_entry *e, uint64_t 
 {
     uint64_t lost_at_ms = e->pub.lost_at_ms;
 
+    histogram_add(&meters.join_answer_seconds, (now_ms - e->pub.since_ms) * 1000);
     e->attempts = 0;
     e->refused_rooms = 0;
     e->pub.rejoin = true;
+    e->pub.settled = true;
     e->pub.lost_at_ms = 0;
     shard_channel_move(s, e, SHARD_CHANNEL_JOINED, now_ms);
     if (lost_at_ms != 0) {
@@ -131,6 +134,8 @@ void shard_channel_failed(struct shard_core *s, struct shard_entry *e, struct sl
     uint64_t most_ms = s->failed_retry_ms;
     uint64_t wait_ms = no_room ? ROOM_RETRY_MS : most_ms;
 
+    meters.join_failures_total[join_reason_of(reason)]++;
+    e->pub.settled = true;
     for (unsigned i = 0; no_room && i < e->refused_rooms && wait_ms < most_ms; i++) {
         wait_ms *= 2;
     }
@@ -341,6 +346,7 @@ static void write_joins(struct shard_core *s, uint64_t now_ms)
             picked[i]->answer_by_ms = now_ms + JOIN_ANSWER_MS;
             picked[i]->userstate_by_ms = picked[i]->answer_by_ms;
             picked[i]->join_seq = s->writes;
+            histogram_add(&meters.join_wait_seconds, (now_ms - picked[i]->pub.since_ms) * 1000);
             shard_channel_move(s, picked[i], SHARD_CHANNEL_JOINING, now_ms);
         }
     } else {

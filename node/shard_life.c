@@ -4,6 +4,7 @@
  * Failure modes, all of which end in shard_fail: connecting takes too long or fails, no answer to
  * the login, the connection is lost, no answer to PING, RECONNECT. A refused login (shard_refuse)
  * differs only in its wait. */
+#include "node/meters.h"
 #include "node/shard_private.h"
 
 #include "shared/irc/write.h"
@@ -100,6 +101,24 @@ static void lose_connection(struct shard_core *s, const char *why, uint64_t now_
     shard_channels_lost(s, now_ms);
 }
 
+/* Why the connection, which is ready, opened or opening, has to be made anew. */
+static enum reconnect_cause cause_of(const struct shard_core *s, bool refused)
+{
+    if (refused) {
+        return RECONNECT_REFUSED;
+    }
+    if (s->machine.state == SHARD_CONNECTING) {
+        return RECONNECT_CONNECT;
+    }
+    if (s->machine.state == SHARD_AUTHENTICATING) {
+        return RECONNECT_LOGIN;
+    }
+    if (s->reconnect_ms != 0) {
+        return RECONNECT_ASKED;
+    }
+    return s->connected ? RECONNECT_SILENT : RECONNECT_LOST;
+}
+
 static void back_off(struct shard_core *s, const char *why, uint64_t wait_ms, bool refused,
                      uint64_t now_ms)
 {
@@ -111,6 +130,7 @@ static void back_off(struct shard_core *s, const char *why, uint64_t wait_ms, bo
     if (s->machine.state == SHARD_DRAINING) {
         shard_move(s, SHARD_CLOSED, now_ms);
     } else {
+        meters.reconnects_total[cause_of(s, refused)]++;
         s->retry_ms = now_ms + wait_ms;
         shard_move(s, SHARD_BACKOFF, now_ms);
         s->was_refused = refused;

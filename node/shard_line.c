@@ -1,6 +1,7 @@
 /* Shard: lines in. Each is parsed once; a room line goes out to its channel, a connection line to
  * the one that waits for it. Whatever the other side sends, the worst is a line that is counted,
  * told and skipped. */
+#include "node/meters.h"
 #include "node/shard_private.h"
 
 #include "shared/irc/room_line.h"
@@ -17,18 +18,6 @@ static const char *const login_refusals[] = {
     "Invalid NICK",
     "Login unsuccessful",
 };
-
-/* Why a JOIN may be refused, by what is about the channel. */
-static const char *const join_refusals[] = {
-    "msg_channel_suspended",
-    "msg_banned",
-    "tos_ban",
-    "msg_room_not_found",
-};
-
-/* And by what is about the account: it is in as many rooms as it may be. Never the answer to a
- * message. */
-#define NO_ROOM "msg_concurrent_channel_limit_reached"
 
 static bool is_self(const struct shard_core *s, const struct irc_line *line)
 {
@@ -178,14 +167,15 @@ static void on_notice(struct shard_core *s, const struct irc_line *line, uint64_
         on_login_notice(s, line, now_ms);
         return;
     }
-    if (slice_is(msg_id, NO_ROOM)) {
+    enum join_reason reason = join_reason_of(msg_id);
+    if (reason == JOIN_NO_ROOM) {
         if (e != NULL && e->pub.machine.state == SHARD_CHANNEL_JOINING) {
             shard_channel_failed(s, e, msg_id, true, now_ms);
         }
         return;
     }
-    bool joining = e != NULL && e->pub.machine.state == SHARD_CHANNEL_JOINING &&
-                   slice_is_one_of(msg_id, join_refusals, ARRAY_LEN(join_refusals));
+    bool joining =
+        e != NULL && e->pub.machine.state == SHARD_CHANNEL_JOINING && reason < JOIN_NO_ROOM;
     /* The same words answer a JOIN and a message: the older of the two is answered first. */
     if (!shard_sends_notice(s, line, msg_id, joining ? e->join_seq : UINT64_MAX) && joining) {
         shard_channel_failed(s, e, msg_id, false, now_ms);
@@ -224,6 +214,7 @@ static void room_line(struct shard_core *s, const struct irc_line *line, uint64_
 void shard_bad_line(struct shard_core *s, struct slice raw, const char *why)
 {
     s->stats.figures.bad_lines++;
+    meters.twitch_bad_lines_total++;
     s->port->bad_line(s->ctx, raw, why);
 }
 
@@ -234,6 +225,8 @@ void shard_line(struct shard_core *s, struct slice raw, uint64_t now_ms)
 
     s->stats.lines++;
     s->stats.bytes += raw.len;
+    meters.twitch_lines_total++;
+    meters.twitch_bytes_total += raw.len;
     if (irc_parse(raw, &line, &err) != 0) {
         shard_bad_line(s, raw, err.text);
         return;

@@ -15,3 +15,8 @@ const char *send_status_name(enum send_status status)
     BUG_ON((unsigned)status >= SEND_STATUSES);
     return names[status];
 }
+
+enum send_status send_status_of(struct slice name)
+{
+    return (enum send_status)slice_index(name, names, SEND_STATUSES);
+}

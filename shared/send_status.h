@@ -29,5 +29,7 @@ struct send_outcome {
 
 /* "sent", "rejected", ...: as results and the steps say it. */
 const char *send_status_name(enum send_status status);
+/* Which one it is; SEND_STATUSES: none of them. */
+enum send_status send_status_of(struct slice name);
 
 #endif

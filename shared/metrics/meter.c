@@ -27,3 +27,11 @@ uint64_t histogram_take_worst(struct histogram *h)
     h->worst_us = 0;
     return worst_us;
 }
+
+uint64_t histogram_take_last(struct histogram *h)
+{
+    uint64_t last_us = h->last_us;
+
+    h->last_us = 0;
+    return last_us;
+}

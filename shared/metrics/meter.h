@@ -33,13 +33,14 @@ extern const uint64_t histogram_bounds_us[HISTOGRAM_BOUNDS];
 struct histogram {
     uint64_t counts[HISTOGRAM_BOUNDS + 1]; /* up to each bound, beyond the one before; the rest */
     uint64_t sum_us;
-    uint64_t last_us;  /* the newest */
-    uint64_t worst_us; /* since histogram_take_worst */
+    uint64_t last_us;  /* the newest since histogram_take_last, */
+    uint64_t worst_us; /* and the longest since histogram_take_worst */
 };
 /* It took so long. */
 void histogram_add(struct histogram *h, uint64_t us);
-/* The longest since this was called last, by its one caller; 0: none since. */
+/* The longest, or the newest, since this was called last, by its one caller; 0: none since. */
 uint64_t histogram_take_worst(struct histogram *h);
+uint64_t histogram_take_last(struct histogram *h);
 
 /* A label with a fixed set of values, of which a row has one number each. */
 struct meter_label {

@@ -65,6 +65,7 @@ int reply_claim(const struct redisReply *reply, struct registry_claim *out, stru
         r.bad = r.bad || out->send.channel.len == 0 || out->route.shard.len == 0 ||
                 out->parts_said < -1 || out->parts_said > REGISTRY_PARTS_MOST;
     }
+    out->status = word == CLAIM_DONE ? send_status_of(reader_slice(&r)) : SEND_STATUSES;
     r.bad = r.bad || word == ARRAY_LEN(claim_words) || held == ARRAY_LEN(held_words);
     out->word = (enum registry_claim_word)word;
     out->held_by = (enum registry_held_by)held;

@@ -5,6 +5,7 @@
 #define SHOAL_REDIS_REGISTRY_SENDS_H
 
 #include "shared/redis/registry_accounts.h"
+#include "shared/send_status.h"
 
 #define REGISTRY_PARTS_MOST 5 /* of a text that is split */
 
@@ -98,6 +99,7 @@ struct registry_route {
 struct registry_claim {
     enum registry_claim_word word;
     enum registry_held_by held_by; /* CLAIM_LATER */
+    enum send_status status;       /* CLAIM_DONE; SEND_STATUSES: not known */
     uint64_t wait_ms;
     struct registry_route route; /* CLAIMED; CLAIM_LATER: the user alone */
     struct registry_send send;   /* CLAIMED: channel, id, text, reply_to, as_command */

@@ -125,7 +125,7 @@ static void a_histogram_counts_up_from_bound_to_bound(void **state)
     free(text);
 }
 
-static void the_worst_is_taken_once(void **state)
+static void the_worst_and_the_newest_are_taken_once(void **state)
 {
     (void)state;
     struct histogram h = {0};
@@ -133,7 +133,8 @@ static void the_worst_is_taken_once(void **state)
     assert_int_equal(histogram_take_worst(&h), 0);
     histogram_add(&h, 700);
     histogram_add(&h, 500);
-    assert_int_equal(h.last_us, 500);
+    assert_int_equal(histogram_take_last(&h), 500);
+    assert_int_equal(histogram_take_last(&h), 0);
     assert_int_equal(histogram_take_worst(&h), 700);
     assert_int_equal(histogram_take_worst(&h), 0);
     histogram_add(&h, 3);
@@ -326,7 +327,7 @@ int main(void)
         cmocka_unit_test(a_row_is_its_help_its_type_and_its_values),
         cmocka_unit_test(what_is_not_known_is_not_shown),
         cmocka_unit_test(a_histogram_counts_up_from_bound_to_bound),
-        cmocka_unit_test(the_worst_is_taken_once),
+        cmocka_unit_test(the_worst_and_the_newest_are_taken_once),
         cmocka_unit_test(openmetrics_names_families_and_units_and_ends),
         cmocka_unit_test(of_several_a_row_is_written_once),
         cmocka_unit_test(a_label_stays_in_its_quotes),

@@ -20,7 +20,6 @@ static struct link_probe probe;
 static struct registry *registry;
 static struct report *r;
 static struct sight sight;
-static struct fanout_stats fanout;
 static struct holder *h;
 static int nobody; /* a port where nobody listens */
 static unsigned changes;
@@ -143,7 +142,7 @@ static bool take(void)
     struct buf out;
 
     buf_init(&out, sizeof(told) - 1);
-    report_write(r, &(struct report_node){.sight = &sight, .fanout = &fanout}, &out);
+    report_write(r, &(struct report_node){.sight = &sight}, &out);
     bool any = out.len > 0;
     assert_false(out.overflow);
     snprintf(told, sizeof(told), "%.*s", (int)out.len, any ? out.data : "");

@@ -14,7 +14,6 @@
 
 static struct report *r;
 static struct sight sight;
-static struct fanout_stats fanout;
 static unsigned changes;
 static char told[4096]; /* the newest */
 
@@ -28,7 +27,6 @@ static int begin(void **state)
 {
     (void)state;
     sight_init(&sight);
-    fanout = (struct fanout_stats){0};
     changes = 0;
     r = report_create(on_change, NULL);
     return 0;
@@ -48,7 +46,6 @@ static bool take(struct report_node node)
 
     buf_init(&out, sizeof(told) - 1);
     node.sight = &sight;
-    node.fanout = &fanout;
     report_write(r, &node, &out);
     snprintf(told, sizeof(told), "%.*s", (int)out.len, out.len > 0 ? out.data : "");
     buf_finish(&out);

@@ -1,4 +1,5 @@
 /* Report: what is measured is told where it moved, and what rests is not told at all. */
+#include "node/meters.h"
 #include "node/report.h"
 
 #include "tests/lib/shard_rig.h"
@@ -18,7 +19,7 @@
 
 static struct report *r;
 static struct sight sight;
-static struct fanout_stats fanout;
+static struct fanout_load fanout;
 static struct rig *rig;
 static struct report_shard shard;
 static char told[4096]; /* the newest */
@@ -34,7 +35,7 @@ static bool take(void)
     struct buf out;
 
     buf_init(&out, sizeof(told) - 1);
-    report_write(r, &(struct report_node){.sight = &sight, .fanout = &fanout}, &out);
+    report_write(r, &(struct report_node){.sight = &sight, .fanout = fanout}, &out);
     snprintf(told, sizeof(told), "%.*s", (int)out.len, out.len > 0 ? out.data : "");
     report_arrived(r, &sight);
     buf_finish(&out);
@@ -83,7 +84,8 @@ static int begin(void **state)
 {
     (void)state;
     sight_init(&sight);
-    fanout = (struct fanout_stats){.buffer_limit = 1000};
+    fanout = (struct fanout_load){.limit = 1000};
+    meters = (struct meters_node){0};
     r = report_create(on_change, NULL);
     rig = rig_ready("a");
     rig->now = mono_ms();
@@ -109,10 +111,10 @@ static int finish(void **state)
 static void a_node_tells_what_its_shards_read_together_and_what_was_fanned_out(void **state)
 {
     (void)state;
-    fanout.published += 60;
-    fanout.latency_ms = 70;
-    fanout.age_ms = 150;
-    fanout.buffer_bytes = 500;
+    meters.fanout_lines_total += 60;
+    histogram_add(&meters.fanout_seconds, 70000);
+    histogram_add(&meters.chat_age_seconds, 150000);
+    fanout.bytes = 500;
 
     assert_true(told_of(1000));
 
@@ -127,8 +129,8 @@ static void a_node_tells_what_its_shards_read_together_and_what_was_fanned_out(v
     assert_true(tells("\"buffer_bytes\":500,\"buffer_limit\":1000}"));
     assert_true(tells("\"s1\":{\"epoch\":7,\"state\":\"ready\",\"joined\":1,\"queued\":0,"
                       "\"joining\":0,\"failed\":0,\"lines_s\":"));
-    assert_int_equal(fanout.latency_ms, 0);
-    assert_int_equal(fanout.age_ms, 0);
+    assert_int_equal(meters.fanout_seconds.worst_us, 0);
+    assert_int_equal(meters.chat_age_seconds.last_us, 0);
 }
 
 static void figures_are_fresh_each_two_seconds_and_no_sooner(void **state)
@@ -155,9 +157,9 @@ static void what_is_a_tenth_more_is_the_same_and_what_is_more_than_that_is_told(
 static void of_times_a_few_ms_are_the_same(void **state)
 {
     (void)state;
-    fanout.latency_ms = 20;
+    histogram_add(&meters.fanout_seconds, 20000);
     assert_false(told_of(20));
-    fanout.latency_ms = 21;
+    histogram_add(&meters.fanout_seconds, 21000);
     assert_true(told_of(20));
     assert_true(tells("\"latency_ms\":21,"));
 }
