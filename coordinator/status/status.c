@@ -242,6 +242,7 @@ cJSON *status_document(const struct status_facts *f)
     cJSON_AddStringToObject(document, "speaker", setting(f, "speaker"));
     cJSON_AddBoolToObject(document, "stopped", r->state->stopped);
     add_leader(&r->state->leader, document);
+    add_number(document, "elections", r->state->elections);
     add_copy(document, "nodes", r->nodes);
     add_copy(document, "shards", r->shards);
     add_copy(document, "accounts", r->accounts);

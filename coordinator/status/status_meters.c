@@ -1,0 +1,281 @@
+/* Status meters: rows, and what of the document each of them shows. */
+#include "coordinator/status/status_meters.h"
+
+#include "coordinator/status/status.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const node_states[] = {"active",   "blind",   "proving",
+                                          "draining", "leaving", "silent"};
+static const char *const channel_states[] = {"waiting", "assigned", "queued",
+                                             "joining", "joined",   "failed"};
+
+static const char *node_state(size_t i)
+{
+    return node_states[i];
+}
+
+static const char *channel_state(size_t i)
+{
+    return channel_states[i];
+}
+
+#define METER_LABEL_NODE_STATE    {"state", ARRAY_LEN(node_states), node_state}
+#define METER_DIM_NODE_STATE      [ARRAY_LEN(node_states)]
+#define METER_LABEL_CHANNEL_STATE {"state", ARRAY_LEN(channel_states), channel_state}
+#define METER_DIM_CHANNEL_STATE   [ARRAY_LEN(channel_states)]
+
+#define METERS_OF_CLUSTER(X)                                                                       \
+    X(redis_up, GAUGE, "", NONE, "1: the cluster can be read from Redis")                          \
+    X(redis_misconfigured, GAUGE, "", NONE, "what is wrong with how Redis is set up, findings")    \
+    X(cluster_read_timestamp_seconds, GAUGE, "seconds", NONE,                                      \
+      "when what is said of the cluster here was read, since 1970, by Redis's clock")              \
+    X(cluster_leader, GAUGE, "", NONE, "1: a coordinator leads")                                   \
+    X(leader_elections_total, COUNTER, "", NONE, "times that a coordinator took the lead")         \
+    X(cluster_healthy, GAUGE, "", NONE, "1: nothing is wrong; else see cluster_problems")          \
+    X(cluster_stopped, GAUGE, "", NONE, "1: it was asked to stop")                                 \
+    X(cluster_nodes, GAUGE, "", NODE_STATE, "nodes; silent: past its lease")                       \
+    X(cluster_shards, GAUGE, "", NONE, "shards there are")                                         \
+    X(cluster_shards_limit, GAUGE, "", NONE, "shards there may be (max_shard_count)")              \
+    X(cluster_shards_homeless, GAUGE, "", NONE, "shards that no node holds")                       \
+    X(cluster_channels, GAUGE, "", CHANNEL_STATE, "wanted channels; waiting: for a shard")
+#define METERS_OF_PROBLEM(X)                                                                       \
+    X(cluster_problems, GAUGE, "", NONE, "what is wrong: see the table of problems")
+#define METERS_OF_NODE(X)                                                                          \
+    X(cluster_node_shards, GAUGE, "", NONE, "shards it holds")                                     \
+    X(cluster_node_capacity_shards, GAUGE, "", NONE, "shards it may hold")                         \
+    X(cluster_node_lines_per_second, GAUGE, "", NONE, "lines it reads")                            \
+    X(cluster_node_latency_seconds, GAUGE, "seconds", NONE,                                        \
+      "from reading a line to Redis's answer, the worst of two seconds")                           \
+    X(cluster_node_buffer_bytes, GAUGE, "bytes", NONE, "chat that Redis has not taken yet")        \
+    X(cluster_node_buffer_limit_bytes, GAUGE, "bytes", NONE, "so much of it may be held")
+#define METERS_OF_JOINS(X)                                                                         \
+    X(cluster_joins_left_seconds, GAUGE, "seconds", NONE,                                          \
+      "until its channels are joined, at its pace; 0: all are")
+#define METERS_OF_ACCOUNT(X)                                                                       \
+    X(account_usable, GAUGE, "", NONE, "1: it can log in, and takes channels if it is a reader")   \
+    X(account_token_left_seconds, GAUGE, "seconds", NONE, "how long its token is valid yet")       \
+    X(account_rooms, GAUGE, "", NONE, "rooms it is in, as Twitch counts them")                     \
+    X(account_rooms_limit, GAUGE, "", NONE, "rooms it may be in")                                  \
+    X(account_muted, GAUGE, "", NONE, "1: Twitch says nothing of it")
+#define METERS_OF_BUDGET(X)                                                                        \
+    X(budget_used, GAUGE, "", NONE, "slots of the budget that are used in its window")             \
+    X(budget_limit, GAUGE, "", NONE, "slots there are")
+
+/* A struct and its rows. */
+#define METERS(name, LIST)                                                                         \
+    struct meters_##name {                                                                         \
+        LIST(METER_MEMBER)                                                                         \
+    };
+METERS(cluster, METERS_OF_CLUSTER)
+METERS(problem, METERS_OF_PROBLEM)
+METERS(node, METERS_OF_NODE)
+METERS(joins, METERS_OF_JOINS)
+METERS(account, METERS_OF_ACCOUNT)
+METERS(budget, METERS_OF_BUDGET)
+#define CLUSTER_ROW(...) METER_ROW(struct meters_cluster, __VA_ARGS__)
+#define PROBLEM_ROW(...) METER_ROW(struct meters_problem, __VA_ARGS__)
+#define NODE_ROW(...)    METER_ROW(struct meters_node, __VA_ARGS__)
+#define JOINS_ROW(...)   METER_ROW(struct meters_joins, __VA_ARGS__)
+#define ACCOUNT_ROW(...) METER_ROW(struct meters_account, __VA_ARGS__)
+#define BUDGET_ROW(...)  METER_ROW(struct meters_budget, __VA_ARGS__)
+static const struct meter rows_of_cluster[] = {METERS_OF_CLUSTER(CLUSTER_ROW){0}};
+static const struct meter rows_of_problem[] = {METERS_OF_PROBLEM(PROBLEM_ROW){0}};
+static const struct meter rows_of_node[] = {METERS_OF_NODE(NODE_ROW){0}};
+static const struct meter rows_of_joins[] = {METERS_OF_JOINS(JOINS_ROW){0}};
+static const struct meter rows_of_account[] = {METERS_OF_ACCOUNT(ACCOUNT_ROW){0}};
+static const struct meter rows_of_budget[] = {METERS_OF_BUDGET(BUDGET_ROW){0}};
+
+static const cJSON *member(const cJSON *document, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(document, name);
+}
+
+static double number(const cJSON *record, const char *name)
+{
+    return (double)records_number(record, name);
+}
+
+/* NAN where it is not told. */
+static double told(const cJSON *record, const char *name)
+{
+    return cJSON_IsNumber(member(record, name)) ? number(record, name) : NAN;
+}
+
+static double count_of(const cJSON *records, const char *field, const char *value)
+{
+    const cJSON *record;
+    double n = 0;
+
+    cJSON_ArrayForEach(record, records)
+    {
+        n += strcmp(records_text(record, field), value) == 0;
+    }
+    return n;
+}
+
+/* Lists ---------------------------------------------------------------------------------------- */
+
+/* Write those rows of each of the records, which their field `label` tells apart; `fill` takes one
+ * of them, and has nothing but NANs to fill. */
+struct list {
+    const struct meter *rows;
+    size_t size; /* of the struct */
+    const char *label;
+    const char *field;
+    void (*fill)(void *meters, const cJSON *record, const cJSON *document);
+};
+
+static void write_list(struct exposition *e, const struct list *list, const cJSON *records,
+                       const cJSON *document)
+{
+    size_t n = (size_t)cJSON_GetArraySize(records);
+    char *meters = xcalloc(n + 1, list->size);
+    struct exposition_of *each = xcalloc(n + 1, sizeof(*each));
+    const cJSON *record;
+    size_t i = 0;
+
+    cJSON_ArrayForEach(record, records)
+    {
+        void *of = meters + i * list->size;
+        list->fill(of, record, document);
+        each[i].meters = of;
+        each[i].labels[0].name = list->label;
+        each[i].labels[0].value = slice_of(records_text(record, list->field));
+        i++;
+    }
+    exposition_write_each(e, list->rows, each, n);
+    free(each);
+    free(meters);
+}
+
+static void fill_node(void *meters, const cJSON *node, const cJSON *document)
+{
+    (void)document;
+    *(struct meters_node *)meters = (struct meters_node){
+        .cluster_node_shards = number(node, "shards"),
+        .cluster_node_capacity_shards = number(node, "capacity"),
+        .cluster_node_lines_per_second = number(node, "lines_s"),
+        .cluster_node_latency_seconds = number(node, "latency_ms") / 1000,
+        .cluster_node_buffer_bytes = number(node, "buffer_bytes"),
+        .cluster_node_buffer_limit_bytes = told(node, "buffer_limit"),
+    };
+}
+
+static void fill_joins(void *meters, const cJSON *joins, const cJSON *document)
+{
+    (void)document;
+    ((struct meters_joins *)meters)->cluster_joins_left_seconds = number(joins, "left_ms") / 1000;
+}
+
+static void fill_account(void *meters, const cJSON *account, const cJSON *document)
+{
+    const char *name = records_text(account, "account");
+    const cJSON *reader = records_find(member(document, "readers"), "reader", name);
+    bool usable = strcmp(records_text(account, "state"), "usable") == 0;
+
+    *(struct meters_account *)meters = (struct meters_account){
+        .account_usable = usable && !records_text(reader, "error")[0],
+        .account_token_left_seconds = told(account, "left_ms") / 1000,
+        .account_rooms = number(account, "rooms"),
+        .account_rooms_limit =
+            number(account, "room_limit") > 0 ? number(account, "room_limit") : NAN,
+        .account_muted = count_of(member(document, "muted"), "account", name),
+    };
+}
+
+static void fill_budget(void *meters, const cJSON *budget, const cJSON *document)
+{
+    (void)document;
+    *(struct meters_budget *)meters = (struct meters_budget){.budget_used = number(budget, "used"),
+                                                             .budget_limit = told(budget, "limit")};
+}
+
+static const struct list nodes = {rows_of_node, sizeof(struct meters_node), "node", "node",
+                                  fill_node};
+static const struct list joins = {rows_of_joins, sizeof(struct meters_joins), "user", "user",
+                                  fill_joins};
+static const struct list accounts = {rows_of_account, sizeof(struct meters_account), "account",
+                                     "account", fill_account};
+static const struct list budgets = {rows_of_budget, sizeof(struct meters_budget), "budget",
+                                    "budget", fill_budget};
+
+/* The accounts, and the readers that are users of a tokens file; the caller deletes them. */
+static cJSON *all_accounts(const cJSON *document)
+{
+    cJSON *all = cJSON_Duplicate(member(document, "accounts"), true);
+    const cJSON *reader;
+
+    cJSON_ArrayForEach(reader, member(document, "readers"))
+    {
+        const char *name = records_text(reader, "reader");
+        if (records_find(all, "account", name) == NULL) {
+            cJSON *account = cJSON_CreateObject();
+            cJSON_AddStringToObject(account, "account", name);
+            cJSON_AddStringToObject(account, "state", "usable");
+            cJSON_AddNumberToObject(account, "rooms", number(reader, "rooms"));
+            cJSON_AddNumberToObject(account, "room_limit", number(reader, "limit"));
+            cJSON_AddItemToArray(all, account);
+        }
+    }
+    return all;
+}
+
+/* The whole ------------------------------------------------------------------------------------ */
+
+static void write_cluster(const cJSON *document, struct exposition *e)
+{
+    const cJSON *problems = member(document, "problems");
+    double most = strtod(records_text(member(document, "settings"), "max_shard_count"), NULL);
+    struct meters_cluster m = {
+        .redis_up = count_of(problems, "problem", status_kinds[STATUS_redis_down].code) == 0,
+        .redis_misconfigured =
+            count_of(problems, "problem", status_kinds[STATUS_redis_misconfigured].code),
+        .cluster_read_timestamp_seconds = number(document, "at") / 1000,
+        .cluster_leader = records_text(member(document, "leader"), "id")[0] != '\0',
+        .leader_elections_total = records_number(document, "elections"),
+        .cluster_healthy = status_is_healthy(document),
+        .cluster_stopped = cJSON_IsTrue(member(document, "stopped")),
+        .cluster_shards = cJSON_GetArraySize(member(document, "shards")),
+        .cluster_shards_limit = most > 0 ? most : NAN,
+        .cluster_shards_homeless = number(document, "homeless"),
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(node_states); i++) {
+        m.cluster_nodes[i] = count_of(member(document, "nodes"), "state", node_states[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(channel_states); i++) {
+        m.cluster_channels[i] = number(member(document, "states"), channel_states[i]);
+    }
+    exposition_write(e, rows_of_cluster, &m);
+}
+
+static void write_problems(const cJSON *document, struct exposition *e)
+{
+    struct meters_problem meters[STATUS_PROBLEM_KINDS];
+    struct exposition_of each[STATUS_PROBLEM_KINDS];
+
+    for (size_t i = 0; i < STATUS_PROBLEM_KINDS; i++) {
+        const struct status_kind *kind = &status_kinds[i];
+        meters[i].cluster_problems = count_of(member(document, "problems"), "problem", kind->code);
+        each[i] = (struct exposition_of){
+            &meters[i],
+            {{"problem", slice_of(kind->code)}, {"level", slice_of(kind->bad ? "bad" : "note")}}};
+    }
+    exposition_write_each(e, rows_of_problem, each, ARRAY_LEN(each));
+}
+
+void status_meters_write(const cJSON *document, struct exposition *e)
+{
+    cJSON *all = all_accounts(document);
+
+    write_cluster(document, e);
+    write_problems(document, e);
+    write_list(e, &nodes, member(document, "nodes"), document);
+    write_list(e, &joins, member(document, "joins"), document);
+    write_list(e, &accounts, all, document);
+    write_list(e, &budgets, member(document, "budgets"), document);
+    cJSON_Delete(all);
+}
