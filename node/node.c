@@ -453,6 +453,7 @@ struct node *node_create(uv_loop_t *loop, const struct node_options *options, st
     }
     uv_timer_init(loop, &n->timer);
     n->timer.data = n;
+    node_web_measure(n);
     startup_begin(&n->startup, loop, options->connect_ms, node_close, n);
     begin_links(n);
     begin_rooms(n);

@@ -98,6 +98,7 @@ void node_close(void *ctx, const struct err *why)
     teardown_handle(&n->teardown, (uv_handle_t *)&n->timer);
     startup_close(&n->startup);
     web_close(n->web, teardown_part_gone, teardown_part(&n->teardown));
+    metrics_page_end(&n->metrics, &n->teardown);
     helix_close(n->helix, teardown_part_gone, teardown_part(&n->teardown));
     probe_close(n->probe, teardown_part_gone, teardown_part(&n->teardown));
     link_close(n->control, teardown_part_gone, teardown_part(&n->teardown));

@@ -14,6 +14,7 @@
 #include "node/sender.h"
 #include "node/sight.h"
 #include "shared/machine.h"
+#include "shared/metrics/metrics_page.h"
 #include "shared/redis/link_group.h"
 #include "shared/startup.h"
 #include "shared/teardown.h"
@@ -43,6 +44,7 @@ struct node {
     struct tokens *file_tokens; /* those of the file alone */
     struct node_accounts accounts;
     struct web *web; /* NULL: no HTTP */
+    struct metrics_page metrics;
     struct connections *pool;
     struct fanout *fanout;
     struct report *report;
@@ -110,6 +112,8 @@ void node_accounts_finish(struct node *n);
 
 /* In node_web.c. Listen, where an option says so. */
 MUST_USE int node_web_begin(struct node *n, struct err *err);
+/* Begin to measure what is served, if anything is. */
+void node_web_measure(struct node *n);
 
 /* In node_send.c: each send goes its way. As sender_options has them. */
 void node_begin_helix(struct node *n);
