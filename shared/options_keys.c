@@ -46,6 +46,7 @@ static const char *const shared_keys[] = {
     "priority",
     "split",
     "raw",
+    "all",
     "follow",
     "since",
     "token_file",

@@ -17,12 +17,14 @@ static const struct option_spec account_options[] = {
      "Keys that seal the accounts in Redis (shoalctl keygen); only its owner may read it.",
      seal_keys_check},
     {"token-file", OPTION_STRING, 0, NULL, 0, 0, "FILE",
-     "For add: the access token on the first line, and the refresh token, if there is one, on the "
+     "account add: the access token on the first line, and the refresh token, if there is one, on "
+     "the "
      "second.",
      NULL},
-    {"reads", OPTION_BOOL, 0, "false", 0, 0, NULL, "For login: it reads, and does not speak.",
+    {"reads", OPTION_BOOL, 0, "false", 0, 0, NULL, "account login: it reads, and does not speak.",
      NULL},
-    {"says", OPTION_BOOL, 0, "false", 0, 0, NULL, "For login: it speaks, and does not read.", NULL},
+    {"says", OPTION_BOOL, 0, "false", 0, 0, NULL, "account login: it speaks, and does not read.",
+     NULL},
     TWITCH_SETTINGS_SPECS,
     {0},
 };

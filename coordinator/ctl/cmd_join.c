@@ -1,49 +1,16 @@
 /* shoalctl join, part and retry: channels from the command line or a file, 1,000 a request. */
 #include "coordinator/ctl/ask.h"
 #include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/ctl_records.h"
+#include "coordinator/ctl/input.h"
 #include "coordinator/ctl/table.h"
 #include "coordinator/options/initial_channels.h"
 #include "shared/irc/parse.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#define PORTION         REGISTRY_MAX_CHANNELS
-#define TYPING_MS       25 /* between two looks whether there is something to read */
-#define STDIN_MAX_BYTES ((size_t)16 << 20)
-
-/* What standard input holds, up to its end. A person who types it can end it with Ctrl-C: the loop,
- * which sees that, turns meanwhile. */
-static int read_standard_input(struct ctl *c, struct buf *all)
-{
-    char chunk[65536];
-    ssize_t n = 1;
-
-    buf_append_char(all, ' '); /* so that there is something, also where there is nothing */
-    while (n > 0 && !all->overflow && !c->interrupted) {
-        struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-        if (poll(&in, 1, 0) == 0) {
-            ctl_turn_for(c, TYPING_MS);
-            continue;
-        }
-        n = read(STDIN_FILENO, chunk, sizeof(chunk));
-        buf_append(all, chunk, n > 0 ? (size_t)n : 0);
-    }
-    if (c->interrupted) {
-        return ctl_over(c, "standard input");
-    }
-    if (n < 0) {
-        return ctl_fail(CTL_FAILED, "cannot read standard input: %s", strerror(errno));
-    }
-    if (all->overflow || memchr(all->data, '\0', all->len)) {
-        return ctl_fail(CTL_USAGE, "standard input is no list of channels: %s",
-                        all->overflow ? "it is larger than 16 MiB" : "it holds a NUL byte");
-    }
-    return CTL_DONE;
-}
+#define PORTION REGISTRY_MAX_CHANNELS
 
 static int parse(struct ctl *c, const char *arg, struct initial_channels *names)
 {
@@ -52,8 +19,8 @@ static int parse(struct ctl *c, const char *arg, struct initial_channels *names)
     int failed = 0;
 
     if (strcmp(arg, "@-") == 0) {
-        buf_init(&text, STDIN_MAX_BYTES);
-        int code = read_standard_input(c, &text);
+        buf_init(&text, INPUT_MAX_BYTES);
+        int code = input_read(c, &text);
         if (code != CTL_DONE) {
             buf_finish(&text);
             return code;
@@ -65,26 +32,59 @@ static int parse(struct ctl *c, const char *arg, struct initial_channels *names)
     return failed == 0 ? CTL_DONE : ctl_fail(err_exit_code(err.code), "%s", err.text);
 }
 
-/* Everything named by the arguments: a line is a request, with commas between its names. */
-static int gather(struct ctl *c, struct buf *all, size_t *count)
+/* Names, of which a line is a request, with commas between them. */
+struct names {
+    struct buf all;
+    size_t count;
+};
+
+static void add(struct names *names, struct slice channel)
+{
+    if (names->count > 0) {
+        buf_append_char(&names->all, names->count % PORTION == 0 ? '\n' : ',');
+    }
+    buf_append_slice(&names->all, channel);
+    names->count++;
+}
+
+static void add_failed(void *ctx, const struct figures_channel *channel,
+                       const struct registry_hash *hash)
+{
+    (void)hash;
+    if (slice_is(channel->state, "failed") && irc_channel_valid(channel->channel)) {
+        add(ctx, channel->channel);
+    }
+}
+
+/* All that failed. */
+static int gather_failed(struct ctl *c, struct names *names)
+{
+    c->needs |= RIGHTS_VIEW;
+    int code = ctl_each_channel(c, add_failed, names);
+
+    if (code == CTL_DONE && names->count == 0 && !c->json) {
+        ctl_say("no channel has failed");
+    }
+    return code;
+}
+
+/* All that the arguments name. */
+static int gather(struct ctl *c, struct names *names)
 {
     int code = CTL_DONE;
 
     for (size_t i = 0; i < c->nargs; i++) {
-        struct initial_channels names = {0};
-        int failed = parse(c, ctl_arg(c, i), &names);
+        struct initial_channels given = {0};
+        int failed = parse(c, ctl_arg(c, i), &given);
         code = failed ? failed : code; /* what is wrong with the others is told as well */
-        for (size_t k = 0; k < names.n; k++) {
-            if (*count > 0) {
-                buf_append_char(all, *count % PORTION == 0 ? '\n' : ',');
-            }
-            buf_append_slice(all, names.names[k]);
-            ++*count;
+        for (size_t k = 0; k < given.n; k++) {
+            add(names, given.names[k]);
         }
-        initial_channels_finish(&names);
+        initial_channels_finish(&given);
     }
-    if (code == CTL_DONE && (*count == 0 || all->overflow)) {
-        code = ctl_fail(CTL_USAGE, all->overflow ? "too many channels" : "no channels are named");
+    if (code == CTL_DONE && (names->count == 0 || names->all.overflow)) {
+        code = ctl_fail(CTL_USAGE,
+                        names->all.overflow ? "too many channels" : "no channels are named");
     }
     return code;
 }
@@ -140,35 +140,45 @@ static int user_check(const char *text, struct err *err)
                : err_set(err, ERR_USAGE, "\"%.60s\" is no Twitch login in lower case", text);
 }
 
-static int run(struct ctl *c)
+/* Ask for them, a request after the other. */
+static int ask_all(struct ctl *c, const struct names *names)
 {
     const char *user = options_string(c->options, "user");
-    const char *op = c->command->name;
     bool wait = !options_bool(c->options, "no-wait");
     bool refused = false;
-    size_t count = 0;
-    struct buf all;
+    int code = CTL_DONE;
 
-    if (c->nargs == 0) {
-        return ctl_usage(c);
-    }
-    buf_init(&all, (size_t)64 * 1024 * 1024);
-    int code = gather(c, &all, &count);
-    char *rest = all.data;
-    while (rest != NULL && code == CTL_DONE) {
+    for (char *rest = names->all.data; rest != NULL && code == CTL_DONE;) {
         struct registry_outcome outcome = {0};
         struct registry_pair fields[] = {{"channels", strsep(&rest, "\n")}, {"user", user}};
-        code = ask_coordinator(c, op, fields, user != NULL ? 2 : 1, wait ? &outcome : NULL);
+        code = ask_coordinator(c, c->command->name, fields, user != NULL ? 2 : 1,
+                               wait ? &outcome : NULL);
         if (code == CTL_DONE) {
             refused = show_outcome(c, &outcome) != CTL_DONE || refused;
         }
         registry_outcome_finish(&outcome);
     }
     if (code == CTL_DONE && !wait && !c->json) {
-        printf("asked to %s %zu channels\n", op, count);
+        printf("asked to %s %zu channels\n", c->command->name, names->count);
     }
-    buf_finish(&all);
     return code == CTL_DONE && refused ? CTL_FAILED : code;
+}
+
+static int run(struct ctl *c)
+{
+    bool all = c->command == &ctl_retry && options_bool(c->options, "all");
+    struct names names = {0};
+
+    if (all == (c->nargs > 0)) {
+        return ctl_usage(c);
+    }
+    buf_init(&names.all, (size_t)64 * 1024 * 1024);
+    int code = all ? gather_failed(c, &names) : gather(c, &names);
+    if (code == CTL_DONE && names.count > 0) {
+        code = ask_all(c, &names);
+    }
+    buf_finish(&names.all);
+    return code;
 }
 
 static const struct option_spec join_options[] = {
@@ -183,5 +193,11 @@ CTL_COMMAND(join, "CHANNEL... | @FILE", "Read these channels from now on (@-: na
 
 CTL_COMMAND(part, "CHANNEL... | @FILE", "Read them no longer.", ctl_no_wait, RIGHTS_REQUEST, run);
 
-CTL_COMMAND(retry, "CHANNEL... | @FILE", "Try channels that failed again now.", ctl_no_wait, 0,
-            run);
+static const struct option_spec retry_options[] = {
+    {"all", OPTION_BOOL, 0, "false", 0, 0, NULL, "retry: all channels that failed.", NULL},
+    CTL_NO_WAIT,
+    {0},
+};
+
+CTL_COMMAND(retry, "CHANNEL... | @FILE | --all", "Try channels that failed again now.",
+            retry_options, RIGHTS_REQUEST, run);

@@ -19,6 +19,8 @@
     X(nodes)                                                                                       \
     X(config)                                                                                      \
     X(account)                                                                                     \
+    X(export)                                                                                      \
+    X(import)                                                                                      \
     X(keygen)                                                                                      \
     X(doctor)                                                                                      \
     X(start)                                                                                       \

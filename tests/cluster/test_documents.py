@@ -164,7 +164,7 @@ def bounds(default, most):
     assert parts == constant("shared/redis/registry_sends.h", "REGISTRY_PARTS_MOST")
     lists = constant("coordinator/options/initial_channels.c", "FILE_MAX_BYTES")
     assert lists == constant("shared/ca_store.c", "FILE_MAX_BYTES")
-    assert lists == constant("coordinator/ctl/cmd_join.c", "STDIN_MAX_BYTES")
+    assert lists == constant("coordinator/ctl/input.h", "INPUT_MAX_BYTES")
     return {
         "a name of a channel": [constant("shared/irc/parse.h", "IRC_CHANNEL_CHARS") - 1],
         "an id, `by`, `reply_to`": [constant(STEPS + "01_library.lua", "MAX_ID")],

@@ -1,0 +1,119 @@
+"""shoalctl export and import, and retry --all, against a real cluster."""
+
+import pytest
+
+from processes import wait_until
+from shoal import TOKEN, USER, Cluster
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """Room for 60 channels, 20 in a shard; two accounts may read, and `first` does."""
+    cluster = Cluster(tmp_path_factory.mktemp("transfer"))
+    cluster.write_tokens({USER: TOKEN, "other": "secret2"})
+    cluster.start_redis()
+    cluster.start_sim("--limits-off")
+    cluster.sim.control("user other token=secret2")
+    cluster.start_coordinator(max_shard_count=3, user=USER)
+    cluster.start_node("n1")
+    wait_until(cluster.nodes, 10, "the node is registered")
+    cluster.settle()
+    yield cluster
+    complaints = cluster.close()
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def other(full):
+    """A cluster without nodes on the same Redis: channels wait there."""
+    cluster = full.beside("other")
+    cluster.start_coordinator(room_limit=None)
+    wait_until(cluster.leader, 10, "a coordinator leads")
+    yield cluster
+    complaints = cluster.close()
+    full.redis.delete(*full.redis.keys("shoal:{other}:*"))
+    assert not complaints, "\n".join(complaints)
+
+
+def lines(text):
+    return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_what_was_exported_is_imported_elsewhere_and_exported_again(full, other, tmp_path):
+    full.ctl("join", "zoe", "Alice", "bob")
+    full.ctl("join", "--user", "other", "carol")
+    full.ctl("config", "set", "send_ttl_ms", "20000")
+    text = full.ctl("export").stdout
+    channels = [line for line in lines(text) if line.startswith("channel")]
+    assert channels == ["channel alice", "channel bob", "channel carol user other", "channel zoe"]
+    assert "set send_ttl_ms 20000" in lines(text) and f"set user {USER}" in lines(text)
+    assert TOKEN not in text and text == full.ctl("export").stdout
+    kept = tmp_path / "kept"
+    full.ctl("export", kept)
+    assert kept.read_text() == text and [each.name for each in tmp_path.iterdir()] == ["kept"]
+    done = other.ctl("import", kept)
+    assert done.stdout.splitlines()[1] == "channels  0 assigned, 4 waiting, 0 refused"
+    assert lines(other.ctl("export", "-").stdout) == lines(text)
+
+
+def test_the_same_again_changes_nothing(full, tmp_path):
+    full.ctl("join", "zoe")
+    kept = tmp_path / "kept"
+    full.ctl("export", kept)
+    before = len(full.events())
+    [result] = full.ctl_json("import", "-", input=kept.read_text())
+    assert result["set"] == result["not_set"] == result["waiting"] == result["refused"] == 0
+    assert result["unchanged"] == len([line for line in lines(kept.read_text()) if line.startswith("set")])
+    assert result["assigned"] == len(full.channels())
+    assert len(full.events()) == before
+
+
+def test_what_is_refused_is_told_with_the_reason(full):
+    names = [f"c{i}" for i in range(150)]
+    text = "set no_such 1\nset room_limit many\nset muted_ms 2000\n" + "".join(f"channel {name}\n" for name in names)
+    done = full.ctl("import", "-", input=text, check=False)
+    assert done.returncode == 1
+    assert "no_such: Unknown setting no_such" in done.stderr and "room_limit: Setting room_limit takes" in done.stderr
+    assert "All shards are full, and the shard count limit has been reached." in done.stderr
+    settings, channels = done.stdout.splitlines()
+    assert settings == "settings  1 set, 0 as they were, 2 refused"
+    counts = {words.split()[1]: int(words.split()[0]) for words in channels.removeprefix("channels  ").split(", ")}
+    assert counts["assigned"] + counts["refused"] == 150 and counts["refused"] > 90
+    full.ctl("part", *set(names) & set(full.channels()))
+
+
+def test_a_text_with_wrong_lines_asks_for_nothing(full):
+    before = full.channels()
+    done = full.ctl("import", "-", input="channel fine\nchannel no-such\nforsen\n", check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "-:2: that is no channel" in done.stderr and "-:3: a line begins" in done.stderr
+    assert "2 lines of - are wrong; nothing was asked for" in done.stderr
+    assert full.channels() == before
+    done = full.ctl("import", "/no/such/file", check=False)
+    assert done.returncode != 0 and "/no/such/file" in done.stderr
+    assert full.ctl("import", check=False).returncode == 2
+
+
+def test_a_file_that_cannot_be_written_is_told(full, tmp_path):
+    done = full.ctl("export", tmp_path / "no" / "such", check=False)
+    assert done.returncode == 1 and "cannot write" in done.stderr
+    (tmp_path / "directory").mkdir()
+    done = full.ctl("export", tmp_path / "directory", check=False)
+    assert done.returncode == 1 and [each.name for each in tmp_path.iterdir()] == ["directory"]
+
+
+def test_all_that_failed_are_tried_again(full):
+    full.ctl("join", "zoe", "alice")
+    wait_until(lambda: full.joined("zoe", "alice"), 10, "they are joined")
+    assert full.ctl("retry", "--all").stdout == "no channel has failed\n"
+    full.sim.control(f"ban dave user={USER}")
+    full.sim.control(f"ban erin user={USER}")
+    full.ctl("join", "dave", "erin")
+    wait_until(lambda: {full.channel(name)["state"] for name in ("dave", "erin")} == {"failed"}, 20, "both failed")
+    full.sim.control(f"ban dave user={USER} off")
+    rows = full.ctl_json("retry", "--all")
+    assert [(row["channel"], row["state"]) for row in rows] == [("dave", "retried"), ("erin", "retried")]
+    wait_until(lambda: full.joined("dave"), 10, "the one is joined")
+    assert full.ctl("retry", "--all", "dave", check=False).returncode == 2
+    assert full.ctl("retry", check=False).returncode == 2
+    full.ctl("part", "dave", "erin")
