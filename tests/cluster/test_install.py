@@ -31,7 +31,7 @@ def test_programs_man_pages_and_documents_are_installed_and_nothing_else(install
     found = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert found == {f"bin/{name}" for name in PROGRAMS} | {f"share/man/{page}" for page in PAGES} | {
         f"share/doc/shoal/{name}" for name in DOCUMENTS
-    } | set(FOR_MANAGERS)
+    } | {f"share/bash-completion/completions/{name}" for name in PROGRAMS} | set(FOR_MANAGERS)
 
 
 def test_each_link_of_a_document_leads_to_one_that_is_installed(installed):
