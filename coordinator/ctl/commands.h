@@ -14,6 +14,7 @@
     X(send)                                                                                        \
     X(tail)                                                                                        \
     X(events)                                                                                      \
+    X(channel)                                                                                     \
     X(channels)                                                                                    \
     X(shards)                                                                                      \
     X(nodes)                                                                                       \
