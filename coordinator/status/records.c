@@ -29,7 +29,8 @@ void records_add_hash(cJSON *record, const struct registry_hash *hash, const str
     }
 }
 
-/* A record of what the reader knows by itself and of the hash, at the end of `records`. */
+/* A record of what the reader knows by itself and of the hash, at the end of `records`. What is
+ * live is as the reader knows it: the last word of a node that died is not. */
 static cJSON *add_record(cJSON *records, const struct figure *figures, const void *of,
                          const struct registry_hash *hash)
 {
@@ -38,7 +39,7 @@ static cJSON *add_record(cJSON *records, const struct figure *figures, const voi
     for (const struct figure *f = figures; f->name != NULL; f++) {
         if (f->by == FIGURE_BY_READER && f->type == FIGURE_TEXT) {
             cJSON_AddStringToObject(record, f->name, text_of(figure_text(f, of)));
-        } else if (f->by == FIGURE_BY_READER) {
+        } else if (f->by == FIGURE_BY_READER || f->type == FIGURE_LIVE) {
             cJSON_AddNumberToObject(record, f->name, (double)figure_number(f, of));
         }
     }
@@ -69,15 +70,8 @@ static void on_channel(void *ctx, const struct figures_channel *c, const struct 
 static bool on_shard(void *ctx, const struct figures_shard *s, const struct registry_hash *hash)
 {
     struct records *r = ctx;
-    cJSON *record = add_record(r->shards, figures_of_shard, s, hash);
 
-    /* The last word of a node that died is not what is read now. */
-    for (const struct figure *f = figures_of_shard; f->name != NULL; f++) {
-        cJSON *value = cJSON_GetObjectItemCaseSensitive(record, f->name);
-        if (f->type == FIGURE_LIVE && value != NULL && !slice_is(s->state, "ready")) {
-            cJSON_SetNumberValue(value, 0);
-        }
-    }
+    add_record(r->shards, figures_of_shard, s, hash);
     return false;
 }
 

@@ -107,15 +107,50 @@ static void take_held(struct cluster_reader *r, const struct redisReply *reply)
     r->held = cluster_count(r, "ZCARD", reply);
 }
 
+/* What is left of a node's lease. */
+static int64_t lease_ms(const struct cluster_reader *r, const struct cluster_name *node)
+{
+    double deadline = strtod(node->value, NULL);
+
+    deadline = deadline > 0 ? fmin(deadline, (double)READER_MOST) : 0;
+    return (int64_t)deadline - (int64_t)r->state.now.ms;
+}
+
+/* The last word of a node that died is not what is read now. */
+static void note_silent(struct cluster_reader *r)
+{
+    reply_memory_finish(&r->silent_memory);
+    r->silent = NULL;
+    r->nsilent = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        if (lease_ms(r, &r->names[i]) < 0) {
+            struct slice name = reply_memory_keep(&r->silent_memory, slice_of(r->names[i].name));
+            r->silent = reply_memory_grow(&r->silent_memory, r->silent, r->nsilent, sizeof(name));
+            r->silent[r->nsilent++] = name;
+        }
+    }
+}
+
+static bool is_silent(const struct cluster_reader *r, struct slice node)
+{
+    size_t i = 0;
+
+    while (i < r->nsilent && !slice_eq(r->silent[i], node)) {
+        i++;
+    }
+    return i < r->nsilent;
+}
+
 static void take_node(struct cluster_reader *r, const struct redisReply *reply)
 {
     const struct cluster_name *name = &r->names[r->i];
-    struct figures_node node = {.node = slice_of(name->name), .shards = r->held};
-    double deadline = strtod(name->value, NULL);
+    struct figures_node node = {
+        .node = slice_of(name->name), .shards = r->held, .lease_ms = lease_ms(r, name)};
 
-    deadline = deadline > 0 ? fmin(deadline, (double)READER_MOST) : 0;
-    node.lease_ms = (int64_t)deadline - (int64_t)r->state.now.ms;
     if (take_hash(r, reply, figures_of_node, &node)) {
+        if (node.lease_ms < 0) {
+            figures_rest(figures_of_node, &node);
+        }
         r->options.on_node(r->options.ctx, &node, &r->hash);
     }
 }
@@ -126,6 +161,9 @@ static void take_shard(struct cluster_reader *r, const struct redisReply *reply)
     struct figures_shard shard = {.shard = slice_of(name->name)};
 
     if (take_hash(r, reply, figures_of_shard, &shard)) {
+        if (!slice_is(shard.state, "ready") || is_silent(r, shard.node)) {
+            figures_rest(figures_of_shard, &shard);
+        }
         name->set_wanted = r->options.on_shard(r->options.ctx, &shard, &r->hash);
     }
 }
@@ -222,8 +260,13 @@ static bool ask_hashes(struct cluster_reader *r, cluster_take take, const char *
 
 bool cluster_ask_nodes(struct cluster_reader *r)
 {
-    return r->options.on_node != NULL &&
-           (ask_names(r, "ZSCAN", "nodes") || ask_hashes(r, take_node, "node"));
+    if (r->options.on_node == NULL && r->options.on_shard == NULL) {
+        return false;
+    } else if (ask_names(r, "ZSCAN", "nodes")) {
+        return true;
+    }
+    note_silent(r);
+    return r->options.on_node != NULL && ask_hashes(r, take_node, "node");
 }
 
 bool cluster_ask_shards(struct cluster_reader *r)

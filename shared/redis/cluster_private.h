@@ -26,9 +26,12 @@ struct cluster_reader {
     size_t n;
     struct reply_memory names_memory;
     uint64_t cursor;
-    bool named;     /* all names are there */
-    char after[32]; /* the last of the accounts that were told */
-    uint64_t held;  /* shards of the node that comes next */
+    bool named;           /* all names are there */
+    char after[32];       /* the last of the accounts that were told */
+    uint64_t held;        /* shards of the node that comes next */
+    struct slice *silent; /* nodes whose lease is over */
+    size_t nsilent;
+    struct reply_memory silent_memory;
     struct registry_hash hash;
     struct reply_memory memory; /* of the newest answer, and of state */
     /* In cluster_state.c: */

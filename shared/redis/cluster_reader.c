@@ -264,6 +264,7 @@ void cluster_reader_destroy(struct cluster_reader *r)
     if (r != NULL) {
         BUG_ON(r->busy);
         cluster_names_finish(r);
+        reply_memory_finish(&r->silent_memory);
         reply_memory_finish(&r->memory);
         free(r);
     }

@@ -180,6 +180,51 @@ static void settings_nodes_shards_channels_and_the_whole_are_read(void **state)
     world_finish(&w);
 }
 
+static void on_node_alive(void *ctx, const struct figures_node *n, const struct registry_hash *hash)
+{
+    (void)hash;
+    note(ctx, "%llu of %llu", (unsigned long long)n->lines_s, (unsigned long long)n->buffer_limit);
+}
+
+static bool on_shard_alive(void *ctx, const struct figures_shard *s,
+                           const struct registry_hash *hash)
+{
+    (void)hash;
+    note(ctx, "%.*s:%llu,%llu:%llu", TEXT(s->shard), (unsigned long long)s->lines_s,
+         (unsigned long long)s->lag_ms, (unsigned long long)s->joined);
+    return false;
+}
+
+/* What is read of rates, lag, a limit and joined channels. */
+static void look_alive(const char *expected, bool nodes)
+{
+    struct seen s = {0};
+
+    read_with(&s, &(struct cluster_reader_options){.on_node = nodes ? on_node_alive : NULL,
+                                                   .on_shard = on_shard_alive});
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_string_equal(s.text.data, expected);
+    buf_finish(&s.text);
+}
+
+static void what_a_node_told_last_is_not_alive_once_its_lease_is_over(void **state)
+{
+    (void)state;
+    begin();
+    world_renew(&w, &n1,
+                "{\"shards\":{\"main-shard\":{\"epoch\":1,\"state\":\"ready\",\"lines_s\":7,"
+                "\"lag_ms\":30,\"joined\":2},\"other-shard\":{\"epoch\":1,\"state\":\"backoff\","
+                "\"lines_s\":5,\"joined\":1}},\"node\":{\"lines_s\":12,\"buffer_limit\":99}}");
+    look_alive("12 of 99 main-shard:7,30:2 other-shard:0,0:1", true);
+    look_alive("main-shard:7,30:2 other-shard:0,0:1", false);
+
+    world_ask(&w, "ZADD shoal:{t}:nodes 1 n1");
+
+    look_alive("0 of 99 main-shard:0,0:2 other-shard:0,0:1", true);
+    look_alive("main-shard:0,0:2 other-shard:0,0:1", false);
+    world_finish(&w);
+}
+
 static void what_is_damaged_counts_as_empty_and_is_told(void **state)
 {
     struct seen s = {0};
@@ -305,6 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(settings_nodes_shards_channels_and_the_whole_are_read),
+        cmocka_unit_test(what_a_node_told_last_is_not_alive_once_its_lease_is_over),
         cmocka_unit_test(what_is_damaged_counts_as_empty_and_is_told),
         cmocka_unit_test(accounts_are_read_with_what_is_left_of_their_limits),
         cmocka_unit_test(readers_are_told_with_their_rooms_whatever_stands_there),
