@@ -9,6 +9,7 @@ import plan
 from check_lines import RENEWAL_S, Gaps, Lines, Reading
 from check_registry import Requests, Shards, Wanted
 from check_sends import Sends
+from event_schema import misfits
 from redis_faults import LAST_MOMENT
 from shoal import TOKEN
 
@@ -66,6 +67,7 @@ class Checker:
             event = json.loads(payload)
             self._events_heard[identity(event)] = wall
             self._timeline.note("cluster", payload.decode(), wall)
+            self._look_at_event(event)
             for check in (self.shards, self.gaps):
                 check.on_event(event, wall)
         elif topic == self._watch.mark_topic:
@@ -75,6 +77,10 @@ class Checker:
             for check in (self.wanted, self.shards, self.reading):
                 if look:
                     check.on_look(look, wall)
+
+    def _look_at_event(self, event):
+        for text in misfits([event]):
+            self._timeline.complain("an event is not as the contract says", text)
 
     def _hear(self, reply, wall):
         for check in (self.wanted, self.shards, self.requests, self.reading):
@@ -102,6 +108,7 @@ class Checker:
         wall = self._timeline.began
         for event in self._cluster.events():
             wall = self._events_heard.get(identity(event), wall)
+            self._look_at_event(event)
             self.gaps.on_event(event, wall)
 
     def at_end(self, record):

@@ -14,6 +14,7 @@ cluster is closed, also when the test failed, and the kernel kills it should the
 fails where a sanitizer has reported something, or where a process died that nobody killed.
 """
 
+import itertools
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import redis
 
+from event_schema import misfits
 from processes import Process, free_port, wait_until
 from simclient import Control
 from subscriber import Subscriber
@@ -412,14 +414,26 @@ class Cluster:
             user.close()
         # In the order they were started, except that Redis is stopped last, since the others say goodbye to it.
         redis_last = sorted(self.processes.values(), key=lambda p: p.argv[0] == "redis-server")
+        complaints = None
         for process in redis_last:
+            if process.argv[0] == "redis-server" and complaints is None:
+                complaints = self._complaints_about_events()
             process.close()
-        complaints = []
+        complaints = complaints or []
         for process in redis_last:
             complaints += process.complaints
             if REPORTS.search(process.log.read_bytes() if process.log.exists() else b""):
                 complaints.append(f"{process.name}: a sanitizer reported an error")
         return complaints
+
+    def _complaints_about_events(self):
+        """All events of the log are as the contract says, whatever the test was about."""
+        if self.redis is None or not self.redis_process.is_running():
+            return []
+        try:
+            return list(itertools.islice(misfits(self.events()), 3))
+        except redis.RedisError:
+            return []  # the test has made it refuse, or stand still
 
     def logs(self, lines=60):
         """The ends of all logs: (name, text). A sanitizer's report is given whole."""

@@ -9,7 +9,10 @@ import uuid
 
 import pytest
 
+from jsonschema import Draft202012Validator
+
 from accounts import account, add, log_in, start_twitch
+from event_schema import SCHEMA, misfits, names
 from processes import Process, run, wait_until
 from shoal import BIN, COORDINATOR, CTL, NODE, REMEMBERS, ROOT, TOKEN, USER
 
@@ -221,6 +224,39 @@ def test_every_event_there_is_has_its_row():
     begun = tuple(re.findall(r"event\(c, '([a-z]+\.)' \.\.", steps))
     assert len(named) > 10 and len(begun) == 3
     assert named <= told and all(name in named or name.startswith(begun) for name in told)
+
+
+def test_the_schema_of_events_has_what_their_table_has():
+    Draft202012Validator.check_schema(SCHEMA)
+    schema = {}
+    for entry in SCHEMA["oneOf"]:
+        may_have = entry.get("propertyNames", {}).get("enum", ["event", "at", *entry.get("required", [])])
+        schema |= dict.fromkeys(names(entry), set(may_have) - {"event", "at"})
+    assert sum(len(names(entry)) for entry in SCHEMA["oneOf"]) == len(schema), "an event is there twice"
+    told = {}
+    for events, members, when in table("event"):
+        for name in words(events):
+            kind = name.removesuffix("<state>")
+            states = [word for word in words(when) if re.fullmatch("[a-z_]+", word)] if kind != name else [""]
+            told |= {kind + state: set(words(members)) for state in states}
+    assert schema == told
+
+
+EXAMPLE = {"event": "node.up", "at": 1700000000000, "node": "n1", "host": "here", "pid": "4711"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"pid": None}, {"at": None}, {"pid": 4711}, {"why": "x"}, {"lines": 1}, {"other": "x"}, {"event": "node.down"},
+     {"at": -1}, {"event": None}],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_event_does_not_pass(change):
+    check = Draft202012Validator(SCHEMA)
+    assert check.is_valid(EXAMPLE) and not list(misfits([EXAMPLE]))
+    event = {name: value for name, value in {**EXAMPLE, **change}.items() if value is not None}
+    assert not check.is_valid(event)
+    assert len(list(misfits([event]))) == 1
 
 
 def test_every_row_of_the_tables_of_shard_managers_has_its_test():
