@@ -68,7 +68,7 @@ void report_channel_changed(struct report_shard *s, const char *channel)
         snprintf(d->name, sizeof(d->name), "%s", channel);
         HASH_ADD_STR(s->channels, name, d);
     }
-    report_shard_changed(s); /* its count of joined channels changes with it */
+    s->report->on_change(s->report->ctx); /* the shard is told where its counts change with it */
 }
 
 void report_compare(struct report_shard *s, const struct registry_shard *shard)
@@ -143,6 +143,15 @@ static void measure(struct report_shard *s, uint64_t now)
     s->rates.taken_ms = now;
     s->rates.lines = stats->lines;
     s->rates.bytes = stats->bytes;
+}
+
+/* What is known of it now, which must be told where it moved. */
+static struct figures_shard look_moved(struct report_shard *s)
+{
+    struct figures_shard f = figures_of(s);
+
+    s->dirty = s->dirty || figures_moved(figures_of_shard, &s->told, &f);
+    return f;
 }
 
 /* A connection on which nothing comes may be dead: should this node die before it has found out,
@@ -312,6 +321,9 @@ static void write_channels(struct report *r, struct json *out)
 void report_look_at_shards(struct report *r)
 {
     for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
+        if (s->channels != NULL) {
+            look_moved(s);
+        }
         look_silent(s);
         look_active(s);
     }
@@ -323,8 +335,7 @@ void report_look_at_figures(struct report *r, struct figures_node *node)
 
     for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
         measure(s, now);
-        struct figures_shard f = figures_of(s);
-        s->dirty = s->dirty || figures_moved(figures_of_shard, &s->told, &f);
+        struct figures_shard f = look_moved(s);
         node->lines_s += f.lines_s;
         node->bytes_s += f.bytes_s;
         node->lag_ms = f.lag_ms > node->lag_ms ? f.lag_ms : node->lag_ms;

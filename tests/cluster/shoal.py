@@ -21,6 +21,7 @@ import re
 import shutil
 import struct
 import subprocess
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -405,6 +406,24 @@ class Cluster:
     def incarnation(self, node):
         """Of the process that holds the node id, None while none does."""
         return self.redis.hget(self.key(f"node:{node}"), "incarnation")
+
+    def monitor(self):
+        """What Redis carries out from now on, those of functions too, as a list that grows."""
+        seen = []
+        ready = threading.Event()
+
+        def look():
+            with self.redis.monitor() as monitor:
+                ready.set()
+                try:
+                    for command in monitor.listen():
+                        seen.append(command)
+                except (redis.RedisError, OSError, ValueError):
+                    pass  # Redis has ended
+
+        threading.Thread(target=look, daemon=True).start()
+        assert ready.wait(10)
+        return seen
 
     # The end --------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ import subprocess
 import threading
 from pathlib import Path
 
-import redis
 
 from accounts import account, add, log_in, start_twitch
 from processes import run, wait_until
@@ -48,25 +47,6 @@ class Tap:
         self._listener.close()
 
 
-def monitored(cluster):
-    """What MONITOR shows from now on, as a list that grows."""
-    seen = []
-    ready = threading.Event()
-
-    def look():
-        with cluster.redis.monitor() as monitor:
-            ready.set()
-            try:
-                for command in monitor.listen():
-                    seen.append(command["command"])
-            except (redis.RedisError, OSError, ValueError):
-                pass  # Redis has ended
-
-    threading.Thread(target=look, daemon=True).start()
-    assert ready.wait(10)
-    return seen
-
-
 def core_limit(pid):
     (line,) = [line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max core file size")]
     return line.split()[4:6]
@@ -102,7 +82,7 @@ def test_tokens_codes_and_keys_of_accounts_appear_nowhere(bare, tmp_path):
     tap = Tap(bare.sim.http)
     web = ("--twitch-id-url", tap.url, "--twitch-api-url", tap.url)
     bare.account_args = ("--account-keys", bare.keys, "--client-id", "app", *web)
-    seen = monitored(bare)
+    seen = bare.monitor()
     everything = bare.subscribe("*")
     bare.start_coordinator(args=(*bare.account_args, "--client-secret", secret), user="bob")
     wait_until(bare.leader, 10, "a coordinator leads")

@@ -212,6 +212,22 @@ static void of_a_silent_connection_nothing_is_known_since_its_last_line(void **s
     assert_string_equal(unread(&n1), "a:1 b:-1 c:-1");
 }
 
+static void that_a_connection_is_silent_says_nothing_else_of_its_shard(void **state)
+{
+    char changes[32];
+
+    (void)state;
+    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"state\":\"ready\",\"login_refused\":1,"
+                "\"lines_s\":7}}}");
+    snprintf(changes, sizeof(changes), "%s", world_ask(&w, "HGET shoal:{t}:clock shards"));
+    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":30000}}}");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:clock shards"), changes);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard login_refused"), "1");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard state"), "ready");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard lines_s"), "7");
+    assert_string_not_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard silent"), "");
+}
+
 /* Redis stood still while the report lay in its socket. */
 static void a_report_that_is_read_late_tells_the_times_it_was_written_with(void **state)
 {
@@ -258,6 +274,7 @@ int main(void)
         TEST(what_a_node_that_leaves_has_told_of_a_channel_is_exact),
         TEST(what_waits_to_be_fanned_out_is_not_read_yet),
         TEST(of_a_silent_connection_nothing_is_known_since_its_last_line),
+        TEST(that_a_connection_is_silent_says_nothing_else_of_its_shard),
         TEST(a_report_that_is_read_late_tells_the_times_it_was_written_with),
         TEST(what_was_parted_was_never_read),
     };
