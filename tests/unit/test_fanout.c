@@ -198,27 +198,6 @@ static void a_lone_line_leaves_at_once(void **state)
     finish(&f);
 }
 
-static void what_was_taken_is_counted_and_how_old_and_late_it_was(void **state)
-{
-    struct fixture f;
-    char line[80];
-
-    (void)state;
-    begin(&f, 1000);
-    const struct fanout_stats *stats = fanout_stats(f.fanout);
-    snprintf(line, sizeof(line), "@id=1;tmi-sent-ts=%llu;x= :y",
-             (unsigned long long)wall_now().ms - 5000);
-    fanout_line(f.fanout, SLICE("forsen"), slice_of(line));
-    assert_in_range(stats->age_ms, 5000, 6000);
-    assert_true(fanout_stats(f.fanout)->buffer_bytes > 0 && stats->buffer_limit == 1000);
-    test_loop_run_for(&f.t, 60);
-    connect_both(&f);
-    wait_until(&f.t, fanout_is_drained(f.fanout) && f.got == 1);
-    assert_in_range(stats->latency_ms, 60, 20000);
-    assert_true(fanout_stats(f.fanout)->buffer_bytes == 0 && stats->published == 1);
-    finish(&f);
-}
-
 static void a_link_that_breaks_again_and_again_loses_and_doubles_nothing(void **state)
 {
     struct fixture f;
@@ -479,8 +458,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines_arrive_once_and_in_order, start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(a_lone_line_leaves_at_once, start_redis, stop_redis),
-        cmocka_unit_test_setup_teardown(what_was_taken_is_counted_and_how_old_and_late_it_was,
-                                        start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(
             a_link_that_breaks_again_and_again_loses_and_doubles_nothing, start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(
