@@ -6,8 +6,8 @@
  *
  *   cluster_reader_begin -> names -> what is behind them, 1,000 at a time -> callbacks -> on_done
  *
- * Figures that are live (figures.h) are 0 in the structs where nothing lives: of a shard that is not
- * ready, and of whatever a node had told whose lease is over. The hash is as it is in Redis.
+ * Figures that are live (figures.h) are 0 in the structs where nothing lives: of a shard that is
+ * not ready, and of whatever a node had told whose lease is over. The hash is as it is in Redis.
  *
  * It writes nothing, and what is read in several portions may have changed in between. What Redis
  * holds is input: a field that should be a number and is not is told in `bad`; what is of another
