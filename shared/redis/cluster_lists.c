@@ -262,7 +262,8 @@ bool cluster_ask_nodes(struct cluster_reader *r)
 {
     if (r->options.on_node == NULL && r->options.on_shard == NULL) {
         return false;
-    } else if (ask_names(r, "ZSCAN", "nodes")) {
+    }
+    if (ask_names(r, "ZSCAN", "nodes")) {
         return true;
     }
     note_silent(r);
