@@ -1,6 +1,8 @@
 /* Send payload: plain text or JSON. Hostile input: bounded before it is parsed. */
 #include "node/send_payload.h"
 
+#include "shared/json.h"
+
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
@@ -58,30 +60,13 @@ static struct slice ttl_member(struct send_payload *out)
     return slice_of(out->ttl_ms);
 }
 
-/* The object that is all of the payload, or NULL. */
-static cJSON *object_of(struct slice payload)
-{
-    const char *end = NULL;
-    cJSON *object = cJSON_ParseWithLengthOpts(payload.ptr, payload.len, &end, 0);
-
-    while (object != NULL && end < payload.ptr + payload.len && strchr(" \t\r\n", *end) != NULL &&
-           *end != '\0') {
-        end++;
-    }
-    if (object != NULL && (end != payload.ptr + payload.len || !cJSON_IsObject(object))) {
-        cJSON_Delete(object);
-        return NULL;
-    }
-    return object;
-}
-
 static void parse_json(struct slice payload, struct send_payload *out)
 {
     if (payload.len >= SEND_PAYLOAD_MOST) {
         problem(out, "text", "what begins with { is a JSON object of at most 16384 bytes");
         return;
     }
-    out->json = object_of(payload);
+    out->json = json_parse_object(payload);
     if (out->json == NULL) {
         problem(out, "text", "what begins with { is a JSON object, and this is none");
         return;

@@ -3,7 +3,10 @@
 
 #include "shared/text.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 void json_init(struct json *j, struct buf *out)
 {
@@ -100,4 +103,37 @@ void json_bool(struct json *j, const char *key, bool value)
 {
     put_key(j, key);
     buf_append_str(j->out, value ? "true" : "false");
+}
+
+void json_raw(struct json *j, const char *key, struct slice value)
+{
+    put_key(j, key);
+    buf_append_slice(j->out, value);
+}
+
+/* What cJSON reads and writes -------------------------------------------------------------------- */
+
+struct cJSON *json_parse_object(struct slice text)
+{
+    const char *end = NULL;
+    cJSON *object = text.len > 0 ? cJSON_ParseWithLengthOpts(text.ptr, text.len, &end, 0) : NULL;
+
+    while (object != NULL && end < text.ptr + text.len && *end != '\0' &&
+           strchr(" \t\r\n", *end) != NULL) {
+        end++;
+    }
+    if (object != NULL && (end != text.ptr + text.len || !cJSON_IsObject(object))) {
+        cJSON_Delete(object);
+        return NULL;
+    }
+    return object;
+}
+
+void json_append_tree(struct buf *out, const struct cJSON *tree)
+{
+    char *text = cJSON_PrintUnformatted(tree); /* escapes C0 alone */
+
+    BUG_ON(text == NULL);
+    text_append_json(out, slice_of(text));
+    free(text);
 }

@@ -1,4 +1,5 @@
-/* JSON writer: appends JSON to a buf, commas and escapes included. (Reading JSON is cJSON's.)
+/* JSON writer: appends JSON to a buf, commas and escapes included. (Reading JSON is cJSON's; what
+ * this adds to it is at the end.)
  *
  *     struct json j;
  *     json_init(&j, &buf);
@@ -30,5 +31,14 @@ void json_string(struct json *j, const char *key, const char *value);
 void json_slice(struct json *j, const char *key, struct slice value);
 void json_number(struct json *j, const char *key, int64_t value);
 void json_bool(struct json *j, const char *key, bool value);
+/* A value that is JSON already, as it stands. */
+void json_raw(struct json *j, const char *key, struct slice value);
+
+struct cJSON;
+/* The object that is all of the text, for cJSON_Delete; NULL: it is none, or more follows. What it
+ * nests is bounded by cJSON, its bytes by the caller. */
+struct cJSON *json_parse_object(struct slice text);
+/* Append what cJSON has as one line, and nothing in it that is not safe (text.h). */
+void json_append_tree(struct buf *out, const struct cJSON *tree);
 
 #endif

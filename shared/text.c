@@ -84,16 +84,19 @@ void text_append_escape(struct buf *out, const char *at, size_t len)
 
 void text_append_json(struct buf *out, struct slice json)
 {
+    size_t plain = 0; /* start of the run that is copied as it is */
+
     for (size_t i = 0; i < json.len;) {
         bool safe;
         size_t len = text_char(json.ptr + i, json.len - i, &safe);
-        if (safe) {
-            buf_append(out, json.ptr + i, len);
-        } else {
+        if (!safe) {
+            buf_append(out, json.ptr + plain, i - plain);
             text_append_escape(out, json.ptr + i, len);
+            plain = i + len;
         }
         i += len;
     }
+    buf_append(out, json.ptr + plain, json.len - plain);
 }
 
 /* What stands behind the "://" of a URL: *from and *to are around its secret; false where there is

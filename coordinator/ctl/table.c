@@ -1,6 +1,7 @@
 /* Table: widths first, then lines. */
 #include "coordinator/ctl/table.h"
 
+#include "shared/json.h"
 #include "shared/text.h"
 
 #include <locale.h>
@@ -236,15 +237,12 @@ void table_json(const cJSON *what)
         }
         return;
     }
-    char *text = cJSON_PrintUnformatted(what); /* escapes C0 alone */
     struct buf line;
 
-    BUG_ON(text == NULL);
-    buf_init(&line, 6 * strlen(text) + 1);
-    text_append_json(&line, slice_of(text));
+    buf_init(&line, (size_t)1 << 30);
+    json_append_tree(&line, what);
     puts(line.data);
     buf_finish(&line);
-    free(text);
 }
 
 void table_age(uint64_t ms, char *out, size_t size)
