@@ -5,7 +5,11 @@ int ctl_records(struct ctl *c, unsigned what, struct records *r)
 {
     int code = CTL_DONE;
 
-    records_init(r, &(struct records_options){c->registry, true, what, ctl_answered, c});
+    records_init(r, &(struct records_options){.registry = c->registry,
+                                              .read_only = true,
+                                              .what = what,
+                                              .on_done = ctl_answered,
+                                              .ctx = c});
     while (ctl_asks(c, &code)) {
         records_resume(r);
         ctl_asked(c, 0);

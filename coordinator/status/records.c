@@ -132,6 +132,8 @@ void records_init(struct records *r, const struct records_options *o)
         .on_node = what & RECORDS_NODES ? on_node : NULL,
         .on_shard = what & RECORDS_SHARDS ? on_shard : NULL,
         .on_channel = what & RECORDS_CHANNELS ? on_channel : NULL,
+        .channels = o->channels,
+        .nchannels = o->nchannels,
         .on_rooms = what & RECORDS_READERS ? on_rooms : NULL,
         .on_account = what & RECORDS_ACCOUNTS ? on_account : NULL,
         .whole = what & RECORDS_WHOLE,

@@ -26,6 +26,8 @@ struct records_options {
     struct registry *registry;
     bool read_only; /* for a user of Redis that may call no function that writes */
     unsigned what;
+    const struct cluster_channel *channels; /* these alone, borrowed; NULL: all */
+    size_t nchannels;
     /* What was asked for is there, or why it is not, as cluster_reader_options says. It may finish
      * the records. */
     void (*on_done)(void *ctx, const struct err *err);

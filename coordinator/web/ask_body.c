@@ -20,14 +20,17 @@ static const struct op {
     unsigned needs;
     unsigned takes;
 } ops[] = {
-    {"join", ASK_REQUEST, CHANNELS, USER}, {"part", ASK_REQUEST, CHANNELS, 0},
-    {"retry", ASK_REQUEST, CHANNELS, 0},   {"set", ASK_ADMIN, NAME | VALUE, 0},
-    {"unset", ASK_ADMIN, NAME, 0},         {"start", ASK_ADMIN, 0, 0},
+    {"join", ASK_REQUEST, CHANNELS, USER},
+    {"part", ASK_REQUEST, CHANNELS, 0},
+    {"retry", ASK_REQUEST, CHANNELS, 0},
+    {"set", ASK_ADMIN, NAME | VALUE, 0},
+    {"unset", ASK_ADMIN, NAME, 0},
+    {"start", ASK_ADMIN, 0, 0},
     {"stop", ASK_ADMIN, 0, 0},
 };
 
-static const char *const kinds[] = {[ASK_REQUEST] = "join, part or retry",
-                                    [ASK_ADMIN] = "set, unset, start or stop"};
+static const char *const kinds[] = {
+    [ASK_REQUEST] = "join, part or retry", [ASK_ADMIN] = "set, unset, start or stop"};
 
 /* Each takes the member into the field of its name, or says what is wrong. */
 typedef int (*take_member)(struct ask_body *b, const cJSON *item, struct err *err);
@@ -44,8 +47,9 @@ static int take_channels(struct ask_body *b, const cJSON *item, struct err *err)
     size_t n = 0;
 
     if (!cJSON_IsArray(item) || item->child == NULL) {
-        return err_set(err, ERR_USAGE,
-                       "channels: takes a list of names of channels, [\"forsen\"], of one at least");
+        return err_set(
+            err, ERR_USAGE,
+            "channels: takes a list of names of channels, [\"forsen\"], of one at least");
     }
     cJSON_ArrayForEach(each, item)
     {
@@ -116,9 +120,8 @@ static const struct {
     unsigned bit; /* 0: every op has it */
     take_member take;
 } members[] = {
-    {"channels", CHANNELS, take_channels}, {"user", USER, take_user},
-    {"name", NAME, take_name},             {"value", VALUE, take_value},
-    {"by", 0, take_by},
+    {"channels", CHANNELS, take_channels}, {"user", USER, take_user}, {"name", NAME, take_name},
+    {"value", VALUE, take_value},          {"by", 0, take_by},
 };
 
 static const struct op *find_op(const struct ask_body *b, enum ask_kind kind, struct err *err)

@@ -89,7 +89,6 @@ static const char *row_take(struct live_text *t, int part, const char *name, con
     return row->text;
 }
 
-
 /* The members that are rows: those that changed. */
 static void take_list(struct live_text *t, int part, const cJSON *document, struct json *j)
 {
@@ -100,8 +99,7 @@ static void take_list(struct live_text *t, int part, const cJSON *document, stru
     cJSON_ArrayForEach(item, list)
     {
         const cJSON *name = cJSON_GetObjectItemCaseSensitive(item, lists[part].name);
-        const char *text =
-            cJSON_IsString(name) ? row_take(t, part, name->valuestring, item) : NULL;
+        const char *text = cJSON_IsString(name) ? row_take(t, part, name->valuestring, item) : NULL;
         if (text != NULL) {
             json_raw(j, NULL, slice_of(text));
         }

@@ -83,6 +83,12 @@ struct cluster_rooms {
     struct slice refused; /* why it takes no channels now; empty: it does */
 };
 
+/* A channel and its shard, "" where it has none. */
+struct cluster_channel {
+    const char *name;
+    const char *shard;
+};
+
 /* What has no callback is not read. Settings come first, then senders, readers, nodes, shards,
  * channels, accounts, and the whole. */
 struct cluster_reader_options {
@@ -101,6 +107,11 @@ struct cluster_reader_options {
     void (*on_shard_channels)(void *ctx, const char *shard, const struct slice *channels, size_t n);
     void (*on_channel)(void *ctx, const struct figures_channel *c,
                        const struct registry_hash *hash);
+    /* All channels, by name: what stands behind the names is not read for it. */
+    void (*on_channel_name)(void *ctx, const struct cluster_channel *channel);
+    /* Of these alone on_channel tells; NULL: of all. Borrowed until the round is over. */
+    const struct cluster_channel *channels;
+    size_t nchannels;
     void (*on_account)(void *ctx, const struct figures_account *a,
                        const struct registry_hash *hash);
     bool whole; /* asks for on_setting: a setting is the user whose budgets are read */

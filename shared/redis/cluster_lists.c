@@ -276,10 +276,39 @@ bool cluster_ask_shards(struct cluster_reader *r)
            (ask_names(r, "ZSCAN", "load") || ask_sets(r) || ask_hashes(r, take_shard, "shard"));
 }
 
+/* The channels that are asked about, in their order. */
+static void names_given(struct cluster_reader *r)
+{
+    for (size_t i = 0; i < r->options.nchannels; i++) {
+        const struct cluster_channel *c = &r->options.channels[i];
+        r->names = reply_memory_grow(&r->names_memory, r->names, r->n, sizeof(*r->names));
+        r->names[r->n++] = (struct cluster_name){.name = c->name, .value = c->shard};
+    }
+    r->named = true;
+}
+
+static void tell_channel_names(struct cluster_reader *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        const struct cluster_channel c = {r->names[i].name, r->names[i].value};
+        r->options.on_channel_name(r->options.ctx, &c);
+    }
+}
+
 bool cluster_ask_channels(struct cluster_reader *r)
 {
-    return r->options.on_channel != NULL &&
-           (ask_names(r, "HSCAN", "channels") || ask_hashes(r, take_channel, "channel"));
+    bool wanted = r->options.on_channel != NULL || r->options.on_channel_name != NULL;
+
+    if (r->options.channels != NULL && !r->named) {
+        names_given(r);
+    }
+    if (wanted && ask_names(r, "HSCAN", "channels")) {
+        return true;
+    }
+    if (r->options.on_channel_name != NULL) {
+        tell_channel_names(r);
+    }
+    return r->options.on_channel != NULL && ask_hashes(r, take_channel, "channel");
 }
 
 bool cluster_ask_accounts(struct cluster_reader *r)

@@ -332,6 +332,36 @@ static void many_channels_are_read_in_portions_and_each_once_though_the_link_fai
     world_finish(&w);
 }
 
+static void on_channel_name(void *ctx, const struct cluster_channel *channel)
+{
+    note(ctx, "%s@%s", channel->name, channel->shard);
+}
+
+static void names_of_channels_are_read_alone_and_channels_by_their_names(void **state)
+{
+    const struct cluster_channel some[] = {{"w", ""}, {"a", "main-shard"}, {"nobody", ""}};
+    struct seen s = {0};
+
+    (void)state;
+    begin();
+    read_with(&s, &(struct cluster_reader_options){.on_channel_name = on_channel_name});
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_string_equal(s.text.data, "a@main-shard b@main-shard w@");
+    buf_finish(&s.text);
+    s = (struct seen){0};
+    read_with(&s, &(struct cluster_reader_options){
+                      .on_channel = on_channel, .channels = some, .nchannels = ARRAY_LEN(some)});
+    assert_int_equal(s.err.code, ERR_OK);
+    assert_string_equal(s.text.data, "w@:waiting a@main-shard:assigned nobody@:");
+    buf_finish(&s.text);
+    s = (struct seen){0};
+    read_with(&s, &(struct cluster_reader_options){
+                      .on_channel = on_channel, .channels = some, .nchannels = 0});
+    assert_int_equal(s.channels, 0);
+    buf_finish(&s.text);
+    world_finish(&w);
+}
+
 static void a_round_that_is_given_up_ends_at_its_next_portion(void **state)
 {
     struct seen s = {.given_up = true};
@@ -355,6 +385,7 @@ int main(void)
         cmocka_unit_test(accounts_are_read_with_what_is_left_of_their_limits),
         cmocka_unit_test(readers_are_told_with_their_rooms_whatever_stands_there),
         cmocka_unit_test(many_channels_are_read_in_portions_and_each_once_though_the_link_fails),
+        cmocka_unit_test(names_of_channels_are_read_alone_and_channels_by_their_names),
         cmocka_unit_test(a_round_that_is_given_up_ends_at_its_next_portion),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

@@ -185,7 +185,8 @@ static void apply(cJSON *mine, cJSON *told)
     for (size_t i = 0; i < 3; i++) {
         cJSON *rows = cJSON_GetObjectItem(mine, lists[i][0]);
         cJSON *fresh = cJSON_DetachItemFromObject(told, lists[i][0]);
-        cJSON_ArrayForEach(each, cJSON_GetObjectItem(cJSON_GetObjectItem(told, "gone"), lists[i][0]))
+        cJSON_ArrayForEach(each,
+                           cJSON_GetObjectItem(cJSON_GetObjectItem(told, "gone"), lists[i][0]))
         {
             drop_row(rows, lists[i][1], each->valuestring);
         }

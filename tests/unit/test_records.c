@@ -27,7 +27,9 @@ static void read_all(struct records *r, unsigned what)
 {
     struct end end = {0};
 
-    records_init(r, &(struct records_options){w.r, true, what, on_done, &end});
+    records_init(
+        r, &(struct records_options){
+               .registry = w.r, .read_only = true, .what = what, .on_done = on_done, .ctx = &end});
     records_resume(r);
     wait_until(&w.probe.t, end.done > 0);
     assert_int_equal(end.err.code, ERR_OK);
@@ -73,8 +75,11 @@ static void a_round_whose_link_fails_goes_on_when_it_is_back(void **state)
     unsigned ups = w.probe.ups;
 
     (void)state;
-    records_init(
-        &r, &(struct records_options){w.r, true, RECORDS_NODES | RECORDS_SHARDS, on_done, &end});
+    records_init(&r, &(struct records_options){.registry = w.r,
+                                               .read_only = true,
+                                               .what = RECORDS_NODES | RECORDS_SHARDS,
+                                               .on_done = on_done,
+                                               .ctx = &end});
     records_resume(&r);
     link_reset(w.probe.link, "a test");
     wait_until(&w.probe.t, end.done == 1);
