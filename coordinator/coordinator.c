@@ -271,7 +271,13 @@ static void create_accounts(struct coordinator *c)
 
 static void create_web(struct coordinator *c)
 {
-    const struct coordinator_web_options web = {.loop = c->loop, .settings = c->options.web};
+    const struct coordinator_web_options web = {.loop = c->loop,
+                                                .settings = c->options.web,
+                                                .watch = {.loop = c->loop,
+                                                          .url = c->options.redis,
+                                                          .tls_ca = c->options.redis_tls_ca,
+                                                          .cluster = c->options.cluster,
+                                                          .id = c->options.id}};
 
     if (c->options.web == NULL || c->options.web->web.listen == NULL || c->stopping) {
         return;

@@ -111,7 +111,7 @@ void json_raw(struct json *j, const char *key, struct slice value)
     buf_append_slice(j->out, value);
 }
 
-/* What cJSON reads and writes -------------------------------------------------------------------- */
+/* What cJSON reads and writes ------------------------------------------------------------------ */
 
 struct cJSON *json_parse_object(struct slice text)
 {

@@ -1,10 +1,15 @@
 /* Coordinator's web: the routes. */
 #include "coordinator/web/coordinator_web.h"
 
+#include "coordinator/web/api.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 
 struct coordinator_web {
     struct web *web;
+    struct status_watch *watch;
+    struct api *api; /* NULL: with metrics_only */
     void (*on_closed)(void *ctx);
     void *ctx;
 };
@@ -24,8 +29,40 @@ static const struct web_route monitoring[] = {
 };
 static const struct web_route all[] = {
     MONITORING,
+    {.method = "GET", .path = "/", .handle = api_get_page},
+    {.method = "GET", .path = "/api/v1/openapi.json", .handle = api_get_openapi},
+    {.method = "GET", .path = "/api/v1/status", .handle = api_get_status},
+    {.method = "GET", .path = "/api/v1/nodes", .handle = api_get_nodes},
+    {.method = "GET", .path = "/api/v1/shards", .handle = api_get_shards},
+    {.method = "GET", .path = "/api/v1/shards/*", .handle = api_get_shard},
+    {.method = "GET", .path = "/api/v1/channels", .handle = api_get_channels},
+    {.method = "GET", .path = "/api/v1/channels/*", .handle = api_get_channel},
+    {.method = "GET", .path = "/api/v1/accounts", .handle = api_get_accounts},
+    {.method = "GET", .path = "/api/v1/events", .handle = api_get_events},
+    {.method = "GET", .path = "/api/v1/settings", .handle = api_get_settings},
+    {.method = "GET", .path = "/api/v1/live", .socket = &api_live},
+    {.method = "POST", .path = "/api/v1/requests", .admin = true, .handle = api_post_request},
+    {.method = "POST", .path = "/api/v1/admin", .admin = true, .handle = api_post_admin},
+    {.method = "GET", .path = "/api/*", .handle = api_get_unknown},
+    {.method = "GET", .path = "/*", .handle = api_get_file},
     {0},
 };
+
+static void create_api(struct coordinator_web *w, const struct coordinator_web_options *o)
+{
+    char name[200];
+
+    snprintf(name, sizeof(name), "shoal-coordinator:%.150s:web", o->watch.id);
+    w->api = api_create(&(struct api_options){
+        .loop = o->loop,
+        .link = {.url = o->watch.url, .tls_ca = o->watch.tls_ca, .name = name},
+        .watch = w->watch});
+}
+
+struct api *coordinator_web_api(void *web)
+{
+    return ((struct coordinator_web *)web)->api;
+}
 
 struct coordinator_web *coordinator_web_create(const struct coordinator_web_options *o,
                                                struct err *err)
@@ -41,6 +78,10 @@ struct coordinator_web *coordinator_web_create(const struct coordinator_web_opti
         free(w);
         return NULL;
     }
+    w->watch = status_watch_create(&o->watch);
+    if (!o->settings->metrics_only) {
+        create_api(w, o);
+    }
     return w;
 }
 
@@ -50,7 +91,7 @@ int coordinator_web_reload(struct coordinator_web *w, const struct web_settings 
     return w != NULL ? web_reload(w->web, &settings->web, err) : 0;
 }
 
-static void on_web_closed(void *ctx)
+static void on_api_closed(void *ctx)
 {
     struct coordinator_web *w = ctx;
     void (*then)(void *ctx) = w->on_closed;
@@ -58,6 +99,21 @@ static void on_web_closed(void *ctx)
 
     free(w);
     then(then_ctx);
+}
+
+static void on_watch_closed(void *ctx)
+{
+    struct coordinator_web *w = ctx;
+
+    api_close(w->api, on_api_closed, w);
+}
+
+/* In this order: nobody asks, what was asked of Redis is answered, and then the rest. */
+static void on_web_closed(void *ctx)
+{
+    struct coordinator_web *w = ctx;
+
+    status_watch_close(w->watch, on_watch_closed, w);
 }
 
 void coordinator_web_close(struct coordinator_web *w, void (*on_closed)(void *ctx), void *ctx)

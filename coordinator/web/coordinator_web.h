@@ -5,13 +5,16 @@
 #ifndef SHOAL_COORDINATOR_COORDINATOR_WEB_H
 #define SHOAL_COORDINATOR_COORDINATOR_WEB_H
 
+#include "coordinator/status/status_watch.h"
 #include "shared/web/web_settings.h"
 
 struct coordinator_web;
+struct api;
 
 struct coordinator_web_options {
     uv_loop_t *loop;
     const struct web_settings *settings; /* its listen is not NULL; borrowed for the call alone */
+    struct status_watch_options watch;
 };
 
 /* NULL with err filled where it cannot listen. */
@@ -24,5 +27,8 @@ MUST_USE int coordinator_web_reload(struct coordinator_web *w, const struct web_
 /* No requests any more; on_closed follows, for NULL at once. What handlers use is needed until
  * then. */
 void coordinator_web_close(struct coordinator_web *w, void (*on_closed)(void *ctx), void *ctx);
+
+/* The API, of what routes have as ctx. */
+struct api *coordinator_web_api(void *web);
 
 #endif

@@ -42,6 +42,10 @@ static const struct {
     {RIGHTS_COORDINATOR, "CLIENT REPLY SKIP"},
     {RIGHTS_COORDINATOR, "XREAD STREAMS K:requests K:admin 0 0"},
     {RIGHTS_COORDINATOR, "XREVRANGE K:log + -"},
+    {RIGHTS_COORDINATOR, "SUBSCRIBE T:events"},
+    {RIGHTS_COORDINATOR, "SUBSCRIBE T:replies"},
+    {RIGHTS_COORDINATOR, "SUBSCRIBE T:chat:*"},
+    {RIGHTS_COORDINATOR, "UNSUBSCRIBE T:chat:*"},
     /* What the steps do in its name. */
     {STEPS, "DEL K:*"},
     {STEPS, "EXISTS K:*"},

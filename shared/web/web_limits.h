@@ -9,7 +9,7 @@
  * all are busy, the new one is closed at once. */
 #define WEB_CONNECTIONS_MAX 256
 /* WebSockets among them: each may have WEB_SOCKET_WAIT_MAX in memory. */
-#define WEB_SOCKETS_MAX 64
+#define WEB_SOCKETS_MAX 32
 
 /* Connections accepted a second, and at once: each costs 30 us, so 4 ms in a turn of the loop. With
  * TLS a handshake costs 1 ms with an RSA key of 2,048 bits. Others wait in the kernel's queue. */

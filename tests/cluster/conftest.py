@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from accounts import start_twitch
+from dashboard import Api, token_file
 from processes import wait_until
 from shoal import Cluster, missing_programs
 from simclient import Sim
@@ -74,6 +75,25 @@ def accounts(bare, tmp_path):
     bare.c1 = bare.start_coordinator(args=bare.account_args, user="alice")
     wait_until(bare.leader, 10, "a coordinator leads")
     return bare
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A cluster that tests of a module share: a coordinator with an admin token, `api` of it, a node, three channels."""
+    absent = missing_programs()
+    assert not absent, f"not built or not installed: {', '.join(absent)}"
+    directory = tmp_path_factory.mktemp("served")
+    cluster = Cluster(directory)
+    cluster.start_redis()
+    cluster.start_sim("--verified")
+    coordinator = cluster.start_coordinator(args=["--http-admin-token", token_file(directory)])
+    cluster.start_node()
+    wait_until(cluster.is_set_up, 20, "the cluster is set up")
+    cluster.api = Api(coordinator)
+    cluster.join("alpha", "beta", "gamma")
+    yield cluster
+    complaints = cluster.close()
+    assert not complaints, "\n".join(complaints)
 
 
 @pytest.fixture

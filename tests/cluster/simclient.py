@@ -147,18 +147,16 @@ class Closed(Exception):
 class WebSocket:
     """A WebSocket client. recv() gives (opcode, fin, payload) of one frame."""
 
-    def __init__(self, port, tls=None, timeout=10):
+    def __init__(self, port, tls=None, timeout=10, path="/", headers=None):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         if tls:
             self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
         self.buffer = b""
         key = base64.b64encode(os.urandom(16)).decode()
-        self.sock.sendall(
-            (
-                f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
-                f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            ).encode()
-        )
+        lines = {"Host": f"127.0.0.1:{port}", "Upgrade": "websocket", "Connection": "Upgrade"}
+        lines |= {"Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13", **(headers or {})}
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
         head = self.read_until(b"\r\n\r\n")
         if b" 101 " not in head.split(b"\r\n")[0]:
             raise Closed(head.decode(errors="replace"))

@@ -14,6 +14,7 @@ PAGES = ("man8/shoal-node.8", "man8/shoal-coordinator.8", "man1/shoalctl.1")
 DOCUMENTS = (
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "shared/contract.md", "shared/design.md", "shared/irc/twitch.md",
     "deploy/README.md", "deploy/redis/README.md", "deploy/redis/redis.conf", "deploy/redis/users.acl",
+    "coordinator/web/openapi.json",
 )  # fmt: skip
 FOR_MANAGERS = ("include/shoal/shard_manager.h", "share/pkgconfig/shoal.pc", "share/man/man3/shoal-shard-manager.3")
 

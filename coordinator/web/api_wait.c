@@ -1,0 +1,97 @@
+/* Api, requests that wait for what is read. What was asked of Redis is answered, also where the
+ * client is gone by then. */
+#include "coordinator/web/api_private.h"
+
+#include "shared/json.h"
+
+#include <stdlib.h>
+
+static void wait_end(struct api_wait *w)
+{
+    w->api->nwaits--;
+    cJSON_Delete(w->answer);
+    api_channels_free(w->channels, w->nchannels);
+    free(w->name);
+    free(w);
+}
+
+static void on_gone(void *ctx)
+{
+    struct api_wait *w = ctx;
+
+    w->request = NULL;
+    if (w->asks_watch) {
+        status_watch_forget(w->api->options.watch, w);
+        wait_end(w);
+    }
+}
+
+struct api_wait *api_wait_begin(struct api *a, struct web_request *r)
+{
+    if (a->nwaits >= API_WAITING_MAX) {
+        web_answer_error(r, 503, "%d requests wait for an answer already; try again",
+                         API_WAITING_MAX);
+        return NULL;
+    }
+    struct api_wait *w = xcalloc(1, sizeof(*w));
+    w->api = a;
+    w->request = r;
+    a->nwaits++;
+    web_request_on_gone(r, on_gone, w);
+    return w;
+}
+
+void api_wait_answer_text(struct api_wait *w, struct slice json)
+{
+    if (w->request != NULL) {
+        web_answer(w->request, 200, "application/json", json);
+    }
+    wait_end(w);
+}
+
+void api_wait_answer(struct api_wait *w, cJSON *tree)
+{
+    struct buf text;
+
+    buf_init(&text, API_TEXT_BYTES);
+    json_append_tree(&text, tree);
+    cJSON_Delete(tree);
+    api_wait_answer_text(w, buf_slice(&text));
+    buf_finish(&text);
+}
+
+void api_wait_refuse(struct api_wait *w, int status, const char *text)
+{
+    if (w->request != NULL) {
+        web_answer_error(w->request, status, "%s", text);
+    }
+    wait_end(w);
+}
+
+void api_wait_unread(struct api_wait *w, const struct err *err)
+{
+    struct err told = *err;
+
+    err_wrap(&told, "Redis cannot be read");
+    api_wait_refuse(w, 503, told.text);
+}
+
+static void on_document(void *ctx, const cJSON *document, const struct err *why)
+{
+    struct api_wait *w = ctx;
+
+    w->asks_watch = false;
+    if (document != NULL) {
+        w->take(w, document);
+    } else {
+        api_wait_unread(w, why);
+    }
+}
+
+void api_wait_for_document(struct api_wait *w,
+                           void (*take)(struct api_wait *w, const cJSON *document))
+{
+    w->take = take;
+    w->asks_watch = true;
+    status_watch_ask(w->api->options.watch, on_document, w);
+}
