@@ -221,7 +221,6 @@ struct web *web_create(const struct web_options *o, struct err *err)
     BUG_ON(uv_tcp_init(w->loop, &w->listener) != 0 || uv_timer_init(w->loop, &w->tick) != 0 ||
            uv_idle_init(w->loop, &w->again) != 0);
     w->listener.data = w->tick.data = w->again.data = w;
-    http_parser_set_max_header_size(WEB_URL_MAX + WEB_HEAD_MAX);
     if (web_reload(w, o, err) != 0 || listen_on(w, o->listen, err) != 0) {
         web_close(w, NULL, NULL);
         return NULL;

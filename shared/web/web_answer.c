@@ -22,6 +22,42 @@
 #define NOT_KEPT "Cache-Control: no-store\r\n"
 #define JSON     "application/json"
 
+static const char *reason(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } reasons[] = {
+        {101, "Switching Protocols"},
+        {200, "OK"},
+        {202, "Accepted"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {409, "Conflict"},
+        {411, "Length Required"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {417, "Expectation Failed"},
+        {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        if (reasons[i].status == status) {
+            return reasons[i].text;
+        }
+    }
+    return "Other"; /* nobody reads it but people */
+}
+
 void web_answer_status(struct buf *out, int status)
 {
     const time_t now = (time_t)(wall_now().ms / 1000);
@@ -30,8 +66,7 @@ void web_answer_status(struct buf *out, int status)
 
     (void)gmtime_r(&now, &tm);
     (void)strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm); /* LC_TIME is C */
-    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n" SAFETY, status,
-               http_status_str((enum http_status)status), date);
+    buf_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n" SAFETY, status, reason(status), date);
 }
 
 /* The one that writes answers; `type` NULL: there is no body. */

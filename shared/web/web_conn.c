@@ -1,7 +1,7 @@
 /* Connections: bytes in and out, TLS, and the states. See web_private.h for the picture.
  *
- * Bytes that came and were not looked at are in `in`, which is never more than what a socket gave
- * at once: nothing is read while there is something in it. Bytes to leave are collected in `out`,
+ * Bytes that came and are not done with are in `in`: a head that is not whole, or what follows a
+ * request that is not answered; nothing more is read then. Bytes to leave are collected in `out`,
  * handed to the socket by web_conn_flush, and what it does not take is libuv's (`leaving`). */
 #include "shared/web/web_private.h"
 
@@ -40,9 +40,10 @@ static bool wants_bytes(const struct web_conn *c)
         return false;
     case WEB_HEAD:
     case WEB_BODY:
+        return !c->ended && c->paused_ms == 0 && !c->again;
     case WEB_HANDLED: /* that the client leaves is read */
     case WEB_ANSWER:
-        return !c->ended && c->paused_ms == 0 && c->in.len == 0;
+        return !c->ended && c->in.len == 0;
     default:
         return !c->ended;
     }

@@ -223,7 +223,7 @@ bool web_bucket_has(struct web_bucket *b, unsigned rate_s, unsigned most, uint64
     uint64_t back = passed < 1000000 ? passed * rate_s : UINT64_MAX;
 
     b->used -= back < b->used ? back : b->used;
-    b->at_ms = now_ms;
+    b->at_ms += passed;
     return b->used + 1000 <= (uint64_t)most * 1000;
 }
 

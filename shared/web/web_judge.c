@@ -13,6 +13,7 @@
 #define BEARER "Bearer "
 
 /* Header lines of refusals. */
+#define ALLOW         "Allow: GET, HEAD, POST\r\n"
 #define BEARER_WANTED "WWW-Authenticate: Bearer\r\n"
 #define LATER         "Retry-After: 1\r\n"
 
@@ -35,9 +36,9 @@ static bool is_single(const struct web_request *r, const char *name)
     struct slice value;
     size_t at = 0;
 
-    bool first = web_request_next_header(r, name, &at, &value);
+    bool first = web_head_next(&r->head, name, &at, &value);
 
-    return !first || !web_request_next_header(r, name, &at, &value);
+    return !first || !web_head_next(&r->head, name, &at, &value);
 }
 
 static void judge_names(struct web_request *r)
@@ -48,7 +49,7 @@ static void judge_names(struct web_request *r)
 
     if (!is_single(r, "host") || !is_single(r, "origin") || !is_single(r, "authorization")) {
         web_request_refuse(r, 400, "", "a header is there twice");
-    } else if (host.len == 0 && r->conn->parser.http_minor > 0) {
+    } else if (host.len == 0 && r->head.minor > 0) {
         web_request_refuse(r, 400, "", "there is no Host");
     } else if (host.len > 0 && !web_host_is_ours(host, (const char *const *)w->hosts, w->nhosts)) {
         web_request_refuse(r, 403, "",
@@ -60,7 +61,7 @@ static void judge_names(struct web_request *r)
 
 static void judge_target(struct web_request *r)
 {
-    struct slice target = buf_slice(&r->target);
+    struct slice target = r->head.target;
     struct buf decoded;
     const char *mark = memchr(target.ptr, '?', target.len);
     struct slice path = {target.ptr, mark != NULL ? (size_t)(mark - target.ptr) : target.len};
@@ -95,17 +96,14 @@ static bool route_has(const struct web_route *route, struct slice path, struct s
 
 static void find_route(struct web_request *r)
 {
-    const char *method = http_method_str((enum http_method)r->conn->parser.method);
+    struct slice method = r->is_head ? SLICE("GET") : r->head.method;
     bool known = false;
 
-    if (r->is_head) {
-        method = "GET";
-    }
     for (const struct web_route *route = r->conn->web->routes; route->method != NULL; route++) {
         struct slice rest;
         if (route_has(route, buf_slice(&r->path), &rest)) {
             known = true;
-            if (strcmp(route->method, method) == 0) {
+            if (slice_is(method, route->method)) {
                 r->route = route;
                 r->rest = rest;
                 return;
@@ -113,7 +111,7 @@ static void find_route(struct web_request *r)
         }
     }
     if (known) {
-        refuse(r, 405, WEB_ALLOW, "this path does not take this method");
+        refuse(r, 405, ALLOW, "this path does not take this method");
     } else {
         refuse(r, 404, "", "there is nothing here");
     }
@@ -179,17 +177,11 @@ static void judge_route(struct web_request *r)
     }
 }
 
-/* Whether there is a body, and how large. */
 static void judge_body(struct web_request *r)
 {
-    const http_parser *p = &r->conn->parser;
-    bool known = (p->flags & F_CONTENTLENGTH) != 0;
     struct slice expected = web_request_header(r, "expect");
 
-    r->has_body = (known && p->content_length > 0) || (p->flags & F_CHUNKED) != 0;
-    if (p->http_major != 1 || p->http_minor > 1) {
-        web_request_refuse(r, 505, "", "HTTP/1.1 is spoken here");
-    } else if (known && p->content_length > WEB_BODY_MAX) {
+    if (r->head.body > WEB_BODY_MAX) {
         web_request_refuse(r, 413, "", "the body is too large");
     } else if (expected.len > 0 && (expected.len != strlen("100-continue") ||
                                     strncasecmp(expected.ptr, "100-continue", 12) != 0)) {
@@ -202,8 +194,11 @@ void web_request_judge(struct web_request *r)
     static void (*const judges[])(struct web_request *) = {judge_body, judge_names, judge_target,
                                                            judge_route};
 
-    r->is_head = r->conn->parser.method == HTTP_HEAD;
+    r->is_head = slice_is(r->head.method, "HEAD");
     for (size_t i = 0; i < ARRAY_LEN(judges) && r->refusal == 0; i++) {
         judges[i](r);
+    }
+    if (r->refusal != 0 && r->head.body > 0) {
+        r->conn->last = true; /* what follows is not read */
     }
 }

@@ -2,7 +2,8 @@
  *
  *     web.c           listens, accepts, its life; the tick that keeps all times
  *     web_conn.c      a connection: bytes in and out, TLS, its states
- *     web_request.c   a request: http_parser's callbacks, and what handlers ask
+ *     web_head.c      the head of a request, taken apart
+ *     web_request.c   a request: from bytes to its handler, and what handlers ask
  *     web_judge.c     what is refused
  *     web_answer.c    answers
  *     web_socket.c    WebSockets, on wslay
@@ -18,9 +19,9 @@
 #include "shared/teardown.h"
 #include "shared/tls.h"
 #include "shared/web/web_guard.h"
+#include "shared/web/web_head.h"
 #include "shared/web/web_limits.h"
 
-#include <http_parser.h>
 #include <openssl/sha.h>
 
 /*
@@ -43,23 +44,15 @@ enum web_state {
 struct web_request {
     struct web_conn *conn;
     const struct web_route *route; /* NULL: none is known yet */
-    struct buf target;             /* as it was sent */
-    struct buf head;               /* names and values, one behind the other */
-    struct {
-        size_t name; /* where it begins in `head` */
-        size_t value;
-        size_t end;
-    } headers[WEB_HEADERS_MAX];
-    size_t nheaders;
-    bool in_value;   /* the last header's value has begun */
-    struct buf path; /* decoded */
-    struct buf body;
+    struct buf bytes;              /* of the head */
+    struct web_head head;
+    struct buf path;    /* decoded */
     struct slice rest;  /* of path */
-    struct slice query; /* of target */
-    int refusal;        /* status; 0: none */
+    struct slice query; /* not decoded */
+    struct buf body;
+    int refusal; /* status; 0: none */
     const char *why;
     const char *extra; /* header lines of the refusal */
-    bool has_body;     /* some of it may be on its way */
     bool handled;      /* a handler has it, and owes an answer */
     bool is_head;
     bool is_admin;
@@ -79,7 +72,6 @@ struct web_conn {
     uint64_t since_ms;    /* in this state */
     uint64_t deadline_ms; /* of the state */
     uint64_t paused_ms;   /* nothing is read before; 0: it is */
-    http_parser parser;
     bool reading;
     bool writing; /* `leaving` belongs to libuv */
     bool begun;   /* head: some of it is here */
@@ -156,16 +148,12 @@ void web_request_init(struct web_conn *c);
 /* Forget the request; the next may come. */
 void web_request_clear(struct web_request *r);
 void web_request_finish(struct web_request *r);
-/* Parse what is in `in` up to the end of one request, and have it handled. */
+/* Look at what is in `in` up to the end of one request, and have that handled. */
 void web_request_read(struct web_conn *c);
-/* The first header of that name from `*at` on, which is then the place behind it. */
-bool web_request_next_header(const struct web_request *r, const char *name, size_t *at,
-                             struct slice *value);
 /* Nobody will answer: tell the handler. */
 void web_request_gone(struct web_request *r);
 
 /* web_judge.c */
-#define WEB_ALLOW "Allow: GET, HEAD, POST\r\n"
 /* Its head is whole: find its route, or set its refusal. */
 void web_request_judge(struct web_request *r);
 /* Refuse it, and look at nothing that follows. */

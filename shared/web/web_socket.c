@@ -54,13 +54,13 @@ const char *web_socket_refusal(const struct web_request *r, int *status, const c
 
     *status = 0;
     *extra = "";
-    if (!r->conn->parser.upgrade || to.len != 9 || strncasecmp(to.ptr, "websocket", 9) != 0 ||
+    if (!r->head.upgrade || to.len != 9 || strncasecmp(to.ptr, "websocket", 9) != 0 ||
         !slice_is(web_request_header(r, "sec-websocket-version"), "13")) {
         *status = 426;
         *extra = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
         return "this path is for WebSockets";
     }
-    if (r->is_head || r->has_body || !is_key(web_request_header(r, "sec-websocket-key"))) {
+    if (r->is_head || r->head.body > 0 || !is_key(web_request_header(r, "sec-websocket-key"))) {
         *status = 400;
         return "this is no handshake of RFC 6455";
     }
@@ -217,11 +217,10 @@ void web_socket_read(struct web_conn *c)
     int rc = wslay_event_get_read_enabled(s->frames) ? wslay_event_recv(s->frames) : 0;
     s->busy = false;
     buf_clear(&c->in); /* what is left comes behind a close */
-    if (rc != 0) {
-        web_conn_close(c);
-    } else {
-        leave(s);
+    if (rc != 0) {     /* no frames of WebSocket: it has said a close without a reason */
+        wslay_event_shutdown_read(s->frames);
     }
+    leave(s);
 }
 
 void web_socket_flushed(struct web_conn *c)

@@ -20,6 +20,7 @@ struct web_rig {
     int opened; /* WebSockets */
     int closed;
     bool web_is_closed;
+    bool head_asked;             /* answers have no body */
     bool floods;                 /* /live sends as much as it can when it hears something */
     char heard[4 * 1024 * 1024]; /* by the client, of the last answer */
     size_t heard_len;
@@ -37,8 +38,6 @@ void web_rig_say_bytes(struct web_rig *r, int fd, const void *bytes, size_t len)
 const char *web_rig_hear(struct web_rig *r, int fd);
 /* The same for bytes, until there are `len`; false: the connection ended before. */
 bool web_rig_hear_bytes(struct web_rig *r, int fd, size_t len);
-/* Read, and forget, until the server has closed. */
-void web_rig_hear_end(struct web_rig *r, int fd);
 /* All of it on a connection of its own: the answer. */
 const char *web_rig_ask(struct web_rig *r, const char *request);
 /* The number in its first line; 0: there is no answer. */
