@@ -7,7 +7,6 @@
 
 #include "node/meters.h"
 #include "node/publish.h"
-#include "shared/irc/parse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -203,18 +202,33 @@ static bool must_drop(struct fanout *f, struct slice channel, size_t bytes)
 
 /* Lines in ------------------------------------------------------------------------------------- */
 
+/* The value of the tag in "@tags", of which no others are taken apart: it is looked at often. */
+static struct slice sent_ts(struct slice tags)
+{
+    static const char name[] = "tmi-sent-ts=";
+    const char *at = memmem(tags.ptr, tags.len, name, sizeof(name) - 1);
+
+    while (at != NULL) {
+        bool found = at > tags.ptr && (at[-1] == ';' || at[-1] == '@');
+        const char *value = at + sizeof(name) - 1;
+        struct slice rest = {value, tags.len - (size_t)(value - tags.ptr)};
+        if (found) {
+            const char *end = memchr(rest.ptr, ';', rest.len);
+            return (struct slice){rest.ptr, end != NULL ? (size_t)(end - rest.ptr) : rest.len};
+        }
+        at = memmem(rest.ptr, rest.len, name, sizeof(name) - 1); /* that was somebody's text */
+    }
+    return SLICE("");
+}
+
 /* How old is it, by what Twitch says? Looked at of the first line of a block alone. */
 static void measure_age(struct slice line)
 {
     const char *end = line.len > 0 && *line.ptr == '@' ? memchr(line.ptr, ' ', line.len) : NULL;
-    struct slice value;
     struct wall sent;
 
-    if (end == NULL) {
-        return;
-    }
-    struct irc_line tagged = {.tags = {line.ptr + 1, (size_t)(end - line.ptr) - 1}};
-    if (irc_tag(&tagged, "tmi-sent-ts", &value) && slice_to_u64(value, &sent.ms)) {
+    if (end != NULL &&
+        slice_to_u64(sent_ts((struct slice){line.ptr, (size_t)(end - line.ptr)}), &sent.ms)) {
         histogram_add(&meters.chat_age_seconds, wall_since(sent, wall_now()) * 1000);
     }
 }

@@ -186,26 +186,35 @@ uint64_t random_below(uint64_t bound)
     return value % bound;
 }
 
-static uint64_t clock_us(clockid_t id)
+static struct timespec clock_of(clockid_t id)
 {
     struct timespec ts;
     BUG_ON(clock_gettime(id, &ts) != 0);
-    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+    return ts;
 }
 
-uint64_t mono_us(void)
+static uint64_t clock_ms(clockid_t id)
 {
-    return clock_us(CLOCK_BOOTTIME);
+    struct timespec ts = clock_of(id);
+
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 uint64_t mono_ms(void)
 {
-    return mono_us() / 1000;
+    return clock_ms(CLOCK_BOOTTIME);
+}
+
+uint64_t mono_us(void)
+{
+    struct timespec ts = clock_of(CLOCK_BOOTTIME);
+
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 struct wall wall_now(void)
 {
-    return (struct wall){clock_us(CLOCK_REALTIME) / 1000};
+    return (struct wall){clock_ms(CLOCK_REALTIME)};
 }
 
 uint64_t wall_since(struct wall earlier, struct wall later)

@@ -4,7 +4,6 @@
  * knows UNIT and the type info, and ends with a word of its own. */
 #include "shared/metrics/exposition.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,28 +81,33 @@ static void name(struct exposition *e, const struct meter *row, const char *with
     buf_append(e->out, row->name, len);
 }
 
-static void put_char(struct buf *out, char c)
+/* `name`="`value`", quoted. */
+static void put_label(struct buf *out, const char *before, const char *name, struct slice value)
 {
-    if (c == '\\' || c == '"') {
-        buf_append_char(out, '\\');
-        buf_append_char(out, c);
-    } else {
-        buf_append_char(out, (unsigned char)c < 0x20 || c == 0x7f ? '?' : c);
-    }
-}
+    char text[2 * LABEL_BYTES];
+    size_t len = 0;
+    size_t most = value.len < LABEL_BYTES ? value.len : LABEL_BYTES;
 
-static void put_value(struct buf *out, struct slice value)
-{
-    for (size_t i = 0; i < value.len && i < LABEL_BYTES;) {
-        size_t left = (value.len < LABEL_BYTES ? value.len : LABEL_BYTES) - i;
-        size_t n = utf8_length(value.ptr + i, left);
-        if (n > 1) {
-            buf_append(out, value.ptr + i, n);
-        } else {
-            put_char(out, n == 1 ? value.ptr[i] : '?');
+    for (size_t i = 0; i < most;) {
+        size_t n = utf8_length(value.ptr + i, most - i);
+        bool quoted = value.ptr[i] == '\\' || value.ptr[i] == '"';
+        bool plain = n > 1 || (n == 1 && value.ptr[i] >= ' ' && value.ptr[i] < 0x7f);
+        if (quoted) {
+            text[len++] = '\\';
+        }
+        for (size_t k = 0; plain && k < n; k++) {
+            text[len++] = value.ptr[i + k];
+        }
+        if (!plain) {
+            text[len++] = '?';
         }
         i += n > 0 ? n : 1;
     }
+    buf_append_str(out, before);
+    buf_append_str(out, name);
+    buf_append_str(out, "=\"");
+    buf_append(out, text, len);
+    buf_append_char(out, '"');
 }
 
 /* The labels of a value: those of the one it belongs to, that of the row, and `le`. */
@@ -113,19 +117,15 @@ static void labels(struct exposition *e, const struct exposition_of *of, const c
     const char *before = "{";
 
     for (size_t i = 0; i < ARRAY_LEN(of->labels) && of->labels[i].name != NULL; i++) {
-        buf_printf(e->out, "%s%s=\"", before, of->labels[i].name);
-        put_value(e->out, of->labels[i].value);
-        buf_append_char(e->out, '"');
+        put_label(e->out, before, of->labels[i].name, of->labels[i].value);
         before = ",";
     }
     if (of_row != NULL) {
-        buf_printf(e->out, "%s%s=\"", before, of_row);
-        put_value(e->out, slice_of(value));
-        buf_append_char(e->out, '"');
+        put_label(e->out, before, of_row, slice_of(value));
         before = ",";
     }
     if (le != NULL) {
-        buf_printf(e->out, "%sle=\"%s\"", before, le);
+        put_label(e->out, before, "le", slice_of(le));
         before = ",";
     }
     buf_append_str(e->out, *before == ',' ? "} " : " ");
@@ -147,41 +147,53 @@ static void begin(struct exposition *e, const struct sample *s, const char *suff
     labels(e, s->of, s->row->label.name, s->label, le);
 }
 
+/* By hand, as nearly all numbers are whole: there are some thousands of them in a text. */
+static void whole(struct buf *out, uint64_t n)
+{
+    char digits[24];
+    size_t at = sizeof(digits) - 1;
+
+    digits[at] = '\n';
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    buf_append(out, digits + at, sizeof(digits) - at);
+}
+
 static void number(struct buf *out, double value)
 {
-    if (isinf(value)) {
+    if (value >= 0 && value < 1e15 && value == (double)(uint64_t)value) {
+        whole(out, (uint64_t)value);
+    } else if (isinf(value)) {
         buf_append_str(out, value > 0 ? "+Inf\n" : "-Inf\n");
     } else {
         buf_printf(out, "%.15g\n", value);
     }
 }
 
-/* "0.005", "1.0": OpenMetrics wants it so, and a series should not have two names. */
-static void bound_text(uint64_t us, char out[24])
-{
-    double s = (double)us / 1e6;
-
-    (void)snprintf(out, 24, us % 1000000 == 0 ? "%.1f" : "%g", s);
-}
+/* As histogram_bounds_us. OpenMetrics wants "1.0", and a series should not have two names. */
+static const char *const bounds[HISTOGRAM_BOUNDS] = {
+    "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05",  "0.1",
+    "0.25",   "0.5",     "1.0",    "2.5",   "5.0",    "10.0",  "30.0", "60.0",  "300.0", "1800.0",
+};
 
 static void histogram(struct exposition *e, const struct sample *s, const struct histogram *h)
 {
     uint64_t count = 0;
-    char le[24];
 
     for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
         count += h->counts[i];
-        bound_text(histogram_bounds_us[i], le);
-        begin(e, s, "_bucket", le);
-        buf_printf(e->out, "%" PRIu64 "\n", count);
+        begin(e, s, "_bucket", bounds[i]);
+        whole(e->out, count);
     }
     count += h->counts[HISTOGRAM_BOUNDS];
     begin(e, s, "_bucket", "+Inf");
-    buf_printf(e->out, "%" PRIu64 "\n", count);
+    whole(e->out, count);
     begin(e, s, "_sum", NULL);
     number(e->out, (double)h->sum_us / 1e6);
     begin(e, s, "_count", NULL);
-    buf_printf(e->out, "%" PRIu64 "\n", count);
+    whole(e->out, count);
 }
 
 static void info(struct exposition *e, struct sample *s, const char *text)
@@ -198,7 +210,7 @@ static void sample(struct exposition *e, struct sample *s, const void *at, size_
     switch (s->row->type) {
     case METER_COUNTER:
         begin(e, s, "", NULL);
-        buf_printf(e->out, "%" PRIu64 "\n", ((const uint64_t *)at)[i]);
+        whole(e->out, ((const uint64_t *)at)[i]);
         break;
     case METER_SECONDS:
         begin(e, s, "", NULL);

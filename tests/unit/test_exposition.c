@@ -96,6 +96,33 @@ static void a_row_is_its_help_its_type_and_its_values(void **state)
     free(text);
 }
 
+static void a_number_is_as_it_is(void **state)
+{
+    (void)state;
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {
+        {0, "0"},
+        {-0.5, "-0.5"},
+        {3, "3"},
+        {1795812290.556, "1795812290.556"},
+        {1e14, "100000000000000"},
+        {1e300, "1e+300"},
+        {INFINITY, "+Inf"},
+        {-INFINITY, "-Inf"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct meters_door d = {.door_width_bytes = cases[i].value};
+        char *text = text_of(meters_of_door, &(struct exposition_of){.meters = &d}, 1, false);
+        char line[100];
+        snprintf(line, sizeof(line), "\nshoal_door_width_bytes %s\n", cases[i].text);
+        has(text, line);
+        free(text);
+    }
+}
+
 static void what_is_not_known_is_not_shown(void **state)
 {
     (void)state;
@@ -325,6 +352,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_row_is_its_help_its_type_and_its_values),
+        cmocka_unit_test(a_number_is_as_it_is),
         cmocka_unit_test(what_is_not_known_is_not_shown),
         cmocka_unit_test(a_histogram_counts_up_from_bound_to_bound),
         cmocka_unit_test(the_worst_and_the_newest_are_taken_once),
