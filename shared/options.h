@@ -70,6 +70,8 @@ struct options_program {
         *usage; /* what follows the options in the usage line, e.g. "COMMAND [ARG...]" or "" */
     const char *epilogue;            /* more lines for --help, or NULL */
     const struct option_spec *specs; /* closed by an entry without name */
+    size_t common;                   /* those behind so many of them belong to single commands, for
+                                      * --help; 0: all are alike */
     bool shares_file;                /* its keys must be in options_keys.c: a bug otherwise */
     bool takes_arguments;            /* false: any non-option argument is an error */
     /* What is allowed and yet unwise in this configuration, as one line (static), or NULL: --check

@@ -52,21 +52,34 @@ static char *describe(const struct option_spec *spec)
                      shown ? " [default: " : "", shown ? spec->fallback : "", shown ? "]" : "");
 }
 
+static void print_option(const struct option_spec *spec, FILE *to)
+{
+    const char *metavar = spec->metavar ? spec->metavar : "VALUE";
+    bool flag = spec->type == OPTION_BOOL;
+    char *head = xasprintf("--%s%s%s", spec->name, flag ? "" : " ", flag ? "" : metavar);
+    char *text = describe(spec);
+
+    options_print_item(to, head, text);
+    free(head);
+    free(text);
+}
+
 void options_print_help(const struct options *o, FILE *to)
 {
     const struct options_program *program = o->program;
+    size_t common = program->common > 0 ? program->common : o->spec_count;
     const struct option_spec *spec;
     const char *usage = program->usage ? program->usage : "";
     fprintf(to, "Usage: %s [OPTION...]%s%s\n\n%s\n\nOptions:\n", program->name, *usage ? " " : "",
             usage, program->purpose);
     for (size_t i = 0; (spec = option_at(o, i)) != NULL; i++) {
-        const char *metavar = spec->metavar ? spec->metavar : "VALUE";
-        bool flag = spec->type == OPTION_BOOL;
-        char *head = xasprintf("--%s%s%s", spec->name, flag ? "" : " ", flag ? "" : metavar);
-        char *text = describe(spec);
-        options_print_item(to, head, text);
-        free(head);
-        free(text);
+        if (i < common || i >= o->spec_count) {
+            print_option(spec, to);
+        }
+    }
+    fputs(common < o->spec_count ? "\nOptions of commands:\n" : "", to);
+    for (size_t i = common; i < o->spec_count; i++) {
+        print_option(option_at(o, i), to);
     }
     if (program->epilogue) {
         fprintf(to, "\n%s", program->epilogue);

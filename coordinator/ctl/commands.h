@@ -8,22 +8,23 @@
 
 #define CTL_COMMANDS(X)                                                                            \
     X(status)                                                                                      \
+    X(top)                                                                                         \
+    X(channel)                                                                                     \
+    X(channels)                                                                                    \
+    X(shards)                                                                                      \
+    X(nodes)                                                                                       \
+    X(events)                                                                                      \
+    X(doctor)                                                                                      \
     X(join)                                                                                        \
     X(part)                                                                                        \
     X(retry)                                                                                       \
     X(send)                                                                                        \
     X(tail)                                                                                        \
-    X(events)                                                                                      \
-    X(channel)                                                                                     \
-    X(channels)                                                                                    \
-    X(shards)                                                                                      \
-    X(nodes)                                                                                       \
     X(config)                                                                                      \
     X(account)                                                                                     \
+    X(keygen)                                                                                      \
     X(export)                                                                                      \
     X(import)                                                                                      \
-    X(keygen)                                                                                      \
-    X(doctor)                                                                                      \
     X(start)                                                                                       \
     X(stop)
 

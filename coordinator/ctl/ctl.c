@@ -117,10 +117,20 @@ void ctl_say(const char *fmt, ...)
     va_end(args);
 }
 
+static void (*before_fail)(void);
+
+void ctl_before_fail(void (*cb)(void))
+{
+    before_fail = cb;
+}
+
 int ctl_fail(int code, const char *fmt, ...)
 {
     va_list args;
 
+    if (before_fail != NULL) {
+        before_fail();
+    }
     fflush(stdout);
     va_start(args, fmt);
     print_line(stderr, "shoalctl: ", fmt, args);

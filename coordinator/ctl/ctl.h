@@ -83,6 +83,8 @@ const char *ctl_arg(const struct ctl *c, size_t i);
 void ctl_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Print "shoalctl: TEXT" to standard error, the same way, and return `code`. */
 int ctl_fail(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* `cb` is called before that prints: who has the terminal gives it back. NULL: nobody. */
+void ctl_before_fail(void (*cb)(void));
 /* The usage of the command, to standard error; returns CTL_USAGE. */
 int ctl_usage(const struct ctl *c);
 /* Has the time run out, was there a Ctrl-C, or is Redis out of reach for good? */

@@ -46,19 +46,33 @@ static void specs_make(void)
     }
 }
 
+/* For --help. */
+static const struct group {
+    const char *heading;
+    const struct ctl_command *first;
+} groups[] = {
+    {"Commands that look:", &ctl_status},
+    {"Commands for channels and chat:", &ctl_join},
+    {"Commands for the cluster:", &ctl_config},
+};
+
 /* More text for --help; the caller frees it. */
 static char *epilogue_make(void)
 {
     char *text = NULL;
     size_t len;
     FILE *to = open_memstream(&text, &len);
+    const struct group *group = groups;
 
     BUG_ON(to == NULL);
-    fputs("Commands:\n", to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         const struct ctl_command *command = commands[i];
         char *usage =
             xasprintf("%s%s%s", command->name, command->args[0] ? " " : "", command->args);
+        if (group < groups + ARRAY_LEN(groups) && group->first == command) {
+            fprintf(to, "%s%s\n", i > 0 ? "\n" : "", group->heading);
+            group++;
+        }
         options_print_item(to, usage, command->help);
         free(usage);
     }
@@ -148,6 +162,7 @@ int main(int argc, char **argv)
         .usage = "COMMAND [ARG...]",
         .epilogue = epilogue,
         .specs = specs,
+        .common = ARRAY_LEN(common),
         .shares_file = true,
         .takes_arguments = true,
     };

@@ -56,19 +56,23 @@ static size_t width_of(struct slice text)
     return width;
 }
 
-/* The text, or as many of its characters as `width` columns hold with a mark that there is more. */
-static struct slice cut(struct slice text, size_t width, bool *more)
+/* As many of its characters as `most` columns hold. */
+static struct slice shorten(struct slice text, size_t most)
 {
-    *more = width_of(text) > width;
-    if (*more) {
-        while (text.len > 0 && width_of(text) >= width) {
-            text.len--;
-            while (text.len > 0 && ((unsigned char)text.ptr[text.len] & 0xc0) == 0x80) {
-                text.len--; /* never within a character */
-            }
+    while (text.len > 0 && width_of(text) > most) {
+        text.len--;
+        while (text.len > 0 && ((unsigned char)text.ptr[text.len] & 0xc0) == 0x80) {
+            text.len--; /* never within a character */
         }
     }
     return text;
+}
+
+/* The text, or as much of it as `width` columns (1 or more) hold with a mark that there is more. */
+static struct slice cut(struct slice text, size_t width, bool *more)
+{
+    *more = width_of(text) > width;
+    return *more ? shorten(text, width - 1) : text;
 }
 
 /* No blanks at the ends of lines: the last column is as wide as its text. */
@@ -147,6 +151,29 @@ static void leave_utf8(locale_t utf8, locale_t before)
     if (utf8 != NULL) {
         freelocale(utf8);
     }
+}
+
+void table_widths(const struct table_column *columns, size_t n, const cJSON *records,
+                  size_t width[TABLE_MAX_COLUMNS])
+{
+    struct buf text;
+    locale_t utf8;
+    locale_t before = enter_utf8(&utf8);
+
+    buf_init(&text, 64 * 1024);
+    widths(width, columns, n, records, &text);
+    buf_finish(&text);
+    leave_utf8(utf8, before);
+}
+
+struct slice table_cut(struct slice text, size_t width)
+{
+    locale_t utf8;
+    locale_t before = enter_utf8(&utf8);
+    struct slice shown = shorten(text, width);
+
+    leave_utf8(utf8, before);
+    return shown;
 }
 
 void table_print(FILE *out, size_t most_width, const struct table_column *columns, size_t n,

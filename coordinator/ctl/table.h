@@ -25,6 +25,11 @@ size_t table_height(void);
  * the widest texts are cut, which "~" at their ends tells, and the last columns left out. */
 void table_print(FILE *out, size_t most_width, const struct table_column *columns, size_t n,
                  const cJSON *records);
+/* How wide each column is where nothing is cut. */
+void table_widths(const struct table_column *columns, size_t n, const cJSON *records,
+                  size_t width[TABLE_MAX_COLUMNS]);
+/* As much of a safe text as so many columns hold. */
+struct slice table_cut(struct slice text, size_t width);
 /* Print "LABEL     TEXT", safely, and go on below the text where it is wider than `width` (0: any):
  * what is broken is broken at blanks. */
 void table_text(FILE *out, size_t width, const char *label, const char *text);

@@ -54,7 +54,7 @@ def commands(program):
 
 def help_options(program):
     """What --help says: {"--name VALUE": default or None}, but for what all programs have."""
-    text = run([program, "--help"]).stdout.split("\nOptions:\n")[1].split("\n\n")[0]
+    text = "\n".join(re.findall(r"^Options.*:\n((?:  .*\n)+)", run([program, "--help"]).stdout, re.MULTILINE))
     options = {}
     for item in re.split(r"\n(?=  --)", "\n" + text)[1:]:
         words = " ".join(item.split())

@@ -1,0 +1,230 @@
+"""shoalctl top on a terminal (a pty): what is seen, what keys do, and that the terminal is given back however it ends."""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import pyte
+import pytest
+import redis
+
+from processes import wait_until
+from shoal import CTL, Cluster
+
+LEAVES = b"\x1b[?1049l"  # the other screen, where programs like this one draw (rmcup of xterm)
+SHOWS_CURSOR = b"\x1b[?25h"
+
+
+class Terminal:
+    """A program on a terminal of its own, an emulated one: what it shows is `text`, all that was written `out`."""
+
+    def __init__(self, *argv, columns=80, lines=24, term="xterm"):
+        self.end, inside = pty.openpty()
+        self.screen = pyte.Screen(columns, lines)
+        self.stream = pyte.ByteStream(self.screen)
+        self.resize(columns, lines, tell=False)
+        self.before = termios.tcgetattr(inside)
+        env = {**os.environ, "TERM": term, "LC_ALL": "C.UTF-8"}
+        self.program = subprocess.Popen(argv, stdin=inside, stdout=inside, stderr=inside, env=env, start_new_session=True)
+        self.inside = inside
+        self.out = b""
+
+    def resize(self, columns, lines, tell=True):
+        self.screen.resize(lines, columns)
+        fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        if tell:
+            self.program.send_signal(signal.SIGWINCH)
+
+    def press(self, keys):
+        os.write(self.end, keys.encode())
+
+    @property
+    def text(self):
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def read(self, seconds):
+        if select.select([self.end], [], [], seconds)[0]:
+            data = os.read(self.end, 65536)
+            self.out += data
+            self.stream.feed(data)
+
+    def see(self, true, what, timeout=15):
+        """Read until it is true of the text."""
+        deadline = time.monotonic() + timeout
+        while not true(self.text):
+            assert time.monotonic() < deadline, f"not seen: {what}:\n{self.text}"
+            self.read(0.1)
+
+    def wait_for(self, shown, timeout=15):
+        self.see(lambda text: shown in text, shown, timeout)
+
+    def wait_until_gone(self, shown, timeout=15):
+        self.see(lambda text: shown not in text, f"no {shown}", timeout)
+
+    def wait(self, timeout=15):
+        """The exit code; the terminal is as it was before."""
+        self.drain(timeout)
+        code = self.program.wait(timeout)
+        self.read(0.1)
+        assert termios.tcgetattr(self.inside) == self.before
+        return code
+
+    def drain(self, timeout):
+        deadline = time.monotonic() + timeout
+        while self.program.poll() is None and time.monotonic() < deadline:
+            self.read(0.05)
+
+    def close(self):
+        if self.program.poll() is None:
+            self.program.kill()
+            self.program.wait(10)
+        os.close(self.inside)
+        os.close(self.end)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Two shards on a node. Redis keeps its data."""
+    cluster = Cluster(tmp_path_factory.mktemp("top"))
+    cluster.start_redis("--appendonly", "yes")
+    cluster.start_sim("--verified")
+    cluster.start_coordinator()
+    cluster.start_node("n1")
+    wait_until(cluster.nodes, 10, "the node is registered")
+    cluster.settle()
+    cluster.join(*[f"c{i}" for i in range(25)])
+    yield cluster
+    complaints = cluster.close()
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def top(running):
+    """top(columns=, lines=): it runs, and has drawn its first screen."""
+    terminals = []
+
+    def start(first="[shards 2]", **size):
+        terminals.append(Terminal(CTL, "--redis-url", running.redis_url, "top", **size))
+        terminals[-1].wait_for(first)
+        return terminals[-1]
+
+    yield start
+    for terminal in terminals:
+        terminal.close()
+
+
+def test_it_shows_the_cluster_follows_keys_and_gives_the_terminal_back(top, running):
+    terminal = top()
+    terminal.press("\t")
+    terminal.wait_for("[nodes 1]")
+    terminal.press("1/extended")
+    terminal.wait_for("/extended_")
+    terminal.press("\r")
+    terminal.wait_for(": 1 of 2")
+    terminal.press("\x1b")
+    terminal.wait_for("initial-shard-1")
+    running.ctl("join", *[f"d{i}" for i in range(20)])
+    terminal.wait_for("[shards 3]")
+    terminal.press("?")
+    terminal.wait_for("any key goes back")
+    terminal.press(" ")
+    terminal.wait_for("[shards 3]")
+    terminal.press("q")
+    assert terminal.wait() == 0
+    assert LEAVES in terminal.out and SHOWS_CURSOR in terminal.out
+
+
+def test_it_follows_the_size_of_the_terminal(top):
+    terminal = top(first="[shards", columns=80, lines=24)
+    terminal.wait_for("[###")
+    terminal.resize(40, 10)
+    terminal.wait_until_gone("[###")
+    terminal.wait_for("SHARD")
+    terminal.resize(120, 40)
+    terminal.wait_for("LAG_MS")
+    terminal.see(lambda text: text.splitlines()[-1].startswith("q quit"), "the keys at the bottom")
+    terminal.resize(8, 2)
+    terminal.wait_for("q quit")
+    terminal.resize(80, 24)
+    terminal.wait_for("NODE")
+    terminal.press("q")
+    assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_and_gives_the_terminal_back(top, signum):
+    terminal = top(first="[shards")
+    terminal.program.send_signal(signum)
+    assert terminal.wait() == 0
+    assert LEAVES in terminal.out and SHOWS_CURSOR in terminal.out
+
+
+def test_a_terminal_that_hangs_up_ends_it(top):
+    terminal = top(first="[shards")
+    os.close(terminal.end)
+    os.close(terminal.inside)
+    terminal.program.wait(15)
+    terminal.end, terminal.inside = pty.openpty()
+
+
+def answers(cluster):
+    try:
+        return cluster.redis.ping()
+    except redis.RedisError:
+        return False
+
+
+def test_it_says_that_redis_is_away_and_goes_on_when_it_is_back(top, running):
+    terminal = top(first="[shards")
+    running.redis_process.kill()
+    terminal.wait_for("Redis does not answer")
+    running.redis_process.start()
+    terminal.wait_until_gone("Redis does not answer", timeout=30)
+    terminal.wait_for("leader c1", timeout=30)
+    running.redis_process.kill()
+    terminal.wait_for("Redis does not answer")
+    terminal.press("q")
+    assert terminal.wait() == 0
+    running.redis_process.start()
+    wait_until(lambda: answers(running), 30, "Redis has loaded its data")
+    wait_until(lambda: running.joined("c0"), 30, "all goes on")
+
+
+def test_an_error_of_redis_is_told_on_the_terminal_as_it_was(top, running):
+    terminal = top(first="[shards")
+    running.redis.execute_command("ACL", "SETUSER", "default", "-fcall_ro")
+    try:
+        code = terminal.wait()
+    finally:
+        running.redis.execute_command("ACL", "SETUSER", "default", "+@all")
+    before, _, after = terminal.out.rpartition(LEAVES)
+    assert code != 0 and before and b"shoalctl: " in after
+
+
+def test_no_text_of_others_reaches_the_terminal_as_a_command(top, running):
+    key = running.key("node:n1")
+    running.redis.hset(key, "error", "\x1b]0;title\x07 \x9b31m evil")
+    running.redis.hset(key, "host", "\x1b[2Jhost")
+    terminal = top(first="[shards", columns=150)
+    terminal.press("2")
+    terminal.wait_for("[2Jhost")
+    terminal.press("q")
+    assert terminal.wait() == 0
+    assert b"\x1b]0;" not in terminal.out and b"\x07" not in terminal.out and b"\x1b[2Jhost" not in terminal.out
+
+
+def test_without_a_terminal_it_says_what_needs_none(running):
+    done = running.ctl("top", check=False)
+    assert done.returncode == 2 and "status --watch" in done.stderr
+    terminal = Terminal(CTL, "--redis-url", running.redis_url, "top", term="no-such")
+    try:
+        assert terminal.wait() == 1
+        assert b"TERM" in terminal.out
+    finally:
+        terminal.close()
