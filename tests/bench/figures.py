@@ -81,7 +81,7 @@ class Reports:
     def share(self, data):
         """% of the samples of the node that are within OURS."""
         report = subprocess.run(
-            [self.perf, "report", "-i", data, "--children", "--stdio", "-g", "none"],
+            [self.perf, "report", "-i", data, "--children", "--stdio", "--no-inline", "-g", "none"],
             check=True,
             capture_output=True,
             text=True,
