@@ -5,6 +5,7 @@
 #include "coordinator/status/channel_look.h"
 #include "shared/irc/parse.h"
 #include "shared/json.h"
+#include "shared/redis/reader.h"
 #include "shared/redis/registry_look.h"
 
 #include <stdlib.h>
@@ -247,7 +248,7 @@ void api_get_events(void *ctx, struct web_request *r)
     uint64_t since = 0;
 
     if (!api_number(r, "limit", 1, PAGE_MOST, &limit) ||
-        !api_number(r, "since", 0, UINT64_MAX, &since)) {
+        !api_number(r, "since", 0, READER_MOST, &since)) {
         return;
     }
     struct api_wait *w = api_wait_begin(a, r);

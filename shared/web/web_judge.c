@@ -13,7 +13,6 @@
 #define BEARER "Bearer "
 
 /* Header lines of refusals. */
-#define ALLOW         "Allow: GET, HEAD, POST\r\n"
 #define BEARER_WANTED "WWW-Authenticate: Bearer\r\n"
 #define LATER         "Retry-After: 1\r\n"
 
@@ -97,12 +96,12 @@ static bool route_has(const struct web_route *route, struct slice path, struct s
 static void find_route(struct web_request *r)
 {
     struct slice method = r->is_head ? SLICE("GET") : r->head.method;
-    bool known = false;
+    const struct web_route *other = NULL; /* of that path, and for another method */
 
     for (const struct web_route *route = r->conn->web->routes; route->method != NULL; route++) {
         struct slice rest;
         if (route_has(route, buf_slice(&r->path), &rest)) {
-            known = true;
+            other = other == NULL ? route : other;
             if (slice_is(method, route->method)) {
                 r->route = route;
                 r->rest = rest;
@@ -110,8 +109,10 @@ static void find_route(struct web_request *r)
             }
         }
     }
-    if (known) {
-        refuse(r, 405, ALLOW, "this path does not take this method");
+    if (other != NULL) {
+        bool get = strcmp(other->method, "GET") == 0;
+        refuse(r, 405, get ? "Allow: GET, HEAD\r\n" : "Allow: POST\r\n",
+               "this path does not take this method");
     } else {
         refuse(r, 404, "", "there is nothing here");
     }

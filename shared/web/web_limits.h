@@ -50,10 +50,11 @@
 #define WEB_WAIT_MAX   (64 * 1024 * 1024)
 
 /* Of a WebSocket: */
-#define WEB_MESSAGE_MAX     4096 /* bytes of a message from the client */
-#define WEB_FRAMES_S        50   /* frames a second from the client, and at once */
-#define WEB_FRAMES          100
-#define WEB_SOCKET_WAIT_MAX (1024 * 1024) /* bytes to a client that reads too slowly */
+#define WEB_MESSAGE_MAX 4096 /* bytes of a message from the client */
+#define WEB_FRAMES_S    50   /* frames a second from the client, and at once */
+#define WEB_FRAMES      100
+/* Bytes to a client that reads too slowly; one answer (WEB_ANSWER_MAX) may go beyond. */
+#define WEB_SOCKET_WAIT_MAX (1024 * 1024)
 #define WEB_PING_MS         15000 /* a ping as often: proxies close what is still for 60 s */
 #define WEB_SILENCE_MS      45000 /* nothing came, not even a pong: it is dead */
 

@@ -251,8 +251,9 @@ bool web_socket_send(struct web_socket *s, struct slice text)
     if (s->ending || s->conn->machine.state != WEB_SOCKET) {
         return false;
     }
-    if (web_conn_waiting(s->conn) + wslay_event_get_queued_msg_length(s->frames) + text.len >
-        WEB_SOCKET_WAIT_MAX) {
+    if (web_conn_waiting(s->conn) + wslay_event_get_queued_msg_length(s->frames) >=
+            WEB_SOCKET_WAIT_MAX ||
+        text.len > WEB_ANSWER_MAX) {
         log_warn("http", "http.slow", "what", "a WebSocket reads too slowly, and is closed", NULL);
         s->ending = true;
         web_conn_close(s->conn);

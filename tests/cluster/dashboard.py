@@ -2,10 +2,9 @@
 
 import http.client
 import json
-import re
 import time
 
-from processes import wait_until
+from http_raw import port_of
 from simclient import Closed, WebSocket
 
 TOKEN = "a-token-of-the-tests-0123456789abcdef"
@@ -17,12 +16,6 @@ def token_file(directory):
     path.touch(mode=0o600)
     path.write_text(TOKEN + "\n")
     return path
-
-
-def port_of(process):
-    """Where the process serves HTTP."""
-    found = re.compile(r"http\.listening.*?:(\d+)\b")
-    return int(wait_until(lambda: found.search(process.text()), 10, "it listens")[1])
 
 
 class Answer:

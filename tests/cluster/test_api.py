@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dashboard import TOKEN, Api, token_file
+from probe import probes  # noqa: F401 (a fixture)
 from processes import wait_until
 from shoal import ROOT, USER
 
@@ -140,6 +141,17 @@ def test_a_hint_that_is_lost_costs_half_a_second_and_nothing_else(served):
     assert served.api.done("requests", op="retry", channels=["alpha"])["id"]
 
 
+def test_where_nobody_answers_in_time_the_id_does_and_the_request_is_carried_out_later(probes, tmp_path):
+    args = ["--http-admin-token", token_file(tmp_path), "--manager-timeout", "60s"]
+    probe = probes.lead(args, setup="add:one", assign_shard="never")
+    answer = Api(probes.cluster.processes["c1"]).post("requests", {"op": "join", "channels": ["alpha"]})
+    assert answer.status == 202
+    (id,) = answer.json.values()
+    assert probes.cluster.redis.get(probes.cluster.key(f"reply:{id}")) is None
+    probe.complete(probe.wait_for_call("assign_shard", "alpha"), "shard:one")
+    assert probes.cluster.answer(id)["assigned"] == {"alpha": "one"}
+
+
 @pytest.mark.parametrize(
     "path, body, names",
     [
@@ -240,8 +252,10 @@ def test_what_others_wrote_into_redis_is_answered_as_text(served):
     nasty = b"<b>\x1b[2J\xff\x00\r\n"
     name = uuid.uuid4().hex
     served.redis.hset(served.key("channel:alpha"), "reason", nasty)
-    served.redis.xadd(served.key("log"), {"event": b'{"event":"x","at":1,"why":"' + nasty[:8] + b'"}'})
-    served.redis.xadd(served.key("log"), {"event": name})
+    written = [
+        served.redis.xadd(served.key("log"), {"event": event})
+        for event in (b'{"event":"x","at":1,"why":"' + nasty[:8] + b'"}', name)
+    ]
     try:
         for path in ("channels/alpha", "channels", "events"):
             answer = served.api.get(path)
@@ -252,6 +266,50 @@ def test_what_others_wrote_into_redis_is_answered_as_text(served):
             assert answer.json
     finally:
         served.redis.hdel(served.key("channel:alpha"), "reason")
+        served.redis.xdel(served.key("log"), *written)
+
+
+# Redis and bounds ---------------------------------------------------------------------------------------
+
+
+def test_no_more_than_so_many_wait_and_all_of_them_are_answered(served):
+    served.api.got("channels")
+    served.redis_process.pause()
+    try:
+        with ThreadPoolExecutor(80) as pool:
+            asked = [pool.submit(served.api.get, "settings") for _ in range(80)]
+            wait_until(lambda: sum(each.done() for each in asked) >= 16, 2, "those that are too many hear so")
+            served.redis_process.resume()
+            refused = [each.result() for each in asked if each.result().status != 200]
+    finally:
+        served.redis_process.resume()
+    assert len(refused) == 16
+    assert all(answer.status == 503 and "wait for an answer already" in answer.json["error"] for answer in refused)
+
+
+def problems(document):
+    return [problem["problem"] for problem in document["problems"]]
+
+
+def test_while_redis_is_away_that_is_said_and_afterwards_all_goes_on(served):
+    with served.api.live() as live, ThreadPoolExecutor(1) as pool:
+        live.until(lambda message: message["type"] == "status")
+        served.redis_process.pause()
+        try:
+            post = pool.submit(served.api.post, "requests", {"op": "retry", "channels": ["alpha"]})
+            live.until(lambda _: "redis_down" in problems(live.document), 15, "it is said")
+            document = served.api.got("status")
+            assert document["health"] == "degraded"
+            for path in ("settings", "events"):
+                answer = served.api.get(path)
+                assert answer.status == 503 and "Redis cannot be read" in answer.json["error"]
+            answer = post.result()
+            assert answer.status == 503 and "Redis" in answer.json["error"]
+        finally:
+            served.redis_process.resume()
+        live.until(lambda _: "redis_down" not in problems(live.document), 15, "it is back")
+        assert served.api.done("requests", op="retry", channels=["alpha"])["id"]
+        live.until(lambda message: message["type"] == "change")
 
 
 # Files --------------------------------------------------------------------------------------------------
