@@ -139,8 +139,11 @@ static int run_channel(struct ctl *c)
             .records = &r, .cluster = options_string(c->options, "cluster")});
     }
     while (ctl_asks(c, &code)) {
-        channel_look(
-            &(struct channel_look_options){c->registry, channel, document_of, on_done, &l});
+        channel_look(&(struct channel_look_options){.registry = c->registry,
+                                                    .channel = channel,
+                                                    .document = document_of,
+                                                    .on_done = on_done,
+                                                    .ctx = &l});
         ctl_asked(c, 0);
     }
     if (code == CTL_DONE && c->json) {

@@ -23,12 +23,16 @@ static void finish(struct look *l, const struct err *err)
 {
     struct channel_look_options o = l->o;
     cJSON *object = l->object;
+    size_t nevents = l->seen;
 
     if (err != NULL) {
         cJSON_Delete(object);
         object = NULL;
     }
     free(l);
+    if (o.nevents != NULL) {
+        *o.nevents = nevents;
+    }
     o.on_done(o.ctx, object, err);
 }
 

@@ -19,6 +19,7 @@ struct channel_look_options {
     /* The status document as it is when Redis has answered, or NULL where there is none yet; it is
      * borrowed for that moment. */
     const cJSON *(*document)(void *ctx);
+    size_t *nevents; /* how many of the log were read, when on_done is called; or NULL */
     /* Called once, perhaps before channel_look returns, or with ERR_CANCELED when the link is
      * closed: the object, which belongs to the callee, or NULL and why there is none.
      *

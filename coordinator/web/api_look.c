@@ -83,6 +83,7 @@ static void read_page(struct api_wait *w, const char *after, const char *shard)
     } else if (more) {
         cJSON_AddStringToObject(w->answer, "next", w->channels[w->nchannels - 1].name);
     }
+    api_count_rows(w->api, w->nchannels);
     read_records(w, RECORDS_CHANNELS, on_channels);
 }
 
@@ -106,7 +107,7 @@ void api_get_channels(void *ctx, struct web_request *r)
         return;
     }
     bool given = web_request_param(r, "after", after, sizeof(after));
-    struct api_wait *w = api_wait_begin(coordinator_web_api(ctx), r);
+    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r);
     if (w != NULL) {
         w->limit = (size_t)limit;
         w->name = xstrdup(given ? after : "");
@@ -125,6 +126,7 @@ static void on_channel(void *ctx, cJSON *channel, const struct err *err)
 {
     struct api_wait *w = ctx;
 
+    api_count_rows(w->api, w->nevents + 1);
     if (channel != NULL) {
         api_wait_answer(w, channel);
     } else {
@@ -138,6 +140,7 @@ static void look_at_channel(struct api_wait *w, const cJSON *document)
     channel_look(&(struct channel_look_options){.registry = w->api->registry,
                                                 .channel = w->name,
                                                 .document = document_of,
+                                                .nevents = &w->nevents,
                                                 .on_done = on_channel,
                                                 .ctx = w});
 }
@@ -150,7 +153,7 @@ void api_get_channel(void *ctx, struct web_request *r)
         web_answer_error(r, 400, "a channel has 1 to 25 of a-z, 0-9 and _");
         return;
     }
-    struct api_wait *w = api_wait_begin(coordinator_web_api(ctx), r);
+    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r);
     if (w != NULL) {
         w->name = xstrdup(name);
         api_wait_for_document(w, look_at_channel);
@@ -182,7 +185,7 @@ static void look_at_shard(struct api_wait *w, const cJSON *document)
 void api_get_shard(void *ctx, struct web_request *r)
 {
     struct slice name = web_request_rest(r);
-    struct api_wait *w = api_wait_begin(coordinator_web_api(ctx), r);
+    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r);
 
     if (w != NULL) {
         w->name = xstrndup(name.ptr, name.len);
@@ -197,13 +200,14 @@ static void on_settings(void *ctx, const struct err *err)
     struct api_wait *w = ctx;
     cJSON *answer = cJSON_CreateObject();
 
+    api_count_rows(w->api, (size_t)cJSON_GetArraySize(w->records.settings));
     move_list(answer, "settings", &w->records.settings);
     answer_read(w, answer, err);
 }
 
 void api_get_settings(void *ctx, struct web_request *r)
 {
-    struct api_wait *w = api_wait_begin(coordinator_web_api(ctx), r);
+    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r);
 
     if (w != NULL) {
         read_records(w, RECORDS_SETTINGS, on_settings);
@@ -225,6 +229,7 @@ static void on_events(void *ctx, const struct registry_entry *entries, size_t n,
     cJSON *answer = cJSON_CreateObject();
     cJSON *events = cJSON_AddArrayToObject(answer, "events");
     bool older = n == w->limit; /* there may be */
+    api_count_rows(w->api, n);
     for (size_t i = n; i > 0; i--) {
         cJSON *event = json_parse_object(registry_field(&entries[i - 1], "event"));
         if (event == NULL) {
@@ -251,7 +256,7 @@ void api_get_events(void *ctx, struct web_request *r)
         !api_number(r, "since", 0, READER_MOST, &since)) {
         return;
     }
-    struct api_wait *w = api_wait_begin(a, r);
+    struct api_wait *w = api_wait_begin_reading(a, r);
     if (w == NULL) {
         return;
     }

@@ -34,6 +34,7 @@ struct api_wait {
     cJSON *answer;                    /* so far */
     struct cluster_channel *channels; /* a page of the names; owned, as are the texts */
     size_t nchannels;
+    size_t nevents; /* of the log, that were read for it */
     struct records records;
 };
 
@@ -72,6 +73,8 @@ struct api {
     char chat_topic[REGISTRY_TOPIC_CHARS]; /* what those of channels begin with */
     struct buf texts[API_TEXTS];           /* of the newest document; empty: not made yet */
     size_t nwaits;
+    int64_t rows;     /* of Redis that may be read for clients now; below 0: a debt */
+    uint64_t rows_ms; /* as it was then */
     struct api_names names;
     struct api_ask *asks;
     size_t nasks;
@@ -88,6 +91,10 @@ MUST_USE bool api_number(struct web_request *r, const char *name, uint64_t least
 /* api_wait.c */
 /* NULL: too many wait, and that was answered. */
 struct api_wait *api_wait_begin(struct api *a, struct web_request *r);
+/* The same for one that reads rows of Redis beside the document; or too many were read lately. */
+struct api_wait *api_wait_begin_reading(struct api *a, struct web_request *r);
+/* So many were read. */
+void api_count_rows(struct api *a, size_t rows);
 /* Answer where somebody waits, and end it: with a tree, which is deleted; with
  * JSON; with an error. */
 void api_wait_answer(struct api_wait *w, cJSON *tree);

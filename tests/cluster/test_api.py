@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -285,6 +286,21 @@ def test_no_more_than_so_many_wait_and_all_of_them_are_answered(served):
         served.redis_process.resume()
     assert len(refused) == 16
     assert all(answer.status == 503 and "wait for an answer already" in answer.json["error"] for answer in refused)
+
+
+def test_more_is_not_read_in_a_second_than_holds_nobody_up(served):
+    last = served.events()[-1]
+    pipe = served.redis.pipeline(transaction=False)
+    for _ in range(1000):
+        pipe.xadd(served.key("log"), {"event": json.dumps(last)})
+    written = pipe.execute()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(served.api.get, "events?limit=1000") for _ in range(60)]
+        statuses = Counter(each.result().status for each in asked)
+    assert set(statuses) == {200, 429} and statuses[200] >= 10, statuses
+    assert served.api.got("status") and served.api.got("nodes"), "what costs nothing is answered"
+    wait_until(lambda: served.api.get("events?limit=1").status == 200, 5, "more may be read")
+    served.redis.xdel(served.key("log"), *written)
 
 
 def problems(document):

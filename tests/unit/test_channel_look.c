@@ -144,7 +144,11 @@ static struct seen look(const char *channel, const char *document)
 {
     struct seen s = {.document = cJSON_Parse(document)};
 
-    channel_look(&(struct channel_look_options){w.r, channel, document_of, on_done, &s});
+    channel_look(&(struct channel_look_options){.registry = w.r,
+                                                .channel = channel,
+                                                .document = document_of,
+                                                .on_done = on_done,
+                                                .ctx = &s});
     wait_until(&w.probe.t, s.done);
     cJSON_Delete(s.document);
     return s;
@@ -221,13 +225,18 @@ static void a_link_that_fails_is_told_once(void **state)
     struct seen s = {.document = NULL};
 
     (void)state;
-    channel_look(&(struct channel_look_options){w.r, "foo", document_of, on_done, &s});
+    channel_look(&(struct channel_look_options){
+        .registry = w.r, .channel = "foo", .document = document_of, .on_done = on_done, .ctx = &s});
     link_reset(w.probe.link, "a test");
     wait_until(&w.probe.t, s.done);
     assert_null(s.channel);
     assert_true(err_is_silence(&s.err));
     s = (struct seen){0};
-    channel_look(&(struct channel_look_options){w.r, "foo", document_of, on_done, &s}); /* down */
+    channel_look(&(struct channel_look_options){.registry = w.r,
+                                                .channel = "foo",
+                                                .document = document_of,
+                                                .on_done = on_done,
+                                                .ctx = &s}); /* down */
     wait_until(&w.probe.t, s.done);
     assert_null(s.channel);
     assert_true(err_is_silence(&s.err));
