@@ -93,7 +93,8 @@ static bool is_text(struct slice s)
 
 static int parse_first(struct slice line, struct web_head *out, const char **why)
 {
-    if (!is_text(line) || !split(&line, ' ', &out->method) || !is_method(out->method)) {
+    if (!is_text(line) || memchr(line.ptr, '\t', line.len) != NULL ||
+        !split(&line, ' ', &out->method) || !is_method(out->method)) {
         return malformed(why);
     }
     if (!split(&line, ' ', &out->target)) {
