@@ -1,4 +1,5 @@
-/* Exposition: meters as Prometheus reads them: its text format 0.0.4, or OpenMetrics 1.0.
+/* Exposition: meters as Prometheus reads them: its text format 0.0.4, or OpenMetrics 1.0. (Debian
+ * has a client library of Prometheus for C++, and none for C.)
  *
  *     struct exposition e = {.out = &buf, .openmetrics = exposition_is_openmetrics(accept)};
  *     exposition_write(&e, meters_of_door, &meters);

@@ -240,6 +240,31 @@ def test_a_node_that_lost_its_shards_shows_them_no_more_and_counts_on(bare):
     becomes_ready(lost)  # a node without shards is
 
 
+def test_what_did_not_fit_is_counted_as_it_is_told(bare):
+    bare.start_redis(*PATIENT_REDIS)
+    bare.start_sim("--verified")
+    bare.start_coordinator(lease_ms=5000)
+    wait_until(bare.leader, 10, "a coordinator leads")
+    node = bare.start_node(args=(*LISTEN, "--buffer-bytes", "64k"))
+    bare.join(*NAMES)
+    bare.redis_process.pause()
+    bare.sim.control("generate count=2000 rate=0 seed=4 only=privmsg")
+    bare.sim.control("wait generate ms=10000")
+    wait_until(lambda: metrics(node)["shoal_twitch_lines_total"] > 2000, 10, "all is read")
+    full = metrics(node)
+    assert 48 << 10 < full["shoal_fanout_buffer_bytes"] <= full["shoal_fanout_buffer_limit_bytes"] == 64 << 10
+    assert full["shoal_fanout_held_lines"] > 50
+    bare.redis_process.resume()
+    wait_until(lambda: len(bare.events("gap")) == len(NAMES), 15, "it is told")
+    told_of = 'shoal_gaps_total{reason="buffer_full"}'
+    wait_until(lambda: metrics(node)[told_of] == len(NAMES), 5, "a text made after that")
+    now = metrics(node)
+    told = sum(int(gap["lines"]) for gap in bare.events("gap"))
+    assert now['shoal_gap_lines_total{reason="buffer_full"}'] == now["shoal_fanout_dropped_lines_total"] == told > 100
+    assert now["shoal_fanout_lines_total"] + told == 2000
+    assert now["shoal_fanout_buffer_bytes"] == 0
+
+
 def test_a_node_is_ready_when_twitch_has_confirmed_its_channels(bare):
     bare.start_redis()
     bare.start_sim("--verified")
@@ -251,7 +276,7 @@ def test_a_node_is_ready_when_twitch_has_confirmed_its_channels(bare):
     becomes_unready(node, "channels are not joined yet\n")
     assert not bare.joined()
     becomes_ready(node)
-    assert bare.joined()
+    assert metrics(node)['shoal_channels{state="joined"}'] == 6
 
 
 def test_a_node_that_does_not_do_its_work_says_why(cluster):
