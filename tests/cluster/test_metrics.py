@@ -79,18 +79,29 @@ class Busy:
         assert cluster.request("join", channels="dave")["ok"]
         wait_until(lambda: cluster.channel("dave").get("state") == "failed", 10, "the join is refused")
         self.earlier = []
-        for how in ("reconnect all", "disconnect all how=reset"):
-            self.earlier.append(counters(self.node))
-            gaps = len(cluster.events("gap"))
-            cluster.sim.control(how)
-            wait_until(lambda gaps=gaps: len(cluster.events("gap")) == gaps + len(NAMES), 15, "all are read again")
-            wait_until(lambda: cluster.joined(*NAMES), 10, "and told so")
+        self.again(lambda: cluster.sim.control("reconnect all"))
+        self.again(lambda: cluster.sim.control("disconnect all how=reset"))
+        self.again(self.stop_and_start)
         cluster.sim.control("generate count=3000 rate=0 seed=3 only=privmsg")
         cluster.sim.control("wait generate ms=20000")
         self.lines = finish(cluster, self.chat, NAMES, record)
         cluster.sim.control("ban carol user=shoalbot")
         self.results = [cluster.send(name, f"said-in-{name}")["status"] for name in (*NAMES, *NAMES)]
         wait_until(lambda: metrics(self.node)["shoal_fanout_lines_total"] == self.heard, 10, "all is answered")
+
+    def again(self, act):
+        """Do what makes all connections anew."""
+        self.earlier.append(counters(self.node))
+        gaps = len(self.cluster.events("gap"))
+        act()
+        wait_until(lambda: len(self.cluster.events("gap")) == gaps + len(NAMES), 15, "all are read again")
+        wait_until(lambda: self.cluster.joined(*NAMES), 10, "and told so")
+
+    def stop_and_start(self):
+        self.cluster.ctl("stop")
+        closed = 'shoal_connections{state="closed"}'
+        wait_until(lambda: metrics(self.node)[closed] == len(self.cluster.shards()), 10, "all are closed")
+        self.cluster.ctl("start")
 
     @property
     def heard(self):
@@ -175,13 +186,13 @@ def test_lines_are_counted_as_they_were_said_and_heard(busy):
 def test_joins_and_connections_are_counted_with_their_reasons_and_causes(busy):
     now = metrics(busy.node)
     assert now['shoal_channels{state="joined"}'] == len(NAMES) and now['shoal_channels{state="failed"}'] == 1
-    assert now['shoal_join_failures_total{reason="msg_channel_suspended"}'] == 1
-    assert now["shoal_join_answer_seconds_count"] == 3 * len(NAMES)
-    assert now["shoal_join_wait_seconds_count"] >= 3 * len(NAMES) + 1
+    assert now['shoal_join_failures_total{reason="msg_channel_suspended"}'] == 2  # and after the stop
+    assert now["shoal_join_answer_seconds_count"] == 4 * len(NAMES)
+    assert now["shoal_join_wait_seconds_count"] >= 4 * len(NAMES) + 2
     shards = len(busy.cluster.shards())
     assert now['shoal_connections{state="ready"}'] == shards
     assert now['shoal_reconnects_total{cause="asked"}'] == now['shoal_reconnects_total{cause="lost"}'] == shards
-    assert now['shoal_gaps_total{reason="not_joined"}'] == len(busy.cluster.events("gap")) == 2 * len(NAMES)
+    assert now['shoal_gaps_total{reason="not_joined"}'] == len(busy.cluster.events("gap")) == 3 * len(NAMES)
 
 
 def test_sends_are_counted_by_their_results(busy):
