@@ -273,6 +273,7 @@ static void create_web(struct coordinator *c)
 {
     const struct coordinator_web_options web = {.loop = c->loop,
                                                 .settings = c->options.web,
+                                                .leader = c->leader,
                                                 .watch = {.loop = c->loop,
                                                           .url = c->options.redis,
                                                           .tls_ca = c->options.redis_tls_ca,

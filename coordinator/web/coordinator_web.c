@@ -2,6 +2,7 @@
 #include "coordinator/web/coordinator_web.h"
 
 #include "coordinator/web/api.h"
+#include "coordinator/web/monitoring.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,9 @@
 struct coordinator_web {
     struct web *web;
     struct status_watch *watch;
+    struct monitoring monitoring;
     struct api *api; /* NULL: with metrics_only */
+    struct teardown teardown;
     void (*on_closed)(void *ctx);
     void *ctx;
 };
@@ -20,8 +23,22 @@ static void on_healthz(void *ctx, struct web_request *r)
     web_answer(r, 200, "text/plain; charset=utf-8", SLICE("ok\n")); /* the loop turns */
 }
 
+static void on_readyz(void *ctx, struct web_request *r)
+{
+    monitoring_readyz(&((struct coordinator_web *)ctx)->monitoring, r);
+}
+
+static void on_metrics(void *ctx, struct web_request *r)
+{
+    monitoring_metrics(&((struct coordinator_web *)ctx)->monitoring, r);
+}
+
 /* What monitoring asks; --http-metrics-only serves these alone. */
-#define MONITORING {.method = "GET", .path = "/healthz", .light = true, .handle = on_healthz}
+#define GET(where, costs_little, what)                                                             \
+    {.method = "GET", .path = (where), .light = (costs_little), .handle = (what)}
+#define MONITORING                                                                                 \
+    GET("/healthz", true, on_healthz), GET("/readyz", true, on_readyz),                            \
+        GET("/metrics", false, on_metrics)
 
 static const struct web_route monitoring[] = {
     MONITORING,
@@ -79,6 +96,7 @@ struct coordinator_web *coordinator_web_create(const struct coordinator_web_opti
         return NULL;
     }
     w->watch = status_watch_create(&o->watch);
+    monitoring_begin(&w->monitoring, o->loop, o->leader, w->watch);
     if (!o->settings->metrics_only) {
         create_api(w, o);
     }
@@ -91,21 +109,13 @@ int coordinator_web_reload(struct coordinator_web *w, const struct web_settings 
     return w != NULL ? web_reload(w->web, &settings->web, err) : 0;
 }
 
-static void on_api_closed(void *ctx)
-{
-    struct coordinator_web *w = ctx;
-    void (*then)(void *ctx) = w->on_closed;
-    void *then_ctx = w->ctx;
-
-    free(w);
-    then(then_ctx);
-}
-
 static void on_watch_closed(void *ctx)
 {
     struct coordinator_web *w = ctx;
 
-    api_close(w->api, on_api_closed, w);
+    teardown_begin(&w->teardown, free, w, w->on_closed, w->ctx);
+    monitoring_end(&w->monitoring, &w->teardown);
+    api_close(w->api, teardown_part_gone, teardown_part(&w->teardown));
 }
 
 /* In this order: nobody asks, what was asked of Redis is answered, and then the rest. */

@@ -5,6 +5,7 @@
 #ifndef SHOAL_COORDINATOR_COORDINATOR_WEB_H
 #define SHOAL_COORDINATOR_COORDINATOR_WEB_H
 
+#include "coordinator/lead/leader.h"
 #include "coordinator/status/status_watch.h"
 #include "shared/web/web_settings.h"
 
@@ -14,6 +15,7 @@ struct api;
 struct coordinator_web_options {
     uv_loop_t *loop;
     const struct web_settings *settings; /* its listen is not NULL; borrowed for the call alone */
+    const struct leader *leader;         /* borrowed until coordinator_web_close */
     struct status_watch_options watch;
 };
 

@@ -145,6 +145,24 @@ static void an_empty_cluster_and_hostile_names_are_told_as_well(void **state)
     assert_non_null(strstr(text.data, "node=\"n\\\"1"));
 }
 
+static void promtool_finds_nothing_to_say(void **state)
+{
+    static const char *const documents[] = {
+        DOCUMENT, "{}",
+        "{\"nodes\":[{\"node\":\"n\\\"1\\n}\\\\ \\u001b[31m\",\"buffer_limit\":1}],"
+        "\"accounts\":[{\"account\":\"{a=\\\"\",\"left_ms\":-5}],\"budgets\":[{\"budget\":\"#\"}]"
+        "}"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(documents); i++) {
+        write_document(documents[i], false);
+        FILE *promtool = popen("promtool check metrics 2>&1", "w");
+        assert_non_null(promtool);
+        assert_true(fputs(text.data, promtool) >= 0);
+        assert_int_equal(pclose(promtool), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +172,7 @@ int main(void)
         cmocka_unit_test(what_is_not_limited_or_not_known_is_not_shown),
         cmocka_unit_test(while_redis_is_away_the_last_known_stays_with_its_time),
         cmocka_unit_test(an_empty_cluster_and_hostile_names_are_told_as_well),
+        cmocka_unit_test(promtool_finds_nothing_to_say),
     };
 
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,98 @@
+/* Monitoring: a scrape waits for a fresh document, or for nothing any more. */
+#include "coordinator/web/monitoring.h"
+
+#include "coordinator/status/status_meters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define METRICS_BYTES (8 * 1024 * 1024)
+#define TEXT          "text/plain; charset=utf-8"
+
+#define METERS_OF_COORDINATOR(X)                                                                   \
+    X(coordinator_leads, GAUGE, "", NONE, "1: this coordinator leads; 0: it stands by")
+struct meters_coordinator {
+    METERS_OF_COORDINATOR(METER_MEMBER)
+};
+#define COORDINATOR_ROW(...) METER_ROW(struct meters_coordinator, __VA_ARGS__)
+static const struct meter rows[] = {METERS_OF_COORDINATOR(COORDINATOR_ROW){0}};
+
+struct scrape {
+    struct monitoring *monitoring;
+    struct web_request *request;
+    bool openmetrics;
+};
+
+void monitoring_begin(struct monitoring *m, uv_loop_t *loop, const struct leader *leader,
+                      struct status_watch *watch)
+{
+    m->leader = leader;
+    m->watch = watch;
+    process_meters_begin(&m->process, loop);
+}
+
+void monitoring_end(struct monitoring *m, struct teardown *t)
+{
+    teardown_handle(t, (uv_handle_t *)&m->process.timer);
+}
+
+static void write_all(struct monitoring *m, const cJSON *document, struct exposition *e)
+{
+    const struct meters_coordinator own = {.coordinator_leads = leader_may_act(m->leader)};
+
+    process_meters_write(&m->process, e);
+    exposition_write(e, rows, &own);
+    status_meters_write(document, e);
+    exposition_end(e);
+}
+
+static void on_document(void *ctx, const cJSON *document, const struct err *why)
+{
+    struct scrape *s = ctx;
+    struct exposition e = {.openmetrics = s->openmetrics};
+    struct buf text;
+
+    if (document == NULL) {
+        web_answer_error(s->request, 503, "the cluster cannot be read from Redis: %s", why->text);
+        free(s);
+        return;
+    }
+    buf_init(&text, METRICS_BYTES);
+    e.out = &text;
+    write_all(s->monitoring, document, &e);
+    if (text.overflow) {
+        web_answer_error(s->request, 503, "there are more than %d bytes of metrics", METRICS_BYTES);
+    } else {
+        web_answer(s->request, 200, exposition_content_type(s->openmetrics), buf_slice(&text));
+    }
+    buf_finish(&text);
+    free(s);
+}
+
+static void on_gone(void *ctx)
+{
+    struct scrape *s = ctx;
+
+    status_watch_forget(s->monitoring->watch, s);
+    free(s);
+}
+
+void monitoring_metrics(struct monitoring *m, struct web_request *r)
+{
+    struct scrape *s = xmalloc(sizeof(*s));
+    bool openmetrics = exposition_is_openmetrics(web_request_header(r, "accept"));
+
+    *s = (struct scrape){m, r, openmetrics};
+    web_request_on_gone(r, on_gone, s);
+    status_watch_ask(m->watch, on_document, s);
+}
+
+void monitoring_readyz(const struct monitoring *m, struct web_request *r)
+{
+    char how[200];
+    char body[210];
+    bool ready = leader_describe(m->leader, how, sizeof(how));
+
+    snprintf(body, sizeof(body), "%s\n", how);
+    web_answer(r, ready ? 200 : 503, TEXT, slice_of(body));
+}
