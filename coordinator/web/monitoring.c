@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define METRICS_BYTES (8 * 1024 * 1024)
-#define TEXT          "text/plain; charset=utf-8"
+#define TEXT "text/plain; charset=utf-8"
 
 #define METERS_OF_COORDINATOR(X)                                                                   \
     X(coordinator_leads, GAUGE, "", NONE, "1: this coordinator leads; 0: it stands by")
@@ -20,52 +19,40 @@ static const struct meter rows[] = {METERS_OF_COORDINATOR(COORDINATOR_ROW){0}};
 struct scrape {
     struct monitoring *monitoring;
     struct web_request *request;
-    bool openmetrics;
 };
+
+/* There is a document, or nobody would be answered. */
+static void write_all(void *ctx, struct exposition *e)
+{
+    struct monitoring *m = ctx;
+    const struct meters_coordinator own = {.coordinator_leads = leader_may_act(m->leader)};
+
+    exposition_write(e, rows, &own);
+    status_meters_write(status_watch_document(m->watch), e);
+}
 
 void monitoring_begin(struct monitoring *m, uv_loop_t *loop, const struct leader *leader,
                       struct status_watch *watch)
 {
     m->leader = leader;
     m->watch = watch;
-    process_meters_begin(&m->process, loop);
+    metrics_page_begin(&m->page, loop, write_all, m);
 }
 
 void monitoring_end(struct monitoring *m, struct teardown *t)
 {
-    teardown_handle(t, (uv_handle_t *)&m->process.timer);
-}
-
-static void write_all(struct monitoring *m, const cJSON *document, struct exposition *e)
-{
-    const struct meters_coordinator own = {.coordinator_leads = leader_may_act(m->leader)};
-
-    process_meters_write(&m->process, e);
-    exposition_write(e, rows, &own);
-    status_meters_write(document, e);
-    exposition_end(e);
+    metrics_page_end(&m->page, t);
 }
 
 static void on_document(void *ctx, const cJSON *document, const struct err *why)
 {
     struct scrape *s = ctx;
-    struct exposition e = {.openmetrics = s->openmetrics};
-    struct buf text;
 
-    if (document == NULL) {
-        web_answer_error(s->request, 503, "the cluster cannot be read from Redis: %s", why->text);
-        free(s);
-        return;
-    }
-    buf_init(&text, METRICS_BYTES);
-    e.out = &text;
-    write_all(s->monitoring, document, &e);
-    if (text.overflow) {
-        web_answer_error(s->request, 503, "there are more than %d bytes of metrics", METRICS_BYTES);
+    if (document != NULL) {
+        metrics_page_answer(&s->monitoring->page, s->request);
     } else {
-        web_answer(s->request, 200, exposition_content_type(s->openmetrics), buf_slice(&text));
+        web_answer_error(s->request, 503, "the cluster cannot be read from Redis: %s", why->text);
     }
-    buf_finish(&text);
     free(s);
 }
 
@@ -80,9 +67,8 @@ static void on_gone(void *ctx)
 void monitoring_metrics(struct monitoring *m, struct web_request *r)
 {
     struct scrape *s = xmalloc(sizeof(*s));
-    bool openmetrics = exposition_is_openmetrics(web_request_header(r, "accept"));
 
-    *s = (struct scrape){m, r, openmetrics};
+    *s = (struct scrape){m, r};
     web_request_on_gone(r, on_gone, s);
     status_watch_ask(m->watch, on_document, s);
 }

@@ -9,15 +9,13 @@
 
 #include "coordinator/lead/leader.h"
 #include "coordinator/status/status_watch.h"
-#include "shared/metrics/process_meters.h"
-#include "shared/teardown.h"
-#include "shared/web/web.h"
+#include "shared/metrics/metrics_page.h"
 
 /* Embedded in its owner. */
 struct monitoring {
     const struct leader *leader; /* borrowed, as is: */
     struct status_watch *watch;
-    struct process_meters process;
+    struct metrics_page page;
 };
 
 void monitoring_begin(struct monitoring *m, uv_loop_t *loop, const struct leader *leader,
