@@ -80,7 +80,8 @@ struct figure {
     X(epoch, GAUGE, STEPS, "", NULL, "grows when another node holds it")                           \
     X(rev, GAUGE, STEPS, "", NULL, "grows when its channels change")                               \
     X(closes_idle, GAUGE, STEPS, "", NULL, "1: it is closed when it has no channels")              \
-    X(since, TIME, STEPS, "ms", NULL, "when it was opened")
+    X(since, TIME, STEPS, "ms", NULL, "when it was opened")                                        \
+    X(moved, TIME, STEPS, "ms", NULL, "when it got channels, connected, or Twitch confirmed one")
 
 #define FIGURES_OF_CHANNEL(X)                                                                      \
     X(channel, TEXT, READER, "", "CHANNEL", "name of the channel")                                 \

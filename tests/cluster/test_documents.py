@@ -259,6 +259,20 @@ def test_what_is_no_event_does_not_pass(change):
     assert len(list(misfits([event]))) == 1
 
 
+def test_the_table_of_problems_is_what_the_status_has():
+    source = (ROOT / "coordinator/status/status.h").read_text()
+    kinds = re.findall(r"^    X\((\w+), (BAD|NOTE), +\"(.*?)\"\)", source, re.MULTILINE)
+    rows = {words(row[0])[0]: (row[1].upper(), row[3]) for row in table("problem")}
+    assert len(kinds) > 20 and {code for code, _, _ in kinds} == set(rows)
+    for code, level, mend in kinds:
+        assert rows[code][0] == level and rows[code][1] == (mend or rows[code][1]), code
+
+
+def test_the_table_of_the_status_document_is_what_it_has(cluster):
+    told = {name for row in table("member") for name in words(row[0])}
+    assert told == set(cluster.status()) | {"history"}
+
+
 def test_every_row_of_the_tables_of_shard_managers_has_its_test():
     rows = [words(row[-1]) for row in table("TwitchIO")]
     tests = "".join(path.read_text() for path in (ROOT / "tests/cluster").glob("test_shard_manager*.py"))

@@ -319,6 +319,39 @@ static void a_report_is_kept_and_a_stale_one_is_not(void **state)
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:channel:foo state"), "joined");
 }
 
+static bool has_moved(void)
+{
+    bool moved = strcmp(world_ask(&w, "HGET shoal:{t}:shard:main-shard moved"), "1") != 0;
+
+    world_ask(&w, "HSET shoal:{t}:shard:main-shard moved 1");
+    return moved;
+}
+
+static void a_shard_moves_when_it_gets_channels_connects_or_has_one_joined(void **state)
+{
+    static const struct {
+        const char *told;
+        bool moves;
+    } reports[] = {{"\"state\":\"connecting\"", false},
+                   {"\"state\":\"ready\",\"joined\":0", true},
+                   {"\"state\":\"ready\",\"joined\":0,\"queued\":1", false},
+                   {"\"joined\":1,\"moved\":7", true},
+                   {"\"joined\":1", false},
+                   {"\"joined\":0", false}};
+
+    (void)state;
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
+    world_assign(&w, &me, "", "", "join", "foo");
+    assert_true(has_moved());
+    for (size_t i = 0; i < ARRAY_LEN(reports); i++) {
+        char report[120];
+        snprintf(report, sizeof(report), "{\"shards\":{\"main-shard\":{\"epoch\":1,%s}}}",
+                 reports[i].told);
+        assert_string_equal(world_renew(&w, &n1, report), "current");
+        assert_int_equal(has_moved(), reports[i].moves);
+    }
+}
+
 static void a_broken_report_is_refused_and_odd_members_are_passed_over(void **state)
 {
     (void)state;
@@ -450,6 +483,7 @@ int main(void)
         TEST(a_renewal_tells_an_emptied_registry_from_a_lost_lease),
         TEST(a_node_that_leaves_gives_its_shards_away),
         TEST(a_report_is_kept_and_a_stale_one_is_not),
+        TEST(a_shard_moves_when_it_gets_channels_connects_or_has_one_joined),
         TEST(a_broken_report_is_refused_and_odd_members_are_passed_over),
         TEST(a_node_with_many_shards_is_told_of_them_in_portions),
         TEST(a_start_and_a_stop_reach_the_node),

@@ -27,7 +27,7 @@ local function tally_shard(c, tally, shard, change)
     local node, sender, user = node_id(s[1]), shard_id(s[2]), login_of(s[3])
     local count = call('SCARD', sk .. ':channels')
     local score = string.format('%d', count) -- numbers are slow as arguments
-    call('HSET', sk, 'channels', score, 'rev', string.format('%d', count_of(s[5]) + 1))
+    call('HSET', sk, 'channels', score, 'rev', string.format('%d', count_of(s[5]) + 1), 'moved', c.stamp)
     add_to(tally.scored, key(c, 'load'), score, shard)
     if not user then
         damaged(c)

@@ -17,7 +17,7 @@ local NODE_OWN = {
 }
 local SHARD_OWN = {
     node = true, user = true, run = true, epoch = true, rev = true, channels = true, sender = true,
-    since = true, closes_idle = true, stop = true, silent = true, silent_ms = true,
+    since = true, closes_idle = true, stop = true, silent = true, silent_ms = true, moved = true,
 }
 local CHANNEL_OWN = {
     shard = true, since = true, since_ms = true, next_try = true, next_try_ms = true, unread_ms = true, user = true,
@@ -83,17 +83,25 @@ local function report_login(c, node, user, is_ready, refused, was_refused)
     end
 end
 
+-- Its joins go on: it is connected now, or Twitch has confirmed some.
+local function report_joins(c, sk, is_ready, joined, before)
+    if is_ready or count_of(joined) > count_of(before) then
+        call('HSET', sk, 'moved', c.stamp)
+    end
+end
+
 local function report_shard(c, node, shard, fields)
     local sk = key(c, 'shard', shard)
-    local now = call('HMGET', sk, 'node', 'epoch', 'state', 'login_refused', 'user')
+    local now = call('HMGET', sk, 'node', 'epoch', 'state', 'login_refused', 'user', 'joined')
     if now[1] ~= node or whole(now[2]) ~= whole(reported(fields.epoch)) then
         return
     end
     local silent = count_of(reported(fields.silent_ms))
     keep_fields(sk, fields, SHARD_OWN, 'silent', silent > 0 and ago(c, silent) or '')
+    local is_ready = fields.state == 'ready' and now[3] ~= 'ready'
+    report_joins(c, sk, is_ready, reported(fields.joined), now[6])
     local refused = now[4] or '0' -- where it says nothing but for how long it is silent
-    report_login(c, node, login_of(now[5]), fields.state == 'ready' and now[3] ~= 'ready',
-        tostring(reported(fields.login_refused) or refused), refused)
+    report_login(c, node, login_of(now[5]), is_ready, tostring(reported(fields.login_refused) or refused), refused)
     if type(fields.state) == 'string' and fields.state ~= now[3] then
         if fields.state == 'ready' or now[3] == 'ready' or fields.state == 'closed' then
             shards_changed(c)
