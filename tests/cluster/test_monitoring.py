@@ -5,10 +5,13 @@ import subprocess
 import time
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as plain
 
 from http_raw import ask, port_of
 from processes import wait_until
 from shoal import Cluster, REMEMBERS
+from test_documents import table, words
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +73,25 @@ def test_promtool_finds_nothing_to_say(running):
         assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
+def test_the_table_of_metrics_is_what_is_served(running):
+    served = {}
+    for family in plain(get(running, "c1", "/metrics").body.decode()):
+        labels = {name for s in family.samples for name in s.labels if name != "le"}
+        total = "_total" if family.type == "counter" else ""
+        served[family.name + total] = [family.type, labels, family.documentation]
+    rows = table("metric of both") + table("metric of a coordinator")
+    told = {words(name)[0]: [kind, set(words(labels)), text] for name, kind, labels, text in rows}
+    for name in told:  # nobody here has a token that ends, or a limit
+        if not served[name][1]:
+            served[name][1] = told[name][1]
+    assert told == served
+
+
 def test_who_prefers_openmetrics_gets_it(running):
     answer = get(running, "c1", "/metrics", "Accept: application/openmetrics-text; version=1.0.0")
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert answer.body.endswith(b"# EOF\n") and b"\nshoal_leader_elections_total 1\n" in answer.body
+    assert {f.name for f in openmetrics(answer.body.decode())} >= {"shoal_leader_elections", "shoal_cluster_problems"}
 
 
 def test_who_leads_and_who_stands_by_are_both_ready(running):
