@@ -110,7 +110,9 @@ def metrics(cluster, coordinator):
 
 
 def api(cluster, coordinator):
-    return json.loads(get(cluster, coordinator, "/api/v1/status").body)
+    answer = get(cluster, coordinator, "/api/v1/status")
+    assert answer.status == 200, answer.body
+    return json.loads(answer.body)
 
 
 def since(at, ask_now, at_of):
@@ -126,8 +128,7 @@ def moment(cluster):
     """All of them between two equal readings of the keys; None: the keys changed meanwhile."""
     keys = by_keys(cluster)
     documents = [cluster.status()]
-    if get(cluster, "c1", "/api/v1/status").status == 200:
-        documents += [since(keys["at"], lambda c=c: api(cluster, c), lambda d: d["at"]) for c in ("c1", "c2")]
+    documents += [since(keys["at"], lambda c=c: api(cluster, c), lambda d: d["at"]) for c in ("c1", "c2")]
     rows = [since(keys["at"], lambda c=c: metrics(cluster, c), rows_at) for c in ("c1", "c2")]
     after = by_keys(cluster)
     if still(keys) != still(after):
