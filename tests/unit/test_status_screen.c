@@ -1,0 +1,67 @@
+/* Status screen: whatever Redis holds, there is a document and a screen of it. */
+#include "coordinator/ctl/status_screen.h"
+
+#include "coordinator/status/status.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void show(const cJSON *document, size_t width, size_t height)
+{
+    char *text = NULL;
+    size_t len = 0;
+    struct status_screen screen = {.width = width, .height = height, .document = document};
+
+    screen.out = open_memstream(&text, &len);
+    status_screen(&screen);
+    fclose(screen.out);
+    assert_true(len > 100);
+    assert_null(strchr(text, '\x1b'));
+    free(text);
+}
+
+/* Numbers that are texts and the other way round, nothing at all, and what is far too large. */
+static void what_is_odd_is_shown_as_far_as_it_goes(void **unused)
+{
+    static const char *const odd[] = {
+        "[]",
+        "[{}]",
+        "[{\"node\":5,\"state\":{},\"buffer_limit\":\"x\",\"buffer_bytes\":-1,\"error\":7}]",
+        "[{\"shard\":[],\"user\":\"\",\"channels\":1e300,\"joined\":\"many\",\"state\":\"ready\","
+        "\"moved\":1e17,\"error\":\"\\u001b[31m\"}]",
+        "[{\"account\":null,\"state\":3,\"ending\":\"1\",\"left_ms\":-1e300}]",
+        "[{\"reader\":true,\"rooms\":1e18,\"limit\":1,\"name\":\"\\u001b[H\",\"value\":2}]"};
+
+    (void)unused;
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        const struct cluster_state state = {
+            .waiting = 1, .homeless = UINT64_MAX, .lost_at_ms = 1, .now = {1700000000000}};
+        cJSON *list = cJSON_Parse(odd[i]);
+        const struct records records = {.settings = list,
+                                        .nodes = list,
+                                        .shards = list,
+                                        .accounts = list,
+                                        .readers = list,
+                                        .state = &state};
+        cJSON *document = status_document(&(struct status_facts){&records, "main", NULL});
+        show(document, 0, 0);
+        show(document, 40, 10);
+        cJSON_Delete(document);
+        cJSON_Delete(list);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_odd_is_shown_as_far_as_it_goes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
