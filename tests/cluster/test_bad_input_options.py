@@ -117,7 +117,7 @@ def test_wrong_usage_is_told_in_one_line_that_names_it(program, tmp_path):
 
 def test_shoalctl_refuses_commands_and_names_that_are_none():
     for args, names in (
-        ([], ["command", "status, join, part, retry, send", "--help"]),
+        ([], ["command", "status, top, channel", "join, part, retry, send", "--help"]),
         (["statsu"], ["statsu", "did you mean status?", "--help"]),
         (["joni", "alice"], ["joni", "did you mean join?"]),
         (["dance"], ['"dance"; shoalctl --help']),

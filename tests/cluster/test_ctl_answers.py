@@ -32,7 +32,7 @@ HEALTHY = {
     b"ZCARD": INT,
     b"SCARD": b":0\r\n",
     b"HGET": NIL,
-    b"HMGET": array(*[bulk("1")] * 5),
+    b"HMGET": array(*[bulk("1")] * 8),
     b"LRANGE": array(bulk("1700000000000")),
     b"FCALL_RO": array(array(*map(bulk, ("channels_per_shard", "25", "25", "1 to 100")))),
     b"FCALL_RO shoal1_show_accounts": array(),
@@ -41,6 +41,9 @@ HEALTHY = {
     b"FCALL_RO shoal1_readers": array(array(bulk("alice"), INT, b":100\r\n", bulk("")), array(bulk("bob"), INT, b":0\r\n", bulk("x"))),
     b"XADD": bulk("1-1"),
     b"GET": NIL,
+    b"SSCAN": array(bulk("0"), array()),
+    b"XREVRANGE": array(),
+    b"XREAD": NIL,
 }
 
 STRANGE = [
@@ -79,17 +82,26 @@ def ask_each(*asked):
 @pytest.mark.parametrize("command", ["status", "nodes", "shards", "channels", "config"])
 def test_a_healthy_answer_is_shown(command):
     done = ask({}, command)
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    # What status shows is well answered, and no healthy cluster.
+    assert (done.returncode, done.stderr) == (1 if command == "status" else 0, ""), done.stderr
+    assert done.stdout
 
 
 @pytest.mark.parametrize("question", ["TIME", "ZSCAN", "HSCAN", "HGETALL", "HMGET", "SCARD", "HGET", "LRANGE", "ZCARD", "ZRANGE", "FCALL_RO shoal1_readers"])
 def test_an_answer_of_another_type_is_told_and_nothing_ends_badly(question):
     for answer in STRANGE:
         done = ask({question.encode(): answer}, "status")
-        assert (done.returncode == 0) == (done.stderr == ""), (answer, done.stderr)
-        if done.returncode:
+        assert (done.stdout != "") == (done.stderr == ""), (answer, done.stderr)
+        if done.stderr:
             (line,) = done.stderr.splitlines()
             assert line.startswith("shoalctl: Redis's answer to ") and "not what" in line, line
+
+
+@pytest.mark.parametrize("command, question", [("channel alice", "XREVRANGE"), ("channel alice", "HGET"), ("events", "XREAD")])
+def test_a_channel_and_events_of_another_type_are_told_and_nothing_ends_badly(command, question):
+    for answer in STRANGE:
+        done = ask({question.encode(): answer}, *command.split())
+        assert (done.returncode == 0) == (done.stderr == ""), (answer, done.stderr)
 
 
 @pytest.mark.parametrize("question", ["TIME", "CONFIG", "FCALL_RO"])
@@ -158,7 +170,8 @@ def evil_answers():
         b"ZSCAN": array(bulk("0"), array(evil, bulk("1"))),
         b"HSCAN": array(bulk("0"), array(evil, evil)),
         b"HGETALL": fields,
-        b"HMGET": array(evil, evil, bulk("1"), bulk("1900000000000"), bulk("1")),
+        b"HMGET": array(evil, evil, bulk("1"), bulk("1900000000000"), bulk("1"), bulk("1")),
+        b"HGET": evil,
         b"FCALL_RO": array(array(bulk("user"), evil, evil, evil), array(bulk("max_shard_count"), evil, evil, evil)),
         b"FCALL_RO shoal1_readers": array(array(evil, b":1\r\n", b":1\r\n", evil), array(evil, b":1\r\n", b":1\r\n", evil)),
         b"GET": bulk(json.dumps({"ok": False, "assigned": {EVIL: EVIL}, "waiting": {EVIL: EVIL},
@@ -168,7 +181,7 @@ def evil_answers():
 
 @pytest.mark.parametrize(
     "command",
-    [["status"], ["nodes"], ["shards"], ["channels"], ["config"], ["config", "get", "user"], ["join", "a"],
+    [["status"], ["nodes"], ["shards"], ["channels"], ["channel", "a"], ["config"], ["config", "get", "user"], ["join", "a"],
      ["send", "a", "x"], ["config", "set", "a", "1"]],
 )  # fmt: skip
 def test_nothing_that_a_terminal_obeys_is_shown_and_json_carries_it_as_escapes(command):
