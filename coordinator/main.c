@@ -45,10 +45,7 @@ static const struct option_spec specs[] = {
      "A setting of the cluster, for when it is created; later a difference is warned about. "
      "manager.KEY=VALUE goes to the shard manager.",
      cluster_setting_check},
-    {"account-keys", OPTION_STRING, 0, NULL, 0, 0, "FILE",
-     "Keys that open the accounts in Redis, one a line (shoalctl keygen); only its owner may read "
-     "it.",
-     seal_keys_check},
+    OPTIONS_ACCOUNT_KEYS,
     TWITCH_SETTINGS_SPECS,
     WEB_SETTINGS_SPECS,
     WEB_SETTINGS_ADMIN_SPECS,

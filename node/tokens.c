@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define TOKEN_CHARS    513
 #define ENDS_EARLY_MS  2000 /* Twitch rounds to seconds, and a login takes a moment */
@@ -131,7 +130,7 @@ static int tokens_read(const char *path, struct tokens **out, struct err *err)
     }
     int rc = tokens_parse((struct slice){file.text, file.len}, path, out, err);
     if (rc == 0) {
-        (*out)->exposed = (file.mode & (S_IRWXG | S_IRWXO)) != 0;
+        (*out)->exposed = !file_is_secret(&file);
     }
     file_finish(&file);
     return rc;

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LINE_MAX_BYTES 1024
+
 static int cannot(const char *path, const char *what, struct err *err)
 {
     bool absent = errno == ENOENT || errno == ENOTDIR;
@@ -86,6 +88,7 @@ int file_read(const char *path, const char *what, size_t most, struct file *out,
     out->len = (size_t)st.st_size;
     out->mode = st.st_mode;
     out->owner = st.st_uid;
+    out->group = st.st_gid;
     int rc = read_all(fd, path, what, out, err);
     close(fd);
     if (rc != 0) {
@@ -104,11 +107,32 @@ int file_read_secret(const char *path, const char *what, size_t most, struct fil
     if (file_read(path, what, most, out, &why) != 0) {
         return err_set(err, ERR_USAGE, "%s", why.text);
     }
-    if ((out->mode & 077) != 0) {
+    if (!file_is_secret(out)) {
         file_finish(out);
         return err_set(err, ERR_USAGE, "%s: others may read it (chmod 600 %s)", path, path);
     }
     return 0;
+}
+
+int file_read_secret_line(const char *path, const char *what, char **out, struct err *err)
+{
+    struct file f;
+
+    if (file_read_secret(path, what, LINE_MAX_BYTES, &f, err) != 0) {
+        return -ERR_USAGE;
+    }
+    size_t len = strcspn(f.text, "\r\n");
+    bool is_line = len > 0 && len + strspn(f.text + len, "\r\n") == f.len;
+    if (is_line) {
+        *out = xstrndup(f.text, len);
+    }
+    file_finish(&f);
+    return is_line ? 0 : err_set(err, ERR_USAGE, "%s: %s is one line", path, what);
+}
+
+bool file_is_secret(const struct file *f)
+{
+    return (f->mode & 077) == 0 || ((f->mode & 0777) == 0440 && f->owner == 0 && f->group == 0);
 }
 
 void file_finish(struct file *f)

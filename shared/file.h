@@ -15,6 +15,7 @@ struct file {
     size_t len; /* bytes */
     mode_t mode;
     uid_t owner;
+    gid_t group;
 };
 
 /* Read `path` into *out (file_finish it). `what` says what it should be ("a tokens file"), for
@@ -26,6 +27,11 @@ MUST_USE int file_read(const char *path, const char *what, size_t most, struct f
 /* The same of a file with secrets, which nobody but its owner may read; -ERR_USAGE in any case. */
 MUST_USE int file_read_secret(const char *path, const char *what, size_t most, struct file *out,
                               struct err *err);
+/* The one line of such a file, without its end, into *out: the caller wipes and frees it. */
+MUST_USE int file_read_secret_line(const char *path, const char *what, char **out, struct err *err);
+/* May nobody but its owner read it? So is a credential that systemd passes on: root's, mode 0440
+ * with an ACL for whom it is meant for. */
+bool file_is_secret(const struct file *f);
 /* Wipe and give back: it may have held a secret. */
 void file_finish(struct file *f);
 /* Is it a regular file? 0, -ERR_ABSENT or -ERR_IO, as file_read; for what a library opens by

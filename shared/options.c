@@ -21,7 +21,15 @@ enum { CODE_ARGUMENT = 1, CODE_FIRST = 256 };
 
 /* What every program takes beside its own options, from the command line alone (and --config from
  * SHOAL_CONFIG): in the same order. */
-enum { COMMON_CONFIG, COMMON_CHECK, COMMON_PRINT, COMMON_VERSION, COMMON_HELP, COMMONS };
+enum {
+    COMMON_CONFIG,
+    COMMON_CHECK,
+    COMMON_PRINT,
+    COMMON_EXAMPLE,
+    COMMON_VERSION,
+    COMMON_HELP,
+    COMMONS
+};
 static const struct option_spec common[COMMONS] = {
     {.name = "config",
      .metavar = "FILE",
@@ -31,6 +39,9 @@ static const struct option_spec common[COMMONS] = {
     {.name = "print-config",
      .type = OPTION_BOOL,
      .help = "Print the configuration in force, secrets masked, and exit."},
+    {.name = "print-example",
+     .type = OPTION_BOOL,
+     .help = "Print a configuration file with each option explained and commented out, and exit."},
     {.name = "version", .type = OPTION_BOOL, .help = "Print the version and exit."},
     {.name = "help", .type = OPTION_BOOL, .help = "Print this help and exit."},
 };
@@ -55,11 +66,10 @@ static void value_clear(struct option_value *value)
         free(value->texts[i]);
     }
     free(value->texts);
-    *value = (struct option_value){0};
+    *value = (struct option_value){.source = SOURCE_NONE};
 }
 
-/* Take the text from a source: the last one stands, those of a repeatable option add up. */
-static void value_give(const struct option_spec *spec, struct option_value *value,
+void option_value_give(const struct option_spec *spec, struct option_value *value,
                        enum option_source source, const char *text)
 {
     if (!(spec->flags & OPTION_REPEAT)) {
@@ -174,7 +184,7 @@ static int handle_flag(struct options *o, int code, const char *token, const cha
     }
     const char *text = optarg ? optarg : "true";
     if (i < o->spec_count) {
-        value_give(spec, &o->values[i], SOURCE_FLAG, text);
+        option_value_give(spec, &o->values[i], SOURCE_FLAG, text);
     } else {
         given[i - o->spec_count] = text;
     }
@@ -183,7 +193,7 @@ static int handle_flag(struct options *o, int code, const char *token, const cha
 
 static bool only_prints(const char *const *given)
 {
-    return given[COMMON_HELP] || given[COMMON_VERSION];
+    return given[COMMON_HELP] || given[COMMON_VERSION] || given[COMMON_EXAMPLE];
 }
 
 static int read_flags(struct options *o, const char **given, struct err *err)
@@ -218,7 +228,7 @@ static void read_environment(struct options *o, const char **given)
         const char *text = getenv(name);
         /* Set but empty is how compose files and units say "not given". */
         if (o->values[i].source == SOURCE_NONE && text && *text) {
-            value_give(&o->program->specs[i], &o->values[i], SOURCE_ENV, text);
+            option_value_give(&o->program->specs[i], &o->values[i], SOURCE_ENV, text);
         }
     }
     const char *config = getenv("SHOAL_CONFIG");
@@ -242,8 +252,8 @@ static int on_file_pair(void *ctx, const char *key, const char *text, size_t lin
             return err_set(err, ERR_USAGE, "%s:%zu: %s was given before, in line %zu; keep one",
                            o->file, line, key, value->line);
         }
-        if (value->source == SOURCE_NONE || value->source == SOURCE_FILE) {
-            value_give(spec, value, SOURCE_FILE, text);
+        if (*text && value->source >= SOURCE_FILE) {
+            option_value_give(spec, value, SOURCE_FILE, text);
         }
         value->line = line;
         return 0;
@@ -317,6 +327,8 @@ static int blame(const struct options *o, size_t i, struct err *err)
         return err_wrap(err, "--%s (from %s)", name, env);
     case SOURCE_FILE:
         return err_wrap(err, "--%s (from %s:%zu)", name, o->file, o->values[i].line);
+    case SOURCE_CREDENTIAL:
+        return err_wrap(err, "--%s (a credential)", name);
     default:
         return err_wrap(err, "--%s (its default)", name);
     }
@@ -328,7 +340,7 @@ static int fill_and_check(struct options *o, struct err *err)
         const struct option_spec *spec = &o->program->specs[i];
         struct option_value *value = &o->values[i];
         if (value->source == SOURCE_NONE && spec->fallback) {
-            value_give(spec, value, SOURCE_DEFAULT, spec->fallback);
+            option_value_give(spec, value, SOURCE_DEFAULT, spec->fallback);
         }
         for (size_t k = 0; k < value->count; k++) {
             int64_t number;
@@ -384,12 +396,17 @@ static enum options_outcome read_all(struct options *o, struct err *err)
         options_print_help(o, stdout);
         return OPTIONS_DONE;
     }
+    if (given[COMMON_EXAMPLE]) {
+        options_print_example(o, stdout);
+        return OPTIONS_DONE;
+    }
     if (given[COMMON_VERSION]) {
         printf("%s %s\n", o->program->name, SHOAL_VERSION);
         return OPTIONS_DONE;
     }
     read_environment(o, given);
-    if (read_file(o, given[COMMON_CONFIG], err) < 0 || fill_and_check(o, err) < 0) {
+    if (read_file(o, given[COMMON_CONFIG], err) < 0 || options_take_files(o, err) < 0 ||
+        fill_and_check(o, err) < 0) {
         return OPTIONS_ERROR;
     }
     return answer(o, given);
@@ -405,6 +422,9 @@ enum options_outcome options_parse(const struct options_program *program, int ar
     o->argv = argv;
     o->spec_count = spec_count(program);
     o->values = xcalloc(o->spec_count, sizeof(*o->values));
+    for (size_t i = 0; i < o->spec_count; i++) {
+        value_clear(&o->values[i]);
+    }
     enum options_outcome outcome = read_all(o, err);
     *out = outcome == OPTIONS_RUN ? o : NULL;
     if (outcome != OPTIONS_RUN) {

@@ -7,15 +7,18 @@
  * belongs to another Shoal program (options_keys.c lists them all) is passed over, any other is an
  * error.
  *
- * A variable that is set but empty counts as not given; SHOAL_* variables of other programs are
- * ignored. `--config=` reads no file; SHOAL_CONFIG names one as --config does. In the file a
- * key stands once unless it is repeatable (pairs.h tells the rest). A value
- * is judged only where it is in force. Abbreviated flags are refused.
+ * A variable that is set but empty, and a key without a value, count as not given; SHOAL_*
+ * variables of other programs are ignored. `--config=` reads no file; SHOAL_CONFIG names one as
+ * --config does. In the file a key stands once unless it is repeatable (pairs.h tells the rest). A
+ * value is judged only where it is in force. Abbreviated flags are refused.
  *
- * Every program has --help, --version, --config FILE, --check and --print-config without listing
- * them. Flags of bool options take no value (`--json`), or `--json=false`. Repeatable options
- * (OPTION_REPEAT) collect values: on the command line one a flag, in environment and file several
- * separated by spaces. */
+ * An option that names a FILE and is given nowhere is the credential of its name, where the service
+ * manager passes one on (CREDENTIALS_DIRECTORY, see systemd's LoadCredential=).
+ *
+ * Every program has --help, --version, --config FILE, --check, --print-config and --print-example
+ * without listing them. Flags of bool options take no value (`--json`), or `--json=false`.
+ * Repeatable options (OPTION_REPEAT) collect values: on the command line one a flag, in environment
+ * and file several separated by spaces. */
 #ifndef SHOAL_OPTIONS_H
 #define SHOAL_OPTIONS_H
 
@@ -37,6 +40,9 @@ enum option_flag {
     OPTION_REPEAT = 2, /* may be given several times (strings only) */
     OPTION_RELOAD = 4, /* may change while the program runs */
     OPTION_CODE = 8,   /* may name a !COMMAND or an object: not from a file that others may write */
+    /* Or it is the one line of the file that the option NAME-file names, which nobody else may
+     * read. The stronger source wins; of one source only one may be given. */
+    OPTION_IN_FILE = 16,
 };
 
 struct option_spec {
@@ -46,7 +52,7 @@ struct option_spec {
     const char *fallback; /* default as text; NULL: none */
     int64_t min;          /* OPTION_INT, OPTION_BYTES, OPTION_DURATION (ms) */
     int64_t max;
-    const char *metavar; /* "URL" in --help */
+    const char *metavar; /* "URL" in --help; "FILE": it may be a credential */
     const char *help;    /* one sentence */
     /* Validates further (NULL: nothing to check): 0, or -ERR_USAGE with what is wrong in err. */
     int (*check)(const char *value, struct err *err);
@@ -81,7 +87,7 @@ struct options_program {
 
 enum options_outcome {
     OPTIONS_RUN,   /* go on */
-    OPTIONS_DONE,  /* --help, --version, --check, --print-config: printed to stdout, exit 0 */
+    OPTIONS_DONE,  /* --help, --version, --check, --print-...: printed to stdout, exit 0 */
     OPTIONS_ERROR, /* err says what; print it to stderr as "NAME: TEXT", exit 2 */
 };
 
@@ -132,11 +138,15 @@ void options_set_up_log(const struct options *o);
 void options_warn(const struct options *o, const char *room);
 #define OPTIONS_COMMON                                                                             \
     {.name = "redis-url",                                                                          \
-     .flags = OPTION_SECRET | OPTION_RELOAD,                                                       \
+     .flags = OPTION_SECRET | OPTION_RELOAD | OPTION_IN_FILE,                                      \
      .fallback = "redis://127.0.0.1:6379",                                                         \
      .metavar = "URL",                                                                             \
      .help = "Redis: redis://[user[:password]@]host[:port][/db], or rediss:// for TLS.",           \
      .check = options_check_redis_url},                                                            \
+        {.name = "redis-url-file",                                                                 \
+         .flags = OPTION_RELOAD,                                                                   \
+         .metavar = "FILE",                                                                        \
+         .help = "File with that URL as its one line; only its owner may read it."},               \
         {.name = "redis-tls-ca",                                                                   \
          .metavar = "FILE",                                                                        \
          .help =                                                                                   \
@@ -146,6 +156,13 @@ void options_warn(const struct options *o, const char *room);
         .name = "cluster", .fallback = "main", .metavar = "NAME",                                  \
         .help = "The cluster's name: 1 to 32 of a-z 0-9 _ -.", .check = options_check_cluster      \
     }
+/* Of those that open or seal accounts (seal.h). */
+#define OPTIONS_ACCOUNT_KEYS                                                                       \
+    {.name = "account-keys",                                                                       \
+     .metavar = "FILE",                                                                            \
+     .help = "Keys that seal and open the accounts in Redis, one a line (shoalctl keygen); "       \
+             "only its owner may read it.",                                                        \
+     .check = seal_keys_check}
 /* Of those that ask Twitch's web services. */
 #define OPTIONS_TWITCH_API                                                                         \
     {.name = "twitch-api-url",                                                                     \

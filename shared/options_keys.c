@@ -7,6 +7,7 @@
 
 static const char *const shared_keys[] = {
     "redis_url",
+    "redis_url_file",
     "redis_tls_ca",
     "cluster",
     "log_level",

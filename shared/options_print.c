@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HELP_COLUMN  28 /* where the texts begin: from 20 on, help2man knows them as such */
-#define HELP_COLUMNS 80
+#define HELP_COLUMN     28 /* where the texts begin: from 20 on, help2man knows them as such */
+#define HELP_COLUMNS    80
+#define EXAMPLE_COLUMNS 100
 
 /* A word, or the whole of "[default: x]". */
 static size_t word_length(const char *text)
@@ -90,6 +91,36 @@ void options_print_help(const struct options *o, FILE *to)
           "environment, the environment over the file. A TIME is 500ms, 10s, 5m or 1h, and\n"
           "a plain number counts seconds; BYTES may end in k, m or g.\n",
           to);
+}
+
+/* One option: its help, and its line; an empty line ends it (example.awk). */
+static void print_example(FILE *to, const struct option_spec *spec)
+{
+    char key[80];
+    size_t column = 0;
+    const char *value = spec->fallback ? spec->fallback : "";
+
+    option_key(spec->name, key, sizeof(key));
+    for (const char *text = spec->help; *text;) {
+        size_t word = word_length(text);
+        if (column + 1 + word > EXAMPLE_COLUMNS) {
+            fputc('\n', to);
+            column = 0;
+        }
+        column += (size_t)fprintf(to, "%s %.*s", column == 0 ? "#" : "", (int)word, text);
+        text += word;
+        text += strspn(text, " ");
+    }
+    fprintf(to, "%s\n#%s =%s%s\n\n",
+            spec->flags & OPTION_REPEAT ? "\n# Several, with blanks between." : "", key,
+            *value ? " " : "", value);
+}
+
+void options_print_example(const struct options *o, FILE *to)
+{
+    for (size_t i = 0; i < o->spec_count; i++) {
+        print_example(to, &o->program->specs[i]);
+    }
 }
 
 void options_print_config(const struct options *o, FILE *to)

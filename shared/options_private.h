@@ -4,7 +4,15 @@
 
 #include "shared/options.h"
 
-enum option_source { SOURCE_NONE, SOURCE_FLAG, SOURCE_ENV, SOURCE_FILE, SOURCE_DEFAULT };
+/* From the strongest on. */
+enum option_source {
+    SOURCE_FLAG,
+    SOURCE_ENV,
+    SOURCE_FILE,
+    SOURCE_CREDENTIAL,
+    SOURCE_DEFAULT,
+    SOURCE_NONE, /* of an option without a value */
+};
 
 /* What one option came to. */
 struct option_value {
@@ -34,6 +42,16 @@ struct options {
 /* The i-th of the program's options, then of those in common; NULL behind the last. */
 const struct option_spec *option_at(const struct options *o, size_t i);
 
+/* Take the text from a source: the last one stands, those of a repeatable option add up. */
+void option_value_give(const struct option_spec *spec, struct option_value *value,
+                       enum option_source source, const char *text);
+
+/* options_files.c */
+
+/* After all other sources: credentials, and the values of OPTION_IN_FILE. -ERR_USAGE where such a
+ * file cannot be read, or both are given. */
+MUST_USE int options_take_files(struct options *o, struct err *err);
+
 /* options_keys.c */
 
 /* Is it a key of one of the programs that share the configuration file? */
@@ -57,6 +75,7 @@ void option_env(const char *name, char *out, size_t size);
 /* options_print.c */
 
 void options_print_help(const struct options *o, FILE *to);
+void options_print_example(const struct options *o, FILE *to);
 void options_print_config(const struct options *o, FILE *to);
 
 #endif

@@ -11,7 +11,7 @@
  *
  * Without NOTIFY_SOCKET nothing is done. Never blocks: what the socket does not take now is told at
  * the next turn. Written here, and not libsystemd's: its sd_notify waits where the socket is full,
- * and it would bring four compression libraries into the daemons. Loop thread only. */
+ * and it would bring compression and encryption into the daemons. Loop thread only. */
 #ifndef SHOAL_SERVICE_H
 #define SHOAL_SERVICE_H
 

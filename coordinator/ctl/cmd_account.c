@@ -13,9 +13,7 @@
 #define TOKEN_FILE_MAX 4096
 
 static const struct option_spec account_options[] = {
-    {"account-keys", OPTION_STRING, 0, NULL, 0, 0, "FILE",
-     "Keys that seal the accounts in Redis (shoalctl keygen); only its owner may read it.",
-     seal_keys_check},
+    OPTIONS_ACCOUNT_KEYS,
     {"token-file", OPTION_STRING, 0, NULL, 0, 0, "FILE",
      "account add: the access token on the first line, and the refresh token, if there is one, on "
      "the "

@@ -155,13 +155,15 @@ def test_check_and_print_config_run_nothing_and_mask_secrets(program, tmp_path):
 
 def test_one_file_may_serve_all_programs(tmp_path):
     ca = Certificates(tmp_path / "tls").ca
-    secrets = {"tokens": "", "account_keys": run([CTL, "keygen"]).stdout, "client_secret": "secret\n"}
+    secrets = {"tokens": "", "account_keys": run([CTL, "keygen"]).stdout, "client_secret": "secret\n",
+               "http_admin_token": "0123456789abcdef\n"}  # fmt: skip
     for name, content in secrets.items():
         (tmp_path / name).touch(mode=0o600)
         (tmp_path / name).write_text(content)
     values = {"redis_tls_ca": ca, "twitch_tls_ca": ca, "set": "lease_ms=3000", "ttl": "5s"}
     values |= {name: tmp_path / name for name in secrets}
     values |= {"client_id": "app", "http_proxy": "http://127.0.0.1:3128", "priority": "low"}
+    values |= {"http_listen": "127.0.0.1:9400", "http_tls_cert": "", "http_tls_key": "", "since": "10m"}
     keys = {}
     for argv in PROGRAMS.values():
         for line in run(argv + ["--config=", "--print-config"]).stdout.splitlines():
@@ -171,7 +173,7 @@ def test_one_file_may_serve_all_programs(tmp_path):
                 value = values.get(key, "x")
             keys[key] = value
     shared = tmp_path / "shared.conf"
-    shared.write_text("".join(f"{key} = {value}\n" for key, value in keys.items()))
+    shared.write_text("".join(f"{key} = {value}\n" for key, value in keys.items() if key != "redis_url_file"))
     for argv in PROGRAMS.values():
         done = run(argv + ["--config", shared, "--check"])
         assert (done.returncode, done.stderr) == (0, "")

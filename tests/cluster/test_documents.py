@@ -61,7 +61,7 @@ def help_options(program):
         name = re.match(r"--[a-z-]+(?: [A-Z=]+(?= ))?", words)[0]
         default = re.search(r"\[default: (.*?)\]$", words)
         options[name] = default[1] if default else None
-    everywhere = ("--config FILE", "--check", "--print-config", "--version", "--help")
+    everywhere = ("--config FILE", "--check", "--print-config", "--print-example", "--version", "--help")
     for name in everywhere:
         options.pop(name)
         assert f"`{name}`" in TEXT

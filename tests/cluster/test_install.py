@@ -16,6 +16,8 @@ DOCUMENTS = (
     "deploy/README.md", "deploy/redis/README.md", "deploy/redis/redis.conf", "deploy/redis/users.acl",
     "coordinator/web/openapi.json",
 )  # fmt: skip
+UNITS = ("shoal-coordinator.service", "shoal-node.service", "shoal-node@.service")
+FOR_SERVICES = (*(f"lib/systemd/system/{name}" for name in UNITS), "lib/sysusers.d/shoal.conf", "lib/tmpfiles.d/shoal.conf")
 FOR_MANAGERS = ("include/shoal/shard_manager.h", "share/pkgconfig/shoal.pc", "share/man/man3/shoal-shard-manager.3")
 
 
@@ -32,7 +34,33 @@ def test_programs_man_pages_and_documents_are_installed_and_nothing_else(install
     found = {str(path.relative_to(installed)) for path in installed.rglob("*") if path.is_file()}
     assert found == {f"bin/{name}" for name in PROGRAMS} | {f"share/man/{page}" for page in PAGES} | {
         f"share/doc/shoal/{name}" for name in DOCUMENTS
-    } | {f"share/bash-completion/completions/{name}" for name in PROGRAMS} | set(FOR_MANAGERS)
+    } | {f"share/bash-completion/completions/{name}" for name in PROGRAMS} | set(FOR_MANAGERS) | set(FOR_SERVICES)
+
+
+def test_the_configuration_that_is_installed_has_every_option_and_is_taken_as_it_is_and_uncommented(installed, tmp_path):
+    text = (installed.parent / "etc/shoal/shoal.conf").read_text()
+    (tmp_path / "as-it-is.conf").write_text(text)
+    everything = re.sub(r"^#(\w+ =)", r"\1", text, flags=re.MULTILINE)
+    (tmp_path / "all.conf").write_text(everything)
+    assert "#" not in re.sub("^#.*", "", text, flags=re.MULTILINE), "some line is in force"
+    for name in PROGRAMS:
+        program = installed / "bin" / name
+        defaults = run([program, "--config=", "--print-config"]).stdout
+        for config in ("as-it-is.conf", "all.conf"):
+            shown = run([program, "--config", tmp_path / config, "--print-config"])
+            assert (shown.stdout, shown.stderr) == (defaults, "")
+        options = re.findall(r"^(?:# )?(\w+) (?:=|is not set)", defaults, re.MULTILINE)
+        assert options and set(options) <= set(re.findall(r"^(\w+) =", everything, re.MULTILINE))
+
+
+def test_a_configuration_that_is_there_is_not_overwritten(tmp_path):
+    there = tmp_path / "etc/shoal/shoal.conf"
+    there.parent.mkdir(parents=True)
+    there.write_text("cluster = ours\n")
+    done = run(["cmake", "--install", BIN, "--prefix", "/usr"], {"DESTDIR": str(tmp_path)}, timeout=60)
+    assert (done.returncode, there.read_text()) == (0, "cluster = ours\n")
+    done = run(["cmake", "--install", BIN, "--prefix", tmp_path / "own"], timeout=60)
+    assert done.returncode == 0 and (tmp_path / "own/etc/shoal/shoal.conf").exists(), done.stderr
 
 
 def test_each_link_of_a_document_leads_to_one_that_is_installed(installed):

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from processes import wait_until
+from processes import run, wait_until
+from shoal import BIN, COORDINATOR, NODE
 
 
 class Manager:
@@ -109,3 +110,61 @@ def test_the_watchdog_hears_of_a_node_until_it_stands_still(cluster, manager):
     manager.forget()
     time.sleep(0.5)
     assert not manager.heard("WATCHDOG=1")
+
+
+# Units ------------------------------------------------------------------------------------------------
+
+UNITS = {"shoal-coordinator.service": COORDINATOR, "shoal-node.service": NODE, "shoal-node@.service": NODE}
+
+
+def unit(name):
+    """Its lines: [(key, value)]."""
+    text = (BIN / "deploy" / name).read_text()
+    return [tuple(line.split("=", 1)) for line in text.splitlines() if re.match(r"\w+=", line)]
+
+
+def value(name, key):
+    (found,) = (value for each, value in unit(name) if each == key)
+    return found
+
+
+def default(program, option):
+    return re.search(rf"^#{option} = (.*)$", run([program, "--print-example"]).stdout, re.MULTILINE)[1]
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_is_sound_and_lets_its_program_do_little(name, tmp_path):
+    text = (BIN / "deploy" / name).read_text()
+    # Where systemd looks for programs, this one is not installed.
+    text = text.replace(f"ExecStart={UNITS[name].name}\n", f"ExecStart={UNITS[name].resolve()}\n")
+    (tmp_path / name).write_text(text)
+    verified = run(["systemd-analyze", "verify", "--man=no", tmp_path / name])
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    exposed = run(["systemd-analyze", "security", "--offline=true", "--threshold=25", BIN / "deploy" / name])
+    assert exposed.returncode == 0, exposed.stdout
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_passes_on_credentials_that_its_program_takes(name):
+    files = set(re.findall(r"^  --([a-z-]+) FILE", run([UNITS[name], "--help"]).stdout, re.MULTILINE))
+    passed = [value.split(":") for key, value in unit(name) if key == "LoadCredential"]
+    assert {credential for credential, _ in passed} <= files
+    # Those without a directory are optional.
+    assert all(re.fullmatch(r"shoal\.[a-z-]+", place) for _, place in passed)
+    secrets = {"redis-url-file", "account-keys", "tokens", "client-secret", "http-admin-token", "http-tls-key"}
+    assert secrets & files <= {credential for credential, _ in passed}
+
+
+def test_a_unit_gives_a_node_the_time_and_the_files_it_asks_for():
+    drain = int(default(NODE, "drain_timeout").removesuffix("s"))
+    for name in ("shoal-node.service", "shoal-node@.service"):
+        assert drain + 5 <= int(value(name, "TimeoutStopSec")) <= drain + 15
+        assert int(value(name, "LimitNOFILE")) >= 10 * int(default(NODE, "shard_capacity"))
+
+
+def test_an_instance_has_a_name_and_options_of_its_own():
+    lines = unit("shoal-node@.service")
+    assert ("Environment", "SHOAL_NODE_ID=%i") in lines
+    assert ("EnvironmentFile", "-/etc/shoal/node-%i.env") in lines
+    others = {line for line in lines if "Environment" not in line[0]} - set(unit("shoal-node.service"))
+    assert {key for key, _ in others} == {"Description"}
