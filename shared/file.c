@@ -121,7 +121,7 @@ int file_read_secret_line(const char *path, const char *what, char **out, struct
     if (file_read_secret(path, what, LINE_MAX_BYTES, &f, err) != 0) {
         return -ERR_USAGE;
     }
-    size_t len = strcspn(f.text, "\r\n");
+    size_t len = f.text != NULL ? strcspn(f.text, "\r\n") : 0;
     bool is_line = len > 0 && len + strspn(f.text + len, "\r\n") == f.len;
     if (is_line) {
         *out = xstrndup(f.text, len);

@@ -53,7 +53,7 @@ int twitch_settings_check_secret(const char *path, struct err *err);
          0,                                                                                        \
          0,                                                                                        \
          "FILE",                                                                                   \
-         "CA certificates (PEM) to verify Twitch with; default: the system's.",                      \
+         "CA certificates (PEM) to verify Twitch with; default: the system's.",                    \
          ca_store_check},                                                                          \
         OPTIONS_TWITCH_API
 

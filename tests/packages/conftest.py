@@ -1,6 +1,5 @@
 """Fixtures of the tests of packages: the packages, a clean root, a machine where an older version is installed."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,10 @@ def release(name):
     return lines[name].strip('"')
 
 
+def root_of(suite):
+    return BUILD / f"root-{suite}"
+
+
 def build(command, **options):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, check=False, **options)  # fmt: skip
@@ -31,7 +34,37 @@ def build(command, **options):
 
 
 @pytest.fixture(scope="session")
-def packages():
+def bootstrap():
+    """What makes the clean root, if there is none yet: it goes on while the packages are built."""
+    suite = release("VERSION_CODENAME")
+    new = BUILD / f"new-{suite}"
+    shutil.rmtree(new, ignore_errors=True)
+    if why_not() or root_of(suite).exists():
+        yield None
+        return
+    uri = subprocess.run([ROOT / "tests/lib/mirror", suite], capture_output=True, text=True, check=True).stdout.strip()
+    if not uri:
+        pytest.skip(f"apt names no mirror of Debian {suite}")
+    new.mkdir(parents=True)
+    log = BUILD / "debootstrap.log"
+    with open(log, "wb") as out:
+        process = subprocess.Popen(
+            ["debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv", suite, new, uri],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # fmt: skip
+
+    def end():
+        assert process.wait(600) == 0, log.read_text()[-4000:]
+        (new / "etc/apt/sources.list").write_text(f"deb {uri} {suite} main\n")
+        build([ROOT / "tests/lib/apt_settings", new])
+        new.rename(root_of(suite))
+
+    yield end
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def packages(bootstrap):
     """What `deploy/packages deb` builds: {package: path}."""
     out = build([ROOT / "deploy/packages", "deb"], timeout=600)
     paths = [ROOT / line for line in out.splitlines() if line.startswith("build/packages/")]
@@ -47,32 +80,20 @@ def older(packages, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def clean_root():
+def clean_root(bootstrap):
     """A Debian as this one, as debootstrap makes it, with systemd. It is kept for the next run."""
     why = why_not()
     if why:
         pytest.skip(why)
-    suite = release("VERSION_CODENAME")
-    root = BUILD / f"root-{suite}"
-    if not root.exists():
-        uri = subprocess.run([ROOT / "tests/lib/mirror", suite], capture_output=True, text=True, check=True).stdout.strip()
-        if not uri:
-            pytest.skip(f"apt names no mirror of Debian {suite}")
-        new = BUILD / "root-new"
-        shutil.rmtree(new, ignore_errors=True)
-        build(["debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv", suite, new, uri], timeout=600)
-        (new / "etc/apt/sources.list").write_text(f"deb {uri} {suite} main\n")
-        shutil.copytree("/etc/apt/apt.conf.d", new / "etc/apt/apt.conf.d", dirs_exist_ok=True)
-        new.rename(root)
-    return root
+    if bootstrap:
+        bootstrap()
+    return root_of(release("VERSION_CODENAME"))
 
 
 @pytest.fixture(scope="session")
 def old_layers(clean_root, older, tmp_path_factory):
     """The older package and a Redis, as apt installs them in a clean root."""
     layers = Layers(tmp_path_factory.mktemp("old"), [clean_root])
-    for name in ("/etc/resolv.conf", "/etc/hosts"):
-        layers.write(name, Path(name).read_text())
     layers.write(NO_SERVICES, "#!/bin/sh\nexit 101\n", 0o755)
     layers.write("/shoal.deb", "")
     shutil.copy(older["shoal"], layers.path("/shoal.deb"))

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,25 @@ def test_services_stop_in_order_within_their_time(cluster):
         assert cluster.machine.show(unit, "Result") == "success", cluster.journal(unit)
     assert "to=draining" in cluster.journal(UNITS[1])
     cluster.machine.run("systemctl", "start", *UNITS)
+
+
+def test_a_leave_that_takes_longer_than_the_unit_says_is_waited_for(cluster):
+    unit = UNITS[2]
+    cluster.machine.run("sh", "-c", "mkdir -p /run/systemd/system/shoal-node@second.service.d")
+    cluster.machine.run("sh", "-c", "printf '[Service]\\nTimeoutStopSec=1\\nEnvironment=SHOAL_DRAIN_TIMEOUT=3s\\n'"
+                        " >/run/systemd/system/shoal-node@second.service.d/stop.conf")  # fmt: skip
+    cluster.machine.run("systemctl", "daemon-reload")
+    cluster.machine.run("systemctl", "restart", unit)
+    redis = cluster.machine.show("redis-server", "MainPID")
+    cluster.machine.run("kill", "-STOP", redis)
+    try:
+        began = time.monotonic()
+        cluster.machine.run("systemctl", "stop", unit)
+        assert time.monotonic() - began > 2
+        assert cluster.machine.show(unit, "Result") == "success", cluster.journal(unit)
+    finally:
+        cluster.machine.run("kill", "-CONT", redis)
+        cluster.machine.run("systemctl", "start", unit)
 
 
 def test_a_wrong_configuration_is_not_tried_again_and_again(machine):
