@@ -41,7 +41,7 @@ set(CPACK_DEBIAN_SHOAL_PACKAGE_CONTROL_EXTRA
 set(CPACK_DEBIAN_LIBSHOAL-DEV_PACKAGE_NAME libshoal-dev)
 set(CPACK_DEBIAN_LIBSHOAL-DEV_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_LIBSHOAL-DEV_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_LIBSHOAL-DEV_PACKAGE_SUGGESTS "shoal, pkg-config")
+set(CPACK_DEBIAN_LIBSHOAL-DEV_PACKAGE_SUGGESTS "shoal, pkgconf")
 set(CPACK_COMPONENT_LIBSHOAL-DEV_DESCRIPTION "What a shared object is built against that decides in shoal-coordinator which
 shard holds which channel: shoal/shard_manager.h, a pkg-config file, and its
 manual page.")

@@ -29,8 +29,10 @@ class Cluster:
         layers.write("/etc/shoal/ca.pem", Path(certificates.ca).read_text())
         layers.write(
             "/etc/shoal/shoal.conf",
-            "twitch_url = wss://localhost:8443\ntwitch_tls_ca = /etc/shoal/ca.pem\nshard_capacity = 4\n",
+            "twitch_url = wss://localhost:8443\ntwitch_tls_ca = /etc/shoal/ca.pem\nshard_capacity = 4\n"
+            "initial_channels = !/etc/shoal/channels\n",
         )
+        layers.write("/etc/shoal/channels", "#!/bin/sh\necho xqc\n", 0o755)
         layers.write("/etc/redis/redis.conf", f"requirepass {PASSWORD}\nsupervised systemd\nsave \"\"\ndir /var/lib/redis\n")
         for unit in ("shoal-coordinator.service", "shoal-node.service", "shoal-node@.service"):
             # A system call that the filter does not let pass ends the process, instead of failing unseen.
@@ -99,7 +101,7 @@ def test_the_services_join_channels_in_their_sandbox(cluster):
     for unit in UNITS:
         cluster.unit_is(unit, "active")
         assert cluster.machine.show(unit, "NRestarts") == "0", cluster.journal(unit)
-    cluster.ctl("join", "forsen", "xqc")
+    cluster.ctl("join", "forsen")  # the other is an initial channel, that a program in the sandbox has named
     wait_until(lambda: cluster.joined() >= 2, 30, "both are joined")
     lines = cluster.machine.run("timeout", "20", "env", "SHOAL_REDIS_URL_FILE=/etc/credstore/shoal.redis-url",
                                 "sh", "-c", "shoalctl tail forsen | head -n 3")  # fmt: skip
@@ -205,7 +207,7 @@ def test_a_removal_stops_the_services_and_a_purge_leaves_what_others_wrote(old_l
 
         told = machine.run("dpkg", "--purge", "shoal")
         assert "/etc/shoal/account-keys" in told and "/etc/credstore/shoal.redis-url" in told
-        assert machine.run("ls", "/etc/shoal") == "account-keys\nca.pem\n"
+        assert machine.run("ls", "/etc/shoal") == "account-keys\nca.pem\nchannels\n"
         left = machine.run("find", "/etc", "/usr", "/var/lib", "-name", "*shoal*", "!", "-path", "*/machines/*")
         assert set(left.split()) == {
             "/etc/shoal", "/etc/credstore/shoal.redis-url",
