@@ -162,9 +162,11 @@ def test_a_unit_gives_a_node_the_time_and_the_files_it_asks_for():
         assert int(value(name, "LimitNOFILE")) >= 10 * int(default(NODE, "shard_capacity"))
 
 
-def test_an_instance_has_a_name_and_options_of_its_own():
+def test_each_service_has_options_of_its_own_and_an_instance_a_name():
     lines = unit("shoal-node@.service")
     assert ("Environment", "SHOAL_NODE_ID=%i") in lines
     assert ("EnvironmentFile", "-/etc/shoal/node-%i.env") in lines
+    assert value("shoal-node.service", "EnvironmentFile") == "-/etc/shoal/node.env"
+    assert value("shoal-coordinator.service", "EnvironmentFile") == "-/etc/shoal/coordinator.env"
     others = {line for line in lines if "Environment" not in line[0]} - set(unit("shoal-node.service"))
     assert {key for key, _ in others} == {"Description"}

@@ -32,6 +32,8 @@ class Cluster:
             "twitch_url = wss://localhost:8443\ntwitch_tls_ca = /etc/shoal/ca.pem\nshard_capacity = 4\n"
             "initial_channels = !/etc/shoal/channels\n",
         )
+        for port, service in enumerate(("coordinator", "node", "node-second"), 9400):
+            layers.write(f"/etc/shoal/{service}.env", f"SHOAL_HTTP_LISTEN=127.0.0.1:{port}\n")
         layers.write("/etc/shoal/channels", "#!/bin/sh\necho xqc\n", 0o755)
         layers.write("/etc/redis/redis.conf", f"requirepass {PASSWORD}\nsupervised systemd\nsave \"\"\ndir /var/lib/redis\n")
         for unit in ("shoal-coordinator.service", "shoal-node.service", "shoal-node@.service"):
@@ -207,7 +209,9 @@ def test_a_removal_stops_the_services_and_a_purge_leaves_what_others_wrote(old_l
 
         told = machine.run("dpkg", "--purge", "shoal")
         assert "/etc/shoal/account-keys" in told and "/etc/credstore/shoal.redis-url" in told
-        assert machine.run("ls", "/etc/shoal") == "account-keys\nca.pem\nchannels\n"
+        assert machine.run("ls", "/etc/shoal").split() == [
+            "account-keys", "ca.pem", "channels", "coordinator.env", "node-second.env", "node.env"
+        ]  # fmt: skip
         left = machine.run("find", "/etc", "/usr", "/var/lib", "-name", "*shoal*", "!", "-path", "*/machines/*")
         assert set(left.split()) == {
             "/etc/shoal", "/etc/credstore/shoal.redis-url",
