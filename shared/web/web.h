@@ -75,8 +75,6 @@ bool web_request_param(const struct web_request *r, const char *name, char *out,
 struct slice web_request_header(const struct web_request *r, const char *name);
 /* At most WEB_BODY_MAX bytes. */
 struct slice web_request_body(const struct web_request *r);
-/* Has it the admin token? */
-bool web_request_is_admin(const struct web_request *r);
 /* on_gone is called, instead of an answer, where the client leaves or the server closes before it,
  * or WEB_HANDLE_MS are over: `r` is gone then. */
 void web_request_on_gone(struct web_request *r, void (*on_gone)(void *ctx), void *ctx);

@@ -368,6 +368,15 @@ void web_conn_accept(struct web *w)
     look_at_reading(c);
 }
 
+void web_conn_describe(const struct web_conn *c, char *out, size_t size)
+{
+    union web_address peer = {.v4 = {.sin_family = AF_INET}};
+    int len = sizeof(peer);
+
+    (void)uv_tcp_getpeername(&c->tcp, &peer.any, &len);
+    web_listen_describe(&peer, out, size);
+}
+
 static void on_deadline(struct web_conn *c)
 {
     if (c->machine.state == WEB_HANDLED) {

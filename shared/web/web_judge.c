@@ -126,6 +126,7 @@ static void judge_token(struct web_request *r)
     size_t skip = strlen(BEARER);
     unsigned char digest[SHA256_DIGEST_LENGTH];
     uint64_t now = mono_ms();
+    char from[80];
 
     if (given.len <= skip || strncasecmp(given.ptr, BEARER, skip) != 0 || !w->has_token) {
         return;
@@ -138,7 +139,8 @@ static void judge_token(struct web_request *r)
     r->is_admin = CRYPTO_memcmp(digest, w->token, sizeof(digest)) == 0;
     if (!r->is_admin) {
         (void)web_bucket_take(&w->bad_tokens, WEB_BAD_TOKENS_S, WEB_BAD_TOKENS_S, now);
-        log_warn("http", "http.token_refused", "path", r->route->path, NULL);
+        web_conn_describe(r->conn, from, sizeof(from));
+        log_warn("http", "http.token_refused", "from", from, "path", r->route->path, NULL);
         refuse(r, 401, BEARER_WANTED, "this is not the admin token");
     }
 }

@@ -138,6 +138,8 @@ void web_conn_drain(struct web_conn *c);
 void web_conn_flush(struct web_conn *c);
 /* Bytes that are not with the kernel yet. */
 size_t web_conn_waiting(const struct web_conn *c);
+/* Where the client is: "127.0.0.1:54321", into `out`. */
+void web_conn_describe(const struct web_conn *c, char *out, size_t size);
 /* It is its turn: look at what is in `in`. */
 void web_conn_turn(struct web_conn *c);
 /* Times: what is due. */

@@ -77,11 +77,6 @@ struct slice web_request_body(const struct web_request *r)
     return buf_slice(&r->body);
 }
 
-bool web_request_is_admin(const struct web_request *r)
-{
-    return r->is_admin;
-}
-
 void web_request_on_gone(struct web_request *r, void (*on_gone)(void *ctx), void *ctx)
 {
     r->on_gone = on_gone;
