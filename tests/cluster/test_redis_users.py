@@ -7,6 +7,7 @@ import re
 import pytest
 import redis
 
+from dashboard import Api, token_file
 from processes import wait_until
 from shoal import ROOT
 
@@ -42,9 +43,9 @@ class Guarded:
             port=self.server.port, username=user, password=password(user), decode_responses=True, socket_timeout=10
         )
 
-    def start(self):
+    def start(self, args=()):
         self.cluster.start_sim("--verified", "--limits-off")
-        self.cluster.start_coordinator(env={"SHOAL_REDIS_URL": self.url("shoal-coordinator")})
+        self.cluster.start_coordinator(args=args, env={"SHOAL_REDIS_URL": self.url("shoal-coordinator")})
         self.cluster.start_node("n1", env={"SHOAL_REDIS_URL": self.url("shoal-node")})
         self.cluster.join("alice")
 
@@ -92,6 +93,24 @@ def test_daemons_do_all_their_work_under_their_users(guarded):
     for process in cluster.processes.values():
         told = re.findall(r".*(?:NOPERM|redis\.rights|redis\.refused|can't run this command).*", process.text())
         assert not told, told
+
+
+def test_the_api_needs_no_more_than_the_coordinators_user_may(guarded, tmp_path):
+    guarded.start(args=["--http-admin-token", token_file(tmp_path)])
+    coordinator = guarded.cluster.processes["c1"]
+    api = Api(coordinator)
+    for path in ("status", "nodes", "shards", "shards/initial-shard-1", "channels", "channels/alice", "accounts"):
+        api.got(path)
+    assert api.got("settings") and api.got("events")
+    assert api.done("requests", op="join", channels=["bob"])["ok"]
+    assert api.done("admin", op="set", name="send_ttl_ms", value="20000")["ok"]
+    with api.live() as live:
+        live.tail("alice")
+        live.until(lambda message: message["type"] == "status")
+        wait_until(lambda: guarded.cluster.redis.pubsub_numsub("shoal:main:chat:alice")[0][1], 5, "chat is heard")
+        guarded.cluster.inject("alice", "heard")
+        live.until(lambda message: message["type"] == "line")
+    assert not re.findall(r".*(?:NOPERM|redis\.refused|can't run this command).*", coordinator.text())
 
 
 def test_applications_do_their_work_under_their_users(guarded):
