@@ -34,9 +34,11 @@ struct web_socket_ops {
 
 struct web_route {
     const char *method; /* "GET", "POST"; NULL ends the table */
-    const char *path;   /* "/metrics"; one that ends in a slash and a star takes all below it */
-    bool admin;         /* needs the admin token: 401 without, and 403 where there is none */
-    bool light;         /* costs no more than a refusal: is not counted (web_limits.h) */
+    /* "/metrics"; one that ends in a slash and a star takes all below it. The first in the table
+     * that takes a path is the path's, with those behind it that are the same. */
+    const char *path;
+    bool admin; /* needs the admin token: 401 without, and 403 where there is none */
+    bool light; /* costs no more than a refusal: is not counted (web_limits.h) */
     /* Answer with web_answer*, now or later; later only after web_request_on_gone. */
     void (*handle)(void *ctx, struct web_request *r);
     const struct web_socket_ops *socket; /* instead of handle: the path is for WebSockets alone */

@@ -101,7 +101,10 @@ static void find_route(struct web_request *r)
     for (const struct web_route *route = r->conn->web->routes; route->method != NULL; route++) {
         struct slice rest;
         if (route_has(route, buf_slice(&r->path), &rest)) {
-            other = other == NULL ? route : other;
+            if (other != NULL && strcmp(other->path, route->path) != 0) {
+                break; /* the one that comes first is the path's */
+            }
+            other = route;
             if (slice_is(method, route->method)) {
                 r->route = route;
                 r->rest = rest;

@@ -270,6 +270,18 @@ def test_what_others_wrote_into_redis_is_answered_as_text(served):
         served.redis.xdel(served.key("log"), *written)
 
 
+def test_a_method_that_a_path_does_not_take_is_refused_with_those_it_does(served):
+    for method, path, allow in (
+        ("POST", "status", "GET, HEAD"),
+        ("GET", "requests", "POST"),
+        ("DELETE", "admin", "POST"),
+        ("PUT", "channels/alpha", "GET, HEAD"),
+    ):
+        answer = served.api.ask(method, f"/api/v1/{path}")
+        assert (answer.status, answer.headers["allow"]) == (405, allow), (method, path)
+    assert served.api.ask("HEAD", "/api/v1/status").body == b""
+
+
 # Redis and bounds ---------------------------------------------------------------------------------------
 
 
