@@ -277,6 +277,7 @@ static void create_web(struct coordinator *c)
                                                 .watch = {.loop = c->loop,
                                                           .url = c->options.redis,
                                                           .tls_ca = c->options.redis_tls_ca,
+                                                          .group = &c->group,
                                                           .cluster = c->options.cluster,
                                                           .id = c->options.id}};
 

@@ -3,7 +3,6 @@
 
 #include "coordinator/status/status_history.h"
 #include "shared/loop.h"
-#include "shared/redis/link_group.h"
 #include "shared/teardown.h"
 
 #include <stdio.h>
@@ -27,7 +26,6 @@ struct waiter {
 
 struct status_watch {
     struct status_watch_options options;
-    struct link_group group;
     struct registry *registry;
     uv_timer_t timer;
     struct teardown teardown;
@@ -307,7 +305,7 @@ struct status_watch *status_watch_create(const struct status_watch_options *opti
     w->options = *options;
     snprintf(name, sizeof(name), "shoal-coordinator:%.150s:status", options->id);
     const struct link_options link = {.url = options->url,
-                                      .group = &w->group,
+                                      .group = options->group,
                                       .tls_ca = options->tls_ca,
                                       .name = name,
                                       .on_up = on_up,

@@ -25,7 +25,8 @@ struct status_watch;
 struct status_watch_options {
     uv_loop_t *loop;
     const struct url *url;
-    const char *tls_ca; /* or NULL */
+    const char *tls_ca;       /* or NULL */
+    struct link_group *group; /* of all links of this process, or NULL */
     const char *cluster;
     const char *id; /* of the coordinator, in the link's name */
 };

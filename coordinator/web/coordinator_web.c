@@ -70,10 +70,12 @@ static void create_api(struct coordinator_web *w, const struct coordinator_web_o
     char name[200];
 
     snprintf(name, sizeof(name), "shoal-coordinator:%.150s:web", o->watch.id);
-    w->api = api_create(&(struct api_options){
-        .loop = o->loop,
-        .link = {.url = o->watch.url, .tls_ca = o->watch.tls_ca, .name = name},
-        .watch = w->watch});
+    w->api = api_create(&(struct api_options){.loop = o->loop,
+                                              .link = {.url = o->watch.url,
+                                                       .tls_ca = o->watch.tls_ca,
+                                                       .group = o->watch.group,
+                                                       .name = name},
+                                              .watch = w->watch});
 }
 
 struct api *coordinator_web_api(void *web)
