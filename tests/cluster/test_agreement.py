@@ -29,6 +29,8 @@ def busy(tmp_path_factory):
         cluster.start_node("n2")
         wait_until(lambda: len(cluster.nodes()) == 2, 10, "both nodes are up")
         cluster.sim.control("ban gone user=shoalbot")
+        cluster.ask("join", channels=" ".join([*(f"room{i}" for i in range(48)), "gone"]))
+        wait_until(lambda: len(cluster.channels()) == 49, 10, "they are assigned")
         yield cluster
 
 
@@ -153,9 +155,6 @@ def agree(keys, documents, rows):
 
 
 def test_all_say_the_same_while_channels_are_joined_under_chat(busy):
-    names = [f"room{i}" for i in range(48)] + ["gone"]
-    busy.ask("join", channels=" ".join(names))
-    wait_until(lambda: len(busy.channels()) == 49, 10, "they are assigned")
     seen = []
 
     def another():
