@@ -155,6 +155,7 @@ static void make_document(struct status_watch *w)
     cJSON_Delete(w->document);
     w->document = status_document(
         &(struct status_facts){&w->records, w->options.cluster, w->has_looked ? &w->looked : NULL});
+    cJSON_AddStringToObject(w->document, "coordinator", w->options.id);
     w->made_ms = mono_ms();
     put_history(w);
 }

@@ -8,9 +8,10 @@
  * say is the same: all of it is in Redis. It has a link of its own, so that whoever looks never
  * holds up who leads. One round at a time.
  *
- * Beside what status.h has, the document has `history`: {"step_ms", "at" (of the newest point, ms),
- * "lines_s", "latency_ms", "lag_ms"}: lists of the last 15 minutes, oldest first, null where it is
- * not known: all lines that the nodes read, and the worst of the nodes. Loop thread only. */
+ * Beside what status.h has, the document has `coordinator`, the id of the one that says so, and
+ * `history`: {"step_ms", "at" (of the newest point, ms), "lines_s", "latency_ms", "lag_ms"}, lists
+ * of the last 15 minutes, oldest first, null where it is not known: all lines that the nodes read,
+ * and the worst of the nodes. Loop thread only. */
 #ifndef SHOAL_COORDINATOR_STATUS_WATCH_H
 #define SHOAL_COORDINATOR_STATUS_WATCH_H
 

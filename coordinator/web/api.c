@@ -126,6 +126,7 @@ static void on_message(void *ctx, struct slice topic, struct slice payload)
         live_hear_event(a->live);
     } else if (slice_is(topic, a->replies_topic)) {
         api_asks_hear(a, payload);
+        status_watch_soon(a->options.watch); /* whoever asked: most likely something is other now */
     } else if (topic.len > chat && memcmp(topic.ptr, a->chat_topic, chat) == 0) {
         live_hear_line(a->live, (struct slice){topic.ptr + chat, topic.len - chat}, payload);
     }
@@ -155,6 +156,7 @@ struct api *api_create(const struct api_options *o)
     registry_topic(a->registry, TOPIC_REPLIES, "", a->replies_topic);
     registry_topic(a->registry, TOPIC_CHAT, "", a->chat_topic);
     a->subscriber = subscriber_create(o->loop, &listens);
+    subscriber_add(a->subscriber, slice_of(a->replies_topic));
     a->live = live_create(o->loop, o->watch, a->subscriber);
     api_names_begin(a);
     api_asks_begin(a);

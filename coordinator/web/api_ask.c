@@ -23,7 +23,6 @@ static void ask_end(struct api_ask *k)
     DL_DELETE(a->asks, k);
     a->nasks--;
     if (a->asks == NULL && !a->teardown.begun) {
-        subscriber_remove(a->subscriber, slice_of(a->replies_topic));
         uv_timer_stop(&a->asks_timer);
     }
     ask_body_finish(&k->body);
@@ -77,7 +76,6 @@ static void tell_reply(struct api_ask *k, struct slice reply)
         text_append_json(&body, reply);
         web_answer(k->request, 200, "application/json", buf_slice(&body));
         buf_finish(&body);
-        status_watch_soon(k->api->options.watch);
     }
     cJSON_Delete(tree);
     ask_answered(k);
@@ -190,7 +188,6 @@ static void ask(struct api *a, struct web_request *r, enum ask_kind kind)
     random_hex(k->id, 16);
     web_request_on_gone(r, on_gone, k);
     if (a->asks == NULL) {
-        subscriber_add(a->subscriber, slice_of(a->replies_topic));
         uv_timer_start(&a->asks_timer, on_timer, LOOK_MS, LOOK_MS);
     }
     DL_APPEND(a->asks, k);
