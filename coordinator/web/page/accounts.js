@@ -24,7 +24,7 @@ class Join {
         const count = (name) => Number(join[name]) || 0;
         const all = ["assigned", "queued", "joining", "joined", "failed"].reduce((sum, name) => sum + count(name), 0);
         setBar(this.fill, all > 0 ? count("joined") / all : 0);
-        setText(this.value, isNumber(join.left_ms) ? `about ${duration(join.left_ms)} to go` : "");
+        setText(this.value, isNumber(join.left_ms) ? (join.left_ms > 0 ? `about ${duration(join.left_ms)} to go` : "soon done") : "stopped");
         const counts = ["queued", "joining", "assigned", "failed"].filter((name) => count(name) > 0);
         setText(this.more, [`${number(count("joined"))} of ${number(all)} joined`, ...counts.map((name) => `${number(count(name))} ${name}`)].join(", "));
     }

@@ -33,6 +33,9 @@ function hear(message) {
         actions.tell([{ level: "bad", text: message.error }]);
     } else {
         cluster.apply(message);
+        if (message.type === "event" && message.event.channel === channel.name) {
+            channel.look();
+        }
         onFrame(draw);
     }
 }

@@ -3,11 +3,15 @@
 import { get } from "./api.js";
 import { colourOf, understand } from "./chat.js";
 import { byId, el, facts, onFrame, setText, show } from "./dom.js";
-import { byName, channelName, dayAndTime, duration, number, timeOfDay } from "./words.js";
+import { inWords } from "./sentences.js";
+import { channelName, dayAndTime, duration, number, plural, timeOfDay } from "./words.js";
 
 const LINES = 200;
+/* Looked at again: where it is on its way, and where it rests. A look costs Redis its log of events. */
 const LOOK_MS = 2000;
+const REST_MS = 20000;
 const SUGGESTED = 8;
+const TYPES_MS = 200;
 
 const STATES = {
     joined: "is joined",
@@ -16,6 +20,7 @@ const STATES = {
     assigned: "has a shard, and is about to be joined",
     waiting: "waits for a shard",
     failed: "could not be joined",
+    parted: "is not wanted: nobody asked for it, or it was parted",
 };
 
 export class Channel {
@@ -23,20 +28,25 @@ export class Channel {
     constructor(cluster, live, actions, onShard) {
         Object.assign(this, { cluster, live, actions, onShard });
         this.name = "";
-        this.looked = 0;
+        this.looked = 0; /* how often */
+        this.lookedAt = 0;
+        this.resting = false;
         this.lines = []; /* since the last frame */
         this.paused = false;
         byId("search").addEventListener("submit", (event) => {
             event.preventDefault();
             this.search(byId("search-name").value);
         });
-        byId("search-name").addEventListener("input", () => this.suggest());
+        byId("search-name").addEventListener("input", () => {
+            clearTimeout(this.typing);
+            this.typing = setTimeout(() => this.suggest(), TYPES_MS);
+        });
         byId("tail-pause").addEventListener("click", () => this.pause(!this.paused));
         for (const [op, words] of [["join", "Join"], ["retry", "Retry"], ["part", "Part"]]) {
             const attrs = { type: "button", "data-op": op, class: op === "part" && "danger", click: () => this.actions(op, this.name) };
             byId("found-actions").append(el("button", attrs, words));
         }
-        setInterval(() => document.hidden || this.look(), LOOK_MS);
+        setInterval(() => this.lookAgain(), LOOK_MS);
         const asked = /^#channel=([a-z0-9_]+)$/.exec(location.hash);
         if (asked !== null) {
             this.open(asked[1]);
@@ -66,8 +76,9 @@ export class Channel {
     close() {
         this.name = "";
         this.live.follow([]);
-        byId("found").classList.add("is-empty");
         facts(byId("found-facts"), []);
+        this.offer();
+        show(byId("found-chat"), false);
     }
 
     open(name) {
@@ -77,7 +88,7 @@ export class Channel {
             byId("tail").replaceChildren();
             show(byId("tail-nothing"), true);
             this.pause(false);
-            byId("found").classList.remove("is-empty");
+            show(byId("found-chat"), true);
             setText(byId("found-name"), `#${name}`);
             setText(byId("found-state"), "");
             facts(byId("found-facts"), []);
@@ -88,6 +99,13 @@ export class Channel {
         this.look();
     }
 
+    lookAgain() {
+        const pause = this.resting ? REST_MS : LOOK_MS;
+        if (!document.hidden && performance.now() - this.lookedAt >= pause - 100) {
+            this.look();
+        }
+    }
+
     /* An answer that was overtaken by a later look is nothing. */
     async look() {
         const name = this.name;
@@ -95,15 +113,12 @@ export class Channel {
             return;
         }
         const turn = ++this.looked;
-        const { status, body } = await get(`channels/${encodeURIComponent(name)}`);
+        this.lookedAt = performance.now();
+        const { body } = await get(`channels/${encodeURIComponent(name)}`);
         if (name !== this.name || turn !== this.looked) {
             return;
         }
-        if (status === 404) {
-            setText(byId("found-state"), body.error || "Nobody has asked for this channel.");
-            this.offer("join");
-            facts(byId("found-facts"), []);
-        } else if (body.error) {
+        if (body.error) {
             setText(byId("found-state"), body.error);
         } else {
             this.draw(body);
@@ -111,26 +126,33 @@ export class Channel {
     }
 
     draw(channel) {
-        const state = channel.state || "";
-        const since = channel.since > 0 ? `, for ${duration(this.cluster.is.at - channel.since)}` : "";
-        /* Only its words are told to a screen reader, not each second of them. */
-        setText(byId("found-state"), `#${channel.channel || this.name} ${STATES[state] || state || "is not known"}.`);
-        const shard = this.cluster.shards.get(channel.shard);
-        const node = channel.node || (shard && shard.node);
-        const standing = channel.moderator ? "moderator" : channel.vip ? "VIP" : "";
+        const state = channel.wanted === false ? "parted" : channel.state || "assigned";
+        const since = channel.since > 0 ? `, for ${duration(channel.at - channel.since)}` : "";
+        this.resting = ["joined", "parted"].includes(state);
+        setText(byId("found-state"), `#${channel.channel} ${STATES[state] || state}.`);
         facts(byId("found-facts"), [
-            ["State", `${state}${since}`],
+            ["State", state === "parted" ? "" : `${state}${since}`],
             ["Why", channel.reason],
             ["Next", channel.next],
-            ["Tried again", channel.next_try > 0 ? dayAndTime(channel.next_try) : ""],
-            ["Shard", channel.shard ? el("button", { type: "button", class: "plain", click: () => this.onShard(channel.shard) }, channel.shard) : "none"],
-            ["Node", node || "none"],
-            ["Read as", channel.user || (shard && shard.user)],
-            ["Stands there as", standing],
+            ["Tried again", channel.next_try > 0 ? `in ${duration(channel.next_try - channel.at)}` : ""],
+            ["Shard", this.shardOf(channel)],
+            ["Node", withState(channel.node, channel.node_state, channel.node_error, "active")],
+            ["Read as", channel.user],
+            ["Stands there as", channel.moderator ? "moderator" : channel.vip ? "VIP" : ""],
             ["Room", channel.room && channel.room !== "-" ? channel.room : ""],
-            ["Room's id", channel.room_id],
+            ["Waiting to be said", channel.sends > 0 ? plural(channel.sends, "message") : ""],
+            ["Last gap", channel.last_gap ? `${dayAndTime(channel.last_gap.at)}: ${inWords(channel.last_gap).text}` : ""],
+            ["Failed last", channel.last_failed ? `${dayAndTime(channel.last_failed.at)}: ${channel.last_failed.reason}` : ""],
         ]);
-        this.offer(state === "failed" ? "retry" : "", "part");
+        this.offer(state === "parted" ? "join" : "part", state === "failed" ? "retry" : "");
+    }
+
+    shardOf(channel) {
+        if (!channel.shard) {
+            return channel.wanted === false ? "" : "none";
+        }
+        const button = el("button", { type: "button", class: "plain", click: () => this.onShard(channel.shard) }, channel.shard);
+        return el("span", null, button, withState("", channel.shard_state, channel.shard_error, "ready"));
     }
 
     offer(...ops) {
@@ -142,16 +164,13 @@ export class Channel {
     /* Names that begin so, while one types. */
     async suggest() {
         const typed = channelName(byId("search-name").value);
-        if (typed === "" || typed === this.suggested) {
+        if (typed === "") {
             return;
         }
-        this.suggested = typed;
         const { body } = await get(`channels?after=${encodeURIComponent(before(typed))}&limit=${SUGGESTED}`);
-        if (this.suggested === typed && Array.isArray(body.channels)) {
-            const names = body.channels.map((entry) => (typeof entry === "string" ? entry : entry.channel));
-            byId("search-names").replaceChildren(
-                ...names.filter((name) => name.startsWith(typed)).sort(byName).map((name) => el("option", { value: name })),
-            );
+        if (channelName(byId("search-name").value) === typed && Array.isArray(body.channels)) {
+            const names = body.channels.map((entry) => entry.channel).filter((name) => name.startsWith(typed));
+            byId("search-names").replaceChildren(...names.map((name) => el("option", { value: name })));
         }
     }
 
@@ -192,11 +211,16 @@ export class Channel {
     };
 }
 
-/* The last name before all those that begin with this: 0 is the first character of names, and _ comes before letters. */
-const before = (typed) => {
-    const last = typed.charCodeAt(typed.length - 1);
-    return typed.slice(0, -1) + String.fromCharCode(last - 1) + "~";
-};
+/* What comes behind all names before those that begin so: "~" is behind all that names are made of. */
+function before(typed) {
+    const last = typed.length - 1;
+    return `${typed.slice(0, last)}${String.fromCharCode(typed.charCodeAt(last) - 1)}~`;
+}
+
+/* A name and, where it is not as it should be, how it is. */
+function withState(name, state, error, well) {
+    return state && state !== well ? `${name || ""} (${error ? `${state}: ${error}` : state})` : name || "";
+}
 
 function row(message) {
     const time = el("time", null, timeOfDay(Date.now()));

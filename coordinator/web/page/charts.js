@@ -35,8 +35,8 @@ export function runs(values) {
 }
 
 class Chart {
-    constructor(history, [figure, title, words]) {
-        Object.assign(this, { history, figure, words, title });
+    constructor(cluster, [figure, title, words]) {
+        Object.assign(this, { cluster, figure, words, title });
         this.area = svg("path", { class: "area" });
         this.trend = svg("path", { class: "trend" });
         this.cursor = svg("line", { class: "cursor", y1: 0, y2: HEIGHT, visibility: "hidden" });
@@ -63,7 +63,7 @@ class Chart {
     }
 
     draw() {
-        const told = (this.history()[this.figure] || []).slice(-POINTS);
+        const told = this.cluster.points(this.figure).slice(-POINTS);
         this.values = [...new Array(POINTS - told.length).fill(null), ...told];
         const known = this.values.filter(isNumber);
         const top = roundUp(Math.max(...known, 1));
@@ -96,7 +96,8 @@ class Chart {
     drawValue = () => {
         const at = this.pointed;
         const value = at === null ? this.values.findLast(isNumber) : this.values[at];
-        const when = at === null ? "" : ` at ${timeOfDay(this.history().at - (POINTS - 1 - at) * this.history().step_ms)}`;
+        const { at: newest, step_ms: step } = this.cluster.history;
+        const when = at === null ? "" : ` at ${timeOfDay(newest - (POINTS - 1 - at) * step)}`;
         setText(this.value, (isNumber(value) ? this.words(value) : "not known") + when);
         this.cursor.setAttribute("visibility", at === null ? "hidden" : "visible");
         if (at !== null) {
@@ -109,7 +110,7 @@ class Chart {
 
 export class Charts {
     constructor(cluster) {
-        this.charts = CHARTS.map((row) => new Chart(() => cluster.history, row));
+        this.charts = CHARTS.map((row) => new Chart(cluster, row));
         byId("charts").append(...this.charts.map((chart) => chart.root));
     }
 

@@ -1,7 +1,7 @@
 /* Health in one line, the problems with their mends, the state of the connection, totals. */
 
 import { byId, el, glyph, onFrame, setLevel, setText, show } from "./dom.js";
-import { compact, duration, isNumber, millis, number, plural } from "./words.js";
+import { compact, duration, millis, number, plural } from "./words.js";
 
 /* The coordinator reads Redis each second; past this it does not. */
 const STALE_MS = 6000;
@@ -19,9 +19,8 @@ export class Head {
         this.problems = "";
         byId("health").querySelector(".glyph-box").append(glyph("off"));
         byId("link").querySelector(".glyph-box").append(glyph("busy"));
-        this.staleText = el("span");
         this.again = el("button", { type: "button", click: connectNow }, "Connect now");
-        byId("stale").append(this.staleText, " ", this.again);
+        byId("stale").append(this.again);
         this.totals = new Map();
         setInterval(() => onFrame(this.drawLink), 1000);
     }
@@ -35,49 +34,59 @@ export class Head {
         const [level, words] = LINK[this.link.is];
         setLevel(byId("link"), level);
         setText(byId("link").querySelector(".words"), words);
-        const stale = this.staleWords();
-        setText(this.staleText, stale);
-        show(this.again, this.link.is === "waiting");
+        const known = this.cluster.known;
+        const age = known ? performance.now() - this.cluster.changedAt : 0;
+        const stale = this.staleWords(age);
         show(byId("stale"), stale !== "");
-        document.body.classList.toggle("is-stale", stale !== "");
+        show(this.again, this.link.is === "waiting");
+        /* An alert is read out when it changes: how old all is changes each second, and is no part of it. */
+        setText(byId("stale-words"), stale);
+        setText(byId("stale-age"), known && stale !== "" ? `What you see is from ${duration(age)} ago.` : "");
+        this.drawHealth(stale !== "");
     };
 
-    /* What is said where the page shows what was, not what is; "" where all is well. The wording changes seldom, so that
-     * it is not read out each second. */
-    staleWords() {
-        const age = this.cluster.known ? performance.now() - this.cluster.changedAt : 0;
-        const seen = this.cluster.known ? ` What you see is from ${rounded(age)} ago.` : "";
+    /* What was seen some time ago is no health. */
+    drawHealth(stale) {
+        const is = this.cluster.is;
+        const bad = (is.problems || []).filter((p) => p.level !== "note").length;
+        let [level, word, title] = ["ok", "Healthy", "Healthy"];
+        if (!this.cluster.known) {
+            const waits = "Waiting until the coordinator has read Redis";
+            [level, word, title] = ["off", this.link.is === "open" ? waits : "Connecting to the coordinator", "Connecting"];
+        } else if (stale) {
+            [level, word, title] = ["off", "Not known now", "Not live"];
+        } else if (is.health !== "healthy") {
+            [level, word, title] = ["bad", `Degraded: ${plural(bad, "problem")}`, "Degraded"];
+        }
+        setLevel(byId("health"), level);
+        setText(byId("health-word"), word);
+        document.title = `${title}: Shoal ${is.cluster || ""}`.trim();
+    }
+
+    /* What is said where the page shows what was, not what is; "" where all is well. */
+    staleWords(age) {
         if (this.link.is === "waiting" || (this.link.is === "connecting" && age > STALE_MS)) {
-            return `The connection to the coordinator is lost.${seen} It is tried again by itself.`;
+            return "The connection to the coordinator is lost. It is tried again by itself.";
         }
-        if (this.link.is === "open" && age > STALE_MS) {
-            return `The coordinator does not hear from Redis.${seen}`;
-        }
-        return "";
+        return this.link.is === "open" && age > STALE_MS ? "The coordinator does not hear from Redis." : "";
     }
 
     draw() {
         const is = this.cluster.is;
-        const problems = is.problems || [];
-        const bad = problems.filter((p) => p.level !== "note").length;
-        const degraded = is.health ? is.health !== "healthy" : bad > 0;
-        setLevel(byId("health"), degraded ? "bad" : "ok");
-        setText(byId("health-word"), degraded ? `Degraded: ${plural(bad, "problem")}` : "Healthy");
         setText(byId("health-leader"), this.leaderWords());
         setText(byId("cluster-name"), is.cluster || "");
-        document.title = `${degraded ? "Degraded" : "Healthy"}: Shoal ${is.cluster || ""}`;
-        this.drawProblems(problems);
+        this.drawProblems(is.problems || []);
         this.drawTotals();
     }
 
     leaderWords() {
-        const { leader = {}, coordinator = {}, stopped } = this.cluster.is;
+        const { leader = {}, coordinator, stopped } = this.cluster.is;
         let words = "No coordinator leads.";
         if (leader.id) {
             words = `${leader.id} leads, on ${leader.host}, for ${duration(leader.leads_ms)}.`;
         }
-        if (coordinator.id) {
-            words += coordinator.leads ? " This page is from it." : ` This page is from ${coordinator.id}, which stands by.`;
+        if (coordinator) {
+            words += coordinator === leader.id ? " This page is from it." : ` This page is from ${coordinator}, which stands by.`;
         }
         return stopped ? `The cluster is stopped. ${words}` : words;
     }
@@ -109,8 +118,8 @@ export class Head {
         this.total("Shards ready", compact(ready), `of ${number(c.shards.size)}${most > 0 ? `, ${number(most)} allowed` : ""}`);
         this.total("Nodes", compact(c.nodes.size), `with room for ${plural(capacity, "shard")}`);
         this.total("Lines a second", compact(c.sum("shards", "lines_s")), "read from Twitch");
-        this.total("Latency", worst(c.nodes, "latency_ms"), "from reading to Redis, worst");
-        this.total("Lag", worst(c.shards, "lag_ms"), "Twitch's answer to a PING, worst");
+        this.total("Latency", worst(c.nodes, "latency_ms", 0), "from reading to Redis, worst");
+        this.total("Lag", worst(c.shards, "lag_ms", 1), "Twitch's answer to a PING, worst");
     }
 
     total(name, value, more) {
@@ -131,15 +140,13 @@ const others = (states) =>
         .map(([state, count]) => `, ${number(count)} ${state}`)
         .join("");
 
-function worst(rows, figure) {
+/* Less than `least` is not measured yet. */
+function worst(rows, figure, least) {
     let most = null;
     for (const row of rows.values()) {
-        if (isNumber(row[figure])) {
+        if (row[figure] >= least) {
             most = Math.max(most, row[figure]);
         }
     }
     return most === null ? "–" : millis(most);
 }
-
-/* So that it changes seldom. */
-const rounded = (ms) => (ms < 60000 ? `${Math.max(5, Math.floor(ms / 5000) * 5)} s` : duration(Math.floor(ms / 60000) * 60000));

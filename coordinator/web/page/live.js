@@ -4,8 +4,8 @@
 const FIRST_MS = 500;
 const LAST_MS = 15000;
 const CONNECT_MS = 10000;
-/* A message comes each second; a socket without one for so long leads nowhere. */
-const SILENT_MS = 15000;
+/* Messages come each second while Redis is there; a socket without one for so long may lead nowhere. */
+const SILENT_MS = 30000;
 
 export class Live {
     /* onMessage(object); onState({is: "connecting" | "open" | "waiting", retryAt: performance.now() of the next try}) */

@@ -149,6 +149,12 @@ export class Cluster {
         this.changed.history = true;
     }
 
+    /* Points of a figure, oldest first, null where it is not known; a lag of 0 was not measured yet. */
+    points(figure) {
+        const values = this.history[figure] || [];
+        return figure === "lag_ms" ? values.map((value) => value || null) : values;
+    }
+
     /* A setting in force, as a number; 0 where it is "none", "off" or not known. */
     limit(name) {
         return Number.parseInt((this.is.settings || {})[name], 10) || 0;

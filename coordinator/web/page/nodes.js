@@ -39,7 +39,7 @@ function nodeFigures(node) {
     if (isNumber(node.latency_ms)) {
         add(millis(node.latency_ms), "latency");
     }
-    if (isNumber(node.lag_ms)) {
+    if (node.lag_ms > 0) {
         add(millis(node.lag_ms), "lag");
     }
     if (isNumber(node.buffer_bytes) && node.buffer_limit > 0) {

@@ -1,6 +1,6 @@
 /* One shard: its figures on pointing at it or by keyboard, and all of it with its channels in a dialog. */
 
-import { byId, el, facts, setText, show } from "./dom.js";
+import { byId, el, facts, onFrame, setText, show } from "./dom.js";
 import { get } from "./api.js";
 import { byName, bytes, compact, duration, isNumber, millis, number, plural } from "./words.js";
 import { isSpeaker, shardState } from "./nodes.js";
@@ -36,7 +36,7 @@ export class Tip {
         list.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && this.point(event.target));
         list.addEventListener("focusout", () => this.hide());
         document.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
-        document.addEventListener("scroll", () => this.hide(), { passive: true });
+        document.addEventListener("scroll", () => onFrame(this.lay), { passive: true });
     }
 
     point(target) {
@@ -50,17 +50,21 @@ export class Tip {
             this.draw();
             tile.setAttribute("aria-describedby", "tip");
             show(this.tip, true);
-            this.lay(tile.getBoundingClientRect());
+            this.lay();
         }
     }
 
-    lay(at) {
+    lay = () => {
+        if (this.of === null) {
+            return;
+        }
+        const at = this.of.getBoundingClientRect();
         const box = this.tip.getBoundingClientRect();
         const left = Math.max(8, Math.min(at.left, innerWidth - box.width - 8));
         const top = at.bottom + 6 + box.height < innerHeight ? at.bottom + 6 : at.top - box.height - 6;
         this.tip.style.left = `${left}px`;
         this.tip.style.top = `${Math.max(8, top)}px`;
-    }
+    };
 
     draw() {
         const shard = this.of && this.cluster.shards.get(this.of.dataset.shard);
@@ -89,6 +93,7 @@ export class ShardDialog {
         this.dialog = byId("shard");
         this.name = "";
         this.channels = [];
+        this.more = false;
         this.dialog.querySelector(".close").addEventListener("click", () => this.dialog.close());
         this.dialog.addEventListener("close", () => (this.name = ""));
         byId("shard-filter").addEventListener("input", () => this.drawChannels());
@@ -112,7 +117,8 @@ export class ShardDialog {
             return;
         }
         const listed = body.channel_list || [];
-        this.channels = listed.map((entry) => (typeof entry === "string" ? entry : entry.channel)).sort(byName);
+        this.channels = listed.map((entry) => entry.channel).sort(byName);
+        this.more = body.channel_list_more === true;
         this.drawChannels();
     }
 
@@ -133,7 +139,8 @@ export class ShardDialog {
             ),
         );
         const more = found.length - SHOWN_CHANNELS;
-        setText(byId("shard-note"), more > 0 ? `${plural(more, "more channel")}: type a part of the name.` : found.length === 0 ? "No channels." : "");
+        const unread = this.more ? ` The coordinator lists the first ${number(this.channels.length)}.` : "";
+        setText(byId("shard-note"), more > 0 ? `${plural(more, "more channel")}: type a part of the name.${unread}` : found.length === 0 ? `No channels.${unread}` : unread);
     }
 
     choose(name) {

@@ -59,7 +59,7 @@ export function duration(ms) {
 export const millis = (ms) => (isNumber(ms) ? (ms < 10000 ? `${number(ms)} ms` : duration(ms)) : "–");
 
 /* Control characters and marks that turn the direction of text: shown, not obeyed. */
-const OBEYED = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
+const OBEYED = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
 export const harmless = (text) => String(text).replace(OBEYED, "\ufffd");
 
