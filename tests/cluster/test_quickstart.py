@@ -9,6 +9,7 @@ import signal
 import subprocess
 import termios
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
 
@@ -110,10 +111,13 @@ def test_what_the_quickstart_invites_to_try_works_and_ctrl_c_ends_it(tmp_path):
     try:
         wait_until(lambda: "hello number 1" in out.read_text() or program.poll() is not None, 300, "chat")
         tried = out.read_text().split("Try it in another terminal\n")[1].split("\n\n")[0].splitlines()
-        assert len(tried) == 10
+        assert len(tried) == 11
         for line in tried:
             words = shlex.split(line.split("        ")[0])
-            if "PUBLISH" in line:  # nobody listens for a moment where the node was killed that did
+            if words[0].startswith("http://"):
+                with urlopen(words[0], timeout=10) as page:
+                    assert b"<title>Shoal</title>" in page.read()
+            elif "PUBLISH" in line:  # nobody listens for a moment where the node was killed that did
                 wait_until(lambda words=words: run(words).stdout == "1\n", 10, line)
             elif "SUBSCRIBE" not in line:
                 done = run(words)
