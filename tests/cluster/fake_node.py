@@ -10,6 +10,8 @@ import redis
 
 
 class FakeNode:
+    pause = 0.05  # between two renewals
+
     def __init__(self, cluster, name, capacity=100, users=""):
         self.name = name
         self.tag = f"shoal:{{{cluster.name}}}"
@@ -37,9 +39,13 @@ class FakeNode:
         who = (self.name, self.incarnation, self.link, self.run_id)
         return self.client.execute_command("FCALL", f"shoal1_{step}", 1, self.tag, *who, *args)
 
+    def figures(self, shard):
+        """More of what it reports of a shard; of a FakeNode that says more."""
+        return {}
+
     def _renew(self):
         shards = {
-            s: {"epoch": int(epoch), "state": ("idle", "ready", "closed")[run]}
+            s: {"epoch": int(epoch), "state": ("idle", "ready", "closed")[run], **self.figures(s)}
             for s, (epoch, run) in self.held.items()
         }
         report = json.dumps({"shards": shards}) if shards else ""
@@ -56,7 +62,7 @@ class FakeNode:
                     self._renew()
                 except redis.RedisError:
                     self._register()  # a busy machine did not let it renew in time
-            time.sleep(0.05)
+            time.sleep(self.pause)
 
     def die(self):
         """Renew no more; the connection stays open, as that of a process that hangs."""
