@@ -14,7 +14,7 @@ PAGES = ("man8/shoal-node.8", "man8/shoal-coordinator.8", "man1/shoalctl.1")
 DOCUMENTS = (
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "shared/contract.md", "shared/design.md", "shared/irc/twitch.md",
     "deploy/README.md", "deploy/redis/README.md", "deploy/redis/redis.conf", "deploy/redis/users.acl",
-    "coordinator/web/openapi.json",
+    "coordinator/web/openapi.json", *(f"deploy/pictures/dashboard-{name}.png" for name in ("light", "dark", "phone")),
 )  # fmt: skip
 UNITS = ("shoal-coordinator.service", "shoal-node.service", "shoal-node@.service")
 FOR_SERVICES = (*(f"lib/systemd/system/{name}" for name in UNITS), "lib/sysusers.d/shoal.conf", "lib/tmpfiles.d/shoal.conf")
