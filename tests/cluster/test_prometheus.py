@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -70,8 +71,9 @@ def watched(bare, tmp_path):
     nothing, as tests have it."""
     bare.start_redis()
     start_twitch(bare, tmp_path, "--verified")
+    limits = {"message_limit": 1000, "room_limit": 100}
     for name in ("c1", "c2"):
-        bare.start_coordinator(name, bare.account_args, lease_ms=LEASE, channels_per_shard=2, blind_ms=BLIND)
+        bare.start_coordinator(name, bare.account_args, lease_ms=LEASE, channels_per_shard=2, blind_ms=BLIND, **limits)
     bare.start_node("n1", args=(*HTTP, "--account-keys", bare.keys, "--buffer-bytes", "64k"))
     bare.start_node("n2", args=(*HTTP, "--account-keys", bare.keys))
     wait_until(lambda: len(bare.nodes()) == 2, 10, "nodes are there")
@@ -93,9 +95,9 @@ def test_what_goes_wrong_in_a_cluster_is_an_alert_of_a_real_prometheus(watched, 
     add(watched, tmp_path, "erin")
     wait_until(lambda: len(prometheus.query("up == 1")) == 4, 20, "all are scraped")
     wait_until(lambda: prometheus.query("sum(rate(shoal_fanout_lines_total[5s])) > 50"), 20, "chat is counted")
-    fires(watched, "ShoalRedisMisconfigured")
-    assert prometheus.firing() == {"ShoalRedisMisconfigured"}
-    wait_until(lambda: not silent_panels(prometheus), 20, "each panel shows something")
+    well = {"ShoalRedisMisconfigured"}  # but for this Redis, which keeps nothing
+    wait_until(lambda: prometheus.firing() == well, 20, "all is well otherwise")
+    each_panel_shows_something(prometheus)
 
     # Accounts, and what the limits hold up.
     short_lived(watched, tmp_path, "frank", 6000)
@@ -106,32 +108,38 @@ def test_what_goes_wrong_in_a_cluster_is_an_alert_of_a_real_prometheus(watched, 
     watched.request("join", channels="gina henry ivan")
     fires(watched, "ShoalBudgetExhausted")
     watched.request("set", name="join_limit", value="off")
-    watched.sim.control("silence shoalbot s=60")
+    watched.sim.control("silence user=shoalbot s=60")
     assert watched.send("alice", "late", ttl_ms=1500)["status"] in ("expired", "unknown")
     fires(watched, "ShoalSendsLost")
 
     # Redis is away, with more chat than may be held.
     watched.redis_process.signal(signal.SIGSTOP)
     fires(watched, "ShoalRedisDown", "ShoalBufferFilling")
+    wait_until(lambda: prometheus.query("sum(shoal_fanout_dropped_lines_total) > 0"), 30, "some do not fit")
     watched.redis_process.signal(signal.SIGCONT)
-    fires(watched, "ShoalGap", "ShoalLatencyHigh")
+    fires(watched, "ShoalGap")
 
     # Processes end, and Twitch is out of reach for who is left.
     watched.processes["n2"].kill()
     fires(watched, "ShoalNodeLost")
-    watched.sim.control("outage")
+    watched.sim.control("outage on")
+    watched.sim.control("disconnect all")
     fires(watched, "ShoalNodeBlind")
     watched.processes["n1"].kill()
-    watched.request("join", channels="judy")
+    watched.request("join", channels=" ".join(f"late{i}" for i in range(8)))
     fires(watched, "ShoalJoinsStuck")
     for name in ("c1", "c2"):
         watched.processes[name].kill()
     fires(watched, "ShoalCoordinatorDown", "ShoalNoLeader")
 
 
-def silent_panels(prometheus):
-    """Those that have nothing to show."""
-    return {title for title, query in panels()} - {title for title, query in panels() if prometheus.query(query)}
+def each_panel_shows_something(prometheus, timeout=30):
+    deadline = time.monotonic() + timeout
+    silent = {panel for panel in panels() if "_lag_" not in panel[1]}  # measured once a minute while chat flows
+    while silent and time.monotonic() < deadline:
+        silent = {panel for panel in silent if not prometheus.query(panel[1])}
+        time.sleep(0.5)
+    assert not silent
 
 
 def short_lived(cluster, tmp_path, login, ttl_ms):
