@@ -14,6 +14,7 @@ PAGES = ("man8/shoal-node.8", "man8/shoal-coordinator.8", "man1/shoalctl.1")
 DOCUMENTS = (
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "shared/contract.md", "shared/design.md", "shared/irc/twitch.md",
     "deploy/README.md", "deploy/redis/README.md", "deploy/redis/redis.conf", "deploy/redis/users.acl",
+    "deploy/prometheus/prometheus.yml", "deploy/prometheus/shoal.rules.yml", "deploy/grafana/shoal.json",
     "coordinator/web/openapi.json", *(f"deploy/pictures/dashboard-{name}.png" for name in ("light", "dark", "phone")),
 )  # fmt: skip
 UNITS = ("shoal-coordinator.service", "shoal-node.service", "shoal-node@.service")
