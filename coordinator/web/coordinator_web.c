@@ -34,11 +34,12 @@ static void on_metrics(void *ctx, struct web_request *r)
 }
 
 /* What monitoring asks; --http-metrics-only serves these alone. */
-#define GET(where, costs_little, what)                                                             \
-    {.method = "GET", .path = (where), .light = (costs_little), .handle = (what)}
 #define MONITORING                                                                                 \
-    GET("/healthz", true, on_healthz), GET("/readyz", true, on_readyz),                            \
-        GET("/metrics", false, on_metrics)
+    {.method = "GET", .path = "/healthz", .light = true, .handle = on_healthz},                    \
+        {.method = "GET", .path = "/readyz", .light = true, .handle = on_readyz},                  \
+    {                                                                                              \
+        .method = "GET", .path = "/metrics", .handle = on_metrics                                  \
+    }
 
 static const struct web_route monitoring[] = {
     MONITORING,
