@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 struct coordinator_web {
-    struct web *web;
+    struct web *web; /* NULL: it is gone, as the first of them */
     struct status_watch *watch;
     struct monitoring monitoring;
     struct api *api; /* NULL: with metrics_only */
@@ -109,7 +109,7 @@ struct coordinator_web *coordinator_web_create(const struct coordinator_web_opti
 int coordinator_web_reload(struct coordinator_web *w, const struct web_settings *settings,
                            struct err *err)
 {
-    return w != NULL ? web_reload(w->web, &settings->web, err) : 0;
+    return w != NULL && w->web != NULL ? web_reload(w->web, &settings->web, err) : 0;
 }
 
 static void on_watch_closed(void *ctx)
@@ -126,6 +126,7 @@ static void on_web_closed(void *ctx)
 {
     struct coordinator_web *w = ctx;
 
+    w->web = NULL;
     status_watch_close(w->watch, on_watch_closed, w);
 }
 
