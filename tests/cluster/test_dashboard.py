@@ -220,11 +220,13 @@ def test_a_hostile_line_stays_text(page, watched):
     watched.redis.publish(topic, f"@display-name={name} :a!a@a PRIVMSG #room_2 :{hostile}")
     watched.redis.publish(topic, ":a!a@a PRIVMSG #room_2 :\x01ACTION <i>dances</i>\x01")
     watched.redis.publish(topic, "@system-msg=<b>raid</b> :tmi USERNOTICE #room_2 :<u>hi</u>")
+    watched.redis.publish(topic, "@a=1;a=2 :a!a@a PRIVMSG #room_2 :a tag twice")
     watched.redis.publish(topic, "@display-name=a;__proto__=x :a!a@a PRIVMSG #room_2 :end")
     page.wait_for("return document.querySelector('#tail').innerText.includes('a: end')", 10, "the last line")
     tail = page.text("#tail")
     assert "<b>admin</b>\ufffd: <script>window.hacked=1</script><img src=x onerror='window.hacked=1'>&lt;" in tail
     assert "\ufffd\ufffd[31m\ufffdevil\ufffd" in tail
+    assert "a: a tag twice" in tail
     assert "<i>dances</i>" in tail and "<b>raid</b> – <u>hi</u>" in tail
     assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08\x0b-\x1f]", tail)
     assert page.run("return document.querySelectorAll('#tail :not(li, time, span, bdi)').length") == 0

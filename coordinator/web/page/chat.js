@@ -18,7 +18,8 @@ export function parse(line) {
     if (rest.startsWith("@")) {
         for (const pair of word().slice(1).split(";")) {
             const [name, ...value] = pair.split("=");
-            Object.defineProperty(tags, name, { value: value.join("=").replace(/\\(.)/g, (_, c) => UNESCAPED[c] ?? c), enumerable: true });
+            const text = value.join("=").replace(/\\(.)/g, (_, c) => UNESCAPED[c] ?? c);
+            Object.defineProperty(tags, name, { value: text, enumerable: true, configurable: true }); /* the last one counts */
         }
     }
     const prefix = rest.startsWith(":") ? word().slice(1) : "";
