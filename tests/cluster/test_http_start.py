@@ -1,5 +1,6 @@
 """HTTP of the daemons: how it is set up, what is refused at the start, and SIGHUP."""
 
+import contextlib
 import signal
 import socket
 import ssl
@@ -161,3 +162,36 @@ def test_a_certificate_is_read_again_at_sighup_and_a_wrong_one_changes_nothing(p
         daemon.signal(signal.SIGHUP)
         wait_until(lambda: "config.reloaded" in daemon.text(), 10, "the reload is done")
         tls_answer(daemon.port, second)
+
+
+def test_with_tls_to_twitch_and_to_clients_nothing_is_left_behind(bare, tmp_path):
+    """libwebsockets and we share OpenSSL. Whoever is connected when a node ends: AddressSanitizer looks at what is left."""
+    tls = Certificates(tmp_path / "tls")
+    context = ssl.create_default_context(cafile=tls.ca)
+    bare.start_redis()
+    bare.start_sim("--verified", tls=tls)
+    bare.start_coordinator()
+    args = ("--http-listen", "127.0.0.1:0", "--http-tls-cert", tls.cert, "--http-tls-key", tls.key)
+    node = bare.start_node(args=args)
+    where = ("127.0.0.1", port_of(node))
+
+    def connect(stack):
+        plain = stack.enter_context(socket.create_connection(where, timeout=10))
+        return stack.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+
+    with contextlib.ExitStack() as stack:
+        wait_until(bare.leader, 10, "a coordinator leads")
+        bare.join("alpha", "beta")
+        asks = connect(stack)
+
+        def metrics(s):
+            return ask(where[1], b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", on=s).body
+
+        wait_until(lambda: b'shoal_channels{state="joined"} 2\n' in metrics(asks), 20, "both are joined")
+        node.signal(signal.SIGHUP)
+        wait_until(lambda: "config.reloaded" in node.text(), 10, "the certificate is read again")
+        assert b"shoal_build_info" in metrics(connect(stack))
+        connect(stack).sendall(b"GET /metr")
+        stack.enter_context(socket.create_connection(where)).sendall(b"\x16\x03\x01\x02\x00\x01")
+        node.close()
+    assert (node.popen.returncode, node.complaints) == (0, [])
