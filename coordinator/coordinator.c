@@ -54,6 +54,14 @@ static void on_web_closed(void *ctx)
     struct coordinator *c = ctx;
 
     c->web = NULL;
+    c->options.on_gone(c->options.ctx, &c->why);
+}
+
+/* The leader is there for as long as this takes, and no longer. */
+static void on_leader_closed(void *ctx)
+{
+    struct coordinator *c = ctx;
+
     accounts_destroy(c->accounts);
     twitch_destroy(c->twitch);
     http_close(c->http, NULL, NULL);
@@ -70,14 +78,7 @@ static void on_web_closed(void *ctx)
     cluster_view_destroy(c->view);
     c->leader = NULL;
     startup_close(&c->startup);
-    c->options.on_gone(c->options.ctx, &c->why);
-}
-
-static void on_leader_closed(void *ctx)
-{
-    struct coordinator *c = ctx;
-
-    coordinator_web_close(c->web, on_web_closed, c);
+    coordinator_web_close(c->web, on_web_closed, c); /* nobody asks any more whether it leads */
 }
 
 static void stop_leading(void *ctx)

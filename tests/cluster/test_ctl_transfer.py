@@ -78,8 +78,8 @@ def test_what_is_refused_is_told_with_the_reason(full):
     settings, channels = done.stdout.splitlines()
     assert settings == "settings  1 set, 0 as they were, 2 refused"
     counts = {words.split()[1]: int(words.split()[0]) for words in channels.removeprefix("channels  ").split(", ")}
-    assert counts["assigned"] + counts["refused"] == 150 and counts["refused"] > 90
     full.ctl("part", *set(names) & set(full.channels()))
+    assert counts["assigned"] + counts["refused"] == 150 and counts["refused"] >= 90
 
 
 def test_a_text_with_wrong_lines_asks_for_nothing(full):

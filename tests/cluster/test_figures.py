@@ -112,7 +112,10 @@ def watch(cluster, seconds):
 
 def test_what_rests_writes_nothing_but_its_lease_and_since_when_nothing_was_read(running):
     wait_until(lambda: rests(running), 30, "nothing is read")
+    incarnations = {name: running.incarnation(name) for name in running.nodes()}
     renewals = watch(running, 16)  # a PING is answered in that time
+    if incarnations != {name: running.incarnation(name) for name in running.nodes()}:
+        renewals = watch(running, 16)  # a node stood still for a lease, and began anew
     assert len(renewals) > 2 * RENEWALS_S
     hashes = {}
     for _, of_renewal in renewals:

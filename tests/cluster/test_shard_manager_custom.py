@@ -274,6 +274,7 @@ def test_completing_a_call_late_or_twice_does_no_harm(probes, bare):
     goes_on(bare, probe)
 
     assert bare.channels() == {"bob": "two", "goes_on": "one"}
+    wait_until(lambda: len(answered(replies, refused, bob)) >= 2, 5, "both replies are heard")
     assert answered(replies, refused, bob) == [refused, bob]
 
 
