@@ -14,6 +14,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#define ROOM_KEPT 65536 /* bytes of what leaves at once, as it does most of the time */
+
 struct tls_server {
     SSL_CTX *context;
 };
@@ -264,6 +266,12 @@ void tls_take(struct tls *tls, struct buf *out)
 
     if (len > 0) {
         buf_append(out, data, (size_t)len);
-        (void)BIO_reset(tls->out);
+        if (len <= ROOM_KEPT) {
+            (void)BIO_reset(tls->out);
+        } else { /* it would keep all of that room, and wipe it each time */
+            tls->out = BIO_new(BIO_s_mem());
+            BUG_ON(tls->out == NULL);
+            SSL_set0_wbio(tls->ssl, tls->out);
+        }
     }
 }

@@ -166,18 +166,11 @@ static void on_written(uv_write_t *request, int status)
     }
 }
 
-/* Make TLS records of what was collected, a portion at a time: OpenSSL keeps the room of the
- * largest one as long as the connection lives. */
+/* Make TLS records of what was collected. */
 static bool encrypt_out(struct web_conn *c)
 {
-    size_t len = 0;
-
-    for (size_t at = 0; at < c->out.len; at += len) {
-        len = c->out.len - at < WEB_READ_BYTES ? c->out.len - at : WEB_READ_BYTES;
-        if (tls_write(c->tls, c->out.data + at, len, NULL) != 0) {
-            return false;
-        }
-        tls_take(c->tls, &c->wire);
+    if (c->out.len > 0 && tls_write(c->tls, c->out.data, c->out.len, NULL) != 0) {
+        return false;
     }
     if (c->machine.state == WEB_ANSWER && c->last) {
         tls_end(c->tls);

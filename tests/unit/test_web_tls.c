@@ -1,4 +1,4 @@
-/* HTTPS: what a connection keeps in memory. */
+/* TLS, as HTTPS has it: what a connection keeps in memory. */
 #include "node/connection.h" /* of wire.h */
 #include "shared/base.h"
 #include "shared/tls.h"
