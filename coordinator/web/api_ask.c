@@ -7,7 +7,6 @@
 
 #include "shared/json.h"
 #include "shared/loop.h"
-#include "shared/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +72,7 @@ static void tell_reply(struct api_ask *k, struct slice reply)
         web_answer_error(k->request, 502, "the reply in Redis is not what a coordinator says");
     } else {
         buf_init(&body, API_TEXT_BYTES);
-        text_append_json(&body, reply);
+        json_append_tree(&body, tree);
         web_answer(k->request, 200, "application/json", buf_slice(&body));
         buf_finish(&body);
     }

@@ -2,7 +2,6 @@
 #include "coordinator/web/live_private.h"
 
 #include "shared/json.h"
-#include "shared/text.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -41,10 +40,10 @@ static void take(struct live *l, const struct registry_entry *e)
     if (event == NULL) {
         return; /* not what a step writes */
     }
-    cJSON_Delete(event);
     buf_init(&text, LIVE_MESSAGE_MAX);
     buf_init(&message, LIVE_MESSAGE_MAX);
-    text_append_json(&text, registry_field(e, "event"));
+    json_append_tree(&text, event);
+    cJSON_Delete(event);
     keep(l, text.data);
     json_init(&j, &message);
     json_object_begin(&j, NULL);

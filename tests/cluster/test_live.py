@@ -86,6 +86,17 @@ def test_events_come_once_each_and_in_order_also_where_redis_forgot_who_listens(
         assert told == served.events()[before:]
 
 
+def test_an_event_that_others_wrote_differently_breaks_no_message(served):
+    """A blank or line break between its members; what a client cannot read it would ask for again and again."""
+    written = served.redis.xadd(served.key("log"), {"event": b'{\r\n\t"event" :\n"odd","why":"\xff\xe2\x80\xa8"}\n'})
+    odd = {"event": "odd", "why": "\ufffd\u2028"}
+    try:
+        with served.api.live() as live:
+            assert odd in begun(live).messages[0]["events"]
+    finally:
+        served.redis.xdel(served.key("log"), written)
+
+
 def test_a_node_that_dies_is_seen_and_its_shards_move(bare):
     bare.start_redis()
     bare.start_sim("--verified")
