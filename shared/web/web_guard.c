@@ -217,19 +217,14 @@ bool web_query_find(struct slice query, const char *name, struct slice *value)
     return false;
 }
 
-bool web_bucket_has(struct web_bucket *b, unsigned rate_s, unsigned most, uint64_t now_ms)
+bool web_bucket_take(struct web_bucket *b, unsigned rate_s, unsigned most, uint64_t now_ms)
 {
     uint64_t passed = now_ms > b->at_ms ? now_ms - b->at_ms : 0;
     uint64_t back = passed < 1000000 ? passed * rate_s : UINT64_MAX;
 
     b->used -= back < b->used ? back : b->used;
     b->at_ms += passed;
-    return b->used + 1000 <= (uint64_t)most * 1000;
-}
-
-bool web_bucket_take(struct web_bucket *b, unsigned rate_s, unsigned most, uint64_t now_ms)
-{
-    if (!web_bucket_has(b, rate_s, most, now_ms)) {
+    if (b->used + 1000 > (uint64_t)most * 1000) {
         return false;
     }
     b->used += 1000;

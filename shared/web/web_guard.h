@@ -42,8 +42,6 @@ struct web_bucket {
     uint64_t used; /* thousandths */
     uint64_t at_ms;
 };
-/* Is there one? */
-bool web_bucket_has(struct web_bucket *b, unsigned rate_s, unsigned most, uint64_t now_ms);
 /* Take one out; false: it is empty. */
 bool web_bucket_take(struct web_bucket *b, unsigned rate_s, unsigned most, uint64_t now_ms);
 

@@ -26,8 +26,9 @@
 #define WEB_PAUSE_MS   250
 /* Of them in one turn of the loop: a handler takes 1 ms at most, so chat waits for 16. */
 #define WEB_REQUESTS_A_TURN 16
-/* Refused tokens in a second; until it is over, any token is answered with 429. So 128 bits are not
- * guessed, and whoever has the token waits for a second. */
+/* Refused tokens that are told in a second, to the client and in the log; others are answered with
+ * 429. The right one is always taken, or whoever guesses would lock out whoever has it: 16
+ * characters are not guessed at WEB_REQUESTS_S a second. */
 #define WEB_BAD_TOKENS_S 10
 
 #define WEB_URL_MAX     2048        /* bytes of the target: browsers make no longer ones for us */
