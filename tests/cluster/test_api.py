@@ -309,7 +309,7 @@ def test_more_is_not_read_in_a_second_than_holds_nobody_up(served):
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(served.api.get, "events?limit=1000") for _ in range(60)]
         statuses = Counter(each.result().status for each in asked)
-    assert set(statuses) == {200, 429} and statuses[200] >= 10, statuses
+    assert set(statuses) == {200, 429} and statuses[200] >= 5, statuses  # others have read, too
     assert served.api.got("status") and served.api.got("nodes"), "what costs nothing is answered"
     wait_until(lambda: served.api.get("events?limit=1").status == 200, 5, "more may be read")
     served.redis.xdel(served.key("log"), *written)
