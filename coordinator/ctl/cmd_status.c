@@ -12,6 +12,8 @@
 #define LOOK_MS  60000 /* between two looks at Redis itself */
 
 struct status {
+    struct ctl *ctl;
+    bool away;        /* and that was said */
     struct look look; /* at Redis, when that was last done */
     uint64_t look_again_ms;
     cJSON *document; /* the newest */
@@ -59,21 +61,45 @@ static void show(const struct ctl *c, const struct status *s, bool again)
     free(text);
 }
 
+/* While an answer is awaited what was shown last must not look as if it were of now. */
+static void on_tick(uv_timer_t *timer)
+{
+    struct status *s = timer->data;
+    const char *why = ctl_away(s->ctl);
+
+    if (why != NULL && !s->away) {
+        (void)ctl_fail(0, "Redis does not answer: %s; what is shown was before that", why);
+    }
+    s->away = why != NULL;
+}
+
+/* On the loop until ctl_close: so it outlives the command. */
+static uv_timer_t tick;
+
+static void watch_begin(struct status *s)
+{
+    s->ctl->endless = true;
+    BUG_ON(uv_timer_init(&s->ctl->loop.uv, &tick) != 0);
+    tick.data = s;
+    uv_timer_start(&tick, on_tick, WATCH_MS, WATCH_MS);
+}
+
 static void rest(struct ctl *c, uint64_t until_ms)
 {
-    c->deadline_ms = UINT64_MAX;
     while (mono_ms() < until_ms && !c->interrupted) {
         ctl_turn_for(c, until_ms - mono_ms());
     }
-    ctl_restart_deadline(c);
 }
 
 static int run_status(struct ctl *c)
 {
     bool watch = options_bool(c->options, "watch");
-    struct status s = {0};
+    struct status s = {.ctl = c};
     int code;
 
+    if (watch) {
+        watch_begin(&s);
+    }
     do {
         uint64_t began_ms = mono_ms();
         code = read_status(c, &s);
@@ -84,6 +110,9 @@ static int run_status(struct ctl *c)
             rest(c, began_ms + WATCH_MS);
         }
     } while (code == CTL_DONE && watch && !c->interrupted && !ferror(stdout));
+    if (watch) {
+        uv_close((uv_handle_t *)&tick, NULL);
+    }
     if (s.document != NULL && (code == CTL_DONE || c->interrupted)) {
         code = status_is_healthy(s.document) ? CTL_DONE : CTL_FAILED;
     }

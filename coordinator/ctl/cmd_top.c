@@ -58,7 +58,7 @@ static void draw(struct terminal *t)
         return;
     }
     t->top.document = t->document;
-    t->top.away = link_is_up(t->ctl->link) ? NULL : t->ctl->down.text;
+    t->top.away = ctl_away(t->ctl);
     t->row = 0;
     erase();
     top_draw(&t->top, (size_t)COLS, (size_t)LINES, on_line, t);

@@ -3,12 +3,14 @@
 
 #include "shared/text.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS 250 /* between two looks for what may have been said while we did not hear */
+#define LOOK_MS   250  /* between two looks for what may have been said while we did not hear */
+#define SILENT_MS 5000 /* without an answer it is said that there is none */
 
 static const struct err no_answer = {.code = ERR_CANCELED};
 
@@ -251,6 +253,7 @@ static int check_rights(struct ctl *c)
     }
     c->needs = 0;
     c->asking = true;
+    c->asked_ms = mono_ms();
     struct rights *rights = rights_ask(&c->loop.uv, &link, options_string(c->options, "cluster"),
                                        who, name, on_rights, c);
     while (c->asking && !ctl_is_over(c)) {
@@ -298,6 +301,7 @@ bool ctl_asks(struct ctl *c, int *code)
             abandon(c);
         } else if (!c->asking && link_is_up(c->link)) {
             c->asking = true;
+            c->asked_ms = mono_ms();
             return true;
         } else {
             ctl_turn(c);
@@ -314,6 +318,20 @@ void ctl_asked(struct ctl *c, int failed)
 {
     c->asking = c->asking && !failed;
     ctl_turn(c);
+}
+
+const char *ctl_away(struct ctl *c)
+{
+    uint64_t silent_ms = c->asking ? mono_ms() - c->asked_ms : 0;
+
+    if (!link_is_up(c->link)) {
+        return c->down.text;
+    }
+    if (silent_ms < SILENT_MS) {
+        return NULL;
+    }
+    snprintf(c->silent, sizeof(c->silent), "it was asked %" PRIu64 " s ago", silent_ms / 1000);
+    return c->silent;
 }
 
 /* Messages ------------------------------------------------------------------------------------- */

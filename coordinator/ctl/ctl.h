@@ -29,6 +29,8 @@ struct ctl {
     struct link *link;
     struct registry *registry;
     bool asking;       /* a question is under way */
+    uint64_t asked_ms; /* mono_ms: since when */
+    char silent[40];   /* what ctl_away said */
     bool yes;          /* its answer (ctl_answered_bool) */
     struct err answer; /* code 0: a good one; silence: there is none yet */
     struct subscriber *subscriber;
@@ -117,6 +119,10 @@ void ctl_asked(struct ctl *c, int failed);
 void ctl_answered(void *ctx, const struct err *err);
 /* The same for questions that are answered by yes or no, which is in `yes` then. */
 void ctl_answered_bool(void *ctx, bool yes, const struct err *err);
+
+/* Why Redis does not answer, for those who go on until Ctrl-C; valid until the next call. NULL: it
+ * answers, or was asked just now. */
+const char *ctl_away(struct ctl *c);
 
 /* Messages ------------------------------------------------------------------------------------- */
 

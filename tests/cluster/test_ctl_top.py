@@ -196,6 +196,18 @@ def test_it_says_that_redis_is_away_and_goes_on_when_it_is_back(top, running):
     wait_until(lambda: running.joined("c0"), 30, "all goes on")
 
 
+def test_it_says_that_redis_stands_still(top, running):
+    terminal = top(first="[shards")
+    running.redis_process.signal(signal.SIGSTOP)
+    try:
+        terminal.wait_for("Redis does not answer: it was asked", timeout=9)
+    finally:
+        running.redis_process.signal(signal.SIGCONT)
+    terminal.wait_until_gone("Redis does not answer", timeout=30)
+    terminal.press("q")
+    assert terminal.wait() == 0
+
+
 def test_an_error_of_redis_is_told_on_the_terminal_as_it_was(top, running):
     terminal = top(first="[shards")
     running.redis.execute_command("ACL", "SETUSER", "default", "-fcall_ro")

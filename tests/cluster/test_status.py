@@ -147,6 +147,19 @@ def test_watch_that_is_no_terminal_is_plain_and_as_json_a_document_a_line(well):
         assert "\x1b" not in program.stdout.read() and program.wait(10) == 0
 
 
+def test_watch_says_that_redis_stands_still_and_goes_on_after_it(well):
+    terminal = Terminal(well, "--timeout", "2s", "status", "--watch")
+    terminal.shows("healthy")
+    well.redis_process.signal(signal.SIGSTOP)
+    try:
+        terminal.shows("Redis does not answer: it was asked", 9)
+    finally:
+        well.redis_process.signal(signal.SIGCONT)
+    terminal.text = ""
+    terminal.shows("leader    c1", 20)
+    assert terminal.end(signal.SIGINT) in (0, 1)
+
+
 def test_watch_waits_for_a_redis_that_is_away_for_a_moment(well):
     terminal = Terminal(well, "status", "--watch")
     terminal.shows("healthy")
