@@ -14,6 +14,7 @@
 #define WIDE       84
 #define HEAD_LINES 12 /* what stands above and below the two tables, at least */
 #define LEAST_ROWS 3  /* of a table that does not fit */
+#define MOST_ALIKE 5  /* problems of one kind */
 
 static void say(const struct status_screen *s, const char *label, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
@@ -94,9 +95,12 @@ static void show_joins(const struct status_screen *s)
                         records_number(joins, "joining");
         char age[24];
         if (cJSON_HasObjectItem(joins, "left_ms")) {
-            table_age(records_number(joins, "left_ms"), age, sizeof(age));
-            say(s, "joins", "%s: %" PRIu64 " joined, %" PRIu64 " to go, in about %s",
-                records_text(joins, "user"), records_number(joins, "joined"), left, age);
+            uint64_t left_ms = records_number(joins, "left_ms");
+            bool known = left_ms >= 1000; /* with no limit it is no matter of time */
+            table_age(left_ms, age, sizeof(age));
+            say(s, "joins", "%s: %" PRIu64 " joined, %" PRIu64 " to go%s%s",
+                records_text(joins, "user"), records_number(joins, "joined"), left,
+                known ? ", in about " : "", known ? age : "");
         }
     }
 }
@@ -261,12 +265,23 @@ static void show_problems(const struct status_screen *s)
 {
     const cJSON *problem;
     const cJSON *problems = member(s, "problems");
+    size_t alike = 0; /* of the same code, one behind the other */
 
     cJSON_ArrayForEach(problem, problems)
     {
+        const char *code = records_text(problem, "problem");
         fputs(problem == problems->child ? "\n" : "", s->out);
-        say(s, strcmp(records_text(problem, "level"), "bad") == 0 ? "problem" : "note",
-            "%s; mend: %s", records_text(problem, "text"), records_text(problem, "mend"));
+        if (++alike <= MOST_ALIKE) {
+            say(s, strcmp(records_text(problem, "level"), "bad") == 0 ? "problem" : "note",
+                "%s; mend: %s", records_text(problem, "text"), records_text(problem, "mend"));
+        }
+        if (problem->next == NULL || strcmp(records_text(problem->next, "problem"), code) != 0) {
+            if (alike > MOST_ALIKE) {
+                say(s, "", "and %zu more of that kind (%s): shoalctl status --json",
+                    alike - MOST_ALIKE, code);
+            }
+            alike = 0;
+        }
     }
 }
 

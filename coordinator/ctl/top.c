@@ -118,7 +118,9 @@ static void head_joins(struct screen *s)
     }
     table_age(longest_ms, age, sizeof(age));
     if (left > 0) {
-        say(s, TOP_WAITS, "%" PRIu64 " joins to go, in about %s", left, age);
+        bool known = longest_ms >= 1000; /* with no limit it is no matter of time */
+        say(s, TOP_WAITS, "%" PRIu64 " joins to go%s%s", left, known ? ", in about " : "",
+            known ? age : "");
     } else {
         say(s, TOP_PLAIN, "no joins to go");
     }

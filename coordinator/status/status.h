@@ -28,7 +28,7 @@
     X(shards_homeless, BAD, "start another shoal-node, or raise --shard-capacity")                 \
     X(shard_error, BAD, "")                                                                        \
     X(channels_waiting, BAD, "the reason names the setting, or what is missing")                   \
-    X(channels_failed, NOTE, "shoalctl channels says why; shoalctl retry CHANNEL tries now")       \
+    X(channels_failed, NOTE, "shoalctl channels says why; shoalctl retry --all tries now")         \
     X(joins_stuck, BAD, "look at the logs of the nodes: Twitch confirms no join")                  \
     X(over_limit, BAD, "raise the setting, or part channels")                                      \
     X(room_limit, BAD, "part channels, or let another account read some (setting readers)")        \

@@ -57,10 +57,44 @@ static void what_is_odd_is_shown_as_far_as_it_goes(void **unused)
     }
 }
 
+static void many_problems_of_one_kind_are_told_by_the_first_and_counted(void **unused)
+{
+    char *text = NULL;
+    size_t len = 0;
+    cJSON *document = cJSON_Parse("{\"problems\":[],\"joins\":[{\"user\":\"bot\",\"queued\":3,"
+                                  "\"left_ms\":0},{\"user\":\"other\",\"left_ms\":65000}]}");
+    cJSON *problems = cJSON_GetObjectItemCaseSensitive(document, "problems");
+    struct status_screen screen = {.document = document};
+
+    (void)unused;
+    for (int i = 0; i < 8; i++) {
+        cJSON *problem = cJSON_CreateObject();
+        cJSON_AddStringToObject(problem, "problem", i < 7 ? "shard_error" : "room_limit");
+        cJSON_AddStringToObject(problem, "level", "bad");
+        cJSON_AddStringToObject(problem, "text", "login refused");
+        cJSON_AddStringToObject(problem, "mend", "a token");
+        cJSON_AddItemToArray(problems, problem);
+    }
+    screen.out = open_memstream(&text, &len);
+    status_screen(&screen);
+    fclose(screen.out);
+    size_t told = 0;
+    for (const char *at = text; (at = strstr(at, "problem   login refused")) != NULL; at++) {
+        told++;
+    }
+    assert_int_equal(told, 6);
+    assert_non_null(strstr(text, "and 2 more of that kind (shard_error): shoalctl status --json"));
+    assert_non_null(strstr(text, "bot: 0 joined, 3 to go\n"));
+    assert_non_null(strstr(text, "other: 0 joined, 0 to go, in about 65s\n"));
+    free(text);
+    cJSON_Delete(document);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_odd_is_shown_as_far_as_it_goes),
+        cmocka_unit_test(many_problems_of_one_kind_are_told_by_the_first_and_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,12 @@ function row(parts) {
     return { ...parts, value, fill, track };
 }
 
+/* How long it takes; with no limit it is no matter of time. */
+function joinsLeft(join, count) {
+    if (!isNumber(join.left_ms)) return "stopped";
+    return join.left_ms >= 1000 ? `about ${duration(join.left_ms)} to go` : `${number(count("assigned") + count("queued") + count("joining"))} to go`;
+}
+
 class Join {
     constructor(user) {
         Object.assign(this, row({}));
@@ -24,7 +30,7 @@ class Join {
         const count = (name) => Number(join[name]) || 0;
         const all = ["assigned", "queued", "joining", "joined", "failed"].reduce((sum, name) => sum + count(name), 0);
         setBar(this.fill, all > 0 ? count("joined") / all : 0);
-        setText(this.value, isNumber(join.left_ms) ? (join.left_ms > 0 ? `about ${duration(join.left_ms)} to go` : "soon done") : "stopped");
+        setText(this.value, joinsLeft(join, count));
         const counts = ["queued", "joining", "assigned", "failed"].filter((name) => count(name) > 0);
         setText(this.more, [`${number(count("joined"))} of ${number(all)} joined`, ...counts.map((name) => `${number(count(name))} ${name}`)].join(", "));
     }
