@@ -51,13 +51,19 @@ static bool append_time(struct buf *out, const cJSON *field)
     return true;
 }
 
+/* In quotes where it would not end at the next blank; left out where there is nothing. */
 static void append_field(struct buf *out, const cJSON *field)
 {
+    const char *text = cJSON_GetStringValue(field);
+
+    if (text != NULL && text[0] == '\0') {
+        return;
+    }
     buf_append_char(out, ' ');
     text_append_safe(out, slice_of(field->string));
     buf_append_char(out, '=');
-    if (cJSON_IsString(field)) {
-        text_append_safe(out, slice_of(field->valuestring));
+    if (text != NULL && strpbrk(text, " =\"\\") == NULL) {
+        text_append_safe(out, slice_of(text));
     } else if (!append_time(out, field)) {
         char *value = cJSON_PrintUnformatted(field);
         text_append_safe(out, slice_of(value));

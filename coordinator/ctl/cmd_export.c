@@ -203,7 +203,7 @@ static int read_text(struct in *in, struct file *file, struct buf *typed, char *
         *text = typed->data;
         return code;
     }
-    if (file_read(in->path, "what shoalctl export wrote", INPUT_MAX_BYTES, file, &err) != 0) {
+    if (file_read(in->path, "an export of a cluster", INPUT_MAX_BYTES, file, &err) != 0) {
         return ctl_fail(err_exit_code(err.code), "%s", err.text);
     }
     if (memchr(file->text, '\0', file->len) != NULL) {
@@ -352,8 +352,8 @@ static int run_import(struct ctl *c)
     if (code == CTL_DONE) {
         transfer_parse(&in.what, text, on_wrong, &in);
         if (in.wrong > 0) {
-            code = ctl_fail(CTL_USAGE, "%zu lines of %s are wrong; nothing was asked for", in.wrong,
-                            in.path);
+            code = ctl_fail(CTL_USAGE, "%zu line%s of %s %s wrong; nothing was asked for", in.wrong,
+                            in.wrong == 1 ? "" : "s", in.path, in.wrong == 1 ? "is" : "are");
         } else {
             code = import(&in);
         }
