@@ -10,11 +10,11 @@
 #define HELP_COLUMNS    80
 #define EXAMPLE_COLUMNS 100
 
-/* A word, or the whole of "[default: x]". */
+/* A word; blanks within brackets that it begins with are its own: "[default: x]", "[::1]:9400". */
 static size_t word_length(const char *text)
 {
-    size_t len = strcspn(text, *text == '[' ? "]" : " ");
-    return text[len] == ']' ? len + 1 : len;
+    size_t bracket = *text == '[' ? strcspn(text, "]") : 0;
+    return bracket + strcspn(text + bracket, " ");
 }
 
 void options_print_item(FILE *to, const char *head, const char *text)

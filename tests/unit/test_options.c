@@ -201,6 +201,19 @@ static void errors_name_the_source_of_the_value(void **state)
     refuses(&daemon_program, "--config %", says);
 }
 
+static void a_word_in_the_help_that_begins_with_a_bracket_ends_at_the_next_blank(void **state)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+
+    (void)state;
+    options_print_item(to, "--listen ADDRESS", "As in [::1]:9400 (any). [default: a b]");
+    fclose(to);
+    assert_non_null(strstr(text, " As in [::1]:9400 (any). [default: a b]\n"));
+    free(text);
+}
+
 static void help_and_version_win_over_a_wrong_configuration(void **state)
 {
     (void)state;
@@ -290,6 +303,7 @@ int main(void)
         T(arguments_may_stand_between_flags_for_a_program_that_takes_them),
         T(wrong_command_lines_are_refused_with_what_is_allowed),
         T(errors_name_the_source_of_the_value),
+        T(a_word_in_the_help_that_begins_with_a_bracket_ends_at_the_next_blank),
         T(help_and_version_win_over_a_wrong_configuration),
         T(check_validates_and_says_so),
         T(the_printed_configuration_reads_back_and_hides_secrets),
