@@ -95,7 +95,7 @@ def test_what_goes_wrong_in_a_cluster_is_an_alert_of_a_real_prometheus(watched, 
     add(watched, tmp_path, "erin")
     wait_until(lambda: len(prometheus.query("up == 1")) == 4, 20, "all are scraped")
     wait_until(lambda: prometheus.query("sum(rate(shoal_fanout_lines_total[5s])) > 50"), 20, "chat is counted")
-    well = {"ShoalRedisMisconfigured"}  # but for this Redis, which keeps nothing
+    well = {"ShoalRedisMisconfigured", "ShoalDegraded"}  # but for this Redis, which keeps nothing
     wait_until(lambda: prometheus.firing() == well, 20, "all is well otherwise")
     each_panel_shows_something(prometheus)
 
