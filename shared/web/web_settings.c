@@ -36,39 +36,36 @@ int web_settings_check_host(const char *value, struct err *err)
                : err_set(err, ERR_USAGE, "\"%.80s\" is not a host name (without a port)", value);
 }
 
-/* The token in a file, owned; NULL with err filled. */
-static char *read_token(const char *path, struct err *err)
-{
-    struct file f;
-
-    if (file_read_secret(path, "a file with a token", TOKEN_MAX + 2, &f, err) != 0) {
-        return NULL;
-    }
-    size_t len = strcspn(f.text, "\r\n");
-    char *token = NULL;
-    bool plain = true;
-    for (size_t i = 0; i < len; i++) {
-        plain = plain && f.text[i] > ' ' && f.text[i] < 0x7f;
-    }
-    if (len < TOKEN_MIN || len > TOKEN_MAX || len + strspn(f.text + len, "\r\n") != f.len ||
-        !plain) {
-        err_set(err, ERR_USAGE,
-                "%s: a token is one line of %d to %d characters, with no blank (openssl rand -hex "
-                "24 makes one)",
-                path, TOKEN_MIN, TOKEN_MAX);
-    } else {
-        token = xstrndup(f.text, len);
-    }
-    file_finish(&f);
-    return token;
-}
-
 static void wipe(char *token)
 {
     if (token != NULL) {
         explicit_bzero(token, strlen(token));
         free(token);
     }
+}
+
+/* The token in a file, owned; NULL with err filled. */
+static char *read_token(const char *path, struct err *err)
+{
+    char *token = NULL;
+    bool plain = true;
+
+    if (file_read_secret_line(path, "a file with a token", &token, err) != 0) {
+        return NULL;
+    }
+    size_t len = strlen(token);
+    for (size_t i = 0; i < len; i++) {
+        plain = plain && token[i] > ' ' && token[i] < 0x7f;
+    }
+    if (len < TOKEN_MIN || len > TOKEN_MAX || !plain) {
+        err_set(err, ERR_USAGE,
+                "%s: a token is one line of %d to %d characters, with no blank (openssl rand -hex "
+                "32 makes one)",
+                path, TOKEN_MIN, TOKEN_MAX);
+        wipe(token);
+        return NULL;
+    }
+    return token;
 }
 
 int web_settings_check_token(const char *path, struct err *err)
