@@ -6,6 +6,7 @@ import time
 
 from http_raw import port_of
 from simclient import Closed, WebSocket
+from webclient import Answer
 
 TOKEN = "a-token-of-the-tests-0123456789abcdef"
 
@@ -16,19 +17,6 @@ def token_file(directory):
     path.touch(mode=0o600)
     path.write_text(TOKEN + "\n")
     return path
-
-
-class Answer:
-    """status, headers (names in lower case), body (bytes), json."""
-
-    def __init__(self, response):
-        self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self.body = response.read()
-
-    @property
-    def json(self):
-        return json.loads(self.body)
 
 
 class Api:

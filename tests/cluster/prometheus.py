@@ -5,6 +5,7 @@ import re
 import urllib.parse
 import urllib.request
 
+from http_raw import port_of
 from processes import free_port, wait_until
 from shoal import ROOT
 
@@ -18,13 +19,6 @@ scrape_configs:
   - {{job_name: shoal-coordinator, file_sd_configs: [{{files: [coordinators.json], refresh_interval: 500ms}}]}}
   - {{job_name: shoal-node, file_sd_configs: [{{files: [nodes.json], refresh_interval: 500ms}}]}}
 """
-
-# A process tells the port that it was given.
-LISTENS = re.compile(r"http\.listening.*?127\.0\.0\.1:(\d+)")
-
-
-def http_port(process):
-    return int(wait_until(lambda: LISTENS.findall(process.text()), 10, f"{process.name} serves HTTP")[-1])
 
 
 class Prometheus:
@@ -42,7 +36,7 @@ class Prometheus:
         """Scrape these: name -> process."""
         for name, processes in (("coordinators", coordinators), ("nodes", nodes)):
             groups = [
-                {"targets": [f"127.0.0.1:{http_port(p)}"], "labels": {"cluster": "main", "instance": name_of}}
+                {"targets": [f"127.0.0.1:{port_of(p)}"], "labels": {"cluster": "main", "instance": name_of}}
                 for name_of, p in processes.items()
             ]
             (self.directory / f"{name}.json").write_text(json.dumps(groups))

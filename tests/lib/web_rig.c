@@ -163,6 +163,18 @@ void web_rig_destroy(struct web_rig *r)
     free(r);
 }
 
+int web_rig_set_up(void **state)
+{
+    *state = web_rig_create(NULL);
+    return 0;
+}
+
+int web_rig_tear_down(void **state)
+{
+    web_rig_destroy(*state);
+    return 0;
+}
+
 int web_rig_connect(struct web_rig *r)
 {
     struct sockaddr_in to = {.sin_family = AF_INET,

@@ -30,6 +30,10 @@ struct web_rig {
 struct web_rig *web_rig_create(const struct web_options *o);
 /* Server, connections and loop; a handle left open would be seen. */
 void web_rig_destroy(struct web_rig *r);
+/* A test of cmocka with such a server, without more, as its *state. */
+int web_rig_set_up(void **state);
+int web_rig_tear_down(void **state);
+#define web_rig_test(test) cmocka_unit_test_setup_teardown(test, web_rig_set_up, web_rig_tear_down)
 /* A connection; close(2) it. */
 int web_rig_connect(struct web_rig *r);
 void web_rig_say(struct web_rig *r, int fd, const char *text);

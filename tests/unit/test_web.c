@@ -16,20 +16,6 @@
 #define HOST   "Host: localhost\r\n"
 #define BEARER "Authorization: Bearer " WEB_RIG_TOKEN "\r\n"
 
-static int set_up(void **state)
-{
-    *state = web_rig_create(NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    web_rig_destroy(*state);
-    return 0;
-}
-
-#define on_a_server(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 static void a_request_is_answered_with_what_keeps_a_browser_safe(void **state)
 {
     const char *answer = web_rig_ask(*state, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
@@ -265,21 +251,21 @@ static void no_server_is_closed_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_a_server(a_request_is_answered_with_what_keeps_a_browser_safe),
-        on_a_server(a_connection_is_kept_and_its_requests_are_answered_in_order),
-        on_a_server(who_asks_for_the_end_gets_it),
-        on_a_server(a_head_has_no_body_and_the_same_length),
-        on_a_server(a_body_comes_with_its_length),
-        on_a_server(who_wants_to_be_asked_for_the_body_is_asked),
-        on_a_server(a_path_below_and_parameters_are_decoded),
-        on_a_server(what_needs_the_token_is_refused_without),
-        on_a_server(where_no_token_is_configured_nobody_is_admin),
-        on_a_server(what_never_changes_is_sent_once),
-        on_a_server(a_client_that_leaves_is_told_to_the_handler),
-        on_a_server(who_waits_when_the_server_ends_is_told_to_the_handler),
-        on_a_server(a_large_answer_is_read_at_the_clients_pace),
-        on_a_server(what_cannot_be_listened_on_is_an_error),
-        on_a_server(no_server_is_closed_at_once),
+        web_rig_test(a_request_is_answered_with_what_keeps_a_browser_safe),
+        web_rig_test(a_connection_is_kept_and_its_requests_are_answered_in_order),
+        web_rig_test(who_asks_for_the_end_gets_it),
+        web_rig_test(a_head_has_no_body_and_the_same_length),
+        web_rig_test(a_body_comes_with_its_length),
+        web_rig_test(who_wants_to_be_asked_for_the_body_is_asked),
+        web_rig_test(a_path_below_and_parameters_are_decoded),
+        web_rig_test(what_needs_the_token_is_refused_without),
+        web_rig_test(where_no_token_is_configured_nobody_is_admin),
+        web_rig_test(what_never_changes_is_sent_once),
+        web_rig_test(a_client_that_leaves_is_told_to_the_handler),
+        web_rig_test(who_waits_when_the_server_ends_is_told_to_the_handler),
+        web_rig_test(a_large_answer_is_read_at_the_clients_pace),
+        web_rig_test(what_cannot_be_listened_on_is_an_error),
+        web_rig_test(no_server_is_closed_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

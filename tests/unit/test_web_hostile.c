@@ -18,20 +18,6 @@
 #define HOST  "Host: localhost\r\n"
 #define HELLO "GET /hello HTTP/1.1\r\n" HOST "\r\n"
 
-static int set_up(void **state)
-{
-    *state = web_rig_create(NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    web_rig_destroy(*state);
-    return 0;
-}
-
-#define on_a_server(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 /* It goes on as if nothing had been. */
 static void assert_serves(struct web_rig *r)
 {
@@ -290,11 +276,11 @@ static void what_is_too_long_is_refused_and_the_client_hears_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_a_server(whatever_is_sent_has_one_answer),
-        on_a_server(no_byte_of_a_head_may_be_nul),
-        on_a_server(nothing_that_is_changed_does_harm),
-        on_a_server(a_request_that_comes_byte_by_byte_is_answered),
-        on_a_server(what_is_too_long_is_refused_and_the_client_hears_it),
+        web_rig_test(whatever_is_sent_has_one_answer),
+        web_rig_test(no_byte_of_a_head_may_be_nul),
+        web_rig_test(nothing_that_is_changed_does_harm),
+        web_rig_test(a_request_that_comes_byte_by_byte_is_answered),
+        web_rig_test(what_is_too_long_is_refused_and_the_client_hears_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

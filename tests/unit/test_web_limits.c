@@ -20,20 +20,6 @@
 #define HOST  "Host: localhost\r\n"
 #define HELLO "GET /hello HTTP/1.1\r\n" HOST "\r\n"
 
-static int set_up(void **state)
-{
-    *state = web_rig_create(NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    web_rig_destroy(*state);
-    return 0;
-}
-
-#define on_a_server(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 /* It goes on as if nothing had been. */
 static void assert_serves(struct web_rig *r)
 {
@@ -240,15 +226,15 @@ static void without_file_descriptors_it_does_not_spin(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_a_server(who_sends_too_slowly_is_dropped),
-        on_a_server(a_connection_without_requests_is_closed),
-        on_a_server(who_does_not_read_its_answer_is_dropped),
-        on_a_server(a_handler_that_does_not_answer_in_time_is_told),
-        on_a_server(requests_beyond_so_many_a_second_are_refused_cheaply),
-        on_a_server(tokens_are_not_guessed_fast_and_who_has_it_is_not_locked_out),
-        on_a_server(who_waits_longest_makes_room_for_others),
-        on_a_server(where_all_are_busy_others_are_closed_at_once),
-        on_a_server(without_file_descriptors_it_does_not_spin),
+        web_rig_test(who_sends_too_slowly_is_dropped),
+        web_rig_test(a_connection_without_requests_is_closed),
+        web_rig_test(who_does_not_read_its_answer_is_dropped),
+        web_rig_test(a_handler_that_does_not_answer_in_time_is_told),
+        web_rig_test(requests_beyond_so_many_a_second_are_refused_cheaply),
+        web_rig_test(tokens_are_not_guessed_fast_and_who_has_it_is_not_locked_out),
+        web_rig_test(who_waits_longest_makes_room_for_others),
+        web_rig_test(where_all_are_busy_others_are_closed_at_once),
+        web_rig_test(without_file_descriptors_it_does_not_spin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,20 +23,6 @@
 
 enum { TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10 };
 
-static int set_up(void **state)
-{
-    *state = web_rig_create(NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    web_rig_destroy(*state);
-    return 0;
-}
-
-#define on_a_server(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 /* A frame from a client, masked with 'a's; `first` is the first byte. */
 static void say_frame(struct web_rig *r, int fd, unsigned first, struct slice payload)
 {
@@ -351,20 +337,20 @@ static void nothing_that_is_changed_does_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        on_a_server(messages_go_both_ways),
-        on_a_server(what_comes_with_the_handshake_is_heard),
-        on_a_server(a_handshake_that_is_none_is_refused),
-        on_a_server(a_close_is_answered),
-        on_a_server(the_owner_closes_with_a_reason),
-        on_a_server(who_does_not_answer_a_close_is_dropped),
-        on_a_server(what_breaks_the_rules_is_closed_with_its_code),
-        on_a_server(a_frame_that_is_not_masked_ends_it),
-        on_a_server(who_floods_with_frames_is_closed),
-        on_a_server(who_reads_too_slowly_is_closed),
-        on_a_server(the_silent_are_pinged_and_the_dead_dropped),
-        on_a_server(there_are_so_many_at_most),
-        on_a_server(the_end_of_the_server_is_told),
-        on_a_server(nothing_that_is_changed_does_harm),
+        web_rig_test(messages_go_both_ways),
+        web_rig_test(what_comes_with_the_handshake_is_heard),
+        web_rig_test(a_handshake_that_is_none_is_refused),
+        web_rig_test(a_close_is_answered),
+        web_rig_test(the_owner_closes_with_a_reason),
+        web_rig_test(who_does_not_answer_a_close_is_dropped),
+        web_rig_test(what_breaks_the_rules_is_closed_with_its_code),
+        web_rig_test(a_frame_that_is_not_masked_ends_it),
+        web_rig_test(who_floods_with_frames_is_closed),
+        web_rig_test(who_reads_too_slowly_is_closed),
+        web_rig_test(the_silent_are_pinged_and_the_dead_dropped),
+        web_rig_test(there_are_so_many_at_most),
+        web_rig_test(the_end_of_the_server_is_told),
+        web_rig_test(nothing_that_is_changed_does_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
