@@ -86,6 +86,7 @@ def test_nodes_log_in_as_the_account_and_take_up_new_tokens_without_losing_a_con
 def test_a_token_that_twitch_refuses_at_a_login_is_refreshed_once_for_all_nodes(accounts, tmp_path):
     nodes = [start_node(accounts, f"n{i}") for i in range(3)]
     add(accounts, tmp_path, "alice")
+    accounts.request("set", name="join_limit", value="20")  # else Twitch ends the connection when all join again
     accounts.ctl("join", *(f"room{i}" for i in range(20)))
     wait_until(lambda: accounts.joined(*(f"room{i}" for i in range(20))), 30, "all are joined")
     before = sum(refreshes(accounts)[0])
