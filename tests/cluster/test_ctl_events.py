@@ -108,13 +108,15 @@ def test_what_is_no_event_is_passed_over_and_no_control_character_comes_through(
         "no JSON",
         json.dumps({"event": "\x1b[2Jevil", "at": 1e300, "w\x9b": "\x1b]0;"}),
         json.dumps({"event": "gap", "at": -1, "from": 1e300, "to": 1795780800000}),
+        json.dumps({"event": "words", "at": 1, "error": 'a "b" c', "node": "", "shard": "s"}),
     ]
     ids = [coordinated.redis.xadd(key, fields) for fields in [{"other": "x"}, *({"event": text} for text in texts)]]
     try:
-        text = coordinated.ctl("events", "--since", "1h", "*evil", "gap").stdout
+        text = coordinated.ctl("events", "--since", "1h", "*evil", "gap", "words").stdout
         as_json = coordinated.ctl("--json", "events").stdout
     finally:
         coordinated.redis.xdel(key, *ids)
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", text)
     assert "? ?[2Jevil w?=?]0;" in text and re.search(r"\? gap from=1e\+300 to=\d\d:\d\d:\d\d$", text, re.M)
+    assert re.search(r' words error="a \\"b\\" c" shard=s$', text, re.M)
     assert "\x1b" not in as_json
