@@ -12,9 +12,8 @@
 #define BAR_CHARS  20
 #define BAR_NARROW 8 /* where the terminal has less than that many columns: */
 #define WIDE       84
-#define HEAD_LINES 12 /* what stands above and below the two tables, at least */
-#define LEAST_ROWS 3  /* of a table that does not fit */
-#define MOST_ALIKE 5  /* problems of one kind */
+#define LEAST_ROWS 3 /* of a table that does not fit */
+#define MOST_ALIKE 5 /* problems of one kind */
 
 static void say(const struct status_screen *s, const char *label, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
@@ -165,18 +164,6 @@ static void show_table(const struct status_screen *s, const struct table_column 
     }
 }
 
-/* Rows for each of the two tables. */
-static size_t rows_for(const struct status_screen *s)
-{
-    size_t problems = (size_t)cJSON_GetArraySize(member(s, "problems")) * 2;
-    size_t taken = HEAD_LINES + problems;
-
-    if (s->height == 0) {
-        return 0;
-    }
-    return s->height > taken + 2 * LEAST_ROWS ? (s->height - taken) / 2 : LEAST_ROWS;
-}
-
 static void show_nodes(const struct status_screen *s)
 {
     static const struct table_column columns[] = {
@@ -184,7 +171,7 @@ static void show_nodes(const struct status_screen *s)
         {"OF", "capacity", true},       {"LINES/S", "lines_s", true}, {"LAG_MS", "lag_ms", true},
         {"LEASE_MS", "lease_ms", true}, {"HOST", "host", false},
     };
-    cJSON *nodes = chosen(member(s, "nodes"), "active", rows_for(s));
+    cJSON *nodes = chosen(member(s, "nodes"), "active", s->rows);
 
     show_table(s, columns, ARRAY_LEN(columns), member(s, "nodes"), nodes, "shoalctl nodes");
     cJSON_Delete(nodes);
@@ -198,7 +185,7 @@ static void show_shards(const struct status_screen *s)
         {"LINES/S", "lines_s", true},
     };
     uint64_t each = limit(s, "channels_per_shard");
-    cJSON *shards = chosen(member(s, "shards"), "ready", rows_for(s));
+    cJSON *shards = chosen(member(s, "shards"), "ready", s->rows);
     cJSON *shard;
 
     cJSON_ArrayForEach(shard, shards)
@@ -285,7 +272,7 @@ static void show_problems(const struct status_screen *s)
     }
 }
 
-void status_screen(struct status_screen *s)
+static void draw(const struct status_screen *s)
 {
     show_head(s);
     show_nodes(s);
@@ -293,4 +280,35 @@ void status_screen(struct status_screen *s)
     show_readers(s);
     show_budgets(s);
     show_problems(s);
+}
+
+/* Lines that it takes with so few rows, and the one where the cursor stays. */
+static size_t least_lines(const struct status_screen *s)
+{
+    struct status_screen small = *s;
+    char *text = NULL;
+    size_t len = 0;
+    size_t lines = 1;
+
+    small.rows = LEAST_ROWS;
+    small.out = open_memstream(&text, &len);
+    BUG_ON(small.out == NULL);
+    draw(&small);
+    BUG_ON(fclose(small.out) != 0);
+    for (size_t i = 0; i < len; i++) {
+        lines += text[i] == '\n';
+    }
+    free(text);
+    return lines;
+}
+
+void status_screen(struct status_screen *s)
+{
+    size_t taken = s->height > 0 ? least_lines(s) : 0;
+
+    s->rows = s->height > 0 ? LEAST_ROWS : 0;
+    if (s->height > taken) {
+        s->rows += (s->height - taken) / 2;
+    }
+    draw(s);
 }

@@ -11,6 +11,7 @@ struct status_screen {
     size_t height; /* lines: where there are more shards or nodes, those that are not well are shown
                     * first, and of the others how many there are; 0: all are shown */
     const cJSON *document;
+    size_t rows; /* of each table, 0: all; its own */
 };
 
 void status_screen(struct status_screen *s);

@@ -90,10 +90,49 @@ static void many_problems_of_one_kind_are_told_by_the_first_and_counted(void **u
     cJSON_Delete(document);
 }
 
+static size_t lines_at(const cJSON *document, size_t width, size_t height)
+{
+    char *text = NULL;
+    size_t len = 0;
+    size_t lines = 0;
+    struct status_screen screen = {.width = width, .height = height, .document = document};
+
+    screen.out = open_memstream(&text, &len);
+    status_screen(&screen);
+    fclose(screen.out);
+    for (size_t i = 0; i < len; i++) {
+        lines += text[i] == '\n';
+    }
+    free(text);
+    return lines;
+}
+
+/* And the line behind the last one: where the cursor is, nothing is pushed out at the top. */
+static void a_screen_is_no_higher_than_the_terminal_also_where_lines_are_broken(void **unused)
+{
+    cJSON *document = cJSON_Parse(
+        "{\"shards\":[],\"budgets\":[{\"budget\":\"login\",\"limit\":200,\"window_ms\":11000},"
+        "{\"budget\":\"join\",\"limit\":200,\"window_ms\":11000},{\"budget\":\"message\","
+        "\"limit\":20,\"window_ms\":32000},{\"budget\":\"message_mod\",\"limit\":100,"
+        "\"window_ms\":32000}],\"nodes\":[{\"node\":\"a\"},{\"node\":\"b\"},{\"node\":\"c\"}]}");
+
+    (void)unused;
+    for (int i = 0; i < 9; i++) {
+        cJSON_AddItemToArray(cJSON_GetObjectItem(document, "shards"), cJSON_CreateObject());
+    }
+    for (size_t height = 24; height < 40; height++) {
+        assert_true(lines_at(document, 40, height) < height);
+        assert_true(lines_at(document, 120, height) < height);
+    }
+    assert_int_equal(lines_at(document, 120, 0), lines_at(document, 120, 100));
+    cJSON_Delete(document);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_odd_is_shown_as_far_as_it_goes),
+        cmocka_unit_test(a_screen_is_no_higher_than_the_terminal_also_where_lines_are_broken),
         cmocka_unit_test(many_problems_of_one_kind_are_told_by_the_first_and_counted),
     };
 
