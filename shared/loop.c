@@ -72,6 +72,7 @@ void loop_close_signals(struct loop *loop)
     close_handle((uv_handle_t *)&loop->sigint);
     close_handle((uv_handle_t *)&loop->sigterm);
     close_handle((uv_handle_t *)&loop->sighup);
+    signal(SIGHUP, SIG_IGN); /* libuv has made it deadly again: something is still to be done */
     close_handle((uv_handle_t *)&loop->log_timer);
     service_close(&loop->service);
 }

@@ -83,6 +83,7 @@ static void hangup_and_a_broken_pipe_do_not_end_a_process_without_a_reload(void 
     close(fds[1]);
     assert_int_equal(seen.stops, 2);
     loop_finish(&seen.loop);
+    kill(getpid(), SIGHUP); /* while the last of the log is written */
 }
 
 int main(void)
