@@ -33,8 +33,9 @@ static void what_is_read_again_while_it_ends_does_no_harm(void **state)
         &err);
     assert_non_null(web);
     coordinator_web_close(web, on_closed, &closed);
-    for (int turns = 0; !closed; turns++) {
-        assert_true(turns < 1000);
+    int turns = 0;
+    while (!closed) {
+        assert_true(turns++ < 1000);
         assert_int_equal(coordinator_web_reload(web, &settings, &err), 0);
         uv_run(&t.uv, UV_RUN_NOWAIT);
     }
