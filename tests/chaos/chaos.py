@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A cluster of real processes while things die, and a checker of what Shoal promises.
 
-    tests/run chaos [--minutes N] [--seed S] [--redis] [--accounts] [--only FAULTS] [--release]
+    tests/run chaos [--minutes N] [--seed S] [--redis] [--accounts] [--alerts] [--only FAULTS] [--release]
 
 A plan is drawn from the seed (plan.py): what dies or stands still (faults.py), what applications ask for
 (apps.py). While it is carried out, the registry is looked at in atomic steps (watch.py). Then everything is
@@ -25,6 +25,7 @@ sys.path.insert(0, str(HERE.parent / "cluster"))
 
 import plan  # noqa: E402
 from account_faults import CLAIM_S, LIFE_S, Accounts  # noqa: E402
+from alerts import HTTP, Alerts  # noqa: E402
 from apps import Apps  # noqa: E402
 from chat import PATIENT_REDIS  # noqa: E402  (of tests/cluster, as the next ones)
 from check_accounts import Tokens  # noqa: E402
@@ -41,10 +42,12 @@ SLOW_S = 20  # what two busy cores and the sanitizers may add to a bound
 
 
 class Run:
-    def __init__(self, seed, actions, directory, with_accounts=False):
+    def __init__(self, seed, actions, directory, with_accounts=False, with_alerts=False):
         self.seed = seed
         self.actions = actions
         self.with_accounts = with_accounts
+        self.with_alerts = with_alerts
+        self.alerts = None
         self.timeline = Timeline()
         self.cluster = Cluster(directory)
         self.record = directory / "record"
@@ -65,6 +68,8 @@ class Run:
                 if self.accounts:
                     self.accounts.close()
             self.figures = f"{self.checker.at_end(self.record)}; {self.rest}"
+            if self.alerts:
+                self.figures += f"; {self.alerts.at_end()}"
             self.servers.close()
         except AssertionError as error:
             self.timeline.complain("the run did not come to its end", str(error))
@@ -85,6 +90,7 @@ class Run:
         else:
             cluster.start_sim(*sim_args)
             cluster.sim.control(f"user {USER} token={TOKEN} mod={','.join(plan.MODERATED)}")
+        node_args = [*node_args, *HTTP] if self.with_alerts else node_args
         for name in plan.COORDINATORS:
             cluster.start_coordinator(name, ["--id", name, *coordinator_args], user=plan.USERS[0], **plan.SETTINGS)
         wait_until(cluster.leader, 20, "a coordinator leads")
@@ -101,6 +107,7 @@ class Run:
         self.faults = Faults(cluster, self.timeline, self.servers, node_args)
         tokens = Tokens(self.timeline, self.accounts) if self.accounts else None
         self.checker = Checker(cluster, self.timeline, self.subscriber, self.watch, self.apps, secrets, tokens)
+        self.alerts = Alerts(cluster, self.timeline) if self.with_alerts else None
         self.watch.start()
         for at in (0, 10):
             self.apps.begin(plan.Action(0, "join", {"channels": list(plan.CHANNELS[at : at + 10])}))
@@ -121,6 +128,8 @@ class Run:
         self.checker.catch_up()
         if self.accounts:
             self.accounts.look()
+        if self.alerts:
+            self.alerts.look()
         for process in self.cluster.processes.values():
             if not process.is_running() and not process.expected_to_end:
                 process.expected_to_end = True  # told once
@@ -232,6 +241,7 @@ def main():
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--redis", action="store_true", help="Redis fails too, and an application floods")
     parser.add_argument("--accounts", action="store_true", help="several users, whose tokens live for seconds")
+    parser.add_argument("--alerts", action="store_true", help="a Prometheus watches, and its alerts are held against events")
     parser.add_argument("--only", default="", help="these faults alone, with commas between (plan.py names them)")
     options = parser.parse_args()
     absent = missing_programs()
@@ -250,7 +260,7 @@ def main():
     kept = ROOT / "build" / "chaos"
     kept.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=kept))
-    run = Run(seed, actions, directory, options.accounts)
+    run = Run(seed, actions, directory, options.accounts, options.alerts)
     try:
         run.carry_out()
     finally:
@@ -263,7 +273,7 @@ def main():
     print(run.timeline.around_first_complaint())
     print(run.timeline.complaints_text())
     print(f"logs, record, what was heard and the timeline are in {directory}")
-    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}{options.redis * ' --redis'}{options.accounts * ' --accounts'}{options.only and ' --only ' + options.only}")
+    print(f"again: tests/run chaos --minutes {options.minutes:g} --seed {seed}{options.redis * ' --redis'}{options.accounts * ' --accounts'}{options.alerts * ' --alerts'}{options.only and ' --only ' + options.only}")
     return 1
 
 

@@ -5,12 +5,10 @@ import re
 import urllib.parse
 import urllib.request
 
-from http_raw import port_of
 from processes import free_port, wait_until
 from shoal import ROOT
 
 DIRECTORY = ROOT / "deploy" / "prometheus"
-JOBS = {"shoal-coordinator": "coordinator", "shoal-node": "node"}
 
 CONFIG = """
 global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}
@@ -33,13 +31,14 @@ class Prometheus:
         self.watch({}, {})
 
     def watch(self, coordinators, nodes):
-        """Scrape these: name -> process."""
-        for name, processes in (("coordinators", coordinators), ("nodes", nodes)):
+        """Scrape these: name -> port."""
+        for name, ports in (("coordinators", coordinators), ("nodes", nodes)):
             groups = [
-                {"targets": [f"127.0.0.1:{port_of(p)}"], "labels": {"cluster": "main", "instance": name_of}}
-                for name_of, p in processes.items()
+                {"targets": [f"127.0.0.1:{port}"], "labels": {"cluster": "main", "instance": name_of}}
+                for name_of, port in ports.items()
             ]
-            (self.directory / f"{name}.json").write_text(json.dumps(groups))
+            (self.directory / f"{name}.new").write_text(json.dumps(groups))
+            (self.directory / f"{name}.new").rename(self.directory / f"{name}.json")
 
     def start(self):
         for _ in range(20):

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from accounts import add, start_twitch
+from http_raw import port_of
 from processes import wait_until
 from prometheus import DIRECTORY, Prometheus
 from shoal import ROOT
@@ -79,7 +80,7 @@ def watched(bare, tmp_path):
     wait_until(lambda: len(bare.nodes()) == 2, 10, "nodes are there")
     bare.join("alice", "bob", "carol", "dave")
     bare.prometheus = Prometheus(bare)
-    bare.prometheus.watch(*({n: bare.processes[n] for n in names} for names in (("c1", "c2"), ("n1", "n2"))))
+    bare.prometheus.watch(*({n: port_of(bare.processes[n]) for n in names} for names in (("c1", "c2"), ("n1", "n2"))))
     bare.prometheus.start()
     return bare
 
