@@ -152,16 +152,37 @@ static void take_aged(struct fanout *f, const char *before, uint64_t ms)
     fanout_line(f, SLICE("foo"), slice_of(line));
 }
 
+/* A fan-out without a link: what it is given stays. */
+struct lone_fanout {
+    struct test_loop t;
+    struct registry *names;
+    struct fanout *f;
+};
+
+static struct fanout *lone_fanout_init(struct lone_fanout *lone)
+{
+    lone->names = registry_create(NULL, "main");
+    struct fanout_options options = {
+        .registry = lone->names, .node = "n1", .buffer_bytes = 1 << 20, .may_send = may_send};
+
+    test_loop_init(&lone->t);
+    lone->f = fanout_create(&lone->t.uv, &options);
+    return lone->f;
+}
+
+static void lone_fanout_finish(struct lone_fanout *lone)
+{
+    fanout_destroy(lone->f);
+    registry_destroy(lone->names);
+    test_loop_finish(&lone->t);
+}
+
 static void the_age_is_that_of_one_line_of_each_transaction(void **state)
 {
-    struct test_loop t;
-    struct registry *names = registry_create(NULL, "main");
-    struct fanout_options options = {
-        .registry = names, .node = "n1", .buffer_bytes = 1 << 20, .may_send = may_send};
+    struct lone_fanout lone;
+    struct fanout *f = lone_fanout_init(&lone);
 
     (void)state;
-    test_loop_init(&t);
-    struct fanout *f = fanout_create(&t.uv, &options);
     take_aged(f, "reply-parent-msg-body=tmi-sent-ts=7;", 1500);
     for (unsigned i = 0; i < 63; i++) {
         take_aged(f, "", 60000);
@@ -174,27 +195,19 @@ static void the_age_is_that_of_one_line_of_each_transaction(void **state)
     assert_int_equal(load.lines, 65);
     assert_int_equal(load.limit, 1 << 20);
     assert_true(load.bytes > 65 * 50);
-    fanout_destroy(f);
-    registry_destroy(names);
-    test_loop_finish(&t);
+    lone_fanout_finish(&lone);
 }
 
 static void a_clock_that_is_behind_makes_no_age(void **state)
 {
-    struct test_loop t;
-    struct registry *names = registry_create(NULL, "main");
-    struct fanout_options options = {
-        .registry = names, .node = "n1", .buffer_bytes = 1 << 20, .may_send = may_send};
+    struct lone_fanout lone;
+    struct fanout *f = lone_fanout_init(&lone);
 
     (void)state;
-    test_loop_init(&t);
-    struct fanout *f = fanout_create(&t.uv, &options);
     fanout_line(f, SLICE("foo"), SLICE("@tmi-sent-ts=18446744073709551615 :a PRIVMSG #foo :x"));
     assert_int_equal(count_of(&meters.chat_age_seconds), 1);
     assert_int_equal(meters.chat_age_seconds.sum_us, 0);
-    fanout_destroy(f);
-    registry_destroy(names);
-    test_loop_finish(&t);
+    lone_fanout_finish(&lone);
 }
 
 static void gaps_are_counted_by_reason_with_their_lines(void **state)
