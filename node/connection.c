@@ -120,7 +120,7 @@ static void end(struct connection *c, bool wsi_goes, const char *why)
         uv_timer_start(&c->timer, on_timer, CLOSE_MS, CLOSE_MS);
     }
     if (!c->detached) {
-        c->callbacks.on_closed(c->ctx, why);
+        c->callbacks.on_closed(c->ctx, why, c->pool->caught_up_ms);
     }
 }
 

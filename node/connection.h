@@ -28,8 +28,10 @@ struct connection_callbacks {
     /* A line of over IRC_MAX_LINE_BYTES came and was skipped; told after the lines that came with
      * it. */
     void (*on_long_line)(void *ctx);
-    /* The connection is gone, `why` in words ("connect: connection refused"). */
-    void (*on_closed)(void *ctx, const char *why);
+    /* The connection is gone, `why` in words ("connect: connection refused"). What had come by
+     * `caught_up_ms` (mono_ms) was read; what came after it may not have been: where the process
+     * stood still, that is before the last line was read. */
+    void (*on_closed)(void *ctx, const char *why, uint64_t caught_up_ms);
     /* Asked when what was queued (keepalives aside) is about to be written: false throws it away.
      * Changes nothing. NULL: always. */
     bool (*may_write)(void *ctx);

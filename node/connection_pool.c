@@ -29,6 +29,14 @@ static void on_lws_log(int level, const char *text)
     log_debug("connection", "lws", "text", log_slice((struct slice){text, len}), NULL);
 }
 
+static void on_turn(uv_prepare_t *turn)
+{
+    struct connections *pool = turn->data;
+
+    pool->caught_up_ms = pool->turn_ms;
+    pool->turn_ms = mono_ms();
+}
+
 struct connections *connections_create(uv_loop_t *loop, const char *tls_ca, uint64_t connect_ms,
                                        struct err *err)
 {
@@ -61,6 +69,8 @@ struct connections *connections_create(uv_loop_t *loop, const char *tls_ca, uint
         free(pool);
         return NULL;
     }
+    BUG_ON(uv_prepare_init(loop, &pool->turn) != 0 || uv_prepare_start(&pool->turn, on_turn) != 0);
+    pool->turn.data = pool;
     info.vhost_name = "chat";
     if (getenv("http_proxy") != NULL) {
         info.http_proxy_address = ""; /* or that of the environment would count */
@@ -118,6 +128,7 @@ void connections_destroy(struct connections *pool)
     {
         connection_close(c); /* it leaves the list from the loop */
     }
+    uv_close((uv_handle_t *)&pool->turn, NULL);
     lws_context_destroy(pool->lws);
 }
 

@@ -60,6 +60,9 @@ struct connection {
 
 struct connections {
     uv_loop_t *loop; /* (borrowed) */
+    uv_prepare_t turn;
+    uint64_t turn_ms;      /* when this turn of the loop began */
+    uint64_t caught_up_ms; /* the one before: what had come by then, it has read */
     struct lws_context *lws;
     struct lws_vhost *vhost;
     X509_STORE *store; /* until libwebsockets has made `tls` */

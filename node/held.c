@@ -42,7 +42,8 @@ static void on_timer(uv_timer_t *timer)
     held->due.armed_ms = UINT64_MAX;
     if (held->due.connect_failed) {
         held->due.connect_failed = false;
-        shard_on_disconnected(held->core, "no connection could be begun", mono_ms());
+        uint64_t now = mono_ms();
+        shard_on_disconnected(held->core, "no connection could be begun", now, now);
     }
     if (held->due.token_is_new) {
         held->due.token_is_new = false;

@@ -31,12 +31,12 @@ static void on_long_line(void *ctx)
     held_arm(held);
 }
 
-static void on_closed(void *ctx, const char *why)
+static void on_closed(void *ctx, const char *why, uint64_t caught_up_ms)
 {
     struct held *held = ctx;
 
     held->transport.connection = NULL;
-    shard_on_disconnected(held->core, why, mono_ms());
+    shard_on_disconnected(held->core, why, caught_up_ms, mono_ms());
     held_arm(held);
 }
 

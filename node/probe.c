@@ -32,10 +32,11 @@ static void plan(struct probe *p)
                   p->ended_ms + p->every_ms + random_below(p->every_ms / 3 + 1));
 }
 
-static void on_ended(void *ctx, const char *why)
+static void on_ended(void *ctx, const char *why, uint64_t caught_up_ms)
 {
     struct probe *p = ctx;
 
+    (void)caught_up_ms;
     log_debug("probe", "probe.done", "error", why != NULL ? why : "", NULL);
     p->connection = NULL;
     p->ended_ms = mono_ms();
@@ -48,7 +49,7 @@ static void on_open(void *ctx)
     struct probe *p = ctx;
 
     connection_close(p->connection);
-    on_ended(p, NULL);
+    on_ended(p, NULL, 0);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -62,7 +63,7 @@ static void on_timer(uv_timer_t *timer)
     p->began_ms = mono_ms();
     p->connection = connection_open(p->pool, p->url, &callbacks, p, &err);
     if (p->connection == NULL) {
-        on_ended(p, err.text);
+        on_ended(p, err.text, 0);
     }
 }
 

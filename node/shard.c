@@ -155,11 +155,13 @@ void shard_on_connected(struct shard_core *s, uint64_t now_ms)
     leave(s, now_ms);
 }
 
-void shard_on_disconnected(struct shard_core *s, const char *why, uint64_t now_ms)
+void shard_on_disconnected(struct shard_core *s, const char *why, uint64_t caught_up_ms,
+                           uint64_t now_ms)
 {
     enter(s);
     if (s->connected) {
         s->connected = false;
+        s->last_line_ms = caught_up_ms < s->last_line_ms ? caught_up_ms : s->last_line_ms;
         shard_fail(s, why, now_ms);
     }
     leave(s, now_ms);

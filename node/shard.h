@@ -191,8 +191,10 @@ MUST_USE int shard_send(struct shard_core *s, uint64_t send_id, struct slice cha
 
 /* The connection is open. */
 void shard_on_connected(struct shard_core *s, uint64_t now_ms);
-/* The connection could not be opened, or is lost. */
-void shard_on_disconnected(struct shard_core *s, const char *why, uint64_t now_ms);
+/* The connection could not be opened, or is lost. Lines that came after `caught_up_ms` may be lost
+ * with it: a gap begins there, where the last line was read later. */
+void shard_on_disconnected(struct shard_core *s, const char *why, uint64_t caught_up_ms,
+                           uint64_t now_ms);
 /* One line without CR LF. Takes anything; what is no line is counted, told (bad_line) and
  * skipped. */
 void shard_on_line(struct shard_core *s, struct slice line, uint64_t now_ms);

@@ -14,8 +14,7 @@
 
 #define CONNECT_MS       15000 /* until it is connected */
 #define AUTH_MS          10000 /* from connected to 001 */
-#define PING_INTERVAL_MS 15000 /* of silence, then PING */
-#define LAG_INTERVAL_MS  60000 /* PING at least this often, to measure lag */
+#define PING_INTERVAL_MS 15000 /* from a PONG to the next PING */
 #define PONG_MS          5000  /* silence after a PING, then the connection is dead */
 #define PONG_HARD_MS     60000 /* no PONG in this time: dead, whatever else was read */
 #define RECONNECT_MS     1000  /* after RECONNECT, if the server does not close */
@@ -78,7 +77,7 @@ void shard_move(struct shard_core *s, enum shard_state to, uint64_t now_ms)
     s->ping_ms = to == SHARD_DRAINING ? s->ping_ms : 0;
     if (to == SHARD_READY) {
         s->ready_ms = now_ms;
-        s->pong_ms = now_ms;
+        s->ping_at_ms = now_ms; /* what the lag is, is known from the beginning */
         s->last_error[0] = '\0';
     }
     if (to != SHARD_BACKOFF) {
@@ -200,8 +199,8 @@ void shard_on_pong(struct shard_core *s, const struct irc_line *line, uint64_t n
     uint64_t n;
 
     if (s->ping_ms != 0 && slice_to_u64(token, &n) && n == s->pings) {
-        s->stats.figures.lag_ms = now_ms - s->ping_ms;
-        s->pong_ms = now_ms;
+        s->stats.figures.lag_ms = now_ms > s->ping_ms ? now_ms - s->ping_ms : 1; /* 0: unknown */
+        s->ping_at_ms = now_ms + PING_INTERVAL_MS;
         s->ping_ms = 0;
         shard_wake(s, now_ms);
     }
@@ -237,12 +236,8 @@ static void write_ping(struct shard_core *s, uint64_t now_ms)
 static void ping_tick(struct shard_core *s, uint64_t now_ms)
 {
     if (s->ping_ms == 0) {
-        uint64_t silent = s->last_line_ms + PING_INTERVAL_MS;
-        uint64_t lag = s->pong_ms + LAG_INTERVAL_MS;
-        uint64_t due = silent < lag ? silent : lag;
-
-        if (now_ms < due) {
-            shard_wake(s, due);
+        if (now_ms < s->ping_at_ms) {
+            shard_wake(s, s->ping_at_ms);
             return;
         }
         write_ping(s, now_ms);

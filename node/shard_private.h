@@ -94,9 +94,9 @@ struct shard_core {
     char last_error[256];
 
     uint64_t last_line_ms;
-    uint64_t ping_ms; /* when the PING that is not answered was written; 0: none */
-    uint64_t pong_ms; /* the last PONG, or when it became ready */
-    uint64_t pings;   /* counts: the token */
+    uint64_t ping_ms;    /* when the PING that is not answered was written; 0: none */
+    uint64_t ping_at_ms; /* when the next is due */
+    uint64_t pings;      /* counts: the token */
 
     struct shard_slots slots[SHARD_DRAW_KINDS];
 

@@ -160,7 +160,7 @@ static void disconnect(struct world *w)
 {
     if (w->open) {
         w->open = false;
-        shard_on_disconnected(w->s, "reset", w->now);
+        shard_on_disconnected(w->s, "reset", w->now, w->now);
     }
 }
 

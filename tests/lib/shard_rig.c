@@ -198,6 +198,8 @@ void rig_grant_at(struct rig *r, enum shard_draw_kind kind, size_t n, uint64_t a
     shard_on_grant(r->s, kind, at, n, r->now);
 }
 
+static void settle_pong(struct rig *r);
+
 void rig_line(struct rig *r, const char *text)
 {
     size_t len = strlen(text);
@@ -207,6 +209,7 @@ void rig_line(struct rig *r, const char *text)
     shard_on_line(r->s, (struct slice){copy, len}, r->now);
     free(copy);
     rig_settle_draws(r);
+    settle_pong(r);
 }
 
 static void settle_pong(struct rig *r)

@@ -191,7 +191,9 @@ static void on_tcp_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         buf->base[n < 4096 ? n : 4095] = '\0';
         tcp_upgrade(stream, buf->base, r->tcp_frames);
     } else if (r->tcp_says != NULL) {
+        r->tcp_said_ms = mono_ms();
         tcp_say(stream, r->tcp_says);
+        (void)usleep(r->tcp_stun_ms * 1000);
         if (!r->tcp_stays) {
             uv_close((uv_handle_t *)stream, on_tcp_closed);
         }
@@ -264,7 +266,7 @@ static void client_long_line(void *ctx)
     note(ctx, "long", SLICE("line"));
 }
 
-static void client_closed(void *ctx, const char *why);
+static void client_closed(void *ctx, const char *why, uint64_t caught_up_ms);
 
 static bool client_may_write(void *ctx)
 {
@@ -276,10 +278,11 @@ static bool client_may_write(void *ctx)
 const struct connection_callbacks wire_callbacks = {client_opened, client_line, client_long_line,
                                                     client_closed, client_may_write};
 
-static void client_closed(void *ctx, const char *why)
+static void client_closed(void *ctx, const char *why, uint64_t caught_up_ms)
 {
     struct wire *r = ctx;
 
+    r->caught_up_ms = caught_up_ms;
     note(r, "closed", slice_of(why));
     r->c = NULL;
     if (r->reopen) {

@@ -34,6 +34,8 @@ struct wire {
     const char *tcp_says;   /* to whatever it reads, and then hangs up */
     const char *tcp_frames; /* after the upgrade */
     bool tcp_stays;         /* hangs up after nothing */
+    unsigned tcp_stun_ms;   /* how long all of the process stands still when it has spoken */
+    uint64_t tcp_said_ms;
     int tcp_port;
     int tcp_accepted; /* connections to it */
 
@@ -42,6 +44,7 @@ struct wire {
     char log[4096];
     size_t lines;
     size_t longest;
+    uint64_t caught_up_ms; /* as it was closed */
     bool close_in_line;
     bool fenced;
     bool reopen;

@@ -270,6 +270,26 @@ static void a_server_that_vanishes_is_one_on_closed(void **state)
     }
 }
 
+/* What stands behind the broken frame is lost, and is older than the moment at which the line
+ * before it is read. */
+static void what_broke_while_the_process_stood_still_was_caught_up_with_before(void **state)
+{
+    struct wire *r = wire_create(NULL, 0);
+
+    (void)state;
+    r->tcp_frames = "";
+    r->tcp_says = "\x81\x09PING :a\r\n\x8f\x05hello";
+    r->tcp_stun_ms = 50;
+    wire_start_tcp(r, r->tcp_says);
+    wire_open(r, "ws", "127.0.0.1", r->tcp_port);
+    wire_run_until(r, wire_is_open);
+    assert_true(connection_write(r->c, SLICE("NICK a\r\n")));
+    wire_run_until(r, wire_is_closed);
+    assert_non_null(strstr(r->log, "open|line PING :a|closed "));
+    assert_in_range(r->caught_up_ms, 1, r->tcp_said_ms);
+    wire_destroy(r);
+}
+
 static void closing_from_within_a_line_ends_it_there(void **state)
 {
     static const struct piece pieces[] = {{"PING :a\r\nPING :b\r\n", true, true},
@@ -361,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_never_answers_is_given_up),
         cmocka_unit_test(a_server_that_closes_is_one_on_closed_with_its_words),
         cmocka_unit_test(a_server_that_vanishes_is_one_on_closed),
+        cmocka_unit_test(what_broke_while_the_process_stood_still_was_caught_up_with_before),
         cmocka_unit_test(closing_from_within_a_line_ends_it_there),
         cmocka_unit_test(a_closed_connection_calls_nothing_back),
         cmocka_unit_test(destroying_the_pool_takes_every_connection_along),

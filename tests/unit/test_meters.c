@@ -99,12 +99,12 @@ static void a_connection_made_anew_has_its_cause(void **state)
     r->grants = true;
     shard_start(r->s, r->now);
     rig_settle_draws(r);
-    shard_on_disconnected(r->s, "connect: refused", r->now);
+    shard_on_disconnected(r->s, "connect: refused", r->now, r->now);
     assert_int_equal(meters.reconnects_total[RECONNECT_CONNECT], 1);
     rig_destroy(r);
 
     r = rig_ready("foo");
-    shard_on_disconnected(r->s, "closed by the other side", r->now);
+    shard_on_disconnected(r->s, "closed by the other side", r->now, r->now);
     assert_int_equal(meters.reconnects_total[RECONNECT_LOST], 1);
     rig_pass(r, 10);
     shard_on_connected(r->s, r->now);
@@ -114,7 +114,7 @@ static void a_connection_made_anew_has_its_cause(void **state)
 
     r = rig_ready("foo");
     rig_line(r, ":tmi.twitch.tv RECONNECT");
-    shard_on_disconnected(r->s, "closed by the other side", r->now);
+    shard_on_disconnected(r->s, "closed by the other side", r->now, r->now);
     assert_int_equal(meters.reconnects_total[RECONNECT_ASKED], 1);
     rig_pass(r, 10);
     shard_on_connected(r->s, r->now);

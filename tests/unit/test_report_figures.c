@@ -122,7 +122,7 @@ static void a_node_tells_what_its_shards_read_together_and_what_was_fanned_out(v
     for (size_t i = 0; i < ARRAY_LEN(of); i++) {
         assert_in_range(number(of[i], "lines_s"), 480, 500);
         assert_in_range(number(of[i], "bytes_s"), 480 * 21, 500 * 21);
-        assert_int_equal(number(of[i], "lag_ms"), 0);
+        assert_int_equal(number(of[i], "lag_ms"), 1);
     }
     assert_in_range(number("\"node\":{", "published_s"), 28, 30);
     assert_true(tells("\"latency_ms\":70,\"age_ms\":150,"));
@@ -184,9 +184,7 @@ static void a_shard_at_rest_tells_nothing_but_since_when_nothing_was_read(void *
         (void)take();
     }
     for (int ms = 0; ms < 60000; ms += 500) {
-        if (ms % 15000 == 0) {
-            rig_line(rig, ":tmi.twitch.tv PONG tmi.twitch.tv :17");
-        }
+        rig_pass(rig, 0);
         pass(500);
         if (take()) {
             reports++;
@@ -205,7 +203,7 @@ static void a_shard_at_rest_tells_nothing_but_since_when_nothing_was_read(void *
 static void a_shard_that_is_not_ready_has_no_rates(void **state)
 {
     (void)state;
-    shard_on_disconnected(rig->s, "gone", rig->now);
+    shard_on_disconnected(rig->s, "gone", rig->now, rig->now);
     report_shard_changed(&shard);
     assert_true(take());
     assert_true(tells("\"state\":\"backoff\"") && tells("\"lines_s\":0,\"bytes_s\":0,"));

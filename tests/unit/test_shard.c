@@ -20,7 +20,7 @@ static void silence_after_a_ping_is_a_dead_connection(void **state)
     rig_pass(r, 14999);
     rig_expect_log(r, "");
     rig_pass(r, 1);
-    rig_expect_log(r, "write 0 PING :1\n");
+    rig_expect_log(r, "write 0 PING :2\n");
     rig_pass(r, 4999);
     rig_expect_log(r, "");
     rig_pass(r, 1);
@@ -41,8 +41,8 @@ static void a_pong_measures_lag_and_any_line_is_a_sign_of_life(void **state)
     rig_line(r, ":x!x@x PRIVMSG #a :alive");
     rig_pass(r, 4000);
     rig_line(r, ":tmi.twitch.tv PONG tmi.twitch.tv :17"); /* not ours */
-    assert_int_equal(shard_stats(r->s)->figures.lag_ms, 0);
-    rig_line(r, ":tmi.twitch.tv PONG tmi.twitch.tv :1");
+    assert_int_equal(shard_stats(r->s)->figures.lag_ms, 1);
+    rig_line(r, ":tmi.twitch.tv PONG tmi.twitch.tv :2");
     assert_int_equal(shard_stats(r->s)->figures.lag_ms, 8000);
     assert_int_equal(shard_state(r->s), SHARD_READY);
 
@@ -52,7 +52,7 @@ static void a_pong_measures_lag_and_any_line_is_a_sign_of_life(void **state)
         rig_pass(r, 5000);
         rig_line(r, ":x!x@x PRIVMSG #a :alive");
     }
-    rig_expect(r, "write 0 PING :2\n");
+    rig_expect(r, "write 0 PING :3\n");
     for (int i = 0; i < 12; i++) {
         rig_pass(r, 5000 - 1);
         rig_line(r, ":x!x@x PRIVMSG #a :alive");
@@ -73,7 +73,7 @@ static void a_tick_that_comes_late_reads_before_it_judges(void **state)
     r->now += 60000; /* the process was stopped */
     (void)shard_tick(r->s, r->now);
     assert_int_equal(shard_state(r->s), SHARD_READY);
-    rig_line(r, ":tmi.twitch.tv PONG tmi.twitch.tv :1");
+    rig_line(r, ":tmi.twitch.tv PONG tmi.twitch.tv :2");
     rig_pass(r, 2000);
     assert_int_equal(shard_state(r->s), SHARD_READY);
     rig_destroy(r);
@@ -119,7 +119,7 @@ static void reconnect_leaves_within_a_second_and_comes_back_at_once(void **state
     rig_pass(r, 6000); /* and where the server closes first */
     rig_line(r, ":tmi.twitch.tv RECONNECT");
     rig_clear(r);
-    shard_on_disconnected(r->s, "closed", r->now);
+    shard_on_disconnected(r->s, "closed", r->now, r->now);
     rig_settle_draws(r);
     rig_expect(r, "connect\n");
     rig_destroy(r);
@@ -147,7 +147,7 @@ static void a_fenced_shard_joins_parts_sends_and_connects_nothing(void **state)
     rig_expect(r, "JOIN #b\n");
 
     shard_set_fenced(r->s, true, r->now);
-    shard_on_disconnected(r->s, "reset", r->now);
+    shard_on_disconnected(r->s, "reset", r->now, r->now);
     rig_clear(r);
     rig_pass(r, 100000);
     rig_expect_not(r, "draw");
@@ -184,7 +184,7 @@ static void stop_and_close_end_every_state(void **state)
             }
             if (step > 3) {
                 r->grants = false;
-                shard_on_disconnected(r->s, "reset", r->now);
+                shard_on_disconnected(r->s, "reset", r->now, r->now);
             }
             rig_clear(r);
             if (how == 0) {

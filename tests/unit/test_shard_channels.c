@@ -237,7 +237,7 @@ static void rejoins_come_first_and_the_recently_active_before_the_others(void **
     rig_line(r, ":x!x@x PRIVMSG #b :two");
     rig_want(r, "a b c d");
     r->grants = false;
-    shard_on_disconnected(r->s, "reset", r->now);
+    shard_on_disconnected(r->s, "reset", r->now, r->now);
     rig_grant_at(r, SHARD_DRAW_LOGIN, 1, r->now);
     shard_on_connected(r->s, r->now);
     rig_clear(r);
@@ -273,7 +273,7 @@ static void a_lost_connection_announces_a_gap_for_each_joined_channel(void **sta
     last = r->now;
     rig_pass(r, 700);
     rig_clear(r);
-    shard_on_disconnected(r->s, "reset by peer", r->now);
+    shard_on_disconnected(r->s, "reset by peer", r->now, r->now);
     rig_expect(r, "ready>backoff\n");
     rig_expect(r, "#a queued\n");
     rig_expect_not(r, "close"); /* it is gone already */
@@ -368,7 +368,7 @@ static void a_part_while_joining_and_a_join_while_parting_end_well(void **state)
     rig_want(r, "");
     rig_want(r, "b");
     rig_want(r, "");
-    shard_on_disconnected(r->s, "reset", r->now);
+    shard_on_disconnected(r->s, "reset", r->now, r->now);
     assert_null(shard_channel(r->s, SLICE("b")));
     rig_destroy(r);
 }

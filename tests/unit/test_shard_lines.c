@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -84,7 +85,7 @@ static void what_is_no_line_is_counted_and_told_with_the_reason(void **state)
                       "bad 0: longer than 65536 bytes\n");
     assert_int_equal(shard_stats(r->s)->figures.bad_lines, 3);
     assert_int_equal(shard_last_line_ms(r->s), r->now);
-    shard_on_disconnected(r->s, "gone", r->now);
+    shard_on_disconnected(r->s, "gone", r->now, r->now);
     rig_clear(r);
     shard_on_long_line(r->s, r->now); /* nothing of a connection that is gone */
     rig_expect_log(r, "");
@@ -142,12 +143,36 @@ static void a_line_that_names_no_channel_is_counted_and_told(void **state)
     rig_destroy(r);
 }
 
+static void a_gap_begins_where_all_that_had_come_was_read(void **state)
+{
+    struct rig *r = rig_ready("a");
+    uint64_t caught_up = r->now + 10;
+    char text[100];
+
+    (void)state;
+    rig_joined(r, "a");
+    rig_pass(r, 1200); /* it stood still */
+    rig_line(r, ":x!x@x PRIVMSG #a :hi");
+    shard_on_disconnected(r->s, "broken frame", caught_up, r->now);
+    rig_settle_draws(r);
+    shard_on_connected(r->s, r->now);
+    rig_line(r, ":tmi.twitch.tv 001 bot :Welcome, GLHF!");
+    rig_settle_draws(r);
+    rig_clear(r);
+    rig_joined(r, "a");
+    (void)snprintf(text, sizeof(text), "gap a %llu-%llu\n", (unsigned long long)caught_up,
+                   (unsigned long long)r->now);
+    rig_expect(r, text);
+    rig_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_lines_do_no_harm),
         cmocka_unit_test(what_is_no_line_is_counted_and_told_with_the_reason),
         cmocka_unit_test(a_line_that_names_no_channel_is_counted_and_told),
+        cmocka_unit_test(a_gap_begins_where_all_that_had_come_was_read),
     };
 
     return cmocka_run_group_tests_name("shard_lines", tests, NULL, NULL);

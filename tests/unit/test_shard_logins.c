@@ -30,7 +30,7 @@ static void a_shard_connects_when_its_login_slot_is_due_and_logs_in_at_once(void
     rig_line(r, ":tmi.twitch.tv CAP * ACK :twitch.tv/tags twitch.tv/commands");
     rig_expect_log(r, "");
     rig_line(r, ":tmi.twitch.tv 001 bot :Welcome, GLHF!");
-    rig_expect_log(r, "authenticating>ready\n");
+    rig_expect_log(r, "authenticating>ready\nwrite 0 PING :1\n");
     assert_true(shard_can_send(r->s));
     rig_destroy(r);
 }
@@ -132,7 +132,7 @@ static void waits_grow_from_none_to_a_minute_and_begin_anew_when_stable(void **s
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-        shard_on_disconnected(r->s, "reset", r->now);
+        shard_on_disconnected(r->s, "reset", r->now, r->now);
         assert_int_equal(shard_state(r->s), SHARD_BACKOFF);
         rig_settle_draws(r);
         rig_expect_connecting(r, steps[i] / 2, steps[i]);
@@ -140,7 +140,7 @@ static void waits_grow_from_none_to_a_minute_and_begin_anew_when_stable(void **s
         rig_line(r, ":tmi.twitch.tv 001 bot :Welcome, GLHF!");
     }
     rig_pass(r, 60000);
-    shard_on_disconnected(r->s, "reset", r->now);
+    shard_on_disconnected(r->s, "reset", r->now, r->now);
     rig_settle_draws(r);
     assert_int_equal(shard_state(r->s), SHARD_CONNECTING);
     rig_destroy(r);

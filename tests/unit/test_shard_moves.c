@@ -163,7 +163,7 @@ static void a_random_life_keeps_its_books(void **state)
                 break;
             case 3:
                 if (rand_r(&seed) % 4 == 0) {
-                    shard_on_disconnected(r->s, "x", r->now);
+                    shard_on_disconnected(r->s, "x", r->now, r->now);
                 }
                 break;
             case 4:

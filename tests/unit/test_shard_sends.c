@@ -289,7 +289,7 @@ static void what_is_not_answered_becomes_unknown(void **state)
     rig_line(r, "@mod=0 :tmi.twitch.tv USERSTATE #b");
     rig_expect_log(r, "unknown 2 #a overtaken held\nsent 3 #b\n");
 
-    shard_on_disconnected(r->s, "reset", r->now);
+    shard_on_disconnected(r->s, "reset", r->now, r->now);
     rig_expect(r, "unknown 4 #c connection_lost\n");
     assert_false(shard_can_send(r->s));
     rig_destroy(r);
@@ -314,7 +314,7 @@ static void the_next_send_may_be_made_from_within_a_result(void **state)
 
     rig_send(r, 3, "a", "n3"); /* but not on a connection that is lost */
     r->send_again = true;
-    shard_on_disconnected(r->s, "reset", r->now);
+    shard_on_disconnected(r->s, "reset", r->now, r->now);
     assert_int_equal(r->again_rc, -ERR_DOWN);
     rig_destroy(r);
 }
@@ -329,7 +329,7 @@ static void a_send_that_was_not_written_has_no_result(void **state)
     assert_int_equal(
         shard_send(r->s, 1, SLICE("a"), SLICE("PRIVMSG #a :x\r\n"), SLICE(""), false, r->now, &err),
         -ERR_DOWN);
-    shard_on_disconnected(r->s, "reset", r->now);
+    shard_on_disconnected(r->s, "reset", r->now, r->now);
     rig_expect_not(r, "unknown");
     rig_destroy(r);
 
@@ -361,7 +361,7 @@ static void draining_waits_for_answers_and_then_closes(void **state)
     rig_expect_log(r, "sent 1 #a held\ndraining>closed\nclose drained\n#a queued\n");
     assert_int_equal(shard_channel(r->s, SLICE("a"))->lost_at_ms, r->now);
     assert_int_equal(shard_deadline(r->s), UINT64_MAX);
-    shard_on_disconnected(r->s, "late", r->now);
+    shard_on_disconnected(r->s, "late", r->now, r->now);
     rig_line(r, ":x!x@x PRIVMSG #a :late");
     rig_want(r, "b");
     rig_pass(r, 100000);
@@ -386,7 +386,7 @@ static void draining_ends_though_no_answer_comes_or_the_connection_goes(void **s
     shard_stop(r->s, r->now);
     shard_stop(r->s, r->now);
     rig_clear(r);
-    shard_on_disconnected(r->s, "reset", r->now);
+    shard_on_disconnected(r->s, "reset", r->now, r->now);
     rig_expect(r, "draining>closed\nunknown 1 #a connection_lost");
     rig_destroy(r);
 }
