@@ -9,12 +9,13 @@ WORDS = " ".join(f"word{i}" for i in range(150))  # 1,039 characters: three part
 
 
 def test_what_has_a_higher_priority_is_said_first(bare):
-    senders = Senders(bare, "alice", channel_message_ms=500)
+    senders = Senders(bare, "alice", channel_message_ms=60_000)
 
     senders.say("alice", "first")
     for priority in ("low", "normal", "high"):
         senders.put("alice", f"{priority} by outbox", priority=priority, ttl_ms=60_000)
         senders.say("alice", {"text": f"{priority} by topic", "priority": priority, "ttl_ms": 60_000})
+    bare.request("set", name="channel_message_ms", value="300")  # before all of them are there, none goes
     wait_until(lambda: len(senders.results("alice")) == 7, 15, "all are said")
 
     texts = [m["text"] for m in senders.received("alice")]
