@@ -24,13 +24,13 @@ def _validators():
     }
 
 
-_BY_NAME = _validators()
+BY_NAME = _validators()
 
 
 def misfits(events):
     """Those that are not as the contract says, and why, a text each."""
     for event in events:
-        check = _BY_NAME.get(event.get("event"))
+        check = BY_NAME.get(event.get("event"))
         errors = [error.message for error in check.iter_errors(event)] if check else ["there is no such event"]
         if errors:
             yield f"an event is not as the contract says: {'; '.join(errors)}: {json.dumps(event)}"

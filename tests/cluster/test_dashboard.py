@@ -8,8 +8,9 @@ import pytest
 
 from browser import NARROW, WIDE, Browser, axe_source, missing_browser
 from dashboard import TOKEN, port_of, token_file
+from event_schema import BY_NAME
 from processes import wait_until
-from shoal import REMEMBERS, ROOT, Cluster, missing_programs
+from shoal import REMEMBERS, Cluster, missing_programs
 
 # One browser and one cluster for all of them; each test leaves both as it found them.
 pytestmark = [pytest.mark.xdist_group("dashboard"), pytest.mark.limit(60)]
@@ -165,16 +166,8 @@ def test_shards_are_reached_by_keyboard_and_tell_their_figures(page):
 
 
 def test_every_event_of_the_contract_has_a_sentence(page):
-    contract = (ROOT / "shared" / "contract.md").read_text()
-    table = re.search(r"^\| event \|.*\n\|[ |-]+\|\n((?:\|.*\n)+)", contract, re.MULTILINE)[1]
-    told = {name for row in table.splitlines() for name in re.findall("`(.*?)`", row.split("|")[1])}
-    states = {"shard": ("connecting", "authenticating", "ready", "backoff", "draining", "closed"),
-              "account": ("usable", "login_required", "locked", "refused", "revoking")}  # fmt: skip
-    for kind, of in states.items():
-        told.remove(f"{kind}.<state>")
-        told |= {f"{kind}.{state}" for state in of}
     known = page.wait("const done = arguments[0]; import('/sentences.js').then(m => done(m.known))")
-    assert told <= set(known)
+    assert set(BY_NAME) <= set(known)
 
 
 def test_events_are_sentences_and_can_be_filtered(page):

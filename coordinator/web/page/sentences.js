@@ -36,6 +36,7 @@ const SENTENCES = {
     "account.removed": ["off", "account", (e) => `Account ${e.account} is gone`],
     "account.set": ["ok", "account", (e) => `Account ${e.account}: ${e.name} is ${e.value} now`],
     "account.usable": ["ok", "account", (e) => `Account ${e.account} is usable`],
+    "account.new": ["warn", "account", (e) => `Account ${e.account} is looked at anew${because(e.error)}`],
     "account.login_required": ["bad", "account", (e) => `Account ${e.account} has to log in again${because(e.error)}`],
     "account.locked": ["bad", "account", (e) => `No key opens the tokens of account ${e.account}${because(e.error)}`],
     "account.refused": ["warn", "account", (e) => `Twitch could not say whether the token of ${e.account} is valid${because(e.error)}`],
