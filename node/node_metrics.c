@@ -69,7 +69,7 @@ static struct meters_node_now look_at_node(const struct node *n)
 {
     struct fanout_load load = fanout_load(n->fanout);
     struct meters_node_now now = {
-        .node_sees_twitch = n->sight.machine.state == SIGHT_SEES,
+        .node_sees_twitch = n->sight.machine.state != SIGHT_BLIND,
         .redis_up = node_lease_is_answered(n->lease),
         .lease_margin_seconds = (double)node_lease_margin_ms(n->lease) / 1e3,
         .fanout_buffer_bytes = (double)load.bytes,

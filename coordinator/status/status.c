@@ -1,6 +1,8 @@
 /* Status: the members of the document, each from what was read. */
 #include "coordinator/status/status_private.h"
 
+#include "shared/send_status.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,32 @@ bool status_speaks(const cJSON *shard)
 static void add_number(cJSON *object, const char *name, uint64_t value)
 {
     cJSON_AddNumberToObject(object, name, (double)value);
+}
+
+/* Limits of a user's -------------------------------------------------------------------------- */
+
+static const struct kind {
+    const char *name;
+    const char *limit;
+    const char *window_ms;
+    uint64_t verified; /* where the tier of the account is that, it has so much at least */
+} kinds[CLUSTER_BUDGETS] = {
+    [CLUSTER_LOGINS] = {"login", "login_limit", "login_window_ms", REGISTRY_VERIFIED_LOGINS},
+    [CLUSTER_JOINS] = {"join", "join_limit", "join_window_ms", REGISTRY_VERIFIED_JOINS},
+    [CLUSTER_MESSAGES] = {"message", "message_limit", "message_window_ms",
+                          REGISTRY_VERIFIED_MESSAGES},
+    [CLUSTER_MESSAGES_MOD] = {"message_mod", "message_mod_limit", "message_window_ms",
+                              REGISTRY_VERIFIED_MESSAGES},
+};
+
+/* The user's slots in the window; 0: no limit. As the steps have it (03_settings.lua). */
+static uint64_t limit_of(const struct status_facts *f, const char *user, const struct kind *kind)
+{
+    uint64_t most = status_limit(f, kind->limit);
+    const char *tier = records_text(records_find(f->records->accounts, "account", user), "tier");
+    bool more = most > 0 && most < kind->verified && strcmp(tier, "verified") == 0;
+
+    return more ? kind->verified : most;
 }
 
 /* Channels, by state --------------------------------------------------------------------------- */
@@ -70,18 +98,6 @@ static void add_states(const struct status_facts *f, cJSON *document)
 
 /* Joins ---------------------------------------------------------------------------------------- */
 
-/* The user's slots in join_window_ms; 0: no limit. */
-static uint64_t join_limit(const struct status_facts *f, const char *user)
-{
-    uint64_t most = status_limit(f, "join_limit");
-    const char *tier = records_text(records_find(f->records->accounts, "account", user), "tier");
-
-    /* As the steps have it (03_settings.lua). */
-    bool more = most > 0 && most < REGISTRY_VERIFIED_JOINS && strcmp(tier, "verified") == 0;
-
-    return more ? REGISTRY_VERIFIED_JOINS : most;
-}
-
 static cJSON *joins_of(cJSON *joins, const char *user)
 {
     cJSON *each = (cJSON *)records_find(joins, "user", user);
@@ -110,7 +126,7 @@ static void add_to_joins(cJSON *each, const cJSON *shard)
 
 static void add_time_to_go(const struct status_facts *f, cJSON *each)
 {
-    uint64_t most = join_limit(f, records_text(each, "user"));
+    uint64_t most = limit_of(f, records_text(each, "user"), &kinds[CLUSTER_JOINS]);
     uint64_t to_write = records_number(each, "assigned") + records_number(each, "queued");
     uint64_t left_ms =
         most > 0 ? to_write * status_limit(f, "join_window_ms") / most : 0; /* it is soon done */
@@ -159,17 +175,9 @@ static void add_budget(cJSON *budgets, const char *name, uint64_t used, uint64_t
 
 static void add_budgets(const struct status_facts *f, cJSON *document)
 {
-    static const struct {
-        const char *name;
-        const char *limit;
-        const char *window_ms;
-    } kinds[CLUSTER_BUDGETS] = {
-        [CLUSTER_LOGINS] = {"login", "login_limit", "login_window_ms"},
-        [CLUSTER_JOINS] = {"join", "join_limit", "join_window_ms"},
-        [CLUSTER_MESSAGES] = {"message", "message_limit", "message_window_ms"},
-        [CLUSTER_MESSAGES_MOD] = {"message_mod", "message_mod_limit", "message_window_ms"},
-    };
     const struct cluster_state *state = f->records->state;
+    const char *user = setting(f, "user");
+    const char *speaker = setting(f, "speaker");
     cJSON *budgets = cJSON_AddArrayToObject(document, "budgets");
 
     for (size_t i = 0; i < CLUSTER_BUDGETS; i++) {
@@ -179,10 +187,12 @@ static void add_budgets(const struct status_facts *f, cJSON *document)
         for (size_t k = 0; k < state->budget[i].n; k++) {
             used += state->budget[i].at_ms[k] + window_ms > state->now.ms;
         }
-        add_budget(budgets, kinds[i].name, used, status_limit(f, kinds[i].limit), window_ms);
+        bool says = i == CLUSTER_MESSAGES || i == CLUSTER_MESSAGES_MOD;
+        add_budget(budgets, kinds[i].name, used,
+                   limit_of(f, says && speaker[0] ? speaker : user, &kinds[i]), window_ms);
     }
     /* Twitch caps the rooms of named accounts only. */
-    bool named = strcmp(setting(f, "user"), "anonymous") != 0;
+    bool named = strcmp(user, "anonymous") != 0;
     uint64_t most = named ? status_limit(f, "room_limit") : 0;
     add_budget(budgets, "rooms", state->rooms, most, 0);
 }
@@ -209,6 +219,15 @@ static void add_settings(const struct status_facts *f, cJSON *document)
     cJSON_ArrayForEach(each, f->records->settings)
     {
         cJSON_AddStringToObject(settings, records_text(each, "name"), records_text(each, "value"));
+    }
+}
+
+static void add_sends(const struct cluster_state *state, cJSON *document)
+{
+    cJSON *sends = cJSON_AddObjectToObject(document, "sends");
+
+    for (size_t i = 0; i < SEND_STATUSES; i++) {
+        add_number(sends, send_status_name((enum send_status)i), state->sends[i]);
     }
 }
 
@@ -252,6 +271,7 @@ cJSON *status_document(const struct status_facts *f)
     add_number(document, "homeless", r->state->homeless);
     add_joins(f, document);
     add_budgets(f, document);
+    add_sends(r->state, document);
     add_muted(r->state, document);
     add_settings(f, document);
     status_add_problems(f, document);

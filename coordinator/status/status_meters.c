@@ -3,6 +3,8 @@
 
 #include "coordinator/status/status.h"
 
+#include "shared/send_status.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,11 @@ static const char *const node_states[] = {"active",   "blind",   "proving",
                                           "draining", "leaving", "silent"};
 static const char *const channel_states[] = {"waiting", "assigned", "queued",
                                              "joining", "joined",   "failed"};
+
+static const char *send_result(size_t i)
+{
+    return send_status_name((enum send_status)i);
+}
 
 static const char *node_state(size_t i)
 {
@@ -24,14 +31,19 @@ static const char *channel_state(size_t i)
 
 #define METER_LABEL_NODE_STATE    {"state", ARRAY_LEN(node_states), node_state}
 #define METER_DIM_NODE_STATE      [ARRAY_LEN(node_states)]
+#define METER_LABEL_RESULT        {"result", SEND_STATUSES, send_result}
+#define METER_DIM_RESULT          [SEND_STATUSES]
 #define METER_LABEL_CHANNEL_STATE {"state", ARRAY_LEN(channel_states), channel_state}
 #define METER_DIM_CHANNEL_STATE   [ARRAY_LEN(channel_states)]
 
-#define METERS_OF_CLUSTER(X)                                                                       \
-    X(redis_up, GAUGE, "", NONE, "1: the cluster can be read from Redis")                          \
-    X(redis_misconfigured, GAUGE, "", NONE, "what is wrong with how Redis is set up, findings")    \
+/* The first are always told, the others only as long as they can be known: what was so last would
+ * hide from an alert what became of it. */
+#define METERS_OF_SIGHT(X)                                                                         \
+    X(redis_up, GAUGE, "", NONE,                                                                   \
+      "1: the cluster can be read from Redis; 0: nothing of it is told")                           \
     X(cluster_read_timestamp_seconds, GAUGE, "seconds", NONE,                                      \
-      "when what is said of the cluster here was read, since 1970, by Redis's clock")              \
+      "when what is said of the cluster here was read, since 1970, by Redis's clock")
+#define METERS_OF_CLUSTER(X)                                                                       \
     X(cluster_leader, GAUGE, "", NONE, "1: a coordinator leads")                                   \
     X(leader_elections_total, COUNTER, "", NONE, "times that a coordinator took the lead")         \
     X(cluster_healthy, GAUGE, "", NONE, "1: nothing is wrong; else see cluster_problems")          \
@@ -40,7 +52,8 @@ static const char *channel_state(size_t i)
     X(cluster_shards, GAUGE, "", NONE, "shards there are")                                         \
     X(cluster_shards_limit, GAUGE, "", NONE, "shards there may be (max_shard_count)")              \
     X(cluster_shards_homeless, GAUGE, "", NONE, "shards that no node holds")                       \
-    X(cluster_channels, GAUGE, "", CHANNEL_STATE, "wanted channels; waiting: for a shard")
+    X(cluster_channels, GAUGE, "", CHANNEL_STATE, "wanted channels; waiting: for a shard")         \
+    X(cluster_sends_total, COUNTER, "", RESULT, "sends that ended so")
 #define METERS_OF_PROBLEM(X)                                                                       \
     X(cluster_problems, GAUGE, "", NONE, "what is wrong: see the table of problems")
 #define METERS_OF_NODE(X)                                                                          \
@@ -53,9 +66,9 @@ static const char *channel_state(size_t i)
     X(cluster_node_buffer_limit_bytes, GAUGE, "bytes", NONE, "so much of it may be held")
 #define METERS_OF_JOINS(X)                                                                         \
     X(cluster_joins_left_seconds, GAUGE, "seconds", NONE,                                          \
-      "until its channels are joined, at its pace; 0: all are")
+      "until its channels are joined, at its pace; 0: all are, or it has no limit")
 #define METERS_OF_ACCOUNT(X)                                                                       \
-    X(account_usable, GAUGE, "", NONE, "1: it can log in, and takes channels if it is a reader")   \
+    X(account_usable, GAUGE, "", NONE, "1: it can log in, as far as is known")                     \
     X(account_token_left_seconds, GAUGE, "seconds", NONE, "how long its token is valid yet")       \
     X(account_rooms, GAUGE, "", NONE, "rooms it is in, as Twitch counts them")                     \
     X(account_rooms_limit, GAUGE, "", NONE, "rooms it may be in")                                  \
@@ -69,18 +82,21 @@ static const char *channel_state(size_t i)
     struct meters_##name {                                                                         \
         LIST(METER_MEMBER)                                                                         \
     };
+METERS(sight, METERS_OF_SIGHT)
 METERS(cluster, METERS_OF_CLUSTER)
 METERS(problem, METERS_OF_PROBLEM)
 METERS(node, METERS_OF_NODE)
 METERS(joins, METERS_OF_JOINS)
 METERS(account, METERS_OF_ACCOUNT)
 METERS(budget, METERS_OF_BUDGET)
+#define SIGHT_ROW(...)   METER_ROW(struct meters_sight, __VA_ARGS__)
 #define CLUSTER_ROW(...) METER_ROW(struct meters_cluster, __VA_ARGS__)
 #define PROBLEM_ROW(...) METER_ROW(struct meters_problem, __VA_ARGS__)
 #define NODE_ROW(...)    METER_ROW(struct meters_node, __VA_ARGS__)
 #define JOINS_ROW(...)   METER_ROW(struct meters_joins, __VA_ARGS__)
 #define ACCOUNT_ROW(...) METER_ROW(struct meters_account, __VA_ARGS__)
 #define BUDGET_ROW(...)  METER_ROW(struct meters_budget, __VA_ARGS__)
+static const struct meter rows_of_sight[] = {METERS_OF_SIGHT(SIGHT_ROW){0}};
 static const struct meter rows_of_cluster[] = {METERS_OF_CLUSTER(CLUSTER_ROW){0}};
 static const struct meter rows_of_problem[] = {METERS_OF_PROBLEM(PROBLEM_ROW){0}};
 static const struct meter rows_of_node[] = {METERS_OF_NODE(NODE_ROW){0}};
@@ -118,8 +134,8 @@ static double count_of(const cJSON *records, const char *field, const char *valu
 
 /* Lists ---------------------------------------------------------------------------------------- */
 
-/* Write those rows of each of the records, which their field `label` tells apart; `fill` takes one
- * of them, and has nothing but NANs to fill. */
+/* Write those rows of each of the records, which their field `field` tells apart; `fill` takes one
+ * of them. */
 struct list {
     const struct meter *rows;
     size_t size; /* of the struct */
@@ -166,18 +182,20 @@ static void fill_node(void *meters, const cJSON *node, const cJSON *document)
 
 static void fill_joins(void *meters, const cJSON *joins, const cJSON *document)
 {
+    double to_do = number(joins, "assigned") + number(joins, "queued") + number(joins, "joining");
+
     (void)document;
-    ((struct meters_joins *)meters)->cluster_joins_left_seconds = number(joins, "left_ms") / 1000;
+    ((struct meters_joins *)meters)->cluster_joins_left_seconds =
+        to_do > 0 ? told(joins, "left_ms") / 1000 : 0;
 }
 
 static void fill_account(void *meters, const cJSON *account, const cJSON *document)
 {
     const char *name = records_text(account, "account");
-    const cJSON *reader = records_find(member(document, "readers"), "reader", name);
     bool usable = strcmp(records_text(account, "state"), "usable") == 0;
 
     *(struct meters_account *)meters = (struct meters_account){
-        .account_usable = usable && !records_text(reader, "error")[0],
+        .account_usable = usable,
         .account_token_left_seconds = told(account, "left_ms") / 1000,
         .account_rooms = number(account, "rooms"),
         .account_rooms_limit =
@@ -227,13 +245,8 @@ static cJSON *all_accounts(const cJSON *document)
 
 static void write_cluster(const cJSON *document, struct exposition *e)
 {
-    const cJSON *problems = member(document, "problems");
     double most = strtod(records_text(member(document, "settings"), "max_shard_count"), NULL);
     struct meters_cluster m = {
-        .redis_up = count_of(problems, "problem", status_kinds[STATUS_redis_down].code) == 0,
-        .redis_misconfigured =
-            count_of(problems, "problem", status_kinds[STATUS_redis_misconfigured].code),
-        .cluster_read_timestamp_seconds = number(document, "at") / 1000,
         .cluster_leader = records_text(member(document, "leader"), "id")[0] != '\0',
         .leader_elections_total = records_number(document, "elections"),
         .cluster_healthy = status_is_healthy(document),
@@ -248,6 +261,10 @@ static void write_cluster(const cJSON *document, struct exposition *e)
     }
     for (size_t i = 0; i < ARRAY_LEN(channel_states); i++) {
         m.cluster_channels[i] = number(member(document, "states"), channel_states[i]);
+    }
+    for (size_t i = 0; i < SEND_STATUSES; i++) {
+        m.cluster_sends_total[i] =
+            records_number(member(document, "sends"), send_status_name((enum send_status)i));
     }
     exposition_write(e, rows_of_cluster, &m);
 }
@@ -269,8 +286,17 @@ static void write_problems(const cJSON *document, struct exposition *e)
 
 void status_meters_write(const cJSON *document, struct exposition *e)
 {
-    cJSON *all = all_accounts(document);
+    const char *down = status_kinds[STATUS_redis_down].code;
+    struct meters_sight sight = {
+        .redis_up = count_of(member(document, "problems"), "problem", down) == 0,
+        .cluster_read_timestamp_seconds = number(document, "at") / 1000,
+    };
 
+    exposition_write(e, rows_of_sight, &sight);
+    if (sight.redis_up == 0) {
+        return;
+    }
+    cJSON *all = all_accounts(document);
     write_cluster(document, e);
     write_problems(document, e);
     write_list(e, &nodes, member(document, "nodes"), document);

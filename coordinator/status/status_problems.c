@@ -154,7 +154,8 @@ static void judge_shard(const struct judge *j, const cJSON *shard)
     }
     if (error[0] && strcmp(records_text(shard, "state"), "ready") != 0) {
         bool refused = records_number(shard, "login_refused") == 1;
-        add(j, STATUS_shard_error, "shard", name,
+        /* A speaker's has no channels that nobody reads now. */
+        add(j, status_speaks(shard) ? STATUS_speaker_missing : STATUS_shard_error, "shard", name,
             refused ? "give its user a token that Twitch takes (shoalctl account login)"
                     : "it is tried again; look at the log of its node",
             "%s: %s", name, error);
@@ -206,13 +207,14 @@ static bool joins_wait(const struct judge *j, const char *user, struct wall *mov
 
     cJSON_ArrayForEach(shard, member(j, "shards"))
     {
+        if (strcmp(records_text(shard, "user"), user) != 0 ||
+            strcmp(records_text(shard, "state"), "ready") != 0) {
+            continue;
+        }
         uint64_t settled = records_number(shard, "joined") + records_number(shard, "failed");
         struct wall at = {records_number(shard, "moved")};
-        if (strcmp(records_text(shard, "user"), user) == 0 &&
-            strcmp(records_text(shard, "state"), "ready") == 0) {
-            wait = wait || settled < records_number(shard, "channels");
-            moved->ms = at.ms > moved->ms ? at.ms : moved->ms;
-        }
+        wait = wait || settled < records_number(shard, "channels");
+        moved->ms = at.ms > moved->ms ? at.ms : moved->ms;
     }
     return wait;
 }
@@ -227,7 +229,8 @@ static void judge_joins(const struct judge *j)
     {
         const char *user = records_text(each, "user");
         struct wall moved = {0};
-        if (!j->state->stopped && joins_wait(j, user, &moved) && moved.ms > 0 &&
+        bool to_do = cJSON_HasObjectItem(each, "left_ms"); /* or all shards would be looked at */
+        if (to_do && joins_wait(j, user, &moved) && moved.ms > 0 &&
             wall_since(moved, j->state->now) > most_ms) {
             add(j, STATUS_joins_stuck, "account", user, NULL,
                 "no channel of user %s was joined for %" PRIu64 " s, though some are to be", user,
@@ -332,7 +335,8 @@ static void judge_budgets(const struct judge *j)
     {
         uint64_t most = records_number(budget, "limit");
         uint64_t used = records_number(budget, "used");
-        if (most > 0 && used >= most) {
+        bool refills = records_number(budget, "window_ms") > 0; /* rooms do not: see room_limit */
+        if (refills && most > 0 && used >= most) {
             add(j, STATUS_budget_exhausted, NULL, NULL, NULL,
                 "the budget of the user for %s is used up: %" PRIu64 " of %" PRIu64,
                 records_text(budget, "budget"), used, most);

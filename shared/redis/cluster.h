@@ -20,6 +20,7 @@
 
 #include "shared/figures.h"
 #include "shared/redis/registry.h"
+#include "shared/send_status.h"
 
 struct cluster_setting {
     struct slice name;
@@ -67,7 +68,8 @@ struct cluster_state {
     uint64_t lost_at_ms; /* an earlier registry was gone then; 0: none was */
     uint64_t lost_channels;
     uint64_t lost_shards;
-    struct slice speaker_error; /* why the speaker has not all of its shards; empty: it has */
+    uint64_t sends[SEND_STATUSES]; /* so many ended so, in this registry */
+    struct slice speaker_error;    /* why the speaker has not all of its shards; empty: it has */
     /* Of the cluster's user; those of messages of the speaker, if there is one. */
     struct cluster_budget budget[CLUSTER_BUDGETS];
     uint64_t rooms; /* that user is in so many */

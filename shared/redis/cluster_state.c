@@ -111,13 +111,16 @@ static void take_muted(struct cluster_reader *r, const struct redisReply *reply)
 /* The last of the questions about the whole. */
 static void take_clock(struct cluster_reader *r, const struct redisReply *reply)
 {
-    struct reader lost = reader_of(reply);
+    struct reader fields = reader_of(reply);
 
-    r->state.lost_at_ms = number_of(reader_slice(&lost));
-    r->state.lost_channels = number_of(reader_slice(&lost));
-    r->state.lost_shards = number_of(reader_slice(&lost));
-    r->state.speaker_error = reply_memory_keep(&r->memory, reader_slice(&lost));
-    if (lost.bad) {
+    r->state.lost_at_ms = number_of(reader_slice(&fields));
+    r->state.lost_channels = number_of(reader_slice(&fields));
+    r->state.lost_shards = number_of(reader_slice(&fields));
+    r->state.speaker_error = reply_memory_keep(&r->memory, reader_slice(&fields));
+    for (size_t i = 0; i < SEND_STATUSES; i++) {
+        r->state.sends[i] = number_of(reader_slice(&fields));
+    }
+    if (fields.bad) {
         cluster_fail_strange(r, "HMGET");
     }
     r->at = 1;
@@ -148,7 +151,9 @@ bool cluster_ask_state(struct cluster_reader *r)
     }
     cluster_ask(r, take_count, 2, "SCARD", "", "rooms:%s", user);
     cluster_ask(r, take_muted, 0, "ZRANGE", "0 -1 WITHSCORES", "muted");
-    cluster_ask(r, take_clock, 0, "HMGET", "lost_at lost_channels lost_shards speaker_error",
+    cluster_ask(r, take_clock, 0, "HMGET",
+                "lost_at lost_channels lost_shards speaker_error "
+                "sends_sent sends_rejected sends_expired sends_unknown",
                 "clock");
     return true;
 }

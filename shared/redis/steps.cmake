@@ -2,7 +2,7 @@
 # below, the names of states and the defaults of settings; else the table SETTINGS as the C table cluster_setting_rules.
 # What is not there, or of another form, ends the build.
 set(constants REVISION MAX_ID MAX_CHANNELS SENDS_PER_LIST SENDERS_AT_ONCE SILENT_MS
-    ACTIVE_PER_REPORT DRAWS_AT_ONCE READERS_MOST VERIFIED_JOINS)
+    ACTIVE_PER_REPORT DRAWS_AT_ONCE READERS_MOST VERIFIED_LOGINS VERIFIED_JOINS VERIFIED_MESSAGES)
 set(names CHANNEL_STATES SHARD_STATES)
 file(GLOB files ${IN}/*.lua)
 list(SORT files)

@@ -256,6 +256,7 @@ def test_a_send_whose_time_is_over_is_never_said(bare):
 
     assert result["status"] == "expired"
     assert [m["text"] for m in senders.received("alice")] == ["one"]
+    assert bare.status()["sends"] == {"sent": 1, "rejected": 0, "expired": 1, "unknown": 0}
 
 
 @pytest.mark.parametrize("way", ["topic", "outbox"])

@@ -109,8 +109,6 @@ static void put(cJSON *array, const char *name, double value)
     cJSON_AddNumberToObject(array->child, name, value);
 }
 
-/* One case each ------------------------------------------------------------------------------- */
-
 static void nobody_leads(void)
 {
     state.leader = (struct cluster_leader){0};
@@ -239,6 +237,12 @@ static void nobody_speaks(void)
     state.speaker_error = SLICE("no node can log in as it");
 }
 
+static void speaker_is_not_connected(void)
+{
+    shard_cannot_connect();
+    put_text(records.shards, "shard", "speaker-shard-1");
+}
+
 static void lost_its_data(void)
 {
     state.lost_at_ms = NOW - 3600000;
@@ -291,6 +295,7 @@ static const struct {
     {"token_ending", token_ends, "account alice", "shoalctl account login"},
     {"account_muted", is_muted, "account alice", "send less"},
     {"speaker_missing", nobody_speaks, "account bot", "reason"},
+    {"speaker_missing", speaker_is_not_connected, "shard speaker-shard-1", "log of its node"},
     {"data_lost", lost_its_data, "", "join the channels again"},
     {"redis_misconfigured", redis_keeps_nothing, "", "set appendonly yes"},
     {"buffer_filling", buffer_is_over_half, "node n1", "Redis"},
@@ -439,6 +444,18 @@ static void the_time_to_go_is_that_of_the_users_pace(void **unused)
     assert_false(cJSON_HasObjectItem(joins_of("alice"), "left_ms"));
 }
 
+static void a_budget_is_used_up_by_the_limits_of_its_user_and_rooms_are_none(void **unused)
+{
+    (void)unused;
+    put_text(records.accounts, "tier", "verified");
+    joins_are_used_up();
+    state.rooms = 100;
+    make();
+    assert_int_equal(cJSON_GetArraySize(member("problems")), 0);
+    assert_int_equal(records_number(records_find(member("budgets"), "budget", "join"), "limit"),
+                     2000);
+}
+
 static void settings_are_told_by_name(void **unused)
 {
     (void)unused;
@@ -474,6 +491,7 @@ int main(void)
         TEST(a_loss_of_data_is_told_for_a_day),
         TEST(states_are_counted_by_shards_and_what_no_node_counted_is_assigned),
         TEST(the_time_to_go_is_that_of_the_users_pace),
+        TEST(a_budget_is_used_up_by_the_limits_of_its_user_and_rooms_are_none),
         TEST(settings_are_told_by_name),
         TEST(a_redis_out_of_reach_is_the_first_problem_of_what_was_known_last),
     };

@@ -115,8 +115,11 @@ function limit(c, name)
 end
 
 -- What Twitch takes of an account whose tier is verified (shared/irc/twitch.md).
+local VERIFIED_LOGINS = 200
 local VERIFIED_JOINS = 2000
-local VERIFIED = {join_limit = VERIFIED_JOINS, login_limit = 200, message_limit = 7500, message_mod_limit = 7500}
+local VERIFIED_MESSAGES = 7500
+local VERIFIED = {join_limit = VERIFIED_JOINS, login_limit = VERIFIED_LOGINS, message_limit = VERIFIED_MESSAGES,
+    message_mod_limit = VERIFIED_MESSAGES}
 
 -- A limit of one user's: the setting, or what its tier has where that is more.
 function limit_of(c, user, name)

@@ -145,6 +145,7 @@ local function finish_send(c, send, status, reason, text, told)
     call('EXPIRE', rk, said and RESULT_SECONDS or REFUSED_SECONDS)
     forget_send(c, send)
     if not told then
+        bump(key(c, 'clock'), 'sends_' .. status, 1)
         call('PUBLISH', c.topic .. 'sent:' .. result.channel, to_json(result))
     end
     return status
