@@ -77,15 +77,16 @@ static void on_tick(uv_timer_t *timer)
     }
 }
 
-static void on_again(uv_idle_t *idle)
+/* A turn of the loop begins, and so does its count. */
+static void on_turn(uv_idle_t *idle)
 {
     struct web *w = idle->data;
     struct web_conn *c;
-    bool more = false;
     size_t n = 0;
 
+    w->in_turn = 0;
     DL_COUNT(w->conns, c, n);
-    for (; n > 0; n--) {
+    for (; n > 0 && web_has_turn(w); n--) {
         c = w->conns;
         DL_DELETE(w->conns, c); /* whoever had its turn is the last next time */
         DL_APPEND(w->conns, c);
@@ -94,6 +95,7 @@ static void on_again(uv_idle_t *idle)
             web_conn_turn(c);
         }
     }
+    bool more = w->in_turn > 0; /* the next turn counts anew */
     DL_FOREACH(w->conns, c)
     {
         more = more || c->again;
@@ -103,12 +105,28 @@ static void on_again(uv_idle_t *idle)
     }
 }
 
+static void turn_on(struct web *w)
+{
+    if (!w->teardown.begun) {
+        uv_idle_start(&w->turn, on_turn);
+    }
+}
+
 void web_again(struct web_conn *c)
 {
     c->again = true;
-    if (!c->web->teardown.begun) {
-        uv_idle_start(&c->web->again, on_again);
-    }
+    turn_on(c->web);
+}
+
+bool web_has_turn(const struct web *w)
+{
+    return w->in_turn < WEB_REQUESTS_A_TURN;
+}
+
+void web_take_turn(struct web *w)
+{
+    w->in_turn++;
+    turn_on(w);
 }
 
 void web_forget(struct web_conn *c)
@@ -148,7 +166,7 @@ void web_close(struct web *w, void (*on_closed)(void *ctx), void *ctx)
     teardown_begin(&w->teardown, finish, w, on_closed, ctx);
     teardown_handle(&w->teardown, (uv_handle_t *)&w->listener);
     teardown_handle(&w->teardown, (uv_handle_t *)&w->tick);
-    teardown_handle(&w->teardown, (uv_handle_t *)&w->again);
+    teardown_handle(&w->teardown, (uv_handle_t *)&w->turn);
     DL_FOREACH(w->conns, c)
     {
         (void)teardown_part(&w->teardown);
@@ -219,8 +237,8 @@ struct web *web_create(const struct web_options *o, struct err *err)
     w->ctx = o->ctx;
     take_hosts(w, o);
     BUG_ON(uv_tcp_init(w->loop, &w->listener) != 0 || uv_timer_init(w->loop, &w->tick) != 0 ||
-           uv_idle_init(w->loop, &w->again) != 0);
-    w->listener.data = w->tick.data = w->again.data = w;
+           uv_idle_init(w->loop, &w->turn) != 0);
+    w->listener.data = w->tick.data = w->turn.data = w;
     if (web_reload(w, o, err) != 0 || listen_on(w, o->listen, err) != 0) {
         web_close(w, NULL, NULL);
         return NULL;

@@ -38,7 +38,7 @@ struct web_route {
      * that takes a path is the path's, with those behind it that are the same. */
     const char *path;
     bool admin; /* needs the admin token: 401 without, and 403 where there is none */
-    bool light; /* costs no more than a refusal: is not counted (web_limits.h) */
+    bool light; /* costs no more than a refusal: is never refused as one too many */
     /* Answer with web_answer*, now or later; later only after web_request_on_gone. */
     void (*handle)(void *ctx, struct web_request *r);
     const struct web_socket_ops *socket; /* instead of handle: the path is for WebSockets alone */

@@ -121,23 +121,27 @@ static void find_route(struct web_request *r)
     }
 }
 
-/* Is it the admin token? Who has it is not held up by those who guess. */
-static void judge_token(struct web_request *r)
+/* Does it bring a token where there is one? Whether that is the right one is in is_admin. */
+static bool look_at_token(struct web_request *r)
 {
-    struct web *w = r->conn->web;
+    const struct web *w = r->conn->web;
     struct slice given = web_request_header(r, "authorization");
     size_t skip = strlen(BEARER);
     unsigned char digest[SHA256_DIGEST_LENGTH];
-    char from[80];
 
     if (given.len <= skip || strncasecmp(given.ptr, BEARER, skip) != 0 || !w->has_token) {
-        return;
+        return false;
     }
     SHA256((const unsigned char *)given.ptr + skip, given.len - skip, digest);
     r->is_admin = CRYPTO_memcmp(digest, w->token, sizeof(digest)) == 0;
-    if (r->is_admin) {
-        return;
-    }
+    return true;
+}
+
+static void refuse_token(struct web_request *r)
+{
+    struct web *w = r->conn->web;
+    char from[80];
+
     if (!web_bucket_take(&w->bad_tokens, WEB_BAD_TOKENS_S, WEB_BAD_TOKENS_S, mono_ms())) {
         refuse(r, 429, LATER, "too many wrong tokens were given");
         return;
@@ -152,23 +156,29 @@ static void judge_rate(struct web_request *r)
 {
     struct web *w = r->conn->web;
     uint64_t now = mono_ms();
+    bool light = r->route != NULL && r->route->light;
 
-    if (web_bucket_take(&w->requests, WEB_REQUESTS_S, WEB_REQUESTS, now)) {
+    if (web_bucket_take(light ? &w->light : &w->requests, WEB_REQUESTS_S, WEB_REQUESTS, now)) {
         return;
     }
     r->conn->paused_ms = now + WEB_PAUSE_MS;
     web_busy(w, "requests a second");
-    if (r->route == NULL || !r->route->light) {
+    if (!light) {
         refuse(r, 429, LATER, "too many requests a second");
     }
 }
 
+/* Who has the token is held up neither by those who ask too much nor by those who guess it. */
 static void judge_route(struct web_request *r)
 {
+    bool has_token = look_at_token(r);
+
     find_route(r);
-    judge_rate(r);
-    if (r->refusal == 0) {
-        judge_token(r);
+    if (!r->is_admin) {
+        judge_rate(r);
+    }
+    if (r->refusal == 0 && has_token && !r->is_admin) {
+        refuse_token(r);
     }
     if (r->refusal == 0 && r->route->admin && !r->is_admin) {
         if (r->conn->web->has_token) {

@@ -20,15 +20,16 @@
 #define WEB_BACKLOG       511 /* the kernel's queue */
 
 /* Requests a second over all clients, and at once: a dashboard needs 10 when it opens. Beyond: 429,
- * and nothing more is read of that connection for WEB_PAUSE_MS. */
+ * and nothing more is read of that connection for WEB_PAUSE_MS. Those of a light route (web.h) are
+ * counted by themselves, and answered all the same; those with the right token are not counted. */
 #define WEB_REQUESTS_S 200
 #define WEB_REQUESTS   400
 #define WEB_PAUSE_MS   250
 /* Of them in one turn of the loop: a handler takes 1 ms at most, so chat waits for 16. */
 #define WEB_REQUESTS_A_TURN 16
 /* Refused tokens that are told in a second, to the client and in the log; others are answered with
- * 429. The right one is always taken, or whoever guesses would lock out whoever has it: 16
- * characters are not guessed at WEB_REQUESTS_S a second. */
+ * 429. The right one is always taken, or whoever guesses, or asks too much, would lock out whoever
+ * has it: 16 characters are not guessed at the 2,000 a second that pauses and accepts leave. */
 #define WEB_BAD_TOKENS_S 10
 
 #define WEB_URL_MAX     2048        /* bytes of the target: browsers make no longer ones for us */

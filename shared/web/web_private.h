@@ -102,16 +102,16 @@ struct web {
     bool listens;
     bool waits; /* a connection is to be accepted, later */
     uv_timer_t tick;
-    uv_idle_t again;
+    uv_idle_t turn;         /* while there is something to do, or to count, in the next one */
     struct web_conn *conns; /* utlist; closing ones, too */
     size_t nopen;           /* not closing */
     size_t nsockets;
     size_t waiting; /* bytes of answers that are not written */
     struct web_bucket accepts;
     struct web_bucket requests;
+    struct web_bucket light; /* requests */
     struct web_bucket bad_tokens;
-    uint64_t turn_ms; /* the turn of the loop in which `in_turn` requests were looked at */
-    unsigned in_turn;
+    unsigned in_turn; /* requests that were looked at in this turn of the loop */
     uint64_t busy_ms; /* when it was told last that there are too many */
     struct teardown teardown;
     char read[WEB_READ_BYTES]; /* what a socket gave; valid during the callback */
@@ -124,6 +124,10 @@ void web_forget(struct web_conn *c);
 void web_busy(struct web *w, const char *what);
 /* Its turn comes again. */
 void web_again(struct web_conn *c);
+/* May another request be looked at in this turn of the loop? */
+bool web_has_turn(const struct web *w);
+/* One was. */
+void web_take_turn(struct web *w);
 
 /* web_conn.c */
 /* A connection waits to be accepted: take it, or take it and close it. */

@@ -90,7 +90,7 @@ static void handle(struct web_conn *c)
 {
     struct web_request *r = &c->request;
 
-    c->web->in_turn++;
+    web_take_turn(c->web);
     if (r->refusal != 0) {
         web_answer_refuse(r, r->refusal, r->extra, r->why);
     } else if (r->route->socket != NULL) {
@@ -167,22 +167,12 @@ static void read_head(struct web_conn *c)
     }
 }
 
-/* May another request be looked at in this turn of the loop? */
-static bool turn_has_room(struct web *w)
-{
-    if (w->turn_ms != uv_now(w->loop)) {
-        w->turn_ms = uv_now(w->loop);
-        w->in_turn = 0;
-    }
-    return w->in_turn < WEB_REQUESTS_A_TURN;
-}
-
 void web_request_read(struct web_conn *c)
 {
     if (c->in.len == 0 || c->paused_ms != 0) {
         return;
     }
-    if (!turn_has_room(c->web)) {
+    if (!web_has_turn(c->web)) {
         web_again(c);
         return;
     }

@@ -15,7 +15,13 @@
 
 static void on_hello(void *ctx, struct web_request *q)
 {
-    ((struct web_rig *)ctx)->handled++;
+    struct web_rig *r = ctx;
+
+    r->handled++;
+    if (r->takes_time) {
+        uv_sleep(2);
+        uv_update_time(&r->loop.uv);
+    }
     web_answer(q, 200, "text/plain", SLICE("hello\n"));
 }
 

@@ -22,6 +22,7 @@ struct web_rig {
     bool web_is_closed;
     bool head_asked;             /* answers have no body */
     bool floods;                 /* /live sends as much as it can when it hears something */
+    bool takes_time;             /* /hello does, and then looks what time it is */
     char heard[4 * 1024 * 1024]; /* by the client, of the last answer */
     size_t heard_len;
 };

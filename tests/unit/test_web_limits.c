@@ -107,21 +107,26 @@ static void a_handler_that_does_not_answer_in_time_is_told(void **state)
     close(fd);
 }
 
+/* One connection has asked for more than there are in a second. */
+static int flood(struct web_rig *r)
+{
+    int fd = web_rig_connect(r);
+    int status = 200;
+
+    for (int i = 0; i < 5 * WEB_REQUESTS && status == 200; i++) {
+        web_rig_say(r, fd, HELLO);
+        status = web_rig_status(web_rig_hear(r, fd));
+    }
+    assert_int_equal(status, 429);
+    return fd;
+}
+
 static void requests_beyond_so_many_a_second_are_refused_cheaply(void **state)
 {
     struct web_rig *r = *state;
-    int fd = web_rig_connect(r);
-    int refused = 0;
+    int fd = flood(r);
 
-    for (int i = 0; i < 5 * WEB_REQUESTS && refused == 0; i++) {
-        web_rig_say(r, fd, HELLO);
-        const char *answer = web_rig_hear(r, fd);
-        if (web_rig_status(answer) == 429) {
-            assert_non_null(strstr(answer, "\r\nRetry-After: 1\r\n"));
-            refused++;
-        }
-    }
-    assert_int_equal(refused, 1);
+    assert_non_null(strstr(r->heard, "\r\nRetry-After: 1\r\n"));
     assert_true(r->handled >= WEB_REQUESTS);
     /* What costs nothing is answered, and this connection later. */
     assert_int_equal(web_rig_status(web_rig_ask(r, "GET /light HTTP/1.1\r\n" HOST "\r\n")), 200);
@@ -131,6 +136,87 @@ static void requests_beyond_so_many_a_second_are_refused_cheaply(void **state)
     test_clock_forward(1000);
     assert_int_equal(web_rig_status(web_rig_hear(r, fd)), 200);
     close(fd);
+}
+
+/* Connections that have asked `times` times each; nothing of that is looked at yet. */
+static void ask_all(struct web_rig *r, int *fds, size_t n, int times)
+{
+    for (size_t i = 0; i < n; i++) {
+        fds[i] = web_rig_connect(r);
+        web_rig_say(r, fds[i], HELLO);
+        assert_int_equal(web_rig_status(web_rig_hear(r, fds[i])), 200);
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (int k = 0; k < times; k++) {
+            assert_true(send(fds[i], HELLO, strlen(HELLO), MSG_NOSIGNAL) > 0);
+        }
+    }
+}
+
+static void so_many_are_handled_in_a_turn_of_the_loop_whatever_time_they_take(void **state)
+{
+    struct web_rig *r = *state;
+    int fds[40];
+
+    ask_all(r, fds, ARRAY_LEN(fds), 2);
+    r->takes_time = true;
+    int all = r->handled + 2 * (int)ARRAY_LEN(fds);
+    for (int turns = 0; r->handled < all && turns < 100; turns++) {
+        int before = r->handled;
+        test_loop_turn(&r->loop);
+        assert_in_range(r->handled - before, 0, WEB_REQUESTS_A_TURN);
+    }
+    assert_int_equal(r->handled, all);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        close(fds[i]);
+    }
+}
+
+static void nobody_waits_while_the_others_are_answered_again_and_again(void **state)
+{
+    struct web_rig *r = *state;
+    int fds[2 * WEB_REQUESTS_A_TURN];
+
+    ask_all(r, fds, ARRAY_LEN(fds), 8);
+    for (int turns = 0; turns < 4; turns++) {
+        test_loop_turn(&r->loop);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        assert_int_equal(recv(fds[i], r->heard, 1, MSG_DONTWAIT), 1);
+        close(fds[i]);
+    }
+}
+
+static void who_has_the_token_is_answered_while_somebody_floods(void **state)
+{
+    struct web_rig *r = *state;
+    int fd = flood(r);
+
+    for (int i = 0; i < 60; i++) {
+        assert_int_equal(
+            web_rig_status(web_rig_ask(r, "POST /secret HTTP/1.1\r\n" HOST
+                                          "Authorization: Bearer " WEB_RIG_TOKEN "\r\n\r\n")),
+            409);
+    }
+    close(fd);
+}
+
+static void a_flood_of_what_costs_nothing_is_answered_and_takes_nobody_the_place(void **state)
+{
+    struct web_rig *r = *state;
+    int fd = web_rig_connect(r);
+    int other = web_rig_connect(r);
+
+    for (int i = 0; i < WEB_REQUESTS; i++) {
+        web_rig_say(r, fd, "GET /light HTTP/1.1\r\n" HOST "\r\n");
+        assert_int_equal(web_rig_status(web_rig_hear(r, fd)), 200);
+    }
+    for (int i = 0; i < WEB_REQUESTS / 2; i++) {
+        web_rig_say(r, other, HELLO);
+        assert_int_equal(web_rig_status(web_rig_hear(r, other)), 200);
+    }
+    close(fd);
+    close(other);
 }
 
 static void tokens_are_not_guessed_fast_and_who_has_it_is_not_locked_out(void **state)
@@ -231,6 +317,10 @@ int main(void)
         web_rig_test(who_does_not_read_its_answer_is_dropped),
         web_rig_test(a_handler_that_does_not_answer_in_time_is_told),
         web_rig_test(requests_beyond_so_many_a_second_are_refused_cheaply),
+        web_rig_test(so_many_are_handled_in_a_turn_of_the_loop_whatever_time_they_take),
+        web_rig_test(nobody_waits_while_the_others_are_answered_again_and_again),
+        web_rig_test(who_has_the_token_is_answered_while_somebody_floods),
+        web_rig_test(a_flood_of_what_costs_nothing_is_answered_and_takes_nobody_the_place),
         web_rig_test(tokens_are_not_guessed_fast_and_who_has_it_is_not_locked_out),
         web_rig_test(who_waits_longest_makes_room_for_others),
         web_rig_test(where_all_are_busy_others_are_closed_at_once),
