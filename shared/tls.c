@@ -26,6 +26,7 @@ struct tls {
     BIO *in;    /* from the socket; owned by ssl */
     BIO *out;   /* to the socket; owned by ssl */
     char *host; /* NULL: a server */
+    bool ended; /* the peer sends nothing more */
 };
 
 /* The reason of the newest OpenSSL error, in words. */
@@ -232,9 +233,15 @@ int tls_read(struct tls *tls, char *out, size_t size, struct err *err)
         return 0;
     }
     if (SSL_get_error(tls->ssl, rc) == SSL_ERROR_ZERO_RETURN) {
+        tls->ended = true;
         return err_set(err, ERR_DOWN, "closed the TLS connection");
     }
     return err_set(err, ERR_DOWN, "broke the TLS connection (%s)", tls_reason());
+}
+
+bool tls_has_ended(const struct tls *tls)
+{
+    return tls->ended;
 }
 
 int tls_write(struct tls *tls, const char *data, size_t len, struct err *err)

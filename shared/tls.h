@@ -36,6 +36,8 @@ void tls_receive(struct tls *tls, const char *data, size_t len);
 MUST_USE int tls_handshake(struct tls *tls, struct err *err);
 /* Decrypt into `out`: number of bytes, 0: more bytes needed, -ERR_DOWN: closed or broken. */
 MUST_USE int tls_read(struct tls *tls, char *out, size_t size, struct err *err);
+/* Why it was closed: the peer has said that it sends nothing more. It may still be written to. */
+bool tls_has_ended(const struct tls *tls);
 /* Encrypt all of it. 0, or -ERR_DOWN. */
 MUST_USE int tls_write(struct tls *tls, const char *data, size_t len, struct err *err);
 /* Nothing more will be written: the last of what must be sent says so. */

@@ -77,8 +77,8 @@ bool web_request_param(const struct web_request *r, const char *name, char *out,
 struct slice web_request_header(const struct web_request *r, const char *name);
 /* At most WEB_BODY_MAX bytes. */
 struct slice web_request_body(const struct web_request *r);
-/* on_gone is called, instead of an answer, where the client leaves or the server closes before it,
- * or WEB_HANDLE_MS are over: `r` is gone then. */
+/* on_gone is called, instead of an answer, where the connection breaks or the server closes before
+ * it, or WEB_HANDLE_MS are over: `r` is gone then. Who only sends nothing more is answered. */
 void web_request_on_gone(struct web_request *r, void (*on_gone)(void *ctx), void *ctx);
 
 /* Answer: copies the body; `r` is gone. Where too much waits to be sent already, the client gets a

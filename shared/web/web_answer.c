@@ -86,7 +86,7 @@ static void answer(struct web_request *r, int status, const char *type, const ch
     if (type != NULL) {
         buf_printf(&c->out, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, body.len);
     }
-    buf_append_str(&c->out, c->last ? "Connection: close\r\n\r\n" : "\r\n");
+    buf_append_str(&c->out, web_conn_ends(c) ? "Connection: close\r\n\r\n" : "\r\n");
     if (!r->is_head && type != NULL) {
         buf_append_slice(&c->out, body);
     }

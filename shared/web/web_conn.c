@@ -41,7 +41,7 @@ static bool wants_bytes(const struct web_conn *c)
     case WEB_HEAD:
     case WEB_BODY:
         return !c->ended && c->paused_ms == 0 && !c->again;
-    case WEB_HANDLED: /* that the client leaves is read */
+    case WEB_HANDLED: /* that the connection breaks is read */
     case WEB_ANSWER:
         return !c->ended && c->in.len == 0;
     default:
@@ -128,15 +128,20 @@ size_t web_conn_waiting(const struct web_conn *c)
     return c->out.len + c->wire.len + (c->writing ? c->leaving.len : 0);
 }
 
+bool web_conn_ends(const struct web_conn *c)
+{
+    return c->last || (c->ended && c->in.len == 0);
+}
+
 /* The answer is with the kernel. */
 static void answered(struct web_conn *c)
 {
     forget_owed(c);
-    if (c->last || c->ended) {
+    web_request_clear(&c->request);
+    if (web_conn_ends(c)) {
         web_conn_drain(c);
         return;
     }
-    web_request_clear(&c->request);
     c->begun = false;
     web_conn_move(c, WEB_HEAD, WEB_IDLE_MS);
     if (c->in.len > 0) {
@@ -172,7 +177,7 @@ static bool encrypt_out(struct web_conn *c)
     if (c->out.len > 0 && tls_write(c->tls, c->out.data, c->out.len, NULL) != 0) {
         return false;
     }
-    if (c->machine.state == WEB_ANSWER && c->last) {
+    if (c->machine.state == WEB_ANSWER && web_conn_ends(c)) {
         tls_end(c->tls);
     }
     buf_finish(&c->out);
@@ -226,6 +231,21 @@ void web_conn_flush(struct web_conn *c)
 
 /* Bytes in ------------------------------------------------------------------------------------- */
 
+/* It asked for something that was not looked at or answered yet. */
+static bool is_owed(const struct web_conn *c)
+{
+    switch ((enum web_state)c->machine.state) {
+    case WEB_HEAD:
+    case WEB_BODY:
+        return c->in.len > 0 && (c->again || c->paused_ms != 0);
+    case WEB_HANDLED:
+    case WEB_ANSWER:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void web_conn_turn(struct web_conn *c)
 {
     if (c->machine.state == WEB_HEAD || c->machine.state == WEB_BODY) {
@@ -235,6 +255,9 @@ void web_conn_turn(struct web_conn *c)
     }
     if (c->in.len == 0) {
         buf_finish(&c->in); /* most connections rest most of the time */
+    }
+    if (c->ended && !is_owed(c)) {
+        web_conn_close(c);
     }
     look_at_reading(c);
 }
@@ -250,6 +273,17 @@ static void deliver(struct web_conn *c, const char *data, size_t len)
         web_conn_close(c);
     } else if (!c->again) {
         web_conn_turn(c);
+    }
+}
+
+/* The client sends nothing more; with UV_EOF it may still read, and gets what it asked for. */
+static void on_end(struct web_conn *c, int status)
+{
+    c->ended = true;
+    if (status != UV_EOF || !is_owed(c)) {
+        web_conn_close(c);
+    } else {
+        look_at_reading(c);
     }
 }
 
@@ -276,20 +310,9 @@ static void read_tls(struct web_conn *c, const char *data, size_t len)
         deliver(c, plain, (size_t)n);
     }
     if (c->machine.state != WEB_CLOSING && n < 0) {
-        web_conn_close(c);
+        on_end(c, tls_has_ended(c->tls) ? UV_EOF : UV_EPROTO);
     } else if (c->machine.state != WEB_ANSWER) {
         web_conn_flush(c); /* TLS 1.3 may answer a key update */
-    }
-}
-
-/* The client sends nothing more; with UV_EOF it may still read. */
-static void on_end(struct web_conn *c, int status)
-{
-    c->ended = true;
-    if (c->machine.state != WEB_ANSWER || status != UV_EOF) {
-        web_conn_close(c);
-    } else {
-        look_at_reading(c);
     }
 }
 

@@ -134,6 +134,8 @@ void web_take_turn(struct web *w);
 void web_conn_accept(struct web *w);
 /* The one setter of its state; the deadline is `ms` away. */
 void web_conn_move(struct web_conn *c, enum web_state to, uint64_t ms);
+/* Nothing follows the answer that is made or leaves. */
+bool web_conn_ends(const struct web_conn *c);
 /* Close it now. What hangs on it is told, later. */
 void web_conn_close(struct web_conn *c);
 /* Nothing more is said: let the client hear the end of it. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -176,11 +177,51 @@ static void a_client_that_leaves_is_told_to_the_handler(void **state)
     struct web_rig *r = *state;
     int fd = web_rig_connect(r);
 
+    const struct linger at_once = {.l_onoff = 1};
+
     web_rig_say(r, fd, "GET /slow HTTP/1.1\r\n" HOST "\r\n");
     wait_until(&r->loop, r->slow != NULL);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
     close(fd);
     wait_until(&r->loop, r->gone == 1);
     assert_null(r->slow);
+}
+
+static void who_says_nothing_more_is_answered_all_it_asked(void **state)
+{
+    struct web_rig *r = *state;
+    int fd = web_rig_connect(r);
+
+    web_rig_say(r, fd, "GET /names/a HTTP/1.1\r\n" HOST "\r\nGET /slow HTTP/1.1\r\n" HOST "\r\n");
+    shutdown(fd, SHUT_WR);
+    assert_non_null(strstr(web_rig_hear(r, fd), "[a]"));
+    wait_until(&r->loop, r->slow != NULL);
+    test_loop_run_for(&r->loop, 30);
+    assert_int_equal(r->gone, 0);
+    web_rig_answer(r);
+    assert_non_null(strstr(web_rig_hear(r, fd), "\r\nConnection: close\r\n"));
+    assert_non_null(strstr(r->heard, "at last"));
+    assert_false(web_rig_hear_bytes(r, fd, 1));
+    close(fd);
+}
+
+static void who_says_nothing_more_in_the_midst_of_a_request_is_not_waited_for(void **state)
+{
+    struct web_rig *r = *state;
+    static const char *const beginnings[] = {
+        "",
+        "GET /hello HTTP/1.1\r\nHost: local",
+        "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(beginnings); i++) {
+        int fd = web_rig_connect(r);
+        web_rig_say(r, fd, beginnings[i]);
+        shutdown(fd, SHUT_WR);
+        assert_false(web_rig_hear_bytes(r, fd, 1));
+        close(fd);
+    }
+    assert_int_equal(r->handled, 0);
 }
 
 static void who_waits_when_the_server_ends_is_told_to_the_handler(void **state)
@@ -262,6 +303,8 @@ int main(void)
         web_rig_test(where_no_token_is_configured_nobody_is_admin),
         web_rig_test(what_never_changes_is_sent_once),
         web_rig_test(a_client_that_leaves_is_told_to_the_handler),
+        web_rig_test(who_says_nothing_more_is_answered_all_it_asked),
+        web_rig_test(who_says_nothing_more_in_the_midst_of_a_request_is_not_waited_for),
         web_rig_test(who_waits_when_the_server_ends_is_told_to_the_handler),
         web_rig_test(a_large_answer_is_read_at_the_clients_pace),
         web_rig_test(what_cannot_be_listened_on_is_an_error),

@@ -93,18 +93,30 @@ static size_t ask(struct web_rig *r, int fd, struct tls *tls, const char *reques
     return heard;
 }
 
-static void what_was_sent_is_not_kept(void **state)
+static struct web_rig *create(void)
 {
-    struct web_rig *r =
-        web_rig_create(&(struct web_options){.tls_cert = wire_cert, .tls_key = wire_key});
+    return web_rig_create(&(struct web_options){.tls_cert = wire_cert, .tls_key = wire_key});
+}
+
+static struct tls *shake_hands(struct web_rig *r, int fd)
+{
     struct err err;
     struct tls *tls = tls_create("localhost", wire_cert, &err);
-    int fd = web_rig_connect(r);
 
-    (void)state;
+    assert_non_null(tls);
     while (tls_handshake(tls, &err) == 0) {
         pump(r, fd, tls);
     }
+    return tls;
+}
+
+static void what_was_sent_is_not_kept(void **state)
+{
+    struct web_rig *r = create();
+    int fd = web_rig_connect(r);
+    struct tls *tls = shake_hands(r, fd);
+
+    (void)state;
     (void)ask(r, fd, tls, "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n", 100);
     size_t before = held;
     (void)ask(r, fd, tls, "GET /large?bytes=" LARGE " HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -115,10 +127,57 @@ static void what_was_sent_is_not_kept(void **state)
     web_rig_destroy(r);
 }
 
+/* All that is said until the server ends too. */
+static const char *hear_all(struct web_rig *r, int fd, struct tls *tls)
+{
+    int n = 0;
+
+    r->heard_len = 0;
+    for (int turns = 0; n >= 0 && turns < 2000; turns++) {
+        pump(r, fd, tls);
+        while ((n = tls_read(tls, r->heard + r->heard_len, sizeof(r->heard) - 1 - r->heard_len,
+                             NULL)) > 0) {
+            r->heard_len += (size_t)n;
+        }
+    }
+    assert_true(n < 0);
+    r->heard[r->heard_len] = '\0';
+    return r->heard;
+}
+
+static void who_ends_its_side_behind_its_requests_is_answered(void **state)
+{
+    static const char requests[] = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                                   "GET /large?bytes=" LARGE " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                                   "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    struct web_rig *r = create();
+    int fd = web_rig_connect(r);
+    struct tls *tls = shake_hands(r, fd);
+    int turns = 0;
+
+    (void)state;
+    assert_int_equal(tls_write(tls, requests, sizeof(requests) - 1, NULL), 0);
+    tls_end(tls);
+    while (r->slow == NULL && turns++ < 2000) {
+        pump(r, fd, tls);
+    }
+    shutdown(fd, SHUT_WR); /* as most do then */
+    test_loop_run_for(&r->loop, 20);
+    web_rig_answer(r);
+    const char *all = hear_all(r, fd, tls);
+    assert_int_equal(strncmp(all, "HTTP/1.1 200 OK\r\n", 17), 0);
+    assert_in_range(strlen(all), strtoul(LARGE, NULL, 10) + 1000, sizeof(r->heard));
+    assert_string_equal(all + strlen(all) - 8, "at last\n");
+    tls_destroy(tls);
+    close(fd);
+    web_rig_destroy(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_sent_is_not_kept),
+        cmocka_unit_test(who_ends_its_side_behind_its_requests_is_answered),
     };
 
     assert_int_equal(CRYPTO_set_mem_functions(take, take_other, give_back), 1);
