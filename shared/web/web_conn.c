@@ -18,7 +18,7 @@ static const struct machine_state states[] = {
     [WEB_TLS] = {"tls", BIT(WEB_HEAD) | BIT(WEB_CLOSING)},
     [WEB_HEAD] = {"head", BIT(WEB_BODY) | BIT(WEB_HANDLED) | BIT(WEB_ANSWER) | BIT(WEB_SOCKET) |
                               BIT(WEB_CLOSING)},
-    [WEB_BODY] = {"body", BIT(WEB_HANDLED) | BIT(WEB_ANSWER) | BIT(WEB_CLOSING)},
+    [WEB_BODY] = {"body", BIT(WEB_HANDLED) | BIT(WEB_CLOSING)},
     [WEB_HANDLED] = {"handled", BIT(WEB_ANSWER) | BIT(WEB_CLOSING)},
     [WEB_ANSWER] = {"answer", BIT(WEB_HEAD) | BIT(WEB_DRAIN) | BIT(WEB_CLOSING)},
     [WEB_DRAIN] = {"drain", BIT(WEB_CLOSING)},

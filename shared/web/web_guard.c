@@ -4,7 +4,6 @@
 #include "shared/text.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>

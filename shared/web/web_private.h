@@ -26,7 +26,7 @@
 
 /*
  *     (tls) -> head -> body -> handled -> answer -> head | drain
- *              head | body ----------------^          (refused)
+ *              head -----------------------^          (refused)
  *              head -> socket
  *     anything -> closing
  */
@@ -99,7 +99,6 @@ struct web {
     struct tls_server *tls; /* NULL: none */
     union web_address address;
     uv_tcp_t listener;
-    bool listens;
     bool waits; /* a connection is to be accepted, later */
     uv_timer_t tick;
     uv_idle_t turn;         /* while there is something to do, or to count, in the next one */

@@ -16,7 +16,7 @@
 #define KEY_CHARS 24 /* 16 bytes in base64 */
 #define GUID      "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define WHY_MAX   123  /* bytes of a reason, RFC 6455, 5.5 */
-#define END_MS    2000 /* for the client to answer a close */
+#define END_MS    2000 /* for a close, and what waits before it, to leave */
 
 #define CODE_GOING 1001
 #define CODE_TYPE  1003
@@ -60,7 +60,8 @@ const char *web_socket_refusal(const struct web_request *r, int *status, const c
         *extra = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
         return "this path is for WebSockets";
     }
-    if (r->is_head || r->head.body > 0 || !is_key(web_request_header(r, "sec-websocket-key"))) {
+    if (r->head.minor == 0 || r->is_head || r->head.body > 0 ||
+        !is_key(web_request_header(r, "sec-websocket-key"))) {
         *status = 400;
         return "this is no handshake of RFC 6455";
     }

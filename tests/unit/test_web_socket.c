@@ -139,6 +139,9 @@ static void a_handshake_that_is_none_is_refused(void **state)
         {UPGRADE VERSION "\r\n", 400},
         {UPGRADE VERSION "Sec-WebSocket-Key: short\r\n\r\n", 400},
         {UPGRADE VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ!==\r\n\r\n", 400},
+        {"GET /live HTTP/1.0\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n" VERSION KEY
+         "\r\n",
+         400},
         {UPGRADE VERSION KEY "Content-Length: 3\r\n\r\nabc", 400},
         {UPGRADE VERSION KEY "Origin: http://attacker.example\r\n\r\n", 403},
         {"POST /live HTTP/1.1\r\n" HOST "\r\n", 405},
