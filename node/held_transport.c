@@ -115,10 +115,7 @@ bool transport_log_in(void *ctx, struct err *err)
     bool written = irc_write_login(&line, slice_of(held->user), token, err) == 0 &&
                    connection_write(held->transport.connection, buf_slice(&line));
     held->transport.asked = held->transport.asked || written;
-    if (line.data != NULL) {
-        explicit_bzero(line.data, line.len);
-    }
-    buf_finish(&line);
+    buf_wipe(&line);
     return written;
 }
 

@@ -13,14 +13,6 @@ static void place_of(const char *cluster, const char *login, char *out, size_t s
     snprintf(out, size, "%s/%s", cluster, login);
 }
 
-static void wipe(struct buf *b)
-{
-    if (b->data != NULL) {
-        explicit_bzero(b->data, b->len);
-    }
-    buf_finish(b);
-}
-
 char *account_secret_seal(const struct seal_keys *keys, const char *cluster, const char *login,
                           const struct account_secret *secret)
 {
@@ -37,7 +29,7 @@ char *account_secret_seal(const struct seal_keys *keys, const char *cluster, con
     json_object_end(&j);
     BUG_ON(plain.overflow);
     char *text = seal(keys, place, buf_slice(&plain));
-    wipe(&plain);
+    buf_wipe(&plain);
     return text;
 }
 
@@ -80,7 +72,7 @@ int account_secret_open(const struct seal_keys *keys, const char *cluster, const
             rc = err_set(err, ERR_STRANGE, "%s: what is sealed is no token", place);
         }
     }
-    wipe(&plain);
+    buf_wipe(&plain);
     return rc;
 }
 

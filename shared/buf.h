@@ -20,6 +20,8 @@ struct buf {
 void buf_init(struct buf *b, size_t max_bytes);
 /* Give the memory back; the buf is empty and may be used again. */
 void buf_finish(struct buf *b);
+/* The same, and nothing of it stays readable. */
+void buf_wipe(struct buf *b);
 /* Forget content and overflow, keep the memory. */
 void buf_clear(struct buf *b);
 void buf_append(struct buf *b, const void *data, size_t len);

@@ -154,10 +154,7 @@ static void destroy(struct http_request *r)
         explicit_bzero(r->body, r->body_len);
         free(r->body);
     }
-    if (r->answer.data != NULL) { /* tokens come in answers */
-        explicit_bzero(r->answer.data, r->answer.len);
-    }
-    buf_finish(&r->answer);
+    buf_wipe(&r->answer); /* tokens come in answers */
     free(r->name);
     free(r);
 }
@@ -177,10 +174,7 @@ void http_request_end(struct http_request *r, const struct http_answer *answer,
     buf_init(&r->answer, 0);
     destroy(r);
     cb(ctx, answer, err);
-    if (body.data != NULL) {
-        explicit_bzero(body.data, body.len);
-    }
-    buf_finish(&body);
+    buf_wipe(&body);
 }
 
 static void on_wait(uv_timer_t *timer)

@@ -57,14 +57,6 @@ static void on_answer(void *ctx, const struct http_answer *answer, const struct 
     twitch_answer_finish(&read);
 }
 
-static void wipe_buf(struct buf *b)
-{
-    if (b->data != NULL) {
-        explicit_bzero(b->data, b->len);
-    }
-    buf_finish(b);
-}
-
 static bool may_send(void *ctx)
 {
     const struct twitch_call *call = ctx;
@@ -133,7 +125,7 @@ static struct twitch_call *post_form(struct twitch *t, const struct form *form,
                            .body = buf_slice(&body),
                            .may_be_twice = form->may_be_twice};
     struct twitch_call *call = begin(t, &ask, kind, cb, ctx);
-    wipe_buf(&body);
+    buf_wipe(&body);
     free(url);
     return call;
 }

@@ -8,6 +8,7 @@
 #include "shared/log.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #define IN_MAX  (4 * WEB_READ_BYTES) /* a TLS record may have been begun before */
@@ -81,7 +82,7 @@ static void on_closed(uv_handle_t *handle)
     }
     web_request_finish(&c->request);
     tls_destroy(c->tls);
-    buf_finish(&c->in);
+    buf_wipe(&c->in);
     buf_finish(&c->out);
     buf_finish(&c->wire);
     buf_finish(&c->leaving);
@@ -116,7 +117,7 @@ void web_conn_drain(struct web_conn *c)
         web_conn_close(c);
         return;
     }
-    buf_finish(&c->in);
+    buf_wipe(&c->in);
     c->paused_ms = 0;
     web_conn_move(c, WEB_DRAIN, WEB_DRAIN_MS);
 }
@@ -308,6 +309,7 @@ static void read_tls(struct web_conn *c, const char *data, size_t len)
     while (c->machine.state != WEB_CLOSING &&
            (n = tls_read(c->tls, plain, sizeof(plain), NULL)) > 0) {
         deliver(c, plain, (size_t)n);
+        explicit_bzero(plain, (size_t)n);
     }
     if (c->machine.state != WEB_CLOSING && n < 0) {
         on_end(c, tls_has_ended(c->tls) ? UV_EOF : UV_EPROTO);
@@ -337,6 +339,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bytes)
         read_tls(c, bytes->base, (size_t)n);
     } else {
         deliver(c, bytes->base, (size_t)n);
+        explicit_bzero(bytes->base, (size_t)n);
     }
 }
 

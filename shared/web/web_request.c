@@ -1,5 +1,7 @@
 /* Requests: from bytes to a handler. The head is taken apart when it is whole, and judged
- * (web_judge.c) before a body is read. What a request has is forgotten, and wiped, after it. */
+ * (web_judge.c) before a body is read. What a request has is forgotten after it, and wiped wherever
+ * its head lay, as the token may be in that. (A head that comes in pieces may have moved in memory
+ * before.) */
 #include "shared/web/web_private.h"
 
 #include <string.h>
@@ -16,10 +18,7 @@ void web_request_init(struct web_conn *c)
 
 void web_request_finish(struct web_request *r)
 {
-    if (r->bytes.data != NULL) {
-        explicit_bzero(r->bytes.data, r->bytes.len); /* the token is in it */
-    }
-    buf_finish(&r->bytes);
+    buf_wipe(&r->bytes);
     buf_finish(&r->path);
     buf_finish(&r->body);
 }
@@ -85,6 +84,15 @@ void web_request_on_gone(struct web_request *r, void (*on_gone)(void *ctx), void
 
 /* From bytes to a handler ---------------------------------------------------------------------- */
 
+/* So much of `in` is done with. */
+static void take(struct web_conn *c, size_t len)
+{
+    if (len > 0) {
+        buf_consume(&c->in, len);
+        explicit_bzero(c->in.data + c->in.len, len);
+    }
+}
+
 /* It is whole, or refused. */
 static void handle(struct web_conn *c)
 {
@@ -110,7 +118,7 @@ static void read_body(struct web_conn *c)
     size_t n = c->in.len < missing ? c->in.len : missing;
 
     buf_append(&r->body, c->in.data, n);
-    buf_consume(&c->in, n);
+    take(c, n);
     if (n == missing) {
         handle(c);
     }
@@ -145,7 +153,7 @@ static void read_head(struct web_conn *c)
     while (blank + 1 < c->in.len && memcmp(c->in.data + blank, "\r\n", 2) == 0) {
         blank += 2; /* RFC 9112, 2.2: empty lines before a request */
     }
-    buf_consume(&c->in, blank);
+    take(c, blank);
     if (c->in.len == 0 || (c->in.len == 1 && c->in.data[0] == '\r')) {
         return;
     }
@@ -159,10 +167,10 @@ static void read_head(struct web_conn *c)
     int status = web_head_parse(in, &r->head, &why);
     if (status != 0) {
         web_request_refuse(r, status, "", why);
-        buf_clear(&c->in);
+        take(c, c->in.len);
         handle(c);
     } else if (len > 0) {
-        buf_consume(&c->in, len);
+        take(c, len);
         begin_body(c);
     }
 }

@@ -5,6 +5,7 @@
 #include "shared/web/web_limits.h"
 #include "tests/lib/web_rig.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -247,6 +248,69 @@ static void a_large_answer_is_read_at_the_clients_pace(void **state)
         web_rig_status(web_rig_ask(r, "GET /large?bytes=9000000 HTTP/1.1\r\n" HOST "\r\n")), 503);
 }
 
+/* How often a text of which `hidden` has the complement is in what this process has written. */
+static int count_in_memory(const char *hidden, size_t len)
+{
+    static char block[65536];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    unsigned long long from;
+    unsigned long long to;
+    char line[512];
+    int n = 0;
+
+    assert_true(maps != NULL && mem >= 0);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        bool ours = sscanf(line, "%llx-%llx rw-p", &from, &to) == 2 && strstr(line, " rw-p ");
+        for (; ours && from < to && to - from < (64U << 20); from += sizeof(block) - len) {
+            ssize_t got = pread(mem, block, sizeof(block), (off_t)from);
+            for (ssize_t i = 0; i + (ssize_t)len <= got; i++) {
+                size_t k = 0;
+                while (k < len && (block[i + (ssize_t)k] ^ hidden[k]) == -1) {
+                    k++;
+                }
+                n += k == len;
+            }
+            explicit_bzero(block, sizeof(block)); /* it is looked through as well */
+        }
+    }
+    fclose(maps);
+    close(mem);
+    return n;
+}
+
+static void no_token_stays_in_memory(void **state)
+{
+    static const char *const behind[] = {
+        "\r\n\r\n", "\r\n\r\nGET /hello HTTP/1.1\r\n" HOST "\r\n", "\r\nbroken\r\n\r\n",
+        "", /* its head is not whole */
+    };
+    static const char before[] = "POST /secret HTTP/1.1\r\n" HOST "Authorization: Bearer ";
+    struct web_rig *r = *state;
+    char hidden[24];
+
+    for (size_t i = 0; i < sizeof(hidden); i++) {
+        hidden[i] = (char)~('a' + (char)random_below(26));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(behind); i++) {
+        char said[256];
+        size_t len = sizeof(before) - 1;
+        int fd = web_rig_connect(r);
+        memcpy(said, before, len);
+        for (size_t k = 0; k < sizeof(hidden); k++) {
+            said[len++] = (char)~hidden[k];
+        }
+        memcpy(said + len, behind[i], strlen(behind[i]));
+        web_rig_say_bytes(r, fd, said, len + strlen(behind[i]));
+        explicit_bzero(said, sizeof(said));
+        shutdown(fd, SHUT_WR);
+        while (web_rig_hear_bytes(r, fd, 1)) {
+        }
+        close(fd);
+        assert_int_equal(count_in_memory(hidden, sizeof(hidden)), 0);
+    }
+}
+
 static void what_cannot_be_listened_on_is_an_error(void **state)
 {
     struct web_rig *r = *state;
@@ -307,6 +371,7 @@ int main(void)
         web_rig_test(who_says_nothing_more_in_the_midst_of_a_request_is_not_waited_for),
         web_rig_test(who_waits_when_the_server_ends_is_told_to_the_handler),
         web_rig_test(a_large_answer_is_read_at_the_clients_pace),
+        web_rig_test(no_token_stays_in_memory),
         web_rig_test(what_cannot_be_listened_on_is_an_error),
         web_rig_test(no_server_is_closed_at_once),
     };
