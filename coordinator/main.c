@@ -45,7 +45,7 @@ static const struct option_spec specs[] = {
      "A setting of the cluster, for when it is created; later a difference is warned about. "
      "manager.KEY=VALUE goes to the shard manager.",
      cluster_setting_check},
-    OPTIONS_ACCOUNT_KEYS,
+    OPTIONS_ACCOUNT_KEYS(seal_keys_check),
     TWITCH_SETTINGS_SPECS,
     WEB_SETTINGS_SPECS,
     WEB_SETTINGS_ADMIN_SPECS,

@@ -48,7 +48,7 @@ static const struct option_spec specs[] = {
     OPTIONS_TWITCH_API,
     {"shard-capacity", OPTION_INT, 0, "100", 1, 100000, "N", "How many shards this host can hold.",
      NULL},
-    OPTIONS_ACCOUNT_KEYS,
+    OPTIONS_ACCOUNT_KEYS(seal_keys_check),
     {"tokens", OPTION_STRING, OPTION_RELOAD, NULL, 0, 0, "FILE",
      "Lines `login = token`; without it chat is read anonymously.", tokens_check},
     {"buffer-bytes", OPTION_BYTES, 0, "64m", 65536, (int64_t)64 << 30, "BYTES",

@@ -156,13 +156,13 @@ void options_warn(const struct options *o, const char *room);
         .name = "cluster", .fallback = "main", .metavar = "NAME",                                  \
         .help = "The cluster's name: 1 to 32 of a-z 0-9 _ -.", .check = options_check_cluster      \
     }
-/* Of those that open or seal accounts (seal.h). */
-#define OPTIONS_ACCOUNT_KEYS                                                                       \
+/* Of those that open or seal accounts (seal.h). `look` NULL: it is read where it is used. */
+#define OPTIONS_ACCOUNT_KEYS(look)                                                                 \
     {.name = "account-keys",                                                                       \
      .metavar = "FILE",                                                                            \
      .help = "Keys that seal and open the accounts in Redis, one a line (shoalctl keygen); "       \
              "only its owner may read it.",                                                        \
-     .check = seal_keys_check}
+     .check = look}
 /* Of those that ask Twitch's web services. */
 #define OPTIONS_TWITCH_API                                                                         \
     {.name = "twitch-api-url",                                                                     \

@@ -13,7 +13,7 @@
 #define TOKEN_FILE_MAX 4096
 
 static const struct option_spec account_options[] = {
-    OPTIONS_ACCOUNT_KEYS,
+    OPTIONS_ACCOUNT_KEYS(NULL), /* keygen makes it, and most commands never look */
     {"token-file", OPTION_STRING, 0, NULL, 0, 0, "FILE",
      "account add: the access token on the first line, and the refresh token, if there is one, on "
      "the "
@@ -71,24 +71,28 @@ static int read_tokens(const char *path, struct account_secret *out)
                             path);
 }
 
-/* Seal them for the account, and have the coordinator put them there. */
-static int put(struct ctl *c, const char *login, const struct account_secret *secret)
+static int load_keys(struct ctl *c, struct seal_keys **keys)
 {
     const char *path = options_string(c->options, "account-keys");
-    struct seal_keys *keys;
     struct err err;
 
     if (path == NULL) {
         return ctl_fail(CTL_USAGE, "--account-keys FILE is missing: the keys the coordinator has");
     }
-    if (seal_keys_load(path, &keys, &err) != 0) {
+    if (seal_keys_load(path, keys, &err) != 0) {
         return ctl_fail(CTL_USAGE, "--account-keys %s", err.text);
     }
+    return CTL_DONE;
+}
+
+/* Seal them for the account, and have the coordinator put them there. */
+static int put(struct ctl *c, const struct seal_keys *keys, const char *login,
+               const struct account_secret *secret)
+{
     char *sealed = account_secret_seal(keys, options_string(c->options, "cluster"), login, secret);
     const struct registry_pair fields[] = {{"account", login}, {"secret", sealed}};
     int code = ask_plainly(c, "account_put", fields, ARRAY_LEN(fields));
     free(sealed);
-    seal_keys_destroy(keys);
     return code;
 }
 
@@ -97,15 +101,16 @@ static int run_add(struct ctl *c)
     const char *login = ctl_arg(c, 1);
     const char *path = options_string(c->options, "token-file");
     struct account_secret secret = {0};
+    struct seal_keys *keys = NULL;
 
     if (path == NULL) {
         return ctl_fail(CTL_USAGE, "--token-file FILE is missing");
     }
     int code = read_tokens(path, &secret);
-    if (code == CTL_DONE) {
-        code = put(c, login, &secret);
-    }
+    code = code == CTL_DONE ? load_keys(c, &keys) : code;
+    code = code == CTL_DONE ? put(c, keys, login, &secret) : code;
     account_secret_wipe(&secret);
+    seal_keys_destroy(keys);
     return code;
 }
 
@@ -129,6 +134,7 @@ static int run_login(struct ctl *c)
                                   : "chat:read chat:edit user:write:chat user:bot";
     struct twitch_settings settings;
     struct account_secret secret = {0};
+    struct seal_keys *keys = NULL;
     char login[26] = "";
     struct err err;
 
@@ -139,14 +145,16 @@ static int run_login(struct ctl *c)
     if (twitch_settings_read(c->options, &settings, &err) != 0) {
         return ctl_fail(CTL_USAGE, "--client-secret %s", err.text);
     }
-    int code = account_login(c, &settings, scopes, login, &secret);
-    code = code == CTL_DONE ? put(c, login, &secret) : code;
+    int code = load_keys(c, &keys);
+    code = code == CTL_DONE ? account_login(c, &settings, scopes, login, &secret) : code;
+    code = code == CTL_DONE ? put(c, keys, login, &secret) : code;
     code = code == CTL_DONE ? allow(c, login, "reads", reads) : code;
     code = code == CTL_DONE ? allow(c, login, "says", says) : code;
     if (code == CTL_DONE && !c->json) {
         ctl_say("%s is an account of this cluster now.", login);
     }
     account_secret_wipe(&secret);
+    seal_keys_destroy(keys);
     twitch_settings_finish(&settings);
     return code;
 }

@@ -16,5 +16,4 @@ static int run_keygen(struct ctl *c)
     return CTL_DONE;
 }
 
-CTL_COMMAND(keygen, "", "A new key for --account-keys: > FILE, after umask 077.", NULL, 0,
-            run_keygen);
+CTL_COMMAND(keygen, "", "A new key: a line of the file for --account-keys.", NULL, 0, run_keygen);

@@ -128,5 +128,5 @@ static const struct option_spec options[] = {
 
 CTL_COMMAND(status, "",
             "The cluster at a glance: load of the shards, joins, budgets, and what is wrong, with "
-            "the mend. Exit status 1 where something is.",
+            "the mend. Exit status 1 where a problem is bad.",
             options, RIGHTS_VIEW, run_status);

@@ -3,7 +3,25 @@
 import re
 
 from accounts import account, add, keygen, refreshes, reload, start_node, start_twitch
-from processes import wait_until
+from processes import run, wait_until
+from shoal import CTL
+
+
+def test_a_file_of_keys_that_is_not_there_yet_is_missed_by_those_commands_alone_that_open_it(bare, tmp_path):
+    bare.start_redis()
+    bare.start_coordinator()
+    wait_until(bare.leader, 10, "a coordinator leads")
+    config = tmp_path / "shoal.conf"
+    config.write_text(f"redis_url = {bare.redis_url}\naccount_keys = {tmp_path}/new-keys\nclient_id = app\n")
+    ctl = [CTL, "--config", config]
+    assert run([*ctl, "config", "get"]).returncode == 0
+    (tmp_path / "tokens").touch(mode=0o600)
+    (tmp_path / "tokens").write_text("token\n")
+    for command in (["account", "login"], ["account", "add", "alice", "--token-file", tmp_path / "tokens"]):
+        done = run([*ctl, *command])
+        assert (done.returncode, done.stdout) == (2, "") and "new-keys': No such file" in done.stderr, done.stderr
+    made = run([*ctl, "keygen"])
+    assert made.returncode == 0 and re.fullmatch(r"[0-9a-f]{64}\n", made.stdout)
 
 
 def test_keys_are_changed_while_all_runs_and_then_the_old_one_can_go(accounts, tmp_path):
