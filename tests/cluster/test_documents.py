@@ -45,8 +45,8 @@ def code(language):
 
 
 def commands(program):
-    """The indented lines that begin with that program."""
-    return re.findall(rf"^    ({program}(?: .*)?)$", TEXT, re.MULTILINE)
+    """The indented lines that begin with that program, also as root; what goes on in another one is tried in tests/packages."""
+    return re.findall(rf"^    (?:sudo )?({program}(?: [^|\n]*)?)$", TEXT, re.MULTILINE)
 
 
 # Tables ------------------------------------------------------------------------------------------------
@@ -371,22 +371,26 @@ def test_keys_and_events_are_as_their_tables_say(forsen, tmp_path):
 def test_each_command_of_ours_is_one(forsen, tmp_path):
     (tmp_path / "more-channels.txt").write_text("forsen\n")
     forsen.ctl("config", "set", "channels_per_shard", "none")
-    file = tmp_path / "shoal.conf"
-    file.write_text(code("ini").replace("/etc/shoal/account-keys", str(forsen.keys)))
+    file, url = tmp_path / "shoal.conf", tmp_path / "redis-url"
+    file.write_text(code("ini").replace("/etc/shoal/account-keys", str(forsen.keys)).replace("/etc/shoal/redis-url", str(url)))
+    url.touch(mode=0o600)
+    url.write_text(forsen.redis_url)
     programs = {program.name: program for program in (NODE, COORDINATOR, CTL)}
     lines = [line for name in programs for line in commands(name)]
     assert len(lines) >= 6
     for line in lines:
         command = shlex.split(line)
         example = str(BIN / "tests/managers/by_user.so")
-        argv = [programs[command[0]], *(example if word == "./by_user.so" else word for word in command[1:])]
+        named = {"./by_user.so": example, "/etc/credstore/shoal.redis-url": url}
+        argv = [programs[command[0]], *(named.get(word, word) for word in command[1:])]
         if command[0] != CTL.name:
             done = run(argv + ["--config", file, "--check"])
             assert done.returncode == 0, line + "\n" + done.stderr
             continue
-        env = {"SHOAL_REDIS_URL": forsen.redis_url, "SHOAL_CONFIG": str(file)}
+        env = {"SHOAL_CONFIG": str(file)}
         if command[1:3] == ["account", "login"]:
-            log_in(forsen, "alice", *command[3:])
+            log_in(forsen, "mybot" if "--says" in command else "alice", *command[3:])
+            wait_until(lambda: forsen.status()["health"] == "healthy", 30, "the account is used")
         elif command[1] == "tail":
             tail = Process("tail", argv, tmp_path, env).start()
             forsen.processes["tail"] = tail
