@@ -27,8 +27,9 @@ set(CPACK_DEBIAN_SHOAL_PACKAGE_SHLIBDEPS ON)
 # The plugin is loaded at run time, and no linker shows it. kill (procps) is what reloads a service.
 set(CPACK_DEBIAN_SHOAL_PACKAGE_DEPENDS
     "libwebsockets-evlib-uv, procps, systemd | systemd-standalone-sysusers | systemd-sysusers")
-set(CPACK_DEBIAN_SHOAL_PACKAGE_RECOMMENDS "ca-certificates, redis-server | valkey-server")
-set(CPACK_DEBIAN_SHOAL_PACKAGE_SUGGESTS "shoal-doc, redis-tools | valkey-tools")
+set(CPACK_DEBIAN_SHOAL_PACKAGE_RECOMMENDS "ca-certificates")
+# No more than suggested: Debian starts a Redis that it installs, and most nodes have theirs on another host.
+set(CPACK_DEBIAN_SHOAL_PACKAGE_SUGGESTS "shoal-doc, redis-server | valkey-server, redis-tools | valkey-tools")
 set(CPACK_COMPONENT_SHOAL_DESCRIPTION "Nodes hold the connections to Twitch chat, a coordinator decides which channel
 sits on which of them and keeps the limits of Twitch cluster-wide; applications
 read and send chat with the Redis client they have.

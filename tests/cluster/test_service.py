@@ -140,7 +140,7 @@ def test_a_unit_is_sound_and_lets_its_program_do_little(name, tmp_path):
     (tmp_path / name).write_text(text)
     verified = run(["systemd-analyze", "verify", "--man=no", tmp_path / name])
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
-    exposed = run(["systemd-analyze", "security", "--offline=true", "--threshold=25", BIN / "deploy" / name])
+    exposed = run(["systemd-analyze", "security", "--offline=true", "--threshold=15", BIN / "deploy" / name])
     assert exposed.returncode == 0, exposed.stdout
 
 

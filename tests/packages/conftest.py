@@ -48,8 +48,9 @@ def bootstrap():
     new.mkdir(parents=True)
     log = BUILD / "debootstrap.log"
     with open(log, "wb") as out:
-        process = subprocess.Popen(
-            ["debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv", suite, new, uri],
+        process = subprocess.Popen(  # its mounts and children end with it
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child",
+             "debootstrap", "--variant=minbase", "--include=systemd,systemd-sysv", suite, new, uri],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # fmt: skip
 
     def end():
