@@ -216,9 +216,8 @@ def test_a_page_of_somebody_else_is_refused_also_with_the_token(served):
         {"host": "evil.example"},
         {"host": f"evil.example:{served.api.port}", "origin": f"http://evil.example:{served.api.port}"},
     ):
-        assert served.api.post("requests", JOIN, **headers).status in (400, 403, 421), headers
-        assert served.api.get("status", **headers).status in (200, 400, 403, 421), headers
-    assert served.api.get("status", host="evil.example").status in (400, 403, 421)
+        assert served.api.post("requests", JOIN, **headers).status == 403, headers
+        assert served.api.get("status", **headers).status == 403, headers
     assert "stolen" not in served.channels()
     own = f"http://127.0.0.1:{served.api.port}"
     assert served.api.post("requests", {"op": "retry", "channels": ["alpha"]}, origin=own).status == 200

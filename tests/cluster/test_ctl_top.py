@@ -1,91 +1,18 @@
 """shoalctl top on a terminal (a pty): what is seen, what keys do, and that the terminal is given back however it ends."""
 
-import fcntl
 import os
 import pty
-import select
 import signal
-import struct
-import subprocess
-import termios
-import time
 
-import pyte
 import pytest
 import redis
 
 from processes import wait_until
 from shoal import CTL, Cluster
+from terminal import terminals
 
 LEAVES = b"\x1b[?1049l"  # the other screen, where programs like this one draw (rmcup of xterm)
 SHOWS_CURSOR = b"\x1b[?25h"
-
-
-class Terminal:
-    """A program on a terminal of its own, an emulated one: what it shows is `text`, all that was written `out`."""
-
-    def __init__(self, *argv, columns=80, lines=24, term="xterm"):
-        self.end, inside = pty.openpty()
-        self.screen = pyte.Screen(columns, lines)
-        self.stream = pyte.ByteStream(self.screen)
-        self.resize(columns, lines, tell=False)
-        self.before = termios.tcgetattr(inside)
-        env = {**os.environ, "TERM": term, "LC_ALL": "C.UTF-8"}
-        self.program = subprocess.Popen(argv, stdin=inside, stdout=inside, stderr=inside, env=env, start_new_session=True)
-        self.inside = inside
-        self.out = b""
-
-    def resize(self, columns, lines, tell=True):
-        self.screen.resize(lines, columns)
-        fcntl.ioctl(self.end, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        if tell:
-            self.program.send_signal(signal.SIGWINCH)
-
-    def press(self, keys):
-        os.write(self.end, keys.encode())
-
-    @property
-    def text(self):
-        return "\n".join(line.rstrip() for line in self.screen.display)
-
-    def read(self, seconds):
-        if select.select([self.end], [], [], seconds)[0]:
-            data = os.read(self.end, 65536)
-            self.out += data
-            self.stream.feed(data)
-
-    def see(self, true, what, timeout=15):
-        """Read until it is true of the text."""
-        deadline = time.monotonic() + timeout
-        while not true(self.text):
-            assert time.monotonic() < deadline, f"not seen: {what}:\n{self.text}"
-            self.read(0.1)
-
-    def wait_for(self, shown, timeout=15):
-        self.see(lambda text: shown in text, shown, timeout)
-
-    def wait_until_gone(self, shown, timeout=15):
-        self.see(lambda text: shown not in text, f"no {shown}", timeout)
-
-    def wait(self, timeout=15):
-        """The exit code; the terminal is as it was before."""
-        self.drain(timeout)
-        code = self.program.wait(timeout)
-        self.read(0.1)
-        assert termios.tcgetattr(self.inside) == self.before
-        return code
-
-    def drain(self, timeout):
-        deadline = time.monotonic() + timeout
-        while self.program.poll() is None and time.monotonic() < deadline:
-            self.read(0.05)
-
-    def close(self):
-        if self.program.poll() is None:
-            self.program.kill()
-            self.program.wait(10)
-        os.close(self.inside)
-        os.close(self.end)
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +34,14 @@ def running(tmp_path_factory):
 @pytest.fixture
 def top(running):
     """top(columns=, lines=): it runs, and has drawn its first screen."""
-    terminals = []
+    with terminals() as start:
 
-    def start(first="[shards 2]", **size):
-        terminals.append(Terminal(CTL, "--redis-url", running.redis_url, "top", **size))
-        terminals[-1].wait_for(first)
-        return terminals[-1]
+        def start_top(first="[shards 2]", **size):
+            terminal = start(CTL, "--redis-url", running.redis_url, "top", **size)
+            terminal.wait_for(first)
+            return terminal
 
-    yield start
-    for terminal in terminals:
-        terminal.close()
+        yield start_top
 
 
 def test_it_shows_the_cluster_follows_keys_and_gives_the_terminal_back(top, running):
@@ -160,17 +85,16 @@ def test_it_follows_the_size_of_the_terminal(top):
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_and_gives_the_terminal_back(top, signum):
     terminal = top(first="[shards")
-    terminal.program.send_signal(signum)
-    assert terminal.wait() == 0
+    assert terminal.wait(signum) == 0
     assert LEAVES in terminal.out and SHOWS_CURSOR in terminal.out
 
 
 def test_a_terminal_that_hangs_up_ends_it(top):
     terminal = top(first="[shards")
-    os.close(terminal.end)
+    os.close(terminal.outside)
     os.close(terminal.inside)
     terminal.program.wait(15)
-    terminal.end, terminal.inside = pty.openpty()
+    terminal.outside, terminal.inside = pty.openpty()
 
 
 def answers(cluster):
@@ -233,9 +157,7 @@ def test_no_text_of_others_reaches_the_terminal_as_a_command(top, running):
 def test_without_a_terminal_it_says_what_needs_none(running):
     done = running.ctl("top", check=False)
     assert done.returncode == 2 and "status --watch" in done.stderr
-    terminal = Terminal(CTL, "--redis-url", running.redis_url, "top", term="no-such")
-    try:
+    with terminals() as start:
+        terminal = start(CTL, "--redis-url", running.redis_url, "top", term="no-such")
         assert terminal.wait() == 1
         assert b"TERM" in terminal.out
-    finally:
-        terminal.close()

@@ -1,19 +1,14 @@
 """shoalctl status: what is wrong in one screen, by its exit code, and anew each second."""
 
-import fcntl
 import json
-import os
-import pty
 import re
 import signal
-import struct
-import subprocess
-import termios
 
 import pytest
 
 from processes import wait_until
 from shoal import CTL, REMEMBERS
+from terminal import terminals
 
 
 @pytest.fixture
@@ -27,35 +22,11 @@ def well(bare):
     return bare
 
 
-class Terminal:
-    """shoalctl on a terminal of that size."""
-
-    def __init__(self, cluster, *args, columns=80, lines=24):
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        argv = [CTL, "--redis-url", cluster.redis_url, *args]
-        self.program = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-        os.close(slave)
-        self.text = ""
-
-    def read(self):
-        """All that came until now; false: the program is gone."""
-        try:
-            self.text += os.read(self.master, 65536).decode()
-        except OSError:  # the other end is closed
-            return False
-        return True
-
-    def shows(self, word, timeout=10):
-        wait_until(lambda: self.read() and word in self.text, timeout, word)
-
-    def end(self, signum=None):
-        if signum:
-            self.program.send_signal(signum)
-        while self.read():
-            pass
-        os.close(self.master)
-        return self.program.wait(10)
+@pytest.fixture
+def on_terminal(well):
+    """on_terminal(argument...): shoalctl on a terminal."""
+    with terminals() as start:
+        yield lambda *args, **size: start(CTL, "--redis-url", well.redis_url, *args, **size)
 
 
 def test_the_exit_code_says_whether_the_cluster_is_well(well):
@@ -96,74 +67,72 @@ def test_joins_tell_how_long_they_take_and_channels_are_not_read_for_it(well):
     assert "cmdstat_hscan" not in calls and calls["cmdstat_hgetall"] < 30, calls
 
 
-def test_a_screen_is_no_wider_than_the_terminal(well):
+def test_a_screen_is_no_wider_than_the_terminal(well, on_terminal):
     well.redis.hset(well.key("node:n1"), "error", "an error of many words " * 10)
-    terminal = Terminal(well, "status", columns=50)
-    assert terminal.end() == 1
-    lines = terminal.text.replace("\r\n", "\n").splitlines()
+    terminal = on_terminal("status", columns=50)
+    assert terminal.wait() == 1
+    lines = terminal.printed.splitlines()
     assert max(map(len, lines)) <= 50 and any("~" in line for line in lines)
-    assert "\x1b" not in terminal.text
+    assert "\x1b" not in terminal.printed
     problem = [line for line in lines if line.startswith("problem   ")]
     assert problem and re.search(r"problem   node n1 is blind.*\n {10}\S", "\n".join(lines)), lines
 
 
-def test_more_shards_than_a_screen_holds_are_counted_and_those_not_well_come_first(well):
+def test_more_shards_than_a_screen_holds_are_counted_and_those_not_well_come_first(well, on_terminal):
     well.ctl("config", "set", "max_shard_count", "none")
     for i in range(40):
         well.redis.zadd(well.key("load"), {f"extended-shard-{i}": 0})
         well.redis.hset(well.key(f"shard:extended-shard-{i}"), mapping={"user": "x", "state": "ready", "channels": 0})
     well.redis.hset(well.key("shard:extended-shard-33"), "state", "backoff")
-    terminal = Terminal(well, "status", lines=30)
-    terminal.end()
-    assert len(terminal.text.splitlines()) <= 30 and "more: shoalctl shards" in terminal.text
-    shards = [line.split()[0] for line in terminal.text.splitlines() if re.match(r"\S+-shard-", line)]
+    terminal = on_terminal("status", lines=30)
+    terminal.wait()
+    assert len(terminal.printed.splitlines()) <= 30 and "more: shoalctl shards" in terminal.printed
+    shards = [line.split()[0] for line in terminal.printed.splitlines() if re.match(r"\S+-shard-", line)]
     assert shards[0] == "extended-shard-33"
     assert len(re.findall(r"^extended-shard-", well.ctl("status").stdout, re.MULTILINE)) == 40
 
 
-def test_watch_draws_in_place_and_keeps_the_last_screen(well):
-    terminal = Terminal(well, "status", "--watch")
-    terminal.shows("3 joined")
+def test_watch_draws_in_place_and_keeps_the_last_screen(well, on_terminal):
+    terminal = on_terminal("status", "--watch")
+    terminal.wait_for("3 joined")
     well.processes["n1"].kill()
-    terminal.shows("no node is up", 20)
-    assert terminal.end(signal.SIGINT) == 1
-    screens = terminal.text.split("\x1b[H\x1b[2J")
-    assert len(screens) >= 3 and screens[0] == "" and "?1049" not in terminal.text
+    terminal.wait_for("no node is up", 20)
+    assert terminal.wait(signal.SIGINT) == 1
+    screens = terminal.printed.split("\x1b[H\x1b[2J")
+    assert len(screens) >= 3 and screens[0] == "" and "?1049" not in terminal.printed
     assert "healthy" in screens[1] and "degraded" in screens[-1] and "budgets" in screens[-1]
 
 
 def test_watch_that_is_no_terminal_is_plain_and_as_json_a_document_a_line(well):
-    argv = [CTL, "--redis-url", well.redis_url, "--json", "status", "--watch"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
-        first, second = (json.loads(program.stdout.readline()) for _ in range(2))
-        program.send_signal(signal.SIGINT)
+    watch = [CTL, "--redis-url", well.redis_url, "status", "--watch"]
+    documents = well._start("documents", [*watch, "--json"])
+    screens = well._start("screens", watch)
+    wait_until(lambda: documents.text().count("\n") >= 2, 10, "two documents")
+    wait_until(lambda: screens.text().count("cluster ") >= 2, 10, "two screens")
+    for program in (documents, screens):
+        program.expected_to_end = True
+        program.signal(signal.SIGINT)
         assert program.wait(10) == 0
+    first, second, *_ = map(json.loads, documents.text().splitlines())
     assert first["health"] == second["health"] == "healthy" and 500 < second["at"] - first["at"] < 5000
-    argv.remove("--json")
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as program:
-        wait_until(lambda: program.stdout.readline().startswith("budgets"), 10, "a screen")
-        wait_until(lambda: program.stdout.readline().startswith("cluster"), 10, "another one")
-        program.send_signal(signal.SIGINT)
-        assert "\x1b" not in program.stdout.read() and program.wait(10) == 0
+    assert re.search(r"^budgets.*^cluster", screens.text(), re.MULTILINE | re.DOTALL) and "\x1b" not in screens.text()
 
 
-def test_watch_says_that_redis_stands_still_and_goes_on_after_it(well):
-    terminal = Terminal(well, "--timeout", "2s", "status", "--watch")
-    terminal.shows("healthy")
+def test_watch_says_that_redis_stands_still_and_goes_on_after_it(well, on_terminal):
+    terminal = on_terminal("--timeout", "2s", "status", "--watch")
+    terminal.wait_for("healthy")
     well.redis_process.signal(signal.SIGSTOP)
     try:
-        terminal.shows("Redis does not answer: it was asked", 9)
+        terminal.wait_for("Redis does not answer: it was asked", 9)
     finally:
         well.redis_process.signal(signal.SIGCONT)
-    terminal.text = ""
-    terminal.shows("leader    c1", 20)
-    assert terminal.end(signal.SIGINT) in (0, 1)
+    terminal.wait_for_new("leader    c1", 20)
+    assert terminal.wait(signal.SIGINT) in (0, 1)
 
 
-def test_watch_waits_for_a_redis_that_is_away_for_a_moment(well):
-    terminal = Terminal(well, "status", "--watch")
-    terminal.shows("healthy")
+def test_watch_waits_for_a_redis_that_is_away_for_a_moment(well, on_terminal):
+    terminal = on_terminal("status", "--watch")
+    terminal.wait_for("healthy")
     well.restart_redis()
-    terminal.text = ""
-    terminal.shows("leader    c1", 20)
-    assert terminal.end(signal.SIGINT) in (0, 1)
+    terminal.wait_for_new("leader    c1", 20)
+    assert terminal.wait(signal.SIGINT) in (0, 1)
