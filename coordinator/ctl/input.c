@@ -16,12 +16,14 @@ int input_read(struct ctl *c, struct buf *all)
     while (n > 0 && !all->overflow && !c->interrupted) {
         struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
         if (poll(&in, 1, 0) == 0) {
+            ctl_restart_deadline(c); /* Redis is not waited for */
             ctl_turn_for(c, TYPING_MS);
             continue;
         }
         n = read(STDIN_FILENO, chunk, sizeof(chunk));
         buf_append(all, chunk, n > 0 ? (size_t)n : 0);
     }
+    ctl_restart_deadline(c);
     if (c->interrupted) {
         return ctl_over(c, "standard input");
     }

@@ -1,9 +1,12 @@
 """shoalctl export and import, and retry --all, against a real cluster."""
 
+import subprocess
+import time
+
 import pytest
 
 from processes import wait_until
-from shoal import TOKEN, USER, Cluster
+from shoal import CTL, TOKEN, USER, Cluster
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,14 @@ def test_a_file_that_cannot_be_written_is_told(full, tmp_path):
     (tmp_path / "directory").mkdir()
     done = full.ctl("export", tmp_path / "directory", check=False)
     assert done.returncode == 1 and [each.name for each in tmp_path.iterdir()] == ["directory"]
+
+
+def test_standard_input_may_take_longer_than_the_timeout(full):
+    argv = [CTL, "--redis-url", full.redis_url, "--timeout", "1s", "import", "-"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        time.sleep(1.3)
+        out, err = program.communicate("set lease_ms 2000\n", timeout=20)
+    assert (program.returncode, err) == (0, "") and "1 as they were" in out
 
 
 def test_all_that_failed_are_tried_again(full):
