@@ -7,16 +7,18 @@
 #include "coordinator/ctl/table.h"
 #include "coordinator/ctl/transfer.h"
 #include "shared/file.h"
+#include "shared/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define EXPORT_MOST ((size_t)256 << 20) /* bytes of a text; channels of 60 */
-#define WRONG_TOLD  20                  /* lines that are told one by one */
+#define WRONG_TOLD 20 /* lines, or what is no line, that are told one by one */
 
 /* Out ------------------------------------------------------------------------------------------ */
 
@@ -31,7 +33,16 @@ struct out {
     struct shard_user *shards; /* by name */
     size_t nshards;
     struct buf text;
+    size_t left_out; /* settings and channels that cannot stand in it */
 };
+
+static void leave_out(struct out *o, const char *kind, struct slice name)
+{
+    if (o->left_out++ < WRONG_TOLD) {
+        (void)ctl_fail(0, "%s %.*s cannot stand in a text: it is left out", kind, (int)name.len,
+                       name.ptr);
+    }
+}
 
 static void append_settings(struct out *o)
 {
@@ -39,9 +50,11 @@ static void append_settings(struct out *o)
 
     cJSON_ArrayForEach(setting, o->records->settings)
     {
+        const char *name = records_text(setting, "name");
         const char *value = records_text(setting, "value");
-        if (strcmp(value, records_text(setting, "default")) != 0) {
-            transfer_append_setting(&o->text, records_text(setting, "name"), value);
+        if (strcmp(value, records_text(setting, "default")) != 0 &&
+            !transfer_append_setting(&o->text, name, value)) {
+            leave_out(o, "setting", slice_of(name));
         }
     }
 }
@@ -49,14 +62,17 @@ static void append_settings(struct out *o)
 /* Their tokens stay where they are: they are to be logged in again. */
 static void append_accounts(struct out *o)
 {
+    static const char *const fields[] = {"account", "reads", "says", "say_by", "tier"};
     const cJSON *account;
 
     cJSON_ArrayForEach(account, o->records->accounts)
     {
-        buf_printf(&o->text, "# account %s reads %s says %s say_by %s tier %s\n",
-                   records_text(account, "account"), records_text(account, "reads"),
-                   records_text(account, "says"), records_text(account, "say_by"),
-                   records_text(account, "tier"));
+        buf_append_char(&o->text, '#');
+        for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+            buf_printf(&o->text, " %s ", fields[i]);
+            text_append_safe(&o->text, slice_of(records_text(account, fields[i])));
+        }
+        buf_append_char(&o->text, '\n');
     }
 }
 
@@ -105,31 +121,72 @@ static void on_channel(void *ctx, const struct figures_channel *channel,
 {
     struct out *o = ctx;
 
-    transfer_append_channel(&o->text, channel->channel, asked_user(o, channel, hash));
+    /* A user that is no login was asked for by nobody: somebody damaged the hash. */
+    if (!transfer_append_channel(&o->text, channel->channel, asked_user(o, channel, hash)) &&
+        !transfer_append_channel(&o->text, channel->channel, "")) {
+        leave_out(o, "channel", channel->channel);
+    }
 }
 
-/* Into `path`, or nothing of it: what was there before may be all there is. */
-static int write_file(const char *path, const struct buf *text)
+/* All of it, down to the disk where it goes to one. Closes `fd`; 0, or errno. */
+static int write_all(int fd, const struct buf *text)
 {
-    char *fresh = xasprintf("%s.new", path);
-    FILE *to = fopen(fresh, "we");
+    FILE *to = fd >= 0 ? fdopen(fd, "w") : NULL;
     bool good = to != NULL && fwrite(text->data, 1, text->len, to) == text->len &&
-                fflush(to) == 0 && fsync(fileno(to)) == 0;
-    int why = errno;
+                fflush(to) == 0 && (fsync(fd) == 0 || errno == EINVAL);
+    int why = good ? 0 : errno;
 
     if (to != NULL && fclose(to) != 0 && good) {
-        good = false;
         why = errno;
     }
-    if (good && rename(fresh, path) != 0) {
-        good = false;
-        why = errno;
+    return why;
+}
+
+/* A device, a FIFO, what a link leads to: it stays what it is. A FIFO that nobody reads is not
+ * waited for. 0, or errno. */
+static int write_through(const char *path, const struct buf *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+
+    if (fd >= 0) {
+        (void)fcntl(fd, F_SETFL, 0);
     }
-    if (!good && to != NULL) {
-        (void)unlink(fresh);
+    return write_all(fd, text);
+}
+
+/* A file in the place of the `old` one, if there is one, with its owner and mode: all of the text,
+ * or nothing of it, since what was there before may be all there is. 0, or errno. */
+static int replace(const char *path, const struct stat *old, const struct buf *text)
+{
+    char random[17];
+
+    random_hex(random, 8);
+    char *fresh = xasprintf("%s.%s", path, random);
+    int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, old != NULL ? 0600 : 0666);
+    int why = errno;
+    if (fd >= 0) {
+        if (old != NULL) {
+            (void)!fchown(fd, old->st_uid, old->st_gid); /* where one may */
+            (void)fchmod(fd, old->st_mode & 0777);
+        }
+        why = write_all(fd, text);
+        why = why == 0 && rename(fresh, path) != 0 ? errno : why;
+        if (why != 0) {
+            (void)unlink(fresh);
+        }
     }
     free(fresh);
-    return good ? CTL_DONE : ctl_fail(CTL_FAILED, "cannot write %s: %s", path, strerror(why));
+    return why;
+}
+
+static int write_file(const char *path, const struct buf *text)
+{
+    struct stat st;
+    bool is_there = lstat(path, &st) == 0;
+    int why = is_there && !S_ISREG(st.st_mode) ? write_through(path, text)
+                                               : replace(path, is_there ? &st : NULL, text);
+
+    return why == 0 ? CTL_DONE : ctl_fail(CTL_FAILED, "cannot write %s: %s", path, strerror(why));
 }
 
 static int run_export(struct ctl *c)
@@ -143,7 +200,7 @@ static int run_export(struct ctl *c)
     int code =
         ctl_records(c, RECORDS_SETTINGS | RECORDS_SHARDS | RECORDS_READERS | RECORDS_ACCOUNTS, &r);
     struct out o = {.records = &r};
-    buf_init(&o.text, EXPORT_MOST);
+    buf_init(&o.text, INPUT_MAX_BYTES); /* import takes no more */
     buf_printf(&o.text, "# Cluster %s, by shoalctl export; shoalctl import takes it.\n",
                options_string(c->options, "cluster"));
     if (code == CTL_DONE) {
@@ -158,6 +215,12 @@ static int run_export(struct ctl *c)
         fwrite(o.text.data, 1, o.text.len, stdout);
     } else if (code == CTL_DONE) {
         code = write_file(path, &o.text);
+    }
+    if (o.left_out > WRONG_TOLD) {
+        (void)ctl_fail(0, "and %zu more are left out", o.left_out - WRONG_TOLD);
+    }
+    if (code == CTL_DONE && o.left_out > 0) {
+        code = CTL_FAILED;
     }
     buf_finish(&o.text);
     free(o.shards);

@@ -1,6 +1,7 @@
 #include "coordinator/ctl/transfer.h"
 
 #include "shared/irc/parse.h"
+#include "shared/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +62,7 @@ static const char *parse_line(struct transfer *t, char *line)
     if (n == 0 || words[0][0] == '#') {
         return NULL;
     }
-    if (strcmp(words[0], "channel") == 0 && n > 1) {
+    if (strcmp(words[0], "channel") == 0) {
         return parse_channel(t, words, n);
     }
     if (strcmp(words[0], "set") != 0) {
@@ -121,10 +122,18 @@ void transfer_finish(struct transfer *t)
     *t = (struct transfer){0};
 }
 
-/* One word without what parts lines, and no comment. */
+/* One word, with nothing in it that parts lines, or that a terminal obeys. */
 static bool is_word(const char *text)
 {
-    return text[0] != '\0' && text[strcspn(text, BLANKS "\n")] == '\0';
+    size_t left = strlen(text);
+    bool safe = left > 0 && text[strcspn(text, BLANKS)] == '\0';
+
+    while (safe && left > 0) {
+        size_t len = text_char(text, left, &safe);
+        text += len;
+        left -= len;
+    }
+    return safe;
 }
 
 bool transfer_append_setting(struct buf *out, const char *name, const char *value)

@@ -33,7 +33,8 @@ typedef void (*transfer_wrong_cb)(void *ctx, size_t line, const char *why);
 void transfer_parse(struct transfer *t, char *text, transfer_wrong_cb on_wrong, void *ctx);
 void transfer_finish(struct transfer *t);
 
-/* Lines of such a text. What cannot stand in one (a name with blanks) is left out: false. */
+/* Lines of such a text. What cannot stand in one (a name with blanks, or with what a terminal
+ * obeys) is left out: false. */
 bool transfer_append_setting(struct buf *out, const char *name, const char *value);
 /* `user` "" says of nobody that it is read as that. */
 bool transfer_append_channel(struct buf *out, struct slice channel, const char *user);

@@ -196,3 +196,23 @@ def test_nothing_that_a_terminal_obeys_is_shown_and_json_carries_it_as_escapes(c
 def test_an_error_of_redis_is_shown_without_what_a_terminal_obeys():
     done = ask({b"TIME": b"-ERR " + EVIL.encode() + b"\r\n"}, "status")
     assert "evil" in done.stderr and not obeyed(done.stderr)
+
+
+def test_an_export_holds_what_can_stand_in_it_and_the_rest_is_told():
+    evil = bulk("x\nchannel evil \x1b[2J")
+    answers = {
+        b"HSCAN": array(bulk("0"), array(bulk("alice"), bulk(""), bulk("b c"), bulk(""))),
+        b"HGETALL": array(bulk("state"), bulk("waiting"), bulk("user"), evil),
+        b"FCALL_RO": array(array(bulk("user"), evil, bulk(""), bulk("")), array(bulk("room_limit"), bulk("5\x1b"), bulk("1"), bulk(""))),
+    }
+    done = ask(answers, "export")
+    assert done.stdout.splitlines()[1:] == ["channel alice"], "the user it waits for is nobody"
+    assert done.returncode == 1 and done.stderr.splitlines() == [
+        "shoalctl: setting user cannot stand in a text: it is left out",
+        "shoalctl: setting room_limit cannot stand in a text: it is left out",
+        "shoalctl: channel b c cannot stand in a text: it is left out",
+    ]
+    answers[b"HSCAN"] = array(bulk("0"), array(bulk("alice"), bulk("")))
+    answers[b"FCALL_RO"] = array()
+    done = ask(answers, "export")
+    assert (done.returncode, done.stderr) == (0, "")

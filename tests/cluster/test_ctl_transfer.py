@@ -1,5 +1,7 @@
 """shoalctl export and import, and retry --all, against a real cluster."""
 
+import os
+import stat
 import subprocess
 import time
 
@@ -103,6 +105,47 @@ def test_a_file_that_cannot_be_written_is_told(full, tmp_path):
     (tmp_path / "directory").mkdir()
     done = full.ctl("export", tmp_path / "directory", check=False)
     assert done.returncode == 1 and [each.name for each in tmp_path.iterdir()] == ["directory"]
+
+
+def test_a_text_of_redis_makes_no_line_of_an_export(full):
+    login = "mallory"
+    full.redis.hset(full.key(f"account:{login}"), mapping={"state": "usable", "tier": "x\nchannel evil"})
+    full.redis.zadd(full.key("accounts"), {login: 1e15})
+    try:
+        text = full.ctl("export").stdout
+    finally:
+        full.redis.zrem(full.key("accounts"), login)
+        full.redis.delete(full.key(f"account:{login}"))
+    assert " tier x?channel evil\n" in text and "channel evil" not in lines(text)
+
+
+def test_an_export_keeps_the_mode_of_a_file_and_touches_no_other(full, tmp_path):
+    text = full.ctl("export").stdout
+    kept, other = tmp_path / "kept", tmp_path / "other"
+    kept.write_text("old")
+    kept.chmod(0o640)
+    other.write_text("of somebody")
+    (tmp_path / "kept.new").symlink_to(other)
+    full.ctl("export", kept)
+    assert (kept.read_text(), kept.stat().st_mode & 0o777) == (text, 0o640)
+    assert other.read_text() == "of somebody" and (tmp_path / "kept.new").is_symlink()
+    assert {each.name for each in tmp_path.iterdir()} == {"kept", "kept.new", "other"}
+
+
+def test_an_export_goes_through_what_is_no_file_of_its_own(full, tmp_path):
+    text = full.ctl("export").stdout
+    target, link, fifo = tmp_path / "target", tmp_path / "link", tmp_path / "fifo"
+    target.write_text("old and longer than the new one" * 1000)
+    link.symlink_to(target)
+    full.ctl("export", link)
+    assert link.is_symlink() and target.read_text() == text
+    os.mkfifo(fifo)
+    done = full.ctl("export", fifo, check=False)
+    assert done.returncode == 1 and "cannot write" in done.stderr, "nobody reads it"
+    end = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    full.ctl("export", fifo)
+    assert os.read(end, 1 << 20).decode() == text and stat.S_ISFIFO(fifo.stat().st_mode)
+    os.close(end)
 
 
 def test_standard_input_may_take_longer_than_the_timeout(full):

@@ -55,7 +55,7 @@ static void lines_that_are_none_are_told_with_their_number(void **state)
     (void)state;
     buf_init(&wrong, 4000);
     transfer_parse(&t, text, on_wrong, &wrong);
-    assert_string_equal(wrong.data, "1: a line begins with \"channel\", \"set\" or #\n"
+    assert_string_equal(wrong.data, "1: it is \"channel NAME\" or \"channel NAME user LOGIN\"\n"
                                     "2: it is \"channel NAME\" or \"channel NAME user LOGIN\"\n"
                                     "3: it is \"channel NAME\" or \"channel NAME user LOGIN\"\n"
                                     "4: it is \"channel NAME\" or \"channel NAME user LOGIN\"\n"
@@ -82,6 +82,7 @@ static void what_is_written_is_read_again(void **state)
     assert_true(transfer_append_channel(&text, SLICE("forsen"), ""));
     assert_true(transfer_append_channel(&text, SLICE("xqc"), "mybot"));
     assert_false(transfer_append_setting(&text, "evil", "a\nchannel b"));
+    assert_false(transfer_append_setting(&text, "evil", "\x1b[2J"));
     assert_false(transfer_append_setting(&text, "none", ""));
     assert_false(transfer_append_channel(&text, SLICE("a b"), ""));
     assert_false(transfer_append_channel(&text, SLICE("a"), "b\nset x y"));
