@@ -174,9 +174,7 @@ static int run_events(struct ctl *c)
             ctl_asked(c, registry_events_after(c->registry, e.after, PORTION, follow ? AWAIT_MS : 0,
                                                on_events, &e));
         }
-        if (fflush(stdout) != 0) {
-            return CTL_DONE; /* the reader is gone, as with `| head` */
-        }
+        code = code == CTL_DONE ? ctl_flush() : code;
     }
     return code;
 }

@@ -84,11 +84,14 @@ static void watch_begin(struct status *s)
     uv_timer_start(&tick, on_tick, WATCH_MS, WATCH_MS);
 }
 
-static void rest(struct ctl *c, uint64_t until_ms)
+static int rest(struct ctl *c, uint64_t until_ms)
 {
-    while (mono_ms() < until_ms && !c->interrupted) {
+    int code = ctl_flush();
+
+    while (code == CTL_DONE && mono_ms() < until_ms && !c->interrupted) {
         ctl_turn_for(c, until_ms - mono_ms());
     }
+    return code;
 }
 
 static int run_status(struct ctl *c)
@@ -105,16 +108,14 @@ static int run_status(struct ctl *c)
         code = read_status(c, &s);
         if (code == CTL_DONE) {
             show(c, &s, watch);
+            code = watch ? rest(c, began_ms + WATCH_MS) : CTL_DONE;
         }
-        if (code == CTL_DONE && watch && fflush(stdout) == 0) {
-            rest(c, began_ms + WATCH_MS);
-        }
-    } while (code == CTL_DONE && watch && !c->interrupted && !ferror(stdout));
+    } while (code == CTL_DONE && watch && !c->interrupted);
     if (watch) {
         uv_close((uv_handle_t *)&tick, NULL);
     }
-    if (s.document != NULL && (code == CTL_DONE || c->interrupted)) {
-        code = status_is_healthy(s.document) ? CTL_DONE : CTL_FAILED;
+    if (s.document != NULL && (code == CTL_DONE || code == CTL_ENDED || c->interrupted)) {
+        code = !status_is_healthy(s.document) ? CTL_FAILED : watch ? CTL_ENDED : CTL_DONE;
     }
     cJSON_Delete(s.document);
     return code;

@@ -83,14 +83,14 @@ static int say_what_is_not_joined(struct ctl *c)
 /* Turn as long as it is wanted. */
 static int follow(struct ctl *c)
 {
+    int code = CTL_DONE;
+
     c->deadline_ms = UINT64_MAX;
-    while (!c->interrupted) {
+    while (code == CTL_DONE && !c->interrupted) {
         ctl_turn(c);
-        if (fflush(stdout) != 0) {
-            break; /* the reader is gone, as with `| head` */
-        }
+        code = ctl_flush();
     }
-    return CTL_DONE;
+    return code;
 }
 
 static int run_tail(struct ctl *c)

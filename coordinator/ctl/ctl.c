@@ -4,10 +4,12 @@
 #include "shared/text.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOOK_MS   250  /* between two looks for what may have been said while we did not hear */
 #define SILENT_MS 5000 /* without an answer it is said that there is none */
@@ -138,6 +140,17 @@ int ctl_fail(int code, const char *fmt, ...)
     print_line(stderr, "shoalctl: ", fmt, args);
     va_end(args);
     return code;
+}
+
+int ctl_flush(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    if (fflush(stdout) == 0 && !ferror(stdout)) { /* the one alone forgets what failed before */
+        return CTL_DONE;
+    }
+    bool gone = poll(&out, 1, 0) > 0 && (out.revents & (POLLERR | POLLHUP)) != 0;
+    return gone ? CTL_ENDED : ctl_fail(CTL_FAILED, "standard output did not take all of it");
 }
 
 int ctl_usage(const struct ctl *c)

@@ -85,6 +85,9 @@ const char *ctl_arg(const struct ctl *c, size_t i);
 void ctl_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Print "shoalctl: TEXT" to standard error, the same way, and return `code`. */
 int ctl_fail(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Hand on what was printed. CTL_DONE; CTL_ENDED where nobody reads it any more, as with `| head`;
+ * CTL_FAILED after it was told that standard output did not take all of it. */
+MUST_USE int ctl_flush(void);
 /* `cb` is called before that prints: who has the terminal gives it back. NULL: nobody. */
 void ctl_before_fail(void (*cb)(void));
 /* The usage of the command, to standard error; returns CTL_USAGE. */

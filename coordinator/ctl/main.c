@@ -146,11 +146,10 @@ static int run_command(const struct options *o)
     ctl_open(&c, o, command);
     code = command->args[0] == '\0' && c.nargs > 0 ? ctl_usage(&c) : command->run(&c);
     ctl_close(&c);
-    code = code == CTL_ENDED ? CTL_DONE : code;
-    if (fflush(stdout) != 0 && code == CTL_DONE) {
+    if (code == CTL_DONE && ctl_flush() != CTL_DONE) {
         code = CTL_FAILED; /* nobody got what was printed */
     }
-    return code;
+    return code == CTL_ENDED ? CTL_DONE : code;
 }
 
 int main(int argc, char **argv)

@@ -107,6 +107,30 @@ def test_a_file_that_cannot_be_written_is_told(full, tmp_path):
     assert done.returncode == 1 and [each.name for each in tmp_path.iterdir()] == ["directory"]
 
 
+def printed_into(cluster, out, *args):
+    argv = [CTL, "--redis-url", cluster.redis_url, *args]
+    return subprocess.run(argv, stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("args", [["export"], ["--json", "events"], ["channels"]])
+def test_what_is_printed_and_cannot_be_written_is_told(full, args):
+    full.join("zoe")
+    with open("/dev/full", "w", encoding="utf-8") as out:
+        done = printed_into(full, out, *args)
+    assert (done.returncode, done.stderr) == (1, "shoalctl: standard output did not take all of it\n")
+
+
+@pytest.mark.parametrize("args", [["events"], ["events", "--follow", "--since", "1h"], ["status", "--watch"]])
+def test_who_goes_on_ends_well_when_its_reader_is_gone(full, args):
+    end, out = os.pipe()
+    os.close(end)
+    try:
+        done = printed_into(full, out, *args)
+    finally:
+        os.close(out)
+    assert (done.returncode, done.stderr) == (full.ctl("status").returncode if "status" in args else 0, "")
+
+
 def test_a_text_of_redis_makes_no_line_of_an_export(full):
     login = "mallory"
     full.redis.hset(full.key(f"account:{login}"), mapping={"state": "usable", "tier": "x\nchannel evil"})
