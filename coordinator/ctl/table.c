@@ -34,53 +34,54 @@ static void field_text(const cJSON *record, const char *field, struct buf *out)
     }
 }
 
-/* Columns of a terminal: a Chinese character takes two, an accent that is put over the one before
- * takes none. Asks for the locale of table_print. */
-static size_t width_of(struct slice text)
+/* As many of its characters as `most` columns of a terminal hold, and in *width how many they take:
+ * a Chinese character takes two, an accent that is put over the one before takes none. Asks for the
+ * locale of table_print. */
+static struct slice shorten(struct slice text, size_t most, size_t *width)
 {
-    size_t width = 0;
+    size_t at = 0;
 
-    for (size_t i = 0; i < text.len;) {
+    *width = 0;
+    while (at < text.len) {
         mbstate_t state = {0};
         wchar_t character;
-        size_t len = mbrtowc(&character, text.ptr + i, text.len - i, &state);
-        if (len == 0 || len > text.len - i) {
+        size_t len = mbrtowc(&character, text.ptr + at, text.len - at, &state);
+        int columns;
+        if (len == 0 || len > text.len - at) {
             len = 1; /* no character in this locale */
-            width += ((unsigned char)text.ptr[i] & 0xc0) != 0x80;
+            columns = ((unsigned char)text.ptr[at] & 0xc0) != 0x80;
         } else {
-            int columns = wcwidth(character);
-            width += columns > 0 ? (size_t)columns : 0;
+            columns = wcwidth(character);
         }
-        i += len;
+        if (columns > 0 && (size_t)columns > most - *width) {
+            break;
+        }
+        *width += columns > 0 ? (size_t)columns : 0;
+        at += len;
     }
+    return (struct slice){text.ptr, at};
+}
+
+static size_t width_of(struct slice text)
+{
+    size_t width;
+
+    (void)shorten(text, SIZE_MAX, &width);
     return width;
 }
 
-/* As many of its characters as `most` columns hold. */
-static struct slice shorten(struct slice text, size_t most)
-{
-    while (text.len > 0 && width_of(text) > most) {
-        text.len--;
-        while (text.len > 0 && ((unsigned char)text.ptr[text.len] & 0xc0) == 0x80) {
-            text.len--; /* never within a character */
-        }
-    }
-    return text;
-}
-
-/* The text, or as much of it as `width` columns (1 or more) hold with a mark that there is more. */
-static struct slice cut(struct slice text, size_t width, bool *more)
-{
-    *more = width_of(text) > width;
-    return *more ? shorten(text, width - 1) : text;
-}
-
-/* No blanks at the ends of lines: the last column is as wide as its text. */
+/* The text, or as much of it as `width` columns (1 or more) hold with a mark that there is more. No
+ * blanks at the ends of lines: the last column is as wide as its text. */
 static void cell(FILE *out, struct slice text, size_t width, bool right, bool last)
 {
-    bool more;
-    struct slice shown = cut(text, width, &more);
-    int blanks = (int)(width - width_of(shown) - more);
+    size_t taken;
+    struct slice shown = shorten(text, width, &taken);
+    bool more = shown.len < text.len;
+
+    if (more) {
+        shown = shorten(text, width - 1, &taken);
+    }
+    int blanks = (int)(width - taken - more);
 
     if (right) {
         fprintf(out, "%*s", blanks, "");
@@ -170,7 +171,8 @@ struct slice table_cut(struct slice text, size_t width)
 {
     locale_t utf8;
     locale_t before = enter_utf8(&utf8);
-    struct slice shown = shorten(text, width);
+    size_t taken;
+    struct slice shown = shorten(text, width, &taken);
 
     leave_utf8(utf8, before);
     return shown;

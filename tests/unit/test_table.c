@@ -105,6 +105,34 @@ static void a_text_goes_on_below_itself(void **state)
     free(text);
 }
 
+static void a_text_of_any_length_is_cut_at_once_and_never_within_a_character(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t width;
+        size_t bytes;
+    } cases[] = {
+        {"", 5, 0},
+        {"abc", 0, 0},
+        {"abc", 3, 3},
+        {"abc", 2, 2},
+        {"\xe6\xbc\xa2\xe5\xad\x97", 3, 3}, /* two wide ones */
+        {"e\xcc\x81z", 1, 3},               /* an accent of its own belongs to what it is over */
+        {"\xcc\x81", 0, 2},
+        {"a\xff\x80z", 2, 3}, /* no UTF-8 */
+    };
+    size_t size = (size_t)1 << 20;
+    char *text = xmalloc(size);
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(table_cut(slice_of(cases[i].text), cases[i].width).len, cases[i].bytes);
+    }
+    memset(text, 'x', size);
+    assert_int_equal(table_cut((struct slice){text, size}, 80).len, 80);
+    free(text);
+}
+
 static void ages_are_in_the_largest_unit_that_still_says_something(void **state)
 {
     static const struct {
@@ -147,6 +175,7 @@ int main(void)
         cmocka_unit_test(widths_are_those_of_a_terminal),
         cmocka_unit_test(a_table_fits_a_terminal_and_says_what_is_cut),
         cmocka_unit_test(a_text_goes_on_below_itself),
+        cmocka_unit_test(a_text_of_any_length_is_cut_at_once_and_never_within_a_character),
         cmocka_unit_test(ages_are_in_the_largest_unit_that_still_says_something),
         cmocka_unit_test(a_bar_is_full_only_at_the_limit_and_empty_only_at_nothing),
     };
