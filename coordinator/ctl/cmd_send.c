@@ -6,7 +6,6 @@
 #include "shared/irc/parse.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void on_result(void *ctx, const struct registry_result *result, const struct err *err)

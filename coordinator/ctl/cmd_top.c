@@ -16,7 +16,6 @@
 #include <ncurses.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -111,8 +110,7 @@ static void on_keys(uv_poll_t *handle, int status, int events)
     while ((key = getch()) != ERR) {
         top_press(&t->top, key_of(key));
     }
-    /* Readable, and nothing there: it was hung up. */
-    t->ctl->interrupted = t->ctl->interrupted || t->top.quits || feof(stdin) != 0;
+    t->ctl->interrupted = t->ctl->interrupted || t->top.quits;
     draw(t);
 }
 
