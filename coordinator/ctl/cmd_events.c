@@ -14,10 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PORTION     1000         /* events read at a time */
-#define AWAIT_MS    5000         /* of each question, where there are none */
-#define MAX_FIELDS  64           /* of an event */
-#define MAX_PRINTED (256 * 1024) /* bytes of one line as it is printed */
+#define PORTION    1000 /* events read at a time */
+#define AWAIT_MS   5000 /* of each question, where there are none */
+#define MAX_FIELDS 64   /* of an event */
 
 struct events {
     struct ctl *ctl;
@@ -103,13 +102,12 @@ static void print_event(const char *name, const cJSON *event)
     char at[SINCE_CHARS];
     struct buf out;
 
-    buf_init(&out, MAX_PRINTED);
+    buf_init(&out, CTL_LINE_MAX);
     since_format((struct wall){at_ms > 0 && at_ms < 1e14 ? (uint64_t)at_ms : 0}, at);
     buf_printf(&out, "%s ", at);
     text_append_safe(&out, slice_of(name));
     append_fields(&out, event);
-    buf_append_char(&out, '\n');
-    fwrite(out.data, 1, out.len, stdout);
+    ctl_print(&out);
     buf_finish(&out);
 }
 

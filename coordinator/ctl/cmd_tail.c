@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_PRINTED (256 * 1024) /* bytes of one line as it is printed */
-
 /* The channel of a chat topic: what follows its last colon. */
 static struct slice topic_channel(struct slice topic)
 {
@@ -23,7 +21,7 @@ static void on_chat(struct ctl *c, struct slice topic, struct slice payload)
     struct buf out;
     struct json j;
 
-    buf_init(&out, MAX_PRINTED);
+    buf_init(&out, CTL_LINE_MAX);
     if (options_bool(c->options, "raw")) {
         buf_append_slice(&out, payload);
     } else if (c->json) {
@@ -35,8 +33,7 @@ static void on_chat(struct ctl *c, struct slice topic, struct slice payload)
     } else {
         chat_line_append(&out, payload, wall_now());
     }
-    buf_append_char(&out, '\n');
-    fwrite(out.data, 1, out.len, stdout);
+    ctl_print(&out);
     buf_finish(&out);
 }
 

@@ -121,6 +121,16 @@ void ctl_say(const char *fmt, ...)
     va_end(args);
 }
 
+void ctl_print(struct buf *line)
+{
+    buf_append_char(line, '\n');
+    if (line->overflow) {
+        (void)ctl_fail(0, "a line of more than %zu KiB is left out", line->max / 1024);
+    } else {
+        fwrite(line->data, 1, line->len, stdout);
+    }
+}
+
 static void (*before_fail)(void);
 
 void ctl_before_fail(void (*cb)(void))

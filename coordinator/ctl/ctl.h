@@ -9,6 +9,7 @@
 #ifndef SHOAL_CTL_H
 #define SHOAL_CTL_H
 
+#include "shared/buf.h"
 #include "shared/loop.h"
 #include "shared/options.h"
 #include "shared/redis/registry_client.h"
@@ -18,6 +19,8 @@
 #include <cjson/cJSON.h>
 
 /* CTL_ENDED: a command that goes on until Ctrl-C has come to that; its exit code is 0. */
+#define CTL_LINE_MAX ((size_t)256 * 1024) /* bytes of what is printed as one line */
+
 enum { CTL_ENDED = -1, CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_OUT_OF_REACH = 3 };
 
 struct ctl_command;
@@ -83,6 +86,9 @@ void ctl_close(struct ctl *c);
 const char *ctl_arg(const struct ctl *c, size_t i);
 /* Print one line to standard output, with nothing in it that a terminal would obey. */
 void ctl_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* Print a line as it is, which the caller has made safe; where it did not fit into its buf, tell
+ * only that there is one. */
+void ctl_print(struct buf *line);
 /* Print "shoalctl: TEXT" to standard error, the same way, and return `code`. */
 int ctl_fail(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Hand on what was printed. CTL_DONE; CTL_ENDED where nobody reads it any more, as with `| head`;

@@ -151,6 +151,22 @@ def test_tail_shows_chat_as_it_comes(running):
     assert [tail.wait(10) for tail in tails.values()] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("args", [["tail", "long"], ["--raw", "tail", "long"], ["--json", "tail", "long"]])
+def test_what_is_too_long_to_be_shown_is_told_and_what_follows_has_its_own_line(running, args):
+    topic = "shoal:main:chat:long"
+    argv = [CTL, "--redis-url", running.redis_url, *args]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+        wait_until(lambda: running.redis.pubsub_numsub(topic)[0][1] == 1, 10, "it listens")
+        for text in ("x" * 300_000, "short"):
+            running.redis.publish(topic, f":eve!eve@eve.tmi.twitch.tv PRIVMSG #long :{text}")
+        line = tail.stdout.readline()
+        tail.terminate()
+        said = tail.stderr.read()
+    assert "short" in line and "xxx" not in line
+    assert "shoalctl: a line of more than 256 KiB is left out\n" in said
+    assert tail.returncode == 0
+
+
 def test_config_shows_what_is_in_force_and_refuses_what_is_not_allowed(running):
     assert running.ctl("config", "get", "channels_per_shard").stdout == "20\n"
     running.ctl("config", "set", "channels_per_shard", "30")

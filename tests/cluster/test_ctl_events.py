@@ -120,3 +120,14 @@ def test_what_is_no_event_is_passed_over_and_no_control_character_comes_through(
     assert "? ?[2Jevil w?=?]0;" in text and re.search(r"\? gap from=1e\+300 to=\d\d:\d\d:\d\d$", text, re.M)
     assert re.search(r' words error="a \\"b\\" c" shard=s$', text, re.M)
     assert "\x1b" not in as_json
+
+
+def test_an_event_that_is_too_long_to_be_shown_is_told_and_the_next_one_has_its_own_line(coordinated):
+    key = coordinated.key("log")
+    texts = [json.dumps({"event": "long", "at": 1, "error": "x" * 300_000}), json.dumps({"event": "short", "at": 1})]
+    ids = [coordinated.redis.xadd(key, {"event": text}) for text in texts]
+    try:
+        done = coordinated.ctl("events", "long", "short")
+    finally:
+        coordinated.redis.xdel(key, *ids)
+    assert names(done) == ["short"] and done.stderr == "shoalctl: a line of more than 256 KiB is left out\n"
