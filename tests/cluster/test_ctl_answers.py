@@ -170,7 +170,7 @@ def evil_answers():
         b"ZSCAN": array(bulk("0"), array(evil, bulk("1"))),
         b"HSCAN": array(bulk("0"), array(evil, evil)),
         b"HGETALL": fields,
-        b"HMGET": array(evil, evil, bulk("1"), bulk("1900000000000"), bulk("1"), bulk("1")),
+        b"HMGET": array(evil, evil, bulk("1"), bulk("1900000000000"), *[bulk("1")] * 4),
         b"HGET": evil,
         b"FCALL_RO": array(array(bulk("user"), evil, evil, evil), array(bulk("max_shard_count"), evil, evil, evil)),
         b"FCALL_RO shoal1_readers": array(array(evil, b":1\r\n", b":1\r\n", evil), array(evil, b":1\r\n", b":1\r\n", evil)),
