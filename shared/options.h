@@ -162,7 +162,7 @@ void options_warn(const struct options *o, const char *room);
      .metavar = "FILE",                                                                            \
      .help = "Keys that seal and open the accounts in Redis, one a line (shoalctl keygen); "       \
              "only its owner may read it.",                                                        \
-     .check = look}
+     .check = (look)}
 /* Of those that ask Twitch's web services. */
 #define OPTIONS_TWITCH_API                                                                         \
     {.name = "twitch-api-url",                                                                     \

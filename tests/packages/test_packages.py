@@ -195,6 +195,7 @@ def test_what_documents_say_of_secrets_gives_files_that_the_services_and_root_ca
     try:
         for recipe in recipes:  # what the configuration names is not there yet
             machine.run("sh", "-c", f"umask 022; {recipe.replace('redis.internal', '127.0.0.1')}")
+        machine.run("sh", "-c", "chgrp shoal /etc/shoal/shoal.conf && chmod 640 /etc/shoal/shoal.conf")
         machine.run("systemctl", "enable", "--now", "redis-server", "shoal-coordinator", "shoal-node")
         for unit in UNITS[:2]:
             assert machine.show(unit, "NRestarts") == "0", machine.run("journalctl", "--unit", unit)
@@ -202,7 +203,8 @@ def test_what_documents_say_of_secrets_gives_files_that_the_services_and_root_ca
             assert machine.run("stat", "--format=%a %U", f"/etc/shoal/{name}") == "400 shoal\n"
         assert machine.run("shoalctl", "--timeout=5s", "nodes")
         others = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-        assert "redis-url': Permission denied" in machine.try_run(*others, "shoalctl", "nodes").stdout
+        for given in ([], ["--config=", "--redis-url-file=/etc/shoal/redis-url"]):
+            assert "': Permission denied" in machine.try_run(*others, "shoalctl", *given, "nodes").stdout
     finally:
         machine.close()
 
