@@ -46,7 +46,7 @@ enum gap_reason { GAP_NOT_JOINED, GAP_BUFFER_FULL, GAP_LEASE_LOST, GAP_REGISTRY_
     X(join_wait_seconds, HISTOGRAM, "seconds", NONE,                                               \
       "how long a channel waited for its turn, until JOIN was written")                            \
     X(join_answer_seconds, HISTOGRAM, "seconds", NONE, "from JOIN to Twitch's confirmation")       \
-    X(sends_total, COUNTER, "", RESULT, "sends that were here, by their result")            \
+    X(sends_total, COUNTER, "", RESULT, "sends that were here, by their result")                   \
     X(send_seconds, HISTOGRAM, "seconds", NONE, "from when the node knew of a send to its result") \
     X(reconnects_total, COUNTER, "", CAUSE, "connections that had to be made anew, by cause")      \
     X(lease_renewals_total, COUNTER, "", NONE, "renewals of the lease that were answered")         \

@@ -36,7 +36,7 @@
     X(account_unusable, BAD, "")                                                                   \
     X(token_ending, BAD, "shoalctl account login")                                                 \
     X(account_muted, BAD, "wait, and send less: the message limits are those of the settings")     \
-    X(speaker_missing, BAD, "see the reason; nothing is said until one is connected")                  \
+    X(speaker_missing, BAD, "see the reason; nothing is said until one is connected")              \
     X(data_lost, BAD, "join the channels again")                                                   \
     X(redis_misconfigured, BAD, "")                                                                \
     X(buffer_filling, BAD, "look why Redis takes chat too slowly, or not at all")                  \
