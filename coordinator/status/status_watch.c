@@ -126,6 +126,7 @@ void status_watch_soon(struct status_watch *w)
 
 /* What is known -------------------------------------------------------------------------------- */
 
+/* Before who waits is answered: what was made of the document before is forgotten then. */
 static void tell(struct status_watch *w)
 {
     if (w->on_change != NULL && !w->teardown.begun) {
@@ -167,8 +168,8 @@ static void is_out_of_reach(struct status_watch *w, const struct err *why)
     w->not_before_ms = mono_ms() + AGAIN_MS;
     if (w->document != NULL) {
         status_is_out_of_reach(w->document, why->text);
-        answer_waiters(w, true);
         tell(w);
+        answer_waiters(w, true);
     }
 }
 
@@ -201,8 +202,8 @@ static void on_read(void *ctx, const struct err *err)
     if (err != NULL) {
         is_out_of_reach(w, err);
     } else if (w->whole) {
-        answer_waiters(w, true);
         tell(w);
+        answer_waiters(w, true);
     }
     go_on(w);
 }

@@ -21,6 +21,7 @@ struct answer {
     uint64_t at;
     char problem[64]; /* the first, "" where there is none */
     struct err why;
+    unsigned changes; /* that were told before */
 };
 
 static void take(void *ctx, const cJSON *document, const struct err *why)
@@ -34,6 +35,7 @@ static void take(void *ctx, const cJSON *document, const struct err *why)
     snprintf(a->problem, sizeof(a->problem), "%s",
              document != NULL ? records_text(problems->child, "problem") : "");
     a->why = why != NULL ? *why : (struct err){0};
+    a->changes = changes;
 }
 
 static void on_change(void *ctx)
@@ -173,6 +175,24 @@ while_somebody_looks_all_is_read_each_second_and_sooner_where_something_happened
     assert_in_range(mono_ms() - began_ms, 100, 800);
 }
 
+/* Texts are made of it, and kept until it changes. */
+static void that_there_is_another_document_is_told_before_who_waits_gets_it(void **state)
+{
+    struct answer a;
+
+    (void)state;
+    ask(&a);
+    assert_int_equal(a.changes, 1);
+    private_redis_pause(redis);
+    test_loop_run_for(&w.probe.t, 1100);
+    changes = 0;
+    ask(&a);
+    assert_string_equal(a.problem, "redis_down");
+    assert_int_equal(a.changes, 1);
+    private_redis_resume(redis);
+    wait_until(&w.probe.t, link_is_up(w.probe.link));
+}
+
 static void who_left_is_not_answered(void **state)
 {
     struct answer gone = {0};
@@ -249,6 +269,7 @@ int main(void)
         TEST(many_who_ask_at_once_are_answered_by_one_round),
         TEST(while_nobody_looks_the_nodes_alone_are_read),
         TEST(while_somebody_looks_all_is_read_each_second_and_sooner_where_something_happened),
+        TEST(that_there_is_another_document_is_told_before_who_waits_gets_it),
         TEST(who_left_is_not_answered),
         TEST(a_redis_that_hangs_is_told_in_the_last_document_and_when_it_is_back_no_more),
         TEST(where_redis_was_never_there_who_asks_hears_why),
