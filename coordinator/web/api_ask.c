@@ -106,15 +106,12 @@ static void ask_go_on(struct api_ask *k)
     for (size_t i = 0; i < k->body.n; i++) {
         fields[1 + i] = k->body.fields[i];
     }
-    k->busy = true; /* it may be answered at once */
     if (k->added) {
         rc = registry_find_reply(k->api->registry, k->id, on_reply, k);
     } else {
         rc = registry_add_request(k->api->registry, k->body.op, fields, 1 + k->body.n, on_added, k);
     }
-    if (rc != 0) {
-        k->busy = false; /* the link is down; it is tried again */
-    }
+    k->busy = rc == 0; /* else the link is down; it is tried again */
 }
 
 static void on_added(void *ctx, const struct err *err)
