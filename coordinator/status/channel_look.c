@@ -23,16 +23,12 @@ static void finish(struct look *l, const struct err *err)
 {
     struct channel_look_options o = l->o;
     cJSON *object = l->object;
-    size_t nevents = l->seen;
 
     if (err != NULL) {
         cJSON_Delete(object);
         object = NULL;
     }
     free(l);
-    if (o.nevents != NULL) {
-        *o.nevents = nevents;
-    }
     o.on_done(o.ctx, object, err);
 }
 
@@ -118,6 +114,10 @@ static void on_events(void *ctx, const struct registry_entry *entries, size_t n,
         snprintf(l->before, sizeof(l->before), "%.*s", (int)entries[i].id.len, entries[i].id.ptr);
     }
     l->seen += n;
+    if (l->o.on_log != NULL && !l->o.on_log(l->o.ctx, n)) {
+        finish(l, &(struct err){ERR_CANCELED, "nobody waits for it any more"});
+        return;
+    }
     bool both =
         cJSON_HasObjectItem(l->object, "last_gap") && cJSON_HasObjectItem(l->object, "last_failed");
     if (n == 0 || both || l->seen >= LOG_MOST) {
@@ -153,7 +153,11 @@ static void on_channel(void *ctx, const struct registry_channel *channel, const 
     if (channel->wanted) {
         records_add_hash(o, &channel->hash, figures_of_channel);
     }
-    ask_events(l);
+    if (l->o.no_log) {
+        put_together(l);
+    } else {
+        ask_events(l);
+    }
 }
 
 void channel_look(const struct channel_look_options *o)

@@ -1,7 +1,7 @@
 /* Channel look: all that is known of one channel, and what will happen next, for shoalctl, the JSON
  * API and the dashboard.
  *
- *   channel_look -> the channel, then the log, newest first -> on_done
+ *   channel_look -> the channel, then the log, newest first, unless it is not wanted -> on_done
  *
  * What stands in Redis of the channel alone is read; nodes, shards and accounts are those of the
  * status document. Writes nothing. Loop thread only. */
@@ -19,7 +19,10 @@ struct channel_look_options {
     /* The status document as it is when Redis has answered, or NULL where there is none yet; it is
      * borrowed for that moment. */
     const cJSON *(*document)(void *ctx);
-    size_t *nevents; /* how many of the log were read, when on_done is called; or NULL */
+    bool no_log; /* the log is not read: the object has neither last_gap nor last_failed */
+    /* So many more entries of the log were read; or NULL. False: the look ends, with ERR_CANCELED
+     * for on_done. */
+    bool (*on_log)(void *ctx, size_t n);
     /* Called once, perhaps before channel_look returns, or with ERR_CANCELED when the link is
      * closed: the object, which belongs to the callee, or NULL and why there is none.
      *

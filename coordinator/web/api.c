@@ -46,7 +46,7 @@ static void take_text(struct api_wait *w, const cJSON *document)
         json_append_tree(text, list);
         buf_append_char(text, '}');
     }
-    api_wait_answer_text(w, buf_slice(text));
+    api_wait_answer_text(w, text);
 }
 
 static void get_text(struct api *a, struct web_request *r, size_t text)

@@ -68,14 +68,16 @@ static void tell_reply(struct api_ask *k, struct slice reply)
     cJSON *tree = json_parse_object(reply);
     struct buf body;
 
-    if (tree == NULL) {
+    buf_init(&body, API_TEXT_BYTES);
+    if (tree != NULL) {
+        json_append_tree(&body, tree);
+    }
+    if (tree == NULL || body.overflow) {
         web_answer_error(k->request, 502, "the reply in Redis is not what a coordinator says");
     } else {
-        buf_init(&body, API_TEXT_BYTES);
-        json_append_tree(&body, tree);
         web_answer(k->request, 200, "application/json", buf_slice(&body));
-        buf_finish(&body);
     }
+    buf_finish(&body);
     cJSON_Delete(tree);
     ask_answered(k);
 }

@@ -10,9 +10,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
-#define PAGE_MOST    1000
-#define PAGE_DEFAULT 100
+#define PAGE_MOST     1000
+#define PAGE_DEFAULT  100
+#define SETTINGS_MOST 64 /* as an advance: there are fewer */
 
 /* Ask for records, of channels for those of its page; `on_done` follows, perhaps before this
  * returns. */
@@ -83,7 +85,7 @@ static void read_page(struct api_wait *w, const char *after, const char *shard)
     } else if (more) {
         cJSON_AddStringToObject(w->answer, "next", w->channels[w->nchannels - 1].name);
     }
-    api_count_rows(w->api, w->nchannels);
+    api_count_rows(w, w->nchannels);
     read_records(w, RECORDS_CHANNELS, on_channels);
 }
 
@@ -107,13 +109,15 @@ void api_get_channels(void *ctx, struct web_request *r)
         return;
     }
     bool given = web_request_param(r, "after", after, sizeof(after));
-    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r);
+    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r, (size_t)limit);
     if (w != NULL) {
         w->limit = (size_t)limit;
         w->name = xstrdup(given ? after : "");
         api_wait_for_names(w, take_names);
     }
 }
+
+/* One channel ---------------------------------------------------------------------------------- */
 
 static const cJSON *document_of(void *ctx)
 {
@@ -122,39 +126,88 @@ static const cJSON *document_of(void *ctx)
     return status_watch_document(w->api->options.watch);
 }
 
-static void on_channel(void *ctx, cJSON *channel, const struct err *err)
+static bool on_log(void *ctx, size_t n)
 {
     struct api_wait *w = ctx;
 
-    api_count_rows(w->api, w->nevents + 1);
+    w->nevents += n;
+    return w->request != NULL;
+}
+
+static void look_at_next(struct api *a);
+
+static void on_channel(void *ctx, cJSON *channel, const struct err *err)
+{
+    struct api_wait *w = ctx;
+    struct api *a = w->api;
+
+    api_count_rows(w, 1 + w->nevents);
+    if (!w->no_log) {
+        a->log_is_read = false;
+        a->log_rows = channel != NULL ? w->nevents : a->log_rows;
+    }
     if (channel != NULL) {
         api_wait_answer(w, channel);
     } else {
         api_wait_unread(w, err);
     }
+    look_at_next(a);
+}
+
+static void look(struct api_wait *w)
+{
+    channel_look(&(struct channel_look_options){.registry = w->api->registry,
+                                                .channel = w->name,
+                                                .document = document_of,
+                                                .no_log = w->no_log,
+                                                .on_log = on_log,
+                                                .on_done = on_channel,
+                                                .ctx = w});
+}
+
+static void look_at_next(struct api *a)
+{
+    while (a->looks != NULL && !a->log_is_read) {
+        struct api_wait *w = a->looks;
+        DL_DELETE(a->looks, w);
+        if (api_wait_may_read(w)) {
+            a->log_is_read = true;
+            api_take_rows(w, a->log_rows);
+            look(w);
+        }
+    }
 }
 
 static void look_at_channel(struct api_wait *w, const cJSON *document)
 {
+    struct api *a = w->api;
+
     (void)document;
-    channel_look(&(struct channel_look_options){.registry = w->api->registry,
-                                                .channel = w->name,
-                                                .document = document_of,
-                                                .nevents = &w->nevents,
-                                                .on_done = on_channel,
-                                                .ctx = w});
+    if (w->no_log) {
+        look(w);
+    } else {
+        DL_APPEND(a->looks, w);
+        look_at_next(a);
+    }
 }
 
 void api_get_channel(void *ctx, struct web_request *r)
 {
     char name[IRC_CHANNEL_CHARS];
+    char log[2049] = "yes";
 
     if (!irc_channel_normalise(web_request_rest(r), name, sizeof(name))) {
         web_answer_error(r, 400, "a channel has 1 to 25 of a-z, 0-9 and _");
         return;
     }
-    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r);
+    (void)web_request_param(r, "log", log, sizeof(log));
+    if (strcmp(log, "yes") != 0 && strcmp(log, "no") != 0) {
+        web_answer_error(r, 400, "log: takes yes or no");
+        return;
+    }
+    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r, 1);
     if (w != NULL) {
+        w->no_log = strcmp(log, "no") == 0;
         w->name = xstrdup(name);
         api_wait_for_document(w, look_at_channel);
     }
@@ -185,7 +238,7 @@ static void look_at_shard(struct api_wait *w, const cJSON *document)
 void api_get_shard(void *ctx, struct web_request *r)
 {
     struct slice name = web_request_rest(r);
-    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r);
+    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r, PAGE_MOST);
 
     if (w != NULL) {
         w->name = xstrndup(name.ptr, name.len);
@@ -200,14 +253,14 @@ static void on_settings(void *ctx, const struct err *err)
     struct api_wait *w = ctx;
     cJSON *answer = cJSON_CreateObject();
 
-    api_count_rows(w->api, (size_t)cJSON_GetArraySize(w->records.settings));
+    api_count_rows(w, (size_t)cJSON_GetArraySize(w->records.settings));
     move_list(answer, "settings", &w->records.settings);
     answer_read(w, answer, err);
 }
 
 void api_get_settings(void *ctx, struct web_request *r)
 {
-    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r);
+    struct api_wait *w = api_wait_begin_reading(coordinator_web_api(ctx), r, SETTINGS_MOST);
 
     if (w != NULL) {
         read_records(w, RECORDS_SETTINGS, on_settings);
@@ -229,7 +282,7 @@ static void on_events(void *ctx, const struct registry_entry *entries, size_t n,
     cJSON *answer = cJSON_CreateObject();
     cJSON *events = cJSON_AddArrayToObject(answer, "events");
     bool older = n == w->limit; /* there may be */
-    api_count_rows(w->api, n);
+    api_count_rows(w, n);
     for (size_t i = n; i > 0; i--) {
         cJSON *event = json_parse_object(registry_field(&entries[i - 1], "event"));
         if (event == NULL) {
@@ -256,7 +309,7 @@ void api_get_events(void *ctx, struct web_request *r)
         !api_number(r, "since", 0, READER_MOST, &since)) {
         return;
     }
-    struct api_wait *w = api_wait_begin_reading(a, r);
+    struct api_wait *w = api_wait_begin_reading(a, r, (size_t)limit);
     if (w == NULL) {
         return;
     }

@@ -20,7 +20,7 @@
 
 /* A request that waits for what is read. Its client may go at any time. */
 struct api_wait {
-    struct api_wait *prev; /* utlist, while it waits for the names */
+    struct api_wait *prev; /* utlist, while it waits for the names, or for its turn at the log */
     struct api_wait *next;
     struct api *api;
     struct web_request *request; /* NULL: the client is gone */
@@ -31,10 +31,12 @@ struct api_wait {
     char *name;  /* what it is about; owned, may be NULL */
     uint64_t since_ms;
     size_t limit;
+    bool no_log;                      /* of a channel what is told without the log */
+    size_t nevents;                   /* of the log, that were read for it */
+    size_t advance;                   /* rows that it has taken, and that are not counted yet */
     cJSON *answer;                    /* so far */
     struct cluster_channel *channels; /* a page of the names; owned, as are the texts */
     size_t nchannels;
-    size_t nevents; /* of the log, that were read for it */
     struct records records;
 };
 
@@ -75,6 +77,11 @@ struct api {
     size_t nwaits;
     int64_t rows;     /* of Redis that may be read for clients now; below 0: a debt */
     uint64_t rows_ms; /* as it was then */
+    /* All of the log is read for one at a time, the others wait: or it would be read 64 times
+     * before the first is counted. */
+    bool log_is_read;
+    size_t log_rows; /* so many were read of it last */
+    struct api_wait *looks;
     struct api_names names;
     struct api_ask *asks;
     size_t nasks;
@@ -91,14 +98,19 @@ MUST_USE bool api_number(struct web_request *r, const char *name, uint64_t least
 /* api_wait.c */
 /* NULL: too many wait, and that was answered. */
 struct api_wait *api_wait_begin(struct api *a, struct web_request *r);
-/* The same for one that reads rows of Redis beside the document; or too many were read lately. */
-struct api_wait *api_wait_begin_reading(struct api *a, struct web_request *r);
-/* So many were read. */
-void api_count_rows(struct api *a, size_t rows);
-/* Answer where somebody waits, and end it: with a tree, which is deleted; with
- * JSON; with an error. */
+/* The same for one that reads at most so many rows of Redis beside the document, which are taken in
+ * advance; or too many were read lately. */
+struct api_wait *api_wait_begin_reading(struct api *a, struct web_request *r, size_t rows);
+/* May it read on? False: its client is gone, or too many rows were read lately, and it is ended. */
+MUST_USE bool api_wait_may_read(struct api_wait *w);
+/* It takes so many rows in advance. */
+void api_take_rows(struct api_wait *w, size_t rows);
+/* So many were read; what is left of the advance is given back. */
+void api_count_rows(struct api_wait *w, size_t rows);
+/* Answer where somebody waits, and end it: with a tree, which is deleted; with JSON, or an error
+ * where it was too long; with an error. */
 void api_wait_answer(struct api_wait *w, cJSON *tree);
-void api_wait_answer_text(struct api_wait *w, struct slice json);
+void api_wait_answer_text(struct api_wait *w, const struct buf *json);
 void api_wait_refuse(struct api_wait *w, int status, const char *text);
 void api_wait_unread(struct api_wait *w, const struct err *err);
 /* Hand the document to `take`. */

@@ -4,6 +4,7 @@
 
 #include "shared/json.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* Rows of Redis that are read for all clients in a second, and at once: 5,000 channels, or events,
@@ -13,6 +14,7 @@
 
 static void wait_end(struct api_wait *w)
 {
+    api_count_rows(w, 0);
     w->api->nwaits--;
     cJSON_Delete(w->answer);
     api_channels_free(w->channels, w->nchannels);
@@ -46,7 +48,8 @@ struct api_wait *api_wait_begin(struct api *a, struct web_request *r)
     return w;
 }
 
-struct api_wait *api_wait_begin_reading(struct api *a, struct web_request *r)
+/* False: it was answered. */
+static bool may_read(struct api *a, struct web_request *r)
 {
     uint64_t now = mono_ms();
     uint64_t passed_ms = now - a->rows_ms < 10000 ? now - a->rows_ms : 10000;
@@ -55,21 +58,53 @@ struct api_wait *api_wait_begin_reading(struct api *a, struct web_request *r)
     a->rows = a->rows < ROWS_MOST ? a->rows : ROWS_MOST;
     a->rows_ms = now;
     if (a->rows <= 0) {
-        web_answer_error(r, 429, "more was read than may be in a second; try again in one");
-        return NULL;
+        web_answer_error(r, 429,
+                         "more was read than may be in a second; try again in %" PRId64 " s",
+                         -a->rows / ROWS_S + 1);
     }
-    return api_wait_begin(a, r);
+    return a->rows > 0;
 }
 
-void api_count_rows(struct api *a, size_t rows)
+struct api_wait *api_wait_begin_reading(struct api *a, struct web_request *r, size_t rows)
 {
-    a->rows -= (int64_t)rows;
+    struct api_wait *w = may_read(a, r) ? api_wait_begin(a, r) : NULL;
+
+    if (w != NULL) {
+        api_take_rows(w, rows);
+    }
+    return w;
 }
 
-void api_wait_answer_text(struct api_wait *w, struct slice json)
+void api_take_rows(struct api_wait *w, size_t rows)
 {
+    w->advance += rows;
+    w->api->rows -= (int64_t)rows;
+}
+
+bool api_wait_may_read(struct api_wait *w)
+{
+    bool may = w->request != NULL && may_read(w->api, w->request);
+
+    if (!may) {
+        wait_end(w);
+    }
+    return may;
+}
+
+void api_count_rows(struct api_wait *w, size_t rows)
+{
+    w->api->rows += (int64_t)w->advance - (int64_t)rows;
+    w->advance = 0;
+}
+
+void api_wait_answer_text(struct api_wait *w, const struct buf *json)
+{
+    if (json->overflow) {
+        api_wait_refuse(w, 503, "the answer is too large; ask for less of it");
+        return;
+    }
     if (w->request != NULL) {
-        web_answer(w->request, 200, "application/json", json);
+        web_answer(w->request, 200, "application/json", buf_slice(json));
     }
     wait_end(w);
 }
@@ -81,7 +116,7 @@ void api_wait_answer(struct api_wait *w, cJSON *tree)
     buf_init(&text, API_TEXT_BYTES);
     json_append_tree(&text, tree);
     cJSON_Delete(tree);
-    api_wait_answer_text(w, buf_slice(&text));
+    api_wait_answer_text(w, &text);
     buf_finish(&text);
 }
 

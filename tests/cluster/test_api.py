@@ -1,6 +1,7 @@
 """The JSON API of coordinators: what it answers, what it takes, and whom it refuses."""
 
 import json
+import re
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +94,7 @@ def test_settings_say_what_they_take(served):
         ("channels?limit=0", 400, "limit: takes a number from 1 to 1000"),
         ("channels?limit=1001", 400, "limit: takes a number from 1 to 1000"),
         ("events?since=-1", 400, "since: takes a number"),
+        ("channels/alpha?log=maybe", 400, "log: takes yes or no"),
         ("nothing", 404, "openapi.json"),
     ],
 )
@@ -312,6 +314,45 @@ def test_more_is_not_read_in_a_second_than_holds_nobody_up(served):
     assert served.api.got("status") and served.api.got("nodes"), "what costs nothing is answered"
     wait_until(lambda: served.api.get("events?limit=1").status == 200, 5, "more may be read")
     served.redis.xdel(served.key("log"), *written)
+
+
+def test_many_who_look_at_channels_at_once_read_the_log_one_after_the_other_and_no_more_than_may_be(served):
+    last = json.dumps(served.events()[-1])
+    pipe = served.redis.pipeline(transaction=False)
+    for _ in range(10000):
+        pipe.xadd(served.key("log"), {"event": last})
+    written = pipe.execute()
+    try:
+        with ThreadPoolExecutor(40) as pool:
+            answers = list(pool.map(lambda i: served.api.get(f"channels/nobody_{i}"), range(40)))
+    finally:
+        served.redis.xdel(served.key("log"), *written)
+    refused = [answer.json["error"] for answer in answers if answer.status == 429]
+    assert 1 <= len(refused) < 40 and all(answer.status in (200, 429) for answer in answers)
+    seconds = max(int(re.search(r"try again in (\d+) s$", text)[1]) for text in refused)
+    wait_until(lambda: served.api.get("events?limit=1").status == 200, min(seconds, 5), "more may be read then")
+
+
+def test_of_a_channel_what_the_log_tells_may_be_left_out(served):
+    gap = {"event": "gap", "channel": "alpha", "at": 1, "from": 1, "to": 2, "lines": 0, "reason": "not_joined"}
+    written = served.redis.xadd(served.key("log"), {"event": json.dumps(gap)})
+    assert served.api.got("channels/alpha")["last_gap"] == gap
+    served.redis.config_resetstat()
+    without = served.api.got("channels/alpha?log=no")
+    assert "last_gap" not in without and without["state"] == "joined"
+    assert "cmdstat_xrevrange" not in served.redis.info("commandstats")
+    served.redis.xdel(served.key("log"), written)
+
+
+def test_an_answer_that_is_too_large_is_refused(served):
+    event = b'{"event":"large","at":1,"why":"' + b"\x7f" * (12 << 20) + b'"}'  # each is escaped
+    written = served.redis.xadd(served.key("log"), {"event": event})
+    try:
+        answer = served.api.get("events?limit=2")
+    finally:
+        served.redis.xdel(served.key("log"), written)
+    assert answer.status == 503 and "too large" in answer.json["error"]
+    assert served.api.got("events?limit=2")["events"]
 
 
 def problems(document):

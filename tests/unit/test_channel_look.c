@@ -124,6 +124,8 @@ struct seen {
     cJSON *channel;
     struct err err;
     cJSON *document;
+    size_t read; /* of the log */
+    bool leaves; /* after the first portion */
 };
 
 static const cJSON *document_of(void *ctx)
@@ -141,16 +143,31 @@ static void on_done(void *ctx, cJSON *channel, const struct err *err)
     s->err = err != NULL ? *err : (struct err){0};
 }
 
+static bool on_log(void *ctx, size_t n)
+{
+    struct seen *s = ctx;
+
+    s->read += n;
+    return !s->leaves;
+}
+
+static void look_so(struct seen *s, const char *channel, bool no_log)
+{
+    channel_look(&(struct channel_look_options){.registry = w.r,
+                                                .channel = channel,
+                                                .document = document_of,
+                                                .no_log = no_log,
+                                                .on_log = on_log,
+                                                .on_done = on_done,
+                                                .ctx = s});
+    wait_until(&w.probe.t, s->done);
+}
+
 static struct seen look(const char *channel, const char *document)
 {
     struct seen s = {.document = cJSON_Parse(document)};
 
-    channel_look(&(struct channel_look_options){.registry = w.r,
-                                                .channel = channel,
-                                                .document = document_of,
-                                                .on_done = on_done,
-                                                .ctx = &s});
-    wait_until(&w.probe.t, s.done);
+    look_so(&s, channel, false);
     cJSON_Delete(s.document);
     return s;
 }
@@ -202,7 +219,7 @@ static void tell(const char *kind, const char *channel, unsigned lines)
               kind, channel, lines);
 }
 
-static void the_newest_events_of_the_channel_are_found_however_far_back(void **state)
+static void the_newest_events_of_the_channel_are_found_however_far_back_where_wanted(void **state)
 {
     (void)state;
     tell("gap", "foo", 1);
@@ -218,7 +235,21 @@ static void the_newest_events_of_the_channel_are_found_however_far_back(void **s
     const cJSON *gap = cJSON_GetObjectItemCaseSensitive(s.channel, "last_gap");
     assert_int_equal(records_number(gap, "lines"), 2);
     assert_false(cJSON_HasObjectItem(s.channel, "last_failed"));
+    assert_true(s.read > 2500);
     cJSON_Delete(s.channel);
+
+    struct seen without = {0};
+    look_so(&without, "foo", true);
+    assert_true(records_text(without.channel, "next")[0] != '\0');
+    assert_false(cJSON_HasObjectItem(without.channel, "last_gap"));
+    assert_int_equal(without.read, 0);
+    cJSON_Delete(without.channel);
+
+    struct seen gone = {.leaves = true};
+    look_so(&gone, "foo", false);
+    assert_null(gone.channel);
+    assert_int_equal(gone.err.code, ERR_CANCELED);
+    assert_int_equal(gone.read, 1000);
 }
 
 static void a_link_that_fails_is_told_once(void **state)
@@ -302,8 +333,9 @@ int main(void)
                                         begin_with_channel, finish),
         cmocka_unit_test_setup_teardown(a_channel_that_nobody_wants_is_no_error, begin_with_channel,
                                         finish),
-        cmocka_unit_test_setup_teardown(the_newest_events_of_the_channel_are_found_however_far_back,
-                                        begin_with_channel, finish),
+        cmocka_unit_test_setup_teardown(
+            the_newest_events_of_the_channel_are_found_however_far_back_where_wanted,
+            begin_with_channel, finish),
         cmocka_unit_test_setup_teardown(a_link_that_fails_is_told_once, begin_with_channel, finish),
         cmocka_unit_test_setup_teardown(what_is_awaited_of_the_log_is_told_when_it_comes,
                                         begin_with_channel, finish),
