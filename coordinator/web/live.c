@@ -8,7 +8,11 @@
 
 void live_send(struct live_client *c, const struct buf *message)
 {
-    (void)!web_socket_send(c->socket, buf_slice(message));
+    if (message->overflow) {
+        web_socket_close(c->socket, "what is to be told is too long");
+    } else {
+        (void)!web_socket_send(c->socket, buf_slice(message));
+    }
 }
 
 void live_send_to_all(struct live *l, const struct buf *message)
@@ -45,6 +49,7 @@ void live_go_on(struct live *l)
         if (!c->begun) {
             c->begun = true;
             live_send(c, &whole);
+            live_tail_go_on(c);
         }
     }
     buf_finish(&whole);

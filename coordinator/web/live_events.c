@@ -29,29 +29,38 @@ void live_events_append(const struct live *l, struct buf *out)
     buf_append_char(out, ']');
 }
 
-static void take(struct live *l, const struct registry_entry *e)
+static void tell(struct live *l, struct slice event)
 {
-    cJSON *event = json_parse_object(registry_field(e, "event"));
-    struct buf text;
     struct buf message;
     struct json j;
+
+    buf_init(&message, LIVE_MESSAGE_MAX);
+    json_init(&j, &message);
+    json_object_begin(&j, NULL);
+    json_string(&j, "type", "event");
+    json_raw(&j, "event", event);
+    json_object_end(&j);
+    live_send_to_all(l, &message);
+    buf_finish(&message);
+}
+
+static void take(struct live *l, const struct registry_entry *e)
+{
+    struct slice written = registry_field(e, "event");
+    cJSON *event = written.len <= LIVE_EVENT_BYTES ? json_parse_object(written) : NULL;
+    struct buf text;
 
     snprintf(l->last, sizeof(l->last), "%.*s", (int)e->id.len, e->id.ptr);
     if (event == NULL) {
         return; /* not what a step writes */
     }
-    buf_init(&text, LIVE_MESSAGE_MAX);
-    buf_init(&message, LIVE_MESSAGE_MAX);
+    buf_init(&text, LIVE_EVENT_BYTES);
     json_append_tree(&text, event);
     cJSON_Delete(event);
-    keep(l, text.data);
-    json_init(&j, &message);
-    json_object_begin(&j, NULL);
-    json_string(&j, "type", "event");
-    json_raw(&j, "event", buf_slice(&text));
-    json_object_end(&j);
-    live_send_to_all(l, &message);
-    buf_finish(&message);
+    if (!text.overflow) {
+        keep(l, text.data);
+        tell(l, buf_slice(&text));
+    }
     buf_finish(&text);
 }
 

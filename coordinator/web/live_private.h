@@ -16,11 +16,12 @@
 #define LIVE_EVENTS_KEPT 50    /* that a new client gets */
 #define LIVE_EVENTS_READ 100   /* at a time, */
 #define LIVE_EVENTS_MS   100   /* and so long between two times */
+#define LIVE_EVENT_BYTES 65536 /* of one: what is longer no step wrote, and is not told */
 #define LIVE_MESSAGE_MAX ((size_t)64 << 20)
 
 struct live_tail {
     char channel[IRC_CHANNEL_CHARS];
-    uint64_t missed; /* lines in this second */
+    uint64_t missed; /* lines in this second, or before it had the whole */
 };
 
 struct live_client {
@@ -31,7 +32,8 @@ struct live_client {
     bool begun; /* it has the whole */
     size_t ntails;
     struct live_tail tails[LIVE_TAILS_MAX];
-    unsigned lines; /* in this second */
+    struct err error; /* of what it asked, to be told */
+    unsigned lines;   /* in this second */
     unsigned messages;
 };
 
@@ -55,7 +57,7 @@ struct live {
 };
 
 /* live.c */
-/* Send it; a client that is too slow is closed by this. */
+/* Send it; a client that is too slow is closed by this, as is one for which it is too long. */
 void live_send(struct live_client *c, const struct buf *message);
 void live_send_to_all(struct live *l, const struct buf *message);
 /* Those that wait get the whole, if it is there. */
@@ -73,6 +75,8 @@ void live_events_append(const struct live *l, struct buf *out);
 /* The client asks for other channels; what is wrong with it is told. */
 void live_tail_ask(struct live_client *c, struct slice text);
 void live_tail_stop(struct live_client *c);
+/* It has the whole now, or an error: what was wrong is told. */
+void live_tail_go_on(struct live_client *c);
 /* A second is over. */
 void live_tail_second(struct live_client *c);
 

@@ -117,41 +117,57 @@ void live_tail_ask(struct live_client *c, struct slice text)
     struct live_tail tails[LIVE_TAILS_MAX] = {0};
     cJSON *tree = json_parse_object(text);
     size_t n = 0;
-    struct err err;
-    struct json j;
-    struct buf out;
 
-    if (parse(tree, tails, &n, &err) == 0) {
+    if (parse(tree, tails, &n, &c->error) == 0) {
         set_tails(c, tails, n);
     } else {
-        begin(&j, &out, "error", "error", err.text);
-        end(&j, &out, c);
+        live_tail_go_on(c);
     }
     cJSON_Delete(tree);
 }
 
+void live_tail_go_on(struct live_client *c)
+{
+    struct json j;
+    struct buf out;
+
+    if (c->begun && c->error.code != ERR_OK) {
+        begin(&j, &out, "error", "error", c->error.text);
+        end(&j, &out, c);
+        c->error = (struct err){0};
+    }
+}
+
 /* Lines ---------------------------------------------------------------------------------------- */
+
+static void write_line(struct buf *out, const char *channel, struct slice line)
+{
+    struct json j;
+
+    begin(&j, out, "line", "channel", channel);
+    json_slice(&j, "line", line);
+    json_object_end(&j);
+}
 
 void live_hear_line(struct live *l, struct slice channel, struct slice line)
 {
     char name[IRC_CHANNEL_CHARS];
     struct live_client *c;
-    struct json j;
-    struct buf out;
+    struct buf out = {0}; /* made for the first that gets it */
 
     if (!irc_channel_normalise(channel, name, sizeof(name))) {
         return;
     }
-    begin(&j, &out, "line", "channel", name);
-    json_slice(&j, "line", line);
-    json_object_end(&j);
     DL_FOREACH(l->clients, c)
     {
         struct live_tail *tail = find(c, name);
         if (tail == NULL) {
             continue;
         }
-        if (c->lines < LIVE_LINES_S && line.len <= LIVE_LINE_BYTES) {
+        if (c->begun && c->lines < LIVE_LINES_S && line.len <= LIVE_LINE_BYTES) {
+            if (out.len == 0) {
+                write_line(&out, name, line);
+            }
             c->lines++;
             live_send(c, &out);
         } else {
@@ -164,7 +180,7 @@ void live_hear_line(struct live *l, struct slice channel, struct slice line)
 void live_tail_second(struct live_client *c)
 {
     c->lines = 0;
-    for (size_t i = 0; i < c->ntails; i++) {
+    for (size_t i = 0; c->begun && i < c->ntails; i++) {
         struct json j;
         struct buf out;
         if (c->tails[i].missed > 0) {

@@ -124,17 +124,24 @@ static void take_gone(struct live_text *t, int part, struct json *j)
     json_array_end(j);
 }
 
-/* The newest of each series, where there is a newer one than was told. */
-static void take_point(struct live_text *t, const cJSON *history, struct json *j)
+/* The newest of each series, where there is a newer one than was told; all of it where several are:
+ * a point comes each step, give or take a round of the reader. */
+static void take_history(struct live_text *t, const cJSON *history, struct json *j)
 {
     const cJSON *at = cJSON_GetObjectItemCaseSensitive(history, "at");
+    double step_ms = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(history, "step_ms"));
+    const char *whole = row_take(t, MEMBERS, "history", history);
     const cJSON *series;
 
-    if (row_take(t, MEMBERS, "history", history) == NULL || !cJSON_IsNumber(at) ||
-        at->valuedouble == t->history_at) {
+    if (whole == NULL || !cJSON_IsNumber(at) || at->valuedouble == t->history_at) {
         return;
     }
+    bool missed = at->valuedouble - t->history_at > 1.5 * step_ms;
     t->history_at = at->valuedouble;
+    if (missed) {
+        json_raw(j, "history", slice_of(whole));
+        return;
+    }
     json_object_begin(j, "point");
     cJSON_ArrayForEach(series, history)
     {
@@ -168,7 +175,7 @@ static void take_members(struct live_text *t, const cJSON *document, struct json
     cJSON_ArrayForEach(member, document)
     {
         if (strcmp(member->string, "history") == 0) {
-            take_point(t, member, j);
+            take_history(t, member, j);
         } else if (!is_list(member->string)) {
             const char *text = row_take(t, MEMBERS, member->string, member);
             if (text != NULL) {

@@ -345,7 +345,7 @@ def test_of_a_channel_what_the_log_tells_may_be_left_out(served):
 
 
 def test_an_answer_that_is_too_large_is_refused(served):
-    event = b'{"event":"large","at":1,"why":"' + b"\x7f" * (12 << 20) + b'"}'  # each is escaped
+    event = b'{"event":"large","at":1,"why":"' + b"\x01" * (12 << 20) + b'"}'  # each is escaped
     written = served.redis.xadd(served.key("log"), {"event": event})
     try:
         answer = served.api.get("events?limit=2")

@@ -106,6 +106,44 @@ def test_an_event_that_others_wrote_differently_breaks_no_message(served):
         served.redis.xdel(served.key("log"), written)
 
 
+def test_an_event_that_is_too_long_is_left_out_and_ends_nothing(served):
+    written = []
+
+    def write(event, why):
+        text = b'{"event":"%s","at":1,"why":"%s"}' % (event, why)
+        written.append(served.redis.xadd(served.key("log"), {"event": text}))
+
+    try:
+        with served.api.live() as live:
+            begun(live)
+            write(b"long", b"x" * 66000)
+            write(b"escaped", b"\x7f" * 60000)
+            write(b"huge", b"\x01" * (12 << 20))
+            write(b"short", b"x" * 60000)
+            live.until(lambda _: live.document["events"][-1]["event"] == "short", 10, "the short one")
+            with served.api.live() as later:
+                events = begun(later).messages[0]["events"]
+    finally:
+        served.redis.xdel(served.key("log"), *written)
+    told = [message["event"]["event"] for message in live.messages if message["type"] == "event"] + [e["event"] for e in events]
+    assert told.count("short") == 2 and not {"long", "escaped", "huge"} & set(told)
+
+
+def test_nothing_comes_before_the_whole(served):
+    served.redis_process.pause()
+    try:
+        live = served.api.live()
+        live.say({"tail": 7})
+        live.socket.send_frame(b"heard?", 9)
+        opcode, _, payload = live.socket.recv()
+        assert (opcode, payload) == (10, b"heard?"), "what is wrong waits until the whole was sent"
+    finally:
+        served.redis_process.resume()
+    with live:
+        assert live.next()["type"] == "status"
+        assert "tail" in live.until(lambda message: message["type"] == "error")["error"]
+
+
 def test_a_node_that_dies_is_seen_and_its_shards_move(bare):
     bare.start_redis()
     bare.start_sim("--verified")

@@ -129,6 +129,20 @@ static void of_the_history_the_newest_point_is_told_once(void **state)
     cJSON_Delete(told);
 }
 
+static void where_points_were_missed_the_history_is_told_whole(void **state)
+{
+    (void)state;
+    cJSON_Delete(take("{\"history\":{\"step_ms\":5000,\"at\":5000,\"lines_s\":[1]}}"));
+    cJSON *told = take("{\"history\":{\"step_ms\":5000,\"at\":10900,\"lines_s\":[1,2]}}");
+    assert_text(told, "point", "{\"lines_s\":2}"); /* it came late, and none is missing */
+    assert_text(told, "history", "absent");
+    cJSON_Delete(told);
+    told = take("{\"history\":{\"step_ms\":5000,\"at\":20000,\"lines_s\":[1,2,null,4]}}");
+    assert_text(told, "point", "absent");
+    assert_text(told, "history", "{\"step_ms\":5000,\"at\":20000,\"lines_s\":[1,2,null,4]}");
+    cJSON_Delete(told);
+}
+
 static void bytes_of_others_stay_text(void **state)
 {
     (void)state;
@@ -266,6 +280,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_is_gone_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(of_the_history_the_newest_point_is_told_once, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(where_points_were_missed_the_history_is_told_whole, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(bytes_of_others_stay_text, setup, teardown),
         cmocka_unit_test_setup_teardown(changes_applied_give_the_document, setup, teardown),
