@@ -159,6 +159,9 @@ def test_who_has_no_token_may_do_no_more_than_is_described(served, path, method)
     answer = served.api.ask(method.upper(), target)
     check(operation, answer)
     assert (answer.status == 401) == bool(operation["security"])
+    wrong = served.api.ask(method.upper(), target, authorization="Bearer wrong")
+    check(operation, wrong)
+    assert wrong.status in (401, 429)  # ten in a second are told so
 
 
 def test_every_figure_of_a_row_is_described():
@@ -167,6 +170,10 @@ def test_every_figure_of_a_row_is_described():
         block = re.search(rf"FIGURES_OF_{kind.upper()}\(X\)(.*?)\n\n", text, re.DOTALL)[1]
         rows = set(re.findall(r"X\((\w+),", block))
         assert rows and rows == set(DOCUMENT["components"]["schemas"][kind]["properties"]), kind
+
+
+def test_every_member_of_the_document_is_described(served):
+    assert set(served.api.got("status")) <= set(DOCUMENT["components"]["schemas"]["Status"]["properties"])
 
 
 def test_every_route_is_described():
