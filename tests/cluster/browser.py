@@ -17,6 +17,7 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -94,6 +95,10 @@ class Browser:
     def click(self, selector):
         self.run("document.querySelector(arguments[0]).scrollIntoView({block: 'center', behavior: 'instant'})", selector)
         self.find(selector).click()
+
+    def point_at(self, selector):
+        """The pointer goes there, straight."""
+        ActionChains(self.driver).move_to_element(self.find(selector)).perform()
 
     def type(self, selector, text):
         field = self.find(selector)

@@ -1,5 +1,6 @@
 """The dashboard, in a browser, watched by a coordinator that stands by: what an operator sees and does."""
 
+import json
 import re
 import time
 import uuid
@@ -165,6 +166,29 @@ def test_shards_are_reached_by_keyboard_and_tell_their_figures(page):
     assert not page.run("return document.querySelector('#shard').open")
 
 
+def test_the_figures_of_a_shard_stay_while_they_are_pointed_at(page):
+    page.point_at(".shard")
+    page.wait_for("return document.querySelector('#tip').checkVisibility()", 5, "its figures")
+    shown = page.text("#tip strong")
+    page.point_at("#tip")
+    assert page.text("#tip strong") == shown
+    page.point_at(".shard")
+    assert page.text("#tip strong") == shown
+    page.point_at("#tip")
+    page.point_at("#nodes-title")
+    page.wait_for("return !document.querySelector('#tip').checkVisibility()", 5, "they are gone")
+
+
+def test_a_change_without_a_time_makes_nothing_younger_and_a_point_without_one_is_a_step_later(page):
+    known = page.wait(
+        "const done = arguments[0]; import('/model.js').then(({Cluster}) => { const c = new Cluster();"
+        "c.apply({type: 'status', at: 1000, history: {step_ms: 5000, at: 1000, lines_s: [1], latency_ms: [1], lag_ms: [1]}});"
+        "c.changedAt = 7; c.apply({type: 'change', health: 'degraded', point: {lines_s: 2}});"
+        "done([c.is.at, c.is.health, c.changedAt, c.history.at, c.history.lines_s]) })"
+    )
+    assert known == [1000, "degraded", 7, 6000, [1, 2]]
+
+
 def test_every_event_of_the_contract_has_a_sentence(page):
     known = page.wait("const done = arguments[0]; import('/sentences.js').then(m => done(m.known))")
     assert set(BY_NAME) <= set(known)
@@ -177,6 +201,21 @@ def test_events_are_sentences_and_can_be_filtered(page):
     assert "Node n2 is up, on" in page.text("#event-list")
     page.type("#event-text", "no such words")
     page.wait_for("return !document.querySelector('#no-events').hidden", 5, "none is left")
+
+
+def test_an_event_of_somebody_else_is_shown_as_far_as_it_can_be_and_breaks_nothing(page, watched):
+    odd = ({"event": "odd", "at": "soon", "why": {"toString": 1}}, {"event": "gap", "channel": "odd", "at": 1e300},
+           {"event": {"toString": 1}}, {"event": "gap", "channel": "odder", "from": 1e300, "to": [], "at": 1})  # fmt: skip
+    written = [watched.redis.xadd(watched.key("log"), {"event": json.dumps(event)}) for event in odd]
+    try:
+        page.wait_for("return document.querySelector('#event-list').innerText.includes('#odder')", 5, "the last of them")
+        page.type("#event-text", "odd")
+        page.wait_for("return document.querySelectorAll('#event-list li').length === 3", 5, "those with that word")
+        assert 'odd: why {"toString":1}' in page.text("#event-list")
+        assert "Chat of #odd is missing from –, –" in page.text("#event-list")
+        assert page.run("return document.querySelectorAll('#event-list time[datetime]').length") == 1
+    finally:
+        watched.redis.xdel(watched.key("log"), *written)
 
 
 # A channel, and its chat ---------------------------------------------------------------------------------
@@ -194,6 +233,21 @@ def test_a_channel_is_found_with_its_shard_node_and_what_happens_next(page, watc
     page.type("#search-name", "no name!")
     page.press("ENTER")
     assert "up to 25 of a-z" in page.text("#found-state")
+
+
+def test_the_log_is_read_once_for_a_channel_and_then_its_events_are_heard(page, watched):
+    look_up(page, "room_1")
+    watched.redis.config_resetstat()
+    failed = {"event": "channel.failed", "channel": "room_1", "at": 1, "reason": "msg_banned"}
+    written = watched.redis.xadd(watched.key("log"), {"event": json.dumps(failed)})
+    watched.redis.publish(watched.topic("events"), json.dumps(failed))
+    try:
+        page.wait_for("return document.querySelector('#found-facts').innerText.includes('msg_banned')", 5, "the event")
+        look_up(page, "room_1")
+        assert "msg_banned" in page.text("#found-facts")
+    finally:
+        watched.redis.xdel(watched.key("log"), written)
+    assert "cmdstat_xrevrange" not in watched.redis.info("commandstats")
 
 
 def test_the_tail_shows_chat_as_it_arrives(page, watched):
@@ -243,6 +297,8 @@ def test_an_action_without_token_is_refused_and_with_it_works(page, watched):
     page.press("ESCAPE")
     results(page, "needs the admin token")
     page.click("#act [data-op=join]")
+    give_token(page, f"{TOKEN}\u200b")
+    page.wait_for("return document.querySelector('#token-note').innerText.includes('That is no token')", 5, "it is refused")
     give_token(page, "wrong")
     results(page, "does not take this token")
     assert not {"fresh_1", "sneaked"} & set(watched.channels())

@@ -7,6 +7,8 @@ import { channelNames, harmless, listed, plural, timeOfDay } from "./words.js";
 
 const MOST_CHANNELS = 1000; /* of one request */
 const SHOWN_RESULTS = 50;
+/* Others a token does not have, and a header may not: some come along unseen when one is pasted. */
+const TOKEN = /^[\x21-\x7e]+$/;
 
 /* Opens a dialog of this page, and gives the value of the button that ended it. */
 export function ask(dialog) {
@@ -137,6 +139,9 @@ export class Actions {
         input.value = "";
         if (said !== "yes" || given === "") {
             return false;
+        }
+        if (!TOKEN.test(given)) {
+            return this.enter("That is no token: it has letters, digits and signs of ASCII, and no blanks.");
         }
         setToken(given);
         this.drawToken();

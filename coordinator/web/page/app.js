@@ -32,10 +32,12 @@ function hear(message) {
     } else if (message.type === "error") {
         actions.tell([{ level: "bad", text: message.error }]);
     } else {
-        cluster.apply(message);
-        if (message.type === "event" && message.event.channel === channel.name) {
-            channel.look();
+        if (message.type === "status" && cluster.known) {
+            channel.missed(); /* whatever happened since the connection was lost */
+        } else if (message.type === "event" && message.event.channel === channel.name) {
+            channel.happened(message.event);
         }
+        cluster.apply(message);
         onFrame(draw);
     }
 }

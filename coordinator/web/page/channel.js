@@ -7,11 +7,13 @@ import { inWords } from "./sentences.js";
 import { channelName, dayAndTime, duration, number, plural, timeOfDay } from "./words.js";
 
 const LINES = 200;
-/* Looked at again: where it is on its way, and where it rests. A look costs Redis its log of events. */
+/* Looked at again: where it is on its way, and where it rests. */
 const LOOK_MS = 2000;
 const REST_MS = 20000;
 const SUGGESTED = 8;
 const TYPES_MS = 200;
+/* Events that are shown of it, and under which names the API has the newest. */
+const TOLD = { gap: "last_gap", "channel.failed": "last_failed" };
 
 const STATES = {
     joined: "is joined",
@@ -31,6 +33,7 @@ export class Channel {
         this.looked = 0; /* how often */
         this.lookedAt = 0;
         this.resting = false;
+        this.begin();
         this.lines = []; /* since the last frame */
         this.paused = false;
         byId("search").addEventListener("submit", (event) => {
@@ -84,6 +87,8 @@ export class Channel {
     open(name) {
         if (name !== this.name) {
             this.name = name;
+            this.resting = false;
+            this.begin();
             this.lines = [];
             byId("tail").replaceChildren();
             show(byId("tail-nothing"), true);
@@ -96,6 +101,24 @@ export class Channel {
             history.replaceState(null, "", `#channel=${name}`);
             this.live.follow([name]);
         }
+        this.look();
+    }
+
+    /* To find its last events all of the log is read: once, and then they are heard. */
+    begin() {
+        this.logRead = false;
+        this.told = {};
+    }
+
+    happened(event) {
+        if (Object.hasOwn(TOLD, event.event)) {
+            this.told[TOLD[event.event]] = event;
+        }
+        this.look();
+    }
+
+    missed() {
+        this.begin();
         this.look();
     }
 
@@ -114,15 +137,20 @@ export class Channel {
         }
         const turn = ++this.looked;
         this.lookedAt = performance.now();
-        const { body } = await get(`channels/${encodeURIComponent(name)}`);
+        const { logRead } = this;
+        const { body } = await get(`channels/${encodeURIComponent(name)}?log=${logRead ? "no" : "yes"}`);
         if (name !== this.name || turn !== this.looked) {
             return;
         }
         if (body.error) {
             setText(byId("found-state"), body.error);
-        } else {
-            this.draw(body);
+            return;
         }
+        if (!logRead) {
+            this.logRead = true;
+            this.told = { last_gap: body.last_gap, last_failed: body.last_failed, ...this.told };
+        }
+        this.draw({ ...body, ...this.told });
     }
 
     draw(channel) {
@@ -142,7 +170,7 @@ export class Channel {
             ["Room", channel.room && channel.room !== "-" ? channel.room : ""],
             ["Waiting to be said", channel.sends > 0 ? plural(channel.sends, "message") : ""],
             ["Last gap", channel.last_gap ? `${dayAndTime(channel.last_gap.at)}: ${inWords(channel.last_gap).text}` : ""],
-            ["Failed last", channel.last_failed ? `${dayAndTime(channel.last_failed.at)}: ${channel.last_failed.reason}` : ""],
+            ["Failed last", channel.last_failed ? `${dayAndTime(channel.last_failed.at)}: ${inWords(channel.last_failed).text}` : ""],
         ]);
         this.offer(state === "parted" ? "join" : "part", state === "failed" ? "retry" : "");
     }

@@ -2,7 +2,7 @@
 
 import { byId, el, glyph, onFrame, show } from "./dom.js";
 import { inWords } from "./sentences.js";
-import { dayAndTime, harmless, timeOfDay } from "./words.js";
+import { dayAndTime, harmless, isoTime, timeOfDay } from "./words.js";
 
 const SHOWN = 200;
 
@@ -53,7 +53,7 @@ export class Events {
 }
 
 const row = (event, said) =>
-    el("li", { "data-level": said.level, "data-event": event.event },
-        el("time", { datetime: new Date(event.at).toISOString(), title: dayAndTime(event.at) }, timeOfDay(event.at)),
+    el("li", { "data-level": said.level, "data-event": said.event },
+        el("time", { datetime: isoTime(event.at), title: dayAndTime(event.at) }, timeOfDay(event.at)),
         glyph(said.level),
         el("span", { class: "what" }, harmless(said.text)));

@@ -78,11 +78,11 @@ export class Cluster {
     }
 
     members(message) {
-        const { type, nodes, shards, accounts, gone, point, history, events, at, ...rest } = message;
-        if (at !== this.is.at) {
+        const { type, nodes, shards, accounts, gone, point, history, events, ...rest } = message;
+        if (rest.at !== undefined && rest.at !== this.is.at) {
             this.changedAt = performance.now();
         }
-        Object.assign(this.is, rest, { at });
+        Object.assign(this.is, rest);
         this.changed.rest = true;
     }
 
@@ -139,13 +139,14 @@ export class Cluster {
         }
     }
 
+    /* `at` is absent where the document is as old as before. */
     point(point, at) {
         for (const name of ["lines_s", "latency_ms", "lag_ms"]) {
             const values = this.history[name];
             values.push(point[name] === undefined ? null : point[name]);
             values.splice(0, values.length - KEPT_POINTS);
         }
-        this.history.at = at;
+        this.history.at = at ?? this.history.at + this.history.step_ms;
         this.changed.history = true;
     }
 

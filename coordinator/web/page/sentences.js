@@ -69,17 +69,21 @@ function gap(e) {
     return `Chat of #${e.channel} is missing from ${timeOfDay(Number(e.from))}, ${ms < 1000 ? "less than 1 s" : duration(ms)}${lines}${because(REASONS[e.reason] || e.reason)}`;
 }
 
+/* Lists and objects as JSON: of one with a `toString` of its own nothing else makes a text. */
+const asText = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : value);
+
 /* What is known of an event that has no sentence here: all of it. */
 function plainly(e) {
     const rest = Object.entries(e).filter(([name, value]) => name !== "event" && name !== "at" && value !== "");
     return `${e.event}${because(rest.map(([name, value]) => `${name} ${value}`).join(", "))}`;
 }
 
-/* {level, kind, text} */
-export function inWords(e) {
+/* {event, level, kind, text} */
+export function inWords(event) {
+    const e = Object.fromEntries(Object.entries(event).map(([name, value]) => [name, asText(value)]));
     const row = Object.hasOwn(SENTENCES, e.event) ? SENTENCES[e.event] : ["off", String(e.event).split(".")[0], plainly];
     const [level, kind, say] = row;
-    return { level, kind, text: say(e) };
+    return { event: e.event, level, kind, text: say(e) };
 }
 
 /* Events whose sentence this page knows: a test holds them against the contract. */

@@ -32,7 +32,8 @@ export class Tip {
         this.of = null;
         const list = byId("node-list");
         list.addEventListener("pointerover", (event) => event.pointerType !== "touch" && this.point(event.target));
-        list.addEventListener("pointerleave", () => this.hide());
+        list.addEventListener("pointerleave", (event) => this.leave(event));
+        this.tip.addEventListener("pointerleave", (event) => this.leave(event));
         list.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && this.point(event.target));
         list.addEventListener("focusout", () => this.hide());
         document.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
@@ -54,6 +55,15 @@ export class Tip {
         }
     }
 
+    /* Its text may be pointed at as well: it goes when the pointer is on neither. */
+    leave(event) {
+        const to = event.relatedTarget;
+        if (this.of === null || !(to instanceof Node && (this.tip.contains(to) || this.of.contains(to)))) {
+            this.hide();
+        }
+    }
+
+    /* Without a gap between them, on which the pointer would be on neither. */
     lay = () => {
         if (this.of === null) {
             return;
@@ -61,7 +71,7 @@ export class Tip {
         const at = this.of.getBoundingClientRect();
         const box = this.tip.getBoundingClientRect();
         const left = Math.max(8, Math.min(at.left, innerWidth - box.width - 8));
-        const top = at.bottom + 6 + box.height < innerHeight ? at.bottom + 6 : at.top - box.height - 6;
+        const top = at.bottom + box.height < innerHeight ? at.bottom : at.top - box.height;
         this.tip.style.left = `${left}px`;
         this.tip.style.top = `${Math.max(8, top)}px`;
     };

@@ -18,9 +18,15 @@ export const compact = (n) => (isNumber(n) ? (Math.abs(n) < 10000 ? whole.format
 
 export const plural = (n, one, many) => `${number(n)} ${n === 1 ? one : many || `${one}s`}`;
 
-export const timeOfDay = (ms) => clock.format(new Date(ms));
+/* What a Date can be made of; anybody may write an event. */
+const isTime = (ms) => isNumber(ms) && Math.abs(ms) <= 8.64e15;
 
-export const dayAndTime = (ms) => day.format(new Date(ms));
+export const timeOfDay = (ms) => (isTime(ms) ? clock.format(new Date(ms)) : "–");
+
+export const dayAndTime = (ms) => (isTime(ms) ? day.format(new Date(ms)) : "–");
+
+/* For programs; undefined where it is no time. */
+export const isoTime = (ms) => (isTime(ms) ? new Date(ms).toISOString() : undefined);
 
 export function bytes(n) {
     if (!isNumber(n)) {
