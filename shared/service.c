@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +15,7 @@
 #define TURN_MS     1000
 #define STARTING_MS 50 /* turns until it is ready */
 #define EXTEND_US   15000000
+#define EXTEND_MS   (EXTEND_US / 3000) /* asked for again as often */
 #define MESSAGE_MAX 512
 
 /* "/run/systemd/notify", or "@name" for an abstract one; others (vsock) are for whole machines. */
@@ -74,6 +74,22 @@ static uint64_t turn_ms(const struct service_state *s)
 
 static void on_timer(uv_timer_t *timer);
 
+/* What begins, and was not told yet. */
+static void append_begun(const struct service_state *s, struct buf *message)
+{
+    if (s->reloading_us > 0) {
+        buf_printf(message, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n", s->reloading_us);
+    }
+    if (s->owes_stopping) {
+        buf_printf(message, "STOPPING=1\n");
+    }
+}
+
+static bool needs_time(const struct service_state *s, uint64_t now_ms)
+{
+    return s->owes_stopping || ((!s->ready || s->stopping) && now_ms >= s->extend_at);
+}
+
 /* Tell what is new since the last turn. */
 static void turn(struct service_state *s)
 {
@@ -81,18 +97,16 @@ static void turn(struct service_state *s)
     bool works = s->look(s->ctx, status);
     bool becomes_ready = works && !s->ready && !s->stopping;
     bool says_ready = becomes_ready || s->owes_ready;
-    bool says_stopping = s->owes_stopping;
     uint64_t now = mono_ms();
+    bool extends = !says_ready && needs_time(s, now);
     bool is_due = s->watchdog_ms > 0 && now + turn_ms(s) > s->watchdog_at;
     struct buf message;
 
     buf_init(&message, MESSAGE_MAX);
-    if (says_stopping) {
-        buf_printf(&message, "STOPPING=1\n");
-    }
+    append_begun(s, &message);
     if (says_ready) {
         buf_printf(&message, "READY=1\n");
-    } else if (!s->ready || s->stopping) {
+    } else if (extends) {
         buf_printf(&message, "EXTEND_TIMEOUT_USEC=%d\n", EXTEND_US);
     }
     if (strcmp(status, s->status) != 0) {
@@ -105,6 +119,8 @@ static void turn(struct service_state *s)
         s->ready = s->ready || becomes_ready;
         s->owes_ready = false;
         s->owes_stopping = false;
+        s->reloading_us = 0;
+        s->extend_at = extends ? now + EXTEND_MS : s->extend_at;
         memcpy(s->status, status, sizeof(status));
         s->watchdog_at = is_due ? now + s->watchdog_ms : s->watchdog_at;
     }
@@ -133,15 +149,17 @@ void service_begin(struct service_state *s, uv_loop_t *loop, service_look_cb loo
 
 void service_reloading(struct service_state *s)
 {
-    char message[80];
     struct timespec now;
+    struct buf message;
 
     if (is_told(s) && s->ready && !s->stopping) {
         s->owes_ready = true;
         clock_gettime(CLOCK_MONOTONIC, &now); /* as the protocol has it */
-        snprintf(message, sizeof(message), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n",
-                 (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
-        (void)tell(s, slice_of(message));
+        s->reloading_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+        buf_init(&message, MESSAGE_MAX);
+        append_begun(s, &message);
+        s->reloading_us = tell(s, buf_slice(&message)) ? 0 : s->reloading_us;
+        buf_finish(&message);
     }
 }
 
@@ -158,6 +176,7 @@ void service_stopping(struct service_state *s)
         s->stopping = true;
         s->owes_stopping = true;
         s->owes_ready = false;
+        s->reloading_us = 0;
         turn(s);
     }
 }

@@ -35,7 +35,9 @@ struct service_state {
     uint64_t watchdog_at; /* mono ms */
     bool ready;           /* told so */
     bool stopping;
-    bool owes_ready; /* it has read its configuration, and the socket did not take that yet */
+    uint64_t extend_at;    /* mono ms: then it asks for time again */
+    uint64_t reloading_us; /* since then; the socket did not take that yet. 0: it did */
+    bool owes_ready;       /* it has read its configuration, and the socket did not take that yet */
     bool owes_stopping;
     bool told_trouble;
     char status[SERVICE_STATUS_CHARS]; /* as told last */

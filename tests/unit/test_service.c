@@ -1,6 +1,7 @@
 /* Service: what a service manager hears, on a datagram socket of the test's own. */
 #include "shared/service.h"
 
+#include "tests/lib/test_clock.h"
 #include "tests/lib/test_loop.h"
 
 #include <stdio.h>
@@ -110,6 +111,9 @@ static void it_is_ready_when_it_does_its_work_and_asks_for_time_before(void **st
     assert_true(hears("EXTEND_TIMEOUT_USEC=15000000\nSTATUS=waits\n"));
     test_loop_run_for(&t, 120);
     assert_false(hears("READY=1"));
+    assert_int_equal(times("EXTEND_TIMEOUT_USEC"), 1); /* it has 15 s now */
+    test_clock_forward(5000);
+    wait_until(&t, times("EXTEND_TIMEOUT_USEC") == 2);
     works = true;
     says = "leads";
     wait_until(&t, hears("READY=1\nSTATUS=leads\n"));
@@ -174,6 +178,7 @@ static void who_stops_says_so_once_and_asks_for_time_while_it_does(void **state)
     service_stopping(&service);
     service_stopping(&service);
     assert_true(hears("STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\nSTATUS=leaves\n"));
+    test_clock_forward(5000);
     wait_until(&t, times("EXTEND_TIMEOUT_USEC") == 2);
     assert_int_equal(times("STOPPING=1"), 1);
     service_reloading(&service);
@@ -181,24 +186,55 @@ static void who_stops_says_so_once_and_asks_for_time_while_it_does(void **state)
     assert_false(hears("RELOADING=1"));
 }
 
+/* The manager does not read, until its socket is full. */
+static void fill(void)
+{
+    while (!service.owes_ready) {
+        says = says[0] == 'a' ? "b" : "a";
+        service.owes_ready = true;
+        service_reloaded(&service);
+    }
+    service.owes_ready = false;
+}
+
 static void a_manager_that_does_not_read_holds_nobody_up_and_hears_it_later(void **state)
 {
     (void)state;
     works = true;
     begin();
-    while (service.ready) { /* until its socket is full */
-        says = says[0] == 'a' ? "b" : "a";
-        service.owes_ready = true;
-        service_reloaded(&service);
-        if (service.owes_ready) {
-            break;
-        }
-    }
+    fill();
+    service.owes_ready = true;
+    service_reloaded(&service);
     assert_true(service.owes_ready);
     says = "still here";
     (void)listen_now();
     wait_until(&t, hears("READY=1\nSTATUS=still here\n"));
     assert_false(service.owes_ready);
+}
+
+static void a_reload_that_could_not_be_told_is_told_whole_later(void **state)
+{
+    (void)state;
+    works = true;
+    begin();
+    fill();
+    service_reloading(&service);
+    service_reloaded(&service);
+    (void)listen_now();
+    heard[0] = '\0';
+    wait_until(&t, hears("RELOADING=1\nMONOTONIC_USEC="));
+    const char *usec = strstr(heard, "USEC=") + 5;
+    assert_int_equal(strncmp(usec + strspn(usec, "0123456789"), "\nREADY=1\n", 9), 0);
+    test_loop_run_for(&t, 1100);
+    assert_int_equal(times("RELOADING=1"), 1);
+
+    fill();
+    service_reloading(&service);
+    service_stopping(&service);
+    (void)listen_now();
+    heard[0] = '\0';
+    wait_until(&t, hears("STOPPING=1\n"));
+    assert_false(hears("RELOADING=1") || hears("READY=1"));
 }
 
 static void without_a_socket_nothing_is_begun(void **state)
@@ -242,6 +278,7 @@ int main(void)
         T(a_reload_is_told_from_its_begin_to_its_end_once_it_is_ready),
         T(who_stops_says_so_once_and_asks_for_time_while_it_does),
         T(a_manager_that_does_not_read_holds_nobody_up_and_hears_it_later),
+        T(a_reload_that_could_not_be_told_is_told_whole_later),
         T(without_a_socket_nothing_is_begun),
         T(a_socket_that_is_gone_is_told_in_the_log_and_no_more),
     };
