@@ -4,6 +4,8 @@
  * knows UNIT and the type info, and ends with a word of its own. */
 #include "shared/metrics/exposition.h"
 
+#include "shared/text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,19 +91,14 @@ static void put_label(struct buf *out, const char *before, const char *name, str
     size_t most = value.len < LABEL_BYTES ? value.len : LABEL_BYTES;
 
     for (size_t i = 0; i < most;) {
-        size_t n = utf8_length(value.ptr + i, most - i);
-        bool quoted = value.ptr[i] == '\\' || value.ptr[i] == '"';
-        bool plain = n > 1 || (n == 1 && value.ptr[i] >= ' ' && value.ptr[i] < 0x7f);
-        if (quoted) {
+        bool safe;
+        size_t n = text_char(value.ptr + i, most - i, &safe);
+        if (value.ptr[i] == '\\' || value.ptr[i] == '"') {
             text[len++] = '\\';
         }
-        for (size_t k = 0; plain && k < n; k++) {
-            text[len++] = value.ptr[i + k];
-        }
-        if (!plain) {
-            text[len++] = '?';
-        }
-        i += n > 0 ? n : 1;
+        memcpy(text + len, safe ? value.ptr + i : "?", safe ? n : 1);
+        len += safe ? n : 1;
+        i += n;
     }
     buf_append_str(out, before);
     buf_append_str(out, name);

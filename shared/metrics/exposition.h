@@ -7,8 +7,8 @@
  *     exposition_end(&e);
  *
  * Each row is written once, with HELP, TYPE and (OpenMetrics) UNIT: so all that have a row in
- * common are written in one call. Labels are input: what is no UTF-8 or would be obeyed becomes
- * '?', and 128 bytes are shown. The bound is that of the buf. */
+ * common are written in one call. Labels are input: what is not safe (text.h) becomes '?', and
+ * 128 bytes are shown. The bound is that of the buf. */
 #ifndef SHOAL_METRICS_EXPOSITION_H
 #define SHOAL_METRICS_EXPOSITION_H
 

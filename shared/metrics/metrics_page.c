@@ -1,8 +1,9 @@
 /* Metrics page: two texts, each made when somebody asks and the one before is no longer fresh. */
 #include "shared/metrics/metrics_page.h"
 
-#define FRESH_MS   250
-#define PAGE_BYTES ((size_t)16 * 1024 * 1024)
+#include "shared/web/web_limits.h"
+
+#define FRESH_MS 250
 
 void metrics_page_begin(struct metrics_page *p, uv_loop_t *loop,
                         void (*write)(void *ctx, struct exposition *e), void *ctx)
@@ -11,7 +12,7 @@ void metrics_page_begin(struct metrics_page *p, uv_loop_t *loop,
     p->write = write;
     p->ctx = ctx;
     for (size_t i = 0; i < ARRAY_LEN(p->formats); i++) {
-        buf_init(&p->formats[i].text, PAGE_BYTES);
+        buf_init(&p->formats[i].text, WEB_ANSWER_MAX);
         p->formats[i].until_ms = 0;
     }
 }
@@ -50,7 +51,7 @@ void metrics_page_answer(struct metrics_page *p, struct web_request *r)
     struct slice text = metrics_page_text(p, openmetrics);
 
     if (text.len == 0) {
-        web_answer_error(r, 500, "all metrics together are over %zu bytes", PAGE_BYTES);
+        web_answer_error(r, 500, "all metrics together are over %d bytes", WEB_ANSWER_MAX);
         return;
     }
     web_answer(r, 200, exposition_content_type(openmetrics), text);

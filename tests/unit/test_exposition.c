@@ -216,13 +216,15 @@ static void a_label_stays_in_its_quotes(void **state)
     struct exposition_of each[] = {
         {.meters = &d, .labels = {{"house", SLICE("a\"} 1\n# EOF\\\x7f\x1b[2J")}}},
         {.meters = &d, .labels = {{"house", SLICE("caf\xc3\xa9 \xff\xc3")}}},
+        {.meters = &d, .labels = {{"house", SLICE("\xc2\x9b[2J\xe2\x80\xae\xe2\x80\xa8.")}}},
         {.meters = &d, .labels = {{"house", {longest, 299}}}},
         {.meters = &d, .labels = {{"house", {NULL, 0}}}}};
     memset(longest, 'x', sizeof(longest));
-    char *text = text_of(meters_of_door, each, 4, true);
+    char *text = text_of(meters_of_door, each, 5, true);
 
     has(text, "shoal_door_opened_total{house=\"a\\\"} 1?# EOF\\\\??[2J\"} 12\n");
     has(text, "shoal_door_opened_total{house=\"caf\xc3\xa9 ??\"} 12\n");
+    has(text, "shoal_door_opened_total{house=\"?[2J??.\"} 12\n");
     has(text, "shoal_door_opened_total{house=\"\"} 12\n");
     longest[128] = '\0';
     has(text, longest);

@@ -1,6 +1,7 @@
 /* Metrics page: a flood of scrapes makes the text a few times a second, each format by itself. */
 #include "shared/metrics/metrics_page.h"
 
+#include "shared/web/web_limits.h"
 #include "tests/lib/test_loop.h"
 
 #include <string.h>
@@ -69,7 +70,7 @@ static void a_flood_of_scrapes_costs_four_texts_a_second(void **state)
 static void a_text_without_end_is_none(void **state)
 {
     struct test_loop t;
-    struct owner o = {.much = (size_t)17 << 20};
+    struct owner o = {.much = WEB_ANSWER_MAX};
 
     (void)state;
     test_loop_init(&t);
