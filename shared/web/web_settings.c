@@ -143,7 +143,7 @@ int web_settings_read(const struct options *o, bool admin, struct web_settings *
 const char *web_settings_warning(const struct options *o, bool admin)
 {
     if (admin && is_open_to_others(o) && options_string(o, "http-admin-token") != NULL &&
-        options_string(o, "http-tls-cert") == NULL) {
+        options_string(o, "http-tls-cert") == NULL && !options_bool(o, "http-metrics-only")) {
         return "the admin token is sent to --http-listen unencrypted, over the network: give "
                "--http-tls-cert and --http-tls-key";
     }

@@ -106,6 +106,8 @@ def test_a_coordinator_that_others_can_reach_wants_a_token_or_metrics_alone(tmp_
     warned = run([*everywhere, "--check", "--http-admin-token", token])
     assert "the admin token is sent to --http-listen unencrypted" in warned.stderr
     assert TOKEN not in warned.stderr + warned.stdout
+    unused = run([*everywhere, "--check", "--http-admin-token", token, "--http-metrics-only"])
+    assert (unused.returncode, unused.stderr) == (0, ""), "nobody is asked for the token"
 
 
 @pytest.mark.parametrize(
