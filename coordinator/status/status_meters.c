@@ -288,8 +288,9 @@ void status_meters_write(const cJSON *document, struct exposition *e)
 {
     const char *down = status_kinds[STATUS_redis_down].code;
     struct meters_sight sight = {
-        .redis_up = count_of(member(document, "problems"), "problem", down) == 0,
-        .cluster_read_timestamp_seconds = number(document, "at") / 1000,
+        .redis_up =
+            document != NULL && count_of(member(document, "problems"), "problem", down) == 0,
+        .cluster_read_timestamp_seconds = told(document, "at") / 1000,
     };
 
     exposition_write(e, rows_of_sight, &sight);

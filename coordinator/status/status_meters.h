@@ -7,6 +7,7 @@
 
 #include <cjson/cJSON.h>
 
+/* `document` NULL: none was ever read. */
 void status_meters_write(const cJSON *document, struct exposition *e);
 
 #endif

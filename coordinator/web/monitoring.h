@@ -22,8 +22,7 @@ void monitoring_begin(struct monitoring *m, uv_loop_t *loop, const struct leader
                       struct status_watch *watch);
 /* Requests of it have ended: its timer is part of that teardown. */
 void monitoring_end(struct monitoring *m, struct teardown *t);
-/* 200 with all meters, when they are there: after 2 s at the latest; 503 where the cluster was
- * never read. */
+/* 200 with all meters, when they are there: after 2 s at the latest. */
 void monitoring_metrics(struct monitoring *m, struct web_request *r);
 /* 200: it leads, or stands by; else 503. The body says which, or what it waits for. */
 void monitoring_readyz(const struct monitoring *m, struct web_request *r);

@@ -60,6 +60,19 @@ static void says_not(const char *part)
     "\"budgets\":[{\"budget\":\"join\",\"used\":4,\"limit\":20},{\"budget\":\"rooms\",\"used\":5}" \
     "]}"
 
+static void of_what_was_never_read_nothing_is_told_but_that(void **state)
+{
+    struct exposition e = {.out = &text};
+
+    (void)state;
+    buf_finish(&text);
+    buf_init(&text, 1 << 20);
+    status_meters_write(NULL, &e);
+    says("shoal_redis_up 0");
+    says_not("\nshoal_cluster");
+    says_not("\nshoal_account");
+}
+
 static void the_cluster_is_told_in_base_units(void **state)
 {
     (void)state;
@@ -175,6 +188,7 @@ int main(void)
         cmocka_unit_test(the_cluster_is_told_in_base_units),
         cmocka_unit_test(each_problem_is_counted_also_where_there_is_none),
         cmocka_unit_test(accounts_are_those_there_are_and_the_users_of_tokens_files_that_read),
+        cmocka_unit_test(of_what_was_never_read_nothing_is_told_but_that),
         cmocka_unit_test(what_is_not_limited_or_not_known_is_not_shown),
         cmocka_unit_test(while_redis_is_away_nothing_is_told_of_the_cluster_but_how_old_it_is),
         cmocka_unit_test(an_empty_cluster_and_hostile_names_are_told_as_well),
