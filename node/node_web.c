@@ -4,12 +4,6 @@
 
 #define WHY_BYTES 16384
 
-static void on_healthz(void *ctx, struct web_request *r)
-{
-    (void)ctx;
-    web_answer(r, 200, "text/plain; charset=utf-8", SLICE("ok\n")); /* the loop turns */
-}
-
 static void on_readyz(void *ctx, struct web_request *r)
 {
     struct buf why;
@@ -36,7 +30,7 @@ static void write_metrics(void *ctx, struct exposition *e)
 static const struct web_route routes[] = {
     {.method = "GET", .path = "/metrics", .handle = on_metrics},
     {.method = "GET", .path = "/readyz", .handle = on_readyz},
-    {.method = "GET", .path = "/healthz", .light = true, .handle = on_healthz},
+    {.method = "GET", .path = "/healthz", .light = true, .handle = web_healthz},
     {0},
 };
 

@@ -17,12 +17,6 @@ struct coordinator_web {
     void *ctx;
 };
 
-static void on_healthz(void *ctx, struct web_request *r)
-{
-    (void)ctx;
-    web_answer(r, 200, "text/plain; charset=utf-8", SLICE("ok\n")); /* the loop turns */
-}
-
 static void on_readyz(void *ctx, struct web_request *r)
 {
     monitoring_readyz(&((struct coordinator_web *)ctx)->monitoring, r);
@@ -35,7 +29,7 @@ static void on_metrics(void *ctx, struct web_request *r)
 
 /* What monitoring asks; --http-metrics-only serves these alone. */
 #define MONITORING                                                                                 \
-    {.method = "GET", .path = "/healthz", .light = true, .handle = on_healthz},                    \
+    {.method = "GET", .path = "/healthz", .light = true, .handle = web_healthz},                   \
         {.method = "GET", .path = "/readyz", .light = true, .handle = on_readyz},                  \
     {                                                                                              \
         .method = "GET", .path = "/metrics", .handle = on_metrics                                  \

@@ -91,6 +91,9 @@ void web_answer_error(struct web_request *r, int status, const char *fmt, ...) P
 void web_answer_static(struct web_request *r, const char *type, struct slice body,
                        const char *etag);
 
+/* The handler of a /healthz: the loop turns. */
+void web_healthz(void *ctx, struct web_request *r);
+
 /* Send a text message: copies it. False: it is being closed, or WEB_SOCKET_WAIT_MAX bytes wait
  * already, and so it is closed now; on_close follows. */
 bool web_socket_send(struct web_socket *s, struct slice text);

@@ -150,6 +150,12 @@ void web_answer(struct web_request *r, int status, const char *type, struct slic
     }
 }
 
+void web_healthz(void *ctx, struct web_request *r)
+{
+    (void)ctx;
+    web_answer(r, 200, "text/plain; charset=utf-8", SLICE("ok\n"));
+}
+
 void web_answer_static(struct web_request *r, const char *type, struct slice body, const char *etag)
 {
     struct slice known = web_request_header(r, "if-none-match");
