@@ -2,6 +2,7 @@
 #include "coordinator/web/live_private.h"
 
 #include "shared/json.h"
+#include "shared/log.h"
 
 #include <stdlib.h>
 #include <utlist.h>
@@ -9,6 +10,7 @@
 void live_send(struct live_client *c, const struct buf *message)
 {
     if (message->overflow) {
+        log_warn("http", "http.too_large", "what", "what is told live to a client", NULL);
         web_socket_close(c->socket, "what is to be told is too long");
     } else {
         (void)!web_socket_send(c->socket, buf_slice(message));

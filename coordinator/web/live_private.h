@@ -8,6 +8,7 @@
 #include "shared/irc/parse.h"
 #include "shared/redis/registry_look.h"
 #include "shared/teardown.h"
+#include "shared/web/web_limits.h"
 
 #define LIVE_TAILS_MAX   5     /* channels a client reads */
 #define LIVE_LINES_S     50    /* lines a client gets in a second; it is told how many more were */
@@ -17,7 +18,7 @@
 #define LIVE_EVENTS_READ 100   /* at a time, */
 #define LIVE_EVENTS_MS   100   /* and so long between two times */
 #define LIVE_EVENT_BYTES 65536 /* of one: what is longer no step wrote, and is not told */
-#define LIVE_MESSAGE_MAX ((size_t)64 << 20)
+#define LIVE_MESSAGE_MAX WEB_ANSWER_MAX
 
 struct live_tail {
     char channel[IRC_CHANNEL_CHARS];

@@ -95,7 +95,7 @@ void web_answer_static(struct web_request *r, const char *type, struct slice bod
 void web_healthz(void *ctx, struct web_request *r);
 
 /* Send a text message: copies it. False: it is being closed, or WEB_SOCKET_WAIT_MAX bytes wait
- * already, and so it is closed now; on_close follows. */
+ * already, or these are over WEB_ANSWER_MAX, and so it is closed now; on_close follows. */
 bool web_socket_send(struct web_socket *s, struct slice text);
 /* Close it with a reason for people; no on_message any more, and on_close follows. */
 void web_socket_close(struct web_socket *s, const char *why);

@@ -244,6 +244,13 @@ void web_socket_tick(struct web_conn *c, uint64_t now_ms)
     }
 }
 
+static bool give_up(struct web_socket *s)
+{
+    s->ending = true;
+    web_conn_close(s->conn);
+    return false;
+}
+
 bool web_socket_send(struct web_socket *s, struct slice text)
 {
     const struct wslay_event_msg message = {
@@ -252,13 +259,15 @@ bool web_socket_send(struct web_socket *s, struct slice text)
     if (s->ending || s->conn->machine.state != WEB_SOCKET) {
         return false;
     }
+    if (text.len > WEB_ANSWER_MAX) {
+        log_warn("http", "http.too_large", "what", "a message to a WebSocket, which is closed",
+                 "bytes", log_u64(text.len), NULL);
+        return give_up(s);
+    }
     if (web_conn_waiting(s->conn) + wslay_event_get_queued_msg_length(s->frames) >=
-            WEB_SOCKET_WAIT_MAX ||
-        text.len > WEB_ANSWER_MAX) {
+        WEB_SOCKET_WAIT_MAX) {
         log_warn("http", "http.slow", "what", "a WebSocket reads too slowly, and is closed", NULL);
-        s->ending = true;
-        web_conn_close(s->conn);
-        return false;
+        return give_up(s);
     }
     (void)wslay_event_queue_msg(s->frames, &message);
     leave(s);

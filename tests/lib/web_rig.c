@@ -1,6 +1,8 @@
 /* Web rig. */
 #include "tests/lib/web_rig.h"
 
+#include "shared/web/web_limits.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -104,6 +106,11 @@ static void on_message(void *of, struct slice text)
         memset(much, 'x', sizeof(much));
         while (web_socket_send(r->socket, (struct slice){much, sizeof(much)})) {
         }
+    } else if (slice_is(text, "too much")) {
+        char *all = xcalloc(1, WEB_ANSWER_MAX + 1);
+        memset(all, 'x', WEB_ANSWER_MAX + 1);
+        assert_false(web_socket_send(r->socket, (struct slice){all, WEB_ANSWER_MAX + 1}));
+        free(all);
     } else if (slice_is(text, "close me")) {
         web_socket_close(r->socket, "as you like");
         assert_false(web_socket_send(r->socket, SLICE("too late")));

@@ -266,6 +266,27 @@ static void who_reads_too_slowly_is_closed(void **state)
     close(fd);
 }
 
+static void a_message_that_is_too_large_is_told_as_such(void **state)
+{
+    struct web_rig *r = *state;
+    int fd = open_socket(r);
+    FILE *log = tmpfile();
+    int before = dup(STDERR_FILENO);
+    char told[1000] = "";
+
+    assert_true(log != NULL && before >= 0 && dup2(fileno(log), STDERR_FILENO) >= 0);
+    say_text(r, fd, "too much");
+    wait_until(&r->loop, r->closed == 1);
+    assert_true(dup2(before, STDERR_FILENO) >= 0);
+    rewind(log);
+    assert_true(fread(told, 1, sizeof(told) - 1, log) > 0);
+    assert_non_null(strstr(told, " http.too_large "));
+    assert_null(strstr(told, "http.slow"));
+    fclose(log);
+    close(before);
+    close(fd);
+}
+
 static void the_silent_are_pinged_and_the_dead_dropped(void **state)
 {
     struct web_rig *r = *state;
@@ -350,6 +371,7 @@ int main(void)
         web_rig_test(a_frame_that_is_not_masked_ends_it),
         web_rig_test(who_floods_with_frames_is_closed),
         web_rig_test(who_reads_too_slowly_is_closed),
+        web_rig_test(a_message_that_is_too_large_is_told_as_such),
         web_rig_test(the_silent_are_pinged_and_the_dead_dropped),
         web_rig_test(there_are_so_many_at_most),
         web_rig_test(the_end_of_the_server_is_told),
