@@ -60,16 +60,23 @@ char *xstrndup(const char *text, size_t len)
     return copy;
 }
 
-char *xasprintf(const char *fmt, ...)
+char *xvasprintf(const char *fmt, va_list args)
 {
     char *text = NULL;
-    va_list args;
-    va_start(args, fmt);
-    int len = vasprintf(&text, fmt, args);
-    va_end(args);
-    if (len < 0) {
+
+    if (vasprintf(&text, fmt, args) < 0) {
         out_of_memory(0);
     }
+    return text;
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    char *text = xvasprintf(fmt, args);
+    va_end(args);
     return text;
 }
 

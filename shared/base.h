@@ -6,6 +6,7 @@
 #ifndef SHOAL_BASE_H
 #define SHOAL_BASE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +41,7 @@ char *xstrdup(const char *text);
 char *xstrndup(const char *text, size_t len);
 /* printf into fresh memory. */
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+char *xvasprintf(const char *fmt, va_list args) PRINTF_LIKE(1, 0);
 
 /* A borrowed run of bytes, not NUL-terminated; valid as long as what it points into. */
 struct slice {

@@ -35,11 +35,10 @@ static void on_done(void *ctx, cJSON *channel, const struct err *err)
 static void say(const char *label, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void say(const char *label, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list args;
 
     va_start(args, fmt);
-    BUG_ON(vasprintf(&text, fmt, args) < 0);
+    char *text = xvasprintf(fmt, args);
     va_end(args);
     table_text(stdout, table_width(), label, text);
     free(text);

@@ -2,10 +2,10 @@
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/ctl_records.h"
 #include "coordinator/ctl/table.h"
+#include "coordinator/ctl/words.h"
 #include "shared/account_secret.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* For how long, in words. */
@@ -18,28 +18,8 @@ static void say_age(cJSON *records, const char *name, struct wall now)
         char age[24];
         struct wall since = {records_number(record, name)};
         table_age(wall_since(since, now), age, sizeof(age));
-        cJSON_DeleteItemFromObjectCaseSensitive(record, name);
-        cJSON_AddStringToObject(record, name, since.ms != 0 ? age : "");
+        words_set(record, name, since.ms != 0 ? age : "");
     }
-}
-
-static void put_text(cJSON *record, const char *name, const char *text)
-{
-    cJSON_DeleteItemFromObjectCaseSensitive(record, name);
-    cJSON_AddStringToObject(record, name, text);
-}
-
-/* "12/100", or "12" and the words for "no limit". */
-static void say_share(cJSON *record, const char *name, const char *most, const char *unlimited)
-{
-    uint64_t limit = records_number(record, most);
-    char *text = limit > 0
-                     ? xasprintf("%llu/%llu", (unsigned long long)records_number(record, name),
-                                 (unsigned long long)limit)
-                     : xstrdup(unlimited);
-
-    put_text(record, name, text);
-    free(text);
 }
 
 static void say_accounts(cJSON *records)
@@ -49,17 +29,19 @@ static void say_accounts(cJSON *records)
     cJSON_ArrayForEach(record, records)
     {
         char left[24];
-        uint64_t rooms = records_number(record, "rooms");
-        char *in = xasprintf("%llu", (unsigned long long)rooms);
+        uint64_t most = records_number(record, "message_limit");
         table_age(records_number(record, "left_ms"), left, sizeof(left));
-        put_text(record, "left_ms", cJSON_HasObjectItem(record, "left_ms") ? left : "");
-        say_share(record, "rooms", "room_limit", in);
-        say_share(record, "messages_left", "message_limit", "any");
-        free(in);
+        words_set(record, "left_ms", cJSON_HasObjectItem(record, "left_ms") ? left : "");
+        words_share(record, "rooms", records_number(record, "rooms"),
+                    records_number(record, "room_limit"));
+        words_share(record, "messages_left", records_number(record, "messages_left"), most);
+        if (most == 0) {
+            words_set(record, "messages_left", "any");
+        }
         if (strcmp(records_text(record, "account"), ACCOUNT_APP) == 0) { /* that is no user */
-            put_text(record, "rooms", "");
-            put_text(record, "messages_left", "");
-            put_text(record, "shards", "");
+            words_set(record, "rooms", "");
+            words_set(record, "messages_left", "");
+            words_set(record, "shards", "");
         }
     }
 }

@@ -102,11 +102,9 @@ static void print_line(FILE *to, const char *begin, const char *fmt, va_list arg
     PRINTF_LIKE(3, 0);
 static void print_line(FILE *to, const char *begin, const char *fmt, va_list args)
 {
-    char *text = NULL;
-    int len = vasprintf(&text, fmt, args);
-
-    BUG_ON(len < 0);
+    char *text = xvasprintf(fmt, args);
     char *shown = text_shown(text);
+
     fprintf(to, "%s%s\n", begin, shown);
     free(shown);
     free(text);

@@ -2,7 +2,8 @@
 #include "coordinator/ctl/status_screen.h"
 
 #include "coordinator/ctl/table.h"
-#include "coordinator/status/status.h"
+#include "coordinator/ctl/words.h"
+#include "coordinator/status/records.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,11 +20,10 @@ static void say(const struct status_screen *s, const char *label, const char *fm
     PRINTF_LIKE(3, 4);
 static void say(const struct status_screen *s, const char *label, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list args;
 
     va_start(args, fmt);
-    BUG_ON(vasprintf(&text, fmt, args) < 0);
+    char *text = xvasprintf(fmt, args);
     va_end(args);
     table_text(s->out, s->width, label, text);
     free(text);
@@ -68,17 +68,11 @@ static void show_leader(const struct status_screen *s)
 
 static void show_channels(const struct status_screen *s)
 {
-    const char *mark = ": ";
-    const cJSON *state;
     struct buf text;
 
     buf_init(&text, 4096);
     buf_printf(&text, "%" PRIu64, records_number(s->document, "channels"));
-    cJSON_ArrayForEach(state, member(s, "states"))
-    {
-        buf_printf(&text, "%s%.0f %s", mark, state->valuedouble, state->string);
-        mark = ", ";
-    }
+    words_states(&text, s->document);
     say(s, "channels", "%s", text.data);
     buf_finish(&text);
 }
@@ -90,16 +84,12 @@ static void show_joins(const struct status_screen *s)
 
     cJSON_ArrayForEach(joins, member(s, "joins"))
     {
-        uint64_t left = records_number(joins, "assigned") + records_number(joins, "queued") +
-                        records_number(joins, "joining");
-        char age[24];
+        char when[WORDS_IN_CHARS];
         if (cJSON_HasObjectItem(joins, "left_ms")) {
-            uint64_t left_ms = records_number(joins, "left_ms");
-            bool known = left_ms >= 1000; /* with no limit it is no matter of time */
-            table_age(left_ms, age, sizeof(age));
-            say(s, "joins", "%s: %" PRIu64 " joined, %" PRIu64 " to go%s%s",
-                records_text(joins, "user"), records_number(joins, "joined"), left,
-                known ? ", in about " : "", known ? age : "");
+            words_in(records_number(joins, "left_ms"), when);
+            say(s, "joins", "%s: %" PRIu64 " joined, %" PRIu64 " to go%s",
+                records_text(joins, "user"), records_number(joins, "joined"),
+                words_joins_left(joins), when);
         }
     }
 }
@@ -184,24 +174,13 @@ static void show_shards(const struct status_screen *s)
         {"LOAD", "bar", false},       {"", "of", true},        {"JOINED", "joined", true},
         {"LINES/S", "lines_s", true},
     };
-    uint64_t each = limit(s, "channels_per_shard");
+    size_t bar_chars = s->width > 0 && s->width < WIDE ? BAR_NARROW : BAR_CHARS;
     cJSON *shards = chosen(member(s, "shards"), "ready", s->rows);
     cJSON *shard;
 
     cJSON_ArrayForEach(shard, shards)
     {
-        size_t bar_chars = s->width > 0 && s->width < WIDE ? BAR_NARROW : BAR_CHARS;
-        char bar[BAR_CHARS + 3];
-        char of[48];
-        uint64_t channels = records_number(shard, "channels");
-        table_bar(channels, each, bar_chars, bar);
-        snprintf(of, sizeof(of), each > 0 ? "%" PRIu64 "/%" PRIu64 : "%" PRIu64, channels, each);
-        if (status_speaks(shard)) {
-            snprintf(of, sizeof(of), "speaks");
-            bar[0] = '\0';
-        }
-        cJSON_AddStringToObject(shard, "bar", bar);
-        cJSON_AddStringToObject(shard, "of", of);
+        words_load(shard, s->document, bar_chars);
     }
     show_table(s, columns, ARRAY_LEN(columns), member(s, "shards"), shards, "shoalctl shards");
     cJSON_Delete(shards);

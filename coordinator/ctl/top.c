@@ -3,6 +3,7 @@
 
 #include "coordinator/ctl/table.h"
 #include "coordinator/ctl/top_private.h"
+#include "coordinator/ctl/words.h"
 #include "coordinator/status/status.h"
 #include "shared/text.h"
 
@@ -34,11 +35,10 @@ static void tell(struct screen *s, enum top_style style, const char *text)
 static void say(struct screen *s, enum top_style style, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static void say(struct screen *s, enum top_style style, const char *fmt, ...)
 {
-    char *text = NULL;
     va_list args;
 
     va_start(args, fmt);
-    BUG_ON(vasprintf(&text, fmt, args) < 0);
+    char *text = xvasprintf(fmt, args);
     va_end(args);
     char *shown = text_shown(text);
     tell(s, style, shown);
@@ -86,19 +86,13 @@ static uint64_t sum(const cJSON *rows, const char *field)
 
 static void head_channels(struct screen *s)
 {
-    const char *mark = ": ";
-    const cJSON *state;
     struct buf text;
 
     buf_init(&text, 4096);
-    cJSON_ArrayForEach(state, member(s, "states"))
-    {
-        buf_printf(&text, "%s%.0f %s", mark, state->valuedouble, state->string);
-        mark = ", ";
-    }
-    say(s, TOP_PLAIN, "%" PRIu64 " lines/s  %" PRIu64 " channels%s",
-        sum(member(s, "shards"), "lines_s"), records_number(s->top->document, "channels"),
-        text.len > 0 ? text.data : "");
+    buf_printf(&text, "%" PRIu64 " lines/s  %" PRIu64 " channels",
+               sum(member(s, "shards"), "lines_s"), records_number(s->top->document, "channels"));
+    words_states(&text, s->top->document);
+    say(s, TOP_PLAIN, "%s", text.data);
     buf_finish(&text);
 }
 
@@ -107,20 +101,17 @@ static void head_joins(struct screen *s)
     const cJSON *joins;
     uint64_t left = 0;
     uint64_t longest_ms = 0;
-    char age[24];
+    char when[WORDS_IN_CHARS];
 
     cJSON_ArrayForEach(joins, member(s, "joins"))
     {
         uint64_t left_ms = records_number(joins, "left_ms");
         longest_ms = left_ms > longest_ms ? left_ms : longest_ms;
-        left += records_number(joins, "assigned") + records_number(joins, "queued") +
-                records_number(joins, "joining");
+        left += words_joins_left(joins);
     }
-    table_age(longest_ms, age, sizeof(age));
+    words_in(longest_ms, when);
     if (left > 0) {
-        bool known = longest_ms >= 1000; /* with no limit it is no matter of time */
-        say(s, TOP_WAITS, "%" PRIu64 " joins to go%s%s", left, known ? ", in about " : "",
-            known ? age : "");
+        say(s, TOP_WAITS, "%" PRIu64 " joins to go%s", left, when);
     } else {
         say(s, TOP_PLAIN, "no joins to go");
     }

@@ -1,6 +1,7 @@
 /* Top, the tables: which columns they have, which rows are left, and in which order. */
 #include "coordinator/ctl/top_private.h"
-#include "coordinator/status/status.h"
+#include "coordinator/ctl/words.h"
+#include "coordinator/status/records.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,35 +14,9 @@
 
 /* What is shown and not in the document -------------------------------------------------------- */
 
-static void add_bar(cJSON *row, const char *name, uint64_t used, uint64_t most)
-{
-    char bar[BAR_CHARS + 3];
-
-    table_bar(used, most, BAR_CHARS, bar);
-    cJSON_AddStringToObject(row, name, bar);
-}
-
-static void add_share(cJSON *row, const char *name, uint64_t used, uint64_t most)
-{
-    char text[48];
-
-    snprintf(text, sizeof(text), most > 0 ? "%" PRIu64 "/%" PRIu64 : "%" PRIu64, used, most);
-    cJSON_AddStringToObject(row, name, text);
-}
-
 static void add_shard(cJSON *row, const struct top *t)
 {
-    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(t->document, "settings");
-    uint64_t most = strtoull(records_text(settings, "channels_per_shard"), NULL, 10);
-    uint64_t channels = records_number(row, "channels");
-
-    if (status_speaks(row)) {
-        cJSON_AddStringToObject(row, "bar", "");
-        cJSON_AddStringToObject(row, "of", "speaks");
-    } else {
-        add_bar(row, "bar", channels, most);
-        add_share(row, "of", channels, most);
-    }
+    words_load(row, t->document, BAR_CHARS);
 }
 
 static void add_node(cJSON *row, const struct top *t)
@@ -50,23 +25,25 @@ static void add_node(cJSON *row, const struct top *t)
     uint64_t capacity = records_number(row, "capacity");
 
     (void)t;
-    add_bar(row, "bar", shards, capacity);
-    add_share(row, "of", shards, capacity);
-    add_bar(row, "buffer", records_number(row, "buffer_bytes"),
-            records_number(row, "buffer_limit"));
+    words_bar(row, "bar", shards, capacity, BAR_CHARS);
+    words_share(row, "of", shards, capacity);
+    words_bar(row, "buffer", records_number(row, "buffer_bytes"),
+              records_number(row, "buffer_limit"), BAR_CHARS);
 }
 
 static void add_account(cJSON *row, const struct top *t)
 {
+    uint64_t rooms = records_number(row, "rooms");
+    uint64_t most = records_number(row, "room_limit");
     char left[24];
 
     (void)t;
-    add_bar(row, "bar", records_number(row, "rooms"), records_number(row, "room_limit"));
-    add_share(row, "of", records_number(row, "rooms"), records_number(row, "room_limit"));
-    add_share(row, "messages", records_number(row, "messages_left"),
-              records_number(row, "message_limit"));
+    words_bar(row, "bar", rooms, most, BAR_CHARS);
+    words_share(row, "of", rooms, most);
+    words_share(row, "messages", records_number(row, "messages_left"),
+                records_number(row, "message_limit"));
     table_age(records_number(row, "left_ms"), left, sizeof(left));
-    cJSON_AddStringToObject(row, "left", cJSON_HasObjectItem(row, "left_ms") ? left : "");
+    words_set(row, "left", cJSON_HasObjectItem(row, "left_ms") ? left : "");
 }
 
 /* How it does ---------------------------------------------------------------------------------- */
