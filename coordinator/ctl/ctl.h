@@ -18,9 +18,9 @@
 
 #include <cjson/cJSON.h>
 
-/* CTL_ENDED: a command that goes on until Ctrl-C has come to that; its exit code is 0. */
 #define CTL_LINE_MAX ((size_t)256 * 1024) /* bytes of what is printed as one line */
 
+/* CTL_ENDED: a command that goes on until Ctrl-C has come to that; its exit code is 0. */
 enum { CTL_ENDED = -1, CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_OUT_OF_REACH = 3 };
 
 struct ctl_command;
