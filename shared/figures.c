@@ -42,6 +42,13 @@ void figures_rest(const struct figure *figures, void *of)
     }
 }
 
+bool figures_speaks(const char *shard)
+{
+    static const char prefix[] = "speaker-shard-"; /* as 03_speakers.lua names them */
+
+    return strncmp(shard, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static bool has_moved(const struct figure *f, uint64_t told, uint64_t now)
 {
     uint64_t least = told < now ? told : now;

@@ -164,6 +164,8 @@ struct slice figure_text(const struct figure *f, const void *of);
 int64_t figure_number(const struct figure *f, const void *of);
 /* What is live is 0: of a shard that is not ready, or a node that is silent. */
 void figures_rest(const struct figure *figures, void *of);
+/* Is a shard of that name one that holds no channels, and only speaks? */
+bool figures_speaks(const char *shard);
 /* Is a number that nodes tell another one than was told? One that is live is, where it differs by
  * more than a tenth, and times by more than FIGURE_MOVES_MS: they never stand quite still, and what
  * is told is written in Redis. */

@@ -1,6 +1,8 @@
 /* What the two shard managers that come with Shoal have in common. */
 #include "coordinator/manager/built_in.h"
 
+#include "shared/figures.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,9 +34,7 @@ void built_in_start(struct shard_manager *m, shard_call call)
 
 bool built_in_speaks(const struct shard *s)
 {
-    static const char prefix[] = "speaker-shard-";
-
-    return strncmp(shard_id(s), prefix, sizeof(prefix) - 1) == 0;
+    return figures_speaks(shard_id(s));
 }
 
 size_t built_in_limit(const struct cluster *client, const char *name)

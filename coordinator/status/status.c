@@ -18,7 +18,7 @@ uint64_t status_limit(const struct status_facts *f, const char *name)
 
 bool status_speaks(const cJSON *shard)
 {
-    return strncmp(records_text(shard, "shard"), "speaker-shard-", 14) == 0;
+    return figures_speaks(records_text(shard, "shard"));
 }
 
 static void add_number(cJSON *object, const char *name, uint64_t value)
@@ -54,28 +54,29 @@ static uint64_t limit_of(const struct status_facts *f, const char *user, const s
 
 /* Channels, by state --------------------------------------------------------------------------- */
 
-/* In the order they come to be it. Nodes tell all but the first. */
-static const char *const states[] = {"assigned", "queued", "joining", "joined", "failed"};
+enum { WAITING, ASSIGNED }; /* the first of them; nodes tell the others */
+const char *const status_channel_states[STATUS_CHANNEL_STATES] = {
+    [WAITING] = "waiting", [ASSIGNED] = "assigned", "queued", "joining", "joined", "failed"};
 
 /* Add how many of the shard's channels are in each state. Its node may have counted before channels
  * went or came; what it has not counted is assigned. */
-static void count_states(const cJSON *shard, uint64_t of[ARRAY_LEN(states)])
+static void count_states(const cJSON *shard, uint64_t of[STATUS_CHANNEL_STATES])
 {
     uint64_t left = records_number(shard, "channels");
 
-    for (size_t i = ARRAY_LEN(states) - 1; i > 0; i--) {
-        uint64_t told = records_number(shard, states[i]);
+    for (size_t i = STATUS_CHANNEL_STATES - 1; i > ASSIGNED; i--) {
+        uint64_t told = records_number(shard, status_channel_states[i]);
         told = told < left ? told : left;
         of[i] += told;
         left -= told;
     }
-    of[0] += left;
+    of[ASSIGNED] += left;
 }
 
 static void add_states(const struct status_facts *f, cJSON *document)
 {
-    uint64_t channels = f->records->state->waiting;
-    uint64_t of[ARRAY_LEN(states)] = {0};
+    uint64_t of[STATUS_CHANNEL_STATES] = {[WAITING] = f->records->state->waiting};
+    uint64_t channels = of[WAITING];
     const cJSON *shard;
     cJSON *told = cJSON_CreateObject();
 
@@ -84,12 +85,9 @@ static void add_states(const struct status_facts *f, cJSON *document)
         count_states(shard, of);
         channels += records_number(shard, "channels");
     }
-    if (f->records->state->waiting > 0) {
-        add_number(told, "waiting", f->records->state->waiting);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+    for (size_t i = 0; i < STATUS_CHANNEL_STATES; i++) {
         if (of[i] > 0) {
-            add_number(told, states[i], of[i]);
+            add_number(told, status_channel_states[i], of[i]);
         }
     }
     add_number(document, "channels", channels);
@@ -112,15 +110,15 @@ static cJSON *joins_of(cJSON *joins, const char *user)
 
 static void add_to_joins(cJSON *each, const cJSON *shard)
 {
-    uint64_t of[ARRAY_LEN(states)];
+    uint64_t of[STATUS_CHANNEL_STATES];
 
-    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
-        of[i] = records_number(each, states[i]);
+    for (size_t i = ASSIGNED; i < STATUS_CHANNEL_STATES; i++) {
+        of[i] = records_number(each, status_channel_states[i]);
     }
     count_states(shard, of);
-    for (size_t i = 0; i < ARRAY_LEN(states); i++) {
-        cJSON_DeleteItemFromObjectCaseSensitive(each, states[i]);
-        add_number(each, states[i], of[i]);
+    for (size_t i = ASSIGNED; i < STATUS_CHANNEL_STATES; i++) {
+        cJSON_DeleteItemFromObjectCaseSensitive(each, status_channel_states[i]);
+        add_number(each, status_channel_states[i], of[i]);
     }
 }
 

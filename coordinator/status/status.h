@@ -62,6 +62,9 @@ struct status_facts {
 cJSON *status_document(const struct status_facts *f);
 /* Redis cannot be read any more, or not yet: the document of the last time says so from now on. */
 void status_is_out_of_reach(cJSON *document, const char *why);
+#define STATUS_CHANNEL_STATES 6
+/* How a channel may be, in the order it comes to be so; without a shard it waits, the first. */
+extern const char *const status_channel_states[STATUS_CHANNEL_STATES];
 /* Is the shard one of those that hold no channels, and only speak? */
 bool status_speaks(const cJSON *shard);
 /* False: something is wrong. */

@@ -11,8 +11,6 @@
 
 static const char *const node_states[] = {"active",   "blind",   "proving",
                                           "draining", "leaving", "silent"};
-static const char *const channel_states[] = {"waiting", "assigned", "queued",
-                                             "joining", "joined",   "failed"};
 
 static const char *send_result(size_t i)
 {
@@ -26,15 +24,15 @@ static const char *node_state(size_t i)
 
 static const char *channel_state(size_t i)
 {
-    return channel_states[i];
+    return status_channel_states[i];
 }
 
 #define METER_LABEL_NODE_STATE    {"state", ARRAY_LEN(node_states), node_state}
 #define METER_DIM_NODE_STATE      [ARRAY_LEN(node_states)]
 #define METER_LABEL_RESULT        {"result", SEND_STATUSES, send_result}
 #define METER_DIM_RESULT          [SEND_STATUSES]
-#define METER_LABEL_CHANNEL_STATE {"state", ARRAY_LEN(channel_states), channel_state}
-#define METER_DIM_CHANNEL_STATE   [ARRAY_LEN(channel_states)]
+#define METER_LABEL_CHANNEL_STATE {"state", STATUS_CHANNEL_STATES, channel_state}
+#define METER_DIM_CHANNEL_STATE   [STATUS_CHANNEL_STATES]
 
 /* The first are always told, the others only as long as they can be known: what was so last would
  * hide from an alert what became of it. */
@@ -259,8 +257,8 @@ static void write_cluster(const cJSON *document, struct exposition *e)
     for (size_t i = 0; i < ARRAY_LEN(node_states); i++) {
         m.cluster_nodes[i] = count_of(member(document, "nodes"), "state", node_states[i]);
     }
-    for (size_t i = 0; i < ARRAY_LEN(channel_states); i++) {
-        m.cluster_channels[i] = number(member(document, "states"), channel_states[i]);
+    for (size_t i = 0; i < STATUS_CHANNEL_STATES; i++) {
+        m.cluster_channels[i] = number(member(document, "states"), status_channel_states[i]);
     }
     for (size_t i = 0; i < SEND_STATUSES; i++) {
         m.cluster_sends_total[i] =

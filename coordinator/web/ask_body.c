@@ -6,8 +6,6 @@
 #include "shared/redis/registry_limits.h"
 
 #include <cjson/cJSON.h>
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define NAME_CHARS 64

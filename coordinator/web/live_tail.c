@@ -4,8 +4,6 @@
 #include "shared/json.h"
 
 #include <cjson/cJSON.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <utlist.h>
 
