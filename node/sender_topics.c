@@ -60,9 +60,10 @@ static void on_listeners(void *ctx, const struct registry_listeners *listeners,
 
     s->asking_topics = false;
     if (err == NULL && call->generation == s->generation && listeners->n == call->n) {
-        /* Where nobody else listens, or nobody can any more. Past the lease the answer may be old:
-         * who stood still before reading it would listen beside another. */
-        size_t n = s->options.may_act(s->options.ctx) ? call->n : 0;
+        /* Where nobody else listens, or nobody can any more, not even who was told so before and
+         * has not begun yet. Past the lease the answer may be old: who stood still before reading
+         * it would listen beside another. */
+        size_t n = listeners->ngone == 0 && s->options.may_act(s->options.ctx) ? call->n : 0;
         for (size_t i = 0; i < n; i++) {
             struct lane *lane;
             HASH_FIND_STR(s->lanes, call->channels[i], lane);

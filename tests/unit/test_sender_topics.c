@@ -139,6 +139,30 @@ static void an_answer_that_is_read_past_the_lease_makes_nobody_listen(void **sta
     wait_until(&w.probe.t, strcmp(world_ask(&w, "PUBLISH shoal:t:send:bar x"), "1") == 0);
 }
 
+/* It was told that it may listen, stood still before it did, and is gone by now. */
+static void who_could_yet_begin_to_listen_is_killed_before_another_begins(void **state)
+{
+    redisContext *ghost = redisConnect("127.0.0.1", private_redis_port(redis));
+    redisReply *id = redisCommand(ghost, "CLIENT ID");
+    char command[64];
+    char text[24];
+
+    (void)state;
+    rig.can_send = false;
+    snprintf(text, sizeof(text), "%lld", id->integer);
+    snprintf(command, sizeof(command), "CLIENT LIST ID %s", text);
+    freeReplyObject(redisCommand(ghost, "SUBSCRIBE shoal:t:node:ghost"));
+    world_eval(&w,
+               "local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') "
+               "redis.call('HSET', 'shoal:{t}:listeners', ' ', run_id, 'ghost', ARGV[1]) return ''",
+               text);
+    serve("main-shard", "foo", "bar");
+    becomes_served("bar", true);
+    assert_string_equal(world_ask(&w, "%s", command), "");
+    freeReplyObject(id);
+    redisFree(ghost);
+}
+
 static void what_is_heard_past_the_lease_is_entered_when_it_holds_again(void **state)
 {
     (void)state;
@@ -226,6 +250,7 @@ int main(void)
         TEST(past_the_lease_nothing_is_entered_claimed_or_written),
         TEST(an_entry_that_comes_while_others_are_taken_is_taken_at_once),
         TEST(an_answer_that_is_read_past_the_lease_makes_nobody_listen),
+        TEST(who_could_yet_begin_to_listen_is_killed_before_another_begins),
         TEST(what_is_heard_past_the_lease_is_entered_when_it_holds_again),
         TEST(a_send_whose_entering_was_not_answered_is_entered_once),
         TEST(more_than_can_be_held_is_refused_and_what_is_held_is_said),

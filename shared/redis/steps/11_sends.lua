@@ -76,9 +76,15 @@ local function listener_of(value)
     return count_of(id), count_of(named)
 end
 
--- Connections that still listen, of nodes that are gone: some are looked at, from where an earlier
--- call ended.
-local function listeners_gone(c, lk, node, gone)
+-- Is that connection of the node there? It hears what the node is told.
+local function is_connected(c, node)
+    return call('PUBSUB', 'NUMSUB', c.topic .. 'node:' .. node)[2] > 0
+end
+
+-- Connections that still listen, of nodes that are gone, or could yet begin to (the node stands
+-- still behind the answer that it may): some are looked at, from where an earlier call ended.
+-- `heard`: somebody listens.
+local function listeners_gone(c, lk, node, heard, gone)
     local ck = key(c, 'clock')
     local cursor = string.match(call('HGET', ck, 'listeners') or '', '^%d+$') or '0'
     local found = call('HSCAN', lk, cursor, 'COUNT', LISTENERS_LOOKED_AT)
@@ -87,7 +93,7 @@ local function listeners_gone(c, lk, node, gone)
         local other = found[2][i]
         local id, named = listener_of(found[2][i + 1])
         if other ~= node and other ~= ' ' and named <= c.now - limit(c, 'lease_ms') and
-            count_of(call('ZSCORE', key(c, 'nodes'), other)) < c.now then
+            count_of(call('ZSCORE', key(c, 'nodes'), other)) < c.now and (heard or is_connected(c, other)) then
             gone[#gone + 1] = id
             if named == 0 then
                 call('HSET', lk, other, id .. ' ' .. c.stamp)
@@ -99,7 +105,7 @@ local function listeners_gone(c, lk, node, gone)
 end
 
 -- Who listens to these topics, and who is not to any more? patience ms, {count, ...}, {link, ...}:
--- connections of nodes that are gone, which still listen.
+-- connections of nodes that are gone; while there are some, nobody begins to listen.
 node_step('send_listen', 'link run_id topic...', function(c, a)
     local node, link, run_id = a[1], a[3], a[4]
     local lk = key(c, 'listeners')
@@ -117,9 +123,7 @@ node_step('send_listen', 'link run_id topic...', function(c, a)
         gone[1] = before
     end
     call('HSET', lk, node, link)
-    if heard then
-        listeners_gone(c, lk, node, gone)
-    end
+    listeners_gone(c, lk, node, heard, gone)
     return {math.ceil(1.5 * limit(c, 'lease_ms')), counts, gone}
 end)
 
