@@ -60,7 +60,8 @@ struct registry_listeners {
     size_t n;
     const uint64_t *counts; /* of each topic */
     size_t ngone;
-    const uint64_t *gone; /* connections of nodes that are gone, which listen or may yet: to be killed */
+    const uint64_t *gone; /* connections of nodes that are gone, which listen, or may yet: they are
+                           * to be killed, and meanwhile nobody begins */
 };
 typedef void (*registry_listeners_cb)(void *ctx, const struct registry_listeners *listeners,
                                       const struct err *err);
