@@ -4,14 +4,6 @@ set(source ${CMAKE_CURRENT_LIST_DIR}/../..)
 set(version ${CPACK_PACKAGE_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
 string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC) # SOURCE_DATE_EPOCH, where that is set
 
-file(READ ${source}/LICENSE license)
-string(REGEX MATCH "Copyright \\(c\\) ([^\n]*)" ignored "${license}")
-set(holder "${CMAKE_MATCH_1}")
-string(REGEX REPLACE ".*\n\n(Permission is)" "\\1" license "${license}")
-string(REGEX REPLACE "\n\n" "\n.\n" license "${license}")
-string(REGEX REPLACE "\n" "\n " license " ${license}")
-string(STRIP "${license}" license)
-
 function(compress file)
     execute_process(COMMAND gzip -9nf ${file} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
@@ -19,9 +11,7 @@ endfunction()
 foreach(package ${CPACK_COMPONENTS_ALL})
     set(root ${CPACK_TEMPORARY_DIRECTORY}/${package})
     set(doc ${root}/usr/share/doc/${package})
-    file(WRITE ${doc}/copyright
-        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: Shoal\n\n"
-        "Files: *\nCopyright: ${holder}\nLicense: Expat\n\nLicense: Expat\n ${license}\n")
+    configure_file(${source}/LICENSE ${doc}/copyright COPYONLY)
     file(WRITE ${doc}/changelog.Debian
         "shoal (${version}) unstable; urgency=medium\n\n  * Version ${CPACK_PACKAGE_VERSION}: see CHANGELOG.md in "
         "shoal-doc.\n\n -- ${CPACK_PACKAGE_CONTACT}  ${date}\n")
