@@ -109,6 +109,32 @@ bool slice_is_one_of(struct slice a, const char *const *texts, size_t n)
     return slice_index(a, texts, n) < n;
 }
 
+struct slice slice_trim(struct slice s)
+{
+    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
+        s.ptr++;
+        s.len--;
+    }
+    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) {
+        s.len--;
+    }
+    return s;
+}
+
+bool slice_split(struct slice *left, char c, struct slice *before)
+{
+    const char *at = left->len > 0 ? memchr(left->ptr, c, left->len) : NULL;
+
+    if (at == NULL) {
+        *before = *left;
+        *left = SLICE("");
+        return false;
+    }
+    *before = (struct slice){left->ptr, (size_t)(at - left->ptr)};
+    *left = (struct slice){at + 1, left->len - before->len - 1};
+    return true;
+}
+
 bool slice_to_u64(struct slice s, uint64_t *out)
 {
     uint64_t value = 0;
@@ -164,7 +190,7 @@ size_t utf8_length(const char *text, size_t left)
 }
 
 /* A kernel without getrandom is none we run on, and more than 256 bytes are too many. */
-static void random_fill(void *out, size_t len)
+void random_bytes(void *out, size_t len)
 {
     BUG_ON(getentropy(out, len) != 0);
 }
@@ -173,7 +199,7 @@ void random_hex(char *out, size_t bytes)
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char raw[256];
-    random_fill(raw, bytes);
+    random_bytes(raw, bytes);
     for (size_t i = 0; i < bytes; i++) {
         out[2 * i] = digits[raw[i] >> 4];
         out[2 * i + 1] = digits[raw[i] & 15];
@@ -188,7 +214,7 @@ uint64_t random_below(uint64_t bound)
     uint64_t skip = (0 - bound) % bound;
     uint64_t value;
     do {
-        random_fill(&value, sizeof(value));
+        random_bytes(&value, sizeof(value));
     } while (value < skip);
     return value % bound;
 }

@@ -61,12 +61,19 @@ bool slice_is(struct slice a, const char *text);
 size_t slice_index(struct slice a, const char *const *texts, size_t n);
 /* As one of these? */
 bool slice_is_one_of(struct slice a, const char *const *texts, size_t n);
+/* Without blanks and tabs around it. */
+struct slice slice_trim(struct slice s);
+/* Take what stands before the first `c` off the front, and the `c`; false: there is no `c`, and all
+ * was taken. */
+bool slice_split(struct slice *left, char c, struct slice *before);
 /* Parse a whole slice as an unsigned decimal number; false if it is anything else or overflows. */
 MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);
 /* Bytes of the well-formed UTF-8 sequence `text` begins with, looking at no more than `left`; 0 if
  * it begins with none. */
 size_t utf8_length(const char *text, size_t left);
 
+/* `len` random bytes (256 at most) that nobody can guess, from the kernel. */
+void random_bytes(void *out, size_t len);
 /* Hex characters of `bytes` random bytes (256 at most), NUL-terminated, into `out`
  * (2 * bytes + 1 chars). Used for incarnations and ids. */
 void random_hex(char *out, size_t bytes);

@@ -2,14 +2,8 @@
 #include "shared/web/web_head.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define METHOD_MAX 32 /* characters */
-
-static bool is_named(struct slice name, const char *text)
-{
-    return name.len == strlen(text) && strncasecmp(name.ptr, text, name.len) == 0;
-}
 
 static int refuse(int status, const char *text, const char **why)
 {
@@ -22,51 +16,11 @@ static int malformed(const char **why)
     return refuse(400, "this is not HTTP/1.1 as RFC 9112 has it", why);
 }
 
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) {
-        s.len--;
-    }
-    return s;
-}
-
-/* What stands before the first `c`, which is taken off as well; false: there is no `c`. */
-static bool split(struct slice *left, char c, struct slice *before)
-{
-    const char *at = left->len > 0 ? memchr(left->ptr, c, left->len) : NULL;
-
-    if (at == NULL) {
-        return false;
-    }
-    *before = (struct slice){left->ptr, (size_t)(at - left->ptr)};
-    left->len -= before->len + 1;
-    left->ptr = at + 1;
-    return true;
-}
-
 size_t web_head_length(struct slice in)
 {
     const char *end = in.len > 0 ? memmem(in.ptr, in.len, "\r\n\r\n", 4) : NULL;
 
     return end != NULL ? (size_t)(end - in.ptr) + 4 : 0;
-}
-
-/* RFC 9110, 5.6.2. */
-static bool is_token(struct slice s)
-{
-    static const char chars[] =
-        "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
-    for (size_t i = 0; i < s.len; i++) {
-        if (memchr(chars, s.ptr[i], sizeof(chars) - 1) == NULL) {
-            return false;
-        }
-    }
-    return s.len > 0;
 }
 
 static bool is_method(struct slice s)
@@ -79,25 +33,13 @@ static bool is_method(struct slice s)
     return s.len > 0 && s.len <= METHOD_MAX;
 }
 
-/* No control character but a tab. */
-static bool is_text(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if ((c < ' ' && c != '\t') || c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static int parse_first(struct slice line, struct web_head *out, const char **why)
 {
-    if (!is_text(line) || memchr(line.ptr, '\t', line.len) != NULL ||
-        !split(&line, ' ', &out->method) || !is_method(out->method)) {
+    if (!http_field_is_text(line) || memchr(line.ptr, '\t', line.len) != NULL ||
+        !slice_split(&line, ' ', &out->method) || !is_method(out->method)) {
         return malformed(why);
     }
-    if (!split(&line, ' ', &out->target)) {
+    if (!slice_split(&line, ' ', &out->target)) {
         return refuse(505, "HTTP/1.1 is spoken here", why); /* 0.9 had no version */
     }
     if (out->target.len > WEB_URL_MAX) {
@@ -117,15 +59,15 @@ static int parse_first(struct slice line, struct web_head *out, const char **why
 }
 
 /* What decides where the request ends, and the connection. */
-static int parse_framing(struct web_head *out, const struct web_header *header, bool *has_length,
+static int parse_framing(struct web_head *out, const struct http_field *header, bool *has_length,
                          const char **why)
 {
-    if (is_named(header->name, "connection")) {
-        out->close = out->close || web_head_has_word(header->value, "close");
-        out->upgrade = out->upgrade || web_head_has_word(header->value, "upgrade");
-    } else if (is_named(header->name, "transfer-encoding")) {
+    if (http_field_is(header->name, "connection")) {
+        out->close = out->close || http_field_has(header->value, "close");
+        out->upgrade = out->upgrade || http_field_has(header->value, "upgrade");
+    } else if (http_field_is(header->name, "transfer-encoding")) {
         return refuse(411, "a body comes with its Content-Length, and not in chunks", why);
-    } else if (is_named(header->name, "content-length")) {
+    } else if (http_field_is(header->name, "content-length")) {
         if (*has_length || !slice_to_u64(header->value, &out->body)) {
             return refuse(400, "Content-Length is not one number", why);
         }
@@ -139,17 +81,15 @@ static int parse_headers(struct slice left, struct web_head *out, const char **w
     bool has_length = false;
     struct slice line = SLICE("");
 
-    while (split(&left, '\n', &line) && line.len > 1) {
+    while (slice_split(&left, '\n', &line) && line.len > 1) {
         if (out->nheaders == WEB_HEADERS_MAX) {
             return refuse(431, "there are too many headers", why);
         }
-        struct web_header *header = &out->headers[out->nheaders++];
+        struct http_field *header = &out->headers[out->nheaders++];
         line.len--; /* its CR; a control character where it is none */
-        if (line.ptr[line.len] != '\r' || !split(&line, ':', &header->name) ||
-            !is_token(header->name) || !is_text(line)) {
+        if (line.ptr[line.len] != '\r' || !http_field_parse(line, header)) {
             return malformed(why);
         }
-        header->value = trim(line);
         int rc = parse_framing(out, header, &has_length, why);
         if (rc != 0) {
             return rc;
@@ -176,7 +116,7 @@ int web_head_parse(struct slice in, struct web_head *out, const char **why)
     if (in.len > 0 && (in.ptr[0] < 'A' || in.ptr[0] > 'Z')) {
         return malformed(why);
     }
-    bool has_line = split(&left, '\n', &line);
+    bool has_line = slice_split(&left, '\n', &line);
     int rc = too_long(in, has_line, why);
     if (rc != 0 || !has_line) {
         return rc;
@@ -196,23 +136,11 @@ int web_head_parse(struct slice in, struct web_head *out, const char **why)
 bool web_head_next(const struct web_head *h, const char *name, size_t *at, struct slice *value)
 {
     while (*at < h->nheaders) {
-        const struct web_header *header = &h->headers[(*at)++];
-        if (is_named(header->name, name)) {
+        const struct http_field *header = &h->headers[(*at)++];
+        if (http_field_is(header->name, name)) {
             *value = header->value;
             return true;
         }
     }
     return false;
-}
-
-bool web_head_has_word(struct slice list, const char *word)
-{
-    struct slice one;
-
-    while (split(&list, ',', &one)) {
-        if (is_named(trim(one), word)) {
-            return true;
-        }
-    }
-    return is_named(trim(list), word);
 }

@@ -6,19 +6,14 @@
 #ifndef SHOAL_WEB_HEAD_H
 #define SHOAL_WEB_HEAD_H
 
-#include "shared/base.h"
+#include "shared/net/http_field.h"
 #include "shared/web/web_limits.h"
-
-struct web_header {
-    struct slice name;
-    struct slice value; /* without blanks around it */
-};
 
 struct web_head {
     struct slice method;
     struct slice target;
     unsigned minor; /* HTTP/1.minor */
-    struct web_header headers[WEB_HEADERS_MAX];
+    struct http_field headers[WEB_HEADERS_MAX];
     size_t nheaders;
     uint64_t body; /* bytes that follow */
     bool close;    /* the connection ends with it */
@@ -32,7 +27,5 @@ size_t web_head_length(struct slice in);
 int web_head_parse(struct slice in, struct web_head *out, const char **why);
 /* The next header of that name, in any case, from `*at` (first 0) on; false: there is none. */
 bool web_head_next(const struct web_head *h, const char *name, size_t *at, struct slice *value);
-/* Is there a comma-separated word in the text, in any case? */
-bool web_head_has_word(struct slice list, const char *word);
 
 #endif

@@ -5,18 +5,16 @@
 #include "shared/web/web_private.h"
 
 #include "shared/log.h"
+#include "shared/net/websocket_key.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <wslay/wslay.h>
 
-#define KEY_CHARS 24 /* 16 bytes in base64 */
-#define GUID      "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-#define WHY_MAX   123  /* bytes of a reason, RFC 6455, 5.5 */
-#define END_MS    2000 /* for a close, and what waits before it, to leave */
+#define WHY_MAX 123  /* bytes of a reason, RFC 6455, 5.5 */
+#define END_MS  2000 /* for a close, and what waits before it, to leave */
 
 #define CODE_GOING 1001
 #define CODE_TYPE  1003
@@ -45,7 +43,8 @@ static bool is_key(struct slice key)
             return false;
         }
     }
-    return key.len == KEY_CHARS && memcmp(key.ptr + KEY_CHARS - 2, "==", 2) == 0;
+    return key.len == WEBSOCKET_KEY_CHARS &&
+           memcmp(key.ptr + WEBSOCKET_KEY_CHARS - 2, "==", 2) == 0;
 }
 
 const char *web_socket_refusal(const struct web_request *r, int *status, const char **extra)
@@ -74,16 +73,12 @@ const char *web_socket_refusal(const struct web_request *r, int *status, const c
 
 static void write_accept(struct buf *out, struct slice key)
 {
-    unsigned char digest[SHA_DIGEST_LENGTH];
-    unsigned char text[2 * SHA_DIGEST_LENGTH];
-    char joined[KEY_CHARS + sizeof(GUID)];
+    char accept[WEBSOCKET_ACCEPT_CHARS];
 
-    snprintf(joined, sizeof(joined), "%.*s%s", KEY_CHARS, key.ptr, GUID);
-    SHA1((const unsigned char *)joined, strlen(joined), digest);
-    EVP_EncodeBlock(text, digest, sizeof(digest));
+    websocket_key_accept(key, accept);
     web_answer_status(out, 101);
     buf_printf(out, "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-               text);
+               accept);
 }
 
 /* wslay --------------------------------------------------------------------------------------- */

@@ -2,46 +2,14 @@
  * parameters, and a look-up of users may have 100. */
 #include "tests/twitch_sim/web_request.h"
 
+#include "shared/net/http_field.h"
+
 #include <string.h>
-#include <strings.h>
-
-static bool is_name(struct slice name, const char *text)
-{
-    return name.len == strlen(text) && strncasecmp(name.ptr, text, name.len) == 0;
-}
-
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s.ptr++;
-        s.len--;
-    }
-    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) {
-        s.len--;
-    }
-    return s;
-}
-
-/* What stands before the first `c`, which is taken off as well; false where there is no `c`. */
-static bool split(struct slice *left, char c, struct slice *before)
-{
-    const char *at = left->len > 0 ? memchr(left->ptr, c, left->len) : NULL;
-
-    if (at == NULL) {
-        *before = *left;
-        *left = SLICE("");
-        return false;
-    }
-    *before = (struct slice){left->ptr, (size_t)(at - left->ptr)};
-    left->len -= before->len + 1;
-    left->ptr = at + 1;
-    return true;
-}
 
 /* The line at the front, without its end. */
 static bool next_line(struct slice *left, struct slice *line)
 {
-    if (!split(left, '\n', line)) {
+    if (!slice_split(left, '\n', line)) {
         return false;
     }
     if (line->len > 0 && line->ptr[line->len - 1] == '\r') {
@@ -54,15 +22,15 @@ static unsigned parse_first_line(struct slice line, struct web_request *out)
 {
     struct slice target;
 
-    if (!split(&line, ' ', &out->method) || !split(&line, ' ', &target) || out->method.len == 0 ||
-        target.len == 0 || target.ptr[0] != '/') {
+    if (!slice_split(&line, ' ', &out->method) || !slice_split(&line, ' ', &target) ||
+        out->method.len == 0 || target.len == 0 || target.ptr[0] != '/') {
         return 400;
     }
     if (!slice_is(line, "HTTP/1.1") && !slice_is(line, "HTTP/1.0")) {
         return line.len > 5 && memcmp(line.ptr, "HTTP/", 5) == 0 ? 505 : 400;
     }
     out->close = slice_is(line, "HTTP/1.0");
-    (void)split(&target, '?', &out->path);
+    (void)slice_split(&target, '?', &out->path);
     out->query = target;
     return 0;
 }
@@ -72,21 +40,22 @@ static unsigned parse_header(struct slice line, struct web_request *out, uint64_
 {
     struct slice name;
 
-    if (!split(&line, ':', &name) || name.len == 0 || memchr(name.ptr, ' ', name.len) != NULL) {
+    if (!slice_split(&line, ':', &name) || name.len == 0 ||
+        memchr(name.ptr, ' ', name.len) != NULL) {
         return 400;
     }
-    struct slice value = trim(line);
-    if (is_name(name, "authorization")) {
+    struct slice value = slice_trim(line);
+    if (http_field_is(name, "authorization")) {
         out->authorization = value;
-    } else if (is_name(name, "client-id")) {
+    } else if (http_field_is(name, "client-id")) {
         out->client_id = value;
-    } else if (is_name(name, "content-type")) {
+    } else if (http_field_is(name, "content-type")) {
         out->content_type = value;
-    } else if (is_name(name, "connection")) {
-        out->close = out->close || is_name(value, "close");
-    } else if (is_name(name, "transfer-encoding")) {
+    } else if (http_field_is(name, "connection")) {
+        out->close = out->close || http_field_is(value, "close");
+    } else if (http_field_is(name, "transfer-encoding")) {
         return 411;
-    } else if (is_name(name, "content-length") && !slice_to_u64(value, length)) {
+    } else if (http_field_is(name, "content-length") && !slice_to_u64(value, length)) {
         return 400;
     }
     return 0;
@@ -175,8 +144,8 @@ bool web_pair_next(struct slice *left, struct web_pair *out)
     if (left->len == 0) {
         return false;
     }
-    (void)split(left, '&', &value);
-    (void)split(&value, '=', &name);
+    (void)slice_split(left, '&', &value);
+    (void)slice_split(&value, '=', &name);
     unescape(name, out->name, sizeof(out->name));
     unescape(value, out->value, sizeof(out->value));
     return true;
@@ -188,9 +157,10 @@ bool web_param(const struct web_request *r, const char *name, char value[WEB_VAL
     struct slice left = r->content_type;
     struct web_pair pair;
 
-    (void)split(&left, ';', &type);
+    (void)slice_split(&left, ';', &type);
     const struct slice places[] = {
-        is_name(trim(type), "application/x-www-form-urlencoded") ? r->body : SLICE(""), r->query};
+        http_field_is(slice_trim(type), "application/x-www-form-urlencoded") ? r->body : SLICE(""),
+        r->query};
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         left = places[i];
         while (web_pair_next(&left, &pair)) {
