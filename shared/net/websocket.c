@@ -80,6 +80,29 @@ static const char *judge_first(unsigned first, bool fin, bool in_message)
     return NULL;
 }
 
+/* The same of the second. */
+static const char *judge_second(unsigned second, unsigned frame)
+{
+    unsigned len = second & LENGTH;
+
+    if ((second & MASKED) != 0) {
+        return "a frame of the server is masked";
+    }
+    if ((frame & CONTROL) != 0 && len > WEBSOCKET_CONTROL_MAX) {
+        return "a control frame has more than 125 bytes";
+    }
+    return frame == WEBSOCKET_CLOSE_FRAME && len == 1 ? "a close frame has half a code" : NULL;
+}
+
+/* The same of a length that stands in more bytes. */
+static const char *judge_length(uint64_t len, uint64_t least)
+{
+    if (len < least) {
+        return "the length of a frame is not in its shortest form";
+    }
+    return len > INT64_MAX ? "the length of a frame is negative" : NULL;
+}
+
 static uint64_t big_endian(const unsigned char *at, size_t len)
 {
     uint64_t value = 0;
@@ -90,17 +113,8 @@ static uint64_t big_endian(const unsigned char *at, size_t len)
     return value;
 }
 
-/* What is wrong with the length, of a head that is whole; NULL: nothing. */
-static const char *judge_length(size_t head, uint64_t len)
-{
-    if ((head == 4 && len < LENGTH16) || (head == 10 && len <= UINT16_MAX)) {
-        return "the length of a frame is not in its shortest form";
-    }
-    return len > INT64_MAX ? "the length of a frame is negative" : NULL;
-}
-
-/* Read the head of a frame, of which `have` bytes are there. Its size; 0: it is not whole, and
- * nothing is wrong so far; or else *why is set. */
+/* Read the head of a frame, of which `have` bytes are there. Its size; 0: it is not whole, or wrong
+ * (*why). */
 static size_t read_head(struct websocket *ws, const unsigned char *at, size_t have,
                         const char **why)
 {
@@ -115,25 +129,22 @@ static size_t read_head(struct websocket *ws, const unsigned char *at, size_t ha
     }
     uint64_t len = at[1] & LENGTH;
     size_t head = len < LENGTH16 ? 2 : len == LENGTH16 ? 4 : 10;
-    if ((at[1] & MASKED) != 0) {
-        *why = "a frame of the server is masked";
-    } else if ((frame & CONTROL) != 0 && len > WEBSOCKET_CONTROL_MAX) {
-        *why = "a control frame has more than 125 bytes";
-    } else if (frame == WEBSOCKET_CLOSE_FRAME && len == 1) {
-        *why = "a close frame has half a code";
-    }
+    *why = judge_second(at[1], frame);
     if (*why != NULL || have < head) {
         return 0;
     }
     if (head > 2) {
         len = big_endian(at + 2, head - 2);
-        *why = judge_length(head, len);
+        *why = judge_length(len, head == 4 ? LENGTH16 : UINT16_MAX + 1);
+        if (*why != NULL) {
+            return 0;
+        }
     }
     ws->in_frame = true;
     ws->fin = fin;
     ws->frame = frame;
     ws->left = len;
-    if (frame == WEBSOCKET_TEXT_FRAME || frame == WEBSOCKET_BINARY_FRAME) {
+    if ((frame & CONTROL) == 0 && frame != WEBSOCKET_CONTINUATION_FRAME) {
         ws->message = frame;
     }
     return head;
@@ -154,7 +165,7 @@ static bool begin_frame(struct websocket *ws, struct slice *in, const char **why
         size_t head = read_head(ws, (const unsigned char *)in->ptr, in->len, why);
         if (head > 0 || *why != NULL) {
             (void)take(in, head);
-            return *why == NULL;
+            return head > 0;
         }
     }
     while (in->len > 0) {
@@ -162,7 +173,7 @@ static bool begin_frame(struct websocket *ws, struct slice *in, const char **why
         size_t head = read_head(ws, (const unsigned char *)ws->kept, ws->nkept, why);
         if (head > 0 || *why != NULL) {
             ws->nkept = 0;
-            return *why == NULL;
+            return head > 0;
         }
     }
     return false;
@@ -339,12 +350,14 @@ void websocket_write_close(struct buf *out, uint16_t code, struct slice reason)
         payload[0] = (char)(code >> 8);
         payload[1] = (char)code;
         len = 2;
-        for (size_t next; reason.len > 0; len += next) {
-            next = utf8_length(reason.ptr, reason.len);
+        for (;;) {
+            size_t next = utf8_length(reason.ptr, reason.len);
+
             if (next == 0 || next > sizeof(payload) - len) {
                 break;
             }
             memcpy(payload + len, take(&reason, next).ptr, next);
+            len += next;
         }
     }
     websocket_write(out, WEBSOCKET_CLOSE_FRAME, (struct slice){payload, len});

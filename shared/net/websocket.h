@@ -1,9 +1,10 @@
 /* WebSocket: the client's side of RFC 6455, without a socket: bytes in, events out.
  *
- *   websocket_ask -> bytes to send; bytes from the peer -> websocket_next, until it wants more
+ *   websocket_ask -> bytes to send
+ *   bytes from the peer -> websocket_next, again and again, until it wants MORE
  *
- *   asked -> upgraded (101, and it proves that it is a WebSocket server) -> closed (its close frame)
- *     +-> failed <-+
+ *   asked -> upgraded (101, and it proves that it is a WebSocket server) -> closed (its close)
+ *     +------> failed <-+
  *
  * Payload is handed out from where it was read: frames of a server are not masked, so a message of
  * any size costs no copy and no memory. Only what is small and must be whole (a line of the answer
@@ -11,7 +12,7 @@
  * it. Without extensions and subprotocols: none is asked for, and none is taken.
  *
  * Whatever the server does that the RFC forbids ends it, as early as it is known: nothing is
- * guessed, and nothing comes after it. Pure: no socket, no clock, no callbacks. Loop thread only. */
+ * guessed, and nothing comes after it. Pure: no socket, no clock, no callback. Loop thread only. */
 #ifndef SHOAL_NET_WEBSOCKET_H
 #define SHOAL_NET_WEBSOCKET_H
 
@@ -108,8 +109,8 @@ MUST_USE enum websocket_event websocket_next(struct websocket *ws, struct slice 
  * Where it does not fit into `out` nothing is appended, and out->overflow says so (buf.h). */
 void websocket_write(struct buf *out, enum websocket_frame frame, struct slice payload);
 /* The same for a close frame: a code that may be sent, and a reason, of which whole characters of
- * UTF-8 are taken as far as they fit. WEBSOCKET_CODE_NONE: a frame without either,
- * which is the answer to one. */
+ * UTF-8 are taken as far as they fit. WEBSOCKET_CODE_NONE: a frame without either, the answer to
+ * one like that. */
 void websocket_write_close(struct buf *out, uint16_t code, struct slice reason);
 
 #endif

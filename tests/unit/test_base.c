@@ -55,6 +55,21 @@ static void slices_compare_by_their_bytes(void **state)
     assert_false(slice_is(SLICE("a\0b"), "a"));
 }
 
+static void slices_are_trimmed_and_split(void **state)
+{
+    struct slice left = SLICE("a,,b");
+    struct slice one;
+
+    (void)state;
+    assert_true(slice_is(slice_trim(SLICE(" \ta b\t ")), "a b"));
+    assert_int_equal(slice_trim(SLICE(" \t ")).len, 0);
+    assert_int_equal(slice_trim((struct slice){NULL, 0}).len, 0);
+    assert_true(slice_split(&left, ',', &one) && slice_is(one, "a") && slice_is(left, ",b"));
+    assert_true(slice_split(&left, ',', &one) && slice_is(one, "") && slice_is(left, "b"));
+    assert_true(!slice_split(&left, ',', &one) && slice_is(one, "b") && slice_is(left, ""));
+    assert_true(!slice_split(&left, ',', &one) && slice_is(one, ""));
+}
+
 static void a_number_is_a_number_whole_or_not_at_all(void **state)
 {
     (void)state;
@@ -168,6 +183,7 @@ int main(void)
         cmocka_unit_test(copies_are_nul_terminated_and_own),
         cmocka_unit_test(asking_for_nothing_gives_memory_all_the_same),
         cmocka_unit_test(slices_compare_by_their_bytes),
+        cmocka_unit_test(slices_are_trimmed_and_split),
         cmocka_unit_test(a_number_is_a_number_whole_or_not_at_all),
         cmocka_unit_test(only_well_formed_utf8_has_a_length),
         cmocka_unit_test(random_hex_fills_exactly_its_length),
