@@ -82,10 +82,14 @@ class World:
         self.tools.append(Tool(name, *args))
         return self.tools[-1]
 
-    def begin(self, *sim_args, **settings):
-        """Redis, a simulator without limits, a coordinator that leads."""
+    def close_tool(self, tool):
+        self.tools.remove(tool)
+        tool.close()
+
+    def begin(self, *sim_args, tls=None, **settings):
+        """Redis, a simulator without limits (tls: the Certificates of its wss:// port), a coordinator that leads."""
         self.cluster.start_redis()
-        self.cluster.start_sim("--verified", "--limits-off", *sim_args)
+        self.cluster.start_sim("--verified", "--limits-off", *sim_args, tls=tls)
         self.cluster.start_coordinator(args=("--log-level", "warn"), **settings)
         wait_until(self.cluster.leader, 10, "a coordinator leads")
 

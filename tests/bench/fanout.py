@@ -1,57 +1,49 @@
-"""Fan-out of one node: a flood, for CPU and lines a second; and paced, for latency."""
+"""Fan-out of one node: a flood, for CPU and lines a second; and paced, for latency. Beside it, in turn with it and on
+a simulator of its own each, bench_limit: the least that reading and publishing the same lines can take."""
 
 import statistics
 import time
 
-from bench import Row, cpu_s, now_us
+from bench import Row, cpu_s
+from certificates import Certificates  # of tests/cluster, as the next one
 from processes import wait_until
 
 CHANNELS = [f"room{i}" for i in range(100)]
-PER_SHARD = 25
+PER_SHARD = 10
+BYTES = 463  # of a line of Twitch, with its tags
+CONNECTIONS = len(CHANNELS) // PER_SHARD
+SIM = ("--verified", "--limits-off", "--ping-interval", "off")  # bench_limit answers no PING
+
+
+class Target:
+    """What is measured: a process that reads CHANNELS from a simulator of its own and publishes them."""
+
+    def __init__(self, pid, sim):
+        self.pid, self.sim = pid, sim
+        sim.control(f"wait joined={len(CHANNELS)}")
+        time.sleep(0.3)  # what else a join answers is not to be counted
 
 
 class Lines:
-    """A node that reads CHANNELS from one simulator, a reader that discards the same from a second one, a
-    subscriber, and a record of such lines for bench_publish."""
+    """A node and limits, one subscriber for all, and what Redis and each of them took for some lines."""
 
-    def __init__(self, world):
+    def __init__(self, world, tls=None):
         self.world = world
-        world.begin(channels_per_shard=PER_SHARD)
         cluster = world.cluster
-        self.record = self.make_record()
-        self.node = world.start_node()
+        world.begin("--ping-interval", "off", tls=tls, channels_per_shard=PER_SHARD)
+        node = world.start_node()
         world.join(CHANNELS)
-        self.sim = cluster.sim
-        self.other = cluster.start_sim("--verified", "--limits-off", name="other-sim")
-        self.discard = self.reader(self.other)
+        self.node = Target(node.pid, cluster.sim)
         self.redis = cluster.redis_process
         self.subscriber = world.tool("subscribe", self.redis.port)
         wait_until(lambda: cluster.redis.pubsub_numpat() > 0, 10, "the subscriber is there")
 
-    def reader(self, sim):
-        tool = self.world.tool("discard", sim.port, PER_SHARD, *CHANNELS)
-        sim.control(f"wait joined={len(CHANNELS)}")
-        time.sleep(0.3)  # what else a join answers is not to be counted as chat
-        return tool
-
-    def make_record(self):
-        path = self.world.path("lines")
-        sim = self.world.cluster.start_sim(
-            "--verified", "--limits-off", "--record", path, name="record-sim"
-        )
-        tool = self.reader(sim)
-        sim.control(f"generate count={500 if self.world.small else 20000} rate=0 seed=7")
-        sim.control("wait generate ms=60000")
-        sim.control("flush")
-        self.world.tools.remove(tool)
-        tool.close()
-        sim.stop()
-        return path
-
-    def publisher(self, lines, rate=0):
-        tool = self.world.tool("publish", self.redis.port, self.record, lines, rate)
-        self.world.tools.remove(tool)
-        return tool
+    def limit(self, name, tls=None):
+        sim = self.world.cluster.start_sim(*SIM, name=f"{name}-sim", tls=tls)
+        port = int(sim.url.rsplit(":", 1)[1])
+        args = ("--tls",) if tls else ()
+        tool = self.world.tool("limit", *args, port, self.redis.port, PER_SHARD, *CHANNELS)
+        return Target(tool.pid, sim)
 
     def heard(self, lines, timeout=120):
         """Wait until the subscriber has them all; its last answer."""
@@ -60,129 +52,170 @@ class Lines:
             answer = self.subscriber.ask()
             return answer if answer["lines"] >= lines else None
 
-        return wait_until(all_there, timeout, f"{lines} lines at the subscriber")
+        end = wait_until(all_there, timeout, f"{lines} lines at the subscriber")
+        assert end["lines"] == lines, f"{end['lines']} of {lines} lines were published"
+        return end
+
+    def look(self):
+        """Commands that Redis has carried out by name, and how often it has read."""
+        redis = self.world.cluster.redis
+        stats = redis.info("commandstats")
+        calls = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+        return calls, redis.info("stats")["total_reads_processed"]
+
+    def publish(self, begin, lines, *pids):
+        """begin() makes somebody publish so many lines: CPU us a line of Redis and of the processes, and the rest."""
+        self.subscriber.ask("reset")
+        calls, reads = self.look()
+        spent = [cpu_s(pid) for pid in (self.redis.pid, *pids)]
+        begin()
+        end = self.heard(lines)
+        cpu = [(cpu_s(pid) - before) / lines * 1e6 for pid, before in zip((self.redis.pid, *pids), spent)]
+        now, reads_now = self.look()
+        took = (end["last_us"] - end["first_us"]) / 1e6
+        commands = sum(n - calls.get(name, 0) for name, n in now.items() if name != "info")
+        return {
+            "redis": cpu[0], "cpu": cpu[1:], "end": end, "lines_s": lines / took,
+            "batch": lines / (reads_now - reads), "commands": commands / lines, "commands_s": commands / took,
+        }  # fmt: skip
+
+
+def flood(target, lines):
+    return lambda: target.sim.control(f"flood all count={lines // CONNECTIONS} bytes={BYTES}")
+
+
+def paced(target, lines, rate):
+    return lambda: target.sim.control(f"generate count={lines} rate={rate} stamp=1 only=privmsg")
+
+
+def medians(dicts):
+    """Of short neighbours: what else runs on a machine changes from one second to the next."""
+    return {key: statistics.median(d[key] for d in dicts) for key in dicts[0]}
+
+
+def within(name, value, limit, budget, what, digits=2):
+    """A row of what may be so many times the limit."""
+    most = budget * limit
+    return Row(
+        name, f"{value:,.{digits}f}", f"{limit:,.{digits}f} ({what})", f"<= {budget:g} x limit", value <= most
+    )
 
 
 class Flood(Lines):
-    """fan-out, one node, as fast as it goes, one subscriber"""
+    """fan-out, one node, as fast as it goes, one subscriber, beside the limit"""
 
     NAME = "fanout"
 
     def __init__(self, world):
         super().__init__(world)
-        self.lines = 1280 if world.small else 64000  # full batches of bench_publish
-        self.pairs = 1 if world.small else 6
-        self.seed = 0
+        self.lines = 1920 if world.small else 192000  # for all CONNECTIONS as much, and full batches of bench_publish
+        self.rounds = 1 if world.small else 3
+        self.floor = self.limit("limit")
 
-    def through_node(self):
-        self.subscriber.ask("reset")
-        node, redis = cpu_s(self.node.pid), cpu_s(self.redis.pid)
-        began = now_us()
-        self.sim.control(f"generate count={self.lines} rate=0 seed={self.seed}")
-        end = self.heard(self.lines)
-        assert end["lines"] == self.lines, f"{end['lines']} of {self.lines} lines were fanned out"
+    def bare(self, rate):
+        """Nothing but PUBLISH, at that pace."""
+
+        def run():
+            args = (self.redis.port, self.lines, BYTES, len(CHANNELS), rate)
+            self.world.close_tool(self.world.tool("publish", *args))
+
+        return self.publish(run, self.lines)
+
+    def round(self):
+        node = self.publish(flood(self.node, self.lines), self.lines, self.node.pid)
+        limit = self.publish(flood(self.floor, self.lines), self.lines, self.floor.pid, self.floor.sim.pid)
+        bare = self.bare(node["lines_s"])
         return {
-            "node_cpu": (cpu_s(self.node.pid) - node) / self.lines * 1e6,
-            "redis_cpu": (cpu_s(self.redis.pid) - redis) / self.lines * 1e6,
-            "node_lines_s": self.lines / (end["last_us"] - began) * 1e6,
-        }
-
-    def bare(self):
-        """The same lines to the reader that discards, and at the same time as many out of the bare loop."""
-        self.subscriber.ask("reset")
-        seen = self.discard.ask()["messages"]
-        reader, redis = cpu_s(self.discard.pid), cpu_s(self.redis.pid)
-        publisher = self.publisher(self.lines)
-        began = now_us()
-        self.other.control(f"generate count={self.lines} rate=0 seed={self.seed}")
-        self.heard(self.lines)
-        done = publisher.answer()
-        publisher.close()
-
-        def all_read():
-            answer = self.discard.ask()
-            return answer if answer["messages"] - seen >= self.lines else None
-
-        read = wait_until(all_read, 120, "the reader has them all")
-        end = max(read["last_us"], self.heard(self.lines)["last_us"], done["last_us"])
-        return {
-            "reader_cpu": (cpu_s(self.discard.pid) - reader) / self.lines * 1e6,
-            "bare_redis_cpu": (cpu_s(self.redis.pid) - redis) / self.lines * 1e6,
-            "bare_lines_s": self.lines / (end - began) * 1e6,
-            "publish_lines_s": self.lines / (done["last_us"] - done["first_us"]) * 1e6,
-        }
+            "node": node["cpu"][0], "limit": limit["cpu"][0], "sim": limit["cpu"][1],
+            "redis": node["redis"], "limit_redis": limit["redis"], "bare_redis": bare["redis"],
+            "lines_s": node["lines_s"], "limit_lines_s": limit["lines_s"],
+            "batch": node["batch"], "limit_batch": limit["batch"], "bare_batch": bare["batch"],
+            "commands": node["commands"],
+        }  # fmt: skip
 
     def once(self):
-        """Pairs of short neighbours: what else runs on a machine changes from one second to the next."""
-        pairs = []
-        for _ in range(self.pairs):
-            self.seed += 1
-            m = {**self.through_node(), **self.bare()}
-            m["above"] = m["node_cpu"] - m["reader_cpu"]
-            m["ratio"] = m["node_lines_s"] / m["bare_lines_s"]
-            pairs.append(m)
-        return {key: statistics.median(m[key] for m in pairs) for key in pairs[0]}
+        return medians([self.round() for _ in range(self.rounds)])
 
     def rows(self, m):
-        above, ratio = m["above"], m["ratio"]
+        share = m["lines_s"] / m["limit_lines_s"]
         return [
-            Row(
-                "fan-out: CPU s of the node, a million lines",
-                f"{m['node_cpu']:.2f}",
-                f"{m['reader_cpu']:.2f} (reader)",
-            ),
-            Row("fan-out: the same above the reader", f"{above:.2f}", "", "<= 1.0", above <= 1.0),
-            Row(
-                "fan-out: CPU s of Redis, a million lines",
-                f"{m['redis_cpu']:.2f}",
-                f"{m['bare_redis_cpu']:.2f} (PUBLISH)",
-            ),
-            Row(
-                "fan-out: lines/s",
-                f"{m['node_lines_s']:,.0f}",
-                f"{m['bare_lines_s']:,.0f} (reader and PUBLISH)",
-            ),
-            Row("fan-out: lines/s of the limit", f"{ratio:.2f}", "", ">= 0.85", ratio >= 0.85),
-        ]
+            within("fan-out: CPU s of the node, a million lines", m["node"], m["limit"], 1.5, "bench_limit"),
+            Row("fan-out: lines/s", f"{m['lines_s']:,.0f}", f"{m['limit_lines_s']:,.0f} (bench_limit)",
+                ">= 0.8 x limit", share >= 0.8),
+            within("fan-out: CPU s of Redis, a million lines", m["redis"], m["bare_redis"], 1.1, "PUBLISH, as fast"),
+            Row("fan-out: commands of Redis a line", f"{m['commands']:.2f}", "1 (PUBLISH)"),
+        ]  # fmt: skip
+
+
+class FloodTls(Lines):
+    """the same over TLS, beside OpenSSL alone"""
+
+    NAME = "fanout-tls"
+
+    def __init__(self, world):
+        certificates = Certificates(world.path("certificates"))
+        super().__init__(world, certificates)
+        self.lines = 1920 if world.small else 192000
+        self.rounds = 1 if world.small else 3
+        self.plain = self.limit("plain")
+        self.tls = self.limit("tls", certificates)
+
+    def round(self):
+        m = {}
+        for name, target in (("node", self.node), ("plain", self.plain), ("tls", self.tls)):
+            one = self.publish(flood(target, self.lines), self.lines, target.pid)
+            m[name], m[f"{name}_lines_s"] = one["cpu"][0], one["lines_s"]
+        return m
+
+    def once(self):
+        return medians([self.round() for _ in range(self.rounds)])
+
+    def rows(self, m):
+        most = m["tls"] + 0.5 * m["plain"]
+        limits = f"{m['tls']:.2f}, {m['plain']:.2f} (bench_limit with TLS, without)"
+        return [
+            Row("fan-out, TLS: CPU s of the node, a million lines", f"{m['node']:.2f}", limits,
+                "<= TLS + 0.5 plain", m["node"] <= most),
+            Row("fan-out, TLS: lines/s", f"{m['node_lines_s']:,.0f}", f"{m['tls_lines_s']:,.0f} (bench_limit)"),
+        ]  # fmt: skip
 
 
 class Latency(Lines):
-    """fan-out latency at a subscriber, paced 10,000 lines/s"""
+    """fan-out latency at a subscriber, paced 10,000 lines/s, and of lone lines"""
 
     NAME = "latency"
     RATE = 10000
+    LONE_RATE = 50
 
     def __init__(self, world):
         super().__init__(world)
         self.lines = 1000 if world.small else 30000
-
-    def measured(self, prefix):
-        end = self.heard(self.lines)
-        return {f"{prefix}_{q}": end[f"{q}_us"] / 1000 for q in ("p50", "p99", "max")}
+        self.lone = 20 if world.small else 100
+        self.floor = self.limit("limit")
 
     def once(self):
-        self.subscriber.ask("reset")
-        # With a stamp, a ROOMSTATE of one changed tag has two: it is none for the room any more.
-        self.sim.control(f"generate count={self.lines} rate={self.RATE} stamp=1 only=privmsg")
-        self.sim.control("wait generate ms=60000")
-        node = self.measured("node")
-        self.subscriber.ask("reset")
-        publisher = self.publisher(self.lines, self.RATE)
-        publisher.answer()
-        publisher.close()
-        return {**node, **self.measured("bare")}
+        m = {}
+        for name, target in (("node", self.node), ("limit", self.floor)):
+            many = self.publish(paced(target, self.lines, self.RATE), self.lines, target.pid)
+            lone = self.publish(paced(target, self.lone, self.LONE_RATE), self.lone, target.pid)
+            for q in ("p50", "p99", "p999"):
+                m[f"{name}_{q}"] = many["end"][f"{q}_us"] / 1000
+            m[f"{name}_lone"] = lone["end"]["p50_us"] / 1000
+            m[f"{name}_commands_s"] = many["commands_s"]
+            m[f"{name}_cpu"], m[f"{name}_redis"] = many["cpu"][0], many["redis"]
+        return m
 
     def rows(self, m):
-        rows = []
-        for q, budget in (("p50", None), ("p99", 2.0), ("max", None)):
-            value = m[f"node_{q}"]
-            rows.append(
-                Row(
-                    f"fan-out, 10,000 lines/s: {q}, ms",
-                    f"{value:.2f}",
-                    f"{m[f'bare_{q}']:.2f} (PUBLISH)",
-                    f"< {budget:g}" if budget else "",
-                    value < budget if budget else None,
-                )
-            )
-        return rows
+        pace = f"fan-out, {self.RATE:,} lines/s: "
+        limit = "bench_limit"
+        return [
+            Row(pace + "p50, ms", f"{m['node_p50']:.2f}", f"{m['limit_p50']:.2f} ({limit})"),
+            within(pace + "p99, ms", m["node_p99"], m["limit_p99"], 1.5, limit),
+            Row(pace + "p99.9, ms", f"{m['node_p999']:.2f}", f"{m['limit_p999']:.2f} ({limit})", "< 10",
+                m["node_p999"] < 10),
+            Row("fan-out, a lone line: p50, ms", f"{m['node_lone']:.2f}", f"{m['limit_lone']:.2f} ({limit})"),
+            Row(pace + "CPU us of the node a line", f"{m['node_cpu']:.1f}", f"{m['limit_cpu']:.1f} ({limit})"),
+            Row(pace + "CPU us of Redis a line", f"{m['node_redis']:.1f}", f"{m['limit_redis']:.1f} ({limit})"),
+            Row(pace + "commands of Redis a second", f"{m['node_commands_s']:,.0f}",
+                f"{m['limit_commands_s']:,.0f} ({limit})"),
+        ]  # fmt: skip

@@ -1,43 +1,30 @@
 /* Bench: a subscriber that keeps up.
  *
  * PSUBSCRIBEs to all chat, counts the lines, and notes how old each is that has a sim-us tag in front. A line
- * on standard input is answered with {"lines": N, "last_us": T, "stamped": N, "p50_us", "p99_us", "max_us"};
+ * on standard input is answered with {"lines": N, "first_us": T, "last_us": T, "stamped": N, "p50_us",
+ * "p99_us", "p999_us", "max_us"}: how many, when the first and the last were read, and of the ages the quantiles;
  * "reset" forgets the ages and the count. The end of standard input ends it.
  *
  *   bench_subscribe PORT */
 #include "shared/base.h"
+#include "tests/bench/tool.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PATTERN  "shoal:main:chat:*"
 #define READ_MAX ((size_t)1024 * 1024)
 
 static uint64_t lines;
+static long long first_us; /* when the first of `lines` was read */
 static long long last_us;
 static uint32_t *ages;
 static size_t nages;
 static size_t ages_cap;
-
-static long long now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
-static _Noreturn void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 /* A number and its CR LF; NULL when they are not all there. */
 static const char *take_number(const char *p, const char *end, char kind, size_t *out)
@@ -69,7 +56,9 @@ static void take_line(struct slice line, long long now)
 {
     static const char stamp[] = "@sim-us=";
 
-    lines++;
+    if (lines++ == 0) {
+        first_us = now;
+    }
     if (line.len < sizeof(stamp) || memcmp(line.ptr, stamp, sizeof(stamp) - 1) != 0) {
         return;
     }
@@ -109,10 +98,10 @@ static void read_some(int sock)
     const char *next;
 
     if (n <= 0) {
-        die("bench_subscribe: recv");
+        tool_die("recv");
     }
     len += (size_t)n;
-    last_us = now_us();
+    last_us = tool_now_us();
     while (p < bytes + len && (next = take_message(p, bytes + len, last_us)) != NULL) {
         p = next;
     }
@@ -132,6 +121,14 @@ static int by_age(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Of the ages, which are sorted. */
+static uint32_t quantile(size_t per_mille)
+{
+    size_t i = nages * per_mille / 1000;
+
+    return nages > 0 ? ages[i < nages ? i : nages - 1] : 0;
+}
+
 static void answer(const char *question)
 {
     if (strncmp(question, "reset", 5) == 0) {
@@ -141,42 +138,29 @@ static void answer(const char *question)
     if (nages > 0) {
         qsort(ages, nages, sizeof(*ages), by_age);
     }
-    printf("{\"lines\": %llu, \"last_us\": %lld, \"stamped\": %zu, \"p50_us\": %u, \"p99_us\": %u, "
-           "\"max_us\": %u}\n",
-           (unsigned long long)lines, last_us, nages, nages > 0 ? ages[nages / 2] : 0,
-           nages > 0 ? ages[nages * 99 / 100] : 0, nages > 0 ? ages[nages - 1] : 0);
+    printf("{\"lines\": %llu, \"first_us\": %lld, \"last_us\": %lld, \"stamped\": %zu, "
+           "\"p50_us\": %u, \"p99_us\": %u, \"p999_us\": %u, \"max_us\": %u}\n",
+           (unsigned long long)lines, first_us, last_us, nages, quantile(500), quantile(990),
+           quantile(999), quantile(1000));
     fflush(stdout);
-}
-
-static int connect_redis(int port)
-{
-    static const char subscribe[] = "PSUBSCRIBE " PATTERN "\r\n";
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (sock < 0 || connect(sock, (struct sockaddr *)&to, sizeof(to)) != 0) {
-        die("bench_subscribe: connect");
-    }
-    if (send(sock, subscribe, sizeof(subscribe) - 1, MSG_NOSIGNAL) < 0) {
-        die("bench_subscribe: send");
-    }
-    return sock;
 }
 
 int main(int argc, char **argv)
 {
+    static const char subscribe[] = "PSUBSCRIBE " PATTERN "\r\n";
     char question[256] = "";
 
     if (argc != 2) {
         fprintf(stderr, "Usage: bench_subscribe PORT\n");
         return 2;
     }
-    struct pollfd fds[] = {{.fd = connect_redis(atoi(argv[1])), .events = POLLIN},
-                           {.fd = 0, .events = POLLIN}};
+    int redis = tool_connect(atoi(argv[1]));
+    struct pollfd fds[] = {{.fd = redis, .events = POLLIN}, {.fd = 0, .events = POLLIN}};
+
+    tool_send(redis, subscribe, sizeof(subscribe) - 1);
     for (;;) {
         if (poll(fds, ARRAY_LEN(fds), -1) < 0) {
-            die("bench_subscribe: poll");
+            tool_die("poll");
         }
         if (fds[0].revents != 0) {
             read_some(fds[0].fd);

@@ -2,6 +2,7 @@
 #include "tests/twitch_sim/commands.h"
 
 #include "tests/twitch_sim/commands_web.h"
+#include "tests/twitch_sim/flood.h"
 #include "tests/twitch_sim/generate.h"
 #include "tests/twitch_sim/replay.h"
 #include "tests/twitch_sim/stats.h"
@@ -348,6 +349,7 @@ static const struct {
     {"raw", NULL, target_raw},
     {"garbage", NULL, target_garbage},
     {"longline", NULL, target_longline},
+    {"flood", NULL, target_flood},
     {"generate", do_generate, NULL},
     {"stop", do_stop, NULL},
     {"replay", do_replay, NULL},
@@ -396,6 +398,8 @@ int command_wait(struct sim *s, const struct command *cmd, bool *done, struct er
 
     if (command_has(cmd, "generate")) {
         *done = !generate_look(s).running;
+    } else if (command_has(cmd, "flood")) {
+        *done = !flood_runs(s);
     } else if (command_has(cmd, "replay")) {
         *done = replay_look(s).done;
     } else if (members) {
@@ -410,7 +414,7 @@ int command_wait(struct sim *s, const struct command *cmd, bool *done, struct er
         *done = stats_connections(s) == command_number(cmd, "connections", 0);
     } else {
         return err_set(err, ERR_USAGE,
-                       "wait: for what? generate, replay, connections=N, logins=N, "
+                       "wait: for what? generate, flood, replay, connections=N, logins=N, "
                        "joined=N or members=CHANNEL:N");
     }
     return 0;

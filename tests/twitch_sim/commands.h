@@ -49,8 +49,10 @@
  *   longline TARGET [bytes=100000]
  *   generate [count=N] [rate=R] [seed=N] [only=privmsg] [channels=a,b] [stamp=1]; `stop`
  *                                          stamp: a first tag sim-us, microseconds since 1970
+ *   flood TARGET count=N [bytes=N] [seed=N]   N lines of its channels to each, made and framed before
+ *                                          they are sent; bytes: filled up to so many; not recorded
  *   replay                                 begin --replay
- *   wait generate|replay|connections=N|logins=N|joined=N|members=CHANNEL:N [ms=N]
+ *   wait generate|flood|replay|connections=N|logins=N|joined=N|members=CHANNEL:N [ms=N]
  *                                          answers when it is so; not ok after ms (10000) */
 #ifndef SIM_COMMANDS_H
 #define SIM_COMMANDS_H

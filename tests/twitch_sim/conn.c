@@ -11,6 +11,7 @@
 #include "tests/twitch_sim/conn.h"
 
 #include "tests/twitch_sim/fault.h"
+#include "tests/twitch_sim/flood.h"
 #include "tests/twitch_sim/frame.h"
 #include "tests/twitch_sim/generate.h"
 #include "tests/twitch_sim/session.h"
@@ -67,6 +68,7 @@ void conn_drop_queues(struct conn *c)
 {
     queue_finish(&c->lines);
     queue_finish(&c->wire);
+    flood_finish(c);
     free(c->held);
     c->held = NULL;
     while (c->lagging) {
@@ -237,6 +239,7 @@ static bool write_some(struct conn *c)
 {
     struct buf *out = &c->sim->wire;
     size_t most = WIRE_BYTES;
+    struct slice bytes;
 
     if (c->write_rate > 0) {
         if (c->write_credit <= 0) {
@@ -252,12 +255,13 @@ static bool write_some(struct conn *c)
     } else {
         frame_lines(c, out, most);
     }
-    if (out->len == 0) {
+    bytes = out->len == 0 && flood_waits(c) ? flood_take(c, most) : buf_slice(out);
+    if (bytes.len == 0) {
         return true;
     }
-    c->write_credit -= (int64_t)out->len; /* may go below 0: lines are whole */
-    c->sim->count.bytes_out += out->len;
-    return lws_write(c->wsi, (unsigned char *)out->data, out->len, LWS_WRITE_RAW) >= 0;
+    c->write_credit -= (int64_t)bytes.len; /* may go below 0: lines are whole */
+    c->sim->count.bytes_out += bytes.len;
+    return lws_write(c->wsi, (unsigned char *)bytes.ptr, bytes.len, LWS_WRITE_RAW) >= 0;
 }
 
 int conn_writable(struct conn *c)
@@ -278,7 +282,7 @@ int conn_writable(struct conn *c)
         return -1;
     }
     watch_congestion(c);
-    if (conn_queued(c) > c->lagging_bytes) {
+    if (conn_queued(c) > c->lagging_bytes || flood_waits(c)) {
         if (c->write_rate == 0 || c->write_credit > 0) {
             conn_want_write(c);
         }

@@ -1,6 +1,7 @@
 /* Conn: one WebSocket connection: what it is, and its way out with all the faults a test may want.
  *
  *   line -> (lag) -> (swap) -> lines queue -> frames (coalesce, fragment, cut) -> libwebsockets
+ *   flood.c: frames that were made before -------------------------------------------^
  *
  * A half-open connection neither reads nor writes, and is not closed either: lines to it vanish.
  * Lives from the handshake to LWS_CALLBACK_CLOSED; nobody else frees it. */
@@ -22,6 +23,8 @@ struct delayed {
     char bytes[];
 };
 
+struct flood;
+
 struct conn {
     struct sim *sim;
     struct lws *wsi;
@@ -40,8 +43,9 @@ struct conn {
     struct irc_splitter in;
     struct membership *rooms; /* by room */
 
-    struct queue lines; /* whole lines with CRLF */
-    struct queue wire;  /* frames made by the control port, go out before lines */
+    struct queue lines;  /* whole lines with CRLF */
+    struct queue wire;   /* frames made by the control port, go out before lines */
+    struct flood *flood; /* goes out behind lines; NULL: none */
     bool want_write;
     bool congested;
     bool closing; /* close when all is written */

@@ -6,7 +6,7 @@
  *   speak.c    PRIVMSG: limits, refusals, who hears it
  *   room.c     channels, members, fan-out, record
  *   user.c     accounts;  limits.c  sliding windows
- *   generate.c, lines.c, person.c   made-up chat;  replay.c   recorded chat
+ *   generate.c, lines.c, person.c   made-up chat;  flood.c   the same, made before;  replay.c   recorded chat
  *   web.c      Twitch's web services: connections; web_request.c, web_answer.c, web_fault.c, web_log.c
  *   oauth.c    id.twitch.tv;  helix.c, helix_say.c   api.twitch.tv
  *   token.c, device.c   applications, tokens, device codes;  bearer.c   who a token stands for

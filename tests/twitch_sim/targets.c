@@ -2,6 +2,7 @@
 #include "tests/twitch_sim/targets.h"
 
 #include "tests/twitch_sim/fault.h"
+#include "tests/twitch_sim/flood.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,18 @@ int target_longline(struct conn *c, const struct command *cmd, struct err *err)
     memcpy(line, start, sizeof(start) - 1);
     conn_send(c, (struct slice){line, len});
     free(line);
+    return 0;
+}
+
+int target_flood(struct conn *c, const struct command *cmd, struct err *err)
+{
+    size_t bytes = command_number(cmd, "bytes", 0);
+
+    if (bytes > 0 && (bytes < FLOOD_LEAST || bytes > FLOOD_MOST)) {
+        return err_set(err, ERR_USAGE, "flood: bytes is between %d and %d", FLOOD_LEAST,
+                       FLOOD_MOST);
+    }
+    flood_start(c, command_number(cmd, "count", 0), bytes, command_number(cmd, "seed", c->id));
     return 0;
 }
 

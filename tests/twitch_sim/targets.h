@@ -23,6 +23,7 @@ int target_disconnect(struct conn *c, const struct command *cmd, struct err *err
 int target_reconnect(struct conn *c, const struct command *cmd, struct err *err);
 int target_raw(struct conn *c, const struct command *cmd, struct err *err);
 int target_garbage(struct conn *c, const struct command *cmd, struct err *err);
+int target_flood(struct conn *c, const struct command *cmd, struct err *err);
 int target_longline(struct conn *c, const struct command *cmd, struct err *err);
 
 #endif
