@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -130,8 +129,10 @@ def memory_kib(pid, field="VmRSS"):
     raise AssertionError(f"no {field} in /proc/{pid}/status")
 
 
-def now_us():
-    return time.time_ns() // 1000
+def commands(redis):
+    """Commands that Redis has carried out, also within functions: name -> how many. Our own look is none."""
+    stats = redis.info("commandstats")
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items() if name != "cmdstat_info"}
 
 
 def print_table(rows, out=sys.stdout):

@@ -169,3 +169,26 @@ def test_a_replay_sends_each_line_once_in_order(tmp_path):
         sim.control("replay")
         sim.control("wait replay")
         assert [str(x) for x in one.sync()] == wanted
+
+
+def test_a_flood_has_as_many_lines_of_as_many_bytes_as_asked_for_in_a_message_each(tmp_path):
+    record = tmp_path / "record"
+    with Sim("--record", record, "--limits-off") as sim:
+        one, two, none = Chat(sim), Chat(sim), Chat(sim)
+        one.join("a", "b")
+        two.join("c")
+        none.sync()
+        sim.control("flood all count=1300 bytes=463 seed=3")  # more than are made: they come again
+        sim.control("wait flood")
+        got = one.sync()
+        assert len(got) == 1300 and {line.command for line in got} == {"PRIVMSG"}
+        assert {len(line.encode()) for line in got} == {463}
+        assert [line.params[0] for line in got[:4]] == ["#a", "#b", "#a", "#b"]
+        assert {line.params[0] for line in two.sync()} == {"#c"}
+        assert not none.sync()
+        one.join("d")  # lines that are not made before go on as ever
+        sim.control("inject d line=:x!x@x PRIVMSG #d :hello")
+        assert only(one.sync(), "PRIVMSG")[-1].text == "hello"
+        sim.control("flush")
+        assert record.read_text() == "d\t:x!x@x PRIVMSG #d :hello\n"
+        assert not sim.control("flood all count=1 bytes=10", check=False)["ok"]
