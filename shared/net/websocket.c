@@ -233,8 +233,11 @@ static enum websocket_event next_of_control(struct websocket *ws, struct slice *
     if (ws->frame == WEBSOCKET_CLOSE_FRAME) {
         return on_close(payload, found, err);
     }
+    if (ws->frame == WEBSOCKET_PONG_FRAME) {
+        return WEBSOCKET_MORE;
+    }
     found->bytes = payload;
-    return ws->frame == WEBSOCKET_PING_FRAME ? WEBSOCKET_PING : WEBSOCKET_MORE;
+    return WEBSOCKET_PING;
 }
 
 /* MORE: nothing is there, or it was a frame without payload that ends no message. */
@@ -246,18 +249,22 @@ static enum websocket_event next_of_data(struct websocket *ws, struct slice *in,
     if (len == 0 && ws->left > 0) {
         return WEBSOCKET_MORE;
     }
-    found->bytes = take(in, len);
+    struct slice bytes = take(in, len);
     ws->left -= len;
     ws->in_frame = ws->left > 0;
-    found->last = ws->fin && !ws->in_frame;
-    if (ws->message == WEBSOCKET_TEXT_FRAME && (!utf8_check_piece(&ws->text, found->bytes) ||
-                                                (found->last && !utf8_check_is_whole(&ws->text)))) {
+    bool last = ws->fin && !ws->in_frame;
+    if (ws->message == WEBSOCKET_TEXT_FRAME &&
+        (!utf8_check_piece(&ws->text, bytes) || (last && !utf8_check_is_whole(&ws->text)))) {
         return broken(found, err, WEBSOCKET_CODE_DATA, "a text is not UTF-8");
     }
-    if (found->last) {
+    if (last) {
         ws->message = 0;
+    } else if (len == 0) {
+        return WEBSOCKET_MORE;
     }
-    return len > 0 || found->last ? WEBSOCKET_DATA : WEBSOCKET_MORE;
+    found->bytes = bytes;
+    found->last = last;
+    return WEBSOCKET_DATA;
 }
 
 static enum websocket_event next_of_frames(struct websocket *ws, struct slice *in,

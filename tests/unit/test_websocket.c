@@ -324,6 +324,7 @@ static void a_close_says_a_code_and_a_reason_or_neither(void **state)
 {
     static const struct row rows[] = {
         {"7.3.1", {F(FIN | CLOSE, "")}, "(close 1005 )", 2},
+        {"nothing of a pong", {F(FIN | PONG, "no"), F(FIN | CLOSE, "")}, "(close 1005 )", 6},
         {"7.3.2", {F(FIN | CLOSE, "\x03")}, BROKEN, 2},
         {"7.3.3", {F(FIN | CLOSE, "\x03\xe8")}, "(close 1000 )", 4},
         {"7.3.4", {F(FIN | CLOSE, "\x03\xe8 bye \xc3\x9f")}, "(close 1000  bye \xc3\x9f)", 11},
