@@ -37,8 +37,8 @@ static const char *skip_ascii(const char *at, const char *end)
     return at;
 }
 
-/* Could more bytes make it well-formed? The second byte decides, and each of its ranges holds the
- * lowest of all (80) or the highest (bf). */
+/* Could more bytes make it well-formed, which it is not? The second byte decides, and each of its
+ * ranges holds the lowest of all (80) or the highest (bf). */
 static bool is_begun(const char *text, size_t len)
 {
     char low[4] = "\x80\x80\x80\x80";
@@ -49,7 +49,7 @@ static bool is_begun(const char *text, size_t len)
     }
     memcpy(low, text, len);
     memcpy(high, text, len);
-    return utf8_length(low, sizeof(low)) > len || utf8_length(high, sizeof(high)) > len;
+    return utf8_length(low, sizeof(low)) > 0 || utf8_length(high, sizeof(high)) > 0;
 }
 
 /* Go on with the sequence that is cut. */

@@ -332,7 +332,7 @@ void websocket_write(struct buf *out, enum websocket_frame frame, struct slice p
     size_t len = make_head(head, frame, payload.len);
 
     BUG_ON((frame & CONTROL) != 0 && payload.len > WEBSOCKET_CONTROL_MAX);
-    if (len > out->max - out->len || payload.len > out->max - out->len - len) {
+    if (len + payload.len > out->max - out->len) {
         out->overflow = true; /* no head without its payload */
         return;
     }

@@ -1,6 +1,7 @@
 /* The upgrade: what is asked, and every answer that is taken or not, whole and cut anywhere. */
 #include "tests/lib/websocket_rig.h"
 
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #define FAILED     "the WebSocket upgrade failed: "
 #define NO_HTTP    FAILED "the answer is not HTTP/1.1"
 
-/* Feed an answer in which @ is replaced by the right Sec-WebSocket-Accept. */
+/* Feed an answer in which @ is replaced by the right Sec-WebSocket-Accept, and ~ by the same in capitals. */
 static void feed_answer(struct websocket_rig *r, const char *answer, size_t piece)
 {
     struct buf bytes;
@@ -25,6 +26,10 @@ static void feed_answer(struct websocket_rig *r, const char *answer, size_t piec
     for (; *answer != '\0'; answer++) {
         if (*answer == '@') {
             buf_append_str(&bytes, r->ws.answer.accept);
+        } else if (*answer == '~') {
+            for (const char *c = r->ws.answer.accept; *c != '\0'; c++) {
+                buf_append_char(&bytes, (char)toupper(*c));
+            }
         } else {
             buf_append_char(&bytes, *answer);
         }
@@ -202,6 +207,7 @@ static void what_lacks_a_proof_is_refused(void **state)
         {STATUS "Upgrade: websocket, h2c\r\n" CONNECTION ACCEPT "\r\n", other},
         {STATUS UPGRADE "Upgrade: h2c\r\n" CONNECTION ACCEPT "\r\n", other},
         {STATUS "Upgrade: websockets\r\n" CONNECTION ACCEPT "\r\n", other},
+        {STATUS "Upgrade: web\r\n" CONNECTION ACCEPT "\r\n", other},
         {STATUS "Upgrade: websocket/13\r\n" CONNECTION ACCEPT "\r\n", other},
         {STATUS UPGRADE ACCEPT "\r\n", connection},
         {STATUS UPGRADE ACCEPT "Connection: keep-alive\r\n\r\n", connection},
@@ -212,6 +218,7 @@ static void what_lacks_a_proof_is_refused(void **state)
         {STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept: bm90IHRoaXMgb25lCg==\r\n\r\n", wrong},
         {STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept: @=\r\n\r\n", wrong},
         {STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept: x@\r\n\r\n", wrong},
+        {STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept: ~\r\n\r\n", wrong},
         {STATUS UPGRADE CONNECTION ACCEPT ACCEPT "\r\n", wrong},
         {STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept: @, @\r\n\r\n", wrong},
         {STATUS UPGRADE CONNECTION ACCEPT "Sec-WebSocket-Accept: x\r\n\r\n", wrong},
@@ -278,6 +285,7 @@ static void what_is_no_http_is_refused(void **state)
         "HTTP/1.1 abc\r\n",
         "HTTP/1.1 1o1 x\r\n",
         "HTTP/1.1 10 x\r\n",
+        "HTTP/1.1 10x x\r\n",
         "HTTP/1.1 101x\r\n",
         "HTTP/1.1 1010 x\r\n",
         "HTTP/1.1 -10 x\r\n",
@@ -294,6 +302,7 @@ static void what_is_no_http_is_refused(void **state)
         STATUS FIELDS "blank : x\r\n\r\n",
         STATUS FIELDS "X: folded\r\n more\r\n\r\n",
         STATUS FIELDS "X: control\x01\r\n\r\n",
+        STATUS FIELDS "X: control\x7f\r\n\r\n",
         STATUS FIELDS "X: return\rY: z\r\n\r\n",
         "HTTP/1.1 100 Continue\r\nno colon\r\n\r\n" STATUS FIELDS "\r\n",
     };
