@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -92,15 +93,24 @@ class World:
         self.cluster.start_coordinator(args=("--log-level", "warn"), **settings)
         wait_until(self.cluster.leader, 10, "a coordinator leads")
 
-    def start_node(self, name="n1", capacity=100, **more):
+    def start_node(self, name="n1", capacity=100, wait=True, **more):
         args = ("--log-level", "warn", *more.pop("args", ()))
         process = self.cluster.start_node(name, capacity=capacity, args=args, **more)
-        wait_until(lambda: name in self.cluster.nodes(), 15, f"{name} is registered")
+        if wait:
+            wait_until(lambda: name in self.cluster.nodes(), 15, f"{name} is registered")
         return process
 
     def join(self, names, timeout=60):
         for i in range(0, len(names), 500):
             self.cluster.join(*names[i : i + 500], timeout=timeout)
+
+    def ask_to_join(self, names):
+        """Leave the requests, of as many channels as one may name, in their stream."""
+        pipe = self.cluster.redis.pipeline(transaction=False)
+        for i in range(0, len(names), 1000):
+            fields = {"op": "join", "by": "bench", "channels": " ".join(names[i : i + 1000])}
+            pipe.xadd(self.cluster.key("requests"), fields)
+        pipe.execute()
 
     def close(self):
         for tool in self.tools:
@@ -109,6 +119,33 @@ class World:
         self.directory.cleanup()
         if complaints:
             raise AssertionError("\n".join(complaints))
+
+
+def names(n, first=0):
+    """Of channels."""
+    return [f"room{i}" for i in range(first, first + n)]
+
+
+# The first of the channels room<ARGV[1]> to room<ARGV[2]> that is not joined. Asked from where it was last found, so that
+# looking costs Redis little, and us next to nothing.
+FIRST_NOT_JOINED = """
+for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
+    if redis.call('HGET', KEYS[1] .. i, 'state') ~= 'joined' then
+        return i
+    end
+end
+return ARGV[2] + 1
+"""
+
+
+def wait_joined(cluster, n, timeout, first=0):
+    """Wait until Redis shows names(n, first) as joined: when that was, seconds since 1970, to 5 ms."""
+    look = cluster.redis.register_script(FIRST_NOT_JOINED)
+    at, until = first, time.time() + timeout
+    while (at := int(look([cluster.key("channel:room")], [at, first + n - 1]))) < first + n:
+        assert time.time() < until, f"not within {timeout} s: room{at} is joined"
+        time.sleep(0.005)
+    return time.time()
 
 
 def cpu_s(pid):

@@ -6,15 +6,11 @@ What is a promise and no time is asserted: a run that breaks it is not measured.
 import time
 from collections import Counter
 
-from bench import Row
+from bench import Row, names
 from chat import finish, heard_by, recorded  # of tests/cluster, as the next ones
 from crash_points import POINTS, Crashes
 from processes import wait_until
 from shoal import USER
-
-
-def names(n):
-    return [f"room{i}" for i in range(n)]
 
 
 class Death:

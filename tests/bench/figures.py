@@ -5,8 +5,7 @@ import shutil
 import subprocess
 import time
 
-from bench import Row, cpu_s
-from node import names
+from bench import Row, cpu_s, names
 
 PING_S = 15  # a shard at rest sends one so often, and tells then since when nothing was read
 

@@ -5,12 +5,8 @@ import socket
 import subprocess
 import time
 
-from bench import Row, commands, cpu_s, memory_kib
+from bench import Row, commands, cpu_s, memory_kib, names
 from processes import wait_until
-
-
-def names(n, first=0):
-    return [f"room{i}" for i in range(first, first + n)]
 
 
 class Memory:
