@@ -25,7 +25,7 @@ def test_each_benchmark_runs_and_measures_what_it_names():
     assert done.returncode == 0, done.stderr[-8000:]
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     for word in ("fan-out: CPU", "fan-out, TLS", "p99", "a lone line", "idle node", "assign", "memory: a TLS shard", "dead node", "for 3 leases", "for half a lease",
-                 "leader killed", "idle cluster", "quiet shards", "joined after", "figures and reports"):  # fmt: skip
+                 "leader killed", "idle cluster", "quiet shards", "joined after", "at rest: Redis", "figures and reports"):  # fmt: skip
         assert any(word in row["name"] for row in rows), f"no figure of {word}"
 
 
