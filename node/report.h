@@ -9,8 +9,8 @@
  *
  * What is measured (rates, lag, latency) is looked at with the first renewal after two seconds, of
  * all shards and of the node at once, and told where it moved (figures_moved). It makes no report
- * come sooner. A shard at rest tells one thing, and only where it has channels joined: since when
- * nothing was read on it, after each PING.
+ * come sooner. Shards at rest tell nothing but that they have become silent, where they have
+ * channels joined; from then on the node tells, of all of them together, up to when each was read.
  *
  * Owns marks, gaps and news; borrows the cores of the shards, to read them. Loop thread only. */
 #ifndef SHOAL_NODE_REPORT_H

@@ -97,6 +97,7 @@ static void mark_channel(void *ctx, const struct shard_channel *channel)
 void report_again(struct report *r)
 {
     r->gaps_sent = 0;
+    r->quiet_told_ms = 0;
     r->figures_due = r->looked_ms != 0;
     for (size_t i = 0; i < REPORT_NEWS; i++) {
         r->news[i].told = false;
@@ -155,8 +156,8 @@ static struct figures_shard look_moved(struct report_shard *s)
 }
 
 /* A connection on which nothing comes may be dead: should this node die before it has found out,
- * what was missed is told from the last line on. That what came is the answer to a PING is told
- * when it is silent again. */
+ * what was missed is told from the last line on. That answers to PINGs come is told of all such
+ * connections at once (report.c), from the least recent one on. */
 static void look_silent(struct report_shard *s)
 {
     uint64_t read_ms = shard_last_line_ms(s->core);
@@ -169,9 +170,12 @@ static void look_silent(struct report_shard *s)
     } else if (joined && room_lines == s->silent.room_lines) {
         at_ms = s->silent.at_ms;
     }
-    s->silent.due = s->silent.due || at_ms != s->silent.at_ms;
+    s->silent.due = s->silent.due || (at_ms != 0) != (s->silent.at_ms != 0);
     s->silent.at_ms = at_ms;
     s->silent.room_lines = room_lines;
+    if (at_ms != 0 && (s->report->quiet_ms == 0 || at_ms < s->report->quiet_ms)) {
+        s->report->quiet_ms = at_ms;
+    }
 }
 
 /* If this node dies, the next joins first the channels where something goes on. */
@@ -320,6 +324,7 @@ static void write_channels(struct report *r, struct json *out)
 
 void report_look_at_shards(struct report *r)
 {
+    r->quiet_ms = 0;
     for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
         if (s->channels != NULL) {
             look_moved(s);

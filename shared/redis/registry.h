@@ -195,10 +195,11 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * without it, now. Times go by no clock but Redis's: since_ms, from_ms, to_ms are how long ago it
  * was, next_try_ms in how long it will be (0: there is none). unread_ms: how long ago a channel
  * that was read and is not any more was read last. silent_ms: how long nothing at all was read on
- * the connection, 0: not for long. waits_ms: how long the oldest line that is not fanned out yet
- * has waited. Of the node: "users" it can log in as now; "state" ("active", "proving", "blind" with
- * "why" and for how long, "failing_ms"; "draining"); "seen_ms": how long ago it has heard of
- * Twitch; its figures. */
+ * the connection, 0: not for long; it goes on to be silent while nothing comes but answers to
+ * PINGs. waits_ms: how long the oldest line that is not fanned out yet has waited. Of the node:
+ * "users" it can log in as now; "state" ("active", "proving", "blind" with "why" and for how long,
+ * "failing_ms"; "draining"); "seen_ms": how long ago it has heard of Twitch; "quiet_ms": since so
+ * long ago each of its shards that are silent has read something; its figures. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
 /* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn

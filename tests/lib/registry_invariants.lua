@@ -71,6 +71,7 @@ for shard, count in pairs(load) do
         -- What nobody reads any more is noted as one field, and told of each channel before another reads it.
         check(since ~= '' or s.node ~= '' or s.stop, channel, 'is read, but', shard, 'is on no node')
     end
+    check((s.silent or '') == '' or tonumber(s.silent), shard, 'is silent since', s.silent)
     users[s.user] = (users[s.user] or 0) + (speaks and 0 or 1)
     check((s.node == '') == (homeless[shard] == true), shard, 'on', s.node, 'homeless', homeless[shard])
     if s.node ~= '' then

@@ -16,6 +16,7 @@
 #define JOINED(name)        CHANNEL(name, "\"state\":\"joined\"")
 #define QUEUED(name, ms)    CHANNEL(name, "\"state\":\"queued\",\"unread_ms\":" ms)
 #define REPORT(channels)    "{\"channels\":{" channels "}}"
+#define SILENT(ms)          "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":" ms "}}"
 #define JOINED_ABC          "\"channels\":{" JOINED("a") "," JOINED("b") "," JOINED("c") "}"
 
 /* A leader, and a node with a shard that holds a, b and c. */
@@ -201,15 +202,39 @@ static void of_a_silent_connection_nothing_is_known_since_its_last_line(void **s
 {
     (void)state;
     report(&n1, REPORT(JOINED("a")));
-    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":30000}}}");
+    report(&n1, SILENT("30000") "}");
     take_over(&n1);
     assert_string_equal(unread(&n1), "a:30 b:-1 c:-1");
 
     report(&n1, REPORT(JOINED("a")));
-    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":30000}}}");
-    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":0}}}");
+    report(&n1, SILENT("30000") "}");
+    report(&n1, SILENT("0") "}");
     take_over(&n1);
     assert_string_equal(unread(&n1), "a:1 b:-1 c:-1");
+}
+
+static void what_a_node_tells_of_all_that_is_silent_counts_for_each(void **state)
+{
+    (void)state;
+    report(&n1, REPORT(JOINED("a")));
+    report(&n1, SILENT("30000") "}");
+    report(&n1, "{\"node\":{\"quiet_ms\":12000}}");
+    take_over(&n1);
+    assert_string_equal(unread(&n1), "a:12 b:-1 c:-1");
+
+    /* It became silent after that was told. */
+    report(&n1, "{\"node\":{\"quiet_ms\":20000}," JOINED_ABC "}");
+    report(&n1, SILENT("7000") "}");
+    take_over(&n1);
+    assert_string_equal(unread(&n1), "a:7 b:7 c:7");
+
+    /* Of one that is not silent it says nothing, nor does what another process told. */
+    report(&n1, "{\"node\":{\"quiet_ms\":20000}," JOINED_ABC "}");
+    take_over(&n1);
+    assert_string_equal(unread(&n1), "a:1 b:1 c:1");
+    report(&n1, SILENT("15000") "," JOINED_ABC "}");
+    take_over(&n1);
+    assert_string_equal(unread(&n1), "a:15 b:15 c:15");
 }
 
 static void that_a_connection_is_silent_says_nothing_else_of_its_shard(void **state)
@@ -220,7 +245,7 @@ static void that_a_connection_is_silent_says_nothing_else_of_its_shard(void **st
     report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"state\":\"ready\",\"login_refused\":1,"
                 "\"lines_s\":7}}}");
     snprintf(changes, sizeof(changes), "%s", world_ask(&w, "HGET shoal:{t}:clock shards"));
-    report(&n1, "{\"shards\":{\"main-shard\":{\"epoch\":1,\"silent_ms\":30000}}}");
+    report(&n1, SILENT("30000") "}");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:clock shards"), changes);
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard login_refused"), "1");
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:main-shard state"), "ready");
@@ -274,6 +299,7 @@ int main(void)
         TEST(what_a_node_that_leaves_has_told_of_a_channel_is_exact),
         TEST(what_waits_to_be_fanned_out_is_not_read_yet),
         TEST(of_a_silent_connection_nothing_is_known_since_its_last_line),
+        TEST(what_a_node_tells_of_all_that_is_silent_counts_for_each),
         TEST(that_a_connection_is_silent_says_nothing_else_of_its_shard),
         TEST(a_report_that_is_read_late_tells_the_times_it_was_written_with),
         TEST(what_was_parted_was_never_read),

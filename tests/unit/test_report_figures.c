@@ -22,6 +22,8 @@ static struct sight sight;
 static struct fanout_load fanout;
 static struct rig *rig;
 static struct report_shard shard;
+static struct report_shard other; /* in the tests that want two */
+static struct rig *another;
 static char told[4096]; /* the newest */
 
 static void on_change(void *ctx)
@@ -102,6 +104,11 @@ static int begin(void **state)
 static int finish(void **state)
 {
     (void)state;
+    if (another != NULL) {
+        report_shard_end(&other);
+        rig_destroy(another);
+        another = NULL;
+    }
     report_shard_end(&shard);
     report_destroy(r);
     rig_destroy(rig);
@@ -173,24 +180,36 @@ static void what_did_not_arrive_is_told_again(void **state)
     assert_false(take() && tells("lines_s"));
 }
 
+/* Which channels had lines lately waits ten seconds; then the shard is silent, and that is told. */
+static void fall_silent(void)
+{
+    for (int i = 0; i < 3; i++) {
+        pass(5000);
+        (void)take();
+    }
+}
+
 /* Its connection lives: every 15 s a PING is answered. */
-static void a_shard_at_rest_tells_nothing_but_since_when_nothing_was_read(void **state)
+static void a_shard_at_rest_tells_once_that_it_is_silent_and_its_node_how_long(void **state)
 {
     unsigned reports = 0;
 
     (void)state;
-    for (int i = 0; i < 3; i++) { /* which channels had lines lately waits ten seconds */
-        pass(5000);
-        (void)take();
-    }
+    pass(400);
+    assert_false(take());
+    pass(100);
+    assert_true(take());
+    assert_memory_equal(told, AT_REST, strlen(AT_REST));
+    assert_in_range(number("s1", "silent_ms"), 1000, 1100);
+    assert_in_range(number("node", "quiet_ms"), 1000, 1100);
+    fall_silent();
     for (int ms = 0; ms < 60000; ms += 500) {
         rig_pass(rig, 0);
         pass(500);
         if (take()) {
             reports++;
-            assert_memory_equal(told, AT_REST, strlen(AT_REST));
-            assert_in_range(number("s1", "silent_ms"), 1000, 1020);
-            assert_false(tells("\"node\"") || tells("state"));
+            assert_false(tells("\"s1\"") || tells("lines_s"));
+            assert_in_range(number("node", "quiet_ms"), 1000, 1020);
         }
     }
     assert_int_equal(reports, 4);
@@ -198,6 +217,54 @@ static void a_shard_at_rest_tells_nothing_but_since_when_nothing_was_read(void *
     assert_true(take());
     assert_memory_equal(told, AT_REST, strlen(AT_REST));
     assert_int_equal(number("s1", "silent_ms"), 0);
+}
+
+/* A line that is no room's, as the answer to a PING is. */
+static void answer(struct rig *of)
+{
+    of->now = mono_ms();
+    rig_line(of, ":tmi.twitch.tv PONG tmi.twitch.tv :1");
+}
+
+static void so_long_as_of_the_silent_shard_that_has_heard_least(void **state)
+{
+    (void)state;
+    another = rig_ready("b");
+    another->now = mono_ms();
+    rig_joined(another, "b");
+    other = (struct report_shard){0};
+    report_shard_begin(&other, r, "s2", 8);
+    report_shard_set_core(&other, another->s);
+    answer(rig);
+    answer(another);
+    pass(2000);
+    assert_true(take());
+    assert_in_range(number("node", "quiet_ms"), 2000, 2100);
+    pass(2000);
+    answer(another);
+    pass(1000);
+    assert_false(take() && tells("quiet_ms")); /* the other one has heard nothing since */
+    pass(1000);
+    answer(rig);
+    pass(1000);
+    assert_false(take() && tells("quiet_ms")); /* less than five seconds later than was told */
+    pass(2000);
+    answer(another);
+    pass(1000);
+    assert_true(take());
+    assert_in_range(number("node", "quiet_ms"), 4000, 4100);
+    assert_false(tells("\"s1\"") || tells("\"s2\""));
+}
+
+static void what_was_told_of_silence_and_did_not_arrive_is_told_again(void **state)
+{
+    (void)state;
+    fall_silent();
+    assert_false(take());
+    report_again(r);
+    assert_true(take());
+    assert_in_range(number("node", "quiet_ms"), 15500, 15600);
+    assert_in_range(number("s1", "silent_ms"), 15500, 15600);
 }
 
 static void a_shard_that_is_not_ready_has_no_rates(void **state)
@@ -221,7 +288,9 @@ int main(void)
         T(what_is_a_tenth_more_is_the_same_and_what_is_more_than_that_is_told),
         T(of_times_a_few_ms_are_the_same),
         T(what_did_not_arrive_is_told_again),
-        T(a_shard_at_rest_tells_nothing_but_since_when_nothing_was_read),
+        T(a_shard_at_rest_tells_once_that_it_is_silent_and_its_node_how_long),
+        T(so_long_as_of_the_silent_shard_that_has_heard_least),
+        T(what_was_told_of_silence_and_did_not_arrive_is_told_again),
         T(a_shard_that_is_not_ready_has_no_rates),
     };
 

@@ -144,15 +144,18 @@ local function could_take_any(c, node)
 end
 
 -- Whoever read the channels of a shard is gone. What came after `until_ms` may be missing, and what
--- came after the last line that was read at all. `said`: all that was read was fanned out, so that
--- what its node told of channels it did not read any more is exact. This is noted in the shard's
--- field `stop`, and carried out before another is told to hold the shard. Until then nobody reads
--- it.
+-- came after the last line that was read at all: of a shard that is silent that was not before it
+-- became that, nor before what its node told of all of them. `said`: all that was read was fanned
+-- out, so that what its node told of channels it did not read any more is exact. This is noted in
+-- the shard's field `stop`, and carried out before another is told to hold the shard. Until then
+-- nobody reads it.
 local function stop_reading(c, shard, until_ms, said)
     local sk = key(c, 'shard', shard)
-    local fields = call('HMGET', sk, 'silent', 'stop')
+    local fields = call('HMGET', sk, 'silent', 'stop', 'node')
     if not fields[2] then
-        until_ms = math.min(until_ms - SILENT_MS, whole(fields[1]) or until_ms)
+        local silent = whole(fields[1])
+        local quiet = silent and call('HGET', key(c, 'node', fields[3] or ''), 'quiet')
+        until_ms = math.min(until_ms - SILENT_MS, silent and math.max(silent, whole(quiet) or 0) or until_ms)
         call('HSET', sk, 'stop', string.format('%d %d 0', until_ms, said and 1 or 0))
     end
 end

@@ -13,7 +13,7 @@ local ACTIVE_PER_REPORT = 1000 -- channels that had lines
 local NODE_OWN = {
     incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
     since = true, renewed = true, read_until = true, silent = true, seen = true, state = true, error = true,
-    taken = true,
+    taken = true, quiet = true, quiet_ms = true,
 }
 local SHARD_OWN = {
     node = true, user = true, run = true, epoch = true, rev = true, channels = true, sender = true,
@@ -171,7 +171,8 @@ end
 
 -- What the node tells of itself.
 local function report_node(c, node, told)
-    keep_fields(key(c, 'node', node), told, NODE_OWN)
+    local quiet = whole(reported(told.quiet_ms))
+    keep_fields(key(c, 'node', node), told, NODE_OWN, unpack(quiet and {'quiet', ago(c, quiet)} or {}))
     if reported(told.rewound_ms) then
         event(c, 'redis.rewound', {'node', node, 'ms', reported(told.rewound_ms),
             'lines', reported(told.rewound_lines) or 0})

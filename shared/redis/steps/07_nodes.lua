@@ -90,7 +90,8 @@ step('register', 'node incarnation link run_id host pid version capacity users t
     end
     local nk = key(c, 'node', r.node)
     keep_lease(c, r, lease, c.now)
-    call('HSET', nk, 'incarnation', r.incarnation, 'since', c.now, 'seen', 0, 'shards', call('ZCARD', nk .. ':shards'))
+    call('HSET', nk, 'incarnation', r.incarnation, 'since', c.now, 'seen', 0, 'quiet', '',
+        'shards', call('ZCARD', nk .. ':shards'))
     sight.keep_state(c, r.node, r.state, c.now, '')
     event(c, 'node.up', {'node', r.node, 'host', r.host, 'pid', r.pid})
     place_homeless(c)
