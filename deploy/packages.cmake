@@ -24,9 +24,8 @@ set(CPACK_DEBIAN_PACKAGE_SECTION net)
 
 set(CPACK_DEBIAN_SHOAL_PACKAGE_NAME shoal)
 set(CPACK_DEBIAN_SHOAL_PACKAGE_SHLIBDEPS ON)
-# The plugin is loaded at run time, and no linker shows it. kill (procps) is what reloads a service.
-set(CPACK_DEBIAN_SHOAL_PACKAGE_DEPENDS
-    "libwebsockets-evlib-uv, procps, systemd | systemd-standalone-sysusers | systemd-sysusers")
+# No linker shows these. kill (procps) is what reloads a service.
+set(CPACK_DEBIAN_SHOAL_PACKAGE_DEPENDS "procps, systemd | systemd-standalone-sysusers | systemd-sysusers")
 set(CPACK_DEBIAN_SHOAL_PACKAGE_RECOMMENDS "ca-certificates")
 # No more than suggested: Debian starts a Redis that it installs, and most nodes have theirs on another host.
 set(CPACK_DEBIAN_SHOAL_PACKAGE_SUGGESTS "shoal-doc, redis-server | valkey-server, redis-tools | valkey-tools")

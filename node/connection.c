@@ -1,12 +1,12 @@
-/* Connection: the websocket driver. See connection.h.
+/* Connection: WebSocket over a conn. See connection.h.
  *
- * Happy path: uv_getaddrinfo; libwebsockets is given one address after the other until one answers
- * the upgrade (connection_attempt.c); frames arrive (RECEIVE), lines go out of them without a copy;
- * what is written waits in `queue` until the socket takes it (WRITEABLE), at most 16 KiB a turn, so
- * that little is beyond recall.
+ * Happy path: a conn finds an address that connects (and speaks TLS); the upgrade is asked for and
+ * answered; what is read goes through the frames into the splitter, and lines go out of where the
+ * socket left them, without a copy. What is written waits in `queue` until the socket has taken all
+ * that went before, at most 16 KiB at a time, so that little is beyond recall.
  *
- * A connection that is ended lives on, deaf, until its wsi, its timer and its look-up are gone;
- * only then is it freed. */
+ * A connection that is ended lives on, deaf, until its peer has answered the close, a second at
+ * most; then its conn and its timer go, and with them its memory. */
 #include "node/connection_private.h"
 
 #include <stdio.h>
@@ -14,23 +14,21 @@
 #include <string.h>
 #include <utlist.h>
 
-#define CLOSE_MS 1000 /* for the close frame to get out */
+#define CLOSE_MS    1000        /* for the peer to answer a close */
+#define WRITE_BYTES (16 * 1024) /* given to the socket at once */
+#define KEEP_BYTES  (16 * 1024) /* PING and PONG that may wait */
+#define UNSENT_MAX  (64 * 1024) /* frames that the socket has not taken: one write, and pongs */
 
 static const struct machine_state states[] = {
-    [CONNECTION_RESOLVING] = {"resolving",
-                              MACHINE_BIT(CONNECTION_CONNECTING) | MACHINE_BIT(CONNECTION_ENDED)},
-    [CONNECTION_CONNECTING] = {"connecting", MACHINE_BIT(CONNECTION_BETWEEN) |
-                                                 MACHINE_BIT(CONNECTION_OPEN) |
-                                                 MACHINE_BIT(CONNECTION_ENDED)},
-    [CONNECTION_BETWEEN] = {"between",
-                            MACHINE_BIT(CONNECTION_CONNECTING) | MACHINE_BIT(CONNECTION_ENDED)},
+    [CONNECTION_CONNECTING] = {"connecting",
+                               MACHINE_BIT(CONNECTION_OPEN) | MACHINE_BIT(CONNECTION_ENDED)},
     [CONNECTION_OPEN] = {"open", MACHINE_BIT(CONNECTION_ENDED)},
     [CONNECTION_ENDED] = {"ended", 0},
 };
 
 static const char *id(const void *owner)
 {
-    return ((const struct connection *)owner)->url.host;
+    return conn_where(((const struct connection *)owner)->conn);
 }
 
 static void check(const void *owner)
@@ -38,8 +36,7 @@ static void check(const void *owner)
     const struct connection *c = owner;
     enum connection_state state = c->machine.state;
 
-    BUG_ON(c->looking_up && state != CONNECTION_ENDED);
-    BUG_ON((c->wsi != NULL) != (state == CONNECTION_OPEN) && state != CONNECTION_ENDED);
+    BUG_ON((c->url != NULL) != (state == CONNECTION_CONNECTING));
     BUG_ON((c->queue.len > 0 || c->keepalives.len > 0) && state != CONNECTION_OPEN);
 }
 
@@ -47,39 +44,38 @@ static const struct machine_type machine = {"connection", states, ARRAY_LEN(stat
 
 /* Life ---------------------------------------------------------------------------------------- */
 
-void connection_maybe_free(struct connection *c)
+static void finish(void *owner)
 {
-    if (c->machine.state != CONNECTION_ENDED || c->looking_up || !c->timer_closed) {
-        return;
-    }
-    DL_DELETE(c->pool->list, c);
-    explicit_bzero(&c->url, sizeof(c->url));
+    struct connection *c = owner;
+    struct connections *pool = c->pool;
+
+    DL_DELETE(pool->list, c);
+    websocket_finish(&c->websocket);
     irc_splitter_finish(&c->splitter);
     buf_finish(&c->queue);
     buf_finish(&c->keepalives);
     free(c);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct connection *c = handle->data;
-
-    c->timer_closed = true;
-    connection_maybe_free(c);
-}
-
-/* The wsi is gone, and the connection ended: the timer is the last to go. */
-static void close_timer(struct connection *c)
-{
-    if (!uv_is_closing((uv_handle_t *)&c->timer)) {
-        uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+    if (pool->teardown.begun) {
+        teardown_part_gone(&pool->teardown);
     }
 }
 
-void connection_kill_wsi(struct connection *c)
+static void on_conn_closed(void *ctx)
 {
-    lws_set_timeout(c->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
-    lws_cancel_service(c->pool->lws); /* set outside its callbacks, it is seen when lws wakes */
+    struct connection *c = ctx;
+
+    teardown_part_gone(&c->teardown);
+}
+
+/* Let go of the socket. May be called again. */
+static void let_go(struct connection *c)
+{
+    if (!c->teardown.begun) {
+        teardown_begin(&c->teardown, finish, c, NULL, NULL);
+        (void)teardown_part(&c->teardown); /* the conn */
+        teardown_handle(&c->teardown, (uv_handle_t *)&c->timer);
+        conn_close(c->conn);
+    }
 }
 
 static void discard(struct buf *queue)
@@ -90,10 +86,37 @@ static void discard(struct buf *queue)
     buf_clear(queue);
 }
 
+static void forget_url(struct connection *c)
+{
+    if (c->url != NULL) {
+        explicit_bzero(c->url, sizeof(*c->url));
+        free(c->url);
+        c->url = NULL;
+    }
+}
+
 static void on_timer(uv_timer_t *timer);
 
-/* `wsi_goes`: by itself. */
-static void end(struct connection *c, bool wsi_goes, const char *why)
+/* Say why it ends, by a code of RFC 6455, and wait for the peer to hang up. */
+static void say_goodbye(struct connection *c, unsigned code)
+{
+    struct buf frame;
+
+    buf_init(&frame, UNSENT_MAX);
+    websocket_write_close(&frame, (uint16_t)code, SLICE(""));
+    bool written = conn_write(c->conn, frame.data, frame.len);
+    buf_finish(&frame);
+    if (!written || c->pool->teardown.begun) {
+        conn_flush(c->conn);
+        let_go(c);
+    } else {
+        uv_timer_start(&c->timer, on_timer, CLOSE_MS, 0);
+    }
+}
+
+/* From here on nothing is told but on_closed, once, and not if the user has closed it. `code`: to
+ * close with; 0: the socket is of no use any more. */
+static void end(struct connection *c, unsigned code, const char *why)
 {
     bool open = c->machine.state == CONNECTION_OPEN;
 
@@ -102,111 +125,189 @@ static void end(struct connection *c, bool wsi_goes, const char *why)
     }
     discard(&c->queue);
     discard(&c->keepalives);
+    forget_url(c);
+    conn_pause(c->conn, false); /* its hanging up is waited for */
     machine_move(&c->machine, CONNECTION_ENDED, c);
-    if (c->looking_up) {
-        (void)uv_cancel((uv_req_t *)&c->lookup);
-    }
-    if (c->wsi == NULL) {
-        close_timer(c);
-    } else if (wsi_goes) {
-        uv_timer_stop(&c->timer);
+    if (open && code != 0) {
+        say_goodbye(c, code);
     } else {
-        /* WRITEABLE sends the close frame; a peer that does not read is not waited for. */
-        if (open) {
-            lws_callback_on_writable(c->wsi);
-        } else {
-            connection_kill_wsi(c);
-        }
-        uv_timer_start(&c->timer, on_timer, CLOSE_MS, CLOSE_MS);
+        let_go(c);
     }
     if (!c->detached) {
-        c->callbacks.on_closed(c->ctx, why, c->pool->caught_up_ms);
+        c->callbacks.on_closed(c->ctx, why,
+                               c->behind_ms != 0 ? c->behind_ms : c->pool->caught_up_ms);
     }
-}
-
-void connection_end(struct connection *c, const char *why)
-{
-    end(c, false, why);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct connection *c = timer->data;
+    char why[400];
 
-    if (c->machine.state != CONNECTION_ENDED) {
-        connection_on_attempt_timer(c);
-    } else if (c->wsi != NULL) {
-        connection_kill_wsi(c);
+    if (c->machine.state == CONNECTION_ENDED) {
+        let_go(c);
+        return;
     }
-}
-
-void connection_set_timer(struct connection *c, uint64_t ms)
-{
-    uv_update_time(c->pool->loop);
-    uv_timer_start(&c->timer, on_timer, ms, 0);
-}
-
-struct connection *connection_open(struct connections *pool, const char *url,
-                                   const struct connection_callbacks *callbacks, void *ctx,
-                                   struct err *err)
-{
-    struct connection *c = xcalloc(1, sizeof(*c));
-
-    if (url_parse_ws(url, &c->url, err) != 0) {
-        free(c);
-        return NULL;
-    }
-    c->pool = pool;
-    c->callbacks = *callbacks;
-    c->ctx = ctx;
-    machine_begin(&c->machine, &machine, CONNECTION_RESOLVING);
-    int rc = connection_resolve(c);
-    if (rc != 0) {
-        (void)err_set(err, ERR_IO, "resolve %s: %s", c->url.host, uv_strerror(rc));
-        free(c);
-        return NULL;
-    }
-    c->looking_up = true;
-    c->deadline_ms = mono_ms() + pool->connect_ms;
-    irc_splitter_init(&c->splitter);
-    buf_init(&c->queue, CONNECTION_QUEUE_BYTES);
-    buf_init(&c->keepalives, CONNECTION_KEEP_BYTES);
-    BUG_ON(uv_timer_init(pool->loop, &c->timer) != 0);
-    c->timer.data = c;
-    connection_set_timer(c, pool->connect_ms);
-    DL_APPEND(pool->list, c);
-    return c;
+    (void)snprintf(why, sizeof(why), "%s cannot be reached: no answer within %llu ms",
+                   conn_where(c->conn), (unsigned long long)c->pool->connect_ms);
+    end(c, 0, why);
 }
 
 void connection_close(struct connection *c)
 {
     if (c != NULL) {
         c->detached = true;
-        connection_end(c, "");
+        end(c, WEBSOCKET_CODE_NORMAL, "");
+        if (c->pool->teardown.begun) {
+            let_go(c); /* it may have waited for its peer already */
+        }
     }
 }
 
-/* Reading and writing ------------------------------------------------------------------------- */
+/* Reading ------------------------------------------------------------------------------------- */
+
+static void on_conn_open(void *ctx)
+{
+    struct connection *c = ctx;
+    struct buf request;
+
+    if (c->machine.state != CONNECTION_CONNECTING) {
+        return;
+    }
+    buf_init(&request, UNSENT_MAX);
+    websocket_finish(&c->websocket); /* another address may have been asked before */
+    websocket_init(&c->websocket);
+    websocket_ask(&c->websocket, c->url, &request);
+    BUG_ON(!conn_write(c->conn, request.data, request.len));
+    buf_finish(&request);
+}
+
+/* Is there more in its socket than it has read? Then it has caught up no further than before. */
+static void look_behind(struct connection *c)
+{
+    if (!conn_is_behind(c->conn)) {
+        c->behind_ms = 0;
+    } else if (c->behind_ms == 0) {
+        c->behind_ms = c->pool->caught_up_ms;
+    }
+}
+
+void connection_pause(struct connection *c, bool pause)
+{
+    if (c->machine.state == CONNECTION_OPEN) {
+        conn_pause(c->conn, pause);
+        if (pause) {
+            look_behind(c);
+        } /* else once it has read */
+    }
+}
+
+static void on_open(struct connection *c)
+{
+    forget_url(c);
+    uv_timer_stop(&c->timer);
+    machine_move(&c->machine, CONNECTION_OPEN, c);
+    connection_pause(c, c->pool->paused);
+    c->callbacks.on_open(c->ctx);
+}
 
 static bool on_split_line(void *ctx, struct slice line)
 {
     struct connection *c = ctx;
 
-    c->callbacks.on_line(c->ctx, line);
+    c->callbacks.on_line(c->ctx, line, c->read_ms);
     return c->machine.state == CONNECTION_OPEN;
 }
 
-static int on_receive(struct connection *c, const char *bytes, size_t len)
+static void on_data(struct connection *c, const struct websocket_found *piece)
 {
-    bool last = lws_is_final_fragment(c->wsi) && lws_remaining_packet_payload(c->wsi) == 0;
-
-    (void)irc_splitter_piece(&c->splitter, (struct slice){bytes, len}, last, on_split_line, c);
-    while (c->machine.state == CONNECTION_OPEN && c->long_lines_told < c->splitter.too_long) {
-        c->long_lines_told++;
+    if (irc_splitter_piece(&c->splitter, piece->bytes, piece->last, on_split_line, c) &&
+        c->splitter.too_long > c->long_lines_told) {
+        c->long_lines_told = c->splitter.too_long;
         c->callbacks.on_long_line(c->ctx);
     }
-    return 0;
 }
+
+/* False: so much waits already that it was not taken. */
+static bool write_frame(struct connection *c, enum websocket_frame kind, struct slice payload)
+{
+    struct buf frame;
+
+    buf_init(&frame, UNSENT_MAX);
+    websocket_write(&frame, kind, payload);
+    bool taken = conn_write(c->conn, frame.data, frame.len);
+    buf_wipe(&frame); /* a login may be in it */
+    return taken;
+}
+
+static void on_peer_close(struct connection *c, const struct websocket_found *found)
+{
+    char why[200];
+
+    if (found->code == WEBSOCKET_CODE_NONE) {
+        end(c, found->code, "closed by the server");
+        return;
+    }
+    (void)snprintf(why, sizeof(why), "closed by the server: %u%s%.*s", (unsigned)found->code,
+                   found->bytes.len > 0 ? " " : "", (int)found->bytes.len, found->bytes.ptr);
+    end(c, found->code, why);
+}
+
+static void on_broken(struct connection *c, const struct websocket_found *found,
+                      const struct err *err)
+{
+    char why[sizeof(err->text) + 400];
+
+    (void)snprintf(why, sizeof(why), "%s: %s", conn_where(c->conn), err->text);
+    end(c, found->code, why);
+}
+
+static void on_bytes(void *ctx, const char *data, size_t len)
+{
+    struct connection *c = ctx;
+    struct slice rest = {data, len};
+    struct websocket_found found;
+    struct err err;
+
+    look_behind(c);
+    c->read_ms = mono_ms(); /* for each line it would be a good part of what a line costs */
+    while (c->machine.state != CONNECTION_ENDED) {
+        switch (websocket_next(&c->websocket, &rest, &found, &err)) {
+        case WEBSOCKET_MORE:
+            return;
+        case WEBSOCKET_OPEN:
+            on_open(c);
+            break;
+        case WEBSOCKET_DATA:
+            on_data(c, &found);
+            break;
+        case WEBSOCKET_PING:
+            /* Of many the newest alone must be answered (RFC 6455, 5.5.3); who reads no answer
+             * misses none. */
+            (void)!write_frame(c, WEBSOCKET_PONG_FRAME, found.bytes);
+            break;
+        case WEBSOCKET_CLOSE:
+            on_peer_close(c, &found);
+            break;
+        case WEBSOCKET_BROKEN:
+            on_broken(c, &found, &err);
+            break;
+        }
+    }
+}
+
+static void on_conn_fail(void *ctx, const struct err *why)
+{
+    struct connection *c = ctx;
+
+    if (c->machine.state == CONNECTION_ENDED) {
+        let_go(c); /* it hung up, as it should */
+    } else {
+        end(c, 0, why->text);
+    }
+}
+
+/* Writing ------------------------------------------------------------------------------------- */
 
 static bool queue_bytes(struct connection *c, struct buf *queue, struct slice bytes)
 {
@@ -214,7 +315,7 @@ static bool queue_bytes(struct connection *c, struct buf *queue, struct slice by
         return false;
     }
     buf_append_slice(queue, bytes);
-    lws_callback_on_writable(c->wsi);
+    conn_ask(c->conn);
     return true;
 }
 
@@ -236,132 +337,97 @@ void connection_discard(struct connection *c)
 /* As many whole lines as fit into one write; if not even one does, a piece of it. */
 static size_t write_len(const struct buf *queue)
 {
-    if (queue->len <= CONNECTION_WRITE_BYTES) {
+    if (queue->len <= WRITE_BYTES) {
         return queue->len;
     }
-    const char *end = memrchr(queue->data, '\n', CONNECTION_WRITE_BYTES);
-    return end == NULL ? CONNECTION_WRITE_BYTES : (size_t)(end - queue->data) + 1;
+    const char *end = memrchr(queue->data, '\n', WRITE_BYTES);
+    return end == NULL ? WRITE_BYTES : (size_t)(end - queue->data) + 1;
 }
 
-static int write_from(struct connection *c, struct buf *queue)
+static void write_from(struct connection *c, struct buf *queue)
 {
-    unsigned char *out = c->pool->scratch + LWS_PRE;
     size_t len = write_len(queue);
 
-    memcpy(out, queue->data, len);
-    int written = lws_write(c->wsi, out, len, LWS_WRITE_TEXT);
-    explicit_bzero(out, len); /* a login may have been in it */
+    if (!write_frame(c, WEBSOCKET_TEXT_FRAME, (struct slice){queue->data, len})) {
+        return; /* there are pongs: when they are gone */
+    }
     if (len == queue->len) {
         discard(queue);
     } else {
         buf_consume(queue, len);
     }
-    if (c->queue.len > 0 || c->keepalives.len > 0) {
-        lws_callback_on_writable(c->wsi);
-    }
-    return written < (int)len ? -1 : 0;
 }
 
-static int on_writable(struct connection *c)
+static void on_room(void *ctx)
 {
-    if (c->keepalives.len > 0) {
-        return write_from(c, &c->keepalives);
-    }
-    /* It may have waited for long, and a process that stood still wakes up right here. */
-    if (c->queue.len > 0 && c->callbacks.may_write != NULL && !c->callbacks.may_write(c->ctx)) {
-        discard(&c->queue);
-    }
-    return c->queue.len > 0 ? write_from(c, &c->queue) : 0;
-}
+    struct connection *c = ctx;
 
-/* libwebsockets ------------------------------------------------------------------------------- */
-
-/* The peer's close frame: two bytes of status, then a text. */
-static void set_peer_why(struct connection *c, const unsigned char *in, size_t len)
-{
-    if (len < 2) {
-        (void)snprintf(c->why, sizeof(c->why), "closed by the server");
+    if (c->machine.state != CONNECTION_OPEN) {
         return;
     }
-    (void)snprintf(c->why, sizeof(c->why), "closed by the server: %d%s%.*s", in[0] << 8 | in[1],
-                   len > 2 ? " " : "", (int)(len > 125 ? 123 : len - 2), (const char *)in + 2);
-}
-
-void connection_on_wsi_gone(struct connection *c)
-{
-    c->wsi = NULL;
-    if (c->machine.state == CONNECTION_ENDED) {
-        close_timer(c);
-    } else if (c->machine.state == CONNECTION_OPEN) {
-        connection_end(c, c->why[0] == '\0' ? "connection lost" : c->why);
-    } else {
-        connection_attempt_over(c);
+    if (c->keepalives.len > 0) {
+        write_from(c, &c->keepalives);
+    } else if (c->queue.len > 0 && c->callbacks.may_write != NULL &&
+               !c->callbacks.may_write(c->ctx)) {
+        discard(&c->queue); /* it may have waited for long, in a process that stood still */
+    } else if (c->queue.len > 0) {
+        write_from(c, &c->queue);
+    }
+    if (c->keepalives.len > 0 || c->queue.len > 0) {
+        conn_ask(c->conn);
     }
 }
 
-static int on_open(struct connection *c)
+/* Beginning ----------------------------------------------------------------------------------- */
+
+static struct conn *begin_conn(struct connection *c)
 {
-    if (c->machine.state != CONNECTION_CONNECTING) {
-        return -1;
-    }
-    machine_move(&c->machine, CONNECTION_OPEN, c);
-    addresses_worked(&c->addresses);
-    c->why[0] = '\0';
-    uv_timer_stop(&c->timer);
-    c->callbacks.on_open(c->ctx);
-    return 0;
+    struct conn_options options = {
+        .url = c->url,
+        .url_option = "twitch_url",
+        .trust = &c->pool->trust,
+        .ca_option = "twitch_tls_ca",
+        .connect_ms = c->pool->connect_ms,
+        .memory = &c->pool->memory,
+        .turn = c->pool->opened++,
+        .must_speak = true,
+        .unsent_max = UNSENT_MAX,
+        .on_open = on_conn_open,
+        .on_bytes = on_bytes,
+        .on_room = on_room,
+        .on_fail = on_conn_fail,
+        .on_closed = on_conn_closed,
+        .ctx = c,
+    };
+
+    return conn_open(c->pool->loop, &options);
 }
 
-/* Of a wsi without an owner: an attempt that was given up, or one that is not ours. */
-static int on_stray_event(struct lws *wsi, enum lws_callback_reasons reason, void *user)
+struct connection *connection_open(struct connections *pool, const char *url,
+                                   const struct connection_callbacks *callbacks, void *ctx,
+                                   struct err *err)
 {
-    switch (reason) {
-    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_CLIENT_VERIFY_CERTS:
-        connections_on_tls(lws_context_user(lws_get_context(wsi)), user);
-        return 0;
-    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
-    case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
-    case LWS_CALLBACK_CLIENT_ESTABLISHED:
-        return -1;
-    default:
-        return 0;
-    }
-}
+    struct connection *c = xcalloc(1, sizeof(*c));
 
-int connection_on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
-                        size_t len)
-{
-    struct connection *c = lws_get_opaque_user_data(wsi);
-
-    if (c == NULL) {
-        return on_stray_event(wsi, reason, user);
+    c->url = xcalloc(1, sizeof(*c->url));
+    if (url_parse_ws(url, c->url, err) != 0) {
+        forget_url(c);
+        free(c);
+        return NULL;
     }
-    switch (reason) {
-    case LWS_CALLBACK_CLIENT_RECEIVE:
-        return c->machine.state == CONNECTION_OPEN ? on_receive(c, in, len) : 0;
-    case LWS_CALLBACK_CLIENT_WRITEABLE:
-        if (c->machine.state == CONNECTION_OPEN) {
-            return on_writable(c);
-        }
-        lws_close_reason(wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
-        return -1;
-    case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
-        c->asked = true;
-        return 0;
-    case LWS_CALLBACK_CLIENT_HTTP_REDIRECT:
-        return -1; /* libwebsockets would follow it, and resolve the name on the loop */
-    case LWS_CALLBACK_CLIENT_ESTABLISHED:
-        return on_open(c);
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        set_peer_why(c, in, len);
-        return 0;
-    case LWS_CALLBACK_CLIENT_CLOSED:
-        end(c, true, c->why[0] == '\0' ? "connection lost" : c->why);
-        return 0;
-    case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-    case LWS_CALLBACK_WSI_DESTROY:
-        return connection_on_attempt_event(wsi, reason, in, len);
-    default:
-        return 0;
-    }
+    c->pool = pool;
+    c->callbacks = *callbacks;
+    c->ctx = ctx;
+    machine_begin(&c->machine, &machine, CONNECTION_CONNECTING);
+    websocket_init(&c->websocket);
+    irc_splitter_init(&c->splitter);
+    buf_init(&c->queue, CONNECTION_QUEUE_BYTES);
+    buf_init(&c->keepalives, KEEP_BYTES);
+    c->conn = begin_conn(c);
+    BUG_ON(uv_timer_init(pool->loop, &c->timer) != 0);
+    c->timer.data = c;
+    uv_update_time(pool->loop);
+    uv_timer_start(&c->timer, on_timer, pool->connect_ms, 0);
+    DL_APPEND(pool->list, c);
+    return c;
 }

@@ -12,14 +12,39 @@
 #include <string.h>
 
 #define BLOCK_BYTES       ((size_t)256 * 1024)
+#define FLUSH_BYTES       ((size_t)256 * 1024)
 #define BLOCK_FIRST_BYTES ((size_t)2048)
-#define SPARE_BLOCKS      16
+#define SPARE_BLOCKS      40                        /* of what may be under way, and some */
+#define HIGH_BYTES        ((size_t)8 * 1024 * 1024) /* held, or half the buffer: Redis takes less */
+#define HIGH_MS           1000 /* at most: others are to hear of us, and Redis may be away */
 #define STOOD_STILL_MS    1000 /* nothing was read for so long: the node may have stood still */
+
+static size_t held(const struct fanout *f);
+
+/* Does more come than Redis takes? No more so once it has taken three quarters of that. */
+static void look_at_pressure(struct fanout *f)
+{
+    size_t half = f->options.buffer_bytes / 2;
+    size_t most = half < HIGH_BYTES ? half : HIGH_BYTES;
+    bool flows = f->link != NULL && !f->hold;
+
+    if (held(f) < most / 4) {
+        f->since_ms = 0;
+    } else if (f->since_ms == 0 && held(f) > most) {
+        f->since_ms = mono_ms();
+    }
+    bool high = flows && f->since_ms != 0 && mono_ms() - f->since_ms < HIGH_MS;
+    if (high != f->high && f->options.on_pressure != NULL) {
+        f->high = high;
+        f->options.on_pressure(f->options.ctx, high);
+    }
+}
 
 static void on_turn_end(uv_check_t *handle)
 {
     struct fanout *f = handle->data;
 
+    look_at_pressure(f);
     if (f->flush_due) {
         f->flush_due = false;
         uv_idle_stop(&f->awake);
@@ -233,19 +258,19 @@ static void measure_age(struct slice line)
     }
 }
 
-void fanout_line(struct fanout *f, struct slice channel, struct slice line)
+void fanout_line(struct fanout *f, struct slice channel, struct slice line, uint64_t now_ms)
 {
     size_t most = publish_most(f->topic_prefix, channel, line);
-    uint64_t now = mono_ms();
 
     if (must_drop(f, channel, most)) {
-        drops_add(&f->drops, channel, now, now);
+        drops_add(&f->drops, channel, now_ms, now_ms);
         return;
     }
     struct block *b = f->blocks != NULL ? f->blocks->prev : NULL; /* the last */
     if (b == NULL || b->machine.state != BLOCK_FILLED || b->lines == BLOCK_LINES ||
-        (b->lines > 0 && (b->len + most > BLOCK_BYTES || now > b->last_ms + STOOD_STILL_MS))) {
-        b = block_take(f, now);
+        (b->lines > 0 && (b->len + most > BLOCK_BYTES || now_ms > b->last_ms + STOOD_STILL_MS))) {
+        look_at_pressure(f);
+        b = block_take(f, now_ms);
         measure_age(line);
     }
     while (b->cap < b->len + most) {
@@ -255,11 +280,11 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line)
     size_t bytes = publish_put(b->data + b->len, f->topic_prefix, channel, line);
     b->len += bytes;
     b->lines++;
-    b->last_ms = now;
+    b->last_ms = now_ms;
     b->last_seq = ++f->seq;
     f->bytes[BLOCK_FILLED] += bytes;
-    if (b->lines == BLOCK_LINES) {
-        fanout_flush(f); /* a full block need not wait for the end of the turn */
+    if (f->bytes[BLOCK_FILLED] > FLUSH_BYTES && b->lines == BLOCK_LINES) {
+        fanout_flush(f); /* so much need not wait for the end of the turn */
     } else {
         flush_soon(f);
     }

@@ -22,6 +22,8 @@
  *   after it.
  * - Somebody put something else at the seq key: the lines of such a transaction are published all
  *   the same; it is logged once a minute, with the key.
+ * - More comes than Redis takes: on_pressure asks that what is not read yet waits in the sockets,
+ *   where it is the peer's to send it more slowly; for a second, then Redis counts as away.
  * - Redis is away: lines are held up to buffer_bytes; what does not fit is dropped contiguously per
  *   channel and told through on_gap, one call a channel.
  * - The node is fenced: held (fanout_hold). The lease is lost: fanout_drop, counted and told in the
@@ -45,6 +47,8 @@ struct fanout_options {
     void (*on_gap)(void *ctx, struct slice channel, uint64_t from_ms, uint64_t to_ms,
                    uint64_t lines, const char *reason);
     void (*on_drained)(void *ctx); /* nothing is held any more; may be NULL */
+    /* More comes than Redis takes, or no more so; may be NULL. */
+    void (*on_pressure)(void *ctx, bool high);
     void *ctx;
 };
 
@@ -52,8 +56,8 @@ struct fanout_options {
 struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *options);
 /* Closes its loop handle; the memory goes when the loop has closed it. */
 void fanout_destroy(struct fanout *f);
-/* Take a room line (no CRLF) of a channel; copied. */
-void fanout_line(struct fanout *f, struct slice channel, struct slice line);
+/* Take a room line (no CRLF) of a channel, read at `now_ms` (mono_ms); copied. */
+void fanout_line(struct fanout *f, struct slice channel, struct slice line, uint64_t now_ms);
 /* A link on which the lease was renewed, and the seq the registry answered: flow from seq + 1.
  * Returns how many lines Redis had answered and has forgotten. */
 uint64_t fanout_attach(struct fanout *f, struct link *link, uint64_t seq);

@@ -73,6 +73,8 @@ struct fanout {
     struct block *spare;
     size_t nblocks[BLOCK_STATES];
     size_t bytes[BLOCK_STATES]; /* in them */
+    bool high;                  /* on_pressure was told so */
+    uint64_t since_ms;          /* that there is too much; 0: there is not */
     struct drops drops;
     struct trouble trouble; /* with writing seq */
 };

@@ -18,6 +18,8 @@
 #include <string.h>
 
 #define UNANSWERED_BYTES ((size_t)1024 * 1024)
+#define SENT_AT_ONCE     16   /* transactions */
+#define TAIL_CHARS       512  /* what stands behind the lines of one */
 #define CALL_WORDS       7    /* of a call, before its lines */
 #define CALLS_MS         2000 /* after a refused transaction, until the next one is tried */
 
@@ -136,29 +138,69 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
     fanout_flush(f);
 }
 
-/* MULTI, the lines, seq, EXEC. */
-static int send_transaction(struct fanout *f, struct block *b, struct flight *flight)
+/* What stands behind the lines of a block: seq, EXEC. */
+static struct slice put_tail(const struct fanout *f, const struct block *b, char *out)
 {
-    char tail[512];
     char seq[24];
     int seq_len = snprintf(seq, sizeof(seq), "%llu", (unsigned long long)b->last_seq);
-    int len = snprintf(tail, sizeof(tail),
+    int len = snprintf(out, TAIL_CHARS,
                        "*4\r\n$4\r\nHSET\r\n$%zu\r\n%s\r\n$3\r\nseq\r\n$%d\r\n%s\r\n"
                        "*1\r\n$4\r\nEXEC\r\n",
                        strlen(f->seq_key), f->seq_key, seq_len, seq);
-    struct slice parts[3] = {{MULTI, sizeof(MULTI) - 1}, {b->data, b->len}, {tail, (size_t)len}};
 
-    BUG_ON(len < 0 || (size_t)len >= sizeof(tail));
-    /* MULTI, a QUEUED for each command, and the EXEC. */
-    return link_send_raw(f->link, parts, ARRAY_LEN(parts), b->lines + 3u, on_answer, flight);
+    BUG_ON(len < 0 || len >= TAIL_CHARS);
+    return (struct slice){out, (size_t)len};
+}
+
+static struct flight *take_off(struct fanout *f, struct block *b, bool call)
+{
+    struct flight *flight = xmalloc(sizeof(*flight));
+
+    *flight = (struct flight){f, b, f->link_generation, call};
+    return flight;
+}
+
+/* Of blocks that wait, as many as may leave, with one system call: each MULTI, the lines, seq,
+ * EXEC. */
+static int send_transactions(struct fanout *f)
+{
+    struct slice parts[3 * SENT_AT_ONCE];
+    struct link_raw raw[SENT_AT_ONCE];
+    struct block *blocks[SENT_AT_ONCE];
+    char tails[SENT_AT_ONCE][TAIL_CHARS];
+    struct block *b = f->first_unsent;
+    size_t bytes = f->bytes[BLOCK_SENT];
+    size_t n = 0;
+
+    do {
+        parts[3 * n] = (struct slice){MULTI, sizeof(MULTI) - 1};
+        parts[3 * n + 1] = (struct slice){b->data, b->len};
+        parts[3 * n + 2] = put_tail(f, b, tails[n]);
+        /* MULTI, a QUEUED for each command, and the EXEC. */
+        raw[n] = (struct link_raw){3, b->lines + 3u, take_off(f, b, false)};
+        blocks[n++] = b;
+        bytes += b->len;
+        b = b->next;
+    } while (b != NULL && n < SENT_AT_ONCE && bytes + b->len <= UNANSWERED_BYTES &&
+             f->way.state != WAY_TRIAL);
+    int rc = link_send_raw(f->link, parts, raw, n, on_answer);
+    for (size_t i = 0; i < n; i++) {
+        if (rc == 0) {
+            fanout_block_move(f, blocks[i], BLOCK_SENT);
+        } else {
+            free(raw[i].ctx);
+        }
+    }
+    return rc;
 }
 
 /* The same as one call. Behind another it is carried out only if that one was. */
-static int send_call(struct fanout *f, struct block *b, struct flight *flight)
+static int send_call(struct fanout *f)
 {
     const char *argv[CALL_WORDS + 2 * BLOCK_LINES] = {
         "FCALL", "shoal1_publish", "1", registry_tag(f->options.registry), f->options.node};
     size_t lens[ARRAY_LEN(argv)];
+    struct block *b = f->first_unsent;
     struct slice rest = {b->data, b->len};
     char before[24] = "";
     char seq[24];
@@ -181,22 +223,14 @@ static int send_call(struct fanout *f, struct block *b, struct flight *flight)
         argv[n] = line.ptr;
         lens[n++] = line.len;
     }
-    return link_command_argv(f->link, n, argv, lens, on_answer, flight);
-}
-
-static bool send_block(struct fanout *f, struct block *b)
-{
-    struct flight *flight = xmalloc(sizeof(*flight));
-    bool call = f->way.state == WAY_CALLS;
-
-    *flight = (struct flight){f, b, f->link_generation, call};
-    int rc = call ? send_call(f, b, flight) : send_transaction(f, b, flight);
-    if (rc != 0) {
+    struct flight *flight = take_off(f, b, true);
+    int rc = link_command_argv(f->link, n, argv, lens, on_answer, flight);
+    if (rc == 0) {
+        fanout_block_move(f, b, BLOCK_SENT);
+    } else {
         free(flight);
-        return false; /* down: fanout_detach follows and makes it wait again */
     }
-    fanout_block_move(f, b, BLOCK_SENT);
-    return true;
+    return rc;
 }
 
 /* May another block leave now? */
@@ -219,9 +253,10 @@ static bool way_is_open(struct fanout *f)
 
 void fanout_flush(struct fanout *f)
 {
-    while (f->link != NULL && !f->hold && f->first_unsent != NULL && way_is_open(f)) {
-        if (!f->options.may_send(f->options.ctx) || !send_block(f, f->first_unsent)) {
-            return;
-        }
+    int rc = 0; /* else it is down: fanout_detach follows and makes all wait again */
+
+    while (rc == 0 && f->link != NULL && !f->hold && f->first_unsent != NULL && way_is_open(f) &&
+           f->options.may_send(f->options.ctx)) {
+        rc = f->way.state == WAY_CALLS ? send_call(f) : send_transactions(f);
     }
 }

@@ -73,7 +73,8 @@ static void port_room_line(void *ctx, const struct shard_channel *channel,
 {
     struct held *held = ctx;
 
-    fanout_line(held->holder->o.fanout, slice_of(channel->name), line->raw);
+    fanout_line(held->holder->o.fanout, slice_of(channel->name), line->raw,
+                channel->last_active_ms);
 }
 
 static void port_state_changed(void *ctx, enum shard_state from, enum shard_state to)

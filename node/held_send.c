@@ -61,7 +61,7 @@ static void fan_out_echo(struct held *held, const struct shard_send_result *resu
                (int)result->channel.len, result->channel.ptr);
     buf_append_slice(&line, heard);
     if (!line.overflow) {
-        fanout_line(held->holder->o.fanout, result->channel, buf_slice(&line));
+        fanout_line(held->holder->o.fanout, result->channel, buf_slice(&line), mono_ms());
     }
     buf_finish(&line);
 }

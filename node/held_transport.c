@@ -15,11 +15,11 @@ static void on_open(void *ctx)
     held_arm(held);
 }
 
-static void on_line(void *ctx, struct slice line)
+static void on_line(void *ctx, struct slice line, uint64_t now_ms)
 {
     struct held *held = ctx;
 
-    shard_on_line(held->core, line, mono_ms());
+    shard_on_line(held->core, line, now_ms);
     held_arm(held);
 }
 

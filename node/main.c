@@ -210,7 +210,6 @@ static int run(struct app *app, const char *id)
     }
     loop_run(&app->loop);
     node_free(app->node);
-    loop_run(&app->loop); /* libwebsockets lets go of the loop in two phases */
     loop_finish(&app->loop);
     web_settings_finish(&app->web);
     seal_keys_destroy(app->account_keys);

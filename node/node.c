@@ -389,6 +389,13 @@ static void begin_links(struct node *n)
     n->lease = node_lease_create(&lease);
 }
 
+static void on_pressure(void *ctx, bool high)
+{
+    struct node *n = ctx;
+
+    connections_pause(n->pool, high);
+}
+
 static void begin_rooms(struct node *n)
 {
     struct fanout_options fanout = {.registry = n->control_registry,
@@ -397,6 +404,7 @@ static void begin_rooms(struct node *n)
                                     .may_send = may_act,
                                     .on_gap = on_gap,
                                     .on_drained = node_on_drained,
+                                    .on_pressure = on_pressure,
                                     .ctx = n};
     n->fanout = fanout_create(n->loop, &fanout);
     n->report = report_create(on_change, n);
@@ -478,18 +486,4 @@ bool node_describe(const struct node *n, char *out, size_t size)
                  held);
     }
     return n->state.state == NODE_ACTIVE;
-}
-
-void node_free(struct node *n)
-{
-    if (n == NULL) {
-        return;
-    }
-    connections_free(n->pool);
-    restate_destroy(n->restate);
-    registry_destroy(n->control_registry);
-    node_accounts_finish(n);
-    tokens_destroy(n->file_tokens);
-    tokens_destroy(n->tokens);
-    free(n);
 }

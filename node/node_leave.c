@@ -4,6 +4,8 @@
 
 #include "shared/log.h"
 
+#include <stdlib.h>
+
 static void on_left(void *ctx, const struct err *err)
 {
     struct node *n = ctx;
@@ -104,4 +106,17 @@ void node_close(void *ctx, const struct err *why)
     link_close(n->control, teardown_part_gone, teardown_part(&n->teardown));
     subscriber_close(n->subscriber, teardown_part_gone, teardown_part(&n->teardown));
     node_lease_close(n->lease, teardown_part_gone, teardown_part(&n->teardown));
+}
+
+void node_free(struct node *n)
+{
+    if (n == NULL) {
+        return;
+    }
+    restate_destroy(n->restate);
+    registry_destroy(n->control_registry);
+    node_accounts_finish(n);
+    tokens_destroy(n->file_tokens);
+    tokens_destroy(n->tokens);
+    free(n);
 }

@@ -80,21 +80,6 @@ char *xasprintf(const char *fmt, ...)
     return text;
 }
 
-struct slice slice_of(const char *text)
-{
-    return text ? (struct slice){text, strlen(text)} : (struct slice){"", 0};
-}
-
-bool slice_eq(struct slice a, struct slice b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-bool slice_is(struct slice a, const char *text)
-{
-    return slice_eq(a, slice_of(text));
-}
-
 size_t slice_index(struct slice a, const char *const *texts, size_t n)
 {
     size_t i = 0;
@@ -152,41 +137,6 @@ bool slice_to_u64(struct slice s, uint64_t *out)
     }
     *out = value;
     return true;
-}
-
-/* Well-formed sequences of more than one byte (Unicode, table 3-7): the second byte's range rules
- * out overlong forms, surrogates and what is past U+10FFFF. */
-static const struct {
-    unsigned char first, last; /* byte 1 */
-    unsigned char low, high;   /* byte 2; the others are 80 to bf */
-    size_t len;
-} sequences[] = {
-    {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-    {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
-    {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-};
-
-size_t utf8_length(const char *text, size_t left)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    size_t row = 0;
-
-    if (left == 0 || at[0] < 0x80) {
-        return left == 0 ? 0 : 1;
-    }
-    while (row < ARRAY_LEN(sequences) && at[0] > sequences[row].last) {
-        row++;
-    }
-    if (row == ARRAY_LEN(sequences) || at[0] < sequences[row].first || left < sequences[row].len ||
-        at[1] < sequences[row].low || at[1] > sequences[row].high) {
-        return 0;
-    }
-    for (size_t i = 2; i < sequences[row].len; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return sequences[row].len;
 }
 
 /* A kernel without getrandom is none we run on, and more than 256 bytes are too many. */

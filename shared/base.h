@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The caller must look at what the function returns. */
 #define MUST_USE __attribute__((warn_unused_result))
@@ -52,11 +53,20 @@ struct slice {
 /* A slice over a literal. */
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
 /* A slice over a NUL-terminated string; NULL gives the empty slice. */
-struct slice slice_of(const char *text);
+static inline struct slice slice_of(const char *text)
+{
+    return (struct slice){text != NULL ? text : "", text != NULL ? strlen(text) : 0};
+}
 /* The same bytes? */
-bool slice_eq(struct slice a, struct slice b);
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
 /* The same bytes as a NUL-terminated string? */
-bool slice_is(struct slice a, const char *text);
+static inline bool slice_is(struct slice a, const char *text)
+{
+    return slice_eq(a, slice_of(text));
+}
 /* The place of the one of these that has the same bytes; `n`: none has. */
 size_t slice_index(struct slice a, const char *const *texts, size_t n);
 /* As one of these? */
@@ -68,9 +78,6 @@ struct slice slice_trim(struct slice s);
 bool slice_split(struct slice *left, char c, struct slice *before);
 /* Parse a whole slice as an unsigned decimal number; false if it is anything else or overflows. */
 MUST_USE bool slice_to_u64(struct slice s, uint64_t *out);
-/* Bytes of the well-formed UTF-8 sequence `text` begins with, looking at no more than `left`; 0 if
- * it begins with none. */
-size_t utf8_length(const char *text, size_t left);
 
 /* `len` random bytes (256 at most) that nobody can guess, from the kernel. */
 void random_bytes(void *out, size_t len);

@@ -5,6 +5,8 @@
  * So the lines are handed to it one by one, counted, measured and with their indent removed. */
 #include "shared/pairs.h"
 
+#include "shared/utf8.h"
+
 #include <string.h>
 
 #include <ini.h>

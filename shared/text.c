@@ -1,6 +1,8 @@
 /* Text: one place that knows which characters a terminal obeys. */
 #include "shared/text.h"
 
+#include "shared/utf8.h"
+
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>

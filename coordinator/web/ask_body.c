@@ -4,6 +4,7 @@
 #include "shared/irc/parse.h"
 #include "shared/json.h"
 #include "shared/redis/registry_limits.h"
+#include "shared/utf8.h"
 
 #include <cjson/cJSON.h>
 #include <string.h>

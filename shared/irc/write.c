@@ -6,6 +6,7 @@
 #include "shared/irc/write.h"
 
 #include "shared/irc/parse.h"
+#include "shared/utf8.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -21,7 +21,7 @@
 #include "shared/machine.h"
 #include "shared/net/websocket_key.h"
 #include "shared/url.h"
-#include "shared/utf8_check.h"
+#include "shared/utf8.h"
 
 #define WEBSOCKET_HEAD_MAX    8192 /* bytes of the answer, interim answers (1xx) included */
 #define WEBSOCKET_CONTROL_MAX 125  /* bytes in a control frame (5.5) */

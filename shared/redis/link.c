@@ -335,7 +335,9 @@ static void link_connect(struct link *link)
 {
     struct conn_options options = {
         .url = link->o.url,
+        .url_option = "redis_url",
         .tls_ca = link->tls_ca,
+        .ca_option = "redis_tls_ca",
         .connect_ms = link->o.connect_ms,
         .memory = &link->addresses,
         .unsent_max = LINK_UNSENT_MAX,

@@ -95,12 +95,19 @@ MUST_USE int link_try_argv(struct link *link, int argc, const char **argv, const
 MUST_USE int link_command_blocking(struct link *link, uint64_t block_ms, int argc,
                                    const char **argv, const size_t *argvlen, link_reply_cb cb,
                                    void *ctx);
-/* Send ready-made RESP: the slices one after another, with one system call where the socket takes
- * them, answered by `replies` replies of which only the last is handed to cb (the EXEC of a
- * transaction: it carries what the others said), or where that is an error the first error of them
- * all: it is the cause. The slices are not used after the call. */
-MUST_USE int link_send_raw(struct link *link, const struct slice *parts, size_t nparts,
-                           size_t replies, link_reply_cb cb, void *ctx);
+/* Ready-made RESP of one command, or of several that belong together. */
+struct link_raw {
+    size_t nparts;  /* slices of it */
+    size_t replies; /* that answer it; where there are several, the last is that of an EXEC */
+    void *ctx;      /* cb's */
+};
+/* Send `n` of them, whose slices follow each other in `parts`, with one system call where the
+ * socket takes them. cb is called for each, with its last reply, or where that is an error with the
+ * first error of its replies: it is the cause. Of what EXEC answers the last element alone is made:
+ * the others are NULL. The slices are not used after the call. Nothing is sent where it is not
+ * 0. */
+MUST_USE int link_send_raw(struct link *link, const struct slice *parts, const struct link_raw *raw,
+                           size_t n, link_reply_cb cb);
 /* raw_pushes only: a command to send, nothing is expected back but pushes. 0, -ERR_DOWN or
  * -ERR_FULL. */
 MUST_USE int link_send_push(struct link *link, int argc, const char **argv, const size_t *argvlen);

@@ -60,17 +60,27 @@ int link_command_argv(struct link *link, int argc, const char **argv, const size
     return link_command_blocking(link, 0, argc, argv, argvlen, cb, ctx);
 }
 
-int link_send_raw(struct link *link, const struct slice *parts, size_t nparts, size_t replies,
-                  link_reply_cb cb, void *ctx)
+int link_send_raw(struct link *link, const struct slice *parts, const struct link_raw *raw,
+                  size_t n, link_reply_cb cb)
 {
-    BUG_ON(link->o.raw_pushes || replies == 0);
+    size_t nparts = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        nparts += raw[i].nparts;
+        BUG_ON(raw[i].replies == 0);
+    }
+    BUG_ON(link->o.raw_pushes);
     if (!link_is_up(link)) {
         return -ERR_DOWN;
     }
     if (!conn_writev(link->conn, parts, nparts)) {
         return -ERR_FULL;
     }
-    link_expect(link, &(struct pending){.cb = cb, .ctx = ctx, .replies = replies}, 0);
+    for (size_t i = 0; i < n; i++) {
+        const struct pending command = {
+            .cb = cb, .ctx = raw[i].ctx, .replies = raw[i].replies, .is_brief = raw[i].replies > 1};
+        link_expect(link, &command, 0);
+    }
     return 0;
 }
 

@@ -7,7 +7,7 @@
 
 #include "shared/backoff.h"
 #include "shared/machine.h"
-#include "shared/redis/conn.h"
+#include "shared/net/conn.h"
 #include "shared/redis/link_group.h"
 #include "shared/redis/pending.h"
 #include "shared/redis/reply_reader.h"

@@ -86,6 +86,14 @@ static int skip_replies(struct link *link, bool *more, struct err *err)
     return 0;
 }
 
+static int next_reply(struct link *link, struct redisReply **reply, struct err *err)
+{
+    const struct pending *head = pending_head(&link->pending);
+
+    return head != NULL && head->is_brief ? reply_reader_next_brief(link->reader, reply, err)
+                                          : reply_reader_next(link->reader, reply, err);
+}
+
 int link_take_bytes(struct link *link, const char *data, size_t len, struct err *err)
 {
     struct redisReply *reply = NULL;
@@ -97,7 +105,7 @@ int link_take_bytes(struct link *link, const char *data, size_t len, struct err 
         if (rc != 0 || more) {
             break;
         }
-        rc = reply_reader_next(link->reader, &reply, err);
+        rc = next_reply(link, &reply, err);
         if (rc != 0 || reply == NULL) {
             break;
         }

@@ -12,6 +12,7 @@ struct pending {
     void *ctx;
     uint64_t deadline; /* ms; never earlier than that of the command before */
     size_t replies;    /* still to come; the last one is cb's */
+    bool is_brief;     /* of an array, cb gets the last element alone (link_send_raw) */
     bool is_try;       /* a refusal is an answer like any other (link_try_argv) */
 };
 

@@ -199,7 +199,9 @@ int call_send_raw(struct registry *r, const struct slice *parts, size_t n, regis
 {
     struct call *call = call_create(r, on_done, (union call_cb){.done = cb}, ctx);
 
-    return sent(call, link_send_raw(r->link, parts, n, 1, on_link_reply, call));
+    const struct link_raw raw = {.nparts = n, .replies = 1, .ctx = call};
+
+    return sent(call, link_send_raw(r->link, parts, &raw, 1, on_link_reply));
 }
 
 static void on_word(struct call *call, const struct redisReply *reply, const struct err *err)

@@ -13,6 +13,7 @@ struct reply_reader {
     redisReader *reader;
     redisReplyObjectFunctions bounded; /* hiredis's own, with our createArray */
     redisReplyObjectFunctions skipped; /* those that make nothing */
+    redisReplyObjectFunctions brief;   /* those that make the last element alone */
     redisReplyObjectFunctions hiredis; /* hiredis's own */
     size_t bytes;                      /* fed since the last whole reply */
     size_t elements;                   /* announced by the reply being read */
@@ -110,6 +111,57 @@ static void skip_free(void *object)
     (void)object;
 }
 
+/* Is it, or is it within, an element of the reply that is not its last? */
+static bool is_passed_over(const redisReadTask *task)
+{
+    while (task->parent != NULL && task->parent->parent != NULL) {
+        task = task->parent;
+    }
+    return task->parent != NULL && (size_t)task->idx + 1 < (size_t)task->parent->elements;
+}
+
+static void *brief_string(const redisReadTask *task, char *text, size_t len)
+{
+    const struct reply_reader *r = task->privdata;
+
+    return is_passed_over(task) ? &nothing : r->hiredis.createString(task, text, len);
+}
+
+static void *brief_array(const redisReadTask *task, array_size elements)
+{
+    return is_passed_over(task) ? skip_array(task, elements) : create_array(task, elements);
+}
+
+static void *brief_integer(const redisReadTask *task, long long value)
+{
+    const struct reply_reader *r = task->privdata;
+
+    return is_passed_over(task) ? &nothing : r->hiredis.createInteger(task, value);
+}
+
+static void *brief_nil(const redisReadTask *task)
+{
+    const struct reply_reader *r = task->privdata;
+
+    return is_passed_over(task) ? &nothing : r->hiredis.createNil(task);
+}
+
+#if HIREDIS_MAJOR >= 1
+static void *brief_double(const redisReadTask *task, double value, char *text, size_t len)
+{
+    const struct reply_reader *r = task->privdata;
+
+    return is_passed_over(task) ? &nothing : r->hiredis.createDouble(task, value, text, len);
+}
+
+static void *brief_bool(const redisReadTask *task, int value)
+{
+    const struct reply_reader *r = task->privdata;
+
+    return is_passed_over(task) ? &nothing : r->hiredis.createBool(task, value);
+}
+#endif
+
 struct reply_reader *reply_reader_create(void)
 {
     struct reply_reader *r = xcalloc(1, sizeof(*r));
@@ -125,9 +177,16 @@ struct reply_reader *reply_reader_create(void)
     r->skipped.createInteger = skip_integer;
     r->skipped.createNil = skip_nil;
     r->skipped.freeObject = skip_free;
+    r->brief = r->bounded;
+    r->brief.createString = brief_string;
+    r->brief.createArray = brief_array;
+    r->brief.createInteger = brief_integer;
+    r->brief.createNil = brief_nil;
 #if HIREDIS_MAJOR >= 1
     r->skipped.createDouble = skip_double;
     r->skipped.createBool = skip_bool;
+    r->brief.createDouble = brief_double;
+    r->brief.createBool = brief_bool;
 #endif
     r->reader->fn = &r->bounded;
     r->reader->privdata = r;
@@ -195,21 +254,52 @@ static int read_reply(struct reply_reader *r, redisReplyObjectFunctions *fn, voi
     return 0;
 }
 
-int reply_reader_next(struct reply_reader *r, struct redisReply **out, struct err *err)
+static int next(struct reply_reader *r, redisReplyObjectFunctions *fn, struct redisReply **out,
+                struct err *err)
 {
     void *reply = NULL;
-    int rc = read_reply(r, &r->bounded, &reply, err);
+    int rc = read_reply(r, fn, &reply, err);
 
     BUG_ON(reply == &nothing);
     *out = reply;
     return rc;
 }
 
+int reply_reader_next(struct reply_reader *r, struct redisReply **out, struct err *err)
+{
+    return next(r, &r->bounded, out, err);
+}
+
+int reply_reader_next_brief(struct reply_reader *r, struct redisReply **out, struct err *err)
+{
+    return next(r, &r->brief, out, err);
+}
+
+/* What a transaction answers to each of its commands is taken off without hiredis: one memcmp. */
+static bool skip_queued(struct reply_reader *r)
+{
+    static const char queued[] = "+QUEUED\r\n";
+    size_t len = sizeof(queued) - 1;
+    redisReader *reader = r->reader;
+
+    if (reader->ridx != -1 || reader->err != 0 || reader->len - reader->pos < len ||
+        memcmp(reader->buf + reader->pos, queued, len) != 0) {
+        return false;
+    }
+    reader->pos += len; /* hiredis gives the bytes up with the next reply that it reads itself */
+    r->bytes = 0;
+    return true;
+}
+
 int reply_reader_skip(struct reply_reader *r, bool *done, struct err *err)
 {
     void *reply = NULL;
-    int rc = read_reply(r, &r->skipped, &reply, err);
 
+    if (skip_queued(r)) {
+        *done = true;
+        return 0;
+    }
+    int rc = read_reply(r, &r->skipped, &reply, err);
     *done = reply != NULL;
     if (*done && reply != &nothing) { /* begun before it was known that nobody wants it */
         const redisReply *whole = reply;

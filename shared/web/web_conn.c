@@ -182,7 +182,6 @@ static bool encrypt_out(struct web_conn *c)
         tls_end(c->tls);
     }
     buf_finish(&c->out);
-    tls_take(c->tls, &c->wire);
     return !c->wire.overflow;
 }
 
@@ -296,7 +295,6 @@ static void read_tls(struct web_conn *c, const char *data, size_t len)
     tls_receive(c->tls, data, len);
     if (c->machine.state == WEB_TLS) {
         n = tls_handshake(c->tls, NULL);
-        tls_take(c->tls, &c->wire);
         web_conn_flush(c);
         if (n < 0) {
             web_conn_close(c);
@@ -388,7 +386,7 @@ void web_conn_accept(struct web *w)
         return;
     }
     if (w->tls != NULL) {
-        c->tls = tls_accept(w->tls);
+        c->tls = tls_accept(w->tls, &c->wire);
     }
     (void)uv_tcp_nodelay(&c->tcp, 1);
     look_at_reading(c);

@@ -17,7 +17,7 @@
 #include "shared/buf.h"
 #include "shared/machine.h"
 #include "shared/teardown.h"
-#include "shared/tls.h"
+#include "shared/net/tls.h"
 #include "shared/web/web_guard.h"
 #include "shared/web/web_head.h"
 #include "shared/web/web_limits.h"

@@ -2,7 +2,7 @@
 #include "shared/web/web_settings.h"
 
 #include "shared/file.h"
-#include "shared/tls.h"
+#include "shared/net/tls.h"
 #include "shared/web/web_guard.h"
 
 #include <stdlib.h>

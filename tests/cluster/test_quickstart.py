@@ -251,7 +251,7 @@ def test_twitch_out_of_reach_is_told_in_one_line(tmp_path):
     if run([*alone, "true"]).returncode != 0:
         pytest.skip("a network of its own needs user namespaces and ip")
     said = one_line(quickstart(tmp_path, "--twitch", "--channels", "a,b", within=alone))
-    assert said.startswith("quickstart: Twitch is out of reach: resolve irc-ws.chat.twitch.tv")
+    assert said.startswith("quickstart: Twitch is out of reach: wss://irc-ws.chat.twitch.tv:443 cannot be reached")
 
 
 @pytest.mark.parametrize(

@@ -38,24 +38,37 @@ static void look(const struct redisReply *reply, struct seen *seen)
     }
 }
 
+enum way { MADE, BRIEF, SKIPPED };
+
 /* The next one; false: more bytes are needed, or it is over. */
-static bool next(struct reply_reader *reader, bool skip, struct seen *seen)
+static bool next(struct reply_reader *reader, enum way way, struct seen *seen)
 {
     struct redisReply *reply = NULL;
     bool done = false;
 
-    if (skip) {
+    if (way == SKIPPED) {
         return reply_reader_skip(reader, &done, &seen->why) == 0 && done;
     }
-    if (reply_reader_next(reader, &reply, &seen->why) != 0 || reply == NULL) {
+    int rc = way == BRIEF ? reply_reader_next_brief(reader, &reply, &seen->why)
+                          : reply_reader_next(reader, &reply, &seen->why);
+    if (rc != 0 || reply == NULL) {
         return false;
     }
-    look(reply, seen);
+    if (way == BRIEF) { /* of an array the last alone is there */
+        for (size_t i = 0; i + 1 < reply->elements; i++) {
+            BUG_ON(reply->element[i] != NULL);
+        }
+        if (reply->elements > 0) {
+            look(reply->element[reply->elements - 1], seen);
+        }
+    } else {
+        look(reply, seen);
+    }
     freeReplyObject(reply);
     return true;
 }
 
-static void read_all(struct slice bytes, size_t piece, bool skip, struct seen *seen)
+static void read_all(struct slice bytes, size_t piece, enum way way, struct seen *seen)
 {
     struct reply_reader *reader = reply_reader_create();
 
@@ -63,13 +76,13 @@ static void read_all(struct slice bytes, size_t piece, bool skip, struct seen *s
     while (bytes.len > 0 && seen->why.code == ERR_OK) {
         size_t n = bytes.len < piece ? bytes.len : piece;
         if (reply_reader_feed(reader, bytes.ptr, n, &seen->why) == 0) {
-            while (next(reader, skip, seen)) {
+            while (next(reader, way, seen)) {
                 seen->replies++;
             }
         }
         bytes = (struct slice){bytes.ptr + n, bytes.len - n};
     }
-    if (skip && reply_reader_skipped_error(reader) != NULL) {
+    if (way == SKIPPED && reply_reader_skipped_error(reader) != NULL) {
         const struct redisReply *error = reply_reader_skipped_error(reader);
         seen->refused = true;
         BUG_ON((size_t)error->len >= sizeof(seen->error));
@@ -83,14 +96,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct seen whole;
     struct seen cut;
     struct seen skipped;
+    struct seen brief;
 
     if (size < 2) {
         return 0;
     }
     struct slice bytes = {(const char *)data + 1, size - 1};
-    read_all(bytes, bytes.len, false, &whole);
-    read_all(bytes, (size_t)data[0] % 61 + 1, false, &cut);
-    read_all(bytes, (size_t)data[0] % 61 + 1, true, &skipped);
+    read_all(bytes, bytes.len, MADE, &whole);
+    read_all(bytes, (size_t)data[0] % 61 + 1, MADE, &cut);
+    read_all(bytes, (size_t)data[0] % 61 + 1, SKIPPED, &skipped);
+    read_all(bytes, (size_t)data[0] % 61 + 1, BRIEF, &brief);
+    BUG_ON(whole.replies != brief.replies || whole.why.code != brief.why.code);
     BUG_ON(whole.replies != cut.replies || whole.replies != skipped.replies);
     BUG_ON(whole.why.code != cut.why.code || whole.why.code != skipped.why.code);
     BUG_ON(whole.refused != cut.refused || strcmp(whole.error, cut.error) != 0);

@@ -1,6 +1,8 @@
 /* Wire. */
 #include "tests/lib/wire.h"
 
+#include "shared/net/websocket_key.h"
+
 #include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -165,19 +167,15 @@ static void tcp_upgrade(uv_stream_t *stream, const char *request, const char *fr
 {
     const char *key = strstr(request, "Sec-WebSocket-Key: ");
     char answer[512];
-    char text[100];
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned char accept[64];
+    char accept[WEBSOCKET_ACCEPT_CHARS];
 
     assert_non_null(key);
-    (void)snprintf(text, sizeof(text), "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
-                   key + strlen("Sec-WebSocket-Key: "));
-    assert_int_equal(EVP_Digest(text, strlen(text), digest, NULL, EVP_sha1(), NULL), 1);
-    (void)EVP_EncodeBlock(accept, digest, 20);
+    websocket_key_accept((struct slice){key + strlen("Sec-WebSocket-Key: "), WEBSOCKET_KEY_CHARS},
+                         accept);
     (void)snprintf(answer, sizeof(answer),
                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                    "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n%s",
-                   (const char *)accept, frames);
+                   accept, frames);
     tcp_say(stream, answer);
 }
 
@@ -248,10 +246,11 @@ static void client_opened(void *ctx)
     note(ctx, "open", SLICE(""));
 }
 
-static void client_line(void *ctx, struct slice line)
+static void client_line(void *ctx, struct slice line, uint64_t now_ms)
 {
     struct wire *r = ctx;
 
+    assert_in_range(now_ms, 1, mono_ms());
     r->lines++;
     r->longest = line.len > r->longest ? line.len : r->longest;
     note(r, "line", line);
@@ -381,7 +380,6 @@ void wire_destroy(struct wire *r)
         (void)waitpid(r->server_pid, NULL, 0);
     }
     uv_run(&r->loop, UV_RUN_DEFAULT);
-    connections_free(r->pool);
     if (r->server != NULL) {
         lws_context_destroy(r->server);
     }
@@ -398,6 +396,15 @@ bool wire_is_open(struct wire *r)
 bool wire_is_closed(struct wire *r)
 {
     return strstr(r->log, "closed") != NULL;
+}
+
+void wire_assert_unreachable(const struct wire *r, const char *host, int port, const char *why)
+{
+    char expected[256];
+
+    (void)snprintf(expected, sizeof(expected), "closed ws://%s:%d cannot be reached: %s|", host,
+                   port, why);
+    assert_string_equal(r->log, expected);
 }
 
 /* Certificates --------------------------------------------------------------------------------- */

@@ -85,4 +85,7 @@ bool wire_is_open(struct wire *r);
 bool wire_is_closed(struct wire *r);
 bool wire_nobody_is_served(struct wire *r);
 
+/* All that was told is that it was closed, since this could not be reached. */
+void wire_assert_unreachable(const struct wire *r, const char *host, int port, const char *why);
+
 #endif

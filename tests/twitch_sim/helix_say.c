@@ -4,6 +4,7 @@
  * NOTICE. A text that is too long is 400 (twitchdev/issues#904), although 422 is documented. */
 #include "tests/twitch_sim/helix.h"
 
+#include "shared/utf8.h"
 #include "tests/twitch_sim/speak.h"
 
 #include <cjson/cJSON.h>

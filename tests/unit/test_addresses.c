@@ -1,5 +1,5 @@
 /* The order in which the addresses of a name are tried, for how long, and what is remembered of them. */
-#include "shared/addresses.h"
+#include "shared/net/addresses.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

@@ -1,6 +1,8 @@
 /* Base: slices, numbers, random values, clocks, and the end of a process that has a bug. */
 #include "shared/base.h"
 
+#include "shared/utf8.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

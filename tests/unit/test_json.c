@@ -1,5 +1,6 @@
 /* JSON writer: read back by cJSON, an independent reader. */
 #include "shared/json.h"
+#include "shared/utf8.h"
 
 #include <cJSON.h>
 #include <float.h>

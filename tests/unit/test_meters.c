@@ -149,7 +149,7 @@ static void take_aged(struct fanout *f, const char *before, uint64_t ms)
 
     snprintf(line, sizeof(line), "@%stmi-sent-ts=%llu;x=1 :a!a@a PRIVMSG #foo :tmi-sent-ts=5",
              before, (unsigned long long)(wall_now().ms - ms));
-    fanout_line(f, SLICE("foo"), slice_of(line));
+    fanout_line(f, SLICE("foo"), slice_of(line), mono_ms());
 }
 
 /* A fan-out without a link: what it is given stays. */
@@ -189,7 +189,8 @@ static void the_age_is_that_of_one_line_of_each_transaction(void **state)
     }
     assert_int_equal(count_of(&meters.chat_age_seconds), 1);
     assert_in_range(meters.chat_age_seconds.last_us, 1500000, 2500000);
-    fanout_line(f, SLICE("foo"), SLICE("PING tmi-sent-ts=1")); /* the next one: it has no tags */
+    fanout_line(f, SLICE("foo"), SLICE("PING tmi-sent-ts=1"),
+                mono_ms()); /* the next one: it has no tags */
     assert_int_equal(count_of(&meters.chat_age_seconds), 1);
     struct fanout_load load = fanout_load(f);
     assert_int_equal(load.lines, 65);
@@ -204,7 +205,8 @@ static void a_clock_that_is_behind_makes_no_age(void **state)
     struct fanout *f = lone_fanout_init(&lone);
 
     (void)state;
-    fanout_line(f, SLICE("foo"), SLICE("@tmi-sent-ts=18446744073709551615 :a PRIVMSG #foo :x"));
+    fanout_line(f, SLICE("foo"), SLICE("@tmi-sent-ts=18446744073709551615 :a PRIVMSG #foo :x"),
+                mono_ms());
     assert_int_equal(count_of(&meters.chat_age_seconds), 1);
     assert_int_equal(meters.chat_age_seconds.sum_us, 0);
     lone_fanout_finish(&lone);

@@ -1,5 +1,5 @@
 /* UTF-8 in pieces, against utf8_length, which looks at whole sequences. */
-#include "shared/utf8_check.h"
+#include "shared/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,15 +1,14 @@
-/* What the files of a conn share: conn.c (bytes in and out, TLS, its life) and conn_address.c. */
-#ifndef SHOAL_REDIS_CONN_PRIVATE_H
-#define SHOAL_REDIS_CONN_PRIVATE_H
+/* What the files of a conn share: conn.c (its life, TLS, bytes in), conn_write.c (bytes out) and
+ * conn_address.c (which address). */
+#ifndef SHOAL_NET_CONN_PRIVATE_H
+#define SHOAL_NET_CONN_PRIVATE_H
 
-#include "shared/redis/conn.h"
+#include "shared/net/conn.h"
 
 #include "shared/buf.h"
 #include "shared/machine.h"
-#include "shared/tls.h"
+#include "shared/net/tls.h"
 #include "shared/teardown.h"
-
-#define CONN_READ_BYTES (64 * 1024) /* one read */
 
 /* See conn.h for the picture. */
 enum conn_state {
@@ -31,8 +30,8 @@ struct conn {
     bool writing;           /* leaving belongs to libuv */
     bool broken; /* the peer takes nothing any more; what it said before is still to be read */
     uint64_t deadline;
-    char host[256];
-    char where[320];
+    char *host;
+    char *where; /* "redis://host:port" */
     uint16_t port;
     bool use_tls;
     struct err last; /* why the newest address failed */
@@ -44,22 +43,35 @@ struct conn {
     uv_write_t write;
     struct addresses addresses;
     bool heard; /* something came from it: its address works */
+    bool room_asked;
+    bool rests;  /* it reads no more in this turn */
+    bool paused; /* conn_pause */
+    bool behind; /* conn_is_behind */
     struct tls *tls;
     struct teardown teardown; /* begun: closing */
     struct buf out;
     struct buf wire;
     struct buf leaving;
-    char in[CONN_READ_BYTES];
 };
 
-/* In conn.c: report once; the owner closes. */
+/* In conn.c. Does nothing come of it any more? */
+bool conn_is_over(const struct conn *conn);
+/* Report once; the owner closes. */
 void conn_fail(struct conn *conn, const struct err *why);
+/* It cannot go on: with another address (conn.h: must_speak), or not at all. */
+void conn_give_up(struct conn *conn, const struct err *why);
+/* The same, for what libuv says of its socket. */
+void conn_break(struct conn *conn, int status);
+/* Forget TLS and what was to be sent: it was for an address that is of no use. */
+void conn_begin_again(struct conn *conn);
 /* The answer to uv_tcp_connect. */
 void conn_on_connected(uv_connect_t *request, int status);
 
 /* In conn_address.c: begins the work, and ends the patience with an address. */
 void conn_on_timer(uv_timer_t *timer);
 /* This address is of no use: take the next once the socket is closed. */
-void conn_address_failed(struct conn *conn, int status);
+void conn_address_failed(struct conn *conn, const struct err *why);
+/* The same, for libuv's reason. */
+void conn_address_unreachable(struct conn *conn, int status);
 
 #endif

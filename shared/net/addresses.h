@@ -7,8 +7,8 @@
  *
  * Pure: no socket, no clock. Borrows the memory for its lifetime; owns nothing. Loop thread
  * only. */
-#ifndef SHOAL_ADDRESSES_H
-#define SHOAL_ADDRESSES_H
+#ifndef SHOAL_NET_ADDRESSES_H
+#define SHOAL_NET_ADDRESSES_H
 
 #include "shared/base.h"
 

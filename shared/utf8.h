@@ -1,10 +1,14 @@
-/* UTF-8 check: is a text well-formed, as its pieces come? A sequence may be cut over pieces.
+/* UTF-8: is a text well-formed, at once or as its pieces come? A sequence may be cut over pieces.
  *
  * ASCII costs next to nothing (64 bytes a step). Pure; never allocates. */
-#ifndef SHOAL_UTF8_CHECK_H
-#define SHOAL_UTF8_CHECK_H
+#ifndef SHOAL_UTF8_H
+#define SHOAL_UTF8_H
 
 #include "shared/base.h"
+
+/* Bytes of the well-formed UTF-8 sequence `text` begins with, looking at no more than `left`; 0 if
+ * it begins with none. */
+size_t utf8_length(const char *text, size_t left);
 
 /* A text that is zeroed has not begun. */
 struct utf8_check {

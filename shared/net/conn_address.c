@@ -1,6 +1,6 @@
 /* Conn, addresses: from the name in the URL to a socket that connects, one address after the other
- * (shared/addresses.h). One that connected and then said nothing counts as dead too. */
-#include "shared/redis/conn_private.h"
+ * (shared/net/addresses.h). One that connected and then said nothing counts as dead too. */
+#include "shared/net/conn_private.h"
 
 #include <stdio.h>
 
@@ -17,15 +17,23 @@ static void on_address_closed(uv_handle_t *handle)
     }
 }
 
-void conn_address_failed(struct conn *conn, int status)
+void conn_address_failed(struct conn *conn, const struct err *why)
 {
-    err_set(&conn->last, ERR_UNREACHABLE, "%s cannot be reached: %s", conn->where,
-            uv_strerror(status));
+    conn->last = *why;
     uv_timer_stop(&conn->timer);
     addresses_failed(&conn->addresses, uv_now(conn->loop));
     conn->tcp_open = false;
     uv_close((uv_handle_t *)&conn->tcp, on_address_closed);
+    conn_begin_again(conn);
     machine_move(&conn->machine, CONN_BETWEEN, conn);
+}
+
+void conn_address_unreachable(struct conn *conn, int status)
+{
+    struct err why;
+
+    err_set(&why, ERR_UNREACHABLE, "%s cannot be reached: %s", conn->where, uv_strerror(status));
+    conn_address_failed(conn, &why);
 }
 
 static void connect_next(struct conn *conn)
@@ -46,7 +54,7 @@ static void connect_next(struct conn *conn)
     conn->connect.data = conn;
     int rc = uv_tcp_connect(&conn->connect, &conn->tcp, address, conn_on_connected);
     if (rc != 0) {
-        conn_address_failed(conn, rc);
+        conn_address_unreachable(conn, rc);
     } else if (patience < left) {
         /* The last address may use what is left; the owner's deadline ends it. */
         uv_timer_start(&conn->timer, conn_on_timer, patience, 0);
@@ -64,8 +72,8 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     }
     if (status != 0) {
         err_set(&conn->last, ERR_UNREACHABLE,
-                "%s cannot be reached: the name does not resolve (%s); check the host in redis_url",
-                conn->where, uv_strerror(status));
+                "%s cannot be reached: the name does not resolve (%s); check the host in %s",
+                conn->where, uv_strerror(status), conn->o.url_option);
     }
     addresses_add_all(&conn->addresses, found);
     uv_freeaddrinfo(found);
@@ -102,7 +110,7 @@ void conn_on_timer(uv_timer_t *timer)
 
     if (conn->machine.state == CONN_WAITING) {
         conn_start(conn);
-    } else if (conn->machine.state == CONN_CONNECTING) {
-        conn_address_failed(conn, UV_ETIMEDOUT);
+    } else {
+        conn_address_unreachable(conn, UV_ETIMEDOUT);
     }
 }

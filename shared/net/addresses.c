@@ -1,5 +1,5 @@
 /* Addresses. Lists are short: everything is a walk. */
-#include "shared/addresses.h"
+#include "shared/net/addresses.h"
 
 #include <string.h>
 

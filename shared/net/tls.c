@@ -1,32 +1,33 @@
-/* TLS over memory BIOs: OpenSSL never sees the socket, so its owner keeps its one write per loop
- * turn and libuv its non-blocking rules. The one thing to get right in a client is verification:
- * SSL_VERIFY_PEER for the chain and set1_host or set1_ip for the name, both before the
- * handshake. */
-#include "shared/tls.h"
+/* TLS over a BIO of our own: OpenSSL never sees the socket, so its owner keeps its one write per
+ * loop turn and libuv its non-blocking rules. What came is read from where the socket left it, what
+ * goes is appended to the owner's buffer, and a connection at rest keeps no buffer at all.
+ *
+ * The one thing to get right in a client is verification: SSL_VERIFY_PEER for the chain and
+ * set1_host or set1_ip for the name, both before the handshake. */
+#include "shared/net/tls_private.h"
 
 #include "shared/ca_store.h"
 #include "shared/file.h"
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-
-#define ROOM_KEPT 65536 /* bytes of what leaves at once, as it does most of the time */
 
 struct tls_server {
     SSL_CTX *context;
 };
 
 struct tls {
-    SSL_CTX *context; /* shared with the server */
     SSL *ssl;
-    BIO *in;    /* from the socket; owned by ssl */
-    BIO *out;   /* to the socket; owned by ssl */
-    char *host; /* NULL: a server */
-    bool ended; /* the peer sends nothing more */
+    struct slice in;       /* (borrowed) from the socket, not read yet */
+    struct buf *wire;      /* (borrowed) to the socket */
+    char *host;            /* NULL: a server */
+    const char *ca_option; /* (borrowed) */
+    bool ended;            /* the peer sends nothing more */
 };
 
 /* The reason of the newest OpenSSL error, in words. */
@@ -36,6 +37,57 @@ static const char *tls_reason(void)
 
     return reason != NULL ? reason : "no reason given";
 }
+
+/* The BIO ------------------------------------------------------------------------------------- */
+
+static int bio_read(BIO *bio, char *out, int size)
+{
+    struct tls *tls = BIO_get_data(bio);
+    size_t n = tls->in.len < (size_t)size ? tls->in.len : (size_t)size;
+
+    BIO_clear_retry_flags(bio);
+    if (n == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    memcpy(out, tls->in.ptr, n);
+    tls->in.ptr += n;
+    tls->in.len -= n;
+    return (int)n;
+}
+
+/* Whether it had room is the owner's to ask (buf's overflow). */
+static int bio_write(BIO *bio, const char *data, int len)
+{
+    struct tls *tls = BIO_get_data(bio);
+
+    buf_append(tls->wire, data, (size_t)len);
+    return len;
+}
+
+static long bio_control(BIO *bio, int command, long number, void *ptr)
+{
+    (void)bio;
+    (void)number;
+    (void)ptr;
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+/* Made once, for all. */
+static const BIO_METHOD *bio_method(void)
+{
+    static BIO_METHOD *method;
+
+    if (method == NULL) {
+        method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "shoal");
+        BUG_ON(method == NULL || BIO_meth_set_read(method, bio_read) != 1 ||
+               BIO_meth_set_write(method, bio_write) != 1 ||
+               BIO_meth_set_ctrl(method, bio_control) != 1);
+    }
+    return method;
+}
+
+/* Making one ---------------------------------------------------------------------------------- */
 
 static SSL_CTX *context_create(const SSL_METHOD *method)
 {
@@ -48,33 +100,53 @@ static SSL_CTX *context_create(const SSL_METHOD *method)
     return context;
 }
 
-/* A connection, which takes the context over. */
-static struct tls *create(SSL_CTX *context)
+static struct tls *create(SSL_CTX *context, struct buf *wire)
 {
     struct tls *tls = xcalloc(1, sizeof(*tls));
+    BIO *bio = BIO_new(bio_method());
 
-    tls->context = context;
-    tls->ssl = SSL_new(context);
-    tls->in = BIO_new(BIO_s_mem());
-    tls->out = BIO_new(BIO_s_mem());
-    BUG_ON(tls->ssl == NULL || tls->in == NULL || tls->out == NULL);
-    SSL_set_bio(tls->ssl, tls->in, tls->out);
+    tls->wire = wire;
+    tls->ssl = SSL_new(context); /* it holds the context */
+    BUG_ON(tls->ssl == NULL || bio == NULL);
+    BIO_set_data(bio, tls);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(tls->ssl, bio, bio);
     return tls;
 }
 
-struct tls *tls_create(const char *host, const char *ca_file, struct err *err)
+struct tls_trust *tls_trust_create(const char *ca_file, struct err *err)
 {
     X509_STORE *store = ca_store_load(ca_file, err);
 
     if (store == NULL) {
         return NULL;
     }
-    SSL_CTX *context = context_create(TLS_client_method());
-    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_cert_store(context, store);
-    struct tls *tls = create(context);
+    struct tls_trust *trust = xcalloc(1, sizeof(*trust));
+
+    trust->context = context_create(TLS_client_method());
+    SSL_CTX_set_verify(trust->context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_store(trust->context, store);
+    return trust;
+}
+
+void tls_trust_destroy(struct tls_trust *trust)
+{
+    if (trust != NULL) {
+        SSL_CTX_free(trust->context);
+        free(trust);
+    }
+}
+
+struct tls *tls_create(const struct tls_trust *trust, const char *host, const char *ca_option,
+                       struct buf *wire, struct err *err)
+{
+    struct tls *tls = create(trust->context, wire);
+
     tls->host = xstrdup(host);
+    tls->ca_option = ca_option;
     SSL_set_connect_state(tls->ssl);
+    SSL_set_hostflags(tls->ssl,
+                      X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     /* An address, or a name. */
     if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls->ssl), host) != 1 &&
         (SSL_set1_host(tls->ssl, host) != 1 || SSL_set_tlsext_host_name(tls->ssl, host) != 1)) {
@@ -152,10 +224,9 @@ void tls_server_destroy(struct tls_server *server)
     }
 }
 
-struct tls *tls_accept(const struct tls_server *server)
+struct tls *tls_accept(const struct tls_server *server, struct buf *wire)
 {
-    BUG_ON(SSL_CTX_up_ref(server->context) != 1);
-    struct tls *tls = create(server->context);
+    struct tls *tls = create(server->context, wire);
 
     SSL_set_accept_state(tls->ssl);
     return tls;
@@ -167,21 +238,16 @@ void tls_destroy(struct tls *tls)
         return;
     }
     SSL_free(tls->ssl);
-    SSL_CTX_free(tls->context);
     free(tls->host);
     free(tls);
 }
 
+/* Bytes ---------------------------------------------------------------------------------------- */
+
 void tls_receive(struct tls *tls, const char *data, size_t len)
 {
-    while (len > 0) {
-        int step = len > INT_MAX ? INT_MAX : (int)len;
-        int taken = BIO_write(tls->in, data, step);
-
-        BUG_ON(taken <= 0);
-        data += taken;
-        len -= (size_t)taken;
-    }
+    BUG_ON(tls->in.len > 0);
+    tls->in = (struct slice){data, len};
 }
 
 static int tls_refuse(const struct tls *tls, struct err *err)
@@ -197,8 +263,8 @@ static int tls_refuse(const struct tls *tls, struct err *err)
     if (verdict != X509_V_OK) {
         return err_set(err, ERR_UNREACHABLE,
                        "TLS: the certificate chain does not verify (%s); give the CA that signed "
-                       "it with redis_tls_ca",
-                       X509_verify_cert_error_string(verdict));
+                       "it with %s",
+                       X509_verify_cert_error_string(verdict), tls->ca_option);
     }
     return err_set(err, ERR_UNREACHABLE, "TLS: the handshake failed (%s); is it a TLS port?",
                    tls_reason());
@@ -264,21 +330,4 @@ void tls_end(struct tls *tls)
     ERR_clear_error();
     (void)SSL_shutdown(tls->ssl);
     ERR_clear_error();
-}
-
-void tls_take(struct tls *tls, struct buf *out)
-{
-    char *data = NULL;
-    long len = BIO_get_mem_data(tls->out, &data);
-
-    if (len > 0) {
-        buf_append(out, data, (size_t)len);
-        if (len <= ROOM_KEPT) {
-            (void)BIO_reset(tls->out);
-        } else { /* it would keep all of that room, and wipe it each time */
-            tls->out = BIO_new(BIO_s_mem());
-            BUG_ON(tls->out == NULL);
-            SSL_set0_wbio(tls->ssl, tls->out);
-        }
-    }
 }
