@@ -28,7 +28,7 @@ static void all_said(unsigned writes)
 static void what_has_a_higher_priority_is_said_first_but_not_before_what_is_under_way(void **state)
 {
     (void)state;
-    set("channel_message_ms,300");
+    set("channel_message_ms,600"); /* time to hear the others */
     outbox_heard("channel foo text under-way priority low");
     wait_until(&w.probe.t, rig.writes == 1);
     outbox_heard("channel foo text n1");
