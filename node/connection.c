@@ -206,6 +206,7 @@ static void on_open(struct connection *c)
 {
     forget_url(c);
     uv_timer_stop(&c->timer);
+    connections_opened(c->pool);
     machine_move(&c->machine, CONNECTION_OPEN, c);
     connection_pause(c, c->pool->paused);
     c->callbacks.on_open(c->ctx);

@@ -47,6 +47,7 @@ struct connections {
     uv_prepare_t turn;
     uint64_t turn_ms;      /* when this turn of the loop began */
     uint64_t caught_up_ms; /* the one before: what had come by then, it has read */
+    uv_timer_t settled;    /* runs since one was opened */
     struct tls_trust *trust;
     uint64_t connect_ms;
     struct addresses_memory memory;
@@ -55,6 +56,9 @@ struct connections {
     struct connection *list;
     struct teardown teardown; /* begun: nobody waits for a peer any more */
 };
+
+/* One was opened. */
+void connections_opened(struct connections *pool);
 
 /* In connection.c. Does nothing where it is not open. */
 void connection_pause(struct connection *c, bool pause);

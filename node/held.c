@@ -143,10 +143,11 @@ static void set_wants(struct held *held, const struct registry_shard *shard)
     for (size_t i = 0; i < held->wants.n; i++) {
         struct shard_want *want = &held->wants.all[i];
         struct slice name = shard->channels[i];
-        if (name.len > 0 && name.len < sizeof(held->wants.names[i])) {
+        name.len = name.len < sizeof(held->wants.names[i]) ? name.len : 0;
+        if (name.len > 0) {
             memcpy(held->wants.names[i], name.ptr, name.len);
         }
-        want->name = slice_of(held->wants.names[i]);
+        want->name = (struct slice){held->wants.names[i], name.len};
         /* Somebody read it before this node did. (This host may be up for a shorter time than that:
          * differences of these times are right all the same.) */
         want->lost_at_ms = shard->unread_ms[i] > 0

@@ -242,14 +242,16 @@ bool conn_is_behind(const struct conn *conn)
 
 static struct tls *begin_tls(struct conn *conn, struct err *err)
 {
-    struct tls_trust *own = NULL;
-
-    if (conn->o.trust == NULL && (own = tls_trust_create(conn->o.tls_ca, err)) == NULL) {
-        return NULL;
+    if (conn->o.trust != NULL) {
+        return tls_create(*conn->o.trust, conn->host, conn->o.ca_option, &conn->wire, err);
     }
-    struct tls *tls = tls_create(own != NULL ? own : *conn->o.trust, conn->host, conn->o.ca_option,
-                                 &conn->wire, err);
-    tls_trust_destroy(own);
+    struct tls_trust *own = tls_trust_create(conn->o.tls_ca, err);
+    struct tls *tls = NULL;
+
+    if (own != NULL) {
+        tls = tls_create(own, conn->host, conn->o.ca_option, &conn->wire, err);
+        tls_trust_destroy(own);
+    }
     return tls;
 }
 

@@ -81,7 +81,7 @@ class Memory:
         return [
             Row("memory: idle node, MiB", f"{m['idle']:.1f}", "", "< 12", m["idle"] < 12),
             Row("memory: a channel, KiB", f"{m['channel']:.2f}", "", "< 1", m["channel"] < 1),
-            Row("memory: a TLS shard, KiB", f"{m['shard']:.1f}", "", "< 64", m["shard"] < 64),
+            Row("memory: a TLS shard, KiB", f"{m['shard']:.1f}", "", "< 36", m["shard"] < 36),
         ]
 
 
