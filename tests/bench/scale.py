@@ -49,6 +49,7 @@ class Scale:
     """20 nodes, 2,000 shards, 50,000 channels: cold start, at rest, a join, a death, a line; 4,000 shards at rest"""
 
     NAME = "scale"
+    RUNS = 1
 
     def __init__(self, world):
         self.world = world
