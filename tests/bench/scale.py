@@ -127,6 +127,11 @@ class Scale:
         """Is the registry compared, every compare_s? Else what else costs something is to be seen."""
         ms = 1000 * self.compare_s if on else 86400000
         self.world.cluster.request("set", name="compare_ms", value=ms)
+        scans, seen = 0, -1
+        while not on and scans > seen:  # one is under way: nothing else scans, and it does with each renewal of the lead
+            seen = scans
+            time.sleep(LEASE_MS / 2000)
+            scans = sum(commands(self.world.cluster.redis).get(name, 0) for name in ("hscan", "sscan", "zscan"))
 
     def at_rest(self, name):
         """With one compare."""
