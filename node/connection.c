@@ -97,6 +97,12 @@ static void forget_url(struct connection *c)
 
 static void on_timer(uv_timer_t *timer);
 
+/* With all that had come when this turn of the loop began. */
+static bool has_caught_up(const struct connection *c)
+{
+    return c->behind_ms == 0 || (c->drained_turn != 0 && c->drained_turn < c->pool->turns);
+}
+
 /* Say why it ends, by a code of RFC 6455, and wait for the peer to hang up. */
 static void say_goodbye(struct connection *c, unsigned code)
 {
@@ -135,7 +141,7 @@ static void end(struct connection *c, unsigned code, const char *why)
     }
     if (!c->detached) {
         c->callbacks.on_closed(c->ctx, why,
-                               c->behind_ms != 0 ? c->behind_ms : c->pool->caught_up_ms);
+                               has_caught_up(c) ? c->pool->caught_up_ms : c->behind_ms);
     }
 }
 
@@ -182,13 +188,18 @@ static void on_conn_open(void *ctx)
     buf_finish(&request);
 }
 
-/* Is there more in its socket than it has read? Then it has caught up no further than before. */
+/* Is there more in its socket than it has read? Then it has caught up no further than before, and
+ * also in the turn that reads the last of it: that has waited as long. */
 static void look_behind(struct connection *c)
 {
-    if (!conn_is_behind(c->conn)) {
+    if (has_caught_up(c)) {
         c->behind_ms = 0;
-    } else if (c->behind_ms == 0) {
-        c->behind_ms = c->pool->caught_up_ms;
+    }
+    if (conn_is_behind(c->conn)) {
+        c->behind_ms = c->behind_ms != 0 ? c->behind_ms : c->pool->caught_up_ms;
+        c->drained_turn = 0;
+    } else if (c->drained_turn == 0) {
+        c->drained_turn = c->pool->turns;
     }
 }
 

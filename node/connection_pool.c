@@ -14,6 +14,7 @@ static void on_turn(uv_prepare_t *turn)
 
     pool->caught_up_ms = pool->turn_ms;
     pool->turn_ms = mono_ms();
+    pool->turns++;
 }
 
 static void on_settled(uv_timer_t *settled)

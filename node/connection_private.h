@@ -36,6 +36,7 @@ struct connection {
     uint64_t long_lines_told;
     uint64_t read_ms;   /* when what is being read was */
     uint64_t behind_ms; /* what had come by then was read, and not all of what came since; 0: all */
+    uint64_t drained_turn; /* of the pool, in which that was read to its end; 0: it was not yet */
     struct buf queue;
     struct buf keepalives;   /* go before the queue */
     struct connection *prev; /* utlist */
@@ -45,7 +46,8 @@ struct connection {
 struct connections {
     uv_loop_t *loop; /* (borrowed) */
     uv_prepare_t turn;
-    uint64_t turn_ms;      /* when this turn of the loop began */
+    uint64_t turns;        /* of the loop, so far */
+    uint64_t turn_ms;      /* when the last of them began */
     uint64_t caught_up_ms; /* the one before: what had come by then, it has read */
     uv_timer_t settled;    /* runs since one was opened */
     struct tls_trust *trust;

@@ -136,6 +136,7 @@ void conn_break(struct conn *conn, int status)
     }
     conn_give_up(conn, &err);
 }
+
 static void conn_opened(struct conn *conn)
 {
     machine_move(&conn->machine, CONN_OPEN, conn);

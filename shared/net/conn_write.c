@@ -137,6 +137,7 @@ static void on_idle(uv_idle_t *idle)
         conn_flush(conn);
     }
 }
+
 /* Bytes the socket took at once; an error shows again, and is reported, at the next flush. */
 static size_t write_at_once(struct conn *conn, const struct slice *parts, size_t nparts)
 {

@@ -291,6 +291,54 @@ static void what_broke_while_the_process_stood_still_was_caught_up_with_before(v
     wire_destroy(r);
 }
 
+/* The same of what came while it was not read: it is older than the turn that reads it. */
+static void what_broke_behind_a_pause_was_caught_up_with_before_it(void **state)
+{
+    struct wire *r = wire_create(NULL, 0);
+
+    (void)state;
+    r->tcp_frames = "";
+    r->tcp_says = "\x81\x09PING :a\r\n\x8f\x05hello";
+    r->tcp_stays = true;
+    wire_start_tcp(r, r->tcp_says);
+    wire_open(r, "ws", "127.0.0.1", r->tcp_port);
+    wire_run_until(r, wire_is_open);
+    connections_pause(r->pool, true);
+    assert_true(connection_write(r->c, SLICE("NICK a\r\n")));
+    wire_nap(r, 50);
+    uint64_t said_ms = r->tcp_said_ms;
+    assert_in_range(said_ms, 1, mono_ms() - 20);
+    assert_string_equal(r->log, "open|"); /* it waits */
+    connections_pause(r->pool, false);
+    wire_run_until(r, wire_is_closed);
+    assert_non_null(strstr(r->log, "open|line PING :a|closed "));
+    assert_in_range(r->caught_up_ms, 1, said_ms);
+    wire_destroy(r);
+}
+
+static void after_a_pause_it_has_caught_up_again(void **state)
+{
+    struct wire *r = wire_create(NULL, 0);
+
+    (void)state;
+    r->tcp_frames = "";
+    r->tcp_says = "\x81\x09PING :a\r\n";
+    r->tcp_stays = true;
+    wire_start_tcp(r, r->tcp_says);
+    wire_open(r, "ws", "127.0.0.1", r->tcp_port);
+    wire_run_until(r, wire_is_open);
+    connections_pause(r->pool, true);
+    assert_true(connection_write(r->c, SLICE("NICK a\r\n")));
+    wire_nap(r, 20);
+    connections_pause(r->pool, false);
+    wire_nap(r, 50);
+    assert_string_equal(r->log, "open|line PING :a|");
+    wire_stop_tcp(r);
+    wire_run_until(r, wire_is_closed);
+    assert_in_range(r->caught_up_ms, r->tcp_said_ms + 20, mono_ms());
+    wire_destroy(r);
+}
+
 static void closing_from_within_a_line_ends_it_there(void **state)
 {
     static const struct piece pieces[] = {{"PING :a\r\nPING :b\r\n", true, true},
@@ -383,6 +431,8 @@ int main(void)
         cmocka_unit_test(a_server_that_closes_is_one_on_closed_with_its_words),
         cmocka_unit_test(a_server_that_vanishes_is_one_on_closed),
         cmocka_unit_test(what_broke_while_the_process_stood_still_was_caught_up_with_before),
+        cmocka_unit_test(what_broke_behind_a_pause_was_caught_up_with_before_it),
+        cmocka_unit_test(after_a_pause_it_has_caught_up_again),
         cmocka_unit_test(closing_from_within_a_line_ends_it_there),
         cmocka_unit_test(a_closed_connection_calls_nothing_back),
         cmocka_unit_test(destroying_the_pool_takes_every_connection_along),
