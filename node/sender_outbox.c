@@ -1,7 +1,7 @@
 /* Sender, outbox: what waits for this node to say it.
  *
- * The step send_take looks at new entries in Redis and tells the node that says them; send_list
- * tells all that wait. What other nodes or the leader have settled meanwhile is found out when it
+ * The step send_take looks at new entries in Redis, where there are any, and tells the node that
+ * says them; send_list tells all that wait. What other nodes or the leader have settled meanwhile is found out when it
  * is claimed; and each look at all that waits marks what it finds: what several did not find is
  * forgotten. */
 #include "node/sender_private.h"
@@ -236,7 +236,7 @@ void outbox_take(struct sender *s)
     if (s->take.state == LOOK_AGAIN || !s->options.may_act(s->options.ctx)) {
         return;
     }
-    if (registry_send_take(s->options.registry, on_taken, s) == 0) {
+    if (registry_send_look(s->options.registry, on_taken, s) == 0) {
         machine_move(&s->take, LOOK_ASKED, s);
     }
 }

@@ -204,7 +204,7 @@ int call_send_raw(struct registry *r, const struct slice *parts, size_t n, regis
     return sent(call, link_send_raw(r->link, parts, &raw, 1, on_link_reply));
 }
 
-static void on_word(struct call *call, const struct redisReply *reply, const struct err *err)
+void call_answer_word(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct slice word = {0};
     struct slice rest = {0};
@@ -214,5 +214,5 @@ static void on_word(struct call *call, const struct redisReply *reply, const str
 
 int call_ask_word(struct registry *r, struct args a, registry_word_cb cb, void *ctx)
 {
-    return call_ask(r, a, on_word, (union call_cb){.word = cb}, ctx);
+    return call_ask(r, a, call_answer_word, (union call_cb){.word = cb}, ctx);
 }

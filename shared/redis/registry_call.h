@@ -107,6 +107,8 @@ MUST_USE int call_ask(struct registry *r, struct args a, call_answered answered,
  * follows it. */
 MUST_USE int call_ask_done(struct registry *r, struct args a, registry_done_cb cb, void *ctx);
 MUST_USE int call_ask_word(struct registry *r, struct args a, registry_word_cb cb, void *ctx);
+/* What `answered` is in the latter. */
+void call_answer_word(struct call *call, const struct redisReply *reply, const struct err *err);
 /* Send ready-made commands, answered by one reply: that it was done. */
 MUST_USE int call_send_raw(struct registry *r, const struct slice *parts, size_t n,
                            registry_done_cb cb, void *ctx);

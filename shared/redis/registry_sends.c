@@ -48,6 +48,24 @@ int registry_send_take(struct registry *r, registry_word_cb cb, void *ctx)
     return call_ask_word(r, step_args(r, "send_take"), cb, ctx);
 }
 
+static void on_counted(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct slice none = {0};
+
+    if (err != NULL || (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)) {
+        call->cb.word(call->ctx, err == NULL ? SLICE("done") : none, none, err);
+    } else {
+        call_again(call, step_args(call->registry, "send_take"), call_answer_word);
+    }
+}
+
+int registry_send_look(struct registry *r, registry_word_cb cb, void *ctx)
+{
+    struct args a = args_of("XLEN");
+    args_key(&a, r, "outbox");
+    return call_ask(r, a, on_counted, (union call_cb){.word = cb}, ctx);
+}
+
 static void on_list(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct registry_sends sends = {0};

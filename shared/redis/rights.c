@@ -32,6 +32,7 @@ static const struct {
     {STEPS, "INFO server"},
     {STEPS, "FCALL shoal1_version 1 K"},
     {STEPS, "XRANGE K:outbox - +"},
+    {RIGHTS_NODE, "XLEN K:outbox"},
     {RIGHTS_NODE, "CLIENT LIST ID 1"},
     {RIGHTS_NODE, "PUBLISH T:chat:* x"},
     {RIGHTS_NODE, "SUBSCRIBE T:node:*"},

@@ -124,6 +124,14 @@ const char *world_check(struct world *w)
     return w->word;
 }
 
+unsigned world_calls(struct world *w, const char *command)
+{
+    static const char script[] = "return string.match(redis.call('INFO', 'commandstats'), "
+                                 "'cmdstat_' .. ARGV[1] .. ':calls=(%d+)') or '0'";
+
+    return (unsigned)strtoul(world_eval(w, script, command), NULL, 10);
+}
+
 /* Nodes ------------------------------------------------------------------------------------------- */
 
 void world_node(struct world_node *n, const char *name, uint64_t link_id, uint64_t capacity,

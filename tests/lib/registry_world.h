@@ -78,6 +78,8 @@ void world_end_lease(struct world *w, const struct world_node *n);
 const char *world_ask(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* EVAL of a script with one argument; the text it returns. */
 const char *world_eval(struct world *w, const char *script, const char *argument);
+/* So often that command was called since the statistics were reset. */
+unsigned world_calls(struct world *w, const char *command);
 /* "" or what is wrong with the registry: the first few broken invariants. `most` is the highest
  * channels_per_shard there has been. */
 const char *world_broken(struct world *w, unsigned most, unsigned most_shards);

@@ -80,6 +80,24 @@ static void a_channel_has_one_send_under_way_and_the_next_waits_for_its_slot(voi
     assert_string_equal(result("y", "status"), "sent");
 }
 
+static void an_outbox_in_which_nothing_is_costs_no_step(void **state)
+{
+    (void)state;
+    sender_serve_unjoined(rig.sender, SLICE("main-shard")); /* then it looks each 25 ms */
+    test_loop_run_for(&w.probe.t, 300);
+    world_ask(&w, "CONFIG RESETSTAT");
+    test_loop_run_for(&w.probe.t, 300);
+    assert_int_equal(world_calls(&w, "fcall"), 0);
+    assert_in_range(world_calls(&w, "xlen"), 5, 15);
+    world_ask(&w, "XADD shoal:{t}:outbox * channel foo id x text hello");
+    wait_until(&w.probe.t, rig.writes == 1);
+    answer(SEND_SENT, "");
+    wait_until(&w.probe.t, sender_is_drained(rig.sender));
+
+    world_ask(&w, "SET shoal:{t}:outbox no-stream");
+    wait_until(&w.probe.t, strcmp(world_ask(&w, "TYPE shoal:{t}:outbox"), "none") == 0);
+}
+
 /* Whoever may publish there may send any. */
 static void hints_without_end_do_not_hold_up_the_node(void **state)
 {
@@ -306,6 +324,7 @@ int main(void)
         TEST(what_twitch_refuses_is_told_with_its_reason),
         TEST(what_is_heard_on_the_topic_and_read_in_the_stream_is_said_once),
         TEST(a_channel_has_one_send_under_way_and_the_next_waits_for_its_slot),
+        TEST(an_outbox_in_which_nothing_is_costs_no_step),
         TEST(hints_without_end_do_not_hold_up_the_node),
         TEST(a_slot_that_was_missed_is_not_used),
         TEST(a_slot_that_was_told_late_is_not_used),

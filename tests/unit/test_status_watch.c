@@ -80,15 +80,6 @@ static int finish_watch(void **state)
     return finish(state);
 }
 
-/* So often that command was called since the statistics were reset. */
-static unsigned calls(const char *command)
-{
-    static const char script[] = "return string.match(redis.call('INFO', 'commandstats'), "
-                                 "'cmdstat_' .. ARGV[1] .. ':calls=(%d+)') or '0'";
-
-    return (unsigned)strtoul(world_eval(&w, script, command), NULL, 10);
-}
-
 static void ask(struct answer *a)
 {
     *a = (struct answer){0};
@@ -122,8 +113,8 @@ static void redis_itself_is_looked_at_for_the_first_document_and_not_for_the_nex
     test_loop_run_for(&w.probe.t, 1100);
     ask(&a);
     assert_string_equal(a.problem, "redis_misconfigured");
-    assert_true(calls("time") > 0);
-    assert_int_equal(calls("config|get"), 0);
+    assert_true(world_calls(&w, "time") > 0);
+    assert_int_equal(world_calls(&w, "config|get"), 0);
 }
 
 static void many_who_ask_at_once_are_answered_by_one_round(void **state)
@@ -144,17 +135,17 @@ static void many_who_ask_at_once_are_answered_by_one_round(void **state)
     }
     ask(&first); /* it is fresh still */
     assert_int_equal(first.at, a[0].at);
-    assert_int_equal(calls("fcall"), 3); /* settings, readers, accounts */
+    assert_int_equal(world_calls(&w, "fcall"), 3); /* settings, readers, accounts */
 }
 
 static void while_nobody_looks_the_nodes_alone_are_read(void **state)
 {
     (void)state;
     world_ask(&w, "CONFIG RESETSTAT");
-    wait_until(&w.probe.t, calls("zscan") > 0);
+    wait_until(&w.probe.t, world_calls(&w, "zscan") > 0);
     test_loop_run_for(&w.probe.t, 1500);
-    assert_int_equal(calls("zscan"), 1);
-    assert_int_equal(calls("fcall"), 0);
+    assert_int_equal(world_calls(&w, "zscan"), 1);
+    assert_int_equal(world_calls(&w, "fcall"), 0);
     assert_null(status_watch_document(watch));
     assert_int_equal(changes, 0);
 }
