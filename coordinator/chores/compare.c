@@ -1,5 +1,6 @@
-/* Compare: one portion after another, a burst with each renewal of the lead, so that Redis has time
- * for the rest. */
+/* Compare: one portion after another, in bursts, so that Redis has time for the rest: while nothing
+ * is known to be wrong some short ones in compare_ms, so that it costs the same however much there
+ * is. */
 #include "coordinator/chores/compare.h"
 
 #include "coordinator/lead/leader.h"
@@ -9,6 +10,8 @@
 #include <stdlib.h>
 
 #define BURST_MS 20 /* of the sixth of a lease between two renewals */
+#define SHORT_MS 5  /* where nothing is known to be wrong; */
+#define BURSTS   12 /* so many in compare_ms */
 #define SOON_MS  1000
 
 struct compare {
@@ -21,10 +24,16 @@ struct compare {
     bool under_way;    /* a round */
     bool busy;         /* a portion */
     bool soon;         /* something is known to be wrong */
+    bool hurry;        /* it was, when this round began */
     bool anew;         /* what is under way is of an earlier term */
 };
 
 static void next_portion(struct compare *c);
+
+static bool hurries(const struct compare *c)
+{
+    return c->hurry || c->soon || c->repairs > 0;
+}
 
 static void end_round(struct compare *c)
 {
@@ -54,7 +63,7 @@ static void on_portion(void *ctx, const struct registry_compared *compared, cons
              compared->cursor.len > 0 ? compared->cursor.ptr : "");
     if (!compared->more) {
         end_round(c);
-    } else if (mono_ms() - c->burst_ms < BURST_MS) {
+    } else if (mono_ms() - c->burst_ms < (hurries(c) ? BURST_MS : SHORT_MS)) {
         next_portion(c);
     }
 }
@@ -96,17 +105,20 @@ void compare_on_facts(struct compare *c, const struct registry_lead *facts)
     if (c->busy || !facts->setup_done) {
         return;
     }
+    uint64_t compare_ms = cluster_view_number(c->view, "compare_ms", SETTING_COMPARE_MS);
     if (!c->under_way) {
-        uint64_t wait_ms = cluster_view_number(c->view, "compare_ms", SETTING_COMPARE_MS);
-        wait_ms = c->soon && wait_ms > SOON_MS ? SOON_MS : wait_ms;
+        uint64_t wait_ms = c->soon && compare_ms > SOON_MS ? SOON_MS : compare_ms;
         if (c->begun_ms != 0 && now - c->begun_ms < wait_ms) {
             return;
         }
+        c->hurry = c->soon;
         c->soon = false;
         c->under_way = true;
         c->begun_ms = now;
         c->repairs = 0;
         snprintf(c->cursor, sizeof(c->cursor), "%s", REGISTRY_COMPARE_FROM);
+    } else if (!hurries(c) && now - c->burst_ms < compare_ms / BURSTS) {
+        return;
     }
     c->burst_ms = now;
     next_portion(c);

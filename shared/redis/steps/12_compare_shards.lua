@@ -214,11 +214,12 @@ end
 local PARTS = {compare_members, compare_read, compare_rest, compare_unplaced}
 
 function compare.shard(c, shard, cursor)
+    local user -- once it is known it stays
     return compare.in_parts(c, PARTS, cursor, function(part, inner)
         if not is_shard(c, shard) then
             return '0'
         end
-        local user = compare.user_of(c, shard)
+        user = user or compare.user_of(c, shard)
         if not user and part ~= compare_members then
             return forget_shard(c, shard, inner)
         end
