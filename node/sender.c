@@ -230,6 +230,11 @@ void sender_serve_unjoined(struct sender *s, struct slice shard)
     }
 }
 
+void sender_set_ttl(struct sender *s, uint64_t ms)
+{
+    s->ttl_ms = ms;
+}
+
 /* Life ----------------------------------------------------------------------------------------- */
 
 struct sender *sender_create(uv_loop_t *loop, const struct sender_options *options)

@@ -70,6 +70,8 @@ void sender_serve(struct sender *s, const struct registry_shard *shard);
 void sender_keep(struct sender *s, const struct slice *shards, size_t n);
 /* The shard of this node that says what goes to channels nobody joined; empty: none does. */
 void sender_serve_unjoined(struct sender *s, struct slice shard);
+/* How long a send may wait that does not say; until then it is 30 s. */
+void sender_set_ttl(struct sender *s, uint64_t ms);
 /* A message on a send topic. False if it is no such topic. */
 bool sender_on_message(struct sender *s, struct slice topic, struct slice payload);
 /* A hint on the node's own topic: "sends CHANNEL ENTRY CHANNEL ENTRY ...". False if it is

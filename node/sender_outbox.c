@@ -1,14 +1,16 @@
 /* Sender, outbox: what waits for this node to say it.
  *
  * The step send_take looks at new entries in Redis, where there are any, and tells the node that
- * says them; send_list tells all that wait. What other nodes or the leader have settled meanwhile is found out when it
- * is claimed; and each look at all that waits marks what it finds: what several did not find is
- * forgotten. */
+ * says them; send_list tells all that wait. What other nodes or the leader have settled meanwhile
+ * is found out when it is claimed; and each look at all that waits marks what it finds: what
+ * several did not find is forgotten. */
 #include "node/sender_private.h"
 
 #include <string.h>
 
 #define TAKE_EVERY_MS 25    /* nothing but XREAD wakes a client, and that brings all fields along */
+#define TAKE_REST_MS  100   /* the same where nothing was in it for */
+#define TAKE_BUSY_MS  10000 /* so long */
 #define PASSES_KEPT   3     /* a look at what changes meanwhile may miss some */
 #define HINT_MOST     100   /* entries of one hint: as many as are taken in one step */
 #define LANE_MOST     10000 /* sends known of a channel: what channel_send_queue may be at most */
@@ -190,7 +192,6 @@ static void on_listed(void *ctx, const struct registry_sends *sends, const struc
         list_over(s);
         return;
     }
-    s->ttl_ms = sends->ttl_ms;
     for (size_t i = 0; i < sends->n; i++) {
         on_waiting(s, sends->sends[2 * i], sends->sends[2 * i + 1]);
     }
@@ -210,12 +211,14 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
 {
     struct sender *s = ctx;
     bool again = s->take.state == LOOK_AGAIN;
+    bool empty = slice_is(word, "empty");
 
     (void)rest;
     machine_move(&s->take, LOOK_IDLE, s);
     if (err != NULL) {
         return; /* the next one is due; a link that comes back asks for a rescan */
     }
+    s->found_ms = empty ? s->found_ms : mono_ms();
     if (slice_is(word, "more") || again) {
         outbox_take(s);
     } else if (s->list.state == LOOK_WANTED) {
@@ -223,13 +226,21 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
         s->passes++;
         s->list_from = 0;
         s->list_generation = s->generation;
-        list_portion(s);
+        if (empty) {
+            forget_unseen(s);
+            list_over(s);
+        } else {
+            list_portion(s);
+        }
     }
 }
 
 void outbox_take(struct sender *s)
 {
-    sender_job_at(s, JOB_TAKE, s->unjoined != NULL ? mono_ms() + TAKE_EVERY_MS : UINT64_MAX);
+    uint64_t now = mono_ms();
+    uint64_t every = now - s->found_ms < TAKE_BUSY_MS ? TAKE_EVERY_MS : TAKE_REST_MS;
+
+    sender_job_at(s, JOB_TAKE, s->unjoined != NULL ? now + every : UINT64_MAX);
     if (s->take.state == LOOK_ASKED) {
         machine_move(&s->take, LOOK_AGAIN, s);
     }

@@ -170,6 +170,7 @@ struct sender {
     uint64_t generation; /* grows with each reset: answers to older calls do not count */
     /* Looking at the outbox: */
     struct machine take;      /* what is new; its state is an enum look_state */
+    uint64_t found_ms;        /* when something was in it last */
     struct machine list;      /* all that waits; the same */
     uint64_t passes;          /* looks at all that waits */
     uint64_t list_from;       /* the portion of it that is asked for, */

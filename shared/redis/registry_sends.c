@@ -53,7 +53,7 @@ static void on_counted(struct call *call, const struct redisReply *reply, const 
     struct slice none = {0};
 
     if (err != NULL || (reply->type == REDIS_REPLY_INTEGER && reply->integer == 0)) {
-        call->cb.word(call->ctx, err == NULL ? SLICE("done") : none, none, err);
+        call->cb.word(call->ctx, err == NULL ? SLICE("empty") : none, none, err);
     } else {
         call_again(call, step_args(call->registry, "send_take"), call_answer_word);
     }

@@ -39,13 +39,12 @@ MUST_USE int registry_send_accept(struct registry *r, const char *node, const ch
 /* Take what applications added to the outbox (refuse it, or tell the node that says it), and settle
  * what is overdue; a portion of each: "more" (call again) or "done". Anybody may. */
 MUST_USE int registry_send_take(struct registry *r, registry_word_cb cb, void *ctx);
-/* The same where anything is in the outbox (XLEN): while nothing is, that is "done". (What waits and
- * is not in it any more, as somebody trimmed it, the leader settles.) */
+/* The same where anything is in the outbox (XLEN), else "empty". (What waits and is not in it any
+ * more, as somebody trimmed it, the leader settles.) */
 MUST_USE int registry_send_look(struct registry *r, registry_word_cb cb, void *ctx);
 
 struct registry_sends { /* taken, and without a result: one may be claimed */
     bool more;          /* the next begins REGISTRY_SENDS_PER_LIST behind this one */
-    uint64_t ttl_ms;    /* send_ttl_ms */
     size_t n;
     const struct slice *sends; /* channel, entry, channel, entry, ...; behind the digits of an entry
                                 * stands "h" where its priority is high, "l" where it is low */
