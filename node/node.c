@@ -103,6 +103,7 @@ static const char *sight_state(void *ctx)
 static void reconcile(struct node *n, const struct registry_picture *picture)
 {
     holder_set_failed_retry(n->holder, picture->settings.failed_retry_ms);
+    sender_set_ttl(n->sender, picture->settings.send_ttl_ms);
     node_accounts_look(n, picture->settings.accounts);
     if (picture->changed) {
         holder_keep(n->holder, picture->held, picture->nheld);
@@ -260,7 +261,7 @@ static void on_usable(void *ctx)
     startup_succeeded(&n->startup);
 }
 
-static void write_report(void *ctx, struct buf *out)
+static uint64_t write_report(void *ctx, struct buf *out)
 {
     struct node *n = ctx;
 
@@ -276,6 +277,7 @@ static void write_report(void *ctx, struct buf *out)
                                        .at = node_lease_redis_now(n->lease),
                                        .fanout = fanout_load(n->fanout)},
                  out);
+    return report_quiet_ms(n->report);
 }
 
 static void on_reported(void *ctx, bool arrived)

@@ -15,7 +15,6 @@
 
 #define SOON_MS      20  /* what is wanted at once is one question */
 #define RECONNECT_MS 400 /* at most between tries: a link that comes back late costs the lease */
-#define REPORT_BYTES ((size_t)1024 * 1024)
 
 static void on_timer(uv_timer_t *timer);
 
@@ -45,6 +44,7 @@ bool node_lease_holds(struct node_lease *l)
 
 void node_lease_renew_soon(struct node_lease *l)
 {
+    l->look = true;
     if (lease_ask_at(&l->lease, mono_ms() + SOON_MS)) {
         plan(l);
     }
@@ -60,7 +60,7 @@ bool node_lease_is_answered(const struct node_lease *l)
     return lease_is_ready(&l->lease) && lease_may_act(&l->lease, mono_ms());
 }
 
-static void fenced(struct node_lease *l, const char *why)
+void node_lease_fenced(struct node_lease *l, const char *why)
 {
     meters.lease_fenced_total++;
     log_warn("lease", "lease.fenced", "why", why, NULL);
@@ -78,90 +78,6 @@ void node_lease_answered(struct node_lease *l)
 static void failed(struct node_lease *l)
 {
     lease_on_failure(&l->lease, mono_ms());
-    node_lease_answered(l);
-}
-
-/* The answer was made between the question and now. What contradicts the former answers stands: a
- * clock was set. */
-static void learn_clock(struct node_lease *l, struct wall redis)
-{
-    int64_t low = (int64_t)redis.ms - (int64_t)mono_ms();
-    int64_t high = (int64_t)redis.ms - (int64_t)l->lease.sent_ms;
-
-    if (low > l->redis_high || high < l->redis_low) {
-        l->redis_low = low;
-        l->redis_high = high;
-    } else {
-        l->redis_low = low > l->redis_low ? low : l->redis_low;
-        l->redis_high = high < l->redis_high ? high : l->redis_high;
-    }
-}
-
-struct wall node_lease_redis_now(const struct node_lease *l)
-{
-    return (struct wall){l->redis_high != 0 ? (uint64_t)((int64_t)mono_ms() + l->redis_low) : 0};
-}
-
-static void current(struct node_lease *l, const struct registry_picture *picture)
-{
-    bool was_fenced = l->lease.right.state == LEASE_FENCED;
-    bool new_link = !l->attached;
-    uint64_t now = mono_ms();
-
-    learn_clock(l, picture->now);
-    l->taken_since_ms = 0;
-    l->takeover = 0;
-    l->former = l->greeting;
-    snprintf(l->registry_id, sizeof(l->registry_id), "%.*s", (int)picture->registry.len,
-             picture->registry.ptr != NULL ? picture->registry.ptr : "");
-    l->compare_ms = picture->settings.compare_ms;
-    if (lease_on_granted(&l->lease, now, picture->settings.lease_ms) == LEASE_OUT) {
-        fenced(l, "the renewal was answered too late");
-    }
-    if (!lease_may_act(&l->lease, now)) {
-        return; /* the next answer decides, and tells this picture again */
-    }
-    l->attached = true;
-    l->seen_rev = (int64_t)picture->rev;
-    if (was_fenced) {
-        log_info("lease", "lease.current", NULL);
-    }
-    l->options.on_current(l->options.ctx, picture, new_link);
-}
-
-static void lost(struct node_lease *l, const char *why, bool emptied)
-{
-    meters.lease_lost_total++;
-    log_error("lease", "lease.lost", "node", l->options.node, "why", why, NULL);
-    lease_on_lost(&l->lease);
-    l->attached = false;
-    l->options.on_lost(l->options.ctx, why, emptied);
-    random_hex(l->incarnation, (INCARNATION_CHARS - 1) / 2);
-    lease_begin_anew(&l->lease, mono_ms());
-}
-
-static void on_renewed(void *ctx, const struct registry_picture *picture, const struct err *err)
-{
-    struct node_lease *l = ctx;
-    uint64_t now = mono_ms();
-
-    l->options.on_reported(l->options.ctx, picture != NULL);
-    if (picture != NULL) {
-        meters.lease_renewals_total++;
-        histogram_add(&meters.redis_round_trip_seconds, mono_us() - l->asked_us);
-        l->margin_ms = l->lease.deadline_ms > now ? l->lease.deadline_ms - now : 0;
-        trouble_over(&l->trouble);
-        current(l, picture);
-    } else if (err->code == ERR_LOST || err->code == ERR_EMPTIED) {
-        lost(l, err->text, err->code == ERR_EMPTIED);
-    } else {
-        meters.lease_failures_total++;
-        lease_on_failure(&l->lease, mono_ms());
-        if ((err->code == ERR_REPLY || err->code == ERR_STRANGE || err->code == ERR_ABSENT) &&
-            trouble_is_news(&l->trouble, err, mono_ms())) {
-            log_warn("lease", "lease.renew", "error", err->text, NULL);
-        }
-    }
     node_lease_answered(l);
 }
 
@@ -185,7 +101,7 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
         log_info("lease", "lease.registered", "node", l->options.node, "incarnation",
                  l->incarnation, NULL);
         l->waiting_said = false;
-        current(l, picture);
+        node_lease_current(l, picture);
         node_lease_answered(l);
     } else if (holder != NULL) {
         node_lease_id_taken(l, holder);
@@ -200,7 +116,7 @@ static void on_registered(void *ctx, const struct registry_picture *picture,
     }
 }
 
-static struct registry_node node_of(const struct node_lease *l)
+struct registry_node node_lease_self(const struct node_lease *l)
 {
     return (struct registry_node){
         .node = l->options.node,
@@ -219,7 +135,7 @@ static struct registry_node node_of(const struct node_lease *l)
 
 static void enter(struct node_lease *l)
 {
-    struct registry_node node = node_of(l);
+    struct registry_node node = node_lease_self(l);
 
     node.state = l->options.state(l->options.ctx);
     lease_asked(&l->lease, mono_ms());
@@ -256,33 +172,11 @@ static void on_checked(void *ctx, const struct err *err)
 
 /* Questions ------------------------------------------------------------------------------------ */
 
-static int renew(struct node_lease *l)
-{
-    struct registry_node node = node_of(l);
-    struct buf report;
-
-    buf_init(&report, REPORT_BYTES);
-    l->options.report(l->options.ctx, &report);
-    if (report.overflow) {
-        log_error("lease", "report.too_large", NULL);
-        buf_clear(&report);
-    }
-    bool whole = !l->attached || l->lease.sent_ms - l->whole_at_ms >= l->compare_ms;
-    l->whole_at_ms = whole ? l->lease.sent_ms : l->whole_at_ms;
-    l->asked_us = mono_us();
-    int rc = registry_renew(l->registry, &node, whole ? -1 : l->seen_rev, buf_slice(&report),
-                            on_renewed, l);
-    if (rc != 0) {
-        l->options.on_reported(l->options.ctx, false);
-    }
-    buf_finish(&report);
-    return rc;
-}
-
 static void ask(struct node_lease *l)
 {
     lease_asked(&l->lease, mono_ms());
-    int rc = lease_is_held(&l->lease) ? renew(l) : registry_check(l->registry, on_checked, l);
+    int rc =
+        lease_is_held(&l->lease) ? node_lease_renew(l) : registry_check(l->registry, on_checked, l);
     if (rc != 0) {
         failed(l);
     }
@@ -347,8 +241,8 @@ static void on_timer(uv_timer_t *timer)
     bool late = lease_is_late(&l->lease, now);
 
     if (lease_on_time(&l->lease, now) == LEASE_OUT) {
-        fenced(l,
-               late ? "the process or its machine stood still" : "no renewal was answered in time");
+        node_lease_fenced(l, late ? "the process or its machine stood still"
+                                  : "no renewal was answered in time");
     }
     prepare(l);
     if (lease_turn(&l->lease, now) && l->lease.link.state == LEASE_LINK_READY) {

@@ -6,7 +6,8 @@
  * taken over where the holder's link is gone, or where it misses two renewals (its link is killed
  * first). Renewing: as shared/lease.h has it, and sooner on node_lease_renew_soon. Each answer
  * carries the registry's picture, as far as it changed; every compare_ms all of it, so that no
- * difference stays for ever.
+ * difference stays for ever: of more than 1,000 rows (a channel, a tenth of a shard) more rarely,
+ * in proportion.
  *
  * Failure modes: the link fails: the lease runs on, the deadline decides; the deadline passes, or
  * the loop is late: on_fenced, once, until the next answer; Redis says LOST: on_lost, a new
@@ -31,8 +32,8 @@ struct node_lease_options {
     const char *users; /* "a,b" */
     /* How it is when it registers: "active", "blind" or "proving". */
     const char *(*state)(void *ctx);
-    /* Append the report of the next renewal (JSON object), or nothing. */
-    void (*report)(void *ctx, struct buf *out);
+    /* Append the report of the next renewal (JSON object), or nothing. And report_quiet_ms. */
+    uint64_t (*report)(void *ctx, struct buf *out);
     /* Registered or renewed. `new_link`: the first time on this connection: fan-out may flow on it
      * from picture->seq + 1. */
     void (*on_current)(void *ctx, const struct registry_picture *picture, bool new_link);

@@ -1,5 +1,5 @@
-/* What the files of the lease share: node_lease.c (registering, renewing, the deadline) and
- * node_lease_takeover.c. */
+/* What the files of the lease share: node_lease.c (registering, the link, the deadline),
+ * node_lease_renew.c and node_lease_takeover.c. */
 #ifndef SHOAL_NODE_NODE_LEASE_PRIVATE_H
 #define SHOAL_NODE_NODE_LEASE_PRIVATE_H
 
@@ -28,8 +28,13 @@ struct node_lease {
     int64_t redis_high; /* and so far ahead of mono_ms; both 0: nothing is known of it */
     int64_t seen_rev;
     char registry_id[REGISTRY_ID_CHARS]; /* which registry it was that answered last */
-    uint64_t whole_at_ms;                /* the whole picture was asked for */
-    uint64_t compare_ms;                 /* so often it is */
+    bool look; /* something is new here, or there: it renews, and does not rest */
+    struct registry_picture known; /* what was told last, but for its lists */
+    char default_sender[65];       /* its own */
+    uint64_t whole_at_ms;          /* the whole picture was asked for */
+    uint64_t whole_ms;             /* so long after it, it is again */
+    size_t shards;   /* held, and sent for */
+    size_t channels; /* of those, when it was told last */
     uint64_t taken_since_ms; /* another process has the id, under one lease, since; 0: none has */
     uint64_t taken_lease_ms; /* that lease */
     uint64_t takeover;       /* its link, gone or killed */
@@ -38,10 +43,19 @@ struct node_lease {
     struct teardown teardown;
 };
 
-/* In node_lease.c: the question under way has its answer; go on. */
+/* In node_lease.c: it is, and why. */
+void node_lease_fenced(struct node_lease *l, const char *why);
+/* What Redis is told of the node. */
+struct registry_node node_lease_self(const struct node_lease *l);
+/* The question under way has its answer; go on. */
 void node_lease_answered(struct node_lease *l);
 /* Nothing more is tried: `why` it is refused. */
 void node_lease_give_up(struct node_lease *l, const struct err *why);
+
+/* In node_lease_renew.c: registered or renewed. */
+void node_lease_current(struct node_lease *l, const struct registry_picture *picture);
+/* Ask. 0, or -ERR_DOWN. */
+int node_lease_renew(struct node_lease *l);
 
 /* In node_lease_takeover.c: registering was answered with a process that holds the node id. */
 void node_lease_id_taken(struct node_lease *l, const struct registry_holder *holder);

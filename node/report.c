@@ -152,17 +152,10 @@ static void look_at_figures(struct report *r, const struct fanout_load *fanout)
     r->figures_due = r->figures_due || figures_moved(figures_of_node, &r->told, &r->figures);
 }
 
-/* Is it later enough since when something was read on each silent shard? Of one that was told to be
- * silent, and is not any more, nothing depends on it. */
-static bool quiet_is_due(const struct report *r)
-{
-    return r->quiet_ms != 0 && r->quiet_ms - r->quiet_told_ms >= REPORT_QUIET_MS;
-}
-
 /* What became of the node itself. */
 static bool write_node(struct report *r, const struct report_node *node, struct json *j)
 {
-    bool any = r->figures_due || quiet_is_due(r) || node->draining || node->others_blind ||
+    bool any = r->figures_due || node->draining || node->others_blind ||
                node->sight->machine.state != SIGHT_SEES;
 
     for (size_t i = 0; i < REPORT_NEWS; i++) {
@@ -190,10 +183,6 @@ static bool write_node(struct report *r, const struct report_node *node, struct 
     if (r->news[REPORT_REWOUND].due) {
         json_number(j, "rewound_ms", (int64_t)r->rewound_ms);
         json_number(j, "rewound_lines", (int64_t)r->rewound_lines);
-    }
-    if (quiet_is_due(r)) {
-        json_number(j, "quiet_ms", (int64_t)(mono_ms() - r->quiet_ms));
-        r->quiet_told_ms = r->quiet_ms;
     }
     if (r->figures_due) {
         report_write_figures(figures_of_node, &r->figures, false, j);
@@ -234,6 +223,9 @@ void report_write(struct report *r, const struct report_node *node, struct buf *
         json_number(&j, "waits_ms", (int64_t)node->waits_ms);
     }
     any = (!node->held && write_node(r, node, &j)) || any;
+    if (r->quiet_ms != 0) {
+        json_number(&j, "quiet_ms", (int64_t)(mono_ms() - r->quiet_ms));
+    }
     if (node->at.ms > 0) {
         json_number(&j, "at_ms", (int64_t)node->at.ms);
     }
@@ -241,6 +233,11 @@ void report_write(struct report *r, const struct report_node *node, struct buf *
     if (!any) {
         buf_clear(out);
     }
+}
+
+uint64_t report_quiet_ms(const struct report *r)
+{
+    return r->quiet_ms;
 }
 
 void report_arrived(struct report *r, struct sight *sight)

@@ -10,7 +10,8 @@
  * What is measured (rates, lag, latency) is looked at with the first renewal after two seconds, of
  * all shards and of the node at once, and told where it moved (figures_moved). It makes no report
  * come sooner. Shards at rest tell nothing but that they have become silent, where they have
- * channels joined; from then on the node tells, of all of them together, up to when each was read.
+ * channels joined; from then on each renewal tells of all of them together up to when they were
+ * read.
  *
  * Owns marks, gaps and news; borrows the cores of the shards, to read them. Loop thread only. */
 #ifndef SHOAL_NODE_REPORT_H
@@ -103,6 +104,9 @@ struct report_node {
 };
 /* Append the report, or nothing where there is nothing to tell. */
 void report_write(struct report *r, const struct report_node *node, struct buf *out);
+/* Since then something was read on each shard that was told to be silent, as of the last
+ * report_write, which tells it along; 0: none is. */
+uint64_t report_quiet_ms(const struct report *r);
 /* Is there something of shards, channels or gaps? */
 bool report_is_due(const struct report *r);
 /* The last report arrived: its gaps and news need not be told again. */

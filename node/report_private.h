@@ -10,8 +10,6 @@
 /* So often figures are looked at: with the renewal that is next to two seconds after the last
  * look. */
 #define REPORT_FIGURES_MS 1800
-/* Since when something was read on all that is silent is told again where it is so much later. */
-#define REPORT_QUIET_MS 5000
 
 /* Something to tell once. */
 struct news {
@@ -37,7 +35,6 @@ struct report {
     struct figures_node told; /* as they were told last */
     bool figures_due;
     uint64_t quiet_ms; /* something was read since then on each shard that is silent; 0: none is */
-    uint64_t quiet_told_ms;
 };
 
 /* In report_shard.c. What must be told though no call says it: silence (quiet_ms), activity. */

@@ -97,7 +97,6 @@ static void mark_channel(void *ctx, const struct shard_channel *channel)
 void report_again(struct report *r)
 {
     r->gaps_sent = 0;
-    r->quiet_told_ms = 0;
     r->figures_due = r->looked_ms != 0;
     for (size_t i = 0; i < REPORT_NEWS; i++) {
         r->news[i].told = false;

@@ -134,9 +134,11 @@ struct registry_shard {
     X(lease_ms, SETTING_LEASE_MS)                                                                  \
     X(failed_retry_ms, SETTING_FAILED_RETRY_MS)                                                    \
     X(resume_delay_ms, SETTING_RESUME_DELAY_MS)                                                    \
-    X(compare_ms, SETTING_COMPARE_MS) /* so often everything is asked for, changed or not */       \
+    X(compare_ms, SETTING_COMPARE_MS) /* so often all is asked for, changed or not */              \
     X(blind_ms, SETTING_BLIND_MS) /* a node none of whose connections worked so long is blind */   \
-    X(accounts, 0)                /* grows when an account is another: registry_accounts */
+    X(send_ttl_ms, SETTING_SEND_TTL_MS)                                                            \
+    X(accounts, 0) /* grows when an account is another: registry_accounts */                       \
+    X(told, 0)     /* grows when what all nodes are told is another; 0: not known */
 #define REGISTRY_SETTING(name, otherwise) uint64_t name;
 /* 0: switched off; lease_ms never is. */
 struct registry_settings {
@@ -189,19 +191,27 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * {"shards":{ID:{"epoch","silent_ms",FIGURE:VALUE}},
  * "channels":{NAME:{"shard","state","reason","next_try_ms","since_ms","moderator","vip","room",
  * "unread_ms"}},"active":[NAME,...],"gaps":[{"channel","from_ms","to_ms","lines","reason"}],
- * "node":{FIELD:VALUE},"waits_ms","at_ms"};
+ * "node":{FIELD:VALUE},"quiet_ms","waits_ms","at_ms"};
  * all members optional, figures those of figures.h that nodes tell. active: at most 1,000 channels
  * that had lines since this was last told. at_ms: when the report was written, by Redis's clock;
  * without it, now. Times go by no clock but Redis's: since_ms, from_ms, to_ms are how long ago it
  * was, next_try_ms in how long it will be (0: there is none). unread_ms: how long ago a channel
  * that was read and is not any more was read last. silent_ms: how long nothing at all was read on
  * the connection, 0: not for long; it goes on to be silent while nothing comes but answers to
- * PINGs. waits_ms: how long the oldest line that is not fanned out yet has waited. Of the node:
- * "users" it can log in as now; "state" ("active", "proving", "blind" with "why" and for how long,
- * "failing_ms"; "draining"); "seen_ms": how long ago it has heard of Twitch; "quiet_ms": since so
- * long ago each of its shards that are silent has read something; its figures. */
+ * PINGs. quiet_ms: on each shard that is silent something was read so long ago or later. waits_ms:
+ * how long the oldest line that is not fanned out yet has waited. Of the node: "users" it can log
+ * in as now; "state" ("active", "proving", "blind" with "why" and for how long, "failing_ms";
+ * "draining"); "seen_ms": how long ago it has heard of Twitch; its figures. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
+typedef void (*registry_rest_cb)(void *ctx, bool kept, struct wall now, const struct err *err);
+/* Renew where the node has nothing to tell, and knows what it is told up to seen_rev and
+ * `settings`, whose `told` is not 0. quiet: since then something was read on each of its shards
+ * that are silent; 0: none is. Not `kept`: something is new, and the lease is as it was; call
+ * registry_renew. now: Redis's time. */
+MUST_USE int registry_rest(struct registry *r, const struct registry_node *n, int64_t seen_rev,
+                           const struct registry_settings *settings, struct wall quiet,
+                           registry_rest_cb cb, void *ctx);
 /* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn
  * until all nodes have told the last one (two leases at most). back_ms: how far back this node saw
  * the registry go. {"sends":[{"entry",

@@ -60,6 +60,7 @@ union call_cb {
     registry_bool_cb yes_no;
     registry_register_cb registered;
     registry_renew_cb renewed;
+    registry_rest_cb rested;
     registry_lead_cb lead;
     registry_word_cb word;
     registry_outcome_cb outcome;

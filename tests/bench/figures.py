@@ -8,7 +8,7 @@ import time
 from bench import Row, cpu_s, names
 
 PING_S = 15  # a shard at rest sends one so often
-QUIET_S = 5  # and its node tells at most so often that all were answered
+QUIET_S = 8  # and its node tells at most so often that all were answered
 
 
 class Quiet:

@@ -210,8 +210,10 @@ class IdleLink:
         picture = self.ask("FCALL", "shoal1_register", *who, "host", "1", "0", 100, "", 0, "active")
         assert not picture.startswith(b"-"), picture
         same = ("", "", "host", "1", "0", 100, "")  # no report; of whatever registry
-        seen = cluster.redis.execute_command("FCALL", "shoal1_renew", *who, -1, *same)[2]
-        self.renewal = self.command("FCALL", "shoal1_renew", *who, seen, *same)
+        _, settings, seen, *_ = cluster.redis.execute_command("FCALL", "shoal1_renew", *who, -1, *same)
+        settings = dict(zip(settings[::2], settings[1::2]))
+        known = (seen, settings["told"], settings["lease_ms"], 0)
+        self.renewal = self.command("FCALL", "shoal1_rest", *who, *known)
         self.request = self.renewal
 
     @staticmethod
@@ -227,7 +229,7 @@ class IdleLink:
     def take_answer(self):
         if self.waiting:
             answer = self.sock.recv(65536)
-            assert answer and not answer.startswith(b"-"), answer
+            assert answer and not answer.startswith(b"-") and b"look" not in answer, answer
             self.waiting = False
 
     def renew(self):

@@ -55,12 +55,15 @@ static const char *node_state(void *ctx)
     return "active";
 }
 
-static void report(void *ctx, struct buf *out)
+static uint64_t report(void *ctx, struct buf *out)
 {
     struct holder *h = ctx;
 
     h->reports++;
-    buf_append_str(out, "{}");
+    if (h->tells) {
+        buf_append_str(out, "{}");
+    }
+    return 0;
 }
 
 static void on_reported(void *ctx, bool arrived)
@@ -83,6 +86,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     h->new_links += new_link;
     h->changed += picture->changed;
     h->seq = picture->seq;
+    h->resume_delay_ms = picture->settings.resume_delay_ms;
 }
 
 static void on_fenced(void *ctx, const char *why)

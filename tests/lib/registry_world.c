@@ -204,6 +204,10 @@ static void on_picture(struct world *w, const struct registry_picture *picture)
     if (picture->nheld_changed > 0) {
         w->run = picture->held_changed[picture->nheld_changed - 1].run;
     }
+    w->asking->settings = picture->settings;
+    w->asking->others_blind = picture->others_blind;
+    world_copy(w->asking->default_sender, sizeof(w->asking->default_sender),
+               picture->default_sender);
     tell_unread(w, picture);
     world_view_update(w->asking, picture);
 }
@@ -250,6 +254,28 @@ const char *world_renew(struct world *w, struct world_node *n, const char *repor
     struct registry_node node = node_of(n, 0);
     w->asking = n;
     STEP(w, registry_renew(w->r, &node, n->seen, slice_of(report), on_renew, w));
+    return w->word;
+}
+
+static void on_rested(void *ctx, bool kept, struct wall now, const struct err *err)
+{
+    assert_true(!kept || now.ms > 1700000000000);
+    world_answer(ctx, kept ? "current" : "look", err);
+}
+
+const char *world_rest(struct world *w, struct world_node *n)
+{
+    struct registry_node node = node_of(n, 0);
+    struct world_node known = *n;
+    STEP(w, registry_rest(w->r, &node, n->seen, &n->settings, (struct wall){w->quiet_ms}, on_rested,
+                          w));
+    if (strcmp(w->word, "current") == 0) {
+        assert_string_equal(world_renew(w, n, ""), "current");
+        assert_false(w->picture.changed || w->picture.must_restate);
+        assert_memory_equal(&known.settings, &n->settings, sizeof(n->settings));
+        assert_string_equal(known.default_sender, n->default_sender);
+        assert_true(known.others_blind || !n->others_blind);
+    }
     return w->word;
 }
 

@@ -17,6 +17,10 @@ struct world_node {
     uint64_t capacity;
     const char *state; /* as it registers: "active", "blind", "proving" */
     int64_t seen;
+    /* What the newest picture said, beside what it holds and serves: */
+    struct registry_settings settings;
+    char default_sender[64];
+    bool others_blind;
     size_t nviews;
     struct world_view {
         bool serves;
@@ -63,6 +67,7 @@ struct world {
     uint64_t heard;
     uint64_t heard_age_ms;     /* of the next ones */
     const char *message_id;    /* what world_done tells; NULL: none */
+    uint64_t quiet_ms;         /* what world_rest tells */
     struct world_node *asking; /* whose view a picture updates */
 };
 
@@ -93,6 +98,8 @@ void world_node(struct world_node *n, const char *name, uint64_t link_id, uint64
 /* "current", "held". */
 const char *world_register(struct world *w, struct world_node *n, uint64_t takeover);
 const char *world_renew(struct world *w, struct world_node *n, const char *report);
+/* "current", and a renewal right after it told nothing new, as it should be; or "look". */
+const char *world_rest(struct world *w, struct world_node *n);
 const char *world_leave(struct world *w, struct world_node *n);
 const char *world_expire(struct world *w, const struct registry_leader *me, const char *node,
                          uint64_t link_id);

@@ -41,6 +41,65 @@ static void the_whole_picture_is_asked_for_again_and_again(void **state)
     assert_int_equal(a.new_links, 1);
 }
 
+/* So often all that a node is told was read since CONFIG RESETSTAT. */
+static unsigned pictures(void)
+{
+    return world_calls(&w, "hgetall");
+}
+
+static void where_nothing_is_new_it_rests_and_else_it_looks(void **state)
+{
+    (void)state;
+    open_current(&a);
+    wait_until(&w.probe.t, a.currents > 3);
+    world_ask(&w, "CONFIG RESETSTAT");
+    unsigned before = a.currents;
+    wait_until(&w.probe.t, a.currents > before + 10);
+    assert_int_equal(pictures(), 0);
+
+    world_ask(&w, "HINCRBY shoal:{t}:node:n1 rev 1"); /* without a hint */
+    wait_until(&w.probe.t, a.changed == 2);
+    set("resume_delay_ms,1234");
+    wait_until(&w.probe.t, a.resume_delay_ms == 1234);
+    before = a.currents;
+    wait_until(&w.probe.t, a.currents > before + 1);
+    world_ask(&w, "CONFIG RESETSTAT");
+    before = a.currents;
+    wait_until(&w.probe.t, a.currents > before + 5);
+    assert_int_equal(pictures(), 0);
+    assert_int_equal(a.resume_delay_ms, 1234);
+
+    node_lease_renew_soon(a.lease);
+    wait_until(&w.probe.t, pictures() == 1);
+    a.tells = true;
+    wait_until(&w.probe.t, pictures() > 3);
+    assert_int_equal(a.lost + a.fenced, 0);
+}
+
+static void the_more_there_is_the_rarer_the_whole_is_asked_for(void **state)
+{
+    (void)state;
+    set("compare_ms,500");
+    set("channels_per_shard,none");
+    set("user,anonymous");
+    open_current(&a);
+    world_add_shard(&w, &me, "main-shard", "anonymous", "");
+    char names[4000];
+    for (unsigned part = 0; part < 4; part++) {
+        size_t len = 0;
+        for (unsigned i = 0; i < 500; i++) {
+            len += (size_t)snprintf(names + len, sizeof(names) - len, "%sc%ux%u", i > 0 ? "," : "",
+                                    part, i);
+        }
+        assert_string_equal(world_assign(&w, &me, "", "", "join", names), "done");
+    }
+    /* 2,000 channels, to be read and to be sent to: of each four times as many as in compare_ms. */
+    test_loop_run_for(&w.probe.t, 1000);
+    unsigned before = a.changed;
+    test_loop_run_for(&w.probe.t, 6000);
+    assert_in_range(a.changed - before, 2, 4);
+}
+
 static void a_renewal_can_be_had_sooner(void **state)
 {
     (void)state;
@@ -218,6 +277,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_lease_is_registered_and_renewed_again_and_again),
         TEST(the_whole_picture_is_asked_for_again_and_again),
+        TEST(where_nothing_is_new_it_rests_and_else_it_looks),
+        TEST(the_more_there_is_the_rarer_the_whole_is_asked_for),
         TEST(a_renewal_can_be_had_sooner),
         TEST(a_redis_that_refuses_is_not_asked_in_a_rush),
         TEST(a_killed_link_is_taken_anew_and_says_so),

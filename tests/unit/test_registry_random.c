@@ -41,7 +41,8 @@ static struct run {
     unsigned refused;
     unsigned expired;
     unsigned lost;
-    unsigned taken; /* from nodes that did not see Twitch */
+    unsigned taken;  /* from nodes that did not see Twitch */
+    unsigned rested; /* renewals of nodes to which nothing was new */
 } run;
 
 static unsigned pick(unsigned bound)
@@ -185,6 +186,12 @@ static void step_node(int i)
     case 4:
     case 5:
         step_sight(n, run.alive[i]);
+        break;
+    case 6:
+        if (n->name[0] != '\0' && strcmp(world_rest(&w, n), "current") == 0) {
+            assert_true(run.alive[i]);
+            run.rested++;
+        }
         break;
     default:
         if (n->name[0] != '\0') {
@@ -449,6 +456,7 @@ static void random_steps(uint64_t seed, bool limits_change, unsigned steps)
     assert_true(run.expired > 0);
     assert_true(run.lost > 0);
     assert_true(run.taken > 0);
+    assert_true(run.rested > 0);
     assert_true(run.sends > 0);
     world_finish(&w);
 }

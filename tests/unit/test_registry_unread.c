@@ -218,18 +218,18 @@ static void what_a_node_tells_of_all_that_is_silent_counts_for_each(void **state
     (void)state;
     report(&n1, REPORT(JOINED("a")));
     report(&n1, SILENT("30000") "}");
-    report(&n1, "{\"node\":{\"quiet_ms\":12000}}");
+    report(&n1, "{\"quiet_ms\":12000}");
     take_over(&n1);
     assert_string_equal(unread(&n1), "a:12 b:-1 c:-1");
 
     /* It became silent after that was told. */
-    report(&n1, "{\"node\":{\"quiet_ms\":20000}," JOINED_ABC "}");
+    report(&n1, "{\"quiet_ms\":20000," JOINED_ABC "}");
     report(&n1, SILENT("7000") "}");
     take_over(&n1);
     assert_string_equal(unread(&n1), "a:7 b:7 c:7");
 
     /* Of one that is not silent it says nothing, nor does what another process told. */
-    report(&n1, "{\"node\":{\"quiet_ms\":20000}," JOINED_ABC "}");
+    report(&n1, "{\"quiet_ms\":20000," JOINED_ABC "}");
     take_over(&n1);
     assert_string_equal(unread(&n1), "a:1 b:1 c:1");
     report(&n1, SILENT("15000") "," JOINED_ABC "}");

@@ -328,7 +328,8 @@ local GROWS = {add_shard = true, assign = true, send_accept = true}
 
 -- How each step begins: it looks at the cluster, at whether its caller may take it (`may`; nil:
 -- anybody), and at how many arguments there are. `run` does the rest: nil where the arguments are
--- none that it can use. At the end the leader's choice of senders and the nodes concerned are told.
+-- none that it can use. At the end the leader's choice of senders and the nodes concerned are told,
+-- and, where `c.tell` was set, all nodes: what every picture says is another (06_picture.lua).
 local function define(name, usage, may, run)
     local names, most -- made when the step is first called: until then Lua's own are not there
     usage = name .. ': ' .. usage
@@ -344,6 +345,9 @@ local function define(name, usage, may, run)
         local answer = #a >= #names and #a <= most and run(c, a) or badarg(usage)
         if c.shards_changed then
             bump(key(c, 'clock'), 'shards', 1)
+        end
+        if c.tell then
+            bump(key(c, 'clock'), 'told', 1)
         end
         for node in pairs(c.dirty) do -- a hint that is lost costs one renewal
             call('PUBLISH', c.topic .. 'node:' .. node, 'look')

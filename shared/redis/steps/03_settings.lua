@@ -19,7 +19,7 @@ local SETTINGS = {
     muted_ms = {default = '1800000', min = 1000, max = 3600000},
     channel_send_queue = {default = '200', min = 1, max = 10000},
     send_queue = {default = '10000', min = 1, max = 1000000},
-    send_ttl_ms = {default = '30000', min = 100, max = 600000},
+    send_ttl_ms = {default = '30000', min = 100, max = 600000, node = true},
     blind_ms = {default = '15000', min = 1000, max = 600000, off = 'off', node = true},
     lease_ms = {default = '3000', min = 300, max = 60000, node = true},
     resume_delay_ms = {default = '1000', min = 0, max = 60000, node = true},
@@ -133,9 +133,11 @@ function limit_of(c, user, name)
 end
 
 -- What nodes are told: {name, value, name, value, ...}; 0 where it is switched off. And with it how
--- often the accounts have changed.
+-- often the accounts have changed, and all of this.
 function node_settings(c)
-    local told = {'accounts', string.format('%d', count_of(call('HGET', key(c, 'clock'), 'accounts')))}
+    local clock = call('HMGET', key(c, 'clock'), 'accounts', 'told')
+    local told = {'accounts', string.format('%d', count_of(clock[1])),
+        'told', string.format('%d', count_of(clock[2]))}
     for name, spec in pairs(SETTINGS) do
         if spec.node then
             local value = setting(c, name)

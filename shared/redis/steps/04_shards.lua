@@ -45,7 +45,7 @@ local function create_shard(c, shard, user, node, closes_idle, run)
         call('ZADD', key(c, 'idle'), c.now, shard)
     end
     set_sender(c, shard, speakers.first_sender(c, shard))
-    call('HSETNX', key(c, 'senders'), user, shard)
+    c.tell = call('HSETNX', key(c, 'senders'), user, shard) == 1 or c.tell
     event(c, 'shard.added', {'shard', shard, 'user', user})
     place(c, shard, node)
     shards_changed(c)
@@ -100,6 +100,7 @@ local function shard_gone(c, shard, users)
     for _, user in ipairs(users) do
         call('ZREM', key(c, 'open', user), shard)
         if call('HGET', key(c, 'senders'), user) == shard then
+            c.tell = true
             local other = speakers.next_sender(c, user)
             if other then
                 call('HSET', key(c, 'senders'), user, other)

@@ -79,6 +79,7 @@ function sight.report_state(c, node, state, failing_ms, why)
     if state == was then
         return false
     end
+    c.tell = true
     if state == 'blind' then
         event(c, 'node.blind', {'node', node, 'why', why})
     elseif state == 'active' then

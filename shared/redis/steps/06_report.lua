@@ -13,7 +13,7 @@ local ACTIVE_PER_REPORT = 1000 -- channels that had lines
 local NODE_OWN = {
     incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
     since = true, renewed = true, read_until = true, silent = true, seen = true, state = true, error = true,
-    taken = true, quiet = true, quiet_ms = true,
+    taken = true, quiet = true,
 }
 local SHARD_OWN = {
     node = true, user = true, run = true, epoch = true, rev = true, channels = true, sender = true,
@@ -171,8 +171,7 @@ end
 
 -- What the node tells of itself.
 local function report_node(c, node, told)
-    local quiet = whole(reported(told.quiet_ms))
-    keep_fields(key(c, 'node', node), told, NODE_OWN, unpack(quiet and {'quiet', ago(c, quiet)} or {}))
+    keep_fields(key(c, 'node', node), told, NODE_OWN)
     if reported(told.rewound_ms) then
         event(c, 'redis.rewound', {'node', node, 'ms', reported(told.rewound_ms),
             'lines', reported(told.rewound_lines) or 0})
@@ -212,6 +211,9 @@ function take_report(c, node, report)
     each_told(report, 'shards', shard_id, function(fields, shard) report_shard(c, node, shard, fields) end)
     each_told(report, 'channels', login_of, function(fields, channel) report_channel(c, channel, fields) end)
     note_active(c, members(report, 'active'))
+    if reported(report.quiet_ms) then
+        call('HSET', key(c, 'node', node), 'quiet', ago(c, report.quiet_ms))
+    end
     each_told(report, 'gaps', nil, function(gap)
         event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', ago(c, gap.from_ms), 'to', ago(c, gap.to_ms),
             'lines', reported(gap.lines) or 0, 'reason', reported(gap.reason) or ''})

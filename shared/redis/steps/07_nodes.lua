@@ -66,7 +66,7 @@ end
 local function keep_lease(c, r, lease, until_ms)
     call('ZADD', key(c, 'nodes'), c.now + lease, r.node)
     call('HSET', key(c, 'node', r.node), 'link', r.link, 'run_id', r.run_id, 'host', r.host, 'pid', r.pid,
-        'version', r.version, 'capacity', count_of(r.capacity), 'users', r.users, 'renewed', c.now,
+        'version', r.version, 'capacity', count_of(r.capacity), 'users', r.users, 'renewed', c.stamp,
         'read_until', until_ms, 'silent', '')
 end
 
@@ -92,6 +92,7 @@ step('register', 'node incarnation link run_id host pid version capacity users t
     keep_lease(c, r, lease, c.now)
     call('HSET', nk, 'incarnation', r.incarnation, 'since', c.now, 'seen', 0, 'quiet', '',
         'shards', call('ZCARD', nk .. ':shards'))
+    c.tell = r.state ~= 'active'
     sight.keep_state(c, r.node, r.state, c.now, '')
     event(c, 'node.up', {'node', r.node, 'host', r.host, 'pid', r.pid})
     place_homeless(c)
@@ -127,6 +128,45 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
         take_report(c, node, report)
     end
     return picture(c, node, seen)
+end)
+
+local SEEN_EACH_MS = 100 -- a clock that went back by less does no harm
+
+-- Does Redis go on as it did (watch_clock, restating)? The ms since that was looked at; nil: it
+-- does not, or that is not known.
+local function goes_on(c, seen, went_back, restate_until, lease)
+    local since = c.now - (whole(seen) or 0)
+    return since >= 0 and since <= lease / 2 and not went_back and not restate_until and since or nil
+end
+
+-- Does the node hold the lease, on that link, with nothing to be told of what it holds or serves?
+local function is_as_it_says(n, a)
+    return n[1] == a[2] and n[2] == a[3] and n[3] == a[4] and (n[4] or '0') == a[5] and n[5] == ''
+end
+
+-- Where nothing is new: the node has nothing to tell, and is to be told nothing but what it knows
+-- by `rev` and `told`. It keeps its lease, which is as long as it was told: "current", time.
+-- "look": something is new, it renews. `quiet`: since then something was read on each of its shards
+-- that are silent. This is all that is asked most of the time, so it does as little as it can, and
+-- takes numbers as the texts that they are.
+step('rest', 'node incarnation link run_id rev told lease_ms quiet', function(c, a)
+    local node, lease = a[1], whole(a[7])
+    if not node_id(node) or not lease or lease < 1 or lease > LEASE_MOST_MS then
+        return nil
+    end
+    local nk, ck = key(c, 'node', node), key(c, 'clock')
+    local n = call('HMGET', nk, 'incarnation', 'link', 'run_id', 'rev', 'silent', 'renewed')
+    local clock = call('HMGET', ck, 'told', 'seen', 'went_back', 'restate_until')
+    local since = goes_on(c, clock[2], clock[3], clock[4], lease)
+    if not since or not is_as_it_says(n, a) or clock[1] ~= a[6] or not n[6] then
+        return {'look'}
+    end
+    call('ZADD', key(c, 'nodes'), string.format('%d', c.now + lease), node)
+    call('HSET', nk, 'renewed', c.stamp, 'read_until', n[6] < c.stamp and n[6] or c.stamp, 'quiet', a[8])
+    if since >= SEEN_EACH_MS then
+        call('HSET', ck, 'seen', c.stamp)
+    end
+    return {'current', c.now}
 end)
 
 local SERVED_MOVED = 500 -- with the shards that send for them, by one step

@@ -63,6 +63,7 @@ end
 
 -- Nodes have to read it again.
 local function account_changed(c, login)
+    c.tell = true
     bump(key(c, 'clock'), 'accounts', 1)
     bump(key(c, 'account', login), 'rev', 1)
 end
@@ -146,6 +147,7 @@ end)
 local function drop(c, login, told)
     call('ZREM', key(c, 'accounts'), login)
     call('DEL', key(c, 'account', login), key(c, 'secret', login))
+    c.tell = true
     bump(key(c, 'clock'), 'accounts', 1)
     event(c, told, {'account', login})
 end

@@ -109,6 +109,7 @@ own_step('senders', '{shard sender}...', function(c, a)
         local user = shard_id(a[i + 1]) and user_of(c, a[i + 1])
         local reader = user and shard_id(a[i]) and user_of(c, a[i])
         if user and a[i] == '@' .. user then
+            c.tell = true
             call('HSET', key(c, 'senders'), user, a[i + 1])
         elseif reader and (user == reader or user == speakers.of(c, reader)) then
             set_sender(c, a[i], a[i + 1])

@@ -7,6 +7,7 @@ request_step('set', 'name value', function(c, a)
     if why then
         return {ok = false, error = why}
     end
+    c.tell = true
     call('HSET', key(c, 'config'), a[1], a[2])
     event(c, 'config.set', {'name', a[1], 'value', a[2]})
     return {ok = true}
@@ -16,6 +17,7 @@ request_step('unset', 'name', function(c, a)
     if not SETTINGS[a[1]] then
         return {ok = false, error = setting_refused(a[1], '')}
     end
+    c.tell = true
     call('HDEL', key(c, 'config'), a[1])
     event(c, 'config.unset', {'name', a[1]})
     return {ok = true}
@@ -46,6 +48,7 @@ own_step('create', 'manager {name value}...', function(c, a)
             return {ok = false, error = why}
         end
     end
+    c.tell = not is_done
     if not is_done then
         call('HSET', config, 'manager', a[3])
     elseif settings(c).manager ~= a[3] then
@@ -66,6 +69,7 @@ end)
 -- shards.
 own_step('abandon', 'name...', function(c, a)
     if settings(c).setup ~= 'done' and call('ZCARD', key(c, 'load')) == 0 then
+        c.tell = true
         call('HDEL', key(c, 'config'), 'manager', unpack(a, 3))
     end
 end)
