@@ -189,8 +189,7 @@ int node_lease_renew(struct node_lease *l)
         buf_clear(&report);
     }
     bool whole = !l->attached || l->lease.sent_ms - l->whole_at_ms >= l->whole_ms;
-    bool rests = l->lease.right.state == LEASE_CURRENT && l->known.settings.told != 0 && !whole &&
-                 !l->look && report.len == 0;
+    bool rests = l->lease.right.state == LEASE_CURRENT && !whole && !l->look && report.len == 0;
     int rc;
     l->asked_us = mono_us();
     if (rests) {

@@ -138,7 +138,7 @@ struct registry_shard {
     X(blind_ms, SETTING_BLIND_MS) /* a node none of whose connections worked so long is blind */   \
     X(send_ttl_ms, SETTING_SEND_TTL_MS)                                                            \
     X(accounts, 0) /* grows when an account is another: registry_accounts */                       \
-    X(told, 0)     /* grows when what all nodes are told is another; 0: not known */
+    X(told, 0)     /* grows when what all nodes are told is another */
 #define REGISTRY_SETTING(name, otherwise) uint64_t name;
 /* 0: switched off; lease_ms never is. */
 struct registry_settings {
@@ -206,9 +206,9 @@ MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, i
                             struct slice report, registry_renew_cb cb, void *ctx);
 typedef void (*registry_rest_cb)(void *ctx, bool kept, struct wall now, const struct err *err);
 /* Renew where the node has nothing to tell, and knows what it is told up to seen_rev and
- * `settings`, whose `told` is not 0. quiet: since then something was read on each of its shards
- * that are silent; 0: none is. Not `kept`: something is new, and the lease is as it was; call
- * registry_renew. now: Redis's time. */
+ * `settings`. quiet: since then something was read on each of its shards that are silent; 0: none
+ * is. Not `kept`: something is new, and the lease is as it was; call registry_renew. now: Redis's
+ * time. */
 MUST_USE int registry_rest(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                            const struct registry_settings *settings, struct wall quiet,
                            registry_rest_cb cb, void *ctx);

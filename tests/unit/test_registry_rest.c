@@ -170,6 +170,22 @@ static void a_repair(void)
     assert_true(world_compare(&w, &me) > 0);
 }
 
+static void a_repair_of_what_all_are_told(void)
+{
+    the_first_shard();
+    look();
+    world_ask(&w, "HDEL shoal:{t}:senders bot");
+    assert_true(world_compare(&w, &me) > 0);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:senders bot"), "extended-shard-1");
+}
+
+static void a_key_that_was_nothing_of_shoals(void)
+{
+    world_ask(&w, "SET shoal:{t}:active x");
+    assert_string_equal(world_lead(&w, &me), "leading");
+    assert_int_equal(atoi(world_ask(&w, "EXISTS shoal:{t}:active")), 0);
+}
+
 static void another_redis(void)
 {
     world_ask(&w, "HSET shoal:{t}:clock run_id before");
@@ -223,6 +239,8 @@ static void what_is_new_is_looked_for(void **state)
         a_node_that_comes_and_is_blind,
         a_channel,
         a_repair,
+        a_repair_of_what_all_are_told,
+        a_key_that_was_nothing_of_shoals,
         another_redis,
         a_redis_that_was_away,
         a_clock_that_went_back,

@@ -158,7 +158,7 @@ step('rest', 'node incarnation link run_id rev told lease_ms quiet', function(c,
     local n = call('HMGET', nk, 'incarnation', 'link', 'run_id', 'rev', 'silent', 'renewed')
     local clock = call('HMGET', ck, 'told', 'seen', 'went_back', 'restate_until')
     local since = goes_on(c, clock[2], clock[3], clock[4], lease)
-    if not since or not is_as_it_says(n, a) or clock[1] ~= a[6] or not n[6] then
+    if not since or not is_as_it_says(n, a) or (clock[1] or '0') ~= a[6] or not n[6] then
         return {'look'}
     end
     call('ZADD', key(c, 'nodes'), string.format('%d', c.now + lease), node)

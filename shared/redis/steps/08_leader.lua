@@ -20,6 +20,7 @@ local function check_types(c)
         local is = call('TYPE', key(c, name)).ok
         if is ~= right and is ~= 'none' then
             call('DEL', key(c, name))
+            c.tell = true
             damaged(c)
             event(c, 'registry.repaired', {'key', key(c, name), 'what', 'was a ' .. is .. ': removed'})
         end

@@ -22,6 +22,7 @@ function compare.repaired(c, kind, name, what)
     c.repairs = (c.repairs or 0) + 1
     if c.repairs == 1 then
         call('HSET', key(c, 'clock'), 'repaired', 1)
+        c.tell = true -- whatever it was
     end
     if c.repairs <= COMPARE_TOLD then
         event(c, 'registry.repaired', {kind, shown(name), 'what', what})
