@@ -33,8 +33,8 @@ struct node_lease {
     char default_sender[65];       /* its own */
     uint64_t whole_at_ms;          /* the whole picture was asked for */
     uint64_t whole_ms;             /* so long after it, it is again */
-    size_t shards;   /* held, and sent for */
-    size_t channels; /* of those, when it was told last */
+    size_t shards;                 /* held, and sent for */
+    size_t channels;               /* of those, when it was told last */
     uint64_t taken_since_ms; /* another process has the id, under one lease, since; 0: none has */
     uint64_t taken_lease_ms; /* that lease */
     uint64_t takeover;       /* its link, gone or killed */

@@ -23,8 +23,8 @@ struct holder {
     uint64_t seq;
     uint64_t resume_delay_ms;
     struct err why;
-    bool rush; /* renew soon whenever a report was lost, as a node does */
-    bool tells;  /* something with each renewal; else it rests */
+    bool rush;  /* renew soon whenever a report was lost, as a node does */
+    bool tells; /* something with each renewal; else it rests */
     bool closed;
 };
 
