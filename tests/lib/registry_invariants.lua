@@ -92,6 +92,11 @@ for shard, count in pairs(load) do
     check(redis.call('HGET', k('senders'), s.user), s.user, 'has shards and no default sender')
 end
 check(shards <= tonumber(ARGV[2]), 'shards', shards, 'above the limit')
+for shard, text in pairs(map(redis.call('HGETALL', k('places')))) do
+    local s = map(redis.call('HGETALL', k('shard', shard)))
+    local sends = redis.call('HGET', k('shard', s.sender or ''), 'node') or ''
+    check(text == table.concat({s.user or '', s.node or '', sends, s.closes_idle or ''}, ' '), shard, 'is not at', text)
+end
 for user, n in pairs(users) do
     check(redis.call('ZCARD', k('open', user)) == n, 'open of', user, 'has others than', n)
     check(load[redis.call('HGET', k('senders'), user)], 'the default sender of', user, 'is no shard')

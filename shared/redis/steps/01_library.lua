@@ -31,6 +31,7 @@
 --   compare              list  what the comparing of the registry with itself has yet to look at
 --   free                 zset  node -> shards it can still take
 --   blind                zset  nodes that do not see Twitch -> since when; see 05_sight.lua
+--   places               hash  shard -> whose it is, its node, ... in one text (04_counts.lua)
 --   homeless             set   shards that no node holds
 --   waiting              set   wanted channels without a shard
 --   active               zset  wanted channel that had lines -> when the last came, to ten seconds

@@ -14,7 +14,8 @@ end
 
 -- The same of what is never below 0: 0 where it is none.
 local function count_of(value)
-    return math.max(0, whole(value) or 0)
+    local n = tonumber(value or '')
+    return n and n > 0 and n < MOST and math.floor(n) or 0
 end
 
 -- Names become parts of keys: nothing else may. nil: it is none.
@@ -62,11 +63,10 @@ local UTF8_FORMS = {
 
 -- Bytes that are not UTF-8 become U+FFFD.
 local function to_utf8(text)
-    local at = string.find(text, '[\128-\255]')
-    if not at then
+    if string.find(text, '^[%z\1-\127]*$') then -- four times as fast as to look for the others
         return text
     end
-    local parts, start = {}, 1
+    local parts, start, at = {}, 1, string.find(text, '[\128-\255]')
     while at do
         local last
         for _, form in ipairs(UTF8_FORMS) do
@@ -118,9 +118,10 @@ do -- the rest is seen in here alone
 -- takes no more entries), which is nothing of Shoal's, and is removed; a counter that is none,
 -- which begins anew.
 local function call_in(c)
+    local try, type_of = redis.pcall, type
     return function(command, name, ...)
-        local reply = redis.pcall(command, name, ...)
-        if type(reply) ~= 'table' or not reply.err then
+        local reply = try(command, name, ...)
+        if type_of(reply) ~= 'table' or not reply.err then
             return reply
         end
         if string.find(reply.err, 'WRONGTYPE', 1, true) or string.find(reply.err, 'last possible ID', 1, true) then
@@ -157,9 +158,13 @@ function context(keys, looks)
         now = now,
         time = time[1] .. '-' .. time[2],
         stamp = string.format('%d', now), -- the same as text, for what is written often
+        rev = string.format('%d%06d', time[1], time[2]), -- of shards that change now: no step has it twice
         dirty = {},   -- nodes that must look
         verified = {}, -- user -> is its tier that, as far as this step has asked
         facts = {},   -- what this step knows of nodes
+        places = {},  -- and of shards (04_counts.lua)
+        place = {},
+        counts = {},
         no_node = {}, -- users that no node has room for, as found in this step
         free = {},    -- nodes with room, most first, as far as they were looked at
         taken = {},   -- node -> sends that were taken for it
@@ -172,7 +177,7 @@ end
 
 -- A channel as people write it -> its login, or nil.
 local function channel_name(text)
-    return login_of(string.lower(string.gsub(text, '^#', '')))
+    return login_of(text) or login_of(string.lower(string.gsub(text, '^#', '')))
 end
 
 -- What a caller sent, fit to be shown in a reply (JSON, UTF-8).
@@ -205,6 +210,15 @@ local function add_to(of, name, member, another)
     end
 end
 
+-- The shards with the revs up to that one.
+local function with_revs(shards, rev)
+    local scored = {}
+    for i, shard in ipairs(shards) do
+        scored[2 * i - 1], scored[2 * i] = string.format('%d', rev - i + 1), shard
+    end
+    return scored
+end
+
 -- The node, if there is one, must look at shards that it holds, and at some that it sends for. Of a
 -- list each gets a rev of its own, behind which a picture can go on.
 local function touch(c, node, shards, serves)
@@ -213,13 +227,8 @@ local function touch(c, node, shards, serves)
     end
     local nk = key(c, 'node', node)
     local rev = bump(nk, 'rev', math.max(#shards, #serves))
-    for role, list in pairs({shards = shards, serves = serves}) do
-        local scored = {}
-        for i, shard in ipairs(list) do
-            scored[2 * i - 1], scored[2 * i] = string.format('%d', rev - i + 1), shard
-        end
-        call_all('ZADD', nk .. ':' .. role, scored)
-    end
+    call_all('ZADD', nk .. ':shards', with_revs(shards, rev))
+    call_all('ZADD', nk .. ':serves', with_revs(serves, rev))
     c.dirty[node] = true
 end
 

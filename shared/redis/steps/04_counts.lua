@@ -18,57 +18,172 @@ local function is_shard(c, shard)
     return shard_id(shard) and call('ZSCORE', key(c, 'load'), shard)
 end
 
+-- Places: what a change of its channels takes to know of a shard, of many in one look. `places` has
+-- it as one text: its user, its node, the node that sends for it, whether it closes when idle. What
+-- changes any of that forgets the text, and the next look makes it anew.
+local places = {}
+
+do -- the rest is seen in here alone
+
+-- The text; nil where it is not known whose shard it is.
+local function text_of(c, shard)
+    local s = call('HMGET', key(c, 'shard', shard), 'user', 'node', 'sender', 'closes_idle')
+    local node, sender = node_id(s[2]) or '', shard_id(s[3])
+    local sends = (not sender or sender == shard) and node or node_of(c, sender) or ''
+    return login_of(s[1]) and string.format('%s %s %s %s', s[1], node, sends, s[4] == '1' and '1' or '0')
+end
+
+-- What a text says: {user, node, sends, closes_idle}; a node is '' where there is none. Many shards
+-- have the same.
+local function place_of(c, text)
+    local place
+    if text then
+        local user, node, sends, closes = string.match(text, '^([a-z0-9_]+) (%S*) (%S*) ([01])$')
+        place = user and {user = user, node = node, sends = sends, closes_idle = closes == '1'}
+        c.place[text] = place
+    end
+    return place
+end
+
+-- Looks at all of the shards: c.places has the place of each then, or false.
+function places.look(c, shards)
+    if #shards == 0 then
+        return
+    end
+    local fresh = {}
+    for i, text in ipairs(call('HMGET', key(c, 'places'), unpack(shards))) do
+        local place = c.place[text] or place_of(c, text)
+        if not place then
+            text = shard_id(shards[i]) and text_of(c, shards[i])
+            place = place_of(c, text)
+            if place then
+                fresh[#fresh + 1], fresh[#fresh + 2] = shards[i], text
+            end
+        end
+        c.places[shards[i]] = place or false
+    end
+    call_all('HSET', key(c, 'places'), fresh)
+end
+
+-- The place of a shard that was not looked at yet, perhaps.
+function places.of(c, shard)
+    if c.places[shard] == nil then
+        places.look(c, {shard})
+    end
+    return c.places[shard]
+end
+
+-- Looks how many channels each of the shards has: c.counts.
+function places.count(c, shards)
+    local counts, unknown = c.counts, {}
+    for _, shard in ipairs(shards) do
+        if not counts[shard] then
+            unknown[#unknown + 1] = shard
+        end
+    end
+    for i, count in ipairs(call_all('ZMSCORE', key(c, 'load'), unknown)) do
+        counts[unknown[i]] = count_of(count)
+    end
+end
+
+-- Something of theirs changes.
+function places.forget(c, shards)
+    call_all('HDEL', key(c, 'places'), shards)
+    for _, shard in ipairs(shards) do
+        c.places[shard] = nil
+    end
+end
+
+-- Is what is kept of the shard, if anything, what is so?
+function places.right(c, shard)
+    local kept = call('HGET', key(c, 'places'), shard)
+    return not kept or kept == text_of(c, shard)
+end
+
+end
+
 local count_channels
 do -- the rest is seen in here alone
 
-local function tally_shard(c, tally, shard, change)
-    local sk = c.tag .. ':shard:' .. shard
-    local s = call('HMGET', sk, 'node', 'sender', 'user', 'closes_idle', 'rev')
-    local node, sender, user = node_id(s[1]), shard_id(s[2]), login_of(s[3])
-    local count = call('SCARD', sk .. ':channels')
-    local score = string.format('%d', count) -- numbers are slow as arguments
-    call('HSET', sk, 'channels', score, 'rev', string.format('%d', count_of(s[5]) + 1), 'moved', c.stamp)
-    add_to(tally.scored, key(c, 'load'), score, shard)
-    if not user then
-        damaged(c)
-    elseif not speakers.is(shard) then
-        add_to(tally.scored, key(c, 'open', user), score, shard)
-    end
-    if s[4] == '1' and count == 0 then
-        add_to(tally.scored, key(c, 'idle'), c.stamp, shard)
-    elseif s[4] == '1' and count == change then
+-- The same for one that closes when idle.
+local function tally_idle(c, tally, shard, count, change)
+    if count == 0 then
+        add_to(tally, 'idle', c.stamp, shard)
+    elseif count == change then
         add_to(tally, 'busy', shard)
     end
-    tally.first = tally.first or (count == change and change > 0)
-    local sender_node = node
-    if sender and sender ~= shard then
-        sender_node = node_of(c, sender)
-    end
-    add_to(tally.shards, node or false, shard)
-    add_to(tally.serves, sender_node or false, shard)
-    tally.nodes[node or false], tally.nodes[sender_node or false] = true, true
 end
 
--- Channels of shards came or went: `changes` is shard -> by how many. Keeps every count and every
--- index that depends on one, and makes the nodes look that hold the shards, or send for them.
-function count_channels(c, changes)
-    if next(changes) == nil then
-        return
+-- The shard has so many channels now, which a change made: what there is to write of it all at
+-- once. `scored`: user -> {count, shard, ...} for the index of its open shards, '' -> the same of
+-- others.
+local function tally_shard(c, tally, shard, count, change)
+    local place = c.places[shard]
+    local user = place and not speakers.is(shard) and place.user or ''
+    local score, list = tally.digits[count], tally.scored[user]
+    if not score then
+        score = string.format('%d', count) -- numbers are slow as arguments
+        tally.digits[count] = score
     end
-    local tally = {scored = {}, busy = {}, nodes = {}, shards = {}, serves = {}}
-    for shard, change in pairs(changes) do
-        tally_shard(c, tally, shard, change)
+    call('HSET', tally.prefix .. shard, 'channels', score, 'rev', c.rev, 'moved', c.stamp)
+    if list then
+        local n = #list
+        list[n + 1], list[n + 2] = score, shard
+    else
+        tally.scored[user] = {score, shard}
     end
-    for index, scored in pairs(tally.scored) do
-        call('ZADD', index, unpack(scored))
+    if place then
+        add_to(tally.held, place.node, shard)
+        if place.sends ~= place.node then -- it is told as the holder else (06_picture.lua)
+            add_to(tally.served, place.sends, shard)
+        end
+    else
+        damaged(c)
     end
+    if count == change and change > 0 then
+        tally.first = true
+    end
+    if place and place.closes_idle then
+        tally_idle(c, tally, shard, count, change)
+    end
+end
+
+-- The nodes look that hold the shards, or send for them.
+local function tally_touch(c, tally)
+    for node, shards in pairs(tally.held) do
+        touch(c, node_id(node), shards, tally.served[node] or {})
+        tally.served[node] = nil
+    end
+    for node, serves in pairs(tally.served) do
+        touch(c, node_id(node), {}, serves)
+    end
+end
+
+-- Channels of these shards came or went, `by` how many of each. Keeps every count and every index
+-- that depends on one, and makes the nodes look that are concerned.
+function count_channels(c, shards, by)
+    local tally = {prefix = key(c, 'shard', ''), digits = {}, scored = {}, idle = {}, busy = {}, held = {},
+        served = {}}
+    places.look(c, shards)
+    places.count(c, shards)
+    for i, shard in ipairs(shards) do
+        local count = c.counts[shard] + by[i]
+        count = count > 0 and count or 0
+        c.counts[shard] = count
+        tally_shard(c, tally, shard, count, by[i])
+    end
+    for user, scored in pairs(tally.scored) do
+        call('ZADD', key(c, 'load'), unpack(scored))
+        if user ~= '' then
+            call('ZADD', key(c, 'open', user), unpack(scored))
+        end
+    end
+    call_all('ZADD', key(c, 'idle'), tally.idle)
     call_all('ZREM', key(c, 'idle'), tally.busy)
     if tally.first then
         shards_changed(c) -- who sends for a shard is chosen when it has channels
     end
-    for node in pairs(tally.nodes) do
-        touch(c, node, tally.shards[node] or {}, tally.serves[node] or {})
-    end
+    tally_touch(c, tally)
 end
 
 end

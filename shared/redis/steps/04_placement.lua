@@ -198,9 +198,15 @@ local function set_idle(c, shard)
         'silent', '', 'lines_s', 0, 'bytes_s', 0, 'lag_ms', 0)
 end
 
+-- The shard is on that node now, or on none (''): `served` are those that it sends for.
+local function set_node(c, shard, node, served)
+    call('HSET', key(c, 'shard', shard), 'node', node)
+    places.forget(c, {shard})
+    places.forget(c, served)
+end
+
 local function unplace(c, shard)
-    local sk = key(c, 'shard', shard)
-    local node = node_of(c, shard)
+    local node, served = node_of(c, shard), {}
     if node then
         untouch(c, node, 'shards', {shard})
         call('HINCRBY', key(c, 'node', node), 'shards', -1)
@@ -208,9 +214,14 @@ local function unplace(c, shard)
             call('ZINCRBY', key(c, 'free'), 1, node)
             c.no_node, c.free = {}, {}
         end
-        untouch(c, node, 'serves', served_by(c, shard))
+        local sender = sender_of_shard(c, shard)
+        served = served_by(c, shard)
+        untouch(c, node, 'serves', served)
+        if sender and sender ~= shard and node_of(c, sender) == node then
+            touch(c, node, {}, {shard}) -- what it was told as its holder
+        end
     end
-    call('HSET', sk, 'node', '')
+    set_node(c, shard, '', served)
     set_idle(c, shard)
 end
 
@@ -227,7 +238,7 @@ end
 -- homeless. A shard of which nobody knows whose it is cannot be placed.
 local function place(c, shard, node)
     local sk = key(c, 'shard', shard)
-    local s = call('HMGET', sk, 'user', 'epoch', 'rev')
+    local s = call('HMGET', sk, 'user', 'epoch')
     local user = login_of(s[1])
     if not user then
         damaged(c)
@@ -238,13 +249,14 @@ local function place(c, shard, node)
         call('SADD', key(c, 'homeless'), shard)
         return
     end
-    call('HSET', sk, 'node', node, 'state', 'idle', 'joined', 0, 'epoch', count_of(s[2]) + 1,
-        'rev', count_of(s[3]) + 1)
+    local served = served_by(c, shard)
+    set_node(c, shard, node, served)
+    call('HSET', sk, 'state', 'idle', 'joined', 0, 'epoch', count_of(s[2]) + 1, 'rev', c.rev)
     call('SREM', key(c, 'homeless'), shard)
     call('ZINCRBY', key(c, 'free'), -1, node)
     c.free = {}
     call('HINCRBY', key(c, 'node', node), 'shards', 1)
-    touch(c, node, {shard}, served_by(c, shard))
+    touch(c, node, {shard}, served)
     shards_changed(c)
     event(c, 'shard.placed', {'shard', shard, 'node', node})
 end

@@ -13,6 +13,7 @@ local function set_sender(c, shard, sender)
     if sender_of_shard(c, shard) ~= sender then
         leave_sender(c, shard)
         call('HSET', key(c, 'shard', shard), 'sender', sender)
+        places.forget(c, {shard})
         call('SADD', key(c, 'shard', sender, 'serves'), shard)
         touch(c, node_of(c, sender), {}, {shard})
     end
@@ -35,8 +36,8 @@ local function create_shard(c, shard, user, node, closes_idle, run)
     if n > count_of(call('HGET', clock, 'extended')) then
         call('HSET', clock, 'extended', n) -- no number is used twice
     end
-    call('HSET', key(c, 'shard', shard), 'user', user, 'epoch', 0, 'rev', 0, 'channels', 0, 'joined', 0,
-        'state', 'idle', 'node', '', 'closes_idle', closes_idle, 'run', run, 'since', c.now)
+    call('HSET', key(c, 'shard', shard), 'user', user, 'node', '', 'sender', '', 'closes_idle', closes_idle,
+        'channels', 0, 'rev', c.rev, 'epoch', 0, 'joined', 0, 'state', 'idle', 'run', run, 'since', c.now)
     call('ZADD', key(c, 'load'), 0, shard)
     if not speakers.is(shard) then
         call('ZADD', key(c, 'open', user), 0, shard)
@@ -97,6 +98,7 @@ local function shard_gone(c, shard, users)
     call('ZREM', key(c, 'load'), shard)
     call('ZREM', key(c, 'idle'), shard)
     call('SREM', key(c, 'homeless'), shard)
+    places.forget(c, {shard})
     for _, user in ipairs(users) do
         call('ZREM', key(c, 'open', user), shard)
         if call('HGET', key(c, 'senders'), user) == shard then

@@ -2,40 +2,41 @@
 
 local channels = {}
 
--- The channels, none of which is on a shard, go on one: `by_shard` is shard -> list, `owner` shard
--- -> its user, `waited` says of a channel whether it waited.
-function channels.put(c, by_shard, owner, waited)
-    local pairs_of, in_rooms, changes, placed = {}, {}, {}, {}
-    local counts = rooms.counts
+-- The channels, none of which is on a shard, go on one: `by_shard` is shard -> list, `waited` says
+-- of a channel whether it waited.
+function channels.put(c, by_shard, waited)
+    local prefix, on, n, in_rooms, shards, by, placed = key(c, 'channel', ''), {}, 0, {}, {}, {}, {}
     for shard, names in pairs(by_shard) do
-        local user = owner[shard]
-        call('SADD', c.tag .. ':shard:' .. shard .. ':channels', unpack(names))
-        changes[shard] = #names
+        local user = (c.places[shard] or places.of(c, shard)).user
+        local room = in_rooms[user] or {}
+        local at, m = #shards + 1, #room
+        in_rooms[user], shards[at] = room, shard
+        by[at] = call('SADD', c.tag .. ':shard:' .. shard .. ':channels', unpack(names))
         for _, channel in ipairs(names) do
-            local ck = c.tag .. ':channel:' .. channel
-            pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = channel, shard
-            call('HSET', ck, 'state', 'assigned', 'since', c.stamp)
-            if counts(user, channel) then
-                add_to(in_rooms, user, channel)
+            call('HSET', prefix .. channel, 'state', 'assigned', 'since', c.stamp)
+            on[n + 1], on[n + 2], n = channel, shard, n + 2
+            if channel ~= user then -- rooms.counts
+                m = m + 1
+                room[m] = channel
             end
             if waited[channel] then
-                call('HDEL', ck, 'reason', 'next_try', 'user')
+                call('HDEL', prefix .. channel, 'reason', 'next_try', 'user')
                 placed[#placed + 1] = channel
             end
         end
     end
-    call_all('HSET', key(c, 'channels'), pairs_of)
+    call_all('HSET', key(c, 'channels'), on)
     for user, names in pairs(in_rooms) do
-        call('SADD', key(c, 'rooms', user), unpack(names))
+        call_all('SADD', key(c, 'rooms', user), names)
     end
     call_all('SREM', key(c, 'waiting'), placed)
-    count_channels(c, changes)
+    count_channels(c, shards, by)
 end
 
--- The same, on one shard.
-function channels.put_on(c, shard, user, names, waited)
+-- The same, on one shard, whose user is known.
+function channels.put_on(c, shard, names, waited)
     if #names > 0 then
-        channels.put(c, {[shard] = names}, {[shard] = user}, waited)
+        channels.put(c, {[shard] = names}, waited)
     end
 end
 
@@ -65,19 +66,19 @@ end
 -- The channels are not on these shards any more: `by_shard` is shard -> list. `rooms_too`: nor are
 -- they rooms of its user, since they are on no other.
 function channels.off(c, by_shard, rooms_too)
-    local changes = {}
+    local shards, by = {}, {}
     for shard, names in pairs(by_shard) do
         local sk = key(c, 'shard', shard)
-        call('SREM', sk .. ':channels', unpack(names))
+        shards[#shards + 1] = shard
+        by[#shards] = -call('SREM', sk .. ':channels', unpack(names))
         call('HDEL', sk .. ':read', unpack(names))
         call('HDEL', sk .. ':retry', unpack(names))
         local user = rooms_too and user_of(c, shard)
         if user then
             call('SREM', key(c, 'rooms', user), unpack(names))
         end
-        changes[shard] = -#names
     end
-    count_channels(c, changes)
+    count_channels(c, shards, by)
 end
 
 -- The channels are wanted no more: `shards` says of each where it is, "" where it waits.
@@ -99,16 +100,17 @@ end
 -- Channels that Twitch refused are tried again: `by_shard` is shard -> list. Their nodes are told
 -- when that was asked.
 function channels.try_again(c, by_shard)
-    local changes = {}
+    local shards, by = {}, {}
     for shard, names in pairs(by_shard) do
         local asked = {}
         for _, channel in ipairs(names) do
             asked[#asked + 1], asked[#asked + 2] = channel, c.stamp
         end
         call('HSET', key(c, 'shard', shard, 'retry'), unpack(asked))
-        changes[shard] = 0
+        shards[#shards + 1] = shard
+        by[#shards] = 0
     end
-    count_channels(c, changes)
+    count_channels(c, shards, by)
 end
 
 -- Notes a channel for channels.try_again, if Twitch refused it. Did it?

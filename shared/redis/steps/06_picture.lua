@@ -2,7 +2,9 @@
 --
 -- The lists `node:<node>:shards` and `node:<node>:serves` give each shard the node's rev at its
 -- last change. So a picture since rev `seen` has four parts: the ids of all shards held; those that
--- changed since, with their channels; and the same of those served. Where a part has more than an
+-- changed since, with their channels; and the same of those served. Of what a node both holds and
+-- serves a change of channels is noted once, in `shards`: such shards are looked for there, and are
+-- told in both parts. Where a part has more than an
 -- answer tells, the answer says at which place the next one goes on. A shard that changes meanwhile
 -- comes again, at the end.
 
@@ -108,12 +110,26 @@ local function tell_ids(c, list, out, at)
     return c.left > 0
 end
 
--- The shards that changed since rev at.after.
-local function tell_changed(c, list, out, at, held)
+-- Of {shard, rev, ...} those that are not in that list, or changed there since rev `seen`.
+local function not_to_tell(served, some, seen)
+    local names, skipped = {}, {}
+    for i = 1, #some, 2 do
+        names[#names + 1] = some[i]
+    end
+    for i, rev in ipairs(call_all('ZMSCORE', served, names)) do
+        skipped[names[i]] = not rev or tonumber(rev) > tonumber(seen)
+    end
+    return skipped
+end
+
+-- The shards that changed since rev at.after. `served`: only those in that list, too, and not
+-- changed there.
+local function tell_changed(c, list, out, at, held, served)
     local some = call('ZRANGEBYSCORE', list, '(' .. at.after, '+inf', 'WITHSCORES', 'LIMIT', 0, SHARDS_AT_ONCE)
+    local skipped = served and not_to_tell(served, some, at.seen) or {}
     for i = 1, #some, 2 do
         local from = some[i] == at.shard and at.cursor or '0'
-        local cursor = tell_shard(c, out, some[i], from, held)
+        local cursor = skipped[some[i]] and '0' or tell_shard(c, out, some[i], from, held)
         if cursor ~= '0' then
             at.shard, at.cursor = some[i], cursor or from
             return false
@@ -128,6 +144,7 @@ local PARTS = {
     {list = 'shards', tell = tell_changed, since = true, held = true},
     {list = 'serves', tell = tell_ids},
     {list = 'serves', tell = tell_changed, since = true},
+    {list = 'shards', tell = tell_changed, since = true, served = true},
 }
 
 -- A portion of the picture from a place on (rev asked with, part, rev behind which it goes on, and
@@ -140,7 +157,8 @@ local function portion(c, node, at)
     c.left = TOLD_AT_ONCE
     while at.part <= #PARTS do
         local part = PARTS[at.part]
-        if not part.tell(c, key(c, 'node', node, part.list), out[at.part], at, part.held) then
+        local list, served = key(c, 'node', node, part.list), part.served and key(c, 'node', node, 'serves')
+        if not part.tell(c, list, out[math.min(at.part, 4)], at, part.held, served) then
             out[5] = string.format('%s %d %s %s %s', at.seen, at.part, at.after, at.shard or '-', at.cursor or '0')
             return out
         end
@@ -172,7 +190,7 @@ end
 
 -- The next portion, where an answer named its place.
 node_step('picture', 'place', function(c, a)
-    local seen, part, after, shard, cursor = string.match(a[3], '^(%-?%d+) ([1-4]) (%S+) (%S+) (%d+)$')
+    local seen, part, after, shard, cursor = string.match(a[3], '^(%-?%d+) ([1-5]) (%S+) (%S+) (%d+)$')
     return seen and
         portion(c, a[1], {seen = seen, part = tonumber(part), after = after, shard = shard, cursor = cursor})
 end)

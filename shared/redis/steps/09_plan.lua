@@ -1,64 +1,20 @@
 -- Plan: where an assign step puts each of its channels. Nothing is written before it is whole, but
 -- for new shards.
 
-local plan_create, plan_channel -- below
+local plan_create, plan_channels -- below
 
 do -- the rest is seen in here alone
 
 local READERS_TOLD = 12 -- of more, those in the middle are counted
 local ERR_SETUP = 'The cluster is being set up.'
 
--- The open shards of a user that channels may go to, the least loaded first: a queue for each
--- number of channels. Counts in here run ahead of Redis's until the step writes them. Redis has
--- others (pool.read were read), with `beyond` channels at least.
-local function pool_add(pool, shard, count)
-    local queue = pool.queues[count] or {first = 1, last = 0}
-    pool.queues[count] = queue
-    queue.last = queue.last + 1
-    queue[queue.last] = shard
-    pool.least = pool.size > 0 and math.min(pool.least, count) or count
-    pool.size = pool.size + 1
-end
-
--- Reads more of them. (What is no count was put there by somebody else.)
-local function pool_read(c, plan, user)
-    local pool, n = user.pool, plan.portion
-    local found = call('ZRANGE', key(c, 'open', user.name), pool.read, pool.read + n - 1, 'WITHSCORES')
-    for i = 1, #found, 2 do
-        local named = plan.named[found[i]]
-        pool_add(pool, found[i], named and named.count or count_of(found[i + 1]))
-        pool.beyond = math.max(0, tonumber(found[i + 1]))
-    end
-    pool.read = pool.read + n
-    pool.beyond = #found == 2 * n and pool.beyond or math.huge
-end
-
--- The first of the least loaded, and how many channels it has. Nil, and endlessly many, where there
--- is none.
-local function pool_first(pool)
-    if pool.size == 0 then
-        return nil, math.huge
-    end
-    local queue = pool.queues[pool.least]
-    while not queue or queue.first > queue.last do
-        pool.least = pool.least + 1
-        queue = pool.queues[pool.least]
-    end
-    return queue[queue.first], pool.least
-end
-
-local function pool_drop_first(pool)
-    local queue = pool.queues[pool.least]
-    queue.first = queue.first + 1
-    pool.size = pool.size - 1
-end
-
 -- What an assign step is about to do: channels by shard, and what limits it. `n`: how many channels
--- at most.
-function plan_create(c, n)
+-- at most. `named`: how many channels those have with this step that were named. `assigned` gets
+-- the shard of each channel; `none` is told which has none, and why.
+function plan_create(c, n, assigned, none)
     local plan = {
-        n = n, user = setting(c, 'user'), users = {}, named = {}, nnamed = 0, by_shard = {}, owner = {},
-        per_shard = limit(c, 'channels_per_shard'),
+        n = n, user = setting(c, 'user'), users = {}, named = {}, nnamed = 0, by_shard = {},
+        assigned = assigned, none = none, per_shard = limit(c, 'channels_per_shard'),
     }
     if nodes_up(c) == 0 or plan.user == '' then
         plan.no_node = ERR_NO_NODE
@@ -71,7 +27,6 @@ local function plan_user(c, plan, name)
     if not user then
         user = rooms.of(c, name)
         user.refused = readers.refused(c, name)
-        user.pool = {queues = {}, size = 0, read = 0, beyond = 0}
         plan.users[name] = user
     end
     return user
@@ -94,24 +49,94 @@ local function plan_readers(c, plan)
     return plan.readers
 end
 
--- The least-loaded open shard of the user, and how many channels it has; nil and endlessly many
--- where there is none. At first as many are read as all channels of the step may need, and as may
--- be behind those that were named, shared among the readers.
-local function plan_first(c, plan, user)
-    local pool = user.pool
+-- The open shards of a user fill up level by level, as water does. `level` are those that have
+-- `count` channels with what this step has put there, and from `at` on they may take one more.
+-- `shards` (with `counts`) is what Redis has beyond, least loaded first, from `first` to `last`, as
+-- far as `read`.
+
+local function pool_add(pool, shard, count)
+    local last = pool.last + 1
+    pool.shards[last], pool.counts[last], pool.last = shard, count, last
+end
+
+-- Those that were named, up to that count: they have more channels than Redis knows of.
+local function pool_add_named(plan, pool, most)
+    local shard = pool.named[#pool.named]
+    while shard and plan.named[shard] <= most do
+        pool_add(pool, shard, plan.named[shard])
+        table.remove(pool.named)
+        shard = pool.named[#pool.named]
+    end
+end
+
+-- Reads more of those that Redis has: at first as many as all channels of the step may need, and as
+-- may be behind those that were named, shared among the readers. (What is no count, or no shard of
+-- the user, was put there by somebody else.)
+local function pool_read(c, plan, pool)
     plan.portion = plan.portion or math.ceil((plan.n + plan.nnamed) / math.max(1, #(readers.names(c) or {})))
-    while true do
-        local shard, count = pool_first(pool)
-        if count > pool.beyond then
-            pool_read(c, plan, user)
-        elseif not shard or pool.sure == shard or plan.owner[shard] or user_of(c, shard) == user.name then
-            pool.sure = shard
-            return shard, count
-        else
+    local found = call('ZRANGE', key(c, 'open', pool.name), pool.read, pool.read + plan.portion - 1, 'WITHSCORES')
+    local shards, known, counts, score, count = {}, c.places, c.counts, nil, nil
+    for i = 1, #found, 2 do
+        shards[(i + 1) / 2] = found[i]
+    end
+    places.look(c, shards)
+    for i, shard in ipairs(shards) do
+        if found[2 * i] ~= score then
+            score = found[2 * i]
+            count = count_of(score)
+            pool_add_named(plan, pool, count)
+        end
+        if not known[shard] or known[shard].user ~= pool.name then
             damaged(c)
-            pool_drop_first(pool)
+        elseif not plan.named[shard] then
+            pool_add(pool, shard, count)
+            counts[shard] = count
         end
     end
+    pool.read = pool.read + plan.portion
+    if #shards < plan.portion then
+        pool.read = nil
+        pool_add_named(plan, pool, math.huge)
+    end
+end
+
+-- The level is full: it rises to the next, with whatever has no more than that. Where there is
+-- nothing, its count is endless.
+local function pool_rise(c, plan, pool)
+    while pool.first > pool.last and pool.read do
+        pool_read(c, plan, pool)
+    end
+    local n, first, beyond = #pool.level, pool.first, pool.counts[pool.first] or math.huge
+    if beyond > pool.count then
+        pool.count = math.min(n > 0 and pool.count + 1 or math.huge, beyond)
+        pool.at = 1
+    end
+    while first <= pool.last and pool.counts[first] <= pool.count do
+        n = n + 1
+        pool.level[n] = pool.shards[first]
+        first = first + 1
+    end
+    pool.first = first
+end
+
+-- The pool of the user, with one of the least loaded at hand. (When it is asked for, all that are
+-- named are known.)
+local function plan_pool(c, plan, user)
+    local pool = user.pool
+    if not pool then
+        local named = {}
+        for shard in pairs(plan.named) do
+            named[#named + 1] = c.places[shard].user == user.name and shard or nil
+        end
+        table.sort(named, function(a, b) return plan.named[a] > plan.named[b] end)
+        pool = {name = user.name, level = {}, at = 1, count = 0, shards = {}, counts = {}, first = 1, last = 0,
+            read = 0, named = named}
+        user.pool = pool
+    end
+    if not pool.level[pool.at] then
+        pool_rise(c, plan, pool)
+    end
+    return pool
 end
 
 -- Why no shard more is opened for the user, or nil and the node that has room for it.
@@ -146,24 +171,44 @@ local function plan_open(c, user)
         shard = 'extended-shard-' .. string.format('%d', n)
     until call('EXISTS', key(c, 'shard', shard)) == 0
     create_shard(c, shard, user.name, node, 1, settings(c).stopped == '1' and 'new' or 'started')
-    pool_add(user.pool, shard, 0)
-    user.pool.sure = shard
+    places.look(c, {shard})
+    local pool = user.pool
+    pool.level, pool.at, pool.count = {shard}, 1, 0 -- all others are full
     return nil
 end
 
--- The least-loaded open shard of the user, or a new one, or nil and why not.
-local function plan_least_loaded(c, plan, user)
-    local shard, count = plan_first(c, plan, user)
-    if count >= plan.per_shard then
-        local why = plan_open(c, user)
-        if why then
-            return nil, why
-        end
-        shard, count = pool_first(user.pool)
+local function plan_put(plan, channel, shard)
+    local names = plan.by_shard[shard]
+    plan.assigned[channel] = shard
+    if names then
+        names[#names + 1] = channel
+    else
+        plan.by_shard[shard] = {channel}
     end
-    pool_drop_first(user.pool)
-    pool_add(user.pool, shard, count + 1)
-    return shard
+end
+
+-- Puts the channels from that one on on the least-loaded open shards of the user, one after the
+-- other, as far as they are on one level and there are rooms, or on a new one: the place of the
+-- next channel. Nil where there is no shard for the first, and why.
+local function plan_least_loaded(c, plan, user, names, first, last)
+    local pool = plan_pool(c, plan, user)
+    local why = pool.count >= plan.per_shard and plan_open(c, user)
+    if why then
+        return nil, why
+    end
+    local level, at, name, taken = pool.level, pool.at, user.name, user.rooms
+    for i = first, last do
+        local channel, shard = names[i], level[at]
+        if not shard or (taken >= user.room_limit and channel ~= name) then
+            last = i - 1
+            break
+        end
+        taken = taken + (channel ~= name and 1 or 0) -- rooms.counts
+        at = at + 1
+        plan_put(plan, channel, shard)
+    end
+    pool.at, user.rooms = at, taken
+    return last + 1
 end
 
 -- Why no reader takes a channel, where it is not that shards are full: rooms, mostly.
@@ -204,7 +249,7 @@ local function plan_look(c, plan, channel)
     local best, opens, why
     for _, user in ipairs(plan.readers) do
         if rooms.has_room(user, channel) then
-            local _, count = plan_first(c, plan, user)
+            local count = plan_pool(c, plan, user).count
             user.count = count
             if count < plan.per_shard and
                 (not best or count < best.count or (count == best.count and is_roomier(user, best))) then
@@ -235,80 +280,72 @@ local function plan_reader(c, plan, channel)
     return nil, why or plan.refusal
 end
 
--- A shard the shard manager named, as far as this step has come with it, or false: there is none.
-local function plan_named(c, plan, shard)
-    local named = plan.named[shard]
-    if named == nil then
-        local takes = shard_id(shard) and not speakers.is(shard)
-        local fields = takes and call('HMGET', key(c, 'shard', shard), 'user', 'channels') or {}
-        named = login_of(fields[1]) and {user = fields[1], count = count_of(fields[2])} or false
-        plan.named[shard] = named
-        plan.nnamed = plan.nnamed + 1
+-- Where channels go for which the shard manager named that shard.
+local function target_named(c, plan, shard)
+    local known = shard_id(shard) and not speakers.is(shard) and places.of(c, shard)
+    if not known then
+        local why = speakers.is(shard) and ' takes no channels: it only speaks.' or ' does not exist.'
+        return {why = 'Shard ' .. shown(shard) .. why}
     end
-    return named
+    places.count(c, {shard})
+    plan.named[shard] = c.counts[shard]
+    plan.nnamed = plan.nnamed + 1
+    return {user = plan_user(c, plan, known.user), shard = shard}
 end
 
-local function named_refused(shard)
-    local why = speakers.is(shard) and ' takes no channels: it only speaks.' or ' does not exist.'
-    return 'Shard ' .. shown(shard) .. why
-end
-
--- The shard of the user that the channel goes to: that one, if it was `named`, else the
--- least-loaded; or nil and why none.
-local function plan_shard(c, plan, channel, user, shard, named)
-    local why = user.refused or rooms.refused(c, user, channel)
-    if why then
-        return nil, why
-    elseif not named then
-        return plan_least_loaded(c, plan, user)
-    elseif named.count >= plan.per_shard then
-        return nil, refused_by(c, string.format('Shard %s is full: it has %d of %d channels.', shard, named.count,
-            plan.per_shard), 'channels_per_shard')
-    end
-    named.count = named.count + 1
-    return shard
-end
-
-local TO_A_SHARD = {[''] = true, ['@'] = true, ['+'] = true, ['='] = true}
-
--- Whose shards the channel may go to, if none is named; or nil and why nobody's.
-local function plan_whose(c, plan, channel, kind, what)
-    if kind == '+' and settings(c).setup ~= 'done' then
-        return nil, ERR_SETUP
-    elseif kind == '' and plan_readers(c, plan) then
-        return plan_reader(c, plan, channel)
-    end
-    return plan_user(c, plan, kind == '' and plan.user or what)
-end
-
--- One channel that has no shard: the shard it gets, or nil and why none. `where` as assign takes
--- it.
-function plan_channel(c, plan, channel, where)
+-- Where channels may go that have this `where`, as assign takes it: a user's shards, or one of
+-- them; those of the user that plan_reader chooses of each (`readers`); or nowhere, and why.
+local function target_of(c, plan, where)
     local kind, what = string.sub(where, 1, 1), string.sub(where, 2)
     if plan.no_node then
-        return nil, plan.no_node
-    elseif not TO_A_SHARD[kind] then
-        return nil, kind == '-' and 'The shard manager assigned it to no shard.' or what
+        return {why = plan.no_node}
+    elseif kind == '=' then
+        return target_named(c, plan, what)
+    elseif kind == '' and plan_readers(c, plan) then
+        return {readers = true}
+    elseif kind == '+' and settings(c).setup ~= 'done' then
+        return {why = ERR_SETUP}
+    elseif kind == '' or kind == '@' or kind == '+' then
+        return {user = plan_user(c, plan, kind == '' and plan.user or what)}
     end
-    local named = kind == '=' and plan_named(c, plan, what)
-    if kind == '=' and not named then
-        return nil, named_refused(what)
+    return {why = kind == '-' and 'The shard manager assigned it to no shard.' or what}
+end
+
+-- Puts the channel on that shard of the user, which was named: nil, or why not.
+local function plan_named(c, plan, user, channel, shard)
+    local count = plan.named[shard]
+    if count >= plan.per_shard then
+        return refused_by(c, string.format('Shard %s is full: it has %d of %d channels.', shard, count,
+            plan.per_shard), 'channels_per_shard')
     end
-    local shard
-    local user, why = plan_whose(c, plan, channel, named and '@' or kind, named and named.user or what)
-    if user then
-        shard, why = plan_shard(c, plan, channel, user, what, named)
+    plan.named[shard] = count + 1
+    user.rooms = user.rooms + (rooms.counts(user.name, channel) and 1 or 0)
+    plan_put(plan, channel, shard)
+    return nil
+end
+
+-- Channels that have no shard: where they go, which is the same for all of them; `where` as assign
+-- takes it.
+function plan_channels(c, plan, where, names)
+    local target, i = target_of(c, plan, where), 1
+    while i <= #names do
+        local channel, user, why, following = names[i], target.user, target.why, i + 1
+        if target.readers then
+            user, why = plan_reader(c, plan, channel)
+        end
+        why = why or user.refused or rooms.refused(c, user, channel)
+        if not why and target.shard then
+            why = plan_named(c, plan, user, channel, target.shard)
+        elseif not why then
+            following, why = plan_least_loaded(c, plan, user, names, i, target.readers and i or #names)
+        end
+        if why then
+            plan.none(channel, why)
+        else
+            plan.refusal = nil
+        end
+        i = following or i + 1
     end
-    if not shard then
-        return nil, why
-    end
-    plan.refusal = nil
-    if rooms.counts(user.name, channel) then
-        user.rooms = user.rooms + 1
-    end
-    add_to(plan.by_shard, shard, channel)
-    plan.owner[shard] = user.name
-    return shard
 end
 
 end

@@ -79,24 +79,16 @@ local function on_another(c, where, now)
         other) or nil
 end
 
--- Finds a shard for the channel, which has the shard `now` ("": it waits for one; nil: not wanted).
-local function find_shard(c, join, channel, now)
-    if now and now ~= '' then
-        join.refused[channel] = on_another(c, join.wheres[channel], now)
-        if join.refused[channel] then
-            return
-        end
-        join.assigned[channel] = now
-        if join.mode == 'join' then
-            channels.note_failed(c, join.failures, channel, now)
-        end
-    elseif now or join.mode ~= 'waiting' then
-        join.waited[channel] = now == ''
-        local shard, why = plan_channel(c, join.plan, channel, join.wheres[channel])
-        join.assigned[channel] = shard
-        if not shard then
-            no_shard(c, join, channel, why)
-        end
+-- A channel that is on a shard stays there; where that is another user's than was asked for, it is
+-- refused.
+local function stays(c, join, channel, shard)
+    join.refused[channel] = on_another(c, join.wheres[channel], shard)
+    if join.refused[channel] then
+        return
+    end
+    join.assigned[channel] = shard
+    if join.mode == 'join' then
+        channels.note_failed(c, join.failures, channel, shard)
     end
 end
 
@@ -111,8 +103,34 @@ local function keep_users(c, wheres, names, now)
     end
 end
 
--- Assigns the channels: what became of them. Named shards come first: what they take is known when
--- the least loaded is looked for.
+-- The channels that are to have a shard, in groups that may go to the same. Those of named shards
+-- come first: what they take is known when the least loaded is looked for.
+local function in_groups(c, join, names, now)
+    local by_where, named, others = {}, {}, {}
+    for i, channel in ipairs(names) do
+        local where, at = join.wheres[channel], now[i]
+        if at and at ~= '' then
+            stays(c, join, channel, at)
+        elseif at or join.mode ~= 'waiting' then
+            local group = by_where[where]
+            if not group then
+                local list = string.sub(where, 1, 1) == '=' and named or others
+                group = {where = where}
+                by_where[where], list[#list + 1] = group, group
+            end
+            group[#group + 1] = channel
+            if at then
+                join.waited[channel] = true
+            end
+        end
+    end
+    for _, group in ipairs(others) do
+        named[#named + 1] = group
+    end
+    return named
+end
+
+-- Assigns the channels: what became of them.
 local function assign(c, mode, names, wheres)
     local join = {mode = mode, wheres = wheres, assigned = {}, waiting = {}, refused = {}, waited = {}, failures = {},
         users = {}}
@@ -120,21 +138,13 @@ local function assign(c, mode, names, wheres)
         names = never_initial(c, names)
     end
     if #names > 0 then
-        local plan, later = plan_create(c, #names), {}
         local now = call('HMGET', key(c, 'channels'), unpack(names))
-        join.plan = plan
         keep_users(c, wheres, names, now)
-        for i, channel in ipairs(names) do
-            if string.sub(wheres[channel], 1, 1) == '=' then
-                find_shard(c, join, channel, now[i])
-            else
-                later[#later + 1] = i
-            end
+        join.plan = plan_create(c, #names, join.assigned, function(channel, why) no_shard(c, join, channel, why) end)
+        for _, group in ipairs(in_groups(c, join, names, now)) do
+            plan_channels(c, join.plan, group.where, group)
         end
-        for _, i in ipairs(later) do
-            find_shard(c, join, names[i], now[i])
-        end
-        channels.put(c, plan.by_shard, plan.owner, join.waited)
+        channels.put(c, join.plan.by_shard, join.waited)
         channels.wait(c, join.waiting, join.waited, join.users)
         channels.try_again(c, join.failures)
     end

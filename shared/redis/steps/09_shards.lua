@@ -66,7 +66,7 @@ leader_step('add_shard', 'shard user channel...', function(c, a)
     for i, at in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
         waited[names[i]] = at == ''
     end
-    channels.put_on(c, shard, user, names, waited)
+    channels.put_on(c, shard, names, waited)
     return {'added'}
 end)
 
@@ -81,11 +81,10 @@ local function run_step(name, to, why_not)
         if why then
             return {ok = false, error = 'Shard ' .. shown(shard) .. why}
         end
-        call('HSET', sk, 'run', to)
+        call('HSET', sk, 'run', to, 'rev', c.rev)
         if to == 'started' then
             call('HSET', sk, 'state', 'idle') -- closed is what its node says when it is
         end
-        bump(sk, 'rev', 1)
         touch(c, node_of(c, shard), {shard}, {})
         shards_changed(c)
         return nil

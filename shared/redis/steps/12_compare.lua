@@ -103,6 +103,7 @@ function compare.user_of(c, shard)
     for _, user in ipairs(compare.users(c)) do
         if call('ZSCORE', key(c, 'open', user), shard) then
             call('HSET', key(c, 'shard', shard), 'user', user)
+            places.forget(c, {shard})
             compare.repaired(c, 'shard', shard, 'its user was another: it is ' .. user)
             return user
         end
@@ -132,12 +133,12 @@ function compare.make_wait(c, channel, why, what)
 end
 
 -- Channels that only their shard, or only `channels`, knows are the shard's in every place.
-function compare.make_assigned(c, shard, user, names)
+function compare.make_assigned(c, shard, names)
     local waited = {}
     for _, channel in ipairs(names) do
         waited[channel] = true -- perhaps
     end
-    channels.put_on(c, shard, user, names, waited)
+    channels.put_on(c, shard, names, waited)
 end
 
 end

@@ -19,7 +19,7 @@ local function compare_assigned(c, shard, names, waiting)
             compare.repaired(c, 'channel', channel, 'waited, though it is on shard ' .. shard)
         end
     end
-    compare.make_assigned(c, shard, user, missing)
+    compare.make_assigned(c, shard, missing)
 end
 
 local CHANNEL_STATES = {waiting = true, assigned = true, queued = true, joining = true, joined = true,

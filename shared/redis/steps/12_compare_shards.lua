@@ -31,7 +31,7 @@ local function compare_members(c, shard, user, cursor)
     for i, now in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
         compare_member(c, shard, user, names[i], now, user and in_rooms[i] == 1, differ)
     end
-    compare.make_assigned(c, shard, user, differ.on)
+    compare.make_assigned(c, shard, differ.on)
     if #differ.off > 0 then
         channels.off(c, {[shard] = differ.off}, false)
     end
@@ -63,9 +63,10 @@ local function compare_counts(c, shard, user, s)
     if counts_right(c, shard, user, s, count, is_idle) then
         return
     end
-    call('HSET', sk, 'rev', count_of(s.rev), 'epoch', count_of(s.epoch))
+    call('HSET', sk, 'epoch', count_of(s.epoch))
     call('ZREM', key(c, 'idle'), shard)
-    count_channels(c, {[shard] = 0})
+    c.counts[shard] = count
+    count_channels(c, {shard}, {0})
     shards_changed(c)
     compare.repaired(c, 'shard', shard, 'its counts were wrong: it has ' .. count .. ' channels')
 end
@@ -87,7 +88,6 @@ end
 
 -- A shard that should be on a node.
 local function compare_placement(c, shard, node)
-    local sk = key(c, 'shard', shard)
     if is_node(c, node) then
         local known = call('ZSCORE', key(c, 'node', node, 'shards'), shard)
         local homeless = call('SREM', key(c, 'homeless'), shard) == 1
@@ -100,7 +100,7 @@ local function compare_placement(c, shard, node)
         return
     end
     stop_reading(c, shard, node_id(node) and read_until(c, node) or c.now)
-    call('HSET', sk, 'node', '')
+    set_node(c, shard, '', {})
     set_idle(c, shard)
     if rehome(c, shard, SERVED_ALONG) then
         place(c, shard)
@@ -157,6 +157,14 @@ local function compare_fields(c, shard, s)
     end
 end
 
+local function compare_place(c, shard)
+    if not places.right(c, shard) then
+        places.forget(c, {shard})
+        count_channels(c, {shard}, {0}) -- whom it concerns was not told, perhaps
+        compare.repaired(c, 'shard', shard, 'another place of it was kept')
+    end
+end
+
 local FIELDS = {'node', 'sender', 'channels', 'rev', 'epoch', 'closes_idle', 'run', 'state'}
 
 local function compare_rest(c, shard, user)
@@ -165,6 +173,7 @@ local function compare_rest(c, shard, user)
         s[FIELDS[i]] = value
     end
     compare_fields(c, shard, s)
+    compare_place(c, shard)
     compare_counts(c, shard, user, s)
     if (s.node or '') ~= '' then
         compare_placement(c, shard, s.node)
@@ -186,8 +195,9 @@ local function compare_unplaced(c, shard, _, cursor)
     local nodes, following = compare.scan(c, 'ZSCAN', key(c, 'nodes'), cursor)
     for _, node in ipairs(nodes) do
         if node_id(node) and call('ZSCORE', key(c, 'node', node, 'shards'), shard) then
-            call('HSET', sk, 'node', node)
-            touch(c, node, {shard}, served_by(c, shard))
+            local served = served_by(c, shard)
+            set_node(c, shard, node, served)
+            touch(c, node, {shard}, served)
             compare.repaired(c, 'shard', shard, 'was on no node, though node ' .. node .. ' holds it: it is on that')
             return '0'
         end
@@ -195,7 +205,7 @@ local function compare_unplaced(c, shard, _, cursor)
     if following == '0' then
         stop_reading(c, shard, c.now)
         call('SADD', key(c, 'homeless'), shard)
-        call('HSET', sk, 'node', '')
+        set_node(c, shard, '', {})
         compare.repaired(c, 'shard', shard, 'was on no node, and was not to be placed')
     end
     return following
