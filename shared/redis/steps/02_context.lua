@@ -158,7 +158,7 @@ function context(keys, looks)
         now = now,
         time = time[1] .. '-' .. time[2],
         stamp = string.format('%d', now), -- the same as text, for what is written often
-        rev = string.format('%d%06d', time[1], time[2]), -- of shards that change now: no step has it twice
+        rev = string.format('%d%06d', time[1], time[2]), -- what changes now has it, nothing else
         dirty = {},   -- nodes that must look
         verified = {}, -- user -> is its tier that, as far as this step has asked
         facts = {},   -- what this step knows of nodes

@@ -214,11 +214,10 @@ local function unplace(c, shard)
             call('ZINCRBY', key(c, 'free'), 1, node)
             c.no_node, c.free = {}, {}
         end
-        local sender = sender_of_shard(c, shard)
         served = served_by(c, shard)
         untouch(c, node, 'serves', served)
-        if sender and sender ~= shard and node_of(c, sender) == node then
-            touch(c, node, {}, {shard}) -- what it was told as its holder
+        if call('ZSCORE', key(c, 'node', node, 'serves'), shard) then
+            touch(c, node, {}, {shard}) -- what changed was told to its holder
         end
     end
     set_node(c, shard, '', served)

@@ -101,12 +101,13 @@ local function compare_user(c, user, cursor)
 end
 
 -- Indices that `assign` and `place` go by, and what they are of.
-local INDICES = {idle = 'load', homeless = 'load', free = 'nodes', blind = 'nodes'}
+local INDICES = {idle = 'load', homeless = 'load', places = 'load', free = 'nodes', blind = 'nodes'}
+local SCANS = {homeless = 'SSCAN', places = 'HSCAN'}
 
 -- Shards and nodes that are none (any more), or another user's, in an index.
 local function compare_index(c, index, cursor)
     local user, of = string.match(index, '^open:(.*)$'), INDICES[index] or 'load'
-    local scan, kind = index == 'homeless' and 'SSCAN' or 'ZSCAN', of == 'load' and 'shard' or 'node'
+    local scan, kind = SCANS[index] or 'ZSCAN', of == 'load' and 'shard' or 'node'
     return compare.weed(c, scan, key(c, index), cursor, kind, {'ZMSCORE', key(c, of)}, function(name, score)
         local others = user and (user_of(c, name) ~= user or speakers.is(name))
         return (not score or others) and 'was in ' .. index .. ', and is none of those'
