@@ -29,6 +29,7 @@ struct told_channel {
 
 /* What one node was told. */
 struct look {
+    long long rev;
     struct told_shard *shards;
     size_t nshards;
     struct told_channel *channels;
@@ -129,28 +130,29 @@ static void take_held(struct look *l, const redisReply *held)
     }
 }
 
-/* Renews with that report; `l`, if there is one, gets what is told. */
-static void renew(int node, const char *seen, const char *report, struct look *l)
+/* Renews with that report, and takes what is told since `l->rev`. */
+static void renew(int node, const char *report, struct look *l)
 {
     char id[16];
     char incarnation[16];
     char link[16];
+    char seen[24];
     char place[256] = "";
 
     snprintf(id, sizeof(id), "n%d", node);
     snprintf(incarnation, sizeof(incarnation), "inc%d", node);
     snprintf(link, sizeof(link), "%d", 100 + node);
+    snprintf(seen, sizeof(seen), "%lld", l->rev);
     const char *argv[] = {"FCALL",  "shoal1_renew", "1",    "shoal:{t}", id,     incarnation, link,
                           "run",    seen,           report, "",          "host", "1",         "0",
                           "100000", "anonymous"};
     bench_send(ARRAY_LEN(argv), argv, NULL);
     redisReply *got = bench_take();
     const redisReply *held = got->element[6];
+    l->rev = got->element[2]->integer;
     snprintf(place, sizeof(place), "%s", got->element[12]->str);
     for (;;) {
-        if (l != NULL) {
-            take_held(l, held);
-        }
+        take_held(l, held);
         freeReplyObject(got);
         if (place[0] == '\0') {
             return;
@@ -203,7 +205,7 @@ static void write_channels(const struct look *l, size_t from, struct json *j)
     json_object_end(j);
 }
 
-static void tell_joined(int node, const struct look *l)
+static void tell_joined(int node, struct look *l)
 {
     for (size_t from = 0; from < l->nchannels || from < l->nshards; from += TOLD) {
         struct buf report;
@@ -214,7 +216,7 @@ static void tell_joined(int node, const struct look *l)
         write_shards(l, from, &j);
         write_channels(l, from, &j);
         json_object_end(&j);
-        renew(node, "-1", report.data, NULL);
+        renew(node, report.data, l);
         buf_finish(&report);
     }
 }
@@ -225,7 +227,7 @@ static void look_and_settle(unsigned channels, double *looked_s, double *settled
         struct look l = {.shards = xcalloc(channels, sizeof(*l.shards)),
                          .channels = xcalloc(channels, sizeof(*l.channels))};
         double start = bench_now_s();
-        renew(node, "0", "", &l);
+        renew(node, "", &l);
         double looked = bench_now_s();
         tell_joined(node, &l);
         *looked_s += looked - start;

@@ -38,6 +38,8 @@ local setting_refused, settings, setting, limit, limit_of, node_settings, refuse
 
 do -- the rest is seen in here alone
 
+local ALLOWED = {} -- name -> the value that was last found to be allowed: that costs
+
 -- Are there logins between the commas of the text, `most` at most?
 local function are_logins(text, most)
     local n = 0
@@ -91,7 +93,7 @@ end
 -- nothing: the next renewal of the lead removes it.)
 function settings(c)
     if not c.config then
-        c.config, c.settings = {}, {}
+        c.config = {}
         local all = redis.pcall('HGETALL', key(c, 'config'))
         for i = 1, #all, 2 do
             c.config[all[i]] = all[i + 1]
@@ -102,11 +104,14 @@ end
 
 -- A setting in force: what is not allowed counts as not set.
 function setting(c, name)
-    local value = settings(c)[name]
-    if c.settings[name] == nil then
-        c.settings[name] = value and not setting_refused(name, value) and value or SETTINGS[name].default
+    local value = settings(c)[name] or SETTINGS[name].default
+    if value == ALLOWED[name] then
+        return value
+    elseif setting_refused(name, value) then
+        return SETTINGS[name].default
     end
-    return c.settings[name]
+    ALLOWED[name] = value
+    return value
 end
 
 -- A numeric setting; huge where it is switched off.

@@ -25,12 +25,16 @@ local places = {}
 
 do -- the rest is seen in here alone
 
--- The text; nil where it is not known whose shard it is.
+local function to_text(place)
+    return string.format('%s %s %s %d', place.user, place.node, place.sends, place.closes_idle and 1 or 0)
+end
+
+-- The text as it should be; nil where it is not known whose shard it is.
 local function text_of(c, shard)
     local s = call('HMGET', key(c, 'shard', shard), 'user', 'node', 'sender', 'closes_idle')
     local node, sender = node_id(s[2]) or '', shard_id(s[3])
     local sends = (not sender or sender == shard) and node or node_of(c, sender) or ''
-    return login_of(s[1]) and string.format('%s %s %s %s', s[1], node, sends, s[4] == '1' and '1' or '0')
+    return login_of(s[1]) and to_text({user = s[1], node = node, sends = sends, closes_idle = s[4] == '1'})
 end
 
 -- What a text says: {user, node, sends, closes_idle}; a node is '' where there is none. Many shards
@@ -84,6 +88,12 @@ function places.count(c, shards)
     for i, count in ipairs(call_all('ZMSCORE', key(c, 'load'), unknown)) do
         counts[unknown[i]] = count_of(count)
     end
+end
+
+-- The place of a new shard is known.
+function places.note(c, shard, place)
+    c.places[shard], c.counts[shard] = place, 0
+    call('HSET', key(c, 'places'), shard, to_text(place))
 end
 
 -- Something of theirs changes.

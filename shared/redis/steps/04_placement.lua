@@ -201,8 +201,7 @@ end
 -- The shard is on that node now, or on none (''): `served` are those that it sends for.
 local function set_node(c, shard, node, served)
     call('HSET', key(c, 'shard', shard), 'node', node)
-    places.forget(c, {shard})
-    places.forget(c, served)
+    places.forget(c, {shard, unpack(served)})
 end
 
 local function unplace(c, shard)
@@ -233,29 +232,33 @@ function speakers.choose_node(c, shard, user)
     return next(nodes) and choose_node(c, user, {apart = nodes}) or choose_node(c, user)
 end
 
--- Places a shard that no node holds on `node`, or on the best. Where none has room, it is
--- homeless. A shard of which nobody knows whose it is cannot be placed.
-local function place(c, shard, node)
-    local sk = key(c, 'shard', shard)
-    local s = call('HMGET', sk, 'user', 'epoch')
-    local user = login_of(s[1])
-    if not user then
-        damaged(c)
-    end
-    node = node or (user and speakers.choose_node(c, shard, user))
-    if not node then
-        call('HSET', sk, 'node', '')
-        call('SADD', key(c, 'homeless'), shard)
-        return
-    end
-    local served = served_by(c, shard)
-    set_node(c, shard, node, served)
-    call('HSET', sk, 'state', 'idle', 'joined', 0, 'epoch', count_of(s[2]) + 1, 'rev', c.rev)
-    call('SREM', key(c, 'homeless'), shard)
+-- The shard, which no node holds, is on that one. It sends for `served`.
+local function put_on(c, shard, node, epoch, served)
+    call('HSET', key(c, 'shard', shard), 'node', node, 'state', 'idle', 'joined', 0, 'epoch', epoch, 'rev', c.rev)
     call('ZINCRBY', key(c, 'free'), -1, node)
     c.free = {}
     call('HINCRBY', key(c, 'node', node), 'shards', 1)
     touch(c, node, {shard}, served)
     shards_changed(c)
     event(c, 'shard.placed', {'shard', shard, 'node', node})
+end
+
+-- Places a shard that no node holds on the best. Where none has room, it is homeless. A shard of
+-- which nobody knows whose it is cannot be placed.
+local function place(c, shard)
+    local s = call('HMGET', key(c, 'shard', shard), 'user', 'epoch')
+    local user = login_of(s[1])
+    if not user then
+        damaged(c)
+    end
+    local node = user and speakers.choose_node(c, shard, user)
+    if not node then
+        set_node(c, shard, '', {})
+        call('SADD', key(c, 'homeless'), shard)
+        return
+    end
+    local served = served_by(c, shard)
+    places.forget(c, {shard, unpack(served)})
+    call('SREM', key(c, 'homeless'), shard)
+    put_on(c, shard, node, count_of(s[2]) + 1, served)
 end

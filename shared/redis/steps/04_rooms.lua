@@ -37,15 +37,23 @@ function rooms.refused(c, user, channel)
         user.name, user.rooms, user.room_limit), 'room_limit')
 end
 
--- Twitch told as what the user stands there: "moderator", "vip" or neither. `reads`: a shard of the
--- user holds the channel.
-function rooms.told(c, user, channel, standing, reads)
-    if standing == 'moderator' or standing == 'vip' then
-        call('HSET', key(c, 'standing', user), channel, standing)
-    else
-        call('HDEL', key(c, 'standing', user), channel)
+-- Twitch told as what the user stands in channels: channel -> "moderator", "vip" or neither.
+-- `reads`: shards of the user hold them.
+function rooms.told(c, user, standings, reads)
+    local stands, nothing, counted, others = {}, {}, {}, {}
+    for channel, standing in pairs(standings) do
+        if standing == 'moderator' or standing == 'vip' then
+            stands[#stands + 1], stands[#stands + 2] = channel, standing
+        else
+            nothing[#nothing + 1] = channel
+        end
+        local list = rooms.counts(user, channel, standing == 'moderator') and counted or others
+        list[#list + 1] = channel
     end
+    call_all('HSET', key(c, 'standing', user), stands)
+    call_all('HDEL', key(c, 'standing', user), nothing)
     if reads then
-        call(rooms.counts(user, channel, standing == 'moderator') and 'SADD' or 'SREM', key(c, 'rooms', user), channel)
+        call_all('SADD', key(c, 'rooms', user), counted)
+        call_all('SREM', key(c, 'rooms', user), others)
     end
 end

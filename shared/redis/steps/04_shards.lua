@@ -19,24 +19,30 @@ local function set_sender(c, shard, sender)
     end
 end
 
--- Which shard sends for this one as long as nobody has chosen one, and not `leaving`: the default
--- sender of a speaker that is not its user, else itself.
-function speakers.first_sender(c, shard, leaving)
-    local reader = user_of(c, shard)
+-- Which shard sends for this one, of that user, as long as nobody has chosen one, and not
+-- `leaving`: the default sender of a speaker that is not its user, else itself.
+function speakers.first_sender(c, shard, reader, leaving)
     local speaker = speakers.of(c, reader)
     local default = speaker ~= reader and shard_id(call('HGET', key(c, 'senders'), speaker))
     return default and default ~= leaving and is_shard(c, default) and default or shard
 end
 
+-- No number of an extended shard is used twice: the highest there has been.
+local function last_extended(c)
+    c.extended = c.extended or count_of(call('HGET', key(c, 'clock'), 'extended'))
+    return c.extended
+end
+
 -- Creates a shard on `node` (nil: on the best, or on none yet). The caller has checked the limits.
 -- `run` is "started" (it connects at once) or "new" (not before it is started).
 local function create_shard(c, shard, user, node, closes_idle, run)
-    local clock = key(c, 'clock')
     local n = count_of(string.match(shard, '^extended%-shard%-(%d+)$'))
-    if n > count_of(call('HGET', clock, 'extended')) then
-        call('HSET', clock, 'extended', n) -- no number is used twice
+    if n > 0 and n > last_extended(c) then
+        call('HSET', key(c, 'clock'), 'extended', n)
+        c.extended = n
     end
-    call('HSET', key(c, 'shard', shard), 'user', user, 'node', '', 'sender', '', 'closes_idle', closes_idle,
+    local sender = speakers.first_sender(c, shard, user)
+    call('HSET', key(c, 'shard', shard), 'user', user, 'node', '', 'sender', sender, 'closes_idle', closes_idle,
         'channels', 0, 'rev', c.rev, 'epoch', 0, 'joined', 0, 'state', 'idle', 'run', run, 'since', c.now)
     call('ZADD', key(c, 'load'), 0, shard)
     if not speakers.is(shard) then
@@ -45,10 +51,20 @@ local function create_shard(c, shard, user, node, closes_idle, run)
     if closes_idle == 1 then
         call('ZADD', key(c, 'idle'), c.now, shard)
     end
-    set_sender(c, shard, speakers.first_sender(c, shard))
+    call('SADD', key(c, 'shard', sender, 'serves'), shard)
     c.tell = call('HSETNX', key(c, 'senders'), user, shard) == 1 or c.tell
     event(c, 'shard.added', {'shard', shard, 'user', user})
-    place(c, shard, node)
+    node = node or speakers.choose_node(c, shard, user)
+    local sends = sender == shard and node or node_of(c, sender)
+    if sender ~= shard then
+        touch(c, sends, {}, {shard})
+    end
+    if node then
+        put_on(c, shard, node, 1, sender == shard and {shard} or {})
+    else
+        call('SADD', key(c, 'homeless'), shard)
+    end
+    places.note(c, shard, {user = user, node = node or '', sends = sends or '', closes_idle = closes_idle == 1})
     shards_changed(c)
 end
 
@@ -65,7 +81,7 @@ local function rehome(c, shard, most)
     for _, served in ipairs(call('SRANDMEMBER', sk, math.min(excess, SERVED_PER_STEP))) do
         if served ~= shard then
             if sender_of_shard(c, served) == shard then
-                set_sender(c, served, speakers.first_sender(c, served, shard))
+                set_sender(c, served, speakers.first_sender(c, served, user_of(c, served), shard))
             end
             call('SREM', sk, served)
         end

@@ -28,27 +28,44 @@ local function active_first(c, names)
     end)
 end
 
--- Adds the channels to what is told of a shard. Where `held`, each that is not read has one number
--- or two behind it: for how many ms, -1 where it never was, and when somebody asked to try it
--- again. If one was read before, those that had lines lately come first.
-local function tell_channels(c, told, sk, names, held)
-    local numbers, some = {}, false
-    local retry = held and call_all('HMGET', sk .. ':retry', names)
-    for i, since in ipairs(held and call_all('HMGET', sk .. ':read', names) or {}) do
+-- Of channels that are not read: channel -> for how many ms, -1 where it never was; channel -> when
+-- somebody asked to try it again; and whether one was read before.
+local function unread_of(c, sk, names)
+    local unread, asked, some = {}, {}, false
+    local retry = call_all('HMGET', sk .. ':retry', names)
+    for i, since in ipairs(call_all('HMGET', sk .. ':read', names)) do
         if since ~= '' then
-            local at = whole(since)
-            numbers[names[i]] = {at and math.max(1, c.now - at) or -1, tonumber(retry[i] or '')}
+            local at, channel = since and whole(since), names[i]
+            unread[channel] = at and math.max(1, c.now - at) or -1
+            asked[channel] = retry[i] and tonumber(retry[i]) or nil
             some = some or since
         end
+    end
+    return unread, asked, some
+end
+
+-- Adds the channels to what is told of a shard. Where `held`, each that is not read has one number
+-- or two behind it: those of unread_of. If one was read before, those that had lines lately come
+-- first.
+local function tell_channels(c, told, sk, names, held)
+    local unread, asked, some, n = {}, {}, false, #told
+    if held then
+        unread, asked, some = unread_of(c, sk, names)
     end
     if some then
         active_first(c, names)
     end
     for _, channel in ipairs(names) do
         if login_of(channel) then
-            told[#told + 1] = channel
-            for _, number in ipairs(numbers[channel] or {}) do
-                told[#told + 1] = number
+            n = n + 1
+            told[n] = channel
+            if unread[channel] then
+                n = n + 1
+                told[n] = unread[channel]
+            end
+            if asked[channel] then
+                n = n + 1
+                told[n] = asked[channel]
             end
         end
     end

@@ -25,12 +25,15 @@ local CHANNEL_OWN = {
 
 -- A value of a report as Redis keeps it. Nil: it is no value (null, a table).
 function reported(value)
-    if type(value) == 'boolean' then
-        return value and '1' or '0'
-    elseif type(value) == 'string' then
+    local kind = type(value)
+    if kind == 'string' then
         return value
-    elseif type(value) == 'number' then
+    elseif value == 0 then
+        return '0' -- which most are, and numbers are slow as arguments
+    elseif kind == 'number' then
         return whole(value)
+    elseif kind == 'boolean' then
+        return value and '1' or '0'
     end
     return nil
 end
@@ -59,13 +62,15 @@ end
 -- end of fields.
 local function keep_fields(k, told, own, ...)
     local list = {...}
+    local n = #list
     for name, value in pairs(told) do
-        if reported(value) ~= nil and not own[name] then
-            list[#list + 1], list[#list + 2] = name, reported(value)
+        value = not own[name] and reported(value)
+        if value then
+            list[n + 1], list[n + 2], n = name, value, n + 2
         end
-        if #list >= 200 then
+        if n >= 200 then
             call_all('HSET', k, list)
-            list = {}
+            list, n = {}, 0
         end
     end
     call_all('HSET', k, list)
@@ -114,42 +119,67 @@ local function is_one(value)
     return tostring(reported(value)) == '1'
 end
 
--- Since when the channel is not read, if it is not.
-local function report_read(c, sk, channel, fields)
-    local unread = whole(reported(fields.unread_ms))
-    if fields.state == 'joined' then
-        call('HSET', sk .. ':read', channel, '')
-        call('HDEL', sk .. ':retry', channel)
-    elseif unread then
-        call('HSET', sk .. ':read', channel, ago(c, unread))
+-- Since when channels of the shard are not read, if they are not.
+local function report_read(c, shard, names, told)
+    local sk, since, joined = key(c, 'shard', shard), {}, {}
+    for _, channel in ipairs(names) do
+        local unread = whole(reported(told[channel].unread_ms))
+        if told[channel].state == 'joined' then
+            joined[#joined + 1] = channel
+            since[#since + 1], since[#since + 2] = channel, ''
+        elseif unread then
+            since[#since + 1], since[#since + 2] = channel, ago(c, unread)
+        end
     end
+    call_all('HSET', sk .. ':read', since)
+    call_all('HDEL', sk .. ':retry', joined)
 end
 
-local function report_channel(c, channel, fields)
-    local at = shard_id(call('HGET', key(c, 'channels'), channel))
-    if not at or at ~= fields.shard then
-        return
+local function report_channel(c, channel, fields, shard)
+    local ck = key(c, 'channel', channel)
+    if fields.state == 'failed' and call('HGET', ck, 'state') ~= 'failed' then
+        event(c, 'channel.failed', {'channel', channel, 'shard', shard, 'reason', reported(fields.reason) or ''})
     end
-    local ck, sk = key(c, 'channel', channel), key(c, 'shard', at)
-    local before = call('HGET', ck, 'state')
     if fields.since_ms then
         local next_ms = count_of(reported(fields.next_try_ms))
-        keep_fields(ck, fields, CHANNEL_OWN, 'since', ago(c, fields.since_ms),
-            'next_try', next_ms > 0 and c.now + next_ms or 0)
+        keep_fields(ck, fields, CHANNEL_OWN, 'since', string.format('%d', ago(c, fields.since_ms)),
+            'next_try', next_ms > 0 and c.now + next_ms or '0')
     else
         keep_fields(ck, fields, CHANNEL_OWN)
     end
-    local shard = call('HMGET', sk, 'user', 'stop')
-    if not shard[2] then -- else this node does not hold it any more
-        report_read(c, sk, channel, fields)
+end
+
+-- What is told of channels of one shard. As what its user stands in them goes to `standings`: user
+-- -> channel -> that.
+local function report_on_shard(c, shard, names, told, standings)
+    local s = call('HMGET', key(c, 'shard', shard), 'user', 'stop')
+    local user = login_of(s[1])
+    for _, channel in ipairs(names) do
+        local fields = told[channel]
+        report_channel(c, channel, fields, shard)
+        if reported(fields.moderator) ~= nil and user then
+            standings[user] = standings[user] or {}
+            standings[user][channel] = is_one(fields.moderator) and 'moderator' or is_one(fields.vip) and 'vip' or ''
+        end
     end
-    local user = login_of(shard[1])
-    if reported(fields.moderator) ~= nil and user then
-        local standing = is_one(fields.moderator) and 'moderator' or is_one(fields.vip) and 'vip'
-        rooms.told(c, user, channel, standing, true)
+    if not s[2] then -- else this node does not hold it any more
+        report_read(c, shard, names, told)
     end
-    if fields.state == 'failed' and before ~= 'failed' then
-        event(c, 'channel.failed', {'channel', channel, 'shard', at, 'reason', reported(fields.reason) or ''})
+end
+
+-- What is told of these channels, as far as they are on the shard of which it is told.
+local function report_channels(c, names, told)
+    local by_shard, standings = {}, {}
+    for i, at in ipairs(call_all('HMGET', key(c, 'channels'), names)) do
+        if shard_id(at) and at == told[names[i]].shard then
+            add_to(by_shard, at, names[i])
+        end
+    end
+    for shard, some in pairs(by_shard) do
+        report_on_shard(c, shard, some, told, standings)
+    end
+    for user, of in pairs(standings) do
+        rooms.told(c, user, of, true)
     end
 end
 
@@ -209,7 +239,11 @@ end
 
 function take_report(c, node, report)
     each_told(report, 'shards', shard_id, function(fields, shard) report_shard(c, node, shard, fields) end)
-    each_told(report, 'channels', login_of, function(fields, channel) report_channel(c, channel, fields) end)
+    local names = {}
+    each_told(report, 'channels', login_of, function(_, channel) names[#names + 1] = channel end)
+    for first = 1, #names, MAX_CHANNELS do
+        report_channels(c, {unpack(names, first, math.min(first + MAX_CHANNELS - 1, #names))}, report.channels)
+    end
     note_active(c, members(report, 'active'))
     if reported(report.quiet_ms) then
         call('HSET', key(c, 'node', node), 'quiet', ago(c, report.quiet_ms))

@@ -52,7 +52,7 @@ end
 -- The open shards of a user fill up level by level, as water does. `level` are those that have
 -- `count` channels with what this step has put there, and from `at` on they may take one more.
 -- `shards` (with `counts`) is what Redis has beyond, least loaded first, from `first` to `last`, as
--- far as `read`.
+-- far as `read`: the others have `most` at least, and full ones are not read.
 
 local function pool_add(pool, shard, count)
     local last = pool.last + 1
@@ -74,7 +74,8 @@ end
 -- the user, was put there by somebody else.)
 local function pool_read(c, plan, pool)
     plan.portion = plan.portion or math.ceil((plan.n + plan.nnamed) / math.max(1, #(readers.names(c) or {})))
-    local found = call('ZRANGE', key(c, 'open', pool.name), pool.read, pool.read + plan.portion - 1, 'WITHSCORES')
+    local found = call('ZRANGEBYSCORE', key(c, 'open', pool.name), '-inf',
+        plan.per_shard == math.huge and '+inf' or '(' .. plan.per_shard, 'WITHSCORES', 'LIMIT', pool.read, plan.portion)
     local shards, known, counts, score, count = {}, c.places, c.counts, nil, nil
     for i = 1, #found, 2 do
         shards[(i + 1) / 2] = found[i]
@@ -93,6 +94,7 @@ local function pool_read(c, plan, pool)
             counts[shard] = count
         end
     end
+    pool.most = count
     pool.read = pool.read + plan.portion
     if #shards < plan.portion then
         pool.read = nil
@@ -103,10 +105,11 @@ end
 -- The level is full: it rises to the next, with whatever has no more than that. Where there is
 -- nothing, its count is endless.
 local function pool_rise(c, plan, pool)
-    while pool.first > pool.last and pool.read do
+    local n = #pool.level
+    while pool.first > pool.last and pool.read and (n == 0 or pool.most <= pool.count) do
         pool_read(c, plan, pool)
     end
-    local n, first, beyond = #pool.level, pool.first, pool.counts[pool.first] or math.huge
+    local first, beyond = pool.first, pool.counts[pool.first] or math.huge
     if beyond > pool.count then
         pool.count = math.min(n > 0 and pool.count + 1 or math.huge, beyond)
         pool.at = 1
@@ -165,13 +168,12 @@ local function plan_open(c, user)
         return user.full
     end
     local shard
-    local n = count_of(call('HGET', key(c, 'clock'), 'extended'))
+    local n = last_extended(c)
     repeat
         n = n + 1
         shard = 'extended-shard-' .. string.format('%d', n)
     until call('EXISTS', key(c, 'shard', shard)) == 0
     create_shard(c, shard, user.name, node, 1, settings(c).stopped == '1' and 'new' or 'started')
-    places.look(c, {shard})
     local pool = user.pool
     pool.level, pool.at, pool.count = {shard}, 1, 0 -- all others are full
     return nil

@@ -246,7 +246,7 @@ end
 function message_said(c, user, channel, at, standing)
     if standing ~= '' then
         local shard = shard_id(call('HGET', key(c, 'channels'), channel))
-        rooms.told(c, user, channel, standing, shard and user_of(c, shard) == user)
+        rooms.told(c, user, {[channel] = standing}, shard and user_of(c, shard) == user)
     end
     local own = message_budgets(c, user, channel)[1]
     local slot = whole(call('LINDEX', own.key, -1))

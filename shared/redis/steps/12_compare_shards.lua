@@ -115,7 +115,7 @@ local function compare_sender(c, shard, user, s)
     local sender = s.sender
     if not is_shard(c, sender) then
         call('HSET', key(c, 'shard', shard), 'sender', '')
-        set_sender(c, shard, speakers.first_sender(c, shard))
+        set_sender(c, shard, speakers.first_sender(c, shard, user))
         compare.repaired(c, 'shard', shard, 'its sender was no shard: it has another')
     else
         local node = node_of(c, sender)
