@@ -158,7 +158,6 @@ function context(keys, looks)
         now = now,
         time = time[1] .. '-' .. time[2],
         stamp = string.format('%d', now), -- the same as text, for what is written often
-        rev = string.format('%d%06d', time[1], time[2]), -- what changes now has it, nothing else
         dirty = {},   -- nodes that must look
         verified = {}, -- user -> is its tier that, as far as this step has asked
         facts = {},   -- what this step knows of nodes
@@ -195,6 +194,21 @@ local function bump(k, field, by)
     return n
 end
 
+-- The rev of the shards that change in this step. It grows, and no other step has it. It begins as
+-- the time in us: above whatever there was.
+local function rev_of(c)
+    if not c.rev then
+        local clock = key(c, 'clock')
+        local n = bump(clock, 'rev', 1)
+        if n == 1 then
+            n = c.now * 1000
+            call('HSET', clock, 'rev', string.format('%d', n))
+        end
+        c.rev = string.format('%d', n)
+    end
+    return c.rev
+end
+
 -- Something about the set of shards changed that the leader's choice of senders depends on.
 local function shards_changed(c)
     c.shards_changed = true
@@ -210,6 +224,9 @@ local function add_to(of, name, member, another)
     end
 end
 
+local touch
+do -- the rest is seen in here alone
+
 -- The shards with the revs up to that one.
 local function with_revs(shards, rev)
     local scored = {}
@@ -221,7 +238,7 @@ end
 
 -- The node, if there is one, must look at shards that it holds, and at some that it sends for. Of a
 -- list each gets a rev of its own, behind which a picture can go on.
-local function touch(c, node, shards, serves)
+function touch(c, node, shards, serves)
     if not node then
         return
     end
@@ -230,6 +247,8 @@ local function touch(c, node, shards, serves)
     call_all('ZADD', nk .. ':shards', with_revs(shards, rev))
     call_all('ZADD', nk .. ':serves', with_revs(serves, rev))
     c.dirty[node] = true
+end
+
 end
 
 -- It has nothing to do with these shards any more: `role` is "shards" (it held them) or "serves"

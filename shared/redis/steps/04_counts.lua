@@ -135,7 +135,7 @@ local function tally_shard(c, tally, shard, count, change)
         score = string.format('%d', count) -- numbers are slow as arguments
         tally.digits[count] = score
     end
-    call('HSET', tally.prefix .. shard, 'channels', score, 'rev', c.rev, 'moved', c.stamp)
+    call('HSET', tally.prefix .. shard, 'channels', score, 'rev', tally.rev, 'moved', c.stamp)
     if list then
         local n = #list
         list[n + 1], list[n + 2] = score, shard
@@ -172,8 +172,11 @@ end
 -- Channels of these shards came or went, `by` how many of each. Keeps every count and every index
 -- that depends on one, and makes the nodes look that are concerned.
 function count_channels(c, shards, by)
-    local tally = {prefix = key(c, 'shard', ''), digits = {}, scored = {}, idle = {}, busy = {}, held = {},
-        served = {}}
+    if #shards == 0 then
+        return
+    end
+    local tally = {prefix = key(c, 'shard', ''), rev = rev_of(c), digits = {}, scored = {}, idle = {}, busy = {},
+        held = {}, served = {}}
     places.look(c, shards)
     places.count(c, shards)
     for i, shard in ipairs(shards) do

@@ -234,7 +234,7 @@ end
 
 -- The shard, which no node holds, is on that one. It sends for `served`.
 local function put_on(c, shard, node, epoch, served)
-    call('HSET', key(c, 'shard', shard), 'node', node, 'state', 'idle', 'joined', 0, 'epoch', epoch, 'rev', c.rev)
+    call('HSET', key(c, 'shard', shard), 'node', node, 'state', 'idle', 'joined', 0, 'epoch', epoch, 'rev', rev_of(c))
     call('ZINCRBY', key(c, 'free'), -1, node)
     c.free = {}
     call('HINCRBY', key(c, 'node', node), 'shards', 1)
@@ -252,12 +252,12 @@ local function place(c, shard)
         damaged(c)
     end
     local node = user and speakers.choose_node(c, shard, user)
+    local served = served_by(c, shard)
     if not node then
-        set_node(c, shard, '', {})
+        set_node(c, shard, '', served)
         call('SADD', key(c, 'homeless'), shard)
         return
     end
-    local served = served_by(c, shard)
     places.forget(c, {shard, unpack(served)})
     call('SREM', key(c, 'homeless'), shard)
     put_on(c, shard, node, count_of(s[2]) + 1, served)

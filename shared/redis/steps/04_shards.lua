@@ -43,7 +43,7 @@ local function create_shard(c, shard, user, node, closes_idle, run)
     end
     local sender = speakers.first_sender(c, shard, user)
     call('HSET', key(c, 'shard', shard), 'user', user, 'node', '', 'sender', sender, 'closes_idle', closes_idle,
-        'channels', 0, 'rev', c.rev, 'epoch', 0, 'joined', 0, 'state', 'idle', 'run', run, 'since', c.now)
+        'channels', 0, 'rev', rev_of(c), 'epoch', 0, 'joined', 0, 'state', 'idle', 'run', run, 'since', c.now)
     call('ZADD', key(c, 'load'), 0, shard)
     if not speakers.is(shard) then
         call('ZADD', key(c, 'open', user), 0, shard)

@@ -4,9 +4,8 @@
 -- last change. So a picture since rev `seen` has four parts: the ids of all shards held; those that
 -- changed since, with their channels; and the same of those served. Of what a node both holds and
 -- serves a change of channels is noted once, in `shards`: such shards are looked for there, and are
--- told in both parts. Where a part has more than an
--- answer tells, the answer says at which place the next one goes on. A shard that changes meanwhile
--- comes again, at the end.
+-- told in both parts. Where a part has more than an answer tells, the answer says at which place
+-- the next one goes on. A shard that changes meanwhile comes again, at the end.
 
 local picture -- below
 local RUN = {new = 0, started = 1, stopped = 2} -- what is asked of a shard, as a node is told it
@@ -180,6 +179,9 @@ local function portion(c, node, at)
             return out
         end
         local following = PARTS[at.part + 1]
+        if following and following.served and at.seen == '-1' then
+            break -- all that is served was told
+        end
         at = {seen = at.seen, part = at.part + 1, after = following and following.since and at.seen or '-inf'}
     end
     return out

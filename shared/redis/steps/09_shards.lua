@@ -81,7 +81,7 @@ local function run_step(name, to, why_not)
         if why then
             return {ok = false, error = 'Shard ' .. shown(shard) .. why}
         end
-        call('HSET', sk, 'run', to, 'rev', c.rev)
+        call('HSET', sk, 'run', to, 'rev', rev_of(c))
         if to == 'started' then
             call('HSET', sk, 'state', 'idle') -- closed is what its node says when it is
         end
