@@ -65,6 +65,8 @@ static const char *const damages[] = {
     "HSET shoal:{t}:account:alice say_by helix_app",
     "DEL shoal:{t}:secret:alice",
     "SET shoal:{t}:secret:alice \"\"",
+    "HSET shoal:{t}:places main-shard x",
+    "HSET shoal:{t}:places nosuch x",
     "HDEL shoal:{t}:channels a",
     "DEL shoal:{t}:channels",
     "HSET shoal:{t}:channels a \"\"",

@@ -28,8 +28,6 @@ function reported(value)
     local kind = type(value)
     if kind == 'string' then
         return value
-    elseif value == 0 then
-        return '0' -- which most are, and numbers are slow as arguments
     elseif kind == 'number' then
         return whole(value)
     elseif kind == 'boolean' then
@@ -66,6 +64,7 @@ local function keep_fields(k, told, own, ...)
     for name, value in pairs(told) do
         value = not own[name] and reported(value)
         if value then
+            value = value == 0 and '0' or value -- numbers are slow as arguments
             list[n + 1], list[n + 2], n = name, value, n + 2
         end
         if n >= 200 then
