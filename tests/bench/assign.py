@@ -36,6 +36,8 @@ class Assign:
             )
             for n in self.shards
         ]
+        flat = m[f"batched_{last}"] / m["batched_10"]
+        rows.append(Row(f"the same, {last:,} shards of 10", f"{flat:.2f}", "", ">= 0.8 (flat)", flat >= 0.8))
         rows.append(
             Row(
                 f"assign, {last:,} shards, one a call: channels/s",
