@@ -51,20 +51,22 @@ end
 
 -- Looks at all of the shards: c.places has the place of each then, or false.
 function places.look(c, shards)
-    if #shards == 0 then
-        return
+    local known, unknown, fresh = c.places, {}, {}
+    for _, shard in ipairs(shards) do
+        if known[shard] == nil then
+            unknown[#unknown + 1] = shard
+        end
     end
-    local fresh = {}
-    for i, text in ipairs(call('HMGET', key(c, 'places'), unpack(shards))) do
-        local place = c.place[text] or place_of(c, text)
+    for i, text in ipairs(call_all('HMGET', key(c, 'places'), unknown)) do
+        local shard, place = unknown[i], c.place[text] or place_of(c, text)
         if not place then
-            text = shard_id(shards[i]) and text_of(c, shards[i])
+            text = shard_id(shard) and text_of(c, shard)
             place = place_of(c, text)
             if place then
-                fresh[#fresh + 1], fresh[#fresh + 2] = shards[i], text
+                fresh[#fresh + 1], fresh[#fresh + 2] = shard, text
             end
         end
-        c.places[shards[i]] = place or false
+        known[shard] = place or false
     end
     call_all('HSET', key(c, 'places'), fresh)
 end
