@@ -223,7 +223,7 @@ void held_try_anew(struct held *held)
 static void mark_failed(void *ctx, const struct shard_channel *channel)
 {
     if (channel->machine.state == SHARD_CHANNEL_FAILED) {
-        report_channel_changed(ctx, channel->name); /* its next_try */
+        report_channel_changed(ctx, channel); /* its next_try */
     }
 }
 

@@ -107,7 +107,7 @@ static void port_channel_changed(void *ctx, const struct shard_channel *channel)
         log_warn("shard", "channel.failed", "shard", held->id, "channel", channel->name, "reason",
                  channel->reason, NULL);
     }
-    report_channel_changed(&held->report, channel->name);
+    report_channel_changed(&held->report, channel);
 }
 
 static void port_gap(void *ctx, const struct shard_channel *channel, uint64_t from_ms,

@@ -198,7 +198,7 @@ bool report_is_due(const struct report *r)
     bool due = r->ngaps > r->gaps_sent;
 
     for (const struct report_shard *s = r->shards; s != NULL && !due; s = s->next) {
-        due = s->dirty || s->silent.due || s->channels != NULL || s->active.due;
+        due = s->dirty || s->silent.due || s->channels_due || s->active.due;
     }
     return due;
 }

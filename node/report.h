@@ -5,7 +5,8 @@
  *   something befell the node    -> news     -/                          \-> report_again
  *
  * States are told as they are when a report is written, at most 500 channels in one: the rest waits
- * for the next. Gaps and news are kept until a report with them has arrived.
+ * for the next. A channel that is queued or joining for the first time makes no report come sooner,
+ * and is passed over for half a second: where joins go fast, "joined" is all that is told. Gaps and news are kept until a report with them has arrived.
  *
  * What is measured (rates, lag, latency) is looked at with the first renewal after two seconds, of
  * all shards and of the node at once, and told where it moved (figures_moved). It makes no report
@@ -40,7 +41,8 @@ struct report_shard {
     uint64_t epoch;
     bool login_refused; /* Twitch does not take the token, as far as is known: its owner sets it */
     bool dirty;         /* state, figures or error must be told */
-    struct dirty_channel *channels;
+    struct dirty_channel *channels; /* that changed */
+    bool channels_due;              /* one of them is not just passing */
     struct {
         uint64_t at_ms;      /* nothing was read since, as told; 0: something was, lately */
         uint64_t room_lines; /* of the core then */
@@ -68,7 +70,7 @@ void report_shard_set_core(struct report_shard *s, const struct shard_core *core
 /* Nothing more is told of it. */
 void report_shard_end(struct report_shard *s);
 void report_shard_changed(struct report_shard *s);
-void report_channel_changed(struct report_shard *s, const char *channel);
+void report_channel_changed(struct report_shard *s, const struct shard_channel *channel);
 /* Tell again what the registry holds otherwise than Twitch has confirmed it here. */
 void report_compare(struct report_shard *s, const struct registry_shard *shard);
 

@@ -12,6 +12,7 @@
 #define MAX_CHANNELS 500 /* in one report */
 #define MAX_SHARDS   500
 #define ACTIVE_MS    10000 /* so often it is told which channels had lines */
+#define PASSING_MS   500
 
 /* A channel whose state is to be told. */
 struct dirty_channel {
@@ -58,17 +59,45 @@ void report_shard_changed(struct report_shard *s)
     s->report->on_change(s->report->ctx);
 }
 
-void report_channel_changed(struct report_shard *s, const char *channel)
+/* A channel is on its way for the first time, and not for long: most are joined before long, and
+ * what they were until then is not told. */
+static bool is_passing(const struct shard_channel *channel)
+{
+    unsigned state = channel->machine.state;
+
+    return !channel->settled &&
+           (state == SHARD_CHANNEL_QUEUED || state == SHARD_CHANNEL_JOINING) &&
+           mono_ms() - channel->since_ms < PASSING_MS;
+}
+
+/* Of the channels that are marked, is one to be told now? */
+static bool channels_due(const struct report_shard *s)
+{
+    const struct dirty_channel *d;
+
+    for (d = s->channels; d != NULL; d = d->hh.next) {
+        const struct shard_channel *channel = shard_channel(s->core, slice_of(d->name));
+        if (channel == NULL || !is_passing(channel)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void report_channel_changed(struct report_shard *s, const struct shard_channel *channel)
 {
     struct dirty_channel *d;
 
-    HASH_FIND_STR(s->channels, channel, d);
+    HASH_FIND_STR(s->channels, channel->name, d);
     if (d == NULL) {
         d = xcalloc(1, sizeof(*d));
-        snprintf(d->name, sizeof(d->name), "%s", channel);
+        snprintf(d->name, sizeof(d->name), "%s", channel->name);
         HASH_ADD_STR(s->channels, name, d);
     }
-    s->report->on_change(s->report->ctx); /* the shard is told where its counts change with it */
+    if (!is_passing(channel)) {
+        s->channels_due = true;
+        s->report->on_change(s->report->ctx); /* the shard is told where its counts change with it */
+    }
 }
 
 void report_compare(struct report_shard *s, const struct registry_shard *shard)
@@ -80,7 +109,7 @@ void report_compare(struct report_shard *s, const struct registry_shard *shard)
         bool joined = channel != NULL && channel->machine.state == SHARD_CHANNEL_JOINED;
 
         if (channel != NULL && joined != (shard->unread_ms[i] == 0)) {
-            report_channel_changed(s, channel->name);
+            report_channel_changed(s, channel);
             differ++;
         }
     }
@@ -91,7 +120,7 @@ void report_compare(struct report_shard *s, const struct registry_shard *shard)
 
 static void mark_channel(void *ctx, const struct shard_channel *channel)
 {
-    report_channel_changed(ctx, channel->name);
+    report_channel_changed(ctx, channel);
 }
 
 void report_again(struct report *r)
@@ -312,12 +341,16 @@ static void write_channels(struct report *r, struct json *out)
             if (left == 0) {
                 return;
             }
+            if (channel != NULL && is_passing(channel)) {
+                continue;
+            }
             if (channel != NULL) {
                 write_channel(s, channel, out);
                 left--;
             }
             forget_channel(s, d);
         }
+        s->channels_due = false;
     }
 }
 
@@ -325,7 +358,8 @@ void report_look_at_shards(struct report *r)
 {
     r->quiet_ms = 0;
     for (struct report_shard *s = r->shards; s != NULL; s = s->next) {
-        if (s->channels != NULL) {
+        s->channels_due = s->channels_due || channels_due(s);
+        if (s->channels_due) {
             look_moved(s);
         }
         look_silent(s);

@@ -3,6 +3,7 @@
 #include "node/holder.h"
 
 #include "tests/lib/link_probe.h"
+#include "tests/lib/test_clock.h"
 
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -122,6 +123,7 @@ static void hold_to(const char *id, uint64_t epoch, const char *names, int64_t u
                                    .retry_ms = retry};
     holder_hold(h, &shard);
     free(copy);
+    test_clock_forward(500); /* channels that are on their way for so long are told */
 }
 
 static void hold(const char *id, uint64_t epoch, const char *names, int64_t unread_ms)

@@ -267,6 +267,34 @@ static void what_was_told_of_silence_and_did_not_arrive_is_told_again(void **sta
     assert_in_range(number("s1", "silent_ms"), 15500, 15600);
 }
 
+static void mark(const char *channel)
+{
+    report_channel_changed(&shard, shard_channel(rig->s, slice_of(channel)));
+}
+
+static void what_a_channel_is_on_its_way_is_told_where_that_lasts(void **state)
+{
+    (void)state;
+    rig_want(rig, "a b");
+    mark("b");
+    assert_false(report_is_due(r));
+    assert_false(take());
+    pass(500);
+    assert_true(take());
+    assert_true(tells("\"b\":{\"shard\":\"s1\",\"state\":\"joining\""));
+    assert_false(take());
+
+    rig_want(rig, "a b c d");
+    mark("c");
+    mark("d");
+    rig_joined(rig, "c");
+    mark("c");
+    assert_true(report_is_due(r));
+    assert_true(take());
+    assert_true(tells("\"c\":{\"shard\":\"s1\",\"state\":\"joined\"") && !tells("\"d\":"));
+    assert_false(report_is_due(r));
+}
+
 static void a_shard_that_is_not_ready_has_no_rates(void **state)
 {
     (void)state;
@@ -291,6 +319,7 @@ int main(void)
         T(a_shard_at_rest_tells_once_that_it_is_silent),
         T(what_is_silent_is_as_quiet_as_who_has_heard_least),
         T(what_was_told_of_silence_and_did_not_arrive_is_told_again),
+        T(what_a_channel_is_on_its_way_is_told_where_that_lasts),
         T(a_shard_that_is_not_ready_has_no_rates),
     };
 

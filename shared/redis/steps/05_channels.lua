@@ -49,12 +49,13 @@ function channels.wait(c, why, waited, user)
     local fresh, pairs_of = {}, {}
     for channel, reason in pairs(why) do
         local ck = key(c, 'channel', channel)
-        call('HSET', ck, 'state', 'waiting', 'reason', reason)
         if user[channel] then
             call('HSET', ck, 'user', user[channel])
         end
-        if not waited[channel] then
-            call('HSET', ck, 'since', c.stamp)
+        if waited[channel] then
+            call('HSET', ck, 'state', 'waiting', 'reason', reason)
+        else
+            call('HSET', ck, 'state', 'waiting', 'reason', reason, 'since', c.stamp)
             fresh[#fresh + 1] = channel
             pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = channel, ''
         end

@@ -114,9 +114,10 @@ node_step('send_listen', 'link run_id topic...', function(c, a)
         call('HSET', lk, ' ', run_id)
     end
     local counts, gone, heard = {}, {}, false
-    for i = 5, #a do
-        counts[#counts + 1] = call('PUBSUB', 'NUMSUB', a[i])[2]
-        heard = heard or counts[#counts] > 0
+    local found = call('PUBSUB', 'NUMSUB', unpack(a, 5))
+    for i = 2, #found, 2 do
+        counts[#counts + 1] = found[i]
+        heard = heard or found[i] > 0
     end
     local before = listener_of(call('HGET', lk, node))
     if before ~= 0 and before ~= count_of(link) then
