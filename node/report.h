@@ -6,7 +6,8 @@
  *
  * States are told as they are when a report is written, at most 500 channels in one: the rest waits
  * for the next. A channel that is queued or joining for the first time makes no report come sooner,
- * and is passed over for half a second: where joins go fast, "joined" is all that is told. Gaps and news are kept until a report with them has arrived.
+ * and is passed over for half a second: where joins go fast, "joined" is all that is told. Gaps and
+ * news are kept until a report with them has arrived.
  *
  * What is measured (rates, lag, latency) is looked at with the first renewal after two seconds, of
  * all shards and of the node at once, and told where it moved (figures_moved). It makes no report

@@ -65,8 +65,7 @@ static bool is_passing(const struct shard_channel *channel)
 {
     unsigned state = channel->machine.state;
 
-    return !channel->settled &&
-           (state == SHARD_CHANNEL_QUEUED || state == SHARD_CHANNEL_JOINING) &&
+    return !channel->settled && (state == SHARD_CHANNEL_QUEUED || state == SHARD_CHANNEL_JOINING) &&
            mono_ms() - channel->since_ms < PASSING_MS;
 }
 
@@ -96,7 +95,7 @@ void report_channel_changed(struct report_shard *s, const struct shard_channel *
     }
     if (!is_passing(channel)) {
         s->channels_due = true;
-        s->report->on_change(s->report->ctx); /* the shard is told where its counts change with it */
+        s->report->on_change(s->report->ctx); /* the shard is told where its counts change, too */
     }
 }
 
