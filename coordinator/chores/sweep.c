@@ -12,7 +12,7 @@
 #define DEADLINE_SLACK_MS 5    /* the step compares with Redis's clock, which is not ours */
 #define WAITING_RETRY_MS  1000 /* something may have changed that the facts do not tell */
 #define PLACE_RETRY_MS    1000
-#define WAITING_AT_ONCE   500 /* channels a step */
+#define WAITING_AT_ONCE   1000 /* channels a step, as many as it takes */
 #define SPEAKERS_RETRY_MS 1000
 #define OUTBOX_EVERY_MS   1000
 #define OUTBOX_CALLS      100 /* of one look through the outbox */

@@ -38,7 +38,8 @@ def test_it_says_what_holds_a_channel_up_from_the_join_to_the_end(slow):
     assert (told["node"], told["node_state"], told["shard_state"], told["user"]) == ("n1", "active", "ready", USER)
     slow.ctl("join", *[f"c{i}" for i in range(12)])
     wait_until(lambda: sum(slow.channel(f"c{i}")["state"] == "joined" for i in range(12)) == 4, 20, "five are joined")
-    waits = next(f"c{i}" for i in range(12) if slow.channel(f"c{i}")["state"] == "queued")
+    queued = lambda: [f"c{i}" for i in range(12) if slow.channel(f"c{i}")["state"] == "queued"]  # noqa: E731
+    waits = wait_until(queued, 10, "the node has told of those that wait")[0]
     wait_until(lambda: slow.shards()[told["shard"]].get("queued") == "8", 10, "the node has told how many wait")
     # Eight at five in ten minutes.
     assert following(slow, waits) == f"is joined within about 16 min: 8 channels are to be joined as {USER}, at its pace"

@@ -116,13 +116,15 @@ end
 
 -- The ids of the list behind rev at.after. True where all are told.
 local function tell_ids(c, list, out, at)
-    local from = at.after == '-inf' and at.after or '(' .. at.after
-    local some = call('ZRANGEBYSCORE', list, from, '+inf', 'WITHSCORES', 'LIMIT', 0, c.left)
-    for i = 1, #some, 2 do
-        out[#out + 1] = some[i]
-        at.after = some[i + 1]
+    local from, n = at.after == '-inf' and at.after or '(' .. at.after, #out
+    local some = call('ZRANGEBYSCORE', list, from, '+inf', 'LIMIT', 0, c.left)
+    for i, shard in ipairs(some) do
+        out[n + i] = shard
     end
-    c.left = c.left - #some / 2
+    c.left = c.left - #some
+    if c.left == 0 and #some > 0 then
+        at.after = call('ZSCORE', list, some[#some])
+    end
     return c.left > 0
 end
 
