@@ -13,6 +13,7 @@ struct group {
     struct sender_shard *shards;
     size_t n;
     size_t nserved; /* of them: all but speaker shards */
+    size_t nready;  /* of these */
     size_t *ring;   /* indices of those that may send, ascending */
     size_t nring;
     size_t *place; /* for each shard: its own, or that of the next in the ring; nring behind them */
@@ -75,6 +76,14 @@ static size_t place_next(const struct group *g, size_t index, size_t even)
     return first;
 }
 
+/* It comes up, as most others do: who sends for it is chosen once, when there is choice. */
+static bool comes_up(const struct group *g, const struct sender_shard *s)
+{
+    bool own = s->sender != NULL && strcmp(s->sender, s->id) == 0;
+
+    return own && !s->ready && 2 * g->nready < g->nserved;
+}
+
 static void choose(struct group *g)
 {
     size_t even = (g->nserved + g->nring - 1) / g->nring;
@@ -91,7 +100,7 @@ static void choose(struct group *g)
     }
     for (size_t i = 0; i < g->n; i++) {
         size_t place = g->chosen[i];
-        if (g->shards[i].speaks) {
+        if (g->shards[i].speaks || (place == NONE && comes_up(g, &g->shards[i]))) {
             continue;
         }
         if (place == NONE) {
@@ -133,6 +142,7 @@ static void make_ring(struct group *g)
         const struct sender_shard *s = &g->shards[i];
         speaks = speaks || (s->speaks && s->ready && is_of_account(s));
         g->nserved += !s->speaks;
+        g->nready += s->ready && !s->speaks;
     }
     for (size_t i = 0; i < g->n; i++) {
         const struct sender_shard *s = &g->shards[i];

@@ -6,8 +6,10 @@
  * Twitch passed it on. Speaker shards, which hold no channels, come before all others. A current
  * sender that is still good is kept, unless it serves clearly more than its part; the others are
  * spread evenly, round the ring of those that may send in the order of their ids. The only ready
- * shard sends for itself too. With no ready shard everything stays as it is. Besides, the account
- * has a default sender, for channels nobody joined.
+ * shard sends for itself too. With no ready shard everything stays as it is; and while fewer than
+ * half of the shards are ready, those that are not, and send for themselves (as new ones do), do so
+ * until they are: what is chosen of a few moves again as the others come. Besides, the account has a
+ * default sender, for channels nobody joined.
  *
  * Pure. */
 #ifndef SHOAL_COORDINATOR_SENDERS_H

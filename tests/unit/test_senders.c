@@ -106,6 +106,18 @@ static void the_table_of_small_clusters_holds(void **state)
                 (struct line[]){{"a", "u", false, "b", "b"}, {"b", "u", false, "b", "b"}, {0}});
     check_table("a shard that is not ready sends for nobody",
                 (struct line[]){{"a", "u", true, "b", "a"}, {"b", "u", false, "b", "a"}, {0}});
+    check_table("while few are ready, new ones send for themselves",
+                (struct line[]){{"a", "u", true, "a", "b"},
+                                {"b", "u", true, "b", "a"},
+                                {"c", "u", false, "c", "c"},
+                                {"d", "u", false, "x", "a"},
+                                {"e", "u", false, "e", "e"},
+                                {0}});
+    check_table("one of a few that is not ready is sent for by another",
+                (struct line[]){{"a", "u", true, "a", "b"},
+                                {"b", "u", true, "b", "a"},
+                                {"c", "u", false, "c", "a"},
+                                {0}});
     check_table("a good sender is kept", (struct line[]){{"a", "u", true, "c", "c"},
                                                          {"b", "u", true, "a", "a"},
                                                          {"c", "u", true, "b", "b"},
@@ -232,6 +244,7 @@ static void random_clusters_are_always_served_by_ready_shards_of_their_user(void
         char names[24][24];
         size_t n = 1 + (size_t)rand_r(&seed) % 24;
         size_t nready[2] = {0};
+        size_t all[2] = {0};
         for (size_t i = 0; i < n; i++) {
             snprintf(names[i], sizeof(names[i]), "s%02zu", i);
         }
@@ -239,6 +252,7 @@ static void random_clusters_are_always_served_by_ready_shards_of_their_user(void
             bool second = rand_r(&seed) % 3 == 0;
             bool ready = rand_r(&seed) % 4 != 0;
             nready[second] += ready;
+            all[second]++;
             add(&f, names[i], second ? "v" : "u", ready, names[(size_t)rand_r(&seed) % n]);
         }
 
@@ -257,8 +271,12 @@ static void random_clusters_are_always_served_by_ready_shards_of_their_user(void
                 }
             }
             assert_non_null(sender);
-            assert_true(sender->ready);
             assert_string_equal(sender->user, shard->user);
+            if (sender == shard && !shard->ready) {
+                assert_true(2 * nready[second] < all[second]);
+                continue;
+            }
+            assert_true(sender->ready);
             if (sender == shard) {
                 assert_int_equal(nready[second], 1);
             }
