@@ -8,8 +8,8 @@
  * spread evenly, round the ring of those that may send in the order of their ids. The only ready
  * shard sends for itself too. With no ready shard everything stays as it is; and while fewer than
  * half of the shards are ready, those that are not, and send for themselves (as new ones do), do so
- * until they are: what is chosen of a few moves again as the others come. Besides, the account has a
- * default sender, for channels nobody joined.
+ * until they are: what is chosen of a few moves again as the others come. Besides, the account has
+ * a default sender, for channels nobody joined.
  *
  * Pure. */
 #ifndef SHOAL_COORDINATOR_SENDERS_H
