@@ -56,6 +56,27 @@ void view_shard_empty(struct cluster_view *v, struct shard *s)
     }
 }
 
+static void forget(struct cluster_view *v, struct shard *s)
+{
+    view_shard_empty(v, s);
+    HASH_DEL(v->shards, s);
+    free(s->id);
+    free(s->user);
+    free(s->node);
+    free(s->sender);
+    free(s->names);
+    free(s);
+}
+
+void view_shard_gone(struct cluster_view *v, const char *id)
+{
+    struct shard *s = cluster_view_shard(v, id);
+
+    if (s != NULL) {
+        forget(v, s);
+    }
+}
+
 void view_shards_forget(struct cluster_view *v, uint64_t seen)
 {
     struct shard *s;
@@ -64,14 +85,7 @@ void view_shards_forget(struct cluster_view *v, uint64_t seen)
     HASH_ITER(hh, v->shards, s, tmp)
     {
         if (s->seen < seen) {
-            view_shard_empty(v, s);
-            HASH_DEL(v->shards, s);
-            free(s->id);
-            free(s->user);
-            free(s->node);
-            free(s->sender);
-            free(s->names);
-            free(s);
+            forget(v, s);
         }
     }
 }
@@ -165,6 +179,7 @@ void cluster_view_add(struct cluster_view *v, const char *id, const char *user)
 void cluster_view_begin(struct cluster_view *v)
 {
     view_shards_forget(v, UINT64_MAX);
+    v->all = true;
     v->whole = false;
     v->wanted = true;
     v->not_before_ms = 0;
@@ -176,6 +191,7 @@ void cluster_view_doubt(struct cluster_view *v)
     for (struct shard *s = v->shards; s != NULL; s = s->hh.next) {
         s->rev = UINT64_MAX;
     }
+    v->all = true;
     v->wanted = true;
 }
 

@@ -1,7 +1,7 @@
 /* Cluster view: the shards, their channels, the nodes' users and the settings, as the leader last
  * read them.
  *
- *   leads -> a round: settings, nodes, shards, channels of those that changed -> on_fresh
+ *   leads -> a round: settings, nodes, the shards that changed, and their channels -> on_fresh
  *   shards_rev grew, or somebody asked -> another round, at most a fifth of the time
  *
  * Between two rounds the leader's own steps keep the channels right: only a leader moves them.
@@ -109,7 +109,7 @@ void cluster_view_add(struct cluster_view *v, const char *id, const char *user);
  * left to the next round), or on none. */
 void cluster_view_put(struct cluster_view *v, struct slice channel, struct slice shard);
 void cluster_view_drop(struct cluster_view *v, struct slice channel);
-/* A step failed: read the channels of all shards again. */
+/* A step failed: read all shards and their channels again. */
 void cluster_view_doubt(struct cluster_view *v);
 /* What assign or part answered. */
 void cluster_view_on_outcome(struct cluster_view *v, const struct registry_outcome *o);

@@ -33,6 +33,9 @@ struct cluster_view {
     bool stale;         /* the round under way may have read what was before */
     uint64_t seen_rev;  /* shards_rev that was read */
     uint64_t round_rev; /* of this round */
+    uint64_t change;    /* of the shards what changed after it is to be read; 0: all */
+    uint64_t link_id;   /* by which it was read: another may lead to a Redis that forgot some */
+    bool all;           /* the next round reads all, whatever changed */
     uint64_t begun_ms;
     uint64_t not_before_ms;
 };
@@ -40,6 +43,8 @@ struct cluster_view {
 /* In cluster_view.c: */
 /* Known, or new; seen in this round. */
 struct shard *view_shard_found(struct cluster_view *v, const char *id);
+/* It is not there, if it ever was. */
+void view_shard_gone(struct cluster_view *v, const char *id);
 /* Those that were last seen before that round. */
 void view_shards_forget(struct cluster_view *v, uint64_t seen);
 void view_shard_empty(struct cluster_view *v, struct shard *s);

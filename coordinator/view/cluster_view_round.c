@@ -92,7 +92,11 @@ static bool on_shard(void *ctx, const struct figures_shard *told, const struct r
         return false;
     }
     if (!irc_channel_valid(told->user)) {
-        v->options.on_damaged(v->options.ctx); /* or it went meanwhile */
+        if (hash->n == 0 && !cluster_reader_changes(v->reader)->all) {
+            view_shard_gone(v, told->shard.ptr);
+        } else {
+            v->options.on_damaged(v->options.ctx); /* or it went meanwhile */
+        }
         return false;
     }
     struct shard *s = view_shard_found(v, told->shard.ptr);
@@ -153,6 +157,18 @@ static void end_badly(struct cluster_view *v)
     }
 }
 
+/* A shard of which nobody said that it changed is not there, or is here no more? */
+static void take_changes(struct cluster_view *v, const struct cluster_changes *changes)
+{
+    if (changes->all) {
+        view_shards_forget(v, v->rounds + 1);
+    }
+    bool known = changes->all || HASH_COUNT(v->shards) == changes->shards;
+    v->change = changes->upto;
+    v->all = v->all || !known;
+    v->wanted = v->wanted || !known;
+}
+
 static void on_done(void *ctx, const struct err *err)
 {
     struct cluster_view *v = ctx;
@@ -162,7 +178,7 @@ static void on_done(void *ctx, const struct err *err)
         end_badly(v);
         return;
     }
-    view_shards_forget(v, v->rounds + 1);
+    take_changes(v, cluster_reader_changes(v->reader));
     facts_finish(&v->facts);
     v->facts = v->read;
     v->read = (struct view_facts){0};
@@ -193,12 +209,17 @@ void view_round_create(struct cluster_view *v)
 
 void view_round_begin(struct cluster_view *v, uint64_t rev)
 {
+    uint64_t link_id = leader_identity(v->options.leader)->link_id;
+
     facts_finish(&v->read);
     v->stale = false;
     v->wanted = false;
     v->round_rev = rev;
     v->begun_ms = mono_ms();
-    cluster_reader_begin(v->reader);
+    v->change = v->all || v->link_id != link_id ? 0 : v->change;
+    v->link_id = link_id;
+    v->all = false;
+    cluster_reader_begin_after(v->reader, v->change);
 }
 
 void view_round_finish(struct cluster_view *v)

@@ -133,10 +133,20 @@ struct cluster_reader *cluster_reader_create(const struct cluster_reader_options
 void cluster_reader_destroy(struct cluster_reader *r);
 /* Begin a round: on_done follows, in any case, perhaps before this returns. */
 void cluster_reader_begin(struct cluster_reader *r);
+/* The same, but of the shards those alone are read that changed after `change` (0: all), as far as
+ * Redis still knows which; the hash of one that is gone is empty. */
+void cluster_reader_begin_after(struct cluster_reader *r, uint64_t change);
 /* The same, where the last round failed: behind what it has read; or where there was none. */
 void cluster_reader_resume(struct cluster_reader *r);
 /* What was read of the whole; valid until the next round begins. */
 const struct cluster_state *cluster_reader_state(const struct cluster_reader *r);
 bool cluster_reader_is_busy(const struct cluster_reader *r);
+/* Of a round that was begun so and has ended well. */
+struct cluster_changes {
+    uint64_t upto;   /* what had changed until then was read */
+    bool all;        /* all shards were */
+    uint64_t shards; /* there were so many in the end */
+};
+const struct cluster_changes *cluster_reader_changes(const struct cluster_reader *r);
 
 #endif

@@ -19,7 +19,7 @@ void cluster_names_finish(struct cluster_reader *r)
     r->n = r->at = 0;
     r->cursor = 0;
     r->named = false;
-    r->after[0] = '\0';
+    r->account[0] = '\0';
 }
 
 static int by_name(const void *left, const void *right)
@@ -45,17 +45,13 @@ static void names_sort(struct cluster_reader *r)
     r->named = true;
 }
 
-/* {cursor, {name, value, name, value, ...}} */
-static void take_names(struct cluster_reader *r, const struct redisReply *reply)
+/* {name, value, name, value, ...}; false: the round has failed. */
+static bool keep_names(struct cluster_reader *r, struct reader *pairs)
 {
-    struct reader all = reader_of(reply);
-    uint64_t cursor = reader_u64(&all);
-    struct reader pairs = reader_of(reader_next(&all));
-
-    while (reader_left(&pairs) > 0) {
-        struct slice name = reader_slice(&pairs);
-        struct slice value = reader_slice(&pairs);
-        if (pairs.bad) {
+    while (reader_left(pairs) > 0) {
+        struct slice name = reader_slice(pairs);
+        struct slice value = reader_slice(pairs);
+        if (pairs->bad) {
             break;
         }
         r->names = reply_memory_grow(&r->names_memory, r->names, r->n, sizeof(*r->names));
@@ -63,7 +59,17 @@ static void take_names(struct cluster_reader *r, const struct redisReply *reply)
             (struct cluster_name){.name = reply_memory_keep(&r->names_memory, name).ptr,
                                   .value = reply_memory_keep(&r->names_memory, value).ptr};
     }
-    if (all.bad || pairs.bad) {
+    return !pairs->bad;
+}
+
+/* {cursor, {name, value, name, value, ...}} */
+static void take_names(struct cluster_reader *r, const struct redisReply *reply)
+{
+    struct reader all = reader_of(reply);
+    uint64_t cursor = reader_u64(&all);
+    struct reader pairs = reader_of(reader_next(&all));
+
+    if (!keep_names(r, &pairs) || all.bad) {
         cluster_fail_strange(r, "HSCAN or ZSCAN");
         return;
     }
@@ -194,15 +200,16 @@ static void take_accounts(struct cluster_reader *r, const struct redisReply *rep
         account.message_limit = reader_u64(&one);
         account.shards = reader_u64(&one);
         const struct redisReply *hash = reader_next(&one);
-        all.bad = all.bad || one.bad || account.account.len >= sizeof(r->after) ||
-                  strcmp(account.account.ptr, r->after) <= 0; /* there would be no end */
+        all.bad = all.bad || one.bad || account.account.len >= sizeof(r->account) ||
+                  strcmp(account.account.ptr, r->account) <= 0; /* there would be no end */
         if (all.bad || !take_hash(r, hash, figures_of_account, &account)) {
             break;
         }
         account.left_ms = account.expires_at.ms > 0
                               ? (int64_t)account.expires_at.ms - (int64_t)r->state.now.ms
                               : 0;
-        snprintf(r->after, sizeof(r->after), "%.*s", (int)account.account.len, account.account.ptr);
+        snprintf(r->account, sizeof(r->account), "%.*s", (int)account.account.len,
+                 account.account.ptr);
         r->options.on_account(r->options.ctx, &account, &r->hash);
     }
     if (all.bad) {
@@ -270,10 +277,56 @@ bool cluster_ask_nodes(struct cluster_reader *r)
     return r->options.on_node != NULL && ask_hashes(r, take_node, "node");
 }
 
+/* {shard, change, shard, change, ...}, as they changed. */
+static void take_changed(struct cluster_reader *r, const struct redisReply *reply)
+{
+    struct reader pairs = reader_of(reply);
+    bool last = reader_left(&pairs) < 2 * PORTION;
+    bool good = keep_names(r, &pairs);
+
+    if (last) {
+        names_sort(r);
+    } else if (!good || !slice_to_u64(slice_of(r->names[r->n - 1].value), &r->cursor)) {
+        cluster_fail_strange(r, "ZRANGEBYSCORE");
+    }
+}
+
+/* The names of the shards that changed, or of all. */
+static bool ask_shard_names(struct cluster_reader *r)
+{
+    char more[80];
+
+    if (!r->follows || r->changes.all) {
+        return ask_names(r, "ZSCAN", "load");
+    }
+    if (r->named) {
+        return false;
+    }
+    snprintf(more, sizeof(more), "(%" PRIu64 " +inf WITHSCORES LIMIT 0 %u",
+             r->cursor > 0 ? r->cursor : r->after, PORTION);
+    cluster_ask(r, take_changed, 0, "ZRANGEBYSCORE", more, "changed");
+    return true;
+}
+
 bool cluster_ask_shards(struct cluster_reader *r)
 {
     return r->options.on_shard != NULL &&
-           (ask_names(r, "ZSCAN", "load") || ask_sets(r) || ask_hashes(r, take_shard, "shard"));
+           (ask_shard_names(r) || ask_sets(r) || ask_hashes(r, take_shard, "shard"));
+}
+
+static void take_shard_count(struct cluster_reader *r, const struct redisReply *reply)
+{
+    r->changes.shards = cluster_count(r, "ZCARD", reply);
+    r->at = 1;
+}
+
+bool cluster_ask_shard_count(struct cluster_reader *r)
+{
+    if (!r->follows || r->at > 0) {
+        return false;
+    }
+    cluster_ask(r, take_shard_count, 0, "ZCARD", "", "load");
+    return true;
 }
 
 /* The channels that are asked about, in their order. */
@@ -319,7 +372,7 @@ bool cluster_ask_accounts(struct cluster_reader *r)
         return false;
     }
     snprintf(more, sizeof(more), "shoal1_show_accounts 1 %s %s", registry_tag(r->options.registry),
-             r->after);
+             r->account);
     cluster_ask(r, take_accounts, 0, r->options.read_only ? "FCALL_RO" : "FCALL", more, "%s", "");
     return true;
 }

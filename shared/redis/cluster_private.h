@@ -25,9 +25,12 @@ struct cluster_reader {
     struct cluster_name *names;
     size_t n;
     struct reply_memory names_memory;
+    bool follows;   /* of the shards those are read that changed */
+    uint64_t after; /* after that */
+    struct cluster_changes changes;
     uint64_t cursor;
     bool named;           /* all names are there */
-    char after[32];       /* the last of the accounts that were told */
+    char account[32];     /* the last of the accounts that were told */
     uint64_t held;        /* shards of the node that comes next */
     struct slice *silent; /* nodes whose lease is over */
     size_t nsilent;
@@ -55,8 +58,10 @@ uint64_t cluster_count(struct cluster_reader *r, const char *command,
                        const struct redisReply *reply);
 
 /* Each asks the next portion; false: nothing is left. */
+bool cluster_ask_changes(struct cluster_reader *r);
 bool cluster_ask_nodes(struct cluster_reader *r);
 bool cluster_ask_shards(struct cluster_reader *r);
+bool cluster_ask_shard_count(struct cluster_reader *r);
 bool cluster_ask_channels(struct cluster_reader *r);
 bool cluster_ask_accounts(struct cluster_reader *r);
 bool cluster_ask_state(struct cluster_reader *r);

@@ -221,9 +221,18 @@ static bool ask_rooms(struct cluster_reader *r)
 
 /* Each asks the next portion; false: nothing is left. */
 static bool (*const parts[])(struct cluster_reader *r) = {
-    ask_time,          ask_settings,       ask_senders,          ask_rooms,
-    cluster_ask_nodes, cluster_ask_shards, cluster_ask_channels, cluster_ask_accounts,
-    cluster_ask_state};
+    ask_time,
+    ask_settings,
+    ask_senders,
+    ask_rooms,
+    cluster_ask_nodes,
+    cluster_ask_changes,
+    cluster_ask_shards,
+    cluster_ask_shard_count,
+    cluster_ask_channels,
+    cluster_ask_accounts,
+    cluster_ask_state,
+};
 
 static bool may_go_on(struct cluster_reader *r)
 {
@@ -272,9 +281,24 @@ void cluster_reader_destroy(struct cluster_reader *r)
 
 void cluster_reader_begin(struct cluster_reader *r)
 {
+    r->follows = false;
     r->part = 0;
     cluster_names_finish(r);
     cluster_reader_resume(r);
+}
+
+void cluster_reader_begin_after(struct cluster_reader *r, uint64_t change)
+{
+    r->follows = true;
+    r->after = change;
+    r->part = 0;
+    cluster_names_finish(r);
+    cluster_reader_resume(r);
+}
+
+const struct cluster_changes *cluster_reader_changes(const struct cluster_reader *r)
+{
+    return &r->changes;
 }
 
 void cluster_reader_resume(struct cluster_reader *r)

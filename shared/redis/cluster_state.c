@@ -126,6 +126,29 @@ static void take_clock(struct cluster_reader *r, const struct redisReply *reply)
     r->at = 1;
 }
 
+static void take_changes(struct cluster_reader *r, const struct redisReply *reply)
+{
+    struct reader fields = reader_of(reply);
+    uint64_t upto = number_of(reader_slice(&fields));
+    uint64_t from = number_of(reader_slice(&fields));
+
+    if (fields.bad) {
+        cluster_fail_strange(r, "HMGET");
+    }
+    bool known = r->after > 0 && r->after >= from && r->after <= upto;
+    r->changes = (struct cluster_changes){.upto = upto, .all = !known};
+    r->at = 1;
+}
+
+bool cluster_ask_changes(struct cluster_reader *r)
+{
+    if (!r->follows || r->at > 0) {
+        return false;
+    }
+    cluster_ask(r, take_changes, 0, "HMGET", "changes changes_from", "clock");
+    return true;
+}
+
 bool cluster_ask_state(struct cluster_reader *r)
 {
     static const char *const budgets[] = {[CLUSTER_LOGINS] = "login",

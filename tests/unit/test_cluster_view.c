@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -192,6 +193,141 @@ static void a_user_is_known_who_has_a_token_on_some_node(void **state)
     assert_false(users_have("zed,bot", "ot"));
 }
 
+/* What changed --------------------------------------------------------------------------------- */
+
+static int by_text(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* All that the view knows of shards, in one order. */
+static void describe(char *out, size_t size)
+{
+    static char text[64][400];
+    const char *line[64];
+    size_t n = 0, at = 0;
+
+    for (const struct shard *s = cluster_view_shards(o.view); s != NULL; s = s->hh.next) {
+        snprintf(text[n], sizeof(text[n]),
+                 "%s %s on %s by %s run %d ready %d connected %d refused %d %zu: %s\n", s->id,
+                 s->user, s->node, s->sender, s->run, s->ready, s->connected, s->login_refused,
+                 s->nchannels, s->channels != NULL ? s->channels->name : "");
+        line[n] = text[n];
+        n++;
+    }
+    qsort(line, n, sizeof(*line), by_text);
+    for (size_t i = 0; i < n; i++) {
+        at += (size_t)snprintf(out + at, size - at, "%s", line[i]);
+    }
+}
+
+/* What is read of it at once is what is read of all; and something is other than before. */
+static void is_seen(const char *what)
+{
+    static char before[20000], changed[20000], all[20000];
+
+    describe(before, sizeof(before));
+    office_read(&o);
+    describe(changed, sizeof(changed));
+    cluster_view_doubt(o.view);
+    office_read(&o);
+    describe(all, sizeof(all));
+    if (strcmp(changed, all) != 0 || strcmp(before, all) == 0) {
+        fail_msg("%s: before\n%ssaw\n%sis\n%s", what, before, changed, all);
+    }
+}
+
+static void configured(const char *step, const char *args)
+{
+    world_configure(&o.world, office_me(&o), "", "", step, args);
+    is_seen(step);
+}
+
+static void renewed(struct world_node *n, const char *report)
+{
+    assert_string_equal(world_renew(&o.world, n, report), "current");
+    is_seen(report);
+}
+
+static void a_round_that_reads_what_changed_sees_what_one_that_reads_all_does(void **state)
+{
+    (void)state;
+    struct world_node n2, again;
+    world_node(&n2, "n2", 1002, 10, "anonymous");
+    world_register(&o.world, &n2, 0);
+    office_read(&o);
+    world_add_shard(&o.world, office_me(&o), "three", "anonymous", "carol,dave");
+    is_seen("add_shard");
+    configured("shard_start", "two");
+    configured("shard_stop", "two");
+    configured("senders", "one,two");
+    renewed(&o.node, "{\"shards\":{\"one\":{\"epoch\":1,\"state\":\"ready\"}}}");
+    renewed(&o.node, "{\"shards\":{\"one\":{\"epoch\":1,\"login_refused\":1}}}");
+    renewed(&o.node, "{\"shards\":{\"one\":{\"epoch\":1,\"state\":\"closed\"}}}");
+    world_assign(&o.world, office_me(&o), "", "", "join",
+                 "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t");
+    is_seen("assign, which opens a shard");
+    world_release(&o.world, office_me(&o), "", "", "part",
+                  "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t");
+    is_seen("release");
+    world_release(&o.world, office_me(&o), "", "", "idle", "extended-shard-1");
+    is_seen("close_idle");
+    assert_null(shard("extended-shard-1"));
+    office_ask(&o, "HSET shoal:{t}:shard:one run rubbish");
+    world_compare(&o.world, office_me(&o));
+    is_seen("compare");
+    world_node(&again, "n1", 1003, 10, "anonymous");
+    renewed(&o.node, "{\"shards\":{\"one\":{\"epoch\":1,\"state\":\"ready\"}}}");
+    world_register(&o.world, &again, 1001);
+    is_seen("register, which takes over");
+    world_end_lease(&o.world, &again);
+    assert_string_equal(world_expire(&o.world, office_me(&o), "n1", 1003), "expired");
+    is_seen("expire");
+    world_leave(&o.world, &n2);
+    is_seen("leave, after which no node is there");
+}
+
+/* Questions about shards while `what` is done and read. */
+static unsigned hashes_read(const char *channels)
+{
+    world_assign(&o.world, office_me(&o), "", "", "join", channels);
+    office_ask(&o, "CONFIG RESETSTAT");
+    office_read(&o);
+    return world_calls(&o.world, "hgetall");
+}
+
+static void a_round_reads_what_changed_alone(void **state)
+{
+    (void)state;
+    char name[32];
+    world_configure(&o.world, office_me(&o), "", "", "set", "max_shard_count,none");
+    for (int i = 0; i < 50; i++) {
+        snprintf(name, sizeof(name), "more-%d", i);
+        world_add_shard(&o.world, office_me(&o), name, "anonymous", "");
+    }
+    office_read(&o);
+
+    assert_in_range(hashes_read("carol"), 1, 10);
+
+    office_ask(&o, "HSET shoal:{t}:clock changes_from 1000000"); /* nobody knows what changed */
+    assert_in_range(hashes_read("dave"), 50, 70);
+    office_ask(&o, "HSET shoal:{t}:clock changes_from 0");
+    assert_in_range(hashes_read("eve"), 1, 10);
+    office_ask(&o, "HSET shoal:{t}:clock changes 3"); /* it has forgotten */
+    assert_in_range(hashes_read("frank"), 50, 70);
+}
+
+static void changes_of_long_ago_are_forgotten(void **state)
+{
+    (void)state;
+    office_ask(&o, "HSET shoal:{t}:clock changes 199999");
+    office_ask(&o, "ZADD shoal:{t}:changed 99000 gone-long-ago");
+    world_assign(&o.world, office_me(&o), "", "", "join", "carol");
+    assert_string_equal(office_ask(&o, "HGET shoal:{t}:clock changes_from"), "100000");
+    assert_string_equal(office_ask(&o, "ZSCORE shoal:{t}:changed gone-long-ago"), "");
+    assert_string_not_equal(office_ask(&o, "ZSCORE shoal:{t}:changed two"), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +341,9 @@ int main(void)
         OFFICE_TEST(a_round_is_made_when_the_shards_changed_and_not_before),
         OFFICE_TEST(a_new_term_reads_everything_anew),
         OFFICE_TEST(a_user_is_known_who_has_a_token_on_some_node),
+        OFFICE_TEST(a_round_that_reads_what_changed_sees_what_one_that_reads_all_does),
+        OFFICE_TEST(a_round_reads_what_changed_alone),
+        OFFICE_TEST(changes_of_long_ago_are_forgotten),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

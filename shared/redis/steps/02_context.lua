@@ -159,6 +159,7 @@ function context(keys, looks)
         time = time[1] .. '-' .. time[2],
         stamp = string.format('%d', now), -- the same as text, for what is written often
         dirty = {},   -- nodes that must look
+        changed = {}, -- shards that the leader reads anew
         verified = {}, -- user -> is its tier that, as far as this step has asked
         facts = {},   -- what this step knows of nodes
         places = {},  -- and of shards (04_counts.lua)
@@ -209,9 +210,13 @@ local function rev_of(c)
     return c.rev
 end
 
--- Something about the set of shards changed that the leader's choice of senders depends on.
-local function shards_changed(c)
+-- Something about the set of shards changed that the leader's choice of senders depends on; of
+-- which one, where that is noted nowhere else.
+local function shards_changed(c, shard)
     c.shards_changed = true
+    if shard then
+        c.changed[shard] = true
+    end
 end
 
 -- `of` is name -> list; one member more, or two.
@@ -224,7 +229,7 @@ local function add_to(of, name, member, another)
     end
 end
 
-local touch
+local touch, keep_changed
 do -- the rest is seen in here alone
 
 -- The shards with the revs up to that one.
@@ -236,9 +241,33 @@ local function with_revs(shards, rev)
     return scored
 end
 
+local CHANGES_KEPT, TRIMMED_AT_ONCE = 100000, 1000
+
+-- So the leader finds these shards without a look at the others: behind clock.changes as of its
+-- last look, in the index `changed`, which says nothing of what was before clock.changes_from.
+function keep_changed(c)
+    local shards = {}
+    for shard in pairs(c.changed) do
+        shards[#shards + 1] = shard
+    end
+    local clock, index = key(c, 'clock'), key(c, 'changed')
+    local n = #shards > 0 and bump(clock, 'changes', #shards) or 0
+    call_all('ZADD', index, with_revs(shards, n))
+    if n % TRIMMED_AT_ONCE < #shards and n > CHANGES_KEPT then
+        local from = string.format('%d', n - CHANGES_KEPT)
+        call('HSET', clock, 'changes_from', from)
+        call_all('ZREM', index, call('ZRANGEBYSCORE', index, '-inf', from, 'LIMIT', 0, TRIMMED_AT_ONCE))
+    end
+end
+
 -- The node, if there is one, must look at shards that it holds, and at some that it sends for. Of a
 -- list each gets a rev of its own, behind which a picture can go on.
 function touch(c, node, shards, serves)
+    for _, list in ipairs({shards, serves}) do
+        for _, shard in ipairs(list) do
+            c.changed[shard] = true
+        end
+    end
     if not node then
         return
     end
@@ -371,6 +400,7 @@ local function define(name, usage, may, run)
         end
         c.names = names
         local answer = #a >= #names and #a <= most and run(c, a) or badarg(usage)
+        keep_changed(c)
         if c.shards_changed then
             bump(key(c, 'clock'), 'shards', 1)
         end

@@ -194,6 +194,7 @@ end
 
 -- Nothing is read on it as far as anybody knows.
 local function set_idle(c, shard)
+    c.changed[shard] = true
     call('HSET', key(c, 'shard', shard), 'state', 'idle', 'queued', 0, 'joining', 0, 'joined', 0, 'failed', 0,
         'silent', '', 'lines_s', 0, 'bytes_s', 0, 'lag_ms', 0)
 end

@@ -75,9 +75,9 @@ local function keep_fields(k, told, own, ...)
     call_all('HSET', k, list)
 end
 
-local function report_login(c, node, user, is_ready, refused, was_refused)
+local function report_login(c, node, shard, user, is_ready, refused, was_refused)
     if refused ~= was_refused then
-        shards_changed(c) -- shard managers ask whose token can be used
+        shards_changed(c, shard) -- shard managers ask whose token can be used
         if user and refused == '1' then
             logins.refused(c, node, user)
         end
@@ -105,10 +105,11 @@ local function report_shard(c, node, shard, fields)
     local is_ready = fields.state == 'ready' and now[3] ~= 'ready'
     report_joins(c, sk, is_ready, reported(fields.joined), now[6])
     local refused = now[4] or '0' -- where it says nothing but for how long it is silent
-    report_login(c, node, login_of(now[5]), is_ready, tostring(reported(fields.login_refused) or refused), refused)
+    local told = tostring(reported(fields.login_refused) or refused)
+    report_login(c, node, shard, login_of(now[5]), is_ready, told, refused)
     if type(fields.state) == 'string' and fields.state ~= now[3] then
         if fields.state == 'ready' or now[3] == 'ready' or fields.state == 'closed' then
-            shards_changed(c)
+            shards_changed(c, shard)
         end
         event(c, 'shard.' .. shown(fields.state), {'shard', shard, 'node', node, 'error', reported(fields.error) or ''})
     end

@@ -11,7 +11,7 @@ local TYPES = {
     config = 'hash', nodes = 'zset', load = 'zset', channels = 'hash', free = 'zset', homeless = 'set',
     waiting = 'set', active = 'zset', idle = 'zset', initial = 'set', senders = 'hash', claims = 'hash',
     requests = 'stream', admin = 'stream', outbox = 'stream', log = 'stream', sends = 'zset', queued = 'hash',
-    ids = 'hash', listeners = 'hash', accounts = 'zset', places = 'hash',
+    ids = 'hash', listeners = 'hash', accounts = 'zset', places = 'hash', changed = 'zset',
 }
 
 -- What somebody put in their place is removed: programs read some of them without a step.

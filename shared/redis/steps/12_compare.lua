@@ -24,6 +24,9 @@ function compare.repaired(c, kind, name, what)
         call('HSET', key(c, 'clock'), 'repaired', 1)
         c.tell = true -- whatever it was
     end
+    if kind == 'shard' then
+        c.changed[name] = true
+    end
     if c.repairs <= COMPARE_TOLD then
         event(c, 'registry.repaired', {kind, shown(name), 'what', what})
     end
