@@ -28,7 +28,7 @@
 --   shard:<shard>:serves set   shards whose sender this shard is
 --   shard:<shard>:read   hash  channel -> '' while it is read, else since when not; absent: never
 --   shard:<shard>:retry  hash  failed channel -> when somebody asked to try it again
---   changed              zset  shards that changed, and such as are gone -> clock.changes as of then
+--   changed              zset  shard that changed or is gone -> clock.changes as of then
 --   compare              list  what the comparing of the registry with itself has yet to look at
 --   free                 zset  node -> shards it can still take
 --   blind                zset  nodes that do not see Twitch -> since when; see 05_sight.lua
