@@ -273,7 +273,7 @@ static void a_round_that_reads_what_changed_sees_what_one_that_reads_all_does(vo
     world_release(&o.world, office_me(&o), "", "", "idle", "extended-shard-1");
     is_seen("close_idle");
     assert_null(shard("extended-shard-1"));
-    office_ask(&o, "HSET shoal:{t}:shard:one run rubbish");
+    office_ask(&o, "HSET shoal:{t}:shard:two run rubbish");
     world_compare(&o.world, office_me(&o));
     is_seen("compare");
     world_node(&again, "n1", 1003, 10, "anonymous");

@@ -65,7 +65,7 @@ local function create_shard(c, shard, user, node, closes_idle, run)
         call('SADD', key(c, 'homeless'), shard)
     end
     places.note(c, shard, {user = user, node = node or '', sends = sends or '', closes_idle = closes_idle == 1})
-    shards_changed(c)
+    shards_changed(c, shard)
 end
 
 local SERVED_PER_STEP = 100
