@@ -311,10 +311,13 @@ local function registry_of(c)
     return id
 end
 
+local bring_near, watch_clock
+do -- the rest is seen in here alone
+
 local NEAR_PORTION = 250
 
 -- What is due later than `most` is due at `at`, a portion. True where nothing is left.
-local function bring_near(c, index, most, at)
+function bring_near(c, index, most, at)
     local late = call('ZRANGEBYSCORE', key(c, index), '(' .. most, '+inf', 'LIMIT', 0, NEAR_PORTION)
     for _, member in ipairs(late) do
         call('ZADD', key(c, index), at, member)
@@ -338,7 +341,7 @@ local function clock_went_back(c, lease)
 end
 
 -- Redis was away, or its clock jumped: for two leases nothing expires.
-local function watch_clock(c, lease)
+function watch_clock(c, lease)
     local ck = key(c, 'clock')
     local clock = call('HMGET', ck, 'seen', 'went_back')
     local back = (whole(clock[1]) or c.now) - c.now
@@ -355,6 +358,8 @@ local function watch_clock(c, lease)
         event(c, 'redis.clock_back', {'ms', back})
     end
     call('HSET', ck, 'seen', c.now)
+end
+
 end
 
 local function grace_until(c)
