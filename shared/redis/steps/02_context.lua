@@ -250,9 +250,12 @@ function keep_changed(c)
     for shard in pairs(c.changed) do
         shards[#shards + 1] = shard
     end
+    if #shards == 0 then
+        return
+    end
     local clock, index = key(c, 'clock'), key(c, 'changed')
-    local n = #shards > 0 and bump(clock, 'changes', #shards) or 0
-    call_all('ZADD', index, with_revs(shards, n))
+    local n = bump(clock, 'changes', #shards)
+    call('ZADD', index, unpack(with_revs(shards, n)))
     if n % TRIMMED_AT_ONCE < #shards and n > CHANGES_KEPT then
         local from = string.format('%d', n - CHANGES_KEPT)
         call('HSET', clock, 'changes_from', from)
