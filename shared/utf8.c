@@ -1,11 +1,14 @@
-/* UTF-8. Well-formed is what utf8_length says; the check adds the ways round it: past ASCII, and
- * over the cut between two pieces. */
+/* UTF-8. Well-formed is what utf8_length says of a sequence; the check says it of each byte, by the
+ * three before it, without a branch: so the compiler makes vector instructions of it, and text that
+ * is not ASCII costs no mispredicted ones. */
 #include "shared/utf8.h"
 
-#include <endian.h>
 #include <string.h>
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
+#define WORD      sizeof(uint64_t)
+#define STEP      64 /* bytes looked at at once */
+#define LOOK_BACK sizeof(((struct utf8_check *)NULL)->last)
 
 /* Unicode, table 3-7: the second byte's range rules out overlong forms, surrogates and what is past
  * U+10FFFF. */
@@ -36,109 +39,80 @@ size_t utf8_length(const char *text, size_t left)
     return len;
 }
 
-static uint64_t word_at(const char *at)
+/* Signed, as vector instructions compare: this is one of them each. */
+static inline bool is_above(unsigned char c, unsigned char than)
 {
-    uint64_t word;
-
-    memcpy(&word, at, sizeof(word));
-    return word;
+    return (signed char)(c ^ 0x80) > (signed char)(than ^ 0x80);
 }
 
-/* How many of the eight bytes at `at` are ASCII before the first that is not. */
-static size_t ascii_in(const char *at)
+/* Is one of `len` bytes wrong, behind the LOOK_BACK before them? The same table, by bytes: one that
+ * goes on with a sequence stands where a first one calls for it, and nowhere else. */
+static inline bool is_wrong(const unsigned char *at, size_t len)
 {
-    uint64_t high = le64toh(word_at(at)) & HIGH_BITS;
+    unsigned char wrong = 0; /* a bool would not become a vector */
 
-    return high == 0 ? 8 : (size_t)__builtin_ctzll(high) / 8;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = at[i];
+        unsigned char before = at[i - 1];
+        unsigned char called =
+            is_above(before, 0xbf) | is_above(at[i - 2], 0xdf) | is_above(at[i - 3], 0xef);
+        unsigned char goes_on = (signed char)c < (signed char)0xc0;
+        unsigned char low = (signed char)c < (signed char)0xa0;
+        unsigned char lowest = (signed char)c < (signed char)0x90;
+
+        wrong |= (called ^ goes_on) | is_above(c, 0xf4) | ((c & 0xfe) == 0xc0) |
+                 ((before == 0xe0) & low) | ((before == 0xed) & (low ^ 1)) |
+                 ((before == 0xf0) & lowest) | ((before == 0xf4) & (lowest ^ 1));
+    }
+    return wrong != 0;
 }
 
-/* Without a branch inside, so that it becomes vector instructions. */
-static bool are_ascii(const char at[64])
+/* Of STEP bytes and those of a word before them. */
+static bool are_ascii(const unsigned char *at)
 {
     uint64_t all = 0;
 
-    for (size_t i = 0; i < 64; i += 8) {
-        all |= word_at(at + i);
+    for (size_t i = 0; i < STEP + WORD; i += WORD) {
+        uint64_t word;
+        memcpy(&word, at + i - WORD, WORD);
+        all |= word;
     }
     return (all & HIGH_BITS) == 0;
 }
 
-/* The first byte that is not ASCII, or `end`. Where there was one there are others: long steps come
- * behind a short one. */
-static const char *skip_ascii(const char *at, const char *end)
+/* The same, before which a word may be looked at. */
+static bool step_is_wrong(const unsigned char *at)
 {
-    while (end - at >= 8) {
-        size_t n = ascii_in(at);
-
-        at += n;
-        if (n < 8) {
-            return at;
-        }
-        while (end - at >= 64 && are_ascii(at)) {
-            at += 64;
-        }
-    }
-    while (at < end && (*at & 0x80) == 0) {
-        at++;
-    }
-    return at;
-}
-
-/* Could more bytes make it well-formed, which it is not? The second byte decides, and each of its
- * ranges holds the lowest of all (80) or the highest (bf). */
-static bool is_begun(const char *text, size_t len)
-{
-    char low[4] = "\x80\x80\x80\x80";
-    char high[4] = "\xbf\xbf\xbf\xbf";
-
-    if (len >= sizeof(low)) {
-        return false;
-    }
-    memcpy(low, text, len);
-    memcpy(high, text, len);
-    return utf8_length(low, sizeof(low)) > 0 || utf8_length(high, sizeof(high)) > 0;
-}
-
-/* Go on with the sequence that is cut. */
-static bool finish_begun(struct utf8_check *check, struct slice *piece)
-{
-    while (check->len > 0 && piece->len > 0) {
-        check->begun[check->len++] = *piece->ptr++;
-        piece->len--;
-        if (utf8_length(check->begun, check->len) == check->len) {
-            check->len = 0;
-        } else if (!is_begun(check->begun, check->len)) {
-            return false;
-        }
-    }
-    return true;
+    return !are_ascii(at) && is_wrong(at, STEP);
 }
 
 bool utf8_check_piece(struct utf8_check *check, struct slice piece)
 {
-    if (check->len > 0 && !finish_begun(check, &piece)) {
+    unsigned char first[WORD + STEP + WORD] = {0}; /* what came before it is elsewhere */
+    unsigned char *at = first + WORD;
+    size_t len = piece.len < STEP + WORD ? piece.len : STEP;
+
+    if (len == 0) {
+        return true;
+    }
+    memcpy(at - LOOK_BACK, check->last, LOOK_BACK);
+    memcpy(at, piece.ptr, len);
+    if (len == STEP ? step_is_wrong(at) : is_wrong(at, len)) {
         return false;
     }
-    const char *at = piece.ptr;
-    const char *end = at + piece.len;
-    while ((at = skip_ascii(at, end)) < end) {
-        size_t left = (size_t)(end - at);
-        size_t len = utf8_length(at, left);
-
-        if (len == 0) {
-            if (!is_begun(at, left)) {
-                return false;
-            }
-            memcpy(check->begun, at, left);
-            check->len = (uint8_t)left;
-            return true;
+    memcpy(check->last, at + len - LOOK_BACK, LOOK_BACK);
+    while (len < piece.len) {
+        /* The last step looks at some bytes again. */
+        len = len + STEP < piece.len ? len + STEP : piece.len;
+        if (step_is_wrong((const unsigned char *)piece.ptr + len - STEP)) {
+            return false;
         }
-        at += len;
+        memcpy(check->last, piece.ptr + len - LOOK_BACK, LOOK_BACK);
     }
     return true;
 }
 
 bool utf8_check_is_whole(const struct utf8_check *check)
 {
-    return check->len == 0;
+    return check->last[0] < 0xf0 && check->last[1] < 0xe0 && check->last[2] < 0xc0;
 }

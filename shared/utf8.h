@@ -1,6 +1,6 @@
 /* UTF-8: is a text well-formed, at once or as its pieces come? A sequence may be cut over pieces.
  *
- * ASCII costs next to nothing (64 bytes a step). Pure; never allocates. */
+ * 64 bytes are looked at in one step. Pure; never allocates. */
 #ifndef SHOAL_UTF8_H
 #define SHOAL_UTF8_H
 
@@ -10,10 +10,9 @@
  * it begins with none. */
 size_t utf8_length(const char *text, size_t left);
 
-/* A text that is zeroed has not begun. */
+/* Of a text that has not begun it is zeroed; so it is behind one that is whole, in effect. */
 struct utf8_check {
-    char begun[4]; /* the sequence that is cut: its first bytes */
-    uint8_t len;   /* of them */
+    unsigned char last[3]; /* bytes of the text, so far */
 };
 
 /* The next piece of the text. False as soon as nothing that follows could make it UTF-8; then the

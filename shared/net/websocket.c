@@ -189,7 +189,7 @@ static bool is_close_code(unsigned code)
 static enum websocket_event on_close(struct slice payload, struct websocket_found *found,
                                      struct err *err)
 {
-    struct utf8_check reason = {.len = 0};
+    struct utf8_check reason = {{0}};
 
     found->code = WEBSOCKET_CODE_NONE;
     if (payload.len == 0) {

@@ -29,7 +29,7 @@ static bool feed(struct utf8_check *check, const char *text, size_t len)
 /* Cut at `a` and `b`. */
 static enum verdict judge(struct slice text, size_t a, size_t b)
 {
-    struct utf8_check check = {.len = 0};
+    struct utf8_check check = {{0}};
 
     if (!feed(&check, text.ptr, a) || !feed(&check, text.ptr + a, b - a) ||
         !feed(&check, text.ptr + b, text.len - b)) {
@@ -88,7 +88,7 @@ static void all_that_four_bytes_can_be_is_judged_as_by_their_length(void **state
     for (size_t i = 0; i < n * n * n * n; i++) {
         const char text[] = {(char)edges[i / n / n / n], (char)edges[i / n / n % n],
                              (char)edges[i / n % n], (char)edges[i % n]};
-        struct utf8_check check = {.len = 0};
+        struct utf8_check check = {{0}};
         enum verdict verdict = GOOD;
 
         for (size_t len = 1; len <= sizeof(text) && verdict != BAD; len++) {
@@ -126,7 +126,7 @@ static void every_character_is_taken_and_no_surrogate_and_nothing_beyond(void **
     for (unsigned long point = 0; point < 1UL << 21; point++) {
         bool good = point <= 0x10ffff && (point < 0xd800 || point > 0xdfff);
         char text[4];
-        struct utf8_check check = {.len = 0};
+        struct utf8_check check = {{0}};
         struct slice s = {text, encode(point, text)};
 
         assert_int_equal(utf8_check_piece(&check, s) && utf8_check_is_whole(&check), good);
