@@ -15,7 +15,7 @@
 #define FLUSH_BYTES       ((size_t)256 * 1024)
 #define BLOCK_FIRST_BYTES ((size_t)2048)
 #define SPARE_BLOCKS      40                        /* of what may be under way, and some */
-#define HIGH_BYTES        ((size_t)8 * 1024 * 1024) /* held, or half the buffer: Redis takes less */
+#define HIGH_BYTES        ((size_t)2 * 1024 * 1024) /* held, or half the buffer: Redis takes less */
 #define HIGH_MS           1000 /* at most: others are to hear of us, and Redis may be away */
 #define STOOD_STILL_MS    1000 /* nothing was read for so long: the node may have stood still */
 
@@ -57,7 +57,7 @@ static void on_awake(uv_idle_t *handle)
     (void)handle;
 }
 
-static void flush_soon(struct fanout *f)
+void fanout_flush_soon(struct fanout *f)
 {
     if (!f->flush_due && f->link != NULL && !f->hold) {
         f->flush_due = true;
@@ -169,7 +169,7 @@ void fanout_give(struct fanout *f, struct block *b)
     fanout_block_move(f, b, BLOCK_SPARE);
     DL_DELETE(f->blocks, b);
     if (f->nblocks[BLOCK_SPARE] <= SPARE_BLOCKS) {
-        DL_APPEND(f->spare, b);
+        DL_PREPEND(f->spare, b); /* taken next: it is in the cache yet */
     } else {
         f->nblocks[BLOCK_SPARE]--;
         block_free(b);
@@ -286,7 +286,7 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line, uint
     if (f->bytes[BLOCK_FILLED] > FLUSH_BYTES && b->lines == BLOCK_LINES) {
         fanout_flush(f); /* so much need not wait for the end of the turn */
     } else {
-        flush_soon(f);
+        fanout_flush_soon(f);
     }
 }
 
@@ -309,7 +309,7 @@ uint64_t fanout_attach(struct fanout *f, struct link *link, uint64_t seq)
     f->answered = seq;
     f->used = seq > f->used ? seq : f->used; /* this node id has a past */
     fanout_number(f);
-    flush_soon(f);
+    fanout_flush_soon(f);
     return forgotten;
 }
 
@@ -334,7 +334,7 @@ void fanout_detach(struct fanout *f)
 void fanout_hold(struct fanout *f, bool hold)
 {
     f->hold = hold;
-    flush_soon(f);
+    fanout_flush_soon(f);
 }
 
 void fanout_drop(struct fanout *f, const char *reason)

@@ -83,6 +83,8 @@ struct fanout {
  * spare. */
 void fanout_block_move(struct fanout *f, struct block *b, enum block_state to);
 void fanout_give(struct fanout *f, struct block *b);
+/* Send what may be sent when this turn of the loop ends. */
+void fanout_flush_soon(struct fanout *f);
 /* There may be room in the buffer again: tell what was dropped. */
 void fanout_tell_dropped(struct fanout *f);
 

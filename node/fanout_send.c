@@ -135,7 +135,7 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
         }
     }
     fanout_tell_dropped(f); /* a quiet channel has no next line to tell it with */
-    fanout_flush(f);
+    fanout_flush_soon(f); /* other answers came with it: what may leave for them leaves together */
 }
 
 /* What stands behind the lines of a block: seq, EXEC. */
