@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STILL_MS 500 /* the number of nodes must not change for so long */
+#define STILL_MS 150 /* the number of nodes must not change: the first shards spread over them */
 #define POLL_MS  100
 #define RETRY_MS 2000 /* of a setup that was given up */
 
@@ -179,8 +179,10 @@ static void do_settings(struct setup *s)
 
 static void do_nodes(struct setup *s)
 {
-    if (s->nodes == 0 || mono_ms() - s->still_since_ms < STILL_MS) {
-        leader_ask_in(s->options.leader, POLL_MS);
+    uint64_t still_ms = mono_ms() - s->still_since_ms;
+
+    if (s->nodes == 0 || still_ms < STILL_MS) {
+        leader_ask_in(s->options.leader, s->nodes == 0 ? POLL_MS : STILL_MS - still_ms);
         return;
     }
     log_info("setup", "setup.begun", "nodes", log_u64(s->nodes), "manager",

@@ -115,14 +115,14 @@ static void it_waits_until_the_number_of_nodes_is_still(void **state)
     open_office(NULL);
     begin(0);
     office_read(&o);
-    office_after(&o, 400);
+    office_after(&o, 100);
     world_node(&late, "n2", 1002, 10, "anonymous");
     world_register(&o.world, &late, 0);
     office_facts(&o);
-    office_after(&o, 400);
+    office_after(&o, 100);
     office_expect_asked(&o, "");
 
-    office_after(&o, 100);
+    office_after(&o, 50);
 
     office_until(&o, (office_facts(&o), done == 1));
     office_close(&o);
