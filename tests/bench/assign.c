@@ -150,7 +150,7 @@ static const char functions[] =
     "    end\n"
     "    call('HSET', tag .. ':channels', unpack(on))\n"
     "    call('SADD', tag .. ':rooms:anonymous', unpack(a, 2))\n"
-    "    for _, index in ipairs({':load', ':open:anonymous', ':node:n1:shards'}) do\n"
+    "    for _, index in ipairs({':load', ':open:anonymous', ':node:n1:shards', ':changed'}) do\n"
     "        call('ZADD', tag .. index, unpack(scored))\n"
     "    end\n"
     "    return 1\n"
