@@ -41,7 +41,7 @@ foreach(line ${table})
         set(name ${CMAKE_MATCH_1})
         set(most ${CMAKE_MATCH_4})
         set(off NULL)
-        if(NOT "${CMAKE_MATCH_6}" STREQUAL "")
+        if(NOT "x${CMAKE_MATCH_6}" STREQUAL "x") # "off" alone would be taken for a variable
             set(off "\"${CMAKE_MATCH_6}\"")
         endif()
         string(TOUPPER ${name} upper)

@@ -127,11 +127,12 @@ const char *world_configure(struct world *w, const struct registry_leader *me, c
     char *text = xstrdup(args);
     struct registry_request request = {slice_of(entry), slice_of(id)};
     size_t n = split(text, words, ARRAY_LEN(words));
-    if (op_args(op) >= 0) {
-        for (; n < (size_t)op_args(op); n++) {
+    int of_op = op_args(op);
+    if (of_op >= 0) {
+        for (; n < (size_t)of_op; n++) {
             words[n] = (struct slice){0};
         }
-        n = (size_t)op_args(op);
+        n = (size_t)of_op;
         STEP(w, registry_carry_out(w->r, me, &request, op, words, n, on_outcome, w));
     } else if (entry[0] != '\0') {
         words[0] = slice_of(op);
