@@ -24,6 +24,7 @@ struct token {
 struct tokens {
     struct token *list;
     size_t n;
+    size_t room; /* of the list */
     struct buf users;
     const char *path; /* while reading */
     bool exposed;     /* others than its owner may read the file */
@@ -65,9 +66,22 @@ static struct tokens *create(void)
     struct tokens *t = xcalloc(1, sizeof(*t));
 
     buf_init(&t->users, (size_t)TOKENS_MAX * IRC_CHANNEL_CHARS);
-    /* The list has its full size from the start: growing it would leave copies of tokens behind. */
-    t->list = xcalloc(TOKENS_MAX, sizeof(*t->list));
     return t;
+}
+
+/* Not by realloc, which may leave a copy of the tokens behind. */
+static void grow(struct tokens *t)
+{
+    size_t bytes = t->n * sizeof(*t->list);
+    struct token *old = t->list;
+
+    t->room = t->room == 0 ? 4 : 2 * t->room;
+    t->list = xcalloc(t->room, sizeof(*t->list));
+    if (old != NULL) {
+        memcpy(t->list, old, bytes);
+        explicit_bzero(old, bytes);
+        free(old);
+    }
 }
 
 struct tokens *tokens_copy(const struct tokens *t)
@@ -82,17 +96,21 @@ struct tokens *tokens_copy(const struct tokens *t)
 
 void tokens_put(struct tokens *t, const char *login, const char *token, uint64_t ends_ms)
 {
-    struct token *at = t->list;
     size_t len = strlen(token);
+    size_t i = 0;
 
-    while (at < t->list + t->n && strcmp(at->login, login) != 0) {
-        at++;
+    while (i < t->n && strcmp(t->list[i].login, login) != 0) {
+        i++;
     }
-    bool is_new = at == t->list + t->n;
+    bool is_new = i == t->n;
     if (len >= TOKEN_CHARS || strlen(login) >= IRC_CHANNEL_CHARS ||
         (is_new && t->n == TOKENS_MAX)) {
         return;
     }
+    if (i == t->room) {
+        grow(t);
+    }
+    struct token *at = &t->list[i];
     explicit_bzero(at, sizeof(*at));
     memcpy(at->login, login, strlen(login));
     memcpy(at->secret, token, len);
@@ -160,7 +178,9 @@ void tokens_destroy(struct tokens *t)
     if (t == NULL) {
         return;
     }
-    explicit_bzero(t->list, t->n * sizeof(*t->list));
+    if (t->list != NULL) {
+        explicit_bzero(t->list, t->n * sizeof(*t->list));
+    }
     free(t->list);
     buf_finish(&t->users);
     free(t);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define STILL_MS 150 /* the number of nodes must not change: the first shards spread over them */
+#define BACK_MS  600 /* nodes that found no cluster look again within 500 ms */
 #define POLL_MS  100
 #define RETRY_MS 2000 /* of a setup that was given up */
 
@@ -48,6 +49,7 @@ struct setup {
     uint64_t round;      /* of the view that shows what was written */
     uint64_t nodes;
     uint64_t still_since_ms;
+    uint64_t created_ms;
     char user[64];     /* chosen here */
     bool user_awaited; /* no node knows it, which was said */
     uint64_t not_before_ms;
@@ -158,6 +160,7 @@ static void on_settings(void *ctx, const struct registry_outcome *outcome, const
     } else {
         warn_different(s, outcome);
     }
+    s->created_ms = mono_ms();
     s->round = cluster_view_refresh(view(s));
     move_on(s, s->is_done ? PART_CHANNELS : PART_NODES);
 }
@@ -179,10 +182,13 @@ static void do_settings(struct setup *s)
 
 static void do_nodes(struct setup *s)
 {
-    uint64_t still_ms = mono_ms() - s->still_since_ms;
+    uint64_t now = mono_ms();
+    uint64_t still = s->still_since_ms + STILL_MS;
+    uint64_t back = s->created_ms + BACK_MS;
+    uint64_t when = s->nodes == 0 ? now + POLL_MS : still > back ? still : back;
 
-    if (s->nodes == 0 || still_ms < STILL_MS) {
-        leader_ask_in(s->options.leader, s->nodes == 0 ? POLL_MS : STILL_MS - still_ms);
+    if (now < when) {
+        leader_ask_in(s->options.leader, when - now);
         return;
     }
     log_info("setup", "setup.begun", "nodes", log_u64(s->nodes), "manager",

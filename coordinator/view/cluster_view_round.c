@@ -164,7 +164,7 @@ static void take_changes(struct cluster_view *v, const struct cluster_changes *c
         view_shards_forget(v, v->rounds + 1);
     }
     bool known = changes->all || HASH_COUNT(v->shards) == changes->shards;
-    v->change = changes->upto;
+    v->change = changes->up_to;
     v->all = v->all || !known;
     v->wanted = v->wanted || !known;
 }

@@ -143,7 +143,7 @@ const struct cluster_state *cluster_reader_state(const struct cluster_reader *r)
 bool cluster_reader_is_busy(const struct cluster_reader *r);
 /* Of a round that was begun so and has ended well. */
 struct cluster_changes {
-    uint64_t upto;   /* what had changed until then was read */
+    uint64_t up_to;  /* what had changed until then was read */
     bool all;        /* all shards were */
     uint64_t shards; /* there were so many in the end */
 };

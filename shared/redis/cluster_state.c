@@ -129,14 +129,14 @@ static void take_clock(struct cluster_reader *r, const struct redisReply *reply)
 static void take_changes(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader fields = reader_of(reply);
-    uint64_t upto = number_of(reader_slice(&fields));
+    uint64_t up_to = number_of(reader_slice(&fields));
     uint64_t from = number_of(reader_slice(&fields));
 
     if (fields.bad) {
         cluster_fail_strange(r, "HMGET");
     }
-    bool known = r->after > 0 && r->after >= from && r->after <= upto;
-    r->changes = (struct cluster_changes){.upto = upto, .all = !known};
+    bool known = r->after > 0 && r->after >= from && r->after <= up_to;
+    r->changes = (struct cluster_changes){.up_to = up_to, .all = !known};
     r->at = 1;
 }
 

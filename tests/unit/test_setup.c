@@ -82,7 +82,7 @@ static void begin_and_wait(size_t nchannels)
 {
     begin(nchannels);
     office_read(&o);
-    office_after(&o, 500);
+    office_after(&o, 600);
 }
 
 static const char *config(const char *name)
@@ -115,7 +115,8 @@ static void it_waits_until_the_number_of_nodes_is_still(void **state)
     open_office(NULL);
     begin(0);
     office_read(&o);
-    office_after(&o, 100);
+    office_after(&o, 550);
+    office_expect_asked(&o, ""); /* others may come back that were there before the cluster */
     world_node(&late, "n2", 1002, 10, "anonymous");
     world_register(&o.world, &late, 0);
     office_facts(&o);
