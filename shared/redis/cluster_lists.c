@@ -281,7 +281,7 @@ bool cluster_ask_nodes(struct cluster_reader *r)
 static void take_changed(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader pairs = reader_of(reply);
-    bool last = reader_left(&pairs) < 2 * PORTION;
+    bool last = reader_left(&pairs) < (size_t)2 * PORTION;
     bool good = keep_names(r, &pairs);
 
     if (last) {
