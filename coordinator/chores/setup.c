@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STILL_MS 150 /* the number of nodes must not change: the first shards spread over them */
+#define STILL_MS 100 /* the number of nodes must not change: the first shards spread over them */
 #define BACK_MS  600 /* nodes that found no cluster look again within 500 ms */
-#define POLL_MS  100
+#define POLL_MS  50
 #define RETRY_MS 2000 /* of a setup that was given up */
 
 enum part {

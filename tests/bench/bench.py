@@ -9,6 +9,7 @@ A benchmark is a class with NAME, a line of text (its docstring), and
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -170,6 +171,16 @@ def commands(redis):
     """Commands that Redis has carried out, also within functions: name -> how many. Our own look is none."""
     stats = redis.info("commandstats")
     return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items() if name != "cmdstat_info"}
+
+
+def machine():
+    """What the figures depend on."""
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        model = next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "")
+    version = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout
+    redis = re.search(r"v=(\S+)", version)[1]
+    facts = (model or os.uname().machine, f"{os.cpu_count()} cores", f"Linux {os.uname().release}", f"Redis {redis}")
+    return ", ".join(facts) + f", load {os.getloadavg()[0]:.1f} before"
 
 
 def print_table(rows, out=sys.stdout):

@@ -120,10 +120,10 @@ static void it_waits_until_the_number_of_nodes_is_still(void **state)
     world_node(&late, "n2", 1002, 10, "anonymous");
     world_register(&o.world, &late, 0);
     office_facts(&o);
-    office_after(&o, 100);
+    office_after(&o, 60);
     office_expect_asked(&o, "");
 
-    office_after(&o, 50);
+    office_after(&o, 40);
 
     office_until(&o, (office_facts(&o), done == 1));
     office_close(&o);
