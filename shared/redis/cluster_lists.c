@@ -277,17 +277,24 @@ bool cluster_ask_nodes(struct cluster_reader *r)
     return r->options.on_node != NULL && ask_hashes(r, take_node, "node");
 }
 
-/* {shard, change, shard, change, ...}, as they changed. */
+/* {shard, change, shard, change, ...}, as they changed. The last change is in the index; where it
+ * is not, somebody removed some of it, and all shards are read. */
 static void take_changed(struct cluster_reader *r, const struct redisReply *reply)
 {
     struct reader pairs = reader_of(reply);
     bool last = reader_left(&pairs) < (size_t)2 * PORTION;
-    bool good = keep_names(r, &pairs);
+    uint64_t change = r->after;
 
-    if (last) {
-        names_sort(r);
-    } else if (!good || !slice_to_u64(slice_of(r->names[r->n - 1].value), &r->cursor)) {
+    if (!keep_names(r, &pairs) ||
+        (r->n > 0 && !slice_to_u64(slice_of(r->names[r->n - 1].value), &change))) {
         cluster_fail_strange(r, "ZRANGEBYSCORE");
+    } else if (!last) {
+        r->cursor = change;
+    } else if (change < r->changes.up_to) {
+        r->changes.all = true;
+        r->cursor = 0;
+    } else {
+        names_sort(r);
     }
 }
 

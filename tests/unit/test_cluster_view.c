@@ -296,16 +296,22 @@ static unsigned hashes_read(const char *channels)
     return world_calls(&o.world, "hgetall");
 }
 
-static void a_round_reads_what_changed_alone(void **state)
+static void add_fifty_shards(void)
 {
-    (void)state;
     char name[32];
+
     world_configure(&o.world, office_me(&o), "", "", "set", "max_shard_count,none");
     for (int i = 0; i < 50; i++) {
         snprintf(name, sizeof(name), "more-%d", i);
         world_add_shard(&o.world, office_me(&o), name, "anonymous", "");
     }
     office_read(&o);
+}
+
+static void a_round_reads_what_changed_alone(void **state)
+{
+    (void)state;
+    add_fifty_shards();
 
     assert_in_range(hashes_read("carol"), 1, 10);
 
@@ -315,6 +321,17 @@ static void a_round_reads_what_changed_alone(void **state)
     assert_in_range(hashes_read("eve"), 1, 10);
     office_ask(&o, "HSET shoal:{t}:clock changes 3"); /* it has forgotten */
     assert_in_range(hashes_read("frank"), 50, 70);
+}
+
+static void where_somebody_removed_what_changed_all_are_read(void **state)
+{
+    (void)state;
+    add_fifty_shards();
+    world_assign(&o.world, office_me(&o), "", "", "join", "carol");
+    office_ask(&o, "DEL shoal:{t}:changed");
+    office_ask(&o, "CONFIG RESETSTAT");
+    office_read(&o);
+    assert_in_range(world_calls(&o.world, "hgetall"), 50, 70);
 }
 
 static void changes_of_long_ago_are_forgotten(void **state)
@@ -343,6 +360,7 @@ int main(void)
         OFFICE_TEST(a_user_is_known_who_has_a_token_on_some_node),
         OFFICE_TEST(a_round_that_reads_what_changed_sees_what_one_that_reads_all_does),
         OFFICE_TEST(a_round_reads_what_changed_alone),
+        OFFICE_TEST(where_somebody_removed_what_changed_all_are_read),
         OFFICE_TEST(changes_of_long_ago_are_forgotten),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
