@@ -40,7 +40,7 @@ size_t utf8_length(const char *text, size_t left)
 }
 
 /* Signed, as vector instructions compare: this is one of them each. */
-static inline bool is_above(unsigned char c, unsigned char than)
+static inline unsigned char is_above(unsigned char c, unsigned char than)
 {
     return (signed char)(c ^ 0x80) > (signed char)(than ^ 0x80);
 }
