@@ -86,6 +86,21 @@ def test_a_shard_without_a_user_is_passed_over_and_mended_soon(bare, value):
     bare.chat_flows(chat, *CHANNELS)
 
 
+def test_what_a_node_tells_of_a_shard_without_a_user_has_it_mended_soon(bare):
+    chat = start(bare, nodes=1)
+    for damage in (lambda key: bare.redis.delete(key), lambda key: bare.redis.hset(key, "user", "x:y"),
+                   lambda key: bare.redis.hdel(key, "user"), lambda key: bare.redis.hset(key, "epoch", "x"),
+                   lambda key: bare.redis.hdel(key, "node")):
+        shard = next(iter(bare.shards()))
+        key = bare.key(f"shard:{shard}")
+        before = bare.redis.hmget(key, "user", "node")
+        damage(key)
+        bare.sim.control("disconnect all")
+        wait_until(lambda: bare.redis.hmget(key, "user", "node") == before, 8, "the shard is known again")
+        wait_until(lambda: bare.joined(*CHANNELS), 20, "all channels are joined")
+    bare.chat_flows(chat, *CHANNELS)
+
+
 def test_the_holder_of_a_channel_whose_state_is_removed_reports_it_again(bare):
     start(bare, compare_ms=500)
     bare.redis.delete(bare.key("channel:alice"))

@@ -94,9 +94,18 @@ local function report_joins(c, sk, is_ready, joined, before)
     end
 end
 
+-- What is known of a shard that the node holds: nobody else might look at it for long.
+local function check_held(c, node, shard, now)
+    local known = now[1] == node and whole(now[2]) and login_of(now[5])
+    if not known and call('ZSCORE', key(c, 'node', node, 'shards'), shard) then
+        damaged(c)
+    end
+end
+
 local function report_shard(c, node, shard, fields)
     local sk = key(c, 'shard', shard)
     local now = call('HMGET', sk, 'node', 'epoch', 'state', 'login_refused', 'user', 'joined')
+    check_held(c, node, shard, now)
     if now[1] ~= node or whole(now[2]) ~= whole(reported(fields.epoch)) then
         return
     end
