@@ -52,10 +52,11 @@ static inline bool is_wrong(const unsigned char *at, size_t len)
     unsigned char wrong = 0; /* a bool would not become a vector */
 
     for (size_t i = 0; i < len; i++) {
-        unsigned char c = at[i];
-        unsigned char before = at[i - 1];
+        const unsigned char *now = at + i;
+        unsigned char c = now[0];
+        unsigned char before = now[-1];
         unsigned char called =
-            is_above(before, 0xbf) | is_above(at[i - 2], 0xdf) | is_above(at[i - 3], 0xef);
+            is_above(before, 0xbf) | is_above(now[-2], 0xdf) | is_above(now[-3], 0xef);
         unsigned char goes_on = (signed char)c < (signed char)0xc0;
         unsigned char low = (signed char)c < (signed char)0xa0;
         unsigned char lowest = (signed char)c < (signed char)0x90;
