@@ -72,6 +72,7 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
     f->options = *options;
     f->topic_prefix = slice_of(registry_topic(options->registry, TOPIC_CHAT, "", f->topic));
     registry_fan_key(options->registry, options->node, f->seq_key);
+    buf_init(&f->kept, SIZE_MAX / 2);
     machine_begin(&f->way, &fanout_ways, WAY_TRANSACTIONS);
     uv_check_init(loop, &f->turn_end);
     f->turn_end.data = f;
@@ -198,6 +199,7 @@ void fanout_destroy(struct fanout *f)
     free_blocks(f->blocks);
     free_blocks(f->spare);
     drops_finish(&f->drops);
+    buf_finish(&f->kept);
     teardown_begin(&f->teardown, free, f, NULL, NULL);
     teardown_handle(&f->teardown, (uv_handle_t *)&f->turn_end);
     teardown_handle(&f->teardown, (uv_handle_t *)&f->awake);
@@ -329,6 +331,11 @@ void fanout_detach(struct fanout *f)
             fanout_block_move(f, b, BLOCK_DOUBT);
         }
     }
+}
+
+void fanout_keep(struct fanout *f, uint64_t streams, const char *incarnation)
+{
+    history_keep(&f->history, f->options.registry, f->options.node, incarnation, streams);
 }
 
 void fanout_hold(struct fanout *f, bool hold)

@@ -6,13 +6,14 @@
 #include "node/fanout.h"
 
 #include "node/drops.h"
+#include "node/history.h"
 #include "shared/machine.h"
 #include "shared/teardown.h"
 #include "shared/trouble.h"
 
 #include <utlist.h>
 
-#define BLOCK_LINES 64
+#define BLOCK_LINES HISTORY_LINES_MOST
 
 enum fanout_way {
     WAY_TRANSACTIONS, /* as many as may be unanswered */
@@ -76,7 +77,10 @@ struct fanout {
     bool high;                  /* on_pressure was told so */
     uint64_t since_ms;          /* that there is too much; 0: there is not */
     struct drops drops;
-    struct trouble trouble; /* with writing seq */
+    struct history history;
+    struct buf kept;                /* commands of history that leave now */
+    struct trouble trouble;         /* with writing seq */
+    struct trouble history_trouble; /* with writing to the streams */
 };
 
 /* In fanout.c: the one setter of a block's state, which counts; the block leaves the list and is

@@ -23,6 +23,8 @@
 #define CALL_WORDS       7    /* of a call, before its lines */
 #define CALLS_MS         2000 /* after a refused transaction, until the next one is tried */
 
+#define PARTS 4 /* of a transaction: MULTI, the lines, what is kept, the tail */
+
 static const char MULTI[] = "*1\r\n$5\r\nMULTI\r\n";
 
 /* One transaction under way. */
@@ -86,22 +88,41 @@ static void mark_refused(struct fanout *f, struct block *b)
     }
 }
 
-/* The lines were published; was seq written with them? If not, Redis cannot tell how far it
- * came. */
-static void look_at_seq(struct fanout *f, const struct redisReply *reply)
+static void tell_error(const struct redisReply *error, struct trouble *trouble, const char *event,
+                       const char *key, const char *mend)
 {
-    const struct redisReply *last = reply->element[reply->elements - 1];
     struct err err = {0};
 
-    if (last->type != REDIS_REPLY_ERROR) {
-        trouble_over(&f->trouble);
+    if (error == NULL) {
+        trouble_over(trouble);
         return;
     }
-    err_set(&err, ERR_REPLY, "%s", last->str);
-    if (trouble_is_news(&f->trouble, &err, mono_ms())) {
-        log_error("fanout", "fanout.seq", "key", f->seq_key, "error", err.text, "mend",
-                  "DEL the key; the node writes it again", NULL);
+    err_set(&err, ERR_REPLY, "%s", error->str);
+    if (trouble_is_news(trouble, &err, mono_ms())) {
+        log_error("fanout", event, "key", key, "error", err.text, "mend", mend, NULL);
     }
+}
+
+/* The lines were published; were they kept, and was seq written with them? If not, Redis cannot
+ * tell how far it came. */
+static void look_at_rest(struct fanout *f, const struct redisReply *reply, unsigned lines)
+{
+    size_t end = reply->elements - 1;
+    const struct redisReply *last = reply->element[end];
+    const struct redisReply *broken = NULL;
+
+    for (size_t i = lines; i < end; i++) { /* what is no error is not made */
+        if (reply->element[i] != NULL) {
+            broken = reply->element[i];
+            meters.history_broken_total++;
+        }
+    }
+    tell_error(
+        broken, &f->history_trouble, "history.broken", f->history.key,
+        "what is no stream of Shoal's there is removed within a lease; nobody else may write "
+        "it");
+    tell_error(last->type == REDIS_REPLY_ERROR ? last : NULL, &f->trouble, "fanout.seq", f->seq_key,
+               "DEL the key; the node writes it again");
 }
 
 static void on_answer(void *ctx, const struct redisReply *reply, const struct err *err)
@@ -122,13 +143,14 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
         link_refuse(f->link, reply->str);
         return;
     }
+    unsigned lines = flight.block->lines;
     /* All of a transaction was carried out, or nothing. */
     if (!flight.call && (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0)) {
         mark_refused(f, flight.block);
     } else {
         fanout_mark_answered(f, flight.block);
         if (!flight.call) {
-            look_at_seq(f, reply);
+            look_at_rest(f, reply, lines);
             if (f->way.state == WAY_TRIAL) {
                 machine_move(&f->way, WAY_TRANSACTIONS, f);
             }
@@ -160,11 +182,34 @@ static struct flight *take_off(struct fanout *f, struct block *b, bool call)
     return flight;
 }
 
-/* Of blocks that wait, as many as may leave, with one system call: each MULTI, the lines, seq,
- * EXEC. */
+/* What of the block goes to streams, and how many commands that is; the slice has its length, and
+ * begins where it may have been moved since. */
+static struct slice put_kept(struct fanout *f, const struct block *b, unsigned *commands)
+{
+    size_t before = f->kept.len;
+
+    *commands = history_put(&f->history, &f->kept, (struct slice){b->data, b->len}, f->topic_prefix,
+                            b->last_seq);
+    return (struct slice){NULL, f->kept.len - before};
+}
+
+/* Where each of `n` begins, now that nothing is moved any more. */
+static void place_kept(const struct fanout *f, struct slice *parts, size_t n)
+{
+    const char *at = f->kept.data;
+
+    for (size_t i = 0; i < n; i++) {
+        struct slice *kept = &parts[PARTS * i + 2];
+        kept->ptr = at;
+        at = kept->len > 0 ? at + kept->len : at;
+    }
+}
+
+/* Of blocks that wait, as many as may leave, with one system call: each MULTI, the lines, what is
+ * kept of them, seq, EXEC. */
 static int send_transactions(struct fanout *f)
 {
-    struct slice parts[3 * SENT_AT_ONCE];
+    struct slice parts[PARTS * SENT_AT_ONCE];
     struct link_raw raw[SENT_AT_ONCE];
     struct block *blocks[SENT_AT_ONCE];
     char tails[SENT_AT_ONCE][TAIL_CHARS];
@@ -172,17 +217,21 @@ static int send_transactions(struct fanout *f)
     size_t bytes = f->bytes[BLOCK_SENT];
     size_t n = 0;
 
+    buf_clear(&f->kept);
     do {
-        parts[3 * n] = (struct slice){MULTI, sizeof(MULTI) - 1};
-        parts[3 * n + 1] = (struct slice){b->data, b->len};
-        parts[3 * n + 2] = put_tail(f, b, tails[n]);
+        unsigned kept;
+        parts[PARTS * n] = (struct slice){MULTI, sizeof(MULTI) - 1};
+        parts[PARTS * n + 1] = (struct slice){b->data, b->len};
+        parts[PARTS * n + 2] = put_kept(f, b, &kept);
+        parts[PARTS * n + 3] = put_tail(f, b, tails[n]);
         /* MULTI, a QUEUED for each command, and the EXEC. */
-        raw[n] = (struct link_raw){3, b->lines + 3u, take_off(f, b, false)};
+        raw[n] = (struct link_raw){PARTS, b->lines + kept + 3u, take_off(f, b, false)};
         blocks[n++] = b;
         bytes += b->len;
         b = b->next;
     } while (b != NULL && n < SENT_AT_ONCE && bytes + b->len <= UNANSWERED_BYTES &&
              f->way.state != WAY_TRIAL);
+    place_kept(f, parts, n);
     int rc = link_send_raw(f->link, parts, raw, n, on_answer);
     for (size_t i = 0; i < n; i++) {
         if (rc == 0) {

@@ -33,6 +33,7 @@ enum gap_reason { GAP_NOT_JOINED, GAP_BUFFER_FULL, GAP_LEASE_LOST, GAP_REGISTRY_
     X(twitch_bad_lines_total, COUNTER, "", NONE, "lines that are too long or do not parse")        \
     X(fanout_lines_total, COUNTER, "", NONE, "room lines that Redis has taken")                    \
     X(fanout_bytes_total, COUNTER, "bytes", NONE, "bytes sent for them, as commands of Redis")     \
+    X(history_broken_total, COUNTER, "", NONE, "entries that a history stream did not take")       \
     X(fanout_transactions_total, COUNTER, "", NONE, "transactions that carried them")              \
     X(fanout_dropped_lines_total, COUNTER, "", NONE,                                               \
       "room lines that were dropped: the buffer was full, or the lease lost")                      \

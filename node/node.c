@@ -171,6 +171,9 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     } else if (n->state.state == NODE_FENCED) {
         node_move(n, NODE_ACTIVE);
     }
+    fanout_keep(n->fanout,
+                picture->settings.history_ms != 0 ? picture->settings.history_streams : 0,
+                node_lease_incarnation(n->lease));
     if (new_link) {
         /* Subscribers need a moment to be back as well, before what was held flows. */
         if (n->was_away) {

@@ -40,6 +40,12 @@ const char *registry_fan_key(const struct registry *r, const char *node,
     return out;
 }
 
+const char *registry_lines_key(const struct registry *r, char out[REGISTRY_TOPIC_CHARS])
+{
+    snprintf(out, REGISTRY_TOPIC_CHARS, "%s:lines:", r->tag);
+    return out;
+}
+
 const char *registry_topic(const struct registry *r, enum registry_topic topic, const char *name,
                            char out[REGISTRY_TOPIC_CHARS])
 {

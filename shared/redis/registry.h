@@ -51,6 +51,8 @@ const char *registry_topic(const struct registry *r, enum registry_topic topic, 
 /* The key at which the fan-out keeps `seq`, the same way. */
 const char *registry_fan_key(const struct registry *r, const char *node,
                              char out[REGISTRY_TOPIC_CHARS]);
+/* What the keys of the streams that keep chat begin with, before their number, the same way. */
+const char *registry_lines_key(const struct registry *r, char out[REGISTRY_TOPIC_CHARS]);
 
 /* A new connection ----------------------------------------------------------------------------- */
 
@@ -137,6 +139,8 @@ struct registry_shard {
     X(compare_ms, SETTING_COMPARE_MS) /* so often all is asked for, changed or not */              \
     X(blind_ms, SETTING_BLIND_MS) /* a node none of whose connections worked so long is blind */   \
     X(send_ttl_ms, SETTING_SEND_TTL_MS)                                                            \
+    X(history_ms, SETTING_HISTORY_MS) /* 0: nothing is kept */                                     \
+    X(history_streams, SETTING_HISTORY_STREAMS)                                                    \
     X(accounts, 0) /* grows when an account is another: registry_accounts */                       \
     X(told, 0)     /* grows when what all nodes are told is another */
 #define REGISTRY_SETTING(name, otherwise) uint64_t name;

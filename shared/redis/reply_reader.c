@@ -111,9 +111,13 @@ static void skip_free(void *object)
     (void)object;
 }
 
-/* Is it, or is it within, an element of the reply that is not its last? */
+/* Is it, or is it within, an element of the reply that is not its last, and no error? (Errors in
+ * arrays there are passed over with these.) */
 static bool is_passed_over(const redisReadTask *task)
 {
+    if (task->type == REDIS_REPLY_ERROR && task->parent != NULL && task->parent->parent == NULL) {
+        return false;
+    }
     while (task->parent != NULL && task->parent->parent != NULL) {
         task = task->parent;
     }

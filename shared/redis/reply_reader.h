@@ -26,8 +26,8 @@ MUST_USE int reply_reader_feed(struct reply_reader *r, const char *data, size_t 
                                struct err *err);
 /* The next whole reply, for freeReplyObject; NULL: more bytes needed. 0, or -ERR_PROTOCOL. */
 MUST_USE int reply_reader_next(struct reply_reader *r, struct redisReply **out, struct err *err);
-/* The same; where it is an array, of its elements the last alone is made, the others are NULL: of
- * what EXEC answers, nobody wants more. */
+/* The same; where it is an array, of its elements the last alone is made, and those that are
+ * errors, the others are NULL: of what EXEC answers, nobody wants more. */
 MUST_USE int reply_reader_next_brief(struct reply_reader *r, struct redisReply **out,
                                      struct err *err);
 /* Pass over the next whole reply without making objects of it: 65 of the 66 replies of a

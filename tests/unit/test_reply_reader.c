@@ -167,10 +167,10 @@ static void the_first_error_among_skipped_replies_is_kept(void **state)
     }
 }
 
-static void of_a_brief_array_the_last_element_alone_is_made(void **state)
+static void of_a_brief_array_the_last_element_and_errors_are_made(void **state)
 {
     static const char exec[] =
-        "*4\r\n:1\r\n*2\r\n$-1\r\n*1\r\n$2\r\nhi\r\n-ERR no\r\n*1\r\n+last\r\n"
+        "*5\r\n:1\r\n*3\r\n$-1\r\n-ERR in it\r\n*1\r\n$2\r\nhi\r\n-ERR no\r\n$-1\r\n*1\r\n+last\r\n"
         "+next\r\n";
     size_t len = sizeof(exec) - 1;
 
@@ -185,11 +185,12 @@ static void of_a_brief_array_the_last_element_alone_is_made(void **state)
         if (reply == NULL) {
             assert_int_equal(reply_reader_next_brief(r, &reply, NULL), 0);
         }
-        assert_int_equal(reply->elements, 4);
-        for (size_t i = 0; i < 3; i++) {
-            assert_null(reply->element[i]);
+        assert_int_equal(reply->elements, 5);
+        for (size_t i = 0; i < 4; i++) {
+            assert_true((reply->element[i] == NULL) == (i != 2));
         }
-        assert_string_equal(reply->element[3]->element[0]->str, "last");
+        assert_string_equal(reply->element[2]->str, "ERR no");
+        assert_string_equal(reply->element[4]->element[0]->str, "last");
         freeReplyObject(reply);
         assert_int_equal(reply_reader_next_brief(r, &reply, NULL), 0);
         assert_string_equal(reply->str, "next");
@@ -277,7 +278,7 @@ int main(void)
         cmocka_unit_test(skipped_replies_are_bounded_and_checked_like_others),
         cmocka_unit_test(arrays_are_nested_as_deep_as_they_may_and_no_deeper),
         cmocka_unit_test(the_first_error_among_skipped_replies_is_kept),
-        cmocka_unit_test(of_a_brief_array_the_last_element_alone_is_made),
+        cmocka_unit_test(of_a_brief_array_the_last_element_and_errors_are_made),
         cmocka_unit_test(a_line_without_an_end_is_given_up),
         cmocka_unit_test(a_long_string_is_no_line),
         cmocka_unit_test(elements_are_counted_over_all_of_a_reply),

@@ -103,6 +103,7 @@ local function event(c, name, fields)
     local text = to_json(object)
     call('XADD', key(c, 'log'), 'MAXLEN', '~', LOG_ENTRIES, '*', 'event', text)
     call('PUBLISH', c.topic .. 'events', text)
+    return text
 end
 
 -- The command for all of a list at once; {} where that is empty.

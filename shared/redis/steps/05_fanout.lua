@@ -18,5 +18,6 @@ step('publish', 'node before seq channel line ...', function(c, a)
         call('PUBLISH', c.topic .. 'chat:' .. a[i], a[i + 1])
     end
     call('HSET', fk, 'seq', a[3])
+    history.missed(c)
     return redis.status_reply('OK')
 end)

@@ -258,8 +258,10 @@ function take_report(c, node, report)
         call('HSET', key(c, 'node', node), 'quiet', ago(c, report.quiet_ms))
     end
     each_told(report, 'gaps', nil, function(gap)
-        event(c, 'gap', {'channel', reported(gap.channel) or '', 'from', ago(c, gap.from_ms), 'to', ago(c, gap.to_ms),
+        local channel = reported(gap.channel) or ''
+        local text = event(c, 'gap', {'channel', channel, 'from', ago(c, gap.from_ms), 'to', ago(c, gap.to_ms),
             'lines', reported(gap.lines) or 0, 'reason', reported(gap.reason) or ''})
+        history.gap(c, channel, text)
     end)
     report_node(c, node, members(report, 'node'))
 end

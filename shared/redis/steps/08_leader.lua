@@ -94,6 +94,7 @@ step('lead', 'coordinator incarnation link run_id host pid', function(c, a)
         return other
     end
     check_types(c)
+    history.trim(c)
     local grace = grace_until(c)
     local expired = c.now >= grace and expired_nodes(c) or {}
     local idle = call('ZRANGEBYSCORE', key(c, 'idle'), '-inf', c.now - limit(c, 'idle_shard_ms'),

@@ -1,0 +1,31 @@
+/* History: what is published goes to streams as well, by the same transaction (shared/contract.md).
+ *
+ *   lines of a block -> by channel, CRC-32 modulo the streams -> XADD, one for each stream touched
+ *
+ * An entry has the fields `by` (node/first 8 digits of the incarnation), `seq` (the number of its
+ * last line, as in fan:<node>) and `lines`, with LF between. Keeps nothing, owns nothing. */
+#ifndef SHOAL_NODE_HISTORY_H
+#define SHOAL_NODE_HISTORY_H
+
+#include "shared/buf.h"
+#include "shared/redis/registry.h"
+
+#define HISTORY_STREAMS_MOST 16u
+#define HISTORY_LINES_MOST   64u /* of one block */
+
+struct history {
+    unsigned streams;               /* 0: nothing is kept */
+    char key[REGISTRY_TOPIC_CHARS]; /* of the streams, up to their number */
+    char by[REGISTRY_TOPIC_CHARS];
+};
+
+/* Keep from now on in so many streams (at most HISTORY_STREAMS_MOST are used; 0: nothing is
+ * kept). */
+void history_keep(struct history *h, const struct registry *registry, const char *node,
+                  const char *incarnation, uint64_t streams);
+/* Append an XADD for each stream that lines of `commands` belong to (PUBLISH commands, as
+ * publish_put wrote them; the last line has the number `last_seq`). How many commands these are. */
+unsigned history_put(const struct history *h, struct buf *out, struct slice commands,
+                     struct slice topic_prefix, uint64_t last_seq);
+
+#endif

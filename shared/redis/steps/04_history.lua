@@ -1,0 +1,158 @@
+-- History: the streams lines:<k>, which keep what was published (each node adds to them in the
+-- transaction that publishes) for who was away, for as long and as many bytes as the settings say,
+-- and which say what is missing.
+
+local history = {}
+
+do -- the rest is seen in here alone
+
+local STREAMS_MOST = 16 -- what history_streams may be
+local GOES_PART = 10    -- where there are too many bytes, such a part of the oldest entries goes
+local SHORT_AT = 0.8    -- of maxmemory: history gives way
+local LOOK_MS = 1000    -- at how much memory is used
+local TOLD_MS = 60000   -- it is told that it gives way
+local MISSED_MS = 3000  -- nothing was published without being kept for so long: that is over
+
+local crc_table -- made when it is first used: before that, bit is not there
+local turn = 0  -- of the streams that are trimmed: one in each call
+local looked, used = 0, 0 -- when the memory was looked at, and which part of it was used
+
+-- The CRC-32 of the text, as zlib, Python and Ethernet have it.
+local function crc32(text)
+    local bxor, band, rshift = bit.bxor, bit.band, bit.rshift
+    if not crc_table then
+        crc_table = {}
+        for byte = 0, 255 do
+            local crc = byte
+            for _ = 1, 8 do
+                crc = band(crc, 1) == 1 and bxor(rshift(crc, 1), 0xedb88320) or rshift(crc, 1)
+            end
+            crc_table[byte] = crc
+        end
+    end
+    local crc = 0xffffffff
+    for i = 1, #text do
+        crc = bxor(rshift(crc, 8), crc_table[band(bxor(crc, string.byte(text, i)), 255)])
+    end
+    return bxor(crc, 0xffffffff) % 4294967296
+end
+
+local function stream(c, k)
+    return key(c, 'lines') .. ':' .. string.format('%d', k)
+end
+
+local function is_kept(c)
+    return setting(c, 'history_ms') ~= 'off'
+end
+
+-- The stream of a channel.
+function history.stream_of(c, channel)
+    local n = limit(c, 'history_streams')
+    return stream(c, n > 1 and crc32(channel) % n or 0)
+end
+
+-- What is missing of a channel: JSON, as the event says it.
+function history.gap(c, channel, text)
+    if is_kept(c) then
+        call('XADD', history.stream_of(c, channel), '*', 'gap', text)
+    end
+end
+
+-- What is published now is not kept: Redis is full.
+function history.missed(c)
+    if is_kept(c) then
+        call('HSETNX', key(c, 'lines'), 'missed_from', c.stamp)
+        call('HSET', key(c, 'lines'), 'missed_to', c.stamp)
+    end
+end
+
+-- What was published while it was not kept is missing, of all channels.
+local function tell_missed(c, n, from, to)
+    local text = event(c, 'history.not_kept', {'from', count_of(from), 'to', count_of(to)})
+    call('HDEL', key(c, 'lines'), 'missed_from', 'missed_to')
+    local gap = cjson.decode(text)
+    gap.event, gap.channel, gap.lines, gap.reason = 'gap', '', 0, 'not_kept'
+    for k = 0, n - 1 do
+        call('XADD', stream(c, k), '*', 'gap', to_json(gap))
+    end
+end
+
+-- The streams are begun anew where there are none yet, or were another number, and end where
+-- nothing is kept any more. How many there are.
+local function begun(c)
+    local lk, n = key(c, 'lines'), limit(c, 'history_streams')
+    local is = call('HMGET', lk, 'epoch', 'streams', 'missed_from', 'missed_to')
+    if not is_kept(c) then
+        if is[1] then
+            call('DEL', lk)
+        end
+        return 0
+    end
+    if not is[1] or count_of(is[2]) ~= n then
+        call('HSET', lk, 'epoch', c.time, 'streams', n, 'since', c.stamp)
+    end
+    if is[4] and math.abs(c.now - count_of(is[4])) > MISSED_MS then
+        tell_missed(c, n, is[3], is[4])
+    end
+    return n
+end
+
+-- Is most of what Redis may have used?
+local function memory_is_short(c)
+    if math.abs(c.now - looked) >= LOOK_MS then
+        local info = redis.call('INFO', 'memory')
+        local most = tonumber(string.match(info, '\nmaxmemory:(%d+)')) or 0
+        looked = c.now
+        used = most > 0 and (tonumber(string.match(info, '\nused_memory:(%d+)')) or 0) / most or 0
+    end
+    return used >= SHORT_AT
+end
+
+-- All of them, in bytes.
+local function bytes_of(c, n)
+    local bytes = {all = 0}
+    for k = 0, n - 1 do
+        bytes[k] = call('MEMORY', 'USAGE', stream(c, k)) or 0
+        bytes.all = bytes.all + bytes[k]
+    end
+    return bytes
+end
+
+-- Of the stream, the oldest entries go, so many that `len` are left.
+local function shorten(name, len)
+    call('XTRIM', name, 'MAXLEN', '~', string.format('%d', len))
+end
+
+local function tell_short(c)
+    local lk = key(c, 'lines')
+    if math.abs(c.now - count_of(call('HGET', lk, 'short'))) >= TOLD_MS then
+        call('HSET', lk, 'short', c.stamp)
+        event(c, 'history.short', {'used', string.format('%d %% of maxmemory', 100 * used)})
+    end
+end
+
+-- Takes what is too old, or too much, off one of the streams.
+function history.trim(c)
+    local n = begun(c)
+    turn = (turn + 1) % STREAMS_MOST
+    if turn >= n then
+        call('UNLINK', stream(c, turn)) -- of a time when there were more
+    end
+    if n == 0 then
+        return
+    end
+    local k = turn % n
+    local name = stream(c, k)
+    call('XTRIM', name, 'MINID', '~', string.format('%d', math.max(0, c.now - limit(c, 'history_ms'))))
+    local bytes = bytes_of(c, n)
+    local len = bytes[k] > 0 and call('XLEN', name) or 0
+    if len > 0 and memory_is_short(c) then
+        shorten(name, math.floor(len / 2))
+        looked = 0
+        tell_short(c)
+    elseif bytes.all > limit(c, 'history_bytes') and bytes[k] >= bytes.all / n then
+        shorten(name, len - math.ceil(len / GOES_PART))
+    end
+end
+
+end

@@ -1,0 +1,247 @@
+/* History: what is published is kept, in the same order and once, whatever happens to the link;
+ * against a real Redis. */
+#include "node/history.h"
+#include "node/meters.h"
+#include "node/publish.h"
+
+#include "tests/lib/fanout_rig.h"
+#include "tests/lib/link_probe.h"
+#include "tests/lib/private_redis.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define INCARNATION "0123456789abcdef0123456789abcdef"
+
+/* What is found in the streams. */
+struct found {
+    struct fanout_rig *rig;
+    unsigned entries;
+    unsigned lines;
+    unsigned refused; /* answers that are errors */
+    unsigned answers;
+    uint64_t seq; /* of the newest entry of the stream */
+    long number;  /* of the newest line of the stream */
+    bool disorder;
+};
+
+static const char *field(const struct redisReply *entry, const char *name)
+{
+    const struct redisReply *fields = entry->element[1];
+
+    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
+        if (strcmp(fields->element[i]->str, name) == 0) {
+            return fields->element[i + 1]->str;
+        }
+    }
+    fail_msg("an entry without %s", name);
+    return NULL;
+}
+
+static void look_at_entry(struct found *f, const struct redisReply *entry)
+{
+    uint64_t seq = strtoull(field(entry, "seq"), NULL, 10);
+    const char *line = field(entry, "lines");
+    unsigned lines = 0;
+
+    assert_string_equal(field(entry, "by"), "n1/01234567");
+    f->disorder = f->disorder || seq <= f->seq;
+    f->seq = seq;
+    f->entries++;
+    while (line != NULL) {
+        long number = -1;
+        assert_int_equal(sscanf(line, "line %ld ", &number), 1);
+        f->disorder = f->disorder || number <= f->number;
+        f->number = number;
+        lines++;
+        line = strchr(line, '\n');
+        line = line != NULL ? line + 1 : NULL;
+    }
+    assert_in_range(lines, 1, HISTORY_LINES_MOST);
+    f->lines += lines;
+}
+
+static void on_range(void *ctx, const struct redisReply *reply, const struct err *err)
+{
+    struct found *f = ctx;
+
+    assert_null(err);
+    f->answers++;
+    f->seq = 0;
+    f->number = -1;
+    f->refused += reply->type == REDIS_REPLY_ERROR;
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        look_at_entry(f, reply->element[i]);
+    }
+}
+
+static struct found look(struct fanout_rig *rig, unsigned streams)
+{
+    struct found f = {.rig = rig};
+
+    for (unsigned k = 0; k < streams; k++) {
+        assert_int_equal(
+            link_command(rig->link, on_range, &f, "XRANGE shoal:{main}:lines:%d - +", (int)k), 0);
+    }
+    wait_until(&rig->t, f.answers == streams);
+    return f;
+}
+
+static void begin(struct fanout_rig *f, unsigned streams)
+{
+    fanout_rig_begin(f, 64 << 20);
+    fanout_keep(f->fanout, streams, INCARNATION);
+    fanout_rig_connect(f);
+    wait_until(&f->t, f->attached == 1);
+}
+
+/* So many lines more, in ten channels. */
+static void take(struct fanout_rig *f, unsigned *taken, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char channel[16];
+        snprintf(channel, sizeof(channel), "room%u", *taken % 10);
+        fanout_rig_take(f, (*taken)++, 1, channel);
+    }
+}
+
+static void all_left(struct fanout_rig *f, unsigned taken)
+{
+    wait_until(&f->t, fanout_is_drained(f->fanout) && f->got == taken);
+    assert_false(f->out_of_order);
+}
+
+static void what_is_published_is_kept_once_and_in_order(void **state)
+{
+    static const unsigned streams[] = {1, 3, 16};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
+        struct fanout_rig f;
+        unsigned taken = 0;
+        begin(&f, streams[i]);
+        take(&f, &taken, 1);
+        all_left(&f, taken);
+        assert_int_equal(look(&f, streams[i]).lines, 1);
+        for (unsigned round = 0; round < 50; round++) {
+            take(&f, &taken, 100);
+            test_loop_turn(&f.t);
+        }
+        all_left(&f, taken);
+
+        struct found found = look(&f, streams[i]);
+        assert_int_equal(found.lines, taken);
+        assert_false(found.disorder);
+        assert_true(found.entries < streams[i] * (taken / 32));
+        assert_int_equal(link_command(f.link, NULL, NULL, "FLUSHALL"), 0);
+        assert_int_equal(look(&f, streams[i]).entries, 0);
+        fanout_rig_finish(&f);
+    }
+}
+
+static void a_link_that_breaks_again_and_again_keeps_each_line_once(void **state)
+{
+    struct fanout_rig f;
+    unsigned taken = 0;
+
+    (void)state;
+    begin(&f, 3);
+    for (unsigned round = 0; round < 15; round++) {
+        unsigned attached = f.attached;
+        for (unsigned i = 0; i < 5 + round; i++) {
+            take(&f, &taken, 300);
+            test_loop_turn(&f.t);
+        }
+        if (link_is_up(f.link)) {
+            link_reset(f.link, "the test breaks it");
+            wait_until(&f.t, f.attached > attached);
+        }
+    }
+    all_left(&f, taken);
+
+    struct found found = look(&f, 3);
+    assert_int_equal(found.lines, taken);
+    assert_false(found.disorder);
+    fanout_rig_finish(&f);
+}
+
+static void what_is_no_stream_there_is_counted_and_publishing_goes_on(void **state)
+{
+    struct fanout_rig f;
+    unsigned taken = 0;
+    uint64_t before = meters.history_broken_total;
+
+    (void)state;
+    begin(&f, 1);
+    assert_int_equal(link_command(f.link, NULL, NULL, "SET shoal:{main}:lines:0 junk"), 0);
+    take(&f, &taken, 100);
+    all_left(&f, taken);
+    assert_int_equal(meters.history_broken_total - before, 2); /* of 64 and of 36 lines */
+    assert_int_equal(look(&f, 1).refused, 1);
+
+    assert_int_equal(link_command(f.link, NULL, NULL, "DEL shoal:{main}:lines:0"), 0);
+    take(&f, &taken, 10);
+    all_left(&f, taken);
+    assert_int_equal(look(&f, 1).lines, 10);
+    assert_int_equal(f.attached, 1);
+    fanout_rig_finish(&f);
+}
+
+static void nothing_is_kept_where_that_is_off(void **state)
+{
+    struct fanout_rig f;
+    unsigned taken = 0;
+
+    (void)state;
+    begin(&f, 0);
+    take(&f, &taken, 100);
+    all_left(&f, taken);
+    assert_int_equal(look(&f, 1).entries, 0);
+    fanout_keep(f.fanout, 1, INCARNATION);
+    take(&f, &taken, 5);
+    all_left(&f, taken);
+    assert_int_equal(look(&f, 1).lines, 5);
+    fanout_rig_finish(&f);
+}
+
+/* As clients find it: Python's zlib.crc32(b"forsen") % 16. */
+static void a_channel_has_one_stream_by_its_crc(void **state)
+{
+    static char commands[400];
+    struct registry *names = registry_create(NULL, "main");
+    struct history h;
+    struct buf out;
+
+    (void)state;
+    history_keep(&h, names, "n1", INCARNATION, 1000); /* more than there may be */
+    buf_init(&out, 10000);
+    size_t len = publish_put(commands, SLICE("shoal:main:chat:"), SLICE("forsen"), SLICE("hi"));
+    assert_int_equal(
+        history_put(&h, &out, (struct slice){commands, len}, SLICE("shoal:main:chat:"), 7), 1);
+    static const char expected[] =
+        "*9\r\n$4\r\nXADD\r\n$21\r\nshoal:{main}:lines:11\r\n$1\r\n*\r\n$2\r\nby\r\n"
+        "$11\r\nn1/01234567\r\n$3\r\nseq\r\n$1\r\n7\r\n$5\r\nlines\r\n$2\r\nhi\r\n";
+    assert_string_equal(out.data, expected);
+    buf_finish(&out);
+    registry_destroy(names);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_published_is_kept_once_and_in_order, start_redis,
+                                        stop_redis),
+        cmocka_unit_test_setup_teardown(a_link_that_breaks_again_and_again_keeps_each_line_once,
+                                        start_redis, stop_redis),
+        cmocka_unit_test_setup_teardown(what_is_no_stream_there_is_counted_and_publishing_goes_on,
+                                        start_redis, stop_redis),
+        cmocka_unit_test_setup_teardown(nothing_is_kept_where_that_is_off, start_redis, stop_redis),
+        cmocka_unit_test(a_channel_has_one_stream_by_its_crc),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

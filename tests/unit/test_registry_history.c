@@ -1,0 +1,217 @@
+/* Registry: the streams that keep chat are begun, trimmed and ended, and say what is missing. */
+#include "shared/redis/registry.h"
+
+#include "tests/lib/registry_case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+#define TURNS      32 /* renewals of the lead in which each stream was looked at */
+
+static const char ADD[] =
+    "for i = 1, %u do redis.call('XADD', 'shoal:{t}:lines:' .. ARGV[1], '%s', 'lines', "
+    "string.rep('x', %u)) end return 1";
+
+static void lead(unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        assert_string_equal(world_lead(&w, &me), "leading");
+    }
+}
+
+/* So many entries of so many bytes; `id` is "*", or a time in ms and "-*". */
+static void add(unsigned n, const char *id, unsigned bytes, const char *stream)
+{
+    char script[256];
+
+    snprintf(script, sizeof(script), ADD, n, id, bytes);
+    world_eval(&w, script, stream);
+}
+
+static unsigned long long number(const char *command)
+{
+    return strtoull(world_ask(&w, "%s", command), NULL, 10);
+}
+
+/* The fields of the newest entry, with a blank between. */
+static const char *newest(const char *stream)
+{
+    return world_eval(&w,
+                      "local e = redis.call('XREVRANGE', ARGV[1], '+', '-', 'COUNT', 1)[1] "
+                      "return e and table.concat(e[2], ' ') or ''",
+                      stream);
+}
+
+static void they_are_begun_anew_where_their_number_changes(void **state)
+{
+    char first[64];
+
+    (void)state;
+    lead(1);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:lines streams"), "1");
+    assert_true(number("HGET shoal:{t}:lines since") > 0);
+    snprintf(first, sizeof(first), "%s", world_ask(&w, "HGET shoal:{t}:lines epoch"));
+    lead(2);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:lines epoch"), first);
+
+    set("history_streams,3");
+    lead(1);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:lines streams"), "3");
+    assert_string_not_equal(world_ask(&w, "HGET shoal:{t}:lines epoch"), first);
+}
+
+static void nothing_is_left_where_nothing_is_kept(void **state)
+{
+    (void)state;
+    set("history_streams,3");
+    lead(1);
+    add(10, "*", 10, "0");
+    add(10, "*", 10, "2");
+    set("history_streams,1");
+    lead(TURNS);
+    assert_int_equal(number("EXISTS shoal:{t}:lines:0"), 1);
+    assert_int_equal(number("EXISTS shoal:{t}:lines:2"), 0);
+
+    set("history_ms,off");
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+    assert_int_equal(n1.settings.history_ms, 0);
+    lead(TURNS);
+    assert_int_equal(number("EXISTS shoal:{t}:lines:0"), 0);
+    assert_int_equal(number("EXISTS shoal:{t}:lines"), 0);
+}
+
+static void what_is_too_old_goes(void **state)
+{
+    (void)state;
+    lead(1);
+    add(1000, "5-*", 10, "0");
+    add(100, "*", 10, "0");
+    lead(1);
+    assert_in_range(number("XLEN shoal:{t}:lines:0"), 100, 199);
+    /* And where nobody leads, by a node that has something to tell. */
+    world_ask(&w, "DEL shoal:{t}:lines:0");
+    add(1000, "5-*", 10, "0");
+    add(100, "*", 10, "0");
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+    assert_in_range(number("XLEN shoal:{t}:lines:0"), 100, 199);
+}
+
+static void of_too_many_bytes_the_oldest_go_of_whatever_stream_has_most(void **state)
+{
+    (void)state;
+    set("history_streams,2");
+    set("history_bytes,1048576");
+    lead(1);
+    add(10, "*", 4000, "0");
+    add(500, "*", 4000, "1");
+    lead(TURNS);
+    assert_int_equal(number("XLEN shoal:{t}:lines:0"), 10);
+    assert_in_range(number("MEMORY USAGE shoal:{t}:lines:1"), 700000, 1048576);
+}
+
+static void a_gap_is_told_in_the_stream_as_in_the_event(void **state)
+{
+    (void)state;
+    lead(1);
+    assert_string_equal(world_renew(&w, &n1,
+                                    "{\"gaps\":[{\"channel\":\"forsen\",\"from_ms\":900,"
+                                    "\"to_ms\":100,\"lines\":3,\"reason\":\"buffer_full\"}]}"),
+                        "current");
+    char told[512];
+    snprintf(told, sizeof(told), "%s", newest("shoal:{t}:lines:0"));
+    assert_non_null(strstr(told, "gap {"));
+    assert_non_null(strstr(told, "\"channel\":\"forsen\""));
+    assert_non_null(strstr(newest("shoal:{t}:log"), told + strlen("gap ")));
+
+    set("history_ms,off");
+    lead(TURNS);
+    assert_string_equal(world_renew(&w, &n1, "{\"gaps\":[{\"channel\":\"a\"}]}"), "current");
+    assert_int_equal(number("EXISTS shoal:{t}:lines:0"), 0);
+}
+
+static void history_gives_way_where_memory_is_short_which_is_told_once(void **state)
+{
+    (void)state;
+    lead(1);
+    add(2000, "*", 4000, "0");
+    unsigned long long used = strtoull(
+        world_eval(&w, "return string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)')",
+                   ""),
+        NULL, 10);
+    set("history_bytes,1073741824");
+    world_ask(&w, "CONFIG SET maxmemory %llu", used * 10 / 9);
+    lead(4);
+    wait_until(&w.probe.t, (lead(1), number("XLEN shoal:{t}:lines:0") < 1100));
+    assert_in_range(number("XLEN shoal:{t}:lines:0"), 400, 1100);
+    world_ask(&w, "CONFIG SET maxmemory 0");
+    assert_string_equal(
+        world_eval(&w,
+                   "local n = 0 "
+                   "for _, e in ipairs(redis.call('XRANGE', 'shoal:{t}:log', '-', '+')) do "
+                   "n = n + (string.find(e[2][2], ARGV[1], 1, true) and 1 or 0) end return n",
+                   "history.short"),
+        "1");
+}
+
+static void what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels(void **state)
+{
+    (void)state;
+    set("history_streams,2");
+    lead(1);
+    world_ask(&w, "HSET shoal:{t}:fan:n1 seq 6");
+    world_ask(&w, "FCALL shoal1_publish 1 shoal:{t} n1 6 7 forsen hello");
+    unsigned long long from = number("HGET shoal:{t}:lines missed_from");
+    assert_true(from > 0);
+    lead(1);
+    assert_string_equal(newest("shoal:{t}:lines:0"), ""); /* it may go on */
+
+    world_ask(&w, "HSET shoal:{t}:lines missed_to %llu", from - 10000);
+    lead(1);
+    char told[64];
+    snprintf(told, sizeof(told), "\"from\":%llu", from);
+    for (unsigned k = 0; k < 2; k++) {
+        const char *gap = newest(k == 0 ? "shoal:{t}:lines:0" : "shoal:{t}:lines:1");
+        assert_non_null(strstr(gap, told));
+        assert_non_null(strstr(gap, "\"reason\":\"not_kept\""));
+    }
+    assert_int_equal(number("HEXISTS shoal:{t}:lines missed_from"), 0);
+}
+
+static void what_is_nothing_of_shoals_is_removed(void **state)
+{
+    (void)state;
+    lead(1);
+    world_ask(&w, "SET shoal:{t}:lines:0 junk");
+    lead(1);
+    assert_int_equal(number("EXISTS shoal:{t}:lines:0"), 0);
+    assert_non_null(strstr(newest("shoal:{t}:log"), "registry.repaired"));
+    world_ask(&w, "SET shoal:{t}:lines junk");
+    lead(1);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:lines streams"), "1");
+    world_ask(&w, "HSET shoal:{t}:lines streams many missed_to never");
+    lead(1);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:lines streams"), "1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(they_are_begun_anew_where_their_number_changes),
+        TEST(nothing_is_left_where_nothing_is_kept),
+        TEST(what_is_too_old_goes),
+        TEST(of_too_many_bytes_the_oldest_go_of_whatever_stream_has_most),
+        TEST(a_gap_is_told_in_the_stream_as_in_the_event),
+        TEST(history_gives_way_where_memory_is_short_which_is_told_once),
+        TEST(what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels),
+        TEST(what_is_nothing_of_shoals_is_removed),
+    };
+
+    return cmocka_run_group_tests(tests, start_redis, stop_redis);
+}
