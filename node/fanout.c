@@ -45,6 +45,7 @@ static void on_turn_end(uv_check_t *handle)
     struct fanout *f = handle->data;
 
     look_at_pressure(f);
+    fanout_kept_trim(f);
     if (f->flush_due) {
         f->flush_due = false;
         uv_idle_stop(&f->awake);
@@ -87,10 +88,13 @@ struct fanout *fanout_create(uv_loop_t *loop, const struct fanout_options *optio
 
 static const struct machine_state block_states[BLOCK_STATES] = {
     [BLOCK_SPARE] = {"spare", MACHINE_BIT(BLOCK_FILLED)},
-    [BLOCK_FILLED] = {"filled", MACHINE_BIT(BLOCK_SENT) | MACHINE_BIT(BLOCK_SPARE)},
+    [BLOCK_FILLED] = {"filled",
+                      MACHINE_BIT(BLOCK_SENT) | MACHINE_BIT(BLOCK_SPARE) | MACHINE_BIT(BLOCK_KEPT)},
     [BLOCK_SENT] = {"sent", MACHINE_BIT(BLOCK_SPARE) | MACHINE_BIT(BLOCK_FILLED) |
-                                MACHINE_BIT(BLOCK_DOUBT)},
-    [BLOCK_DOUBT] = {"doubt", MACHINE_BIT(BLOCK_SENT) | MACHINE_BIT(BLOCK_SPARE)},
+                                MACHINE_BIT(BLOCK_DOUBT) | MACHINE_BIT(BLOCK_KEPT)},
+    [BLOCK_DOUBT] = {"doubt",
+                     MACHINE_BIT(BLOCK_SENT) | MACHINE_BIT(BLOCK_SPARE) | MACHINE_BIT(BLOCK_KEPT)},
+    [BLOCK_KEPT] = {"kept", MACHINE_BIT(BLOCK_SPARE) | MACHINE_BIT(BLOCK_FILLED)},
 };
 
 /* Bytes and blocks are counted apart, and what is the first to be sent is found apart: they must
@@ -120,8 +124,9 @@ void fanout_block_move(struct fanout *f, struct block *b, enum block_state to)
     if (to == BLOCK_SPARE) {
         b->len = 0;
         b->lines = 0;
+        b->said = false;
     }
-    if (f->first_unsent == b && (to == BLOCK_SPARE || to == BLOCK_SENT)) {
+    if (f->first_unsent == b && to != BLOCK_FILLED && to != BLOCK_DOUBT) {
         f->first_unsent = b->next;
     }
     f->nblocks[to]++;
@@ -165,19 +170,34 @@ static struct block *block_take(struct fanout *f, uint64_t now)
     return b;
 }
 
-void fanout_give(struct fanout *f, struct block *b)
+void fanout_spare(struct fanout *f, struct block *b)
 {
-    fanout_block_move(f, b, BLOCK_SPARE);
-    DL_DELETE(f->blocks, b);
     if (f->nblocks[BLOCK_SPARE] <= SPARE_BLOCKS) {
         DL_PREPEND(f->spare, b); /* taken next: it is in the cache yet */
     } else {
         f->nblocks[BLOCK_SPARE]--;
         block_free(b);
     }
+}
+
+/* It is held no more. */
+static void let_go(struct fanout *f, struct block *b, enum block_state to)
+{
+    fanout_block_move(f, b, to);
+    DL_DELETE(f->blocks, b);
+    if (to == BLOCK_KEPT) {
+        fanout_kept_add(f, b);
+    } else {
+        fanout_spare(f, b);
+    }
     if (fanout_is_drained(f) && f->options.on_drained != NULL) {
         f->options.on_drained(f->options.ctx);
     }
+}
+
+void fanout_answered(struct fanout *f, struct block *b)
+{
+    let_go(f, b, f->history.streams > 0 ? BLOCK_KEPT : BLOCK_SPARE);
 }
 
 static void free_blocks(struct block *list)
@@ -198,6 +218,7 @@ void fanout_destroy(struct fanout *f)
     f->flush_due = false;
     free_blocks(f->blocks);
     free_blocks(f->spare);
+    free_blocks(f->answered_blocks);
     drops_finish(&f->drops);
     buf_finish(&f->kept);
     teardown_begin(&f->teardown, free, f, NULL, NULL);
@@ -269,7 +290,7 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line, uint
         return;
     }
     struct block *b = f->blocks != NULL ? f->blocks->prev : NULL; /* the last */
-    if (b == NULL || b->machine.state != BLOCK_FILLED || b->lines == BLOCK_LINES ||
+    if (b == NULL || b->machine.state != BLOCK_FILLED || b->said || b->lines == BLOCK_LINES ||
         (b->lines > 0 && (b->len + most > BLOCK_BYTES || now_ms > b->last_ms + STOOD_STILL_MS))) {
         look_at_pressure(f);
         b = block_take(f, now_ms);
@@ -302,11 +323,15 @@ uint64_t fanout_attach(struct fanout *f, struct link *link, uint64_t seq)
     fanout_detach(f);
     f->link = link;
     uint64_t forgotten = seq < f->answered ? f->answered - seq : 0;
+    uint64_t answered = f->answered;
     DL_FOREACH_SAFE(f->blocks, b, tmp)
     {
         if (b->machine.state == BLOCK_DOUBT && b->last_seq <= seq) {
             fanout_mark_answered(f, b);
         }
+    }
+    if (forgotten > 0) {
+        fanout_kept_again(f, seq, answered);
     }
     f->answered = seq;
     f->used = seq > f->used ? seq : f->used; /* this node id has a past */
@@ -333,8 +358,13 @@ void fanout_detach(struct fanout *f)
     }
 }
 
-void fanout_keep(struct fanout *f, uint64_t streams, const char *incarnation)
+void fanout_keep(struct fanout *f, uint64_t streams, const char *incarnation, struct wall redis_now)
 {
+    uint64_t now = mono_ms();
+
+    f->clock_before.ms = f->clock.ms != 0 ? f->clock.ms + (now - f->clock_ms) : 0;
+    f->clock = redis_now;
+    f->clock_ms = now;
     history_keep(&f->history, f->options.registry, f->options.node, incarnation, streams);
 }
 
@@ -359,11 +389,12 @@ void fanout_drop(struct fanout *f, const char *reason)
             tell_gaps(f, reason); /* others may have read what was said in between */
         }
         last_ms = b->last_ms;
-        while (rest.len > 0) {
+        while (rest.len > 0 && !b->said) {
             drops_add(&f->drops, publish_take(&rest, f->topic_prefix, &line), b->first_ms, last_ms);
         }
-        fanout_give(f, b);
+        let_go(f, b, BLOCK_SPARE);
     }
+    fanout_kept_drop(f);
     f->used = f->seq;
     f->answered = 0; /* what Redis knows of this node is forgotten there, too */
     tell_gaps(f, reason);
@@ -371,7 +402,12 @@ void fanout_drop(struct fanout *f, const char *reason)
 
 uint64_t fanout_waits_ms(const struct fanout *f)
 {
-    return f->blocks != NULL ? mono_ms() - f->blocks->first_ms : 0;
+    const struct block *b = f->blocks;
+
+    while (b != NULL && b->said) {
+        b = b->next;
+    }
+    return b != NULL ? mono_ms() - b->first_ms : 0;
 }
 
 struct fanout_load fanout_load(const struct fanout *f)

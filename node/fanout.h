@@ -64,8 +64,9 @@ uint64_t fanout_attach(struct fanout *f, struct link *link, uint64_t seq);
 /* The link is gone: what was not answered waits for the next one. */
 void fanout_detach(struct fanout *f);
 /* Keep what is published in so many streams (history.h) from now on; 0: in none. `incarnation` is
- * copied. */
-void fanout_keep(struct fanout *f, uint64_t streams, const char *incarnation);
+ * copied. `redis_now` is Redis's time as a renewal was just answered: ids of entries go by it. */
+void fanout_keep(struct fanout *f, uint64_t streams, const char *incarnation,
+                 struct wall redis_now);
 /* Hold back (fenced, Redis just came back) or flow again. */
 void fanout_hold(struct fanout *f, bool hold);
 /* Forget everything held: it is counted and told as gaps. */

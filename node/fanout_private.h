@@ -1,5 +1,5 @@
-/* What the files of the fan-out share: fanout.c (lines in, the link's life) and fanout_send.c
- * (blocks out). */
+/* What the files of the fan-out share: fanout.c (lines in, the link's life), fanout_send.c (blocks
+ * out) and fanout_kept.c (blocks that were answered, should Redis forget them). */
 #ifndef SHOAL_NODE_FANOUT_PRIVATE_H
 #define SHOAL_NODE_FANOUT_PRIVATE_H
 
@@ -24,16 +24,20 @@ enum fanout_way {
 
 /* spare -> filled -> sent -> spare
  *
- *   sent -> spare                 Redis has carried it out
+ *   sent -> spare, or -> kept     Redis has carried it out
  *   sent -> filled                Redis has refused it
  *   sent -> doubt                 the link is gone
- *   doubt -> spare, or -> sent    the next link says whether Redis has it
- *   filled, doubt -> spare        dropped */
+ *   doubt -> spare, kept or sent  the next link says whether Redis has it
+ *   filled, doubt -> spare        dropped
+ *   kept -> spare                 it was answered long enough ago
+ *   kept -> filled                Redis has forgotten it: it goes to the streams again,
+ *   filled -> kept                but not while Redis is full */
 enum block_state {
     BLOCK_SPARE,
     BLOCK_FILLED, /* surely not published; takes lines while it is the last */
     BLOCK_SENT,   /* its answer is to come */
     BLOCK_DOUBT,  /* its answer will not come: Redis has it if `seq` says so; takes no more lines */
+    BLOCK_KEPT,   /* answered; not in the list of the others */
     BLOCK_STATES
 };
 
@@ -42,6 +46,7 @@ struct block {
     struct block *prev;
     struct block *next;
     struct machine machine; /* its state is an enum block_state */
+    bool said;              /* its lines were published: only the streams lack them */
     unsigned lines;
     uint64_t last_seq;
     uint64_t first_ms; /* when it took its first line */
@@ -72,25 +77,39 @@ struct fanout {
     struct block *blocks;
     struct block *first_unsent; /* filled or in doubt; NULL: all are sent */
     struct block *spare;
+    struct block *answered_blocks; /* kept, the oldest first */
     size_t nblocks[BLOCK_STATES];
     size_t bytes[BLOCK_STATES]; /* in them */
     bool high;                  /* on_pressure was told so */
     uint64_t since_ms;          /* that there is too much; 0: there is not */
     struct drops drops;
     struct history history;
+    struct wall clock;              /* Redis's, as it was answered last, */
+    uint64_t clock_ms;              /* then; */
+    struct wall clock_before;       /* and what was to be expected then by the answer before */
     struct buf kept;                /* commands of history that leave now */
     struct trouble trouble;         /* with writing seq */
     struct trouble history_trouble; /* with writing to the streams */
 };
 
-/* In fanout.c: the one setter of a block's state, which counts; the block leaves the list and is
- * spare. */
+/* In fanout.c: the one setter of a block's state, which counts; the block, which is in no list, may
+ * be used again; one that was answered leaves the list. */
 void fanout_block_move(struct fanout *f, struct block *b, enum block_state to);
-void fanout_give(struct fanout *f, struct block *b);
+void fanout_spare(struct fanout *f, struct block *b);
+void fanout_answered(struct fanout *f, struct block *b);
 /* Send what may be sent when this turn of the loop ends. */
 void fanout_flush_soon(struct fanout *f);
 /* There may be room in the buffer again: tell what was dropped. */
 void fanout_tell_dropped(struct fanout *f);
+
+/* In fanout_kept.c: it is kept for a while, in a list of its own; those that were for long enough
+ * are not any more; nor any. */
+void fanout_kept_add(struct fanout *f, struct block *b);
+void fanout_kept_trim(struct fanout *f);
+void fanout_kept_drop(struct fanout *f);
+/* Redis has forgotten what is behind `seq`, up to `answered`: what of it is kept goes to the
+ * streams again, before anything else, and what is missing there is told. */
+void fanout_kept_again(struct fanout *f, uint64_t seq, uint64_t answered);
 
 /* In fanout_send.c: how blocks leave. */
 extern const struct machine_type fanout_ways;

@@ -55,11 +55,13 @@ void fanout_mark_answered(struct fanout *f, struct block *b)
 {
     f->answered = b->last_seq;
     f->used = b->last_seq > f->used ? b->last_seq : f->used;
-    meters.fanout_transactions_total++;
-    meters.fanout_lines_total += b->lines;
-    meters.fanout_bytes_total += b->len;
-    histogram_add(&meters.fanout_seconds, mono_us() - b->first_us);
-    fanout_give(f, b);
+    if (!b->said) {
+        meters.fanout_transactions_total++;
+        meters.fanout_lines_total += b->lines;
+        meters.fanout_bytes_total += b->len;
+        histogram_add(&meters.fanout_seconds, mono_us() - b->first_us);
+    }
+    fanout_answered(f, b);
 }
 
 void fanout_number(struct fanout *f)
@@ -69,8 +71,10 @@ void fanout_number(struct fanout *f)
     f->seq = f->used;
     DL_FOREACH(f->blocks, b)
     {
-        f->seq += b->lines;
-        b->last_seq = f->seq;
+        if (!b->said) {
+            f->seq += b->lines;
+            b->last_seq = f->seq;
+        }
     }
 }
 
@@ -125,6 +129,12 @@ static void look_at_rest(struct fanout *f, const struct redisReply *reply, unsig
                "DEL the key; the node writes it again");
 }
 
+/* Lines that its transaction publishes. */
+static unsigned published(const struct block *b)
+{
+    return b->said ? 0 : b->lines;
+}
+
 static void on_answer(void *ctx, const struct redisReply *reply, const struct err *err)
 {
     struct flight flight = *(struct flight *)ctx;
@@ -143,7 +153,7 @@ static void on_answer(void *ctx, const struct redisReply *reply, const struct er
         link_refuse(f->link, reply->str);
         return;
     }
-    unsigned lines = flight.block->lines;
+    unsigned lines = published(flight.block);
     /* All of a transaction was carried out, or nothing. */
     if (!flight.call && (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0)) {
         mark_refused(f, flight.block);
@@ -221,11 +231,11 @@ static int send_transactions(struct fanout *f)
     do {
         unsigned kept;
         parts[PARTS * n] = (struct slice){MULTI, sizeof(MULTI) - 1};
-        parts[PARTS * n + 1] = (struct slice){b->data, b->len};
+        parts[PARTS * n + 1] = (struct slice){b->data, b->said ? 0 : b->len};
         parts[PARTS * n + 2] = put_kept(f, b, &kept);
         parts[PARTS * n + 3] = put_tail(f, b, tails[n]);
         /* MULTI, a QUEUED for each command, and the EXEC. */
-        raw[n] = (struct link_raw){PARTS, b->lines + kept + 3u, take_off(f, b, false)};
+        raw[n] = (struct link_raw){PARTS, published(b) + kept + 3u, take_off(f, b, false)};
         blocks[n++] = b;
         bytes += b->len;
         b = b->next;
@@ -306,6 +316,10 @@ void fanout_flush(struct fanout *f)
 
     while (rc == 0 && f->link != NULL && !f->hold && f->first_unsent != NULL && way_is_open(f) &&
            f->options.may_send(f->options.ctx)) {
-        rc = f->way.state == WAY_CALLS ? send_call(f) : send_transactions(f);
+        if (f->way.state == WAY_CALLS && f->first_unsent->said) {
+            fanout_answered(f, f->first_unsent); /* nothing is kept now */
+        } else {
+            rc = f->way.state == WAY_CALLS ? send_call(f) : send_transactions(f);
+        }
     }
 }

@@ -173,7 +173,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     }
     fanout_keep(n->fanout,
                 picture->settings.history_ms != 0 ? picture->settings.history_streams : 0,
-                node_lease_incarnation(n->lease));
+                node_lease_incarnation(n->lease), picture->now);
     if (new_link) {
         /* Subscribers need a moment to be back as well, before what was held flows. */
         if (n->was_away) {

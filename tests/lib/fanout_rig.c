@@ -135,3 +135,20 @@ void fanout_rig_take(struct fanout_rig *f, unsigned from, unsigned n, const char
         fanout_line(f->fanout, slice_of(channel), (struct slice){line, (size_t)len}, mono_ms());
     }
 }
+
+static void on_done(void *ctx, const struct err *err)
+{
+    assert_null(err);
+    ((struct fanout_rig *)ctx)->done = true;
+}
+
+struct registry *fanout_rig_functions(struct fanout_rig *f)
+{
+    struct registry *r;
+
+    wait_until(&f->t, f->attached == 1);
+    r = registry_create(f->link, "main");
+    assert_int_equal(registry_load(r, on_done, f), 0);
+    wait_until(&f->t, f->done);
+    return r;
+}

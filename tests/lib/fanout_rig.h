@@ -37,6 +37,8 @@ void fanout_rig_begin(struct fanout_rig *f, size_t buffer_bytes);
 /* A subscriber that hears everything, and a link that attaches the fan-out when it is up. */
 void fanout_rig_connect(struct fanout_rig *f);
 void fanout_rig_finish(struct fanout_rig *f);
+/* Load the library of steps; the registry on the link, for registry_destroy. */
+struct registry *fanout_rig_functions(struct fanout_rig *f);
 /* `n` lines "line NUMBER 000...", of many lengths, numbered from `from`. */
 void fanout_rig_take(struct fanout_rig *f, unsigned from, unsigned n, const char *channel);
 

@@ -105,24 +105,6 @@ static void what_redis_had_answered_is_not_said_again_though_redis_forgot_it(voi
     fanout_rig_finish(&f);
 }
 
-static void on_done(void *ctx, const struct err *err)
-{
-    assert_null(err);
-    ((struct fanout_rig *)ctx)->done = true;
-}
-
-/* A Redis with the functions, full or not. */
-static struct registry *functions(struct fanout_rig *f)
-{
-    struct registry *r;
-
-    wait_until(&f->t, f->attached == 1);
-    r = registry_create(f->link, "main");
-    assert_int_equal(registry_load(r, on_done, f), 0);
-    wait_until(&f->t, f->done);
-    return r;
-}
-
 static void set_full(struct fanout_rig *f, bool full)
 {
     assert_int_equal(link_command(f->link, NULL, NULL, "CONFIG SET maxmemory %s", full ? "1" : "0"),
@@ -137,7 +119,7 @@ static void lines_flow_while_redis_is_full_once_and_in_order(void **state)
     (void)state;
     fanout_rig_begin(&f, 64 << 20);
     fanout_rig_connect(&f);
-    struct registry *r = functions(&f);
+    struct registry *r = fanout_rig_functions(&f);
 
     for (unsigned round = 0; round < 4; round++) {
         set_full(&f, round % 2 == 0);
@@ -164,7 +146,7 @@ static void what_was_refused_and_overtaken_is_neither_lost_nor_doubled(void **st
     (void)state;
     fanout_rig_begin(&f, 64 << 20);
     fanout_rig_connect(&f);
-    struct registry *r = functions(&f);
+    struct registry *r = fanout_rig_functions(&f);
 
     set_full(&f, true);
     fanout_rig_take(&f, 0, 2000, "forsen"); /* so many that most leave before the turn ends */

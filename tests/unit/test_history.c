@@ -23,6 +23,7 @@ struct found {
     unsigned entries;
     unsigned lines;
     unsigned refused; /* answers that are errors */
+    char told[1024];  /* the entries that are no lines */
     unsigned answers;
     uint64_t seq; /* of the newest entry of the stream */
     long number;  /* of the newest line of the stream */
@@ -44,10 +45,16 @@ static const char *field(const struct redisReply *entry, const char *name)
 
 static void look_at_entry(struct found *f, const struct redisReply *entry)
 {
-    uint64_t seq = strtoull(field(entry, "seq"), NULL, 10);
-    const char *line = field(entry, "lines");
+    const char *name = entry->element[1]->element[0]->str;
     unsigned lines = 0;
 
+    if (strcmp(name, "by") != 0) {
+        size_t len = strlen(f->told);
+        snprintf(f->told + len, sizeof(f->told) - len, "%s %s\n", name, field(entry, name));
+        return;
+    }
+    uint64_t seq = strtoull(field(entry, "seq"), NULL, 10);
+    const char *line = field(entry, "lines");
     assert_string_equal(field(entry, "by"), "n1/01234567");
     f->disorder = f->disorder || seq <= f->seq;
     f->seq = seq;
@@ -94,7 +101,7 @@ static struct found look(struct fanout_rig *rig, unsigned streams)
 static void begin(struct fanout_rig *f, unsigned streams)
 {
     fanout_rig_begin(f, 64 << 20);
-    fanout_keep(f->fanout, streams, INCARNATION);
+    fanout_keep(f->fanout, streams, INCARNATION, (struct wall){0});
     fanout_rig_connect(f);
     wait_until(&f->t, f->attached == 1);
 }
@@ -201,10 +208,83 @@ static void nothing_is_kept_where_that_is_off(void **state)
     take(&f, &taken, 100);
     all_left(&f, taken);
     assert_int_equal(look(&f, 1).entries, 0);
-    fanout_keep(f.fanout, 1, INCARNATION);
+    fanout_keep(f.fanout, 1, INCARNATION, (struct wall){0});
     take(&f, &taken, 5);
     all_left(&f, taken);
     assert_int_equal(look(&f, 1).lines, 5);
+    fanout_rig_finish(&f);
+}
+
+/* Redis forgets `n` of the blocks of 64 lines that it had answered, as a replica that was behind. */
+static void rewind_redis(struct fanout_rig *f, unsigned taken, unsigned n)
+{
+    struct found before = look(f, 1);
+
+    assert_int_equal(link_command(f->link, NULL, NULL, "EVAL %s 1 shoal:{main}:lines:0 %d",
+                                  "for _, e in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', "
+                                  "'COUNT', ARGV[1])) do redis.call('XDEL', KEYS[1], e[1]) end",
+                                  (int)n),
+                     0);
+    assert_int_equal(look(f, 1).lines, before.lines - n * 64);
+    assert_int_equal(fanout_attach(f->fanout, f->link, taken - n * 64), n * 64);
+}
+
+/* There is an entry that says so; members of JSON have no order. */
+static void assert_told(const char *told, unsigned from, unsigned to, bool kept)
+{
+    char members[3][32];
+
+    snprintf(members[0], sizeof(members[0]), "\"from\":%u", from);
+    snprintf(members[1], sizeof(members[1]), "\"to\":%u", to);
+    snprintf(members[2], sizeof(members[2]), "\"kept\":%s", kept ? "true" : "false");
+    for (const char *line = told; line != NULL && *line != '\0'; line = strchr(line, '\n') + 1) {
+        char one[256];
+        snprintf(one, sizeof(one), "%.*s", (int)strcspn(line, "\n"), line);
+        if (strstr(one, members[0]) != NULL && strstr(one, members[1]) != NULL &&
+            strstr(one, members[2]) != NULL && strstr(one, "\"node\":\"n1\"") != NULL) {
+            return;
+        }
+    }
+    fail_msg("%u to %u is not told: %s", from, to, told);
+}
+
+static void what_redis_forgot_is_kept_again_and_not_said_again(void **state)
+{
+    struct fanout_rig f;
+    unsigned taken = 0;
+
+    (void)state;
+    begin(&f, 1);
+    struct registry *r = fanout_rig_functions(&f);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 5; i++) {
+            take(&f, &taken, 64);
+            all_left(&f, taken);
+        }
+        rewind_redis(&f, taken, 2);
+        take(&f, &taken, 64);
+        all_left(&f, taken);
+        struct found found = look(&f, 1);
+        assert_int_equal(found.lines, taken);
+        assert_false(found.disorder);
+        assert_int_equal(fanout_attach(f.fanout, f.link, taken), 0);
+    }
+    assert_told(look(&f, 1).told, 193, 320, true);
+    assert_told(look(&f, 1).told, 961, 1088, true);
+
+    /* What was answered too long ago is not there any more. */
+    test_loop_run_for(&f.t, 2100);
+    take(&f, &taken, 64);
+    all_left(&f, taken);
+    rewind_redis(&f, taken, 2);
+    take(&f, &taken, 1);
+    all_left(&f, taken);
+    struct found found = look(&f, 1);
+    assert_int_equal(found.lines, taken - 64);
+    assert_false(found.disorder);
+    assert_told(found.told, 1089, 1152, false);
+    assert_told(found.told, 1153, 1216, true);
+    registry_destroy(r);
     fanout_rig_finish(&f);
 }
 
@@ -238,6 +318,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_link_that_breaks_again_and_again_keeps_each_line_once,
                                         start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(what_is_no_stream_there_is_counted_and_publishing_goes_on,
+                                        start_redis, stop_redis),
+        cmocka_unit_test_setup_teardown(what_redis_forgot_is_kept_again_and_not_said_again,
                                         start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(nothing_is_kept_where_that_is_off, start_redis, stop_redis),
         cmocka_unit_test(a_channel_has_one_stream_by_its_crc),

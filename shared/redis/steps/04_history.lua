@@ -11,6 +11,7 @@ local GOES_PART = 10    -- where there are too many bytes, such a part of the ol
 local SHORT_AT = 0.8    -- of maxmemory: history gives way
 local LOOK_MS = 1000    -- at how much memory is used
 local TOLD_MS = 60000   -- it is told that it gives way
+local AHEAD_MOST_MS = 86400000
 local MISSED_MS = 3000  -- nothing was published without being kept for so long: that is over
 
 local crc_table -- made when it is first used: before that, bit is not there
@@ -55,6 +56,32 @@ end
 function history.gap(c, channel, text)
     if is_kept(c) then
         call('XADD', history.stream_of(c, channel), '*', 'gap', text)
+    end
+end
+
+-- An entry whose id is behind all that readers may have seen, where the clock is not.
+local function add_ahead(name, now, ms, field, text)
+    local added = ms >= now and ms < now + AHEAD_MOST_MS and
+        redis.pcall('XADD', name, string.format('%d-0', ms + 1), field, text)
+    if type(added) ~= 'string' then
+        call('XADD', name, '*', field, text)
+    end
+end
+
+-- Lines of the node, by its numbers, were answered and are forgotten; those from `kept_from` on
+-- follow.
+function history.rewound(c, node, from, to, kept_from, ms)
+    if not is_kept(c) then
+        return
+    end
+    call('HINCRBY', key(c, 'lines'), 'rewinds', 1)
+    for k = 0, limit(c, 'history_streams') - 1 do
+        for _, part in ipairs({{from, math.min(to, kept_from - 1), false}, {math.max(from, kept_from), to, true}}) do
+            if part[1] <= part[2] then
+                add_ahead(stream(c, k), c.now, ms, 'rewound',
+                    to_json({node = node, from = part[1], to = part[2], kept = part[3]}))
+            end
+        end
     end
 end
 

@@ -1,5 +1,5 @@
 -- Fan-out: what a transaction of a node does, as a function, for when Redis is full and takes no
--- transactions.
+-- transactions; and that Redis has forgotten some.
 
 -- Publishes the lines (at most 64) and notes how far the node has come. `before`: only if it has
 -- come so far as yet, and an error else. Empty: in any case.
@@ -19,5 +19,20 @@ step('publish', 'node before seq channel line ...', function(c, a)
     end
     call('HSET', fk, 'seq', a[3])
     history.missed(c)
+    return redis.status_reply('OK')
+end)
+
+-- Redis had answered the node's lines `from` to `to`, and has forgotten them. The node adds those
+-- from `kept_from` on to the streams again, which are not published again. `ms`: the time that it
+-- was by the Redis that is gone; what readers have seen there has no later ids.
+step('rewound', 'node from to kept_from ms', function(c, a)
+    local numbers = {}
+    for i = 2, 5 do
+        numbers[i - 1] = whole(a[i])
+        if not numbers[i - 1] then
+            return nil
+        end
+    end
+    history.rewound(c, a[1], unpack(numbers))
     return redis.status_reply('OK')
 end)
