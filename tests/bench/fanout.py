@@ -27,10 +27,10 @@ class Target:
 class Lines:
     """A node and limits, one subscriber for all, and what Redis and each of them took for some lines."""
 
-    def __init__(self, world, tls=None):
+    def __init__(self, world, tls=None, history_ms="off"):
         self.world = world
         cluster = world.cluster
-        world.begin("--ping-interval", "off", tls=tls, channels_per_shard=PER_SHARD)
+        world.begin("--ping-interval", "off", tls=tls, channels_per_shard=PER_SHARD, history_ms=history_ms)
         node = world.start_node()
         world.join(CHANNELS)
         self.node = Target(node.pid, cluster.sim)

@@ -2,9 +2,12 @@
 
 from collections import defaultdict
 
+import redis
+
 from processes import wait_until
 
 # Redis drops a subscriber that falls behind; the ones here stand for applications that do not.
+KEPT_BYTES = 40 << 20  # less than history_bytes
 PATIENT_REDIS = ("--client-output-buffer-limit", "pubsub 0 0 0")
 
 
@@ -26,9 +29,10 @@ def heard_by(subscriber, prefix="shoal:main:chat:"):
     return heard
 
 
-def finish(cluster, subscriber, channels, record, timeout=30):
+def finish(cluster, subscriber, channels, record, timeout=30, kept=True):
     """Say a last line in each channel and wait until it was heard: nothing can come any more. Then what
-    was heard must be what was said, once, byte for byte, in the order of each channel. How many lines."""
+    was heard must be what was said, once, byte for byte, in the order of each channel, and so must be what
+    the streams have. How many lines."""
     prefix = cluster.topic("chat:")
     seen = [len(subscriber.messages), 0]  # last lines of an earlier call are none of this one
     for channel in channels:
@@ -49,7 +53,43 @@ def finish(cluster, subscriber, channels, record, timeout=30):
     assert sorted(heard) == sorted(said)
     for channel, lines in said.items():
         assert_same(channel, lines, heard[channel])
+    if kept:
+        assert_kept(cluster, said)
     return sum(map(len, said.values()))
+
+
+def entries(cluster):
+    """The entries of the streams that keep chat, one stream after the other: (id, fields), bytes."""
+    n = int(cluster.redis.hget(cluster.key("lines"), "streams") or 0)
+    pool = cluster.redis.connection_pool
+    settings = {**pool.connection_kwargs, "decode_responses": False}  # chat may be no UTF-8
+    raw = redis.Redis(connection_pool=redis.ConnectionPool(pool.connection_class, **settings))
+    return [entry for k in range(n) for entry in raw.xrange(cluster.key(f"lines:{k}"))]
+
+
+def kept_by(cluster):
+    """What the streams have: channel -> lines."""
+    kept = defaultdict(list)
+    for _, fields in entries(cluster):
+        for line in fields.get(b"lines", b"").split(b"\n"):
+            if line:
+                kept[channel_of(line)].append(line)
+    return kept
+
+
+def channel_of(line):
+    words = line.split(b" ")
+    at = 1 if line.startswith(b"@") else 0
+    at += words[at].startswith(b":")  # who said it
+    return words[at + 1].lstrip(b"#").decode()
+
+
+def assert_kept(cluster, said):
+    """The streams have what was said; all of it, where that is less than they may have."""
+    kept = kept_by(cluster)
+    whole = sum(len(line) for lines in said.values() for line in lines) < KEPT_BYTES
+    for channel, lines in said.items():
+        assert_same(channel, lines if whole else lines[len(lines) - len(kept[channel]) :], kept[channel])
 
 
 def assert_same(channel, said, heard):

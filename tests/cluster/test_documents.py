@@ -350,7 +350,7 @@ def test_keys_and_events_are_as_their_tables_say(forsen, tmp_path):
     add(forsen, tmp_path, "alice", 3000)
     forsen.send("forsen", "hello")
     forsen.ctl("config", "set", "send_ttl_ms", "20000")
-    names = {"<channel>": "forsen", "<shard>": "initial-shard-1", "<node>": "n1", "<login>": "alice", "<user>": USER}
+    names = {"<channel>": "forsen", "<shard>": "initial-shard-1", "<node>": "n1", "<login>": "alice", "<user>": USER, "<k>": "0"}
     wait_until(lambda: forsen.redis.hget(forsen.key("shard:initial-shard-1"), "joined") == "1", 10, "a report")
     wait_until(lambda: "refreshed_at" in account(forsen, "alice"), 10, "new tokens")
     for key, kind, holds in table("key"):

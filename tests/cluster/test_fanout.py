@@ -1,11 +1,12 @@
 """Room lines reach subscribers exactly once, byte for byte, in the order of each channel."""
 
+import json
 import signal
 
 import pytest
 
 from certificates import Certificates
-from chat import PATIENT_REDIS, fanned_out, finish, heard_by
+from chat import PATIENT_REDIS, entries, fanned_out, finish, heard_by
 from processes import wait_until
 from shoal import REMEMBERS
 
@@ -37,10 +38,10 @@ class Rooms:
     def flooding(self):
         return self.cluster.sim.control("stats channels=0")["generate"]["running"]
 
-    def finish(self, timeout=50):
+    def finish(self, timeout=50, kept=True):
         """The flood ends; all it said was heard, and nothing else. How many lines."""
         self.cluster.sim.control(f"wait generate ms={timeout * 1000}")
-        lines = finish(self.cluster, self.chat, self.names, self.record)
+        lines = finish(self.cluster, self.chat, self.names, self.record, kept=kept)
         assert fanned_out(self.cluster) == lines
         return lines
 
@@ -279,5 +280,8 @@ def test_chat_flows_while_redis_is_full(bare):
         wait_until(lambda heard=heard: len(rooms.chat.messages) > heard + 4000, 10, "chat flows on")
     bare.redis.config_set("maxmemory", 0)
 
-    assert rooms.finish() == 20_010
+    assert rooms.finish(kept=False) == 20_010
     assert not bare.events("gap")
+    wait_until(lambda: bare.events("history.not_kept"), 10, "that chat was not kept is told")
+    told = [json.loads(fields[b"gap"]) for _, fields in entries(bare) if b"gap" in fields]
+    assert [gap["reason"] for gap in told] == ["not_kept"] * len(bare.events("history.not_kept"))

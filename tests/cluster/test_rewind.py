@@ -11,6 +11,7 @@ import uuid
 
 import pytest
 
+from chat import entries
 from processes import wait_until
 
 AGES = [float(age) for age in os.environ.get("SHOAL_REWIND_AGES", "1.5,3").split(",")]
@@ -87,6 +88,25 @@ def lines_doubled(chat, kills):
     return doubled
 
 
+def assert_kept_or_told(cluster):
+    """The streams have each line of a node once, by its number, but for those that they say are missing."""
+    lines, missing = {}, {}
+    for _, fields in entries(cluster):
+        if b"lines" in fields:
+            last = int(fields[b"seq"])
+            node = fields[b"by"].split(b"/")[0].decode()
+            n = fields[b"lines"].count(b"\n") + 1
+            lines.setdefault(node, []).extend(range(last - n + 1, last + 1))
+        elif b"rewound" in fields:
+            told = json.loads(fields[b"rewound"])
+            numbers = range(told["from"], told["to"] + 1) if not told["kept"] else ()
+            missing.setdefault(told["node"], set()).update(numbers)
+    assert set(lines) == {"n1", "n2"}
+    for node, numbers in lines.items():
+        assert len(numbers) == len(set(numbers)), f"{node}: a line is there twice"
+        assert set(range(1, max(numbers) + 1)) - set(numbers) <= missing.get(node, set()), f"{node}: lines are missing"
+
+
 @pytest.mark.limit(120 + 2 * int(sum(AGES)))
 def test_a_redis_that_is_restarted_with_older_data_does_nothing_twice(bare):
     rewind = Rewind(bare)
@@ -117,4 +137,5 @@ def test_a_redis_that_is_restarted_with_older_data_does_nothing_twice(bare):
         wait_until(lambda: bare.redis.xlen(bare.key("outbox")) == 0, 20, f"all {entered} sends are dealt with")
         assert lines_doubled(rewind.chat, rewind.kills) == []
         assert not bare.events("node.lost")
+        assert_kept_or_told(bare)
     bare.sim.control("generate off", check=False)

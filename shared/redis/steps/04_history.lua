@@ -16,7 +16,7 @@ local MISSED_MS = 3000  -- nothing was published without being kept for so long:
 
 local crc_table -- made when it is first used: before that, bit is not there
 local turn = 0  -- of the streams that are trimmed: one in each call
-local looked, used = 0, 0 -- when the memory was looked at, and which part of it was used
+local looked, used, most = 0, 0, 0 -- when the memory was looked at; bytes, of how many (0: of any number)
 
 -- The CRC-32 of the text, as zlib, Python and Ethernet have it.
 local function crc32(text)
@@ -117,6 +117,7 @@ local function begun(c)
     end
     if not is[1] or count_of(is[2]) ~= n then
         call('HSET', lk, 'epoch', c.time, 'streams', n, 'since', c.stamp)
+        call('HSETNX', lk, 'rewinds', 0)
     end
     if is[4] and math.abs(c.now - count_of(is[4])) > MISSED_MS then
         tell_missed(c, n, is[3], is[4])
@@ -128,11 +129,11 @@ end
 local function memory_is_short(c)
     if math.abs(c.now - looked) >= LOOK_MS then
         local info = redis.call('INFO', 'memory')
-        local most = tonumber(string.match(info, '\nmaxmemory:(%d+)')) or 0
         looked = c.now
-        used = most > 0 and (tonumber(string.match(info, '\nused_memory:(%d+)')) or 0) / most or 0
+        used = tonumber(string.match(info, '\nused_memory:(%d+)')) or 0
+        most = tonumber(string.match(info, '\nmaxmemory:(%d+)')) or 0
     end
-    return used >= SHORT_AT
+    return most > 0 and used >= SHORT_AT * most
 end
 
 -- All of them, in bytes.
@@ -154,7 +155,7 @@ local function tell_short(c)
     local lk = key(c, 'lines')
     if math.abs(c.now - count_of(call('HGET', lk, 'short'))) >= TOLD_MS then
         call('HSET', lk, 'short', c.stamp)
-        event(c, 'history.short', {'used', string.format('%d %% of maxmemory', 100 * used)})
+        event(c, 'history.short', {'used', used, 'limit', most})
     end
 end
 
