@@ -2,10 +2,10 @@
 #include "node/history.h"
 
 #include "node/publish.h"
+#include "shared/redis/registry_history.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 /* An entry that is being made. */
 struct entry {
@@ -19,22 +19,15 @@ struct sorted {
     unsigned n;
     struct slice lines[HISTORY_LINES_MOST];
     unsigned char streams[HISTORY_LINES_MOST];
-    struct entry entries[HISTORY_STREAMS_MOST];
+    struct entry entries[REGISTRY_HISTORY_STREAMS];
 };
 
 void history_keep(struct history *h, const struct registry *registry, const char *node,
                   const char *incarnation, uint64_t streams)
 {
-    h->streams = streams < HISTORY_STREAMS_MOST ? (unsigned)streams : HISTORY_STREAMS_MOST;
+    h->streams = streams < REGISTRY_HISTORY_STREAMS ? (unsigned)streams : REGISTRY_HISTORY_STREAMS;
     registry_lines_key(registry, h->key);
     snprintf(h->by, sizeof(h->by), "%s/%.8s", node, incarnation);
-}
-
-static unsigned stream_of(const struct history *h, struct slice channel)
-{
-    return h->streams == 1
-               ? 0
-               : (unsigned)(crc32(0, (const Bytef *)channel.ptr, (uInt)channel.len) % h->streams);
 }
 
 static void sort_lines(const struct history *h, struct slice commands, struct slice topic_prefix,
@@ -43,7 +36,8 @@ static void sort_lines(const struct history *h, struct slice commands, struct sl
     memset(out->entries, 0, h->streams * sizeof(out->entries[0]));
     for (out->n = 0; commands.len > 0; out->n++) {
         BUG_ON(out->n == HISTORY_LINES_MOST);
-        unsigned k = stream_of(h, publish_take(&commands, topic_prefix, &out->lines[out->n]));
+        unsigned k = registry_history_stream(
+            publish_take(&commands, topic_prefix, &out->lines[out->n]), h->streams);
         struct entry *e = &out->entries[k];
         out->streams[out->n] = (unsigned char)k;
         e->bytes += out->lines[out->n].len + (e->lines > 0);

@@ -10,8 +10,7 @@
 #include "shared/buf.h"
 #include "shared/redis/registry.h"
 
-#define HISTORY_STREAMS_MOST 16u
-#define HISTORY_LINES_MOST   64u /* of one block */
+#define HISTORY_LINES_MOST 64u /* of one block */
 
 struct history {
     unsigned streams;               /* 0: nothing is kept */
@@ -19,8 +18,8 @@ struct history {
     char by[REGISTRY_TOPIC_CHARS];
 };
 
-/* Keep from now on in so many streams (at most HISTORY_STREAMS_MOST are used; 0: nothing is
- * kept). */
+/* Keep from now on in so many streams (at most REGISTRY_HISTORY_STREAMS
+ * are used; 0: nothing is kept). */
 void history_keep(struct history *h, const struct registry *registry, const char *node,
                   const char *incarnation, uint64_t streams);
 /* Append an XADD for each stream that lines of `commands` belong to (PUBLISH commands, as

@@ -180,9 +180,7 @@ static int run_events(struct ctl *c)
 static const struct option_spec options[] = {
     {"follow", OPTION_BOOL, 0, "false", 0, 0, NULL,
      "events: go on with what comes (from now on, without --since).", NULL},
-    {"since", OPTION_STRING, 0, NULL, 0, 0, "TIME",
-     "events: those since then: 10m (ago), 14:05, 2026-11-27, \"2026-11-27 14:05:30\".",
-     since_check},
+    SINCE_OPTION,
     {0},
 };
 

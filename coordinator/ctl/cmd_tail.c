@@ -1,6 +1,7 @@
 /* shoalctl tail: chat as it comes, until Ctrl-C or until nobody reads what is printed. */
 #include "coordinator/ctl/chat_line.h"
 #include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/since.h"
 #include "shared/irc/parse.h"
 #include "shared/json.h"
 
@@ -16,25 +17,30 @@ static struct slice topic_channel(struct slice topic)
     return (struct slice){name, (size_t)(topic.ptr + topic.len - name)};
 }
 
-static void on_chat(struct ctl *c, struct slice topic, struct slice payload)
+void tail_print(const struct ctl *c, struct slice channel, struct slice line, struct wall at)
 {
     struct buf out;
     struct json j;
 
     buf_init(&out, CTL_LINE_MAX);
     if (options_bool(c->options, "raw")) {
-        buf_append_slice(&out, payload);
+        buf_append_slice(&out, line);
     } else if (c->json) {
         json_init(&j, &out);
         json_object_begin(&j, NULL);
-        json_slice(&j, "channel", topic_channel(topic));
-        json_slice(&j, "line", payload);
+        json_slice(&j, "channel", channel);
+        json_slice(&j, "line", line);
         json_object_end(&j);
     } else {
-        chat_line_append(&out, payload, wall_now());
+        chat_line_append(&out, line, at);
     }
     ctl_print(&out);
     buf_finish(&out);
+}
+
+static void on_chat(struct ctl *c, struct slice topic, struct slice payload)
+{
+    tail_print(c, topic_channel(topic), payload, wall_now());
 }
 
 static int subscribe_all(struct ctl *c)
@@ -98,6 +104,10 @@ static int run_tail(struct ctl *c)
     if (strcmp(ctl_arg(c, 0), "*") == 0) {
         c->needs = RIGHTS_TAIL_PATTERN;
     }
+    if (options_string(c->options, "since") != NULL) {
+        c->needs = RIGHTS_HISTORY;
+        return history_show(c, options_string(c->options, "since"), true);
+    }
     c->on_message = on_chat;
     int code = subscribe_all(c);
     if (code == CTL_DONE) {
@@ -106,11 +116,12 @@ static int run_tail(struct ctl *c)
     return code != CTL_DONE ? code : follow(c);
 }
 
-static const struct option_spec options[] = {
-    {"raw", OPTION_BOOL, 0, "false", 0, 0, NULL, "tail: print the lines as Twitch sent them.",
-     NULL},
+const struct option_spec tail_options[] = {
+    {"raw", OPTION_BOOL, 0, "false", 0, 0, NULL,
+     "tail, history: print the lines as Twitch sent them.", NULL},
+    SINCE_OPTION,
     {0},
 };
 
-CTL_COMMAND(tail, "CHANNEL...", "Show chat as it comes ('*': all channels).", options, RIGHTS_TAIL,
-            run_tail);
+CTL_COMMAND(tail, "CHANNEL...", "Show chat as it comes ('*': all channels).", tail_options,
+            RIGHTS_TAIL, run_tail);

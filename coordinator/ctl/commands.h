@@ -20,6 +20,7 @@
     X(retry)                                                                                       \
     X(send)                                                                                        \
     X(tail)                                                                                        \
+    X(history)                                                                                     \
     X(config)                                                                                      \
     X(account)                                                                                     \
     X(keygen)                                                                                      \
@@ -34,6 +35,17 @@ CTL_COMMANDS(CTL_COMMAND_DECLARE)
 /* Print what the command lists: channels, shards, nodes, accounts. CTL_DONE, or the exit code after
  * the reason was told. */
 MUST_USE int list_run(struct ctl *c);
+
+/* Of commands that show chat. */
+extern const struct option_spec tail_options[];
+/* Print a line of chat, as --raw and --json want it; `at`: when it was said, where it does not say
+ * so itself. */
+void tail_print(const struct ctl *c, struct slice channel, struct slice line, struct wall at);
+
+/* Print what is kept of the channels (or of those that a pattern with '*' or '?' names) since
+ * `since` (since.h; NULL: all of it), and what is missing; `follow`: go on with what comes. CTL_DONE,
+ * or the exit code after the reason was told. */
+MUST_USE int history_show(struct ctl *c, const char *since, bool follow);
 
 /* What doctor tells, for others: look at Redis. CTL_DONE, or the exit code after the reason was
  * told. */

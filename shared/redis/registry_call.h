@@ -8,6 +8,7 @@
 
 #include "shared/redis/registry_accounts.h"
 #include "shared/redis/registry_client.h"
+#include "shared/redis/registry_history.h"
 #include "shared/redis/registry_look.h"
 #include "shared/redis/registry_sends.h"
 #include "shared/redis/registry_reply.h"
@@ -74,6 +75,8 @@ union call_cb {
     registry_text_cb text;
     registry_result_cb result;
     registry_events_cb events;
+    registry_history_cb history;
+    registry_history_entries_cb history_entries;
     registry_due_accounts_cb due_accounts;
     registry_accounts_cb accounts;
 };

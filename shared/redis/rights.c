@@ -133,7 +133,7 @@ static const struct {
     {RIGHTS_VIEW | RIGHTS_CONFIG, "HGET K:config x"},
     {RIGHTS_REQUEST, "XADD K:requests * x x"},
     {RIGHTS_ADMIN, "XADD K:admin * x x"},
-    {REQUESTS | RIGHTS_SEND | RIGHTS_TAIL, "EXISTS K:version"},
+    {REQUESTS | RIGHTS_SEND | RIGHTS_TAIL | RIGHTS_HISTORY, "EXISTS K:version"},
     {REQUESTS, "GET K:reply:*"},
     {REQUESTS, "HGET K:leader deadline"},
     {REQUESTS, "TIME"},
@@ -145,6 +145,8 @@ static const struct {
     {RIGHTS_TAIL, "SUBSCRIBE T:chat:N"},
     {RIGHTS_TAIL_PATTERN, "PSUBSCRIBE T:chat:N"},
     {RIGHTS_EVENTS, "XREAD STREAMS K:log 0"},
+    {RIGHTS_HISTORY, "HMGET K:lines streams"},
+    {RIGHTS_HISTORY, "XREAD STREAMS K:lines:* 0"},
 };
 
 struct rights {

@@ -23,7 +23,8 @@ enum rights_of {
     RIGHTS_SEND = 1 << 6,    /* send */
     RIGHTS_TAIL = 1 << 7,    /* tail */
     RIGHTS_TAIL_PATTERN = 1 << 8,
-    RIGHTS_EVENTS = 1 << 9, /* events */
+    RIGHTS_EVENTS = 1 << 9,   /* events */
+    RIGHTS_HISTORY = 1 << 10, /* history, tail --since */
 };
 
 struct rights;

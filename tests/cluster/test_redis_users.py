@@ -123,6 +123,16 @@ def test_applications_do_their_work_under_their_users(guarded):
     cluster.inject("alice", "something new")
     wait_until(lambda: "something new" in str(reads.get_message(timeout=1)), 10, "chat is read")
 
+    wait_until(lambda: "something new" in str(guarded.client("shoal-reads").xrange(key("lines:0"))), 10, "it is kept")
+    for user in APPLICATIONS[:3]:
+        follows = guarded.client(user)
+        follows.xgroup_create(key("lines:0"), user, "0")
+        [[_, entries]] = follows.xreadgroup(user, "me", {key("lines:0"): ">"}, count=100)
+        assert follows.xack(key("lines:0"), user, *(name for name, _ in entries)) == len(entries)
+        assert follows.xinfo_groups(key("lines:0")) and follows.hgetall(key("lines"))["streams"] == "1"
+        follows.publish("shoal:main:mark:me", "1")
+        assert "something new" in guarded.ctl(user, "history", "alice").stdout
+
     says = guarded.client("shoal-says")
     wait_until(lambda: says.publish("shoal:main:send:alice", '{"text":"one","id":"one"}') >= 1, 10, "it is heard")
     entry = says.xadd(key("outbox"), {"channel": "alice", "text": "two", "id": "two"})
@@ -157,7 +167,9 @@ def test_nobody_may_do_more_than_its_work(guarded):
         ("HSET", key("config"), "lease_ms", "1"), ("DEL", key("channels")), ("XDEL", key("outbox"), "1-1"),
         ("XTRIM", key("requests"), "MAXLEN", "0"), ("SET", key("reply:x"), "x"), ("HSET", key("result:x"), "a", "b"),
         ("FCALL", "shoal1_version", "1", "shoal:{main}"), ("CLIENT", "KILL", "ID", "1"), ("CLIENT", "LIST"),
-        ("HGETALL", key("secret:shoalbot")),
+        ("HGETALL", key("secret:shoalbot")), ("XADD", key("lines:0"), "*", "a", "b"),
+        ("XTRIM", key("lines:0"), "MAXLEN", "0"), ("XDEL", key("lines:0"), "1-1"), ("DEL", key("lines:0")),
+        ("HSET", key("lines"), "epoch", "1"), ("XGROUP", "CREATE", key("outbox"), "g", "0"),
     ]  # fmt: skip
     not_by = {
         "shoal-reads": [("XADD", key("outbox"), "*", "a", "b"), ("PUBLISH", "shoal:main:send:alice", "x"),

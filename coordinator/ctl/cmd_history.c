@@ -1,0 +1,334 @@
+/* shoalctl history: chat that is kept; and tail --since: the same, and what comes.
+ *
+ * All of it is read from the streams, behind the last entry that was read: so there is no hole and
+ * no double between what was and what comes, nor where Redis was away meanwhile. What is missing
+ * stands in the streams as well. */
+#include "coordinator/ctl/commands.h"
+#include "coordinator/ctl/since.h"
+#include "coordinator/ctl/table.h"
+#include "shared/irc/parse.h"
+#include "shared/redis/registry_history.h"
+
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PORTION  100  /* entries of each stream at a time */
+#define AWAIT_MS 5000 /* of each question, where there are none */
+
+struct history {
+    struct ctl *ctl;
+    char epoch[64];
+    unsigned streams; /* of the cluster */
+    bool anew;        /* they were begun anew since the last look */
+    struct registry_history_place places[REGISTRY_HISTORY_STREAMS]; /* those that are read */
+    size_t nplaces;
+    struct wall oldest; /* of the first entries; 0: there is none */
+    size_t n;           /* came with the newest answer */
+    bool told;          /* they are printed; else only `oldest` is looked for */
+};
+
+static bool is_pattern(const char *arg)
+{
+    return strpbrk(arg, "*?") != NULL && strlen(arg) < 100;
+}
+
+static bool is_wanted(const struct ctl *c, struct slice channel)
+{
+    char name[IRC_CHANNEL_CHARS];
+    char own[IRC_CHANNEL_CHARS];
+
+    if (!irc_channel_normalise(channel, name, sizeof(name))) {
+        return false;
+    }
+    for (size_t i = 0; i < c->nargs; i++) {
+        const char *arg = ctl_arg(c, i);
+        if (is_pattern(arg) ? fnmatch(arg, name, 0) == 0
+                            : irc_channel_normalise(slice_of(arg), own, sizeof(own)) &&
+                                  strcmp(own, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct wall time_of(struct slice id)
+{
+    const char *dash = id.len > 0 ? memchr(id.ptr, '-', id.len) : NULL;
+    struct wall at = {0};
+
+    if (dash == NULL || !slice_to_u64((struct slice){id.ptr, (size_t)(dash - id.ptr)}, &at.ms)) {
+        at.ms = 0;
+    }
+    return at;
+}
+
+/* What is missing -------------------------------------------------------------------------------- */
+
+/* A sentence of ours: where lines are printed as they came, it goes to standard error. */
+static void remark(const struct ctl *c, const char *text)
+{
+    if (options_bool(c->options, "raw")) {
+        (void)ctl_fail(0, "%s", text);
+    } else if (!c->json) {
+        ctl_say("-- %s", text);
+    }
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, name));
+
+    return text != NULL ? text : "";
+}
+
+static uint64_t number_of(const cJSON *object, const char *name)
+{
+    double number = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(object, name));
+
+    return number > 0 && number < 1e15 ? (uint64_t)number : 0;
+}
+
+static void tell_gap(const struct ctl *c, const cJSON *gap)
+{
+    const char *channel = text_of(gap, "channel");
+    char from[SINCE_CHARS];
+    char to[SINCE_CHARS];
+    char text[256];
+
+    if (channel[0] != '\0' && !is_wanted(c, slice_of(channel))) {
+        return;
+    }
+    since_format((struct wall){number_of(gap, "from")}, from);
+    since_format((struct wall){number_of(gap, "to")}, to);
+    snprintf(text, sizeof(text), "%s%.*s: missing from %s to %s (%.40s)",
+             channel[0] != '\0' ? "#" : "all channels", IRC_CHANNEL_CHARS, channel, from, to,
+             text_of(gap, "reason"));
+    remark(c, text);
+    if (c->json) {
+        table_json(gap);
+    }
+}
+
+static void tell_rewound(const struct ctl *c, const cJSON *rewound)
+{
+    uint64_t from = number_of(rewound, "from");
+    uint64_t to = number_of(rewound, "to");
+    char text[256];
+
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(rewound, "kept")) || to < from) {
+        return; /* they follow */
+    }
+    snprintf(text, sizeof(text),
+             "here Redis lost its newest data: up to %" PRIu64 " lines of node %.64s are missing",
+             to - from + 1, text_of(rewound, "node"));
+    remark(c, text);
+    if (c->json) {
+        table_json(rewound);
+    }
+}
+
+/* Entries --------------------------------------------------------------------------------------- */
+
+static void tell_lines(const struct ctl *c, struct slice lines, struct wall at)
+{
+    while (lines.len > 0) {
+        const char *end = memchr(lines.ptr, '\n', lines.len);
+        struct slice one = {lines.ptr, end != NULL ? (size_t)(end - lines.ptr) : lines.len};
+        size_t used = one.len + (end != NULL);
+        struct irc_line line;
+        lines = (struct slice){lines.ptr + used, lines.len - used};
+        if (irc_parse(one, &line, NULL) == 0 && is_wanted(c, irc_channel(&line))) {
+            tail_print(c, irc_channel(&line), one, at);
+        }
+    }
+}
+
+static void tell_json(const struct ctl *c, struct slice text,
+                      void (*tell)(const struct ctl *c, const cJSON *object))
+{
+    cJSON *object = text.len > 0 ? cJSON_ParseWithLength(text.ptr, text.len) : NULL;
+
+    if (object != NULL) {
+        tell(c, object);
+        cJSON_Delete(object);
+    }
+}
+
+static void tell(const struct ctl *c, const struct registry_entry *entry)
+{
+    tell_lines(c, registry_field(entry, "lines"), time_of(entry->id));
+    tell_json(c, registry_field(entry, "gap"), tell_gap);
+    tell_json(c, registry_field(entry, "rewound"), tell_rewound);
+}
+
+static void on_entries(void *ctx, const unsigned *stream, const struct registry_entry *entries,
+                       size_t n, const struct err *err)
+{
+    struct history *h = ctx;
+
+    if (stream == NULL) {
+        ctl_answered(h->ctl, err);
+        return;
+    }
+    h->n += n;
+    for (size_t i = 0; i < n && h->told; i++) {
+        tell(h->ctl, &entries[i]);
+    }
+    for (size_t i = 0; i < h->nplaces && n > 0 && h->told; i++) {
+        if (h->places[i].stream == *stream) {
+            snprintf(h->places[i].after, sizeof(h->places[i].after), "%.*s",
+                     (int)entries[n - 1].id.len, entries[n - 1].id.ptr);
+        }
+    }
+    struct wall first = n > 0 ? time_of(entries[0].id) : (struct wall){0};
+    if (!h->told && n > 0 && (h->oldest.ms == 0 || first.ms < h->oldest.ms)) {
+        h->oldest = first;
+    }
+}
+
+/* A question; what came is counted in `n`. */
+static int ask(struct history *h, size_t most, uint64_t await_ms)
+{
+    int code = CTL_DONE;
+
+    while (ctl_asks(h->ctl, &code)) {
+        h->n = 0;
+        ctl_asked(h->ctl, registry_history_after(h->ctl->registry, h->places, h->nplaces, most,
+                                                 await_ms, on_entries, h));
+    }
+    return code;
+}
+
+/* Which streams --------------------------------------------------------------------------------- */
+
+static void on_history(void *ctx, const struct registry_history *history, const struct err *err)
+{
+    struct history *h = ctx;
+
+    if (err == NULL) {
+        h->anew = !slice_is(history->epoch, h->epoch);
+        h->streams = history->streams;
+        snprintf(h->epoch, sizeof(h->epoch), "%.*s", (int)history->epoch.len,
+                 history->epoch.len > 0 ? history->epoch.ptr : "");
+    }
+    ctl_answered(h->ctl, err);
+}
+
+static bool has_channel_in(const struct history *h, unsigned stream)
+{
+    char name[IRC_CHANNEL_CHARS];
+
+    for (size_t i = 0; i < h->ctl->nargs; i++) {
+        const char *arg = ctl_arg(h->ctl, i);
+        if (is_pattern(arg) || (irc_channel_normalise(slice_of(arg), name, sizeof(name)) &&
+                                registry_history_stream(slice_of(name), h->streams) == stream)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Look which streams there are; where that is news, read those of our channels from `after` on. */
+static int look(struct history *h, const char *after)
+{
+    int code = CTL_DONE;
+
+    while (ctl_asks(h->ctl, &code)) {
+        ctl_asked(h->ctl, registry_find_history(h->ctl->registry, on_history, h));
+    }
+    if (code == CTL_DONE && h->streams == 0) {
+        return ctl_fail(CTL_FAILED,
+                        "cluster \"%s\" keeps no chat: nobody leads it yet, or history_ms is off "
+                        "(shoalctl config set history_ms 600000)",
+                        options_string(h->ctl->options, "cluster"));
+    }
+    if (code == CTL_DONE && h->anew) {
+        h->nplaces = 0;
+        for (unsigned k = 0; k < h->streams; k++) {
+            if (has_channel_in(h, k)) {
+                struct registry_history_place *place = &h->places[h->nplaces++];
+                place->stream = k;
+                snprintf(place->after, sizeof(place->after), "%s", after);
+            }
+        }
+    }
+    return code;
+}
+
+/* What was said before the oldest entries is not kept: who asks for that is told. */
+static int tell_beginning(struct history *h, struct wall from)
+{
+    char text[128];
+    char at[SINCE_CHARS];
+    int code = ask(h, 1, 0);
+
+    if (code == CTL_DONE && h->oldest.ms > from.ms) {
+        since_format(h->oldest, at);
+        snprintf(text, sizeof(text), "nothing is kept from before %s", at);
+        remark(h->ctl, text);
+    }
+    h->told = true;
+    return code;
+}
+
+static int follow_on(struct history *h)
+{
+    int code = look(h, REGISTRY_FROM_BEGINNING);
+
+    if (code == CTL_DONE && h->anew) {
+        remark(h->ctl, "the streams were begun anew: what was said last may be missing");
+    }
+    return code != CTL_DONE ? code : ask(h, PORTION, AWAIT_MS);
+}
+
+static int check_channels(const struct ctl *c)
+{
+    char name[IRC_CHANNEL_CHARS];
+
+    for (size_t i = 0; i < c->nargs; i++) {
+        const char *arg = ctl_arg(c, i);
+        if (!is_pattern(arg) && !irc_channel_normalise(slice_of(arg), name, sizeof(name))) {
+            return ctl_fail(CTL_USAGE, "\"%s\" is not a channel: 1 to 25 of a-z, 0-9 and _", arg);
+        }
+    }
+    return CTL_DONE;
+}
+
+int history_show(struct ctl *c, const char *since, bool follow)
+{
+    struct history h = {.ctl = c, .n = 1};
+    struct wall from = {0};
+    char after[REGISTRY_EVENT_ID_CHARS];
+    int code = check_channels(c);
+
+    if (code == CTL_DONE) {
+        code = look(&h, REGISTRY_FROM_BEGINNING);
+    }
+    if (since != NULL && since_parse(since, wall_now(), &from, NULL) != 0) {
+        from.ms = 0;
+    }
+    if (code == CTL_DONE) {
+        code = tell_beginning(&h, from);
+    }
+    snprintf(after, sizeof(after), "%" PRIu64 "-0", from.ms);
+    for (size_t i = 0; i < h.nplaces; i++) {
+        snprintf(h.places[i].after, sizeof(h.places[i].after), "%s", after);
+    }
+    c->endless = follow;
+    for (h.n = 1; code == CTL_DONE && (follow || h.n > 0);) {
+        code = follow && h.n == 0 ? follow_on(&h) : ask(&h, PORTION, 0);
+        code = code == CTL_DONE ? ctl_flush() : code;
+    }
+    return code;
+}
+
+static int run_history(struct ctl *c)
+{
+    return c->nargs == 0 ? ctl_usage(c)
+                         : history_show(c, options_string(c->options, "since"), false);
+}
+
+CTL_COMMAND(history, "CHANNEL...", "Show the chat that is kept of these channels, and end.",
+            tail_options, RIGHTS_HISTORY, run_history);

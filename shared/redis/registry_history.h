@@ -1,0 +1,38 @@
+/* Registry, for who reads chat that is kept (shared/contract.md). See registry.h for calls. */
+#ifndef SHOAL_REDIS_REGISTRY_HISTORY_H
+#define SHOAL_REDIS_REGISTRY_HISTORY_H
+
+#include "shared/redis/registry_look.h"
+
+#define REGISTRY_HISTORY_STREAMS 16u /* at most */
+
+/* In which of so many streams (at least one) a channel's lines are. */
+unsigned registry_history_stream(struct slice channel, unsigned streams);
+
+struct registry_history {
+    unsigned streams;   /* 0: nothing is kept */
+    struct slice epoch; /* another where they were begun anew */
+    struct wall since;  /* then */
+};
+typedef void (*registry_history_cb)(void *ctx, const struct registry_history *history,
+                                    const struct err *err);
+MUST_USE int registry_find_history(struct registry *r, registry_history_cb cb, void *ctx);
+
+/* Where somebody is in a stream: behind that entry (REGISTRY_FROM_BEGINNING, or "MS-0" for a
+ * time). */
+struct registry_history_place {
+    unsigned stream;
+    char after[REGISTRY_EVENT_ID_CHARS];
+};
+/* What a place has: called for each stream that has something behind its place, at most `most`
+ * entries, oldest first; and once more, with `place` NULL, when that is all, or on an error. */
+typedef void (*registry_history_entries_cb)(void *ctx, const unsigned *stream,
+                                            const struct registry_entry *entries, size_t n,
+                                            const struct err *err);
+/* Of `n` places (at least one). Where none has anything it is waited for, as registry_events_after
+ * does. */
+MUST_USE int registry_history_after(struct registry *r, const struct registry_history_place *places,
+                                    size_t n, size_t most, uint64_t block_ms,
+                                    registry_history_entries_cb cb, void *ctx);
+
+#endif
