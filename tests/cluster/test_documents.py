@@ -38,10 +38,25 @@ def words(cell):
     return re.findall("`(.*?)`", cell)
 
 
-def code(language):
-    """The one block of that language."""
-    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+def code(language, name=""):
+    """The one block of that language, and of that name where it has one."""
+    head = f"{language} {name}".strip()
+    (block,) = re.findall(rf"^```{head}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     return block
+
+
+def start_program(cluster, tmp_path, language, name=""):
+    """The program of the README, for that cluster; where it was started before it is started again."""
+    source = code(language, name)
+    assert URL in source
+    title = name or language
+    file = tmp_path / f"{title}.{language}"
+    file.write_text(source.replace(URL, cluster.redis_url).replace('"chat.db"', repr(str(tmp_path / "chat.db"))))
+    interpreter = {"python": ["/usr/bin/python3", "-u"], "js": [shutil.which("node") or "nodejs"]}[language]
+    # Debian's node looks there by itself, others do not.
+    program = Process(title, [*interpreter, file], tmp_path, {"NODE_PATH": "/usr/share/nodejs"}).start()
+    cluster.processes[title] = program
+    return program
 
 
 def commands(program):
@@ -405,14 +420,7 @@ def test_each_command_of_ours_is_one(forsen, tmp_path):
 
 @pytest.mark.parametrize("language", ["python", "js"])
 def test_a_consumer_shows_chat_also_after_redis_was_away(forsen, tmp_path, language):
-    source = code(language)
-    assert URL in source
-    file = tmp_path / f"consumer.{language}"
-    file.write_text(source.replace(URL, forsen.redis_url))
-    interpreter = {"python": ["/usr/bin/python3", "-u"], "js": [shutil.which("node") or "nodejs"]}[language]
-    # Debian's node looks there by itself, others do not.
-    consumer = Process(language, [*interpreter, file], tmp_path, {"NODE_PATH": "/usr/share/nodejs"}).start()
-    forsen.processes[language] = consumer
+    consumer = start_program(forsen, tmp_path, language)
     chat_is_shown(forsen, "forsen", consumer)
     if language == "js":
         line = wait_until(lambda: re.search(r"^result (.*)$", consumer.text(), re.M), 10, "the result of its send")
