@@ -1,7 +1,7 @@
 /* Fan-out: every room line, published once and in order, whatever happens to the link to Redis.
  *
- * Lines wait in blocks; a block is one transaction: MULTI, up to 64 PUBLISH (256 KiB), HSET
- * fan:<node> seq k, EXEC. `seq`, which Redis keeps with the lines, names the last line of some
+ * Lines wait in blocks; a block is one transaction: MULTI, up to 64 PUBLISH (256 KiB), XADD of the
+ * same lines to the streams that keep them (history.h), HSET fan:<node> seq k, EXEC. `seq`, which Redis keeps with the lines, names the last line of some
  * block:
  *
  *   answered: forgotten | sent, not answered (at most 1 MiB) | waiting | open: takes lines
@@ -13,13 +13,15 @@
  * - The link fails, or Redis refuses: the link is taken anew, the registry says how far Redis came,
  *   and fanout_attach goes on behind that: no line is lost or said twice. Where Redis has forgotten
  *   what it had answered (it was restarted with older data, a replica that was behind was
- *   promoted), that is not said again: every subscriber had it. fanout_attach says how much it is.
+ *   promoted), that is not said again: every subscriber had it. fanout_attach says how much it is;
+ *   and what was answered in the last 2 s goes to the streams again.
  *   (Of what was under way nobody knows.)
  * - A transaction is refused as Redis is full: nothing of a MULTI is taken then, not even PUBLISH.
  *   When all that is under way is answered, blocks leave as calls of a function that may be called
  *   there; it is dearer, so every other second a transaction is tried. No line is lost or doubled.
  *   Where Redis takes a block that was under way behind one that it has refused, that one is said
  *   after it.
+ *   Nothing is kept in streams then.
  * - Somebody put something else at the seq key: the lines of such a transaction are published all
  *   the same; it is logged once a minute, with the key.
  * - More comes than Redis takes: on_pressure asks that what is not read yet waits in the sockets,
