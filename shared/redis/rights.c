@@ -88,6 +88,7 @@ static const struct {
     {STEPS, "UNLINK K:*"},
     {STEPS, "XADD K:* * x x"},
     {STEPS, "XDEL K:* 1"},
+    {STEPS, "XINFO GROUPS K:*"},
     {STEPS, "XLEN K:*"},
     {STEPS, "XTRIM K:* MAXLEN 0"},
     {STEPS, "ZADD K:* 1 x"},

@@ -49,6 +49,17 @@ static const char *newest(const char *stream)
                       stream);
 }
 
+static unsigned events(const char *name)
+{
+    return (unsigned)strtoul(
+        world_eval(&w,
+                   "local n = 0 "
+                   "for _, e in ipairs(redis.call('XRANGE', 'shoal:{t}:log', '-', '+')) do "
+                   "n = n + (string.find(e[2][2], ARGV[1], 1, true) and 1 or 0) end return n",
+                   name),
+        NULL, 10);
+}
+
 static void they_are_begun_anew_where_their_number_changes(void **state)
 {
     char first[64];
@@ -151,13 +162,24 @@ static void history_gives_way_where_memory_is_short_which_is_told_once(void **st
     wait_until(&w.probe.t, (lead(1), number("XLEN shoal:{t}:lines:0") < 1100));
     assert_in_range(number("XLEN shoal:{t}:lines:0"), 400, 1100);
     world_ask(&w, "CONFIG SET maxmemory 0");
-    assert_string_equal(
-        world_eval(&w,
-                   "local n = 0 "
-                   "for _, e in ipairs(redis.call('XRANGE', 'shoal:{t}:log', '-', '+')) do "
-                   "n = n + (string.find(e[2][2], ARGV[1], 1, true) and 1 or 0) end return n",
-                   "history.short"),
-        "1");
+    assert_int_equal(events("history.short"), 1);
+}
+
+static void a_group_that_was_too_slow_is_told_of_once_and_others_are_not(void **state)
+{
+    (void)state;
+    lead(1);
+    add(300, "5-*", 10, "0");
+    world_ask(&w, "XGROUP CREATE shoal:{t}:lines:0 slow 5-7");
+    world_ask(&w, "XGROUP CREATE shoal:{t}:lines:0 quick $");
+    add(300, "*", 10, "0");
+    lead(4);
+    assert_int_equal(events("history.unread"), 1);
+    const char *told = newest("shoal:{t}:log");
+    assert_non_null(strstr(told, "\"group\":\"slow\""));
+    assert_non_null(strstr(told, "\"from\":5"));
+    lead(4);
+    assert_int_equal(events("history.unread"), 1);
 }
 
 static void what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels(void **state)
@@ -209,6 +231,7 @@ int main(void)
         TEST(of_too_many_bytes_the_oldest_go_of_whatever_stream_has_most),
         TEST(a_gap_is_told_in_the_stream_as_in_the_event),
         TEST(history_gives_way_where_memory_is_short_which_is_told_once),
+        TEST(a_group_that_was_too_slow_is_told_of_once_and_others_are_not),
         TEST(what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels),
         TEST(what_is_nothing_of_shoals_is_removed),
     };

@@ -53,6 +53,7 @@ const SENTENCES = {
     "registry.repaired": ["warn", "cluster", (e) => `The registry was mended${because([e.channel && `#${e.channel}`, e.shard, e.node, e.user, e.account, e.key, e.what].filter(Boolean).join(", "))}`],
     "registry.lost": ["bad", "cluster", (e) => `Redis lost its data: ${number(Number(e.channels))} channels and ${number(Number(e.shards))} shards are gone${e.first ? ` (${e.first}, ...)` : ""}; join them again`],
     "history.short": ["warn", "cluster", (e) => `Redis uses ${bytes(Number(e.used))} of ${bytes(Number(e.limit))}: less chat is kept`],
+    "history.unread": ["warn", "cluster", (e) => `The readers ${e.group} of ${e.key} were too slow: they miss ${duration(Number(e.to) - Number(e.from))}`],
     "history.not_kept": ["warn", "cluster", (e) => `Chat was not kept for ${duration(Number(e.to) - Number(e.from))}: Redis was full`],
     "redis.rewound": ["bad", "node", (e) => `Redis has forgotten what it had answered ${e.node}: the last ${duration(Number(e.ms))}, ${number(Number(e.lines))} lines`],
     "redis.clock_back": ["warn", "cluster", (e) => `The clock of Redis went back by ${duration(Number(e.ms))}`],

@@ -12,10 +12,13 @@ local SHORT_AT = 0.8    -- of maxmemory: history gives way
 local LOOK_MS = 1000    -- at how much memory is used
 local TOLD_MS = 60000   -- it is told that it gives way
 local AHEAD_MOST_MS = 86400000
+local GROUPS_LOOKED_AT = 32
+local TOLD_MOST = 1000
 local MISSED_MS = 3000  -- nothing was published without being kept for so long: that is over
 
 local crc_table -- made when it is first used: before that, bit is not there
 local turn = 0  -- of the streams that are trimmed: one in each call
+local unread_told, ntold = {}, 0 -- stream and group -> when it was told that it did not get something
 local looked, used, most = 0, 0, 0 -- when the memory was looked at; bytes, of how many (0: of any number)
 
 -- The CRC-32 of the text, as zlib, Python and Ethernet have it.
@@ -159,17 +162,43 @@ local function tell_short(c)
     end
 end
 
--- Takes what is too old, or too much, off one of the streams.
-function history.trim(c)
-    local n = begun(c)
-    turn = (turn + 1) % STREAMS_MOST
-    if turn >= n then
-        call('UNLINK', stream(c, turn)) -- of a time when there were more
+-- Of each group of readers (some are looked at) the id of the first entry that it was not given.
+local function unread_by(name)
+    local unread, groups = {}, call('XINFO', 'GROUPS', name)
+    for i = 1, math.min(#groups, GROUPS_LOOKED_AT) do
+        local group = {}
+        for j = 1, #groups[i], 2 do
+            group[groups[i][j]] = groups[i][j + 1]
+        end
+        local first = call('XRANGE', name, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)[1]
+        unread[group.name] = first and first[1]
     end
-    if n == 0 then
-        return
+    return unread
+end
+
+local function ms_of(id)
+    return tonumber(string.match(id, '^%d+')) or 0
+end
+
+-- What went that they were not given, they will not have: told, of each group once a minute.
+local function tell_unread(c, name, unread)
+    local first = next(unread) and call('XRANGE', name, '-', '+', 'COUNT', 1)[1]
+    for group, id in pairs(unread) do
+        local known = name .. ' ' .. group
+        local gone = not first or ms_of(first[1]) > ms_of(id)
+        if gone and math.abs(c.now - (unread_told[known] or 0)) >= TOLD_MS then
+            if ntold >= TOLD_MOST then
+                unread_told, ntold = {}, 0
+            end
+            unread_told[known], ntold = c.now, ntold + 1
+            event(c, 'history.unread', {'group', shown(group), 'key', name, 'from', ms_of(id),
+                'to', first and ms_of(first[1]) or c.now})
+        end
     end
-    local k = turn % n
+end
+
+-- Takes what is too old, or too much, off the stream.
+local function trim_stream(c, k, n)
     local name = stream(c, k)
     call('XTRIM', name, 'MINID', '~', string.format('%d', math.max(0, c.now - limit(c, 'history_ms'))))
     local bytes = bytes_of(c, n)
@@ -181,6 +210,23 @@ function history.trim(c)
     elseif bytes.all > limit(c, 'history_bytes') and bytes[k] >= bytes.all / n then
         shorten(name, len - math.ceil(len / GOES_PART))
     end
+end
+
+-- One of the streams in turn.
+function history.trim(c)
+    local n = begun(c)
+    turn = (turn + 1) % STREAMS_MOST
+    if turn >= n then
+        call('UNLINK', stream(c, turn)) -- of a time when there were more
+    end
+    if n == 0 then
+        return
+    end
+    local k = turn % n
+    local name = stream(c, k)
+    local unread = call('XLEN', name) > 0 and unread_by(name) or {}
+    trim_stream(c, k, n)
+    tell_unread(c, name, unread)
 end
 
 end
