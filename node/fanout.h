@@ -1,8 +1,8 @@
 /* Fan-out: every room line, published once and in order, whatever happens to the link to Redis.
  *
  * Lines wait in blocks; a block is one transaction: MULTI, up to 64 PUBLISH (256 KiB), XADD of the
- * same lines to the streams that keep them (history.h), HSET fan:<node> seq k, EXEC. `seq`, which Redis keeps with the lines, names the last line of some
- * block:
+ * same lines to the streams that keep them (history.h), HSET fan:<node> seq k, EXEC. `seq`, which
+ * Redis keeps with the lines, names the last line of some block:
  *
  *   answered: forgotten | sent, not answered (at most 1 MiB) | waiting | open: takes lines
  *   ------------------- seq as Redis has it -----------------------------------------> time

@@ -4,9 +4,7 @@
 #include "node/fanout_private.h"
 
 #include "shared/log.h"
-
-#include <stdio.h>
-#include <string.h>
+#include "shared/redis/registry_history.h"
 
 #define KEPT_MS    2000
 #define KEPT_BYTES ((size_t)8 * 1024 * 1024)
@@ -57,28 +55,13 @@ static uint64_t first_kept(const struct fanout *f, uint64_t seq, uint64_t answer
     return answered + 1;
 }
 
-/* On this link, so before the lines. */
-static void tell(struct fanout *f, uint64_t seq, uint64_t answered)
-{
-    char numbers[4][24];
-    const uint64_t values[] = {seq + 1, answered, first_kept(f, seq, answered), f->clock_before.ms};
-    const char *argv[] = {
-        "FCALL",         "shoal1_rewound", "1",        registry_tag(f->options.registry),
-        f->options.node, numbers[0],       numbers[1], numbers[2],
-        numbers[3]};
-
-    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
-        snprintf(numbers[i], sizeof(numbers[i]), "%llu", (unsigned long long)values[i]);
-    }
-    if (link_command_argv(f->link, ARRAY_LEN(argv), argv, NULL, NULL, NULL) != 0) {
-        log_debug("fanout", "history.rewound", "error", "the link is down", NULL);
-    }
-}
-
 void fanout_kept_again(struct fanout *f, uint64_t seq, uint64_t answered)
 {
-    if (f->history.streams > 0) {
-        tell(f, seq, answered);
+    /* On the same link, so before the lines. */
+    if (f->history.streams > 0 &&
+        registry_rewound(f->options.registry, f->link, f->options.node, seq + 1, answered,
+                         first_kept(f, seq, answered), f->clock_before) != 0) {
+        log_debug("fanout", "history.rewound", "error", "the link is down", NULL);
     }
     while (f->answered_blocks != NULL && f->answered_blocks->prev->last_seq > seq) {
         struct block *b = f->answered_blocks->prev; /* the last */

@@ -64,7 +64,7 @@ static struct wall time_of(struct slice id)
     return at;
 }
 
-/* What is missing -------------------------------------------------------------------------------- */
+/* What is missing ------------------------------------------------------------------------------ */
 
 /* A sentence of ours: where lines are printed as they came, it goes to standard error. */
 static void remark(const struct ctl *c, const char *text)
@@ -129,7 +129,7 @@ static void tell_rewound(const struct ctl *c, const cJSON *rewound)
     }
 }
 
-/* Entries --------------------------------------------------------------------------------------- */
+/* Entries -------------------------------------------------------------------------------------- */
 
 static void tell_lines(const struct ctl *c, struct slice lines, struct wall at)
 {
@@ -201,7 +201,7 @@ static int ask(struct history *h, size_t most, uint64_t await_ms)
     return code;
 }
 
-/* Which streams --------------------------------------------------------------------------------- */
+/* Which streams -------------------------------------------------------------------------------- */
 
 static void on_history(void *ctx, const struct registry_history *history, const struct err *err)
 {

@@ -43,8 +43,8 @@ extern const struct option_spec tail_options[];
 void tail_print(const struct ctl *c, struct slice channel, struct slice line, struct wall at);
 
 /* Print what is kept of the channels (or of those that a pattern with '*' or '?' names) since
- * `since` (since.h; NULL: all of it), and what is missing; `follow`: go on with what comes. CTL_DONE,
- * or the exit code after the reason was told. */
+ * `since` (since.h; NULL: all of it), and what is missing; `follow`: go on with what comes.
+ * CTL_DONE, or the exit code after the reason was told. */
 MUST_USE int history_show(struct ctl *c, const char *since, bool follow);
 
 /* What doctor tells, for others: look at Redis. CTL_DONE, or the exit code after the reason was

@@ -100,3 +100,18 @@ int registry_history_after(struct registry *r, const struct registry_history_pla
     }
     return call_ask(r, a, on_entries, (union call_cb){.history_entries = cb}, ctx);
 }
+
+int registry_rewound(const struct registry *r, struct link *link, const char *node, uint64_t from,
+                     uint64_t to, uint64_t kept_from, struct wall clock)
+{
+    struct registry there = *r;
+    struct args a = step_args(r, "rewound");
+
+    there.link = link;
+    args_text(&a, node);
+    args_number(&a, (int64_t)from);
+    args_number(&a, (int64_t)to);
+    args_number(&a, (int64_t)kept_from);
+    args_number(&a, (int64_t)clock.ms);
+    return args_send(a, &there, NULL, NULL);
+}

@@ -18,6 +18,12 @@ typedef void (*registry_history_cb)(void *ctx, const struct registry_history *hi
                                     const struct err *err);
 MUST_USE int registry_find_history(struct registry *r, registry_history_cb cb, void *ctx);
 
+/* Say in the streams that Redis had answered the node's lines `from` to `to`, and has forgotten
+ * them; that those from `kept_from` on follow; and what time the Redis that is gone had (0: nobody
+ * knows). Sent on `link`, whose answer nobody waits for. As link_command_argv. */
+MUST_USE int registry_rewound(const struct registry *r, struct link *link, const char *node,
+                              uint64_t from, uint64_t to, uint64_t kept_from, struct wall clock);
+
 /* Where somebody is in a stream: behind that entry (REGISTRY_FROM_BEGINNING, or "MS-0" for a
  * time). */
 struct registry_history_place {

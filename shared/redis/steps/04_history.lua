@@ -18,8 +18,9 @@ local MISSED_MS = 3000  -- nothing was published without being kept for so long:
 
 local crc_table -- made when it is first used: before that, bit is not there
 local turn = 0  -- of the streams that are trimmed: one in each call
-local unread_told, ntold = {}, 0 -- stream and group -> when it was told that it did not get something
-local looked, used, most = 0, 0, 0 -- when the memory was looked at; bytes, of how many (0: of any number)
+local unread_told, ntold = {}, 0 -- stream and group -> when it was told of
+-- When the memory was looked at; bytes that are used, and that may be (0: as many as there are).
+local looked, used, most = 0, 0, 0
 
 -- The CRC-32 of the text, as zlib, Python and Ethernet have it.
 local function crc32(text)
