@@ -8,6 +8,8 @@
 
 #define KEPT_MS    2000
 #define KEPT_BYTES ((size_t)8 * 1024 * 1024)
+#define KEPT_FEW   ((size_t)512 * 1024) /* the same where so much comes that */
+#define KEPT_LEAST 250 /* ms, which KEPT_BYTES would not last: they would only cost the cache */
 
 static void give_up(struct fanout *f, struct block *b)
 {
@@ -19,7 +21,12 @@ static void give_up(struct fanout *f, struct block *b)
 void fanout_kept_add(struct fanout *f, struct block *b)
 {
     DL_APPEND(f->answered_blocks, b);
-    while (f->bytes[BLOCK_KEPT] > KEPT_BYTES) {
+    if (f->bytes[BLOCK_KEPT] > f->kept_most) {
+        uint64_t lasts = b->last_ms - f->answered_blocks->last_ms;
+        bool few = lasts < KEPT_LEAST * f->kept_most / KEPT_BYTES;
+        f->kept_most = few ? KEPT_FEW : KEPT_BYTES;
+    }
+    while (f->bytes[BLOCK_KEPT] > f->kept_most) {
         give_up(f, f->answered_blocks);
     }
 }

@@ -78,6 +78,7 @@ struct fanout {
     struct block *first_unsent; /* filled or in doubt; NULL: all are sent */
     struct block *spare;
     struct block *answered_blocks; /* kept, the oldest first */
+    size_t kept_most;              /* bytes of them */
     size_t nblocks[BLOCK_STATES];
     size_t bytes[BLOCK_STATES]; /* in them */
     bool high;                  /* on_pressure was told so */

@@ -1,7 +1,6 @@
 /* Publish: RESP by hand. */
 #include "node/publish.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static const char PUBLISH[] = "*3\r\n$7\r\nPUBLISH\r\n$";
@@ -47,12 +46,14 @@ size_t publish_put(char *out, struct slice topic_prefix, struct slice channel, s
 /* Take a bulk string off, whose length comes first. */
 static struct slice take_bulk(const char **p)
 {
-    char *end;
-    size_t len = strtoul(*p, &end, 10);
-    struct slice bulk = {end + 2, len};
+    const char *end = *p;
+    size_t len = 0;
 
-    *p = bulk.ptr + len + 2;
-    return bulk;
+    while (*end != '\r') { /* publish_put wrote it: there are digits alone */
+        len = 10 * len + (size_t)(*end++ - '0');
+    }
+    *p = end + 2 + len + 2;
+    return (struct slice){end + 2, len};
 }
 
 struct slice publish_take(struct slice *commands, struct slice topic_prefix, struct slice *line)

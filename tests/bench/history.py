@@ -3,7 +3,7 @@
 import time
 
 from bench import Row, cpu_s
-from fanout import BYTES, CHANNELS, Lines, flood, medians, within
+from fanout import BYTES, CHANNELS, CONNECTIONS, Lines, flood, medians, within
 from processes import wait_until
 
 READ = 100  # entries at once
@@ -23,12 +23,21 @@ class History(Lines):
         self.cluster.request("set", name="history_bytes", value=1 << 30)
 
     def keep(self, history_ms):
-        """The node is told at once; looked at is what it does."""
+        """Set, and known to the node: looked at is what it does. The stream is empty then."""
         reply = self.cluster.request("set", name="history_ms", value=history_ms)
         assert reply["ok"], reply
-        wanted = history_ms != "off"
-        wait_until(lambda: self.cluster.redis.exists(self.cluster.key("lines")) == wanted, 10, "the streams are as wanted")
-        time.sleep(0.2 if self.world.small else 1)
+        r = self.cluster.redis
+
+        def is_so():
+            before = r.xlen(self.stream)
+            self.subscriber.ask("reset")
+            flood(self.node, CONNECTIONS)()
+            self.heard(CONNECTIONS)
+            return (r.xlen(self.stream) > before) == (history_ms != "off")
+
+        wait_until(is_so, 10, f"history_ms is {history_ms}")
+        r.delete(self.stream)
+        time.sleep(0 if self.world.small else 1)
 
     def bare(self, rate):
         def run():

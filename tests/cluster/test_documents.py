@@ -409,7 +409,7 @@ def test_each_command_of_ours_is_one(forsen, tmp_path):
         elif command[1] == "tail":
             tail = Process("tail", argv, tmp_path, env).start()
             forsen.processes["tail"] = tail
-            chat_is_shown(forsen, command[2], tail)
+            chat_is_shown(forsen, command[-1], tail)
         else:
             done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, line + "\n" + done.stderr

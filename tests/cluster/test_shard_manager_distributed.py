@@ -114,7 +114,7 @@ def test_more_initial_channels_than_the_limits_allow_leave_nothing(seen, shards)
     assert HINT in said[0] and "channels_per_shard is 25" in said[0] and "max_shard_count is 5" in said[0]
     assert "126 channels" in said[0] and "max_shard_count=6" in said[0]
     kinds = {key.split(":")[2] for key in seen.redis.keys(seen.key("*"))}
-    assert kinds <= {"nodes", "node", "free", "leader", "clock", "version", "log"}, kinds
+    assert kinds <= {"nodes", "node", "free", "leader", "clock", "version", "log", "lines"}, kinds
 
     # Another try with what was said begins from nothing.
     seen.start_coordinator("c2", ["--initial-channels", ",".join(names(126))], **{**OWN, "user": "bob", "max_shard_count": 6})
