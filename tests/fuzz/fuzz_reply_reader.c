@@ -56,7 +56,8 @@ static bool next(struct reply_reader *reader, enum way way, struct seen *seen)
     }
     if (way == BRIEF) { /* of an array the last alone is there */
         for (size_t i = 0; i + 1 < reply->elements; i++) {
-            BUG_ON(reply->element[i] != NULL);
+            const redisReply *element = reply->element[i];
+            BUG_ON(element != NULL && element->type != REDIS_REPLY_ERROR);
         }
         if (reply->elements > 0) {
             look(reply->element[reply->elements - 1], seen);
