@@ -67,6 +67,19 @@ struct args args_of(const char *words)
     return a;
 }
 
+struct args args_of_read(size_t most, uint64_t block_ms)
+{
+    struct args a = args_of("XREAD COUNT");
+
+    args_number(&a, (int64_t)most);
+    if (block_ms > 0) {
+        args_text(&a, "BLOCK");
+        args_number(&a, (int64_t)block_ms);
+    }
+    args_text(&a, "STREAMS");
+    return a;
+}
+
 struct args step_args(const struct registry *r, const char *step)
 {
     struct args a = args_of("FCALL");

@@ -29,6 +29,8 @@ struct args {
 
 /* The words of a text, which blanks part. */
 struct args args_of(const char *words);
+/* XREAD, up to its keys: `most` entries of each, waited for block_ms at most; 0: not at all. */
+struct args args_of_read(size_t most, uint64_t block_ms);
 /* "FCALL shoal1_<step> 1 <tag>" */
 struct args step_args(const struct registry *r, const char *step);
 /* A step only the holder of the node may take, which comes first with its incarnation. */

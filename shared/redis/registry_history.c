@@ -84,14 +84,8 @@ int registry_history_after(struct registry *r, const struct registry_history_pla
                            size_t n, size_t most, uint64_t block_ms, registry_history_entries_cb cb,
                            void *ctx)
 {
-    struct args a = args_of("XREAD COUNT");
+    struct args a = args_of_read(most, block_ms);
 
-    args_number(&a, (int64_t)most);
-    if (block_ms > 0) {
-        args_text(&a, "BLOCK");
-        args_number(&a, (int64_t)block_ms);
-    }
-    args_text(&a, "STREAMS");
     for (size_t i = 0; i < n; i++) {
         args_key(&a, r, "lines:%u", places[i].stream);
     }

@@ -148,14 +148,8 @@ static void on_read(struct call *call, const struct redisReply *reply, const str
 int registry_events_after(struct registry *r, const char *after, size_t most, uint64_t block_ms,
                           registry_events_cb cb, void *ctx)
 {
-    struct args a = args_of("XREAD COUNT");
+    struct args a = args_of_read(most, block_ms);
 
-    args_number(&a, (int64_t)most);
-    if (block_ms > 0) {
-        args_text(&a, "BLOCK");
-        args_number(&a, (int64_t)block_ms);
-    }
-    args_text(&a, "STREAMS");
     args_key(&a, r, "log");
     args_text(&a, after);
     return call_ask(r, a, on_read, (union call_cb){.events = cb}, ctx);
