@@ -12,13 +12,23 @@
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #define PORTION  100  /* entries of each stream at a time */
 #define AWAIT_MS 5000 /* of each question, where there are none */
 
+/* Who writes to a stream: where Redis lost data, entries come again, with the same numbers. */
+struct writer {
+    UT_hash_handle hh;
+    uint64_t seq; /* of the newest line */
+    char id[];    /* stream, blank, `by` */
+};
+
 struct history {
     struct ctl *ctl;
+    struct writer *writers;
     char epoch[64];
     unsigned streams; /* of the cluster */
     bool anew;        /* they were begun anew since the last look */
@@ -156,9 +166,45 @@ static void tell_json(const struct ctl *c, struct slice text,
     }
 }
 
-static void tell(const struct ctl *c, const struct registry_entry *entry)
+/* Notes the entry's numbers; true: its lines came before. */
+static bool came_before(struct history *h, unsigned stream, const struct registry_entry *entry)
 {
-    tell_lines(c, registry_field(entry, "lines"), time_of(entry->id));
+    struct slice by = registry_field(entry, "by");
+    uint64_t seq;
+    struct writer *w;
+
+    if (by.len == 0 || !slice_to_u64(registry_field(entry, "seq"), &seq)) {
+        return false;
+    }
+    char *id = xasprintf("%u %.*s", stream, (int)(by.len < 200 ? by.len : 200), by.ptr);
+    HASH_FIND_STR(h->writers, id, w);
+    if (w == NULL) {
+        w = xcalloc(1, sizeof(*w) + strlen(id) + 1);
+        memcpy(w->id, id, strlen(id) + 1);
+        HASH_ADD_STR(h->writers, id, w);
+    }
+    free(id);
+    bool before = seq <= w->seq;
+    w->seq = before ? w->seq : seq;
+    return before;
+}
+
+static void forget_writers(struct history *h)
+{
+    while (h->writers != NULL) {
+        struct writer *w = h->writers;
+        HASH_DEL(h->writers, w);
+        free(w);
+    }
+}
+
+static void tell(struct history *h, unsigned stream, const struct registry_entry *entry)
+{
+    const struct ctl *c = h->ctl;
+
+    if (!came_before(h, stream, entry)) {
+        tell_lines(c, registry_field(entry, "lines"), time_of(entry->id));
+    }
     tell_json(c, registry_field(entry, "gap"), tell_gap);
     tell_json(c, registry_field(entry, "rewound"), tell_rewound);
 }
@@ -174,7 +220,7 @@ static void on_entries(void *ctx, const unsigned *stream, const struct registry_
     }
     h->n += n;
     for (size_t i = 0; i < n && h->told; i++) {
-        tell(h->ctl, &entries[i]);
+        tell(h, *stream, &entries[i]);
     }
     for (size_t i = 0; i < h->nplaces && n > 0 && h->told; i++) {
         if (h->places[i].stream == *stream) {
@@ -318,9 +364,10 @@ int history_show(struct ctl *c, const char *since, bool follow)
     }
     c->endless = follow;
     for (h.n = 1; code == CTL_DONE && (follow || h.n > 0);) {
-        code = follow && h.n == 0 ? follow_on(&h) : ask(&h, PORTION, 0);
+        code = follow && h.n < PORTION ? follow_on(&h) : ask(&h, PORTION, 0);
         code = code == CTL_DONE ? ctl_flush() : code;
     }
+    forget_writers(&h);
     return code;
 }
 

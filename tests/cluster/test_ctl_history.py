@@ -56,6 +56,15 @@ def test_history_shows_what_was_said_and_ends(chatty):
         assert chatty.ctl(*words, check=False).returncode == 2, words
 
 
+def test_what_comes_again_after_redis_lost_it_is_shown_once(chatty):
+    say(chatty, "alice", "one", "two")
+    stream = chatty.key("lines:0")
+    for _, fields in chatty.redis.xrevrange(stream, count=2):
+        chatty.redis.xadd(stream, fields)  # as its node does
+    say(chatty, "alice", "three")
+    assert texts(chatty.ctl("history", "alice").stdout) == ["one", "two", "three"]
+
+
 def test_of_many_streams_those_of_the_channels_are_read(chatty):
     chatty.ctl("config", "set", "history_streams", "16")
     wait_until(lambda: chatty.redis.hget(chatty.key("lines"), "streams") == "16", 10, "there are 16")

@@ -111,6 +111,9 @@ static void what_is_too_old_goes(void **state)
     add(1000, "5-*", 10, "0");
     add(100, "*", 10, "0");
     assert_string_equal(world_renew(&w, &n1, ""), "current");
+    assert_int_equal(number("XLEN shoal:{t}:lines:0"), 1100); /* somebody leads */
+    test_loop_run_for(&w.probe.t, 1100);
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
     assert_in_range(number("XLEN shoal:{t}:lines:0"), 100, 199);
 }
 
@@ -141,6 +144,8 @@ static void a_gap_is_told_in_the_stream_as_in_the_event(void **state)
     assert_non_null(strstr(told, "\"channel\":\"forsen\""));
     assert_non_null(strstr(newest("shoal:{t}:log"), told + strlen("gap ")));
 
+    set("history_streams,3"); /* a channel that is none finds its stream as well */
+    assert_string_equal(world_renew(&w, &n1, "{\"gaps\":[{\"channel\":7}]}"), "current");
     set("history_ms,off");
     lead(TURNS);
     assert_string_equal(world_renew(&w, &n1, "{\"gaps\":[{\"channel\":\"a\"}]}"), "current");

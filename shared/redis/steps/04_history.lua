@@ -9,7 +9,7 @@ do -- the rest is seen in here alone
 local STREAMS_MOST = 16 -- what history_streams may be
 local GOES_PART = 10    -- where there are too many bytes, such a part of the oldest entries goes
 local SHORT_AT = 0.8    -- of maxmemory: history gives way
-local LOOK_MS = 1000    -- at how much memory is used
+local LOOK_MS = 1000    -- at how much memory is used; a node trims where nobody did for so long
 local TOLD_MS = 60000   -- it is told that it gives way
 local AHEAD_MOST_MS = 86400000
 local GROUPS_LOOKED_AT = 32
@@ -17,7 +17,6 @@ local TOLD_MOST = 1000
 local MISSED_MS = 3000  -- nothing was published without being kept for so long: that is over
 
 local crc_table -- made when it is first used: before that, bit is not there
-local turn = 0  -- of the streams that are trimmed: one in each call
 local unread_told, ntold = {}, 0 -- stream and group -> when it was told of
 -- When the memory was looked at; bytes that are used, and that may be (0: as many as there are).
 local looked, used, most = 0, 0, 0
@@ -53,7 +52,7 @@ end
 -- The stream of a channel.
 function history.stream_of(c, channel)
     local n = limit(c, 'history_streams')
-    return stream(c, n > 1 and crc32(channel) % n or 0)
+    return stream(c, n > 1 and crc32(tostring(channel)) % n or 0)
 end
 
 -- What is missing of a channel: JSON, as the event says it.
@@ -140,16 +139,6 @@ local function memory_is_short(c)
     return most > 0 and used >= SHORT_AT * most
 end
 
--- All of them, in bytes.
-local function bytes_of(c, n)
-    local bytes = {all = 0}
-    for k = 0, n - 1 do
-        bytes[k] = call('MEMORY', 'USAGE', stream(c, k)) or 0
-        bytes.all = bytes.all + bytes[k]
-    end
-    return bytes
-end
-
 -- Of the stream, the oldest entries go, so many that `len` are left.
 local function shorten(name, len)
     call('XTRIM', name, 'MAXLEN', '~', string.format('%d', len))
@@ -198,36 +187,61 @@ local function tell_unread(c, name, unread)
     end
 end
 
--- Takes what is too old, or too much, off the stream.
-local function trim_stream(c, k, n)
-    local name = stream(c, k)
+-- Takes what is too old off the stream, and half of the rest where Redis is short of memory.
+local function trim_stream(c, name)
+    if call('XLEN', name) == 0 then
+        return
+    end
+    local unread = unread_by(name)
     call('XTRIM', name, 'MINID', '~', string.format('%d', math.max(0, c.now - limit(c, 'history_ms'))))
-    local bytes = bytes_of(c, n)
-    local len = bytes[k] > 0 and call('XLEN', name) or 0
-    if len > 0 and memory_is_short(c) then
-        shorten(name, math.floor(len / 2))
+    if memory_is_short(c) then
+        shorten(name, math.floor(call('XLEN', name) / 2))
         looked = 0
         tell_short(c)
-    elseif bytes.all > limit(c, 'history_bytes') and bytes[k] >= bytes.all / n then
-        shorten(name, len - math.ceil(len / GOES_PART))
+    end
+    tell_unread(c, name, unread)
+end
+
+-- Where all of them have too many bytes, part of the largest goes.
+local function trim_bytes(c, n)
+    local all, largest, bytes = 0, nil, 0
+    for k = 0, n - 1 do
+        local size = call('MEMORY', 'USAGE', stream(c, k)) or 0
+        all = all + size
+        if size > bytes then
+            largest, bytes = stream(c, k), size
+        end
+    end
+    if all > limit(c, 'history_bytes') then
+        local unread, len = unread_by(largest), call('XLEN', largest)
+        shorten(largest, len - math.ceil(len / GOES_PART))
+        tell_unread(c, largest, unread)
     end
 end
 
--- One of the streams in turn.
+-- Trims the streams, and removes those of a time when there were more.
 function history.trim(c)
-    local n = begun(c)
-    turn = (turn + 1) % STREAMS_MOST
-    if turn >= n then
-        call('UNLINK', stream(c, turn)) -- of a time when there were more
+    local n, gone = begun(c), {}
+    for k = n, STREAMS_MOST - 1 do
+        gone[#gone + 1] = stream(c, k)
     end
-    if n == 0 then
-        return
+    if #gone > 0 then
+        call('UNLINK', unpack(gone))
     end
-    local k = turn % n
-    local name = stream(c, k)
-    local unread = call('XLEN', name) > 0 and unread_by(name) or {}
-    trim_stream(c, k, n)
-    tell_unread(c, name, unread)
+    for k = 0, n - 1 do
+        trim_stream(c, stream(c, k))
+    end
+    if n > 0 then
+        trim_bytes(c, n)
+        call('HSET', key(c, 'lines'), 'trimmed', c.stamp)
+    end
+end
+
+-- The same by a node, where no leader does: there may be many nodes.
+function history.trim_unled(c)
+    if is_kept(c) and math.abs(c.now - count_of(call('HGET', key(c, 'lines'), 'trimmed'))) >= LOOK_MS then
+        history.trim(c)
+    end
 end
 
 end

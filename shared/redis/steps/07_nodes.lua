@@ -127,7 +127,7 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
     if r.report ~= '' then
         take_report(c, node, report)
     end
-    history.trim(c)
+    history.trim_unled(c)
     return picture(c, node, seen)
 end)
 
