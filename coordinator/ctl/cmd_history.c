@@ -39,11 +39,6 @@ struct history {
     bool told;          /* they are printed; else only `oldest` is looked for */
 };
 
-static bool is_pattern(const char *arg)
-{
-    return strpbrk(arg, "*?") != NULL && strlen(arg) < 100;
-}
-
 static bool is_wanted(const struct ctl *c, struct slice channel)
 {
     char name[IRC_CHANNEL_CHARS];
@@ -54,9 +49,9 @@ static bool is_wanted(const struct ctl *c, struct slice channel)
     }
     for (size_t i = 0; i < c->nargs; i++) {
         const char *arg = ctl_arg(c, i);
-        if (is_pattern(arg) ? fnmatch(arg, name, 0) == 0
-                            : irc_channel_normalise(slice_of(arg), own, sizeof(own)) &&
-                                  strcmp(own, name) == 0) {
+        if (tail_is_pattern(arg) ? fnmatch(arg, name, 0) == 0
+                                 : irc_channel_normalise(slice_of(arg), own, sizeof(own)) &&
+                                       strcmp(own, name) == 0) {
             return true;
         }
     }
@@ -268,8 +263,9 @@ static bool has_channel_in(const struct history *h, unsigned stream)
 
     for (size_t i = 0; i < h->ctl->nargs; i++) {
         const char *arg = ctl_arg(h->ctl, i);
-        if (is_pattern(arg) || (irc_channel_normalise(slice_of(arg), name, sizeof(name)) &&
-                                registry_history_stream(slice_of(name), h->streams) == stream)) {
+        if (tail_is_pattern(arg) ||
+            (irc_channel_normalise(slice_of(arg), name, sizeof(name)) &&
+             registry_history_stream(slice_of(name), h->streams) == stream)) {
             return true;
         }
     }
@@ -329,25 +325,12 @@ static int follow_on(struct history *h)
     return code != CTL_DONE ? code : ask(h, PORTION, AWAIT_MS);
 }
 
-static int check_channels(const struct ctl *c)
-{
-    char name[IRC_CHANNEL_CHARS];
-
-    for (size_t i = 0; i < c->nargs; i++) {
-        const char *arg = ctl_arg(c, i);
-        if (!is_pattern(arg) && !irc_channel_normalise(slice_of(arg), name, sizeof(name))) {
-            return ctl_fail(CTL_USAGE, "\"%s\" is not a channel: 1 to 25 of a-z, 0-9 and _", arg);
-        }
-    }
-    return CTL_DONE;
-}
-
 int history_show(struct ctl *c, const char *since, bool follow)
 {
     struct history h = {.ctl = c, .n = 1};
     struct wall from = {0};
     char after[REGISTRY_EVENT_ID_CHARS];
-    int code = check_channels(c);
+    int code = tail_check_channels(c);
 
     if (code == CTL_DONE) {
         code = look(&h, REGISTRY_FROM_BEGINNING);

@@ -43,21 +43,36 @@ static void on_chat(struct ctl *c, struct slice topic, struct slice payload)
     tail_print(c, topic_channel(topic), payload, wall_now());
 }
 
-static int subscribe_all(struct ctl *c)
+bool tail_is_pattern(const char *arg)
 {
+    return strpbrk(arg, "*?") != NULL && strlen(arg) < 100;
+}
+
+int tail_check_channels(const struct ctl *c)
+{
+    char channel[IRC_CHANNEL_CHARS];
+
     for (size_t i = 0; i < c->nargs; i++) {
         const char *arg = ctl_arg(c, i);
-        char channel[IRC_CHANNEL_CHARS];
-        bool pattern = strpbrk(arg, "*?") != NULL && strlen(arg) < 100;
-        if (!pattern && !irc_channel_normalise(slice_of(arg), channel, sizeof(channel))) {
+        if (!tail_is_pattern(arg) &&
+            !irc_channel_normalise(slice_of(arg), channel, sizeof(channel))) {
             return ctl_fail(CTL_USAGE, "\"%s\" is not a channel: 1 to 25 of a-z, 0-9 and _", arg);
-        }
-        int code = ctl_subscribe(c, TOPIC_CHAT, pattern ? arg : channel);
-        if (code != CTL_DONE) {
-            return code;
         }
     }
     return CTL_DONE;
+}
+
+static int subscribe_all(struct ctl *c)
+{
+    int code = tail_check_channels(c);
+
+    for (size_t i = 0; i < c->nargs && code == CTL_DONE; i++) {
+        const char *arg = ctl_arg(c, i);
+        char channel[IRC_CHANNEL_CHARS];
+        bool is_name = irc_channel_normalise(slice_of(arg), channel, sizeof(channel));
+        code = ctl_subscribe(c, TOPIC_CHAT, is_name ? channel : arg);
+    }
+    return code;
 }
 
 /* From a channel that nobody reads nothing comes; one may want to wait for it all the same. */

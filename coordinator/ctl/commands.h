@@ -38,6 +38,10 @@ MUST_USE int list_run(struct ctl *c);
 
 /* Of commands that show chat. */
 extern const struct option_spec tail_options[];
+/* Does it name channels by '*' or '?'? */
+bool tail_is_pattern(const char *arg);
+/* CTL_DONE, or CTL_USAGE after it was told which argument is neither channel nor pattern. */
+MUST_USE int tail_check_channels(const struct ctl *c);
 /* Print a line of chat, as --raw and --json want it; `at`: when it was said, where it does not say
  * so itself. */
 void tail_print(const struct ctl *c, struct slice channel, struct slice line, struct wall at);
