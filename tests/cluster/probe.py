@@ -30,6 +30,7 @@ SCRIPTS = ("create", "setup", "assign_shard", "get_sender_shard", "start", "stop
 # What is no state: streams, replies, leases, clocks, what is yet to be compared, and what nodes measure.
 NOT_STATE = ("log", "requests", "outbox", "leader", "nodes", "compare", "fan:", "budget:", "reply:", "result:", "user:")
 MEASURED = {"lines_s", "bytes_s", "lag_ms", "silent"}
+LINES_STATE = {"epoch", "streams"}
 NODE_STATE = {"incarnation", "state", "capacity", "users", "shards"}
 
 
@@ -218,6 +219,8 @@ def registry(cluster):
         value = readers[r.type(key)](key)
         if rest == "clock":
             value = {"extended": value.get("extended")}
+        elif rest == "lines":
+            value = {k: v for k, v in value.items() if k in LINES_STATE}
         elif rest.startswith("shard:") and rest.count(":") == 1:
             value = {k: v for k, v in value.items() if k not in MEASURED}
         elif rest.startswith("node:") and rest.count(":") == 1:
