@@ -94,6 +94,27 @@ static void show_joins(const struct status_screen *s)
     }
 }
 
+/* Mebibytes. */
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+static void show_kept(const struct status_screen *s)
+{
+    const cJSON *kept = member(s, "kept");
+    char age[24];
+
+    if (records_number(kept, "streams") == 0) {
+        say(s, "history", "off");
+        return;
+    }
+    table_age(records_number(kept, "age_ms"), age, sizeof(age));
+    say(s, "history", "%" PRIu64 " entries, %.1f of at most %.1f MiB, the oldest %s old",
+        records_number(kept, "entries"), mib(records_number(kept, "bytes")),
+        mib(limit(s, "history_bytes")), age);
+}
+
 static void show_head(const struct status_screen *s)
 {
     bool bounded = limit(s, "max_shard_count") > 0;
@@ -112,6 +133,7 @@ static void show_head(const struct status_screen *s)
         small ? "at most " : "any number of", small ? setting(s, "channels_per_shard") : "");
     show_channels(s);
     show_joins(s);
+    show_kept(s);
 }
 
 /* Tables --------------------------------------------------------------------------------------- */
@@ -198,6 +220,23 @@ static void show_readers(const struct status_screen *s)
     }
 }
 
+/* Groups that read the streams that keep chat. */
+static void show_groups(const struct status_screen *s)
+{
+    static const struct table_column columns[] = {{"GROUP", "group", false},
+                                                  {"OF", "key", false},
+                                                  {"BEHIND_MS", "behind_ms", true},
+                                                  {"PENDING", "pending", true},
+                                                  {"CUTS", "cuts", true}};
+    const cJSON *all = cJSON_GetObjectItemCaseSensitive(member(s, "kept"), "groups");
+    cJSON *groups = chosen(all, "", s->rows);
+
+    if (cJSON_GetArraySize(all) > 0) {
+        show_table(s, columns, ARRAY_LEN(columns), all, groups, "shoalctl status --json");
+    }
+    cJSON_Delete(groups);
+}
+
 /* The end -------------------------------------------------------------------------------------- */
 
 static void show_budgets(const struct status_screen *s)
@@ -257,6 +296,7 @@ static void draw(const struct status_screen *s)
     show_nodes(s);
     show_shards(s);
     show_readers(s);
+    show_groups(s);
     show_budgets(s);
     show_problems(s);
 }

@@ -241,6 +241,46 @@ static void add_muted(const struct cluster_state *state, cJSON *document)
     }
 }
 
+/* What readers of the streams there are, as the trim told it. */
+static void add_groups(const struct cluster_kept *kept, cJSON *told)
+{
+    static const char *const numbers[] = {"behind_ms", "pending", "cuts"};
+    cJSON *groups = cJSON_AddArrayToObject(told, "groups");
+    cJSON *all = cJSON_ParseWithLength(kept->groups.ptr, kept->groups.len);
+    const cJSON *each;
+
+    cJSON_ArrayForEach(each, all)
+    {
+        cJSON *group = cJSON_CreateObject();
+        cJSON_AddStringToObject(group, "group", records_text(each, "group"));
+        cJSON_AddStringToObject(group, "key", records_text(each, "key"));
+        for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+            add_number(group, numbers[i], records_number(each, numbers[i]));
+        }
+        cJSON_AddItemToArray(groups, group);
+    }
+    cJSON_Delete(all);
+}
+
+static void add_kept(const struct cluster_state *state, cJSON *document)
+{
+    const struct cluster_kept *kept = &state->kept;
+    cJSON *told = cJSON_AddObjectToObject(document, "kept");
+
+    if (kept->streams == 0) {
+        return;
+    }
+    add_number(told, "streams", kept->streams);
+    add_number(told, "since", kept->since.ms);
+    add_number(told, "entries", kept->entries);
+    add_number(told, "bytes", kept->bytes);
+    if (kept->oldest.ms > 0) {
+        add_number(told, "age_ms", wall_since(kept->oldest, state->now));
+    }
+    add_number(told, "rewinds", kept->rewinds);
+    add_groups(kept, told);
+}
+
 static void add_copy(cJSON *document, const char *name, const cJSON *records)
 {
     cJSON_AddItemToObject(document, name, cJSON_Duplicate(records, true));
@@ -271,6 +311,7 @@ cJSON *status_document(const struct status_facts *f)
     add_budgets(f, document);
     add_sends(r->state, document);
     add_muted(r->state, document);
+    add_kept(r->state, document);
     add_settings(f, document);
     status_add_problems(f, document);
     return document;

@@ -40,6 +40,9 @@
     X(data_lost, BAD, "join the channels again")                                                   \
     X(redis_misconfigured, BAD, "")                                                                \
     X(buffer_filling, BAD, "look why Redis takes chat too slowly, or not at all")                  \
+    X(history_short, BAD, "give Redis more memory, or lower history_bytes")                        \
+    X(history_missing, BAD, "give Redis more memory")                                              \
+    X(reader_behind, NOTE, "let it read faster; XGROUP DESTROY if nobody reads as it any more")    \
     X(budget_exhausted, NOTE, "it passes; with more accounts there is more (setting readers)")
 
 #define STATUS_PROBLEM_ID(code, level, mend) STATUS_##code,

@@ -74,6 +74,18 @@ static const char *channel_state(size_t i)
 #define METERS_OF_BUDGET(X)                                                                        \
     X(budget_used, GAUGE, "", NONE, "slots of the budget that are used in its window")             \
     X(budget_limit, GAUGE, "", NONE, "slots there are")
+#define METERS_OF_KEPT(X)                                                                          \
+    X(history_entries, GAUGE, "", NONE, "entries of the streams that keep chat")                   \
+    X(history_bytes, GAUGE, "bytes", NONE, "memory they take")                                     \
+    X(history_limit_bytes, GAUGE, "bytes", NONE, "memory they may take (history_bytes)")           \
+    X(history_age_seconds, GAUGE, "seconds", NONE, "age of the oldest entry")                      \
+    X(history_limit_seconds, GAUGE, "seconds", NONE, "what is older goes (history_ms)")            \
+    X(history_rewinds_total, COUNTER, "", NONE, "times that Redis lost some that it had answered")
+#define METERS_OF_GROUP(X)                                                                         \
+    X(history_group_behind_seconds, GAUGE, "seconds", NONE,                                        \
+      "age of the first entry that it was not given; 0: it was given all")                         \
+    X(history_group_pending_entries, GAUGE, "", NONE, "entries that it has not acknowledged")      \
+    X(history_group_cuts_total, COUNTER, "", NONE, "times that entries went which it was not given")
 
 /* A struct and its rows. */
 #define METERS(name, LIST)                                                                         \
@@ -87,6 +99,8 @@ METERS(node, METERS_OF_NODE)
 METERS(joins, METERS_OF_JOINS)
 METERS(account, METERS_OF_ACCOUNT)
 METERS(budget, METERS_OF_BUDGET)
+METERS(kept, METERS_OF_KEPT)
+METERS(group, METERS_OF_GROUP)
 #define SIGHT_ROW(...)   METER_ROW(struct meters_sight, __VA_ARGS__)
 #define CLUSTER_ROW(...) METER_ROW(struct meters_cluster, __VA_ARGS__)
 #define PROBLEM_ROW(...) METER_ROW(struct meters_problem, __VA_ARGS__)
@@ -94,6 +108,8 @@ METERS(budget, METERS_OF_BUDGET)
 #define JOINS_ROW(...)   METER_ROW(struct meters_joins, __VA_ARGS__)
 #define ACCOUNT_ROW(...) METER_ROW(struct meters_account, __VA_ARGS__)
 #define BUDGET_ROW(...)  METER_ROW(struct meters_budget, __VA_ARGS__)
+#define KEPT_ROW(...)    METER_ROW(struct meters_kept, __VA_ARGS__)
+#define GROUP_ROW(...)   METER_ROW(struct meters_group, __VA_ARGS__)
 static const struct meter rows_of_sight[] = {METERS_OF_SIGHT(SIGHT_ROW){0}};
 static const struct meter rows_of_cluster[] = {METERS_OF_CLUSTER(CLUSTER_ROW){0}};
 static const struct meter rows_of_problem[] = {METERS_OF_PROBLEM(PROBLEM_ROW){0}};
@@ -101,6 +117,8 @@ static const struct meter rows_of_node[] = {METERS_OF_NODE(NODE_ROW){0}};
 static const struct meter rows_of_joins[] = {METERS_OF_JOINS(JOINS_ROW){0}};
 static const struct meter rows_of_account[] = {METERS_OF_ACCOUNT(ACCOUNT_ROW){0}};
 static const struct meter rows_of_budget[] = {METERS_OF_BUDGET(BUDGET_ROW){0}};
+static const struct meter rows_of_kept[] = {METERS_OF_KEPT(KEPT_ROW){0}};
+static const struct meter rows_of_group[] = {METERS_OF_GROUP(GROUP_ROW){0}};
 
 static const cJSON *member(const cJSON *document, const char *name)
 {
@@ -132,13 +150,12 @@ static double count_of(const cJSON *records, const char *field, const char *valu
 
 /* Lists ---------------------------------------------------------------------------------------- */
 
-/* Write those rows of each of the records, which their field `field` tells apart; `fill` takes one
- * of them. */
+/* Write those rows of each of the records, which these fields of it tell apart; `fill` takes one of
+ * them. */
 struct list {
     const struct meter *rows;
-    size_t size; /* of the struct */
-    const char *label;
-    const char *field;
+    size_t size;           /* of the struct */
+    const char *labels[2]; /* and the fields they are; NULL: there is no (second) one */
     void (*fill)(void *meters, const cJSON *record, const cJSON *document);
 };
 
@@ -156,8 +173,10 @@ static void write_list(struct exposition *e, const struct list *list, const cJSO
         void *of = meters + i * list->size;
         list->fill(of, record, document);
         each[i].meters = of;
-        each[i].labels[0].name = list->label;
-        each[i].labels[0].value = slice_of(records_text(record, list->field));
+        for (size_t k = 0; k < ARRAY_LEN(list->labels) && list->labels[k] != NULL; k++) {
+            each[i].labels[k].name = list->labels[k];
+            each[i].labels[k].value = slice_of(records_text(record, list->labels[k]));
+        }
         i++;
     }
     exposition_write_each(e, list->rows, each, n);
@@ -209,14 +228,22 @@ static void fill_budget(void *meters, const cJSON *budget, const cJSON *document
                                                              .budget_limit = told(budget, "limit")};
 }
 
-static const struct list nodes = {rows_of_node, sizeof(struct meters_node), "node", "node",
-                                  fill_node};
-static const struct list joins = {rows_of_joins, sizeof(struct meters_joins), "user", "user",
-                                  fill_joins};
-static const struct list accounts = {rows_of_account, sizeof(struct meters_account), "account",
-                                     "account", fill_account};
-static const struct list budgets = {rows_of_budget, sizeof(struct meters_budget), "budget",
-                                    "budget", fill_budget};
+static void fill_group(void *meters, const cJSON *group, const cJSON *document)
+{
+    (void)document;
+    *(struct meters_group *)meters = (struct meters_group){
+        .history_group_behind_seconds = number(group, "behind_ms") / 1000,
+        .history_group_pending_entries = number(group, "pending"),
+        .history_group_cuts_total = records_number(group, "cuts"),
+    };
+}
+
+#define LIST(of, ...) {rows_of_##of, sizeof(struct meters_##of), {__VA_ARGS__}, fill_##of}
+static const struct list nodes = LIST(node, "node");
+static const struct list joins = LIST(joins, "user");
+static const struct list accounts = LIST(account, "account");
+static const struct list budgets = LIST(budget, "budget");
+static const struct list groups = LIST(group, "group", "key");
 
 /* The accounts, and the readers that are users of a tokens file; the caller deletes them. */
 static cJSON *all_accounts(const cJSON *document)
@@ -241,16 +268,23 @@ static cJSON *all_accounts(const cJSON *document)
 
 /* The whole ------------------------------------------------------------------------------------ */
 
+/* NAN where the setting is switched off. */
+static double limit_of(const cJSON *document, const char *setting)
+{
+    double most = strtod(records_text(member(document, "settings"), setting), NULL);
+
+    return most > 0 ? most : NAN;
+}
+
 static void write_cluster(const cJSON *document, struct exposition *e)
 {
-    double most = strtod(records_text(member(document, "settings"), "max_shard_count"), NULL);
     struct meters_cluster m = {
         .cluster_leader = records_text(member(document, "leader"), "id")[0] != '\0',
         .leader_elections_total = records_number(document, "elections"),
         .cluster_healthy = status_is_healthy(document),
         .cluster_stopped = cJSON_IsTrue(member(document, "stopped")),
         .cluster_shards = cJSON_GetArraySize(member(document, "shards")),
-        .cluster_shards_limit = most > 0 ? most : NAN,
+        .cluster_shards_limit = limit_of(document, "max_shard_count"),
         .cluster_shards_homeless = number(document, "homeless"),
     };
 
@@ -265,6 +299,24 @@ static void write_cluster(const cJSON *document, struct exposition *e)
             records_number(member(document, "sends"), send_status_name((enum send_status)i));
     }
     exposition_write(e, rows_of_cluster, &m);
+}
+
+static void write_kept(const cJSON *document, struct exposition *e)
+{
+    const cJSON *kept = member(document, "kept");
+    struct meters_kept m = {
+        .history_entries = number(kept, "entries"),
+        .history_bytes = number(kept, "bytes"),
+        .history_limit_bytes = limit_of(document, "history_bytes"),
+        .history_age_seconds = number(kept, "age_ms") / 1000,
+        .history_limit_seconds = limit_of(document, "history_ms") / 1000,
+        .history_rewinds_total = records_number(kept, "rewinds"),
+    };
+
+    if (number(kept, "streams") > 0) {
+        exposition_write(e, rows_of_kept, &m);
+        write_list(e, &groups, member(kept, "groups"), document);
+    }
 }
 
 static void write_problems(const cJSON *document, struct exposition *e)
@@ -302,5 +354,6 @@ void status_meters_write(const cJSON *document, struct exposition *e)
     write_list(e, &joins, member(document, "joins"), document);
     write_list(e, &accounts, all, document);
     write_list(e, &budgets, member(document, "budgets"), document);
+    write_kept(document, e);
     cJSON_Delete(all);
 }

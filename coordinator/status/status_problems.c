@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOST_TOLD_MS 86400000 /* what an earlier registry held is gone: said for a day */
-#define STUCK_MS     60000    /* no join is confirmed for so long, though some are to be made */
+#define LOST_TOLD_MS    86400000 /* what an earlier registry held is gone: said for a day */
+#define SHORT_TOLD_MS   120000   /* it is told again each minute while it is so */
+#define GROUP_BEHIND_MS 10000
+#define STUCK_MS        60000 /* no join is confirmed for so long, though some are to be made */
 
 #define BAD                                    true
 #define NOTE                                   false
@@ -357,6 +359,41 @@ static void judge_redis(const struct judge *j)
     }
 }
 
+/* Chat that is kept, and who reads it. */
+
+/* A reader that is away from over half of what is kept soon misses some. */
+static void judge_group(const struct judge *j, const cJSON *group)
+{
+    uint64_t behind_ms = records_number(group, "behind_ms");
+
+    if (behind_ms > GROUP_BEHIND_MS &&
+        behind_ms > records_number(member(j, "kept"), "age_ms") / 2) {
+        add(j, STATUS_reader_behind, NULL, NULL, NULL,
+            "group %s of %s is %" PRIu64 " s behind, and missed something %" PRIu64 " times",
+            records_text(group, "group"), records_text(group, "key"), behind_ms / 1000,
+            records_number(group, "cuts"));
+    }
+}
+
+static void judge_kept(const struct judge *j)
+{
+    const struct cluster_kept *kept = &j->state->kept;
+    const cJSON *group;
+
+    if (kept->short_at.ms > 0 && wall_since(kept->short_at, j->state->now) < SHORT_TOLD_MS) {
+        add(j, STATUS_history_short, NULL, NULL, NULL,
+            "Redis uses most of its maxmemory: what is kept of chat goes before its time");
+    }
+    if (kept->missing) {
+        add(j, STATUS_history_missing, NULL, NULL, NULL,
+            "Redis is full: chat is published, and not kept");
+    }
+    cJSON_ArrayForEach(group, cJSON_GetObjectItemCaseSensitive(member(j, "kept"), "groups"))
+    {
+        judge_group(j, group);
+    }
+}
+
 void status_add_problems(const struct status_facts *f, cJSON *document)
 {
     const struct judge j = {f, f->records->state, document};
@@ -370,6 +407,7 @@ void status_add_problems(const struct status_facts *f, cJSON *document)
     judge_accounts(&j);
     judge_speaker(&j);
     judge_redis(&j);
+    judge_kept(&j);
     judge_budgets(&j);
 }
 

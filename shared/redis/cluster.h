@@ -56,6 +56,19 @@ struct cluster_muted {
     uint64_t left_ms; /* for so long */
 };
 
+/* The streams that keep chat, as they were when they were trimmed last. */
+struct cluster_kept {
+    uint64_t streams; /* 0: nothing is kept */
+    struct wall since;
+    uint64_t rewinds; /* so often Redis lost some of it that had been answered */
+    uint64_t entries;
+    uint64_t bytes;
+    struct wall oldest;   /* entry; 0: there is none */
+    struct wall short_at; /* Redis had so little memory left that part of it went; 0: it had not */
+    bool missing;         /* what is published now is not kept */
+    struct slice groups;  /* of readers: JSON, as the contract has it, if it is what Shoal wrote */
+};
+
 /* The whole. Texts end in a NUL. */
 struct cluster_state {
     struct wall now; /* by Redis's clock, since the round began */
@@ -75,6 +88,7 @@ struct cluster_state {
     uint64_t rooms; /* that user is in so many */
     size_t nmuted;
     const struct cluster_muted *muted;
+    struct cluster_kept kept;
 };
 
 /* A user that channels are read as (the setting `readers`). */

@@ -108,6 +108,25 @@ static void take_muted(struct cluster_reader *r, const struct redisReply *reply)
     r->state.nmuted = used;
 }
 
+static void take_kept(struct cluster_reader *r, const struct redisReply *reply)
+{
+    struct reader fields = reader_of(reply);
+    struct cluster_kept *kept = &r->state.kept;
+
+    kept->streams = number_of(reader_slice(&fields));
+    kept->since.ms = number_of(reader_slice(&fields));
+    kept->rewinds = number_of(reader_slice(&fields));
+    kept->entries = number_of(reader_slice(&fields));
+    kept->bytes = number_of(reader_slice(&fields));
+    kept->oldest.ms = number_of(reader_slice(&fields));
+    kept->short_at.ms = number_of(reader_slice(&fields));
+    kept->missing = number_of(reader_slice(&fields)) > 0;
+    kept->groups = reply_memory_keep(&r->memory, reader_slice(&fields));
+    if (fields.bad) {
+        cluster_fail_strange(r, "HMGET");
+    }
+}
+
 /* The last of the questions about the whole. */
 static void take_clock(struct cluster_reader *r, const struct redisReply *reply)
 {
@@ -174,6 +193,8 @@ bool cluster_ask_state(struct cluster_reader *r)
     }
     cluster_ask(r, take_count, 2, "SCARD", "", "rooms:%s", user);
     cluster_ask(r, take_muted, 0, "ZRANGE", "0 -1 WITHSCORES", "muted");
+    cluster_ask(r, take_kept, 0, "HMGET",
+                "streams since rewinds entries bytes oldest short missed_to groups", "lines");
     cluster_ask(r, take_clock, 0, "HMGET",
                 "lost_at lost_channels lost_shards speaker_error "
                 "sends_sent sends_rejected sends_expired sends_unknown",

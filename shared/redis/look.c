@@ -1,4 +1,4 @@
-/* Look: four questions, and what each answer says. */
+/* Look: five questions, and what each answer says. */
 #include "shared/redis/look.h"
 
 #include "shared/redis/reader.h"
@@ -53,6 +53,8 @@ static void look_at_server(struct look *l, const char *text)
 static void look_at_memory(struct look *l, const char *text)
 {
     char field[64];
+
+    l->maxmemory = strtoull(info(text, "maxmemory", field), NULL, 10);
     const char *policy = info(text, "maxmemory_policy", field);
     bool evicts = *policy && strcmp(policy, "noeviction") != 0;
 
@@ -166,6 +168,47 @@ static void take_time(struct look *l, const struct redisReply *reply)
         off);
 }
 
+/* What is kept of chat gives way where memory is short; so much of it should never be there. */
+static void look_at_history(struct look *l, uint64_t history_bytes)
+{
+    bool much = l->maxmemory > 0 && history_bytes > l->maxmemory / 2;
+
+    add(l, much ? LOOK_WRONG : LOOK_RIGHT, "history",
+        "give Redis more memory, or lower the setting history_bytes",
+        much ? "history_bytes is %" PRIu64 ", more than half of maxmemory (%" PRIu64 ")"
+             : "at most %" PRIu64 " bytes of chat are kept",
+        history_bytes, l->maxmemory);
+}
+
+/* {{name, value, default, allowed}, ...} */
+static void take_settings(struct look *l, const struct redisReply *reply)
+{
+    struct reader list = reader_of(reply);
+    uint64_t bytes = 0;
+    bool off = false;
+
+    if (refusal_is(reply, REFUSAL_NO_LIBRARY) || refusal_is(reply, REFUSAL_NO_FUNCTIONS)) {
+        return; /* that is told already */
+    }
+    while (reader_left(&list) > 0) {
+        struct reader one = reader_of(reader_next(&list));
+        struct slice name = reader_slice(&one);
+        struct slice value = reader_slice(&one);
+        off = off || (slice_is(name, "history_ms") && slice_is(value, "off"));
+        if (slice_is(name, "history_bytes")) {
+            one.bad = !slice_to_u64(value, &bytes) || one.bad;
+        }
+        list.bad = list.bad || one.bad;
+    }
+    if (list.bad) {
+        add(l, LOOK_UNKNOWN, "history", "", "settings may not be asked");
+    } else if (off) {
+        add(l, LOOK_RIGHT, "history", "", "no chat is kept (history_ms is off)");
+    } else {
+        look_at_history(l, bytes);
+    }
+}
+
 /* The databases in which a live cluster has our name. */
 static void take_elsewhere(struct look *l, const struct redisReply *reply)
 {
@@ -199,6 +242,7 @@ static const struct {
     {{"CONFIG", "GET", "save", "timeout", "client-output-buffer-limit"}, 5, take_config},
     {{"TIME"}, 1, take_time},
     {{"FCALL_RO", "shoal1_elsewhere", "1"}, 3, take_elsewhere},
+    {{"FCALL_RO", "shoal1_settings", "1"}, 3, take_settings},
 };
 
 /* Answers come in the order of the questions. */
@@ -235,8 +279,10 @@ int look_begin(struct look *l, const struct registry *registry, unsigned db,
         const char *argv[8] = {0};
         int argc = questions[i].argc;
         memcpy(argv, questions[i].argv, sizeof(questions[i].argv));
-        if (questions[i].take == take_elsewhere) {
+        if (strcmp(argv[0], "FCALL_RO") == 0) {
             argv[argc++] = registry_tag(registry);
+        }
+        if (questions[i].take == take_elsewhere) {
             argv[argc++] = own;
         }
         if (link_try_argv(link, argc, argv, NULL, on_answer, l) != 0) {

@@ -28,8 +28,9 @@ struct look {
     size_t n;
     bool failed; /* the link went down meanwhile: what was found is not all */
     /* Inside: */
-    bool appends; /* to a file: nothing is lost */
-    size_t next;  /* of the questions, to be answered */
+    bool appends;       /* to a file: nothing is lost */
+    uint64_t maxmemory; /* bytes; 0: as many as there are */
+    size_t next;        /* of the questions, to be answered */
     size_t unanswered;
     struct wall asked;
     void (*on_done)(void *ctx, const struct look *l);

@@ -146,7 +146,7 @@ static const struct {
     {RIGHTS_TAIL, "SUBSCRIBE T:chat:N"},
     {RIGHTS_TAIL_PATTERN, "PSUBSCRIBE T:chat:N"},
     {RIGHTS_EVENTS, "XREAD STREAMS K:log 0"},
-    {RIGHTS_HISTORY, "HMGET K:lines streams"},
+    {RIGHTS_VIEW | RIGHTS_HISTORY, "HMGET K:lines streams"},
     {RIGHTS_HISTORY, "XREAD STREAMS K:lines:* 0"},
 };
 

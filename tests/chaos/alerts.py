@@ -25,7 +25,7 @@ MUST_FIRE = {
 # What fires yet when all is well: counts of the last minutes, a Redis that keeps nothing, tokens that live for seconds.
 MAY_STAY = {
     "ShoalGap", "ShoalSendsLost", "ShoalLatencyHigh", "ShoalBudgetExhausted", "ShoalRedisMisconfigured", "ShoalDegraded",
-    "ShoalTokenEnding",
+    "ShoalTokenEnding", "ShoalReaderMisses",
 }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def test_a_redis_that_does_is_told_as_that(bare):
     coordinator = bare.start_coordinator()
     wait_until(bare.leader, 10, "one leads")
     assert set(findings(bare, 0).values()) == {"ok"}
-    assert set(findings(bare, 0)) == {"version", "role", "memory", "persistence", "timeout", "subscribers", "clock", "cluster"}
+    assert set(findings(bare, 0)) == {"version", "role", "memory", "persistence", "timeout", "subscribers", "clock", "cluster", "history"}
     assert bare.ctl("doctor").stdout.splitlines()[0].startswith("ok        version       Redis ")
     assert told(bare, coordinator) == ([], [])
 
@@ -49,6 +49,20 @@ def test_what_is_wrong_is_told_with_its_mend_in_log_event_and_status(bare):
     for mend in ("maxmemory-policy noeviction", "appendonly yes", "timeout 0", "pubsub 33554432"):
         assert mend in said
         assert any(mend in text for text in bare.problems("redis_misconfigured")), mend
+
+
+def test_so_much_history_that_it_fills_redis_is_told(bare):
+    bare.start_redis("--appendonly", "yes", "--maxmemory", "100mb")
+    bare.start_coordinator()
+    wait_until(bare.leader, 10, "one leads")
+    assert findings(bare, 1)["history"] == "wrong"
+    assert "history_bytes is 67108864, more than half of maxmemory (104857600)" in bare.ctl("doctor", check=False).stdout
+    bare.ctl("config", "set", "history_bytes", "33554432")
+    assert findings(bare, 0)["history"] == "ok"
+    bare.ctl("config", "set", "history_bytes", "1073741824")
+    bare.ctl("config", "set", "history_ms", "off")
+    assert findings(bare, 0)["history"] == "ok"
+    assert "no chat is kept" in bare.ctl("doctor").stdout
 
 
 def test_snapshots_alone_are_told_as_too_little(bare):

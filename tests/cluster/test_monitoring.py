@@ -1,5 +1,6 @@
 """What machines ask of coordinators: /metrics and /readyz, of the one that leads and of the one that stands by."""
 
+import json
 import re
 import subprocess
 import time
@@ -26,6 +27,7 @@ def running(tmp_path_factory):
         cluster.start_node("n1")
         cluster.start_node("n2")
         cluster.join("alice", "bob", "carol")
+        cluster.redis.xgroup_create(cluster.key("lines:0"), "logger", id="0", mkstream=True)
         yield cluster
 
 
@@ -46,7 +48,7 @@ def metrics(cluster, coordinator):
 def of_the_cluster(rows):
     """Those that all coordinators have the same, but for when they were read."""
     own = ("shoal_process", "process_", "shoal_build", "shoal_loop", "shoal_coordinator_leads")
-    changing = ("read_timestamp", "lines_per_second", "latency")
+    changing = ("read_timestamp", "lines_per_second", "latency", "history_age", "behind_seconds")
     return {
         name: value
         for name, value in rows.items()
@@ -64,6 +66,24 @@ def test_leader_and_standby_say_the_same_of_the_cluster(running):
     assert leads['shoal_cluster_problems{problem="no_leader",level="bad"}'] == 0
     assert leads["shoal_cluster_healthy"] == 1
     assert abs(leads["shoal_cluster_read_timestamp_seconds"] - time.time()) < 5
+
+
+def test_how_far_a_group_of_readers_is_behind_is_the_same_everywhere(running):
+    stream = running.key("lines:0")
+    running.redis.xadd(stream, {"lines": ":a PRIVMSG #alice :hello"})
+    running.redis.xreadgroup("logger", "me", {stream: ">"})
+    running.redis.xadd(stream, {"lines": ":a PRIVMSG #alice :hello again"})
+    of = f'{{group="logger",key="{stream}"}}'
+    rows = wait_until(
+        lambda: (m := metrics(running, "c2")).get(f"shoal_history_group_behind_seconds{of}", 0) > 0 and m, 10, "it is behind"
+    )
+    assert rows[f"shoal_history_group_pending_entries{of}"] == 1 and rows[f"shoal_history_group_cuts_total{of}"] == 0
+    assert rows["shoal_history_entries"] == 2 and 0 < rows["shoal_history_bytes"] < rows["shoal_history_limit_bytes"]
+    kept = running.ctl_json("status")[0]["kept"]
+    assert kept["entries"] == 2 and kept["age_ms"] > 0 and kept["groups"][0]["key"] == stream
+    assert kept["groups"][0]["behind_ms"] >= 1000 * rows[f"shoal_history_group_behind_seconds{of}"]
+    assert re.search(r"^history +2 entries, 0\.0 of at most 64\.0 MiB, the oldest \ds old$", running.ctl("status").stdout, re.M)
+    assert json.loads(get(running, "c1", "/api/v1/status").body)["kept"]["groups"][0]["group"] == "logger"
 
 
 def test_promtool_finds_nothing_to_say(running):

@@ -96,6 +96,7 @@ def test_what_goes_wrong_in_a_cluster_is_an_alert_of_a_real_prometheus(watched, 
     add(watched, tmp_path, "erin")
     wait_until(lambda: len(prometheus.query("up == 1")) == 4, 20, "all are scraped")
     wait_until(lambda: prometheus.query("sum(rate(shoal_fanout_lines_total[5s])) > 50"), 20, "chat is counted")
+    watched.redis.xgroup_create("shoal:{main}:lines:0", "logger", id="0", mkstream=True)
     well = {"ShoalRedisMisconfigured", "ShoalDegraded"}  # but for this Redis, which keeps nothing
     wait_until(lambda: prometheus.firing() == well, 20, "all is well otherwise")
     each_panel_shows_something(prometheus)
@@ -112,6 +113,13 @@ def test_what_goes_wrong_in_a_cluster_is_an_alert_of_a_real_prometheus(watched, 
     watched.sim.control("silence user=shoalbot s=60")
     assert watched.send("alice", "late", ttl_ms=1500)["status"] in ("expired", "unknown")
     fires(watched, "ShoalSendsLost")
+
+    # Chat that is kept: a group that nobody reads as, and a Redis with little memory.
+    watched.request("set", name="history_ms", value="10000")
+    fires(watched, "ShoalReaderMisses")
+    watched.redis.config_set("maxmemory", int(watched.redis.info("memory")["used_memory"] / 0.9))
+    fires(watched, "ShoalHistoryShort")
+    watched.redis.config_set("maxmemory", 0)
 
     # Redis is away, with more chat than may be held.
     watched.redis_process.signal(signal.SIGSTOP)

@@ -3,6 +3,7 @@
 
 #include "tests/lib/registry_case.h"
 
+#include <cjson/cJSON.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -183,8 +184,54 @@ static void a_group_that_was_too_slow_is_told_of_once_and_others_are_not(void **
     const char *told = newest("shoal:{t}:log");
     assert_non_null(strstr(told, "\"group\":\"slow\""));
     assert_non_null(strstr(told, "\"from\":5"));
+    assert_non_null(strstr(world_ask(&w, "HGET shoal:{t}:lines groups"), "\"cuts\":1"));
     lead(4);
     assert_int_equal(events("history.unread"), 1);
+}
+
+static void who_looks_sees_how_much_is_kept_and_how_far_groups_are(void **state)
+{
+    (void)state;
+    lead(1);
+    assert_int_equal(number("HGET shoal:{t}:lines entries"), 0);
+    assert_int_equal(number("HGET shoal:{t}:lines oldest"), 0);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:lines groups"), "[]");
+
+    unsigned long long now_ms = number("EVAL return(redis.call('TIME')[1]*1000) 0");
+    char id[32];
+    snprintf(id, sizeof(id), "%llu-0", now_ms - 5000);
+    add(1, id, 4000, "0");
+    world_ask(&w, "XGROUP CREATE shoal:{t}:lines:0 reads $");
+    world_ask(&w, "XGROUP CREATE shoal:{t}:lines:0 waits 0");
+    world_ask(&w, "XREADGROUP GROUP waits me STREAMS shoal:{t}:lines:0 >");
+    add(2, "*", 4000, "0");
+    lead(1);
+    assert_int_equal(number("HGET shoal:{t}:lines entries"), 3);
+    assert_int_equal(number("HGET shoal:{t}:lines oldest"), now_ms - 5000);
+    assert_in_range(number("HGET shoal:{t}:lines bytes"), 12000, 40000);
+    cJSON *groups = cJSON_Parse(world_ask(&w, "HGET shoal:{t}:lines groups"));
+    assert_int_equal(cJSON_GetArraySize(groups), 2);
+    const cJSON *waits = cJSON_GetArrayItem(groups, 1);
+    assert_string_equal(cJSON_GetObjectItem(waits, "group")->valuestring, "waits");
+    assert_int_equal(cJSON_GetObjectItem(waits, "pending")->valueint, 1);
+    assert_int_equal(cJSON_GetObjectItem(waits, "cuts")->valueint, 0);
+    assert_in_range(cJSON_GetObjectItem(waits, "behind_ms")->valueint, 0, 4000);
+    cJSON_Delete(groups);
+}
+
+static void what_somebody_wrote_in_place_of_the_groups_is_passed_over(void **state)
+{
+    static const char *const junk[] = {"{", "7", "[7,{},{\"group\":7},{\"group\":\"g\"}]", "null"};
+
+    (void)state;
+    lead(1);
+    add(1, "*", 10, "0");
+    world_ask(&w, "XGROUP CREATE shoal:{t}:lines:0 g $");
+    for (size_t i = 0; i < ARRAY_LEN(junk); i++) {
+        world_ask(&w, "HSET shoal:{t}:lines groups %s", junk[i]);
+        lead(1);
+        assert_non_null(strstr(world_ask(&w, "HGET shoal:{t}:lines groups"), "\"cuts\":0"));
+    }
 }
 
 static void what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels(void **state)
@@ -237,6 +284,8 @@ int main(void)
         TEST(a_gap_is_told_in_the_stream_as_in_the_event),
         TEST(history_gives_way_where_memory_is_short_which_is_told_once),
         TEST(a_group_that_was_too_slow_is_told_of_once_and_others_are_not),
+        TEST(who_looks_sees_how_much_is_kept_and_how_far_groups_are),
+        TEST(what_somebody_wrote_in_place_of_the_groups_is_passed_over),
         TEST(what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels),
         TEST(what_is_nothing_of_shoals_is_removed),
     };

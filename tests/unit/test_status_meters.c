@@ -43,8 +43,11 @@ static void says_not(const char *part)
 
 #define DOCUMENT                                                                                   \
     "{\"at\":1700000000500,\"health\":\"degraded\",\"leader\":{\"id\":\"c1\"},\"elections\":3,"    \
+    "\"kept\":{\"streams\":1,\"entries\":9,\"bytes\":4096,\"age_ms\":90000,\"rewinds\":2,"         \
+    "\"groups\":[{\"group\":\"logger\",\"key\":\"lines:0\",\"behind_ms\":2500,\"pending\":7,"      \
+    "\"cuts\":1}]},"                                                                               \
     "\"stopped\":false,\"sends\":{\"expired\":2},\"homeless\":1,\"settings\":{\"max_shard_"        \
-    "count\":\"5\"},"                                                                              \
+    "count\":\"5\",\"history_ms\":\"600000\",\"history_bytes\":\"67108864\"},"                     \
     "\"problems\":[{\"problem\":\"node_silent\"},{\"problem\":\"node_silent\"},"                   \
     "{\"problem\":\"redis_misconfigured\"}],"                                                      \
     "\"nodes\":[{\"node\":\"n1\",\"state\":\"active\",\"shards\":2,\"capacity\":8,\"lines_s\":40," \
@@ -101,6 +104,15 @@ static void the_cluster_is_told_in_base_units(void **state)
     says("shoal_cluster_node_buffer_bytes{node=\"n1\"} 10");
     says("shoal_cluster_node_buffer_limit_bytes{node=\"n1\"} 100");
     says("shoal_cluster_joins_left_seconds{user=\"alice\"} 1.5");
+    says("shoal_history_entries 9");
+    says("shoal_history_bytes 4096");
+    says("shoal_history_limit_bytes 67108864");
+    says("shoal_history_age_seconds 90");
+    says("shoal_history_limit_seconds 600");
+    says("shoal_history_rewinds_total 2");
+    says("shoal_history_group_behind_seconds{group=\"logger\",key=\"lines:0\"} 2.5");
+    says("shoal_history_group_pending_entries{group=\"logger\",key=\"lines:0\"} 7");
+    says("shoal_history_group_cuts_total{group=\"logger\",key=\"lines:0\"} 1");
     says("shoal_cluster_joins_left_seconds{user=\"bob\"} 0");
     says_not("shoal_cluster_joins_left_seconds{user=\"stopped\"}");
     says("shoal_budget_used{budget=\"join\"} 4");

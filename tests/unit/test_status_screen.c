@@ -61,8 +61,13 @@ static void many_problems_of_one_kind_are_told_by_the_first_and_counted(void **u
 {
     char *text = NULL;
     size_t len = 0;
-    cJSON *document = cJSON_Parse("{\"problems\":[],\"joins\":[{\"user\":\"bot\",\"queued\":3,"
-                                  "\"left_ms\":0},{\"user\":\"other\",\"left_ms\":65000}]}");
+    cJSON *document =
+        cJSON_Parse("{\"problems\":[],\"joins\":[{\"user\":\"bot\",\"queued\":3,"
+                    "\"left_ms\":0},{\"user\":\"other\",\"left_ms\":65000}],"
+                    "\"settings\":{\"history_bytes\":\"67108864\"},\"kept\":{"
+                    "\"streams\":1,\"entries\":9,\"bytes\":1572864,\"age_ms\":125000,"
+                    "\"groups\":[{\"group\":\"logger\",\"key\":\"lines:0\",\"behind_ms\":"
+                    "2500,\"pending\":7,\"cuts\":1}]}}");
     cJSON *problems = cJSON_GetObjectItemCaseSensitive(document, "problems");
     struct status_screen screen = {.document = document};
 
@@ -84,6 +89,9 @@ static void many_problems_of_one_kind_are_told_by_the_first_and_counted(void **u
     }
     assert_int_equal(told, 6);
     assert_non_null(strstr(text, "and 2 more of that kind (shard_error): shoalctl status --json"));
+    assert_non_null(
+        strstr(text, "history   9 entries, 1.5 of at most 64.0 MiB, the oldest 2m old\n"));
+    assert_non_null(strstr(text, "\nlogger  lines:0       2500        7     1\n"));
     assert_non_null(strstr(text, "bot: 0 joined, 3 to go\n"));
     assert_non_null(strstr(text, "other: 0 joined, 0 to go, in about 65s\n"));
     free(text);

@@ -7,6 +7,7 @@ import { Charts } from "./charts.js";
 import { onFrame } from "./dom.js";
 import { Events } from "./events.js";
 import { Head } from "./head.js";
+import { Kept } from "./kept.js";
 import { Live } from "./live.js";
 import { Cluster } from "./model.js";
 import { Nodes } from "./nodes.js";
@@ -21,6 +22,7 @@ const dialog = new ShardDialog(cluster, (name) => channel.visit(name));
 const nodes = new Nodes(cluster, (name) => dialog.open(name));
 const tip = new Tip(cluster);
 const accounts = new Accounts(cluster);
+const kept = new Kept(cluster);
 const events = new Events(cluster);
 const actions = new Actions(() => channel.look());
 const channel = new Channel(cluster, live, (op, name) => actions.channels(op, [name]), (name) => dialog.open(name));
@@ -57,6 +59,7 @@ function draw() {
     if (changed.rest || changed.accounts.size > 0) {
         accounts.draw();
         settings.draw();
+        kept.draw();
     }
     if (changed.history) {
         charts.draw();

@@ -152,57 +152,69 @@ local function tell_short(c)
     end
 end
 
--- Of each group of readers (some are looked at) the id of the first entry that it was not given.
-local function unread_by(name)
-    local unread, groups = {}, call('XINFO', 'GROUPS', name)
-    for i = 1, math.min(#groups, GROUPS_LOOKED_AT) do
+-- The groups of readers of a stream (some are looked at): `unread` is the id of the first entry
+-- that the group was not given, `pending` how many it has not acknowledged.
+local function groups_of(name)
+    local groups, all = {}, call('XLEN', name) > 0 and call('XINFO', 'GROUPS', name) or {}
+    for i = 1, math.min(#all, GROUPS_LOOKED_AT) do
         local group = {}
-        for j = 1, #groups[i], 2 do
-            group[groups[i][j]] = groups[i][j + 1]
+        for j = 1, #all[i], 2 do
+            group[all[i][j]] = all[i][j + 1]
         end
         local first = call('XRANGE', name, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)[1]
-        unread[group.name] = first and first[1]
+        groups[i] = {name = group.name, pending = group.pending, unread = first and first[1]}
     end
-    return unread
+    return groups
 end
 
 local function ms_of(id)
     return tonumber(string.match(id, '^%d+')) or 0
 end
 
--- What went that they were not given, they will not have: told, of each group once a minute.
-local function tell_unread(c, name, unread)
-    local first = next(unread) and call('XRANGE', name, '-', '+', 'COUNT', 1)[1]
-    for group, id in pairs(unread) do
-        local known = name .. ' ' .. group
-        local gone = not first or ms_of(first[1]) > ms_of(id)
-        if gone and math.abs(c.now - (unread_told[known] or 0)) >= TOLD_MS then
-            if ntold >= TOLD_MOST then
-                unread_told, ntold = {}, 0
-            end
-            unread_told[known], ntold = c.now, ntold + 1
-            event(c, 'history.unread', {'group', shown(group), 'key', name, 'from', ms_of(id),
-                'to', first and ms_of(first[1]) or c.now})
+-- What went that the group was not given, it will not have: told once a minute.
+local function tell_unread(c, name, group, oldest)
+    local known = name .. ' ' .. group.name
+    if math.abs(c.now - (unread_told[known] or 0)) >= TOLD_MS then
+        if ntold >= TOLD_MOST then
+            unread_told, ntold = {}, 0
+        end
+        unread_told[known], ntold = c.now, ntold + 1
+        event(c, 'history.unread', {'group', shown(group.name), 'key', name,
+            'from', ms_of(group.unread), 'to', oldest or c.now})
+    end
+end
+
+-- How often a trim took what a group was not given, as it was told last: by stream and group.
+local function cuts_until_now(c)
+    local cuts, told = {}, call('HGET', key(c, 'lines'), 'groups')
+    local ok, groups = pcall(cjson.decode, told or '[]')
+    for _, group in ipairs(ok and type(groups) == 'table' and groups or {}) do
+        if type(group) == 'table' and type(group.group) == 'string' then
+            cuts[tostring(group.key) .. ' ' .. group.group] = count_of(group.cuts)
         end
     end
+    return cuts
 end
 
--- Takes what is too old off the stream, and half of the rest where Redis is short of memory.
-local function trim_stream(c, name)
-    if call('XLEN', name) == 0 then
-        return
+-- What of the stream is left, for those who look: its oldest entry (ms; nil: there is none), and
+-- its groups with what they missed.
+local function look_at(c, name, groups, told, cuts)
+    local first = call('XRANGE', name, '-', '+', 'COUNT', 1)[1]
+    local oldest = first and ms_of(first[1])
+    for _, group in ipairs(groups) do
+        local who = shown(group.name)
+        local n = cuts[name .. ' ' .. who] or 0
+        if group.unread and (not oldest or oldest > ms_of(group.unread)) then
+            tell_unread(c, name, group, oldest)
+            n, group.unread = n + 1, first and first[1]
+        end
+        told[#told + 1] = {key = name, group = who, pending = group.pending, cuts = n,
+            behind_ms = group.unread and math.max(0, c.now - ms_of(group.unread)) or 0}
     end
-    local unread = unread_by(name)
-    call('XTRIM', name, 'MINID', '~', string.format('%d', math.max(0, c.now - limit(c, 'history_ms'))))
-    if memory_is_short(c) then
-        shorten(name, math.floor(call('XLEN', name) / 2))
-        looked = 0
-        tell_short(c)
-    end
-    tell_unread(c, name, unread)
+    return oldest
 end
 
--- Where all of them have too many bytes, part of the largest goes.
+-- Where all streams have too many bytes, part of the largest goes. The bytes of all.
 local function trim_bytes(c, n)
     local all, largest, bytes = 0, nil, 0
     for k = 0, n - 1 do
@@ -213,10 +225,35 @@ local function trim_bytes(c, n)
         end
     end
     if all > limit(c, 'history_bytes') then
-        local unread, len = unread_by(largest), call('XLEN', largest)
+        local len = call('XLEN', largest)
         shorten(largest, len - math.ceil(len / GOES_PART))
-        tell_unread(c, largest, unread)
     end
+    return all
+end
+
+-- Takes what is too old off the streams, half of the rest where Redis is short of memory, and part
+-- of it where there are too many bytes. What is left is written for those who look.
+local function trim_streams(c, n)
+    local groups, told, entries, oldest = {}, {}, 0, nil
+    for k = 0, n - 1 do
+        groups[k] = groups_of(stream(c, k))
+        call('XTRIM', stream(c, k), 'MINID', '~', string.format('%d', math.max(0, c.now - limit(c, 'history_ms'))))
+    end
+    if memory_is_short(c) then
+        for k = 0, n - 1 do
+            shorten(stream(c, k), math.floor(call('XLEN', stream(c, k)) / 2))
+        end
+        looked = 0
+        tell_short(c)
+    end
+    local bytes, cuts = trim_bytes(c, n), cuts_until_now(c)
+    for k = 0, n - 1 do
+        local first = look_at(c, stream(c, k), groups[k], told, cuts)
+        oldest = first and math.min(first, oldest or first) or oldest
+        entries = entries + call('XLEN', stream(c, k))
+    end
+    call('HSET', key(c, 'lines'), 'trimmed', c.stamp, 'bytes', bytes, 'entries', entries,
+        'oldest', oldest or 0, 'groups', #told > 0 and to_json(told) or '[]')
 end
 
 -- Trims the streams, and removes those of a time when there were more.
@@ -228,12 +265,8 @@ function history.trim(c)
     if #gone > 0 then
         call('UNLINK', unpack(gone))
     end
-    for k = 0, n - 1 do
-        trim_stream(c, stream(c, k))
-    end
     if n > 0 then
-        trim_bytes(c, n)
-        call('HSET', key(c, 'lines'), 'trimmed', c.stamp)
+        trim_streams(c, n)
     end
 end
 
