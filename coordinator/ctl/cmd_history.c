@@ -2,7 +2,7 @@
  *
  * All of it is read from the streams, behind the last entry that was read: so there is no hole and
  * no double between what was and what comes, nor where Redis was away meanwhile. What is missing
- * stands in the streams as well. */
+ * stands in the streams as well; what went before it was read is found by where they begin. */
 #include "coordinator/ctl/commands.h"
 #include "coordinator/ctl/since.h"
 #include "coordinator/ctl/table.h"
@@ -26,16 +26,28 @@ struct writer {
     char id[];    /* stream, blank, `by` */
 };
 
+/* What the newest answer had for a place. */
+struct portion {
+    char behind[REGISTRY_EVENT_ID_CHARS]; /* "": the place was none that was read up to */
+    struct wall first;                    /* 0: nothing */
+};
+
 struct history {
     struct ctl *ctl;
     struct writer *writers;
     char epoch[64];
     unsigned streams; /* of the cluster */
-    bool anew;        /* they were begun anew since the last look */
+    bool anew;        /* they were begun anew since the last answer */
+    /* Of each stream: what has a higher id is there. */
+    char gone[REGISTRY_HISTORY_STREAMS][REGISTRY_EVENT_ID_CHARS];
     struct registry_history_place places[REGISTRY_HISTORY_STREAMS]; /* those that are read */
+    struct portion portions[REGISTRY_HISTORY_STREAMS];              /* of each place */
+    bool read[REGISTRY_HISTORY_STREAMS];                            /* each place up to there */
     size_t nplaces;
     struct wall oldest; /* of the first entries; 0: there is none */
     size_t n;           /* came with the newest answer */
+    unsigned pending;   /* answers to the newest question */
+    struct err err;     /* of one of them */
     bool told;          /* they are printed; else only `oldest` is looked for */
 };
 
@@ -113,6 +125,38 @@ static void tell_gap(const struct ctl *c, const cJSON *gap)
     remark(c, text);
     if (c->json) {
         table_json(gap);
+    }
+}
+
+/* Is one id lower than the other? */
+static bool is_before(const char *id, const char *other)
+{
+    char *seq;
+    char *other_seq;
+    uint64_t ms = strtoull(id, &seq, 10);
+    uint64_t other_ms = strtoull(other, &other_seq, 10);
+
+    return ms < other_ms || (ms == other_ms && *seq == '-' && *other_seq == '-' &&
+                             strtoull(seq + 1, NULL, 10) < strtoull(other_seq + 1, NULL, 10));
+}
+
+/* What went before it was read: looked at when it was. */
+static void tell_not_read(struct history *h)
+{
+    for (size_t i = 0; i < h->nplaces; i++) {
+        const struct portion *p = &h->portions[i];
+        if (p->behind[0] == '\0' || p->first.ms == 0 ||
+            !is_before(p->behind, h->gone[h->places[i].stream])) {
+            continue;
+        }
+        cJSON *gap = cJSON_CreateObject();
+        cJSON_AddStringToObject(gap, "event", "gap");
+        cJSON_AddStringToObject(gap, "channel", "");
+        cJSON_AddNumberToObject(gap, "from", (double)time_of(slice_of(p->behind)).ms);
+        cJSON_AddNumberToObject(gap, "to", (double)p->first.ms);
+        cJSON_AddStringToObject(gap, "reason", "not_read");
+        tell_gap(h->ctl, gap);
+        cJSON_Delete(gap);
     }
 }
 
@@ -204,42 +248,50 @@ static void tell(struct history *h, unsigned stream, const struct registry_entry
     tell_json(c, registry_field(entry, "rewound"), tell_rewound);
 }
 
+/* One of the answers to a question is there. */
+static void answered(struct history *h, const struct err *err)
+{
+    if (err != NULL) {
+        h->err = *err;
+    }
+    if (--h->pending == 0) {
+        ctl_answered(h->ctl, h->err.code != ERR_OK ? &h->err : NULL);
+    }
+}
+
+static void move_on(struct history *h, size_t i, struct wall first, struct slice last)
+{
+    struct registry_history_place *place = &h->places[i];
+    struct portion *p = &h->portions[i];
+
+    p->first = first;
+    snprintf(p->behind, sizeof(p->behind), "%s", h->read[i] ? place->after : "");
+    snprintf(place->after, sizeof(place->after), "%.*s", (int)last.len, last.ptr);
+    h->read[i] = true;
+}
+
 static void on_entries(void *ctx, const unsigned *stream, const struct registry_entry *entries,
                        size_t n, const struct err *err)
 {
     struct history *h = ctx;
 
     if (stream == NULL) {
-        ctl_answered(h->ctl, err);
+        answered(h, err);
         return;
     }
     h->n += n;
     for (size_t i = 0; i < n && h->told; i++) {
         tell(h, *stream, &entries[i]);
     }
+    struct wall first = n > 0 ? time_of(entries[0].id) : (struct wall){0};
     for (size_t i = 0; i < h->nplaces && n > 0 && h->told; i++) {
         if (h->places[i].stream == *stream) {
-            snprintf(h->places[i].after, sizeof(h->places[i].after), "%.*s",
-                     (int)entries[n - 1].id.len, entries[n - 1].id.ptr);
+            move_on(h, i, first, entries[n - 1].id);
         }
     }
-    struct wall first = n > 0 ? time_of(entries[0].id) : (struct wall){0};
     if (!h->told && n > 0 && (h->oldest.ms == 0 || first.ms < h->oldest.ms)) {
         h->oldest = first;
     }
-}
-
-/* A question; what came is counted in `n`. */
-static int ask(struct history *h, size_t most, uint64_t await_ms)
-{
-    int code = CTL_DONE;
-
-    while (ctl_asks(h->ctl, &code)) {
-        h->n = 0;
-        ctl_asked(h->ctl, registry_history_after(h->ctl->registry, h->places, h->nplaces, most,
-                                                 await_ms, on_entries, h));
-    }
-    return code;
 }
 
 /* Which streams -------------------------------------------------------------------------------- */
@@ -249,12 +301,16 @@ static void on_history(void *ctx, const struct registry_history *history, const 
     struct history *h = ctx;
 
     if (err == NULL) {
-        h->anew = !slice_is(history->epoch, h->epoch);
         h->streams = history->streams;
+        h->anew = h->streams > 0 && !slice_is(history->epoch, h->epoch);
         snprintf(h->epoch, sizeof(h->epoch), "%.*s", (int)history->epoch.len,
                  history->epoch.len > 0 ? history->epoch.ptr : "");
+        for (size_t k = 0; k < REGISTRY_HISTORY_STREAMS; k++) {
+            snprintf(h->gone[k], sizeof(h->gone[k]), "%.*s", (int)history->gone[k].len,
+                     history->gone[k].len > 0 ? history->gone[k].ptr : "");
+        }
     }
-    ctl_answered(h->ctl, err);
+    answered(h, err);
 }
 
 static bool has_channel_in(const struct history *h, unsigned stream)
@@ -272,29 +328,35 @@ static bool has_channel_in(const struct history *h, unsigned stream)
     return false;
 }
 
-/* Look which streams there are; where that is news, read those of our channels from `after` on. */
-static int look(struct history *h, const char *after)
+/* Read those of our channels, from the beginning. */
+static void begin_anew(struct history *h)
+{
+    h->nplaces = 0;
+    for (unsigned k = 0; k < h->streams; k++) {
+        if (has_channel_in(h, k)) {
+            struct registry_history_place *place = &h->places[h->nplaces];
+            h->read[h->nplaces++] = false;
+            place->stream = k;
+            snprintf(place->after, sizeof(place->after), "%s", REGISTRY_FROM_BEGINNING);
+        }
+    }
+}
+
+/* What is behind the places, if there are any yet, and where the streams begin right after that. */
+static int ask(struct history *h, size_t most, uint64_t await_ms)
 {
     int code = CTL_DONE;
 
     while (ctl_asks(h->ctl, &code)) {
-        ctl_asked(h->ctl, registry_find_history(h->ctl->registry, on_history, h));
-    }
-    if (code == CTL_DONE && h->streams == 0) {
-        return ctl_fail(CTL_FAILED,
-                        "cluster \"%s\" keeps no chat: nobody leads it yet, or history_ms is off "
-                        "(shoalctl config set history_ms 600000)",
-                        options_string(h->ctl->options, "cluster"));
-    }
-    if (code == CTL_DONE && h->anew) {
-        h->nplaces = 0;
-        for (unsigned k = 0; k < h->streams; k++) {
-            if (has_channel_in(h, k)) {
-                struct registry_history_place *place = &h->places[h->nplaces++];
-                place->stream = k;
-                snprintf(place->after, sizeof(place->after), "%s", after);
-            }
-        }
+        bool reads = h->nplaces > 0;
+        h->n = 0;
+        h->err = (struct err){0};
+        h->pending = 1 + reads;
+        memset(h->portions, 0, sizeof(h->portions));
+        int failed = reads ? registry_history_after(h->ctl->registry, h->places, h->nplaces, most,
+                                                    await_ms, on_entries, h)
+                           : 0;
+        ctl_asked(h->ctl, failed ? failed : registry_find_history(h->ctl->registry, on_history, h));
     }
     return code;
 }
@@ -315,14 +377,17 @@ static int tell_beginning(struct history *h, struct wall from)
     return code;
 }
 
-static int follow_on(struct history *h)
+static int read_on(struct history *h, uint64_t await_ms)
 {
-    int code = look(h, REGISTRY_FROM_BEGINNING);
+    int code = ask(h, PORTION, await_ms);
 
     if (code == CTL_DONE && h->anew) {
         remark(h->ctl, "the streams were begun anew: what was said last may be missing");
+        begin_anew(h);
+    } else if (code == CTL_DONE) {
+        tell_not_read(h);
     }
-    return code != CTL_DONE ? code : ask(h, PORTION, AWAIT_MS);
+    return code != CTL_DONE ? code : ctl_flush();
 }
 
 int history_show(struct ctl *c, const char *since, bool follow)
@@ -333,8 +398,15 @@ int history_show(struct ctl *c, const char *since, bool follow)
     int code = tail_check_channels(c);
 
     if (code == CTL_DONE) {
-        code = look(&h, REGISTRY_FROM_BEGINNING);
+        code = ask(&h, 0, 0);
     }
+    if (code == CTL_DONE && h.streams == 0) {
+        code = ctl_fail(CTL_FAILED,
+                        "cluster \"%s\" keeps no chat: nobody leads it yet, or history_ms is off "
+                        "(shoalctl config set history_ms 600000)",
+                        options_string(c->options, "cluster"));
+    }
+    begin_anew(&h);
     if (since != NULL && since_parse(since, wall_now(), &from, NULL) != 0) {
         from.ms = 0;
     }
@@ -347,8 +419,7 @@ int history_show(struct ctl *c, const char *since, bool follow)
     }
     c->endless = follow;
     for (h.n = 1; code == CTL_DONE && (follow || h.n > 0);) {
-        code = follow && h.n < PORTION ? follow_on(&h) : ask(&h, PORTION, 0);
-        code = code == CTL_DONE ? ctl_flush() : code;
+        code = read_on(&h, follow && h.n < PORTION ? AWAIT_MS : 0);
     }
     forget_writers(&h);
     return code;

@@ -5,6 +5,7 @@
 #include "shared/redis/registry_call.h"
 #include "shared/redis/registry_reply.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -22,7 +23,7 @@ static uint64_t number_of(struct slice text)
     return slice_to_u64(text, &number) ? number : 0;
 }
 
-/* {streams, epoch, since}, each nil where there is none. */
+/* {streams, epoch, gone:0, ...}, each nil where there is none. */
 static void on_history(struct call *call, const struct redisReply *reply, const struct err *err)
 {
     struct registry_history history = {0};
@@ -33,7 +34,9 @@ static void on_history(struct call *call, const struct redisReply *reply, const 
         uint64_t streams = number_of(reply_slice(reader_next(&r)));
         history.streams = streams <= REGISTRY_HISTORY_STREAMS ? (unsigned)streams : 0;
         history.epoch = reply_slice(reader_next(&r));
-        history.since.ms = number_of(reply_slice(reader_next(&r)));
+        for (size_t k = 0; k < REGISTRY_HISTORY_STREAMS; k++) {
+            history.gone[k] = reader_slice(&r);
+        }
         err = call_read(call, NULL, reply_end(&r, &call->err, "lines"));
     }
     call->cb.history(call->ctx, err == NULL ? &history : NULL, err);
@@ -44,7 +47,12 @@ int registry_find_history(struct registry *r, registry_history_cb cb, void *ctx)
     struct args a = args_of("HMGET");
 
     args_key(&a, r, "lines");
-    args_words(&a, "streams epoch since");
+    args_words(&a, "streams epoch");
+    for (unsigned k = 0; k < REGISTRY_HISTORY_STREAMS; k++) {
+        char field[16];
+        snprintf(field, sizeof(field), "gone:%u", k);
+        args_text(&a, field);
+    }
     return call_ask(r, a, on_history, (union call_cb){.history = cb}, ctx);
 }
 

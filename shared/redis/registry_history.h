@@ -12,7 +12,8 @@ unsigned registry_history_stream(struct slice channel, unsigned streams);
 struct registry_history {
     unsigned streams;   /* 0: nothing is kept */
     struct slice epoch; /* another where they were begun anew */
-    struct wall since;  /* then */
+    /* Of each stream: what has a higher id is there. Empty: so has all. */
+    struct slice gone[REGISTRY_HISTORY_STREAMS];
 };
 typedef void (*registry_history_cb)(void *ctx, const struct registry_history *history,
                                     const struct err *err);

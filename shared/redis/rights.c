@@ -89,6 +89,7 @@ static const struct {
     {STEPS, "XADD K:* * x x"},
     {STEPS, "XDEL K:* 1"},
     {STEPS, "XINFO GROUPS K:*"},
+    {STEPS, "XINFO STREAM K:*"},
     {STEPS, "XLEN K:*"},
     {STEPS, "XTRIM K:* MAXLEN 0"},
     {STEPS, "ZADD K:* 1 x"},

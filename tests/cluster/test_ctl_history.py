@@ -33,7 +33,7 @@ def say(cluster, channel, *texts):
 
 def said(out):
     """The texts of messages that were printed, and what is said to be missing."""
-    return re.findall(r"^\d\d:\d\d:\d\d #\w+ bob: (.*)$|^(-- #?\w+: missing .*)$", out, re.MULTILINE)
+    return re.findall(r"^\d\d:\d\d:\d\d #\w+ bob: (.*)$|^(-- (?:#\w+|all channels): missing .*)$", out, re.MULTILINE)
 
 
 def texts(out):
@@ -102,6 +102,36 @@ def test_what_is_missing_is_told_where_it_is(chatty):
     gaps = [line for line in chatty.ctl_json("history", "alice") if line.get("event") == "gap"]
     assert gaps == [gap for gap in chatty.events("gap") if gap["channel"] == "alice"]
     assert "#alice: missing from" in chatty.ctl("--raw", "history", "alice").stderr
+
+
+def test_a_tail_that_stood_still_for_too_long_says_once_what_it_missed(chatty, tmp_path):
+    chatty.ctl("config", "set", "history_ms", "1000")
+    stream = chatty.key("lines:0")
+    with open(tmp_path / "tail", "w+", encoding="utf-8") as out:
+        tail = subprocess.Popen([CTL, "--redis-url", chatty.redis_url, "tail", "--since", "10m", "alice"], stdout=out)
+        shown = lambda: [t or m for t, m in said((tmp_path / "tail").read_text())]  # noqa: E731
+        try:
+            for text in ("one", "two"):
+                say(chatty, "alice", text)
+                wait_until(lambda t=text: t in shown(), 10, "it is shown")
+                wait_until(lambda: chatty.redis.xlen(stream) == 0, 10, "it is trimmed")
+            tail.send_signal(signal.SIGSTOP)
+            for text in ("three", "lost"):
+                say(chatty, "alice", text)
+                wait_until(lambda: chatty.redis.xlen(stream) == 0, 10, "it is trimmed")
+            say(chatty, "alice", "four")
+            tail.send_signal(signal.SIGCONT)
+            wait_until(lambda: "four" in shown(), 10, "it goes on")
+            say(chatty, "alice", "five")
+            wait_until(lambda: "five" in shown(), 10, "it goes on")
+        finally:
+            tail.kill()
+            tail.wait()
+    begins = shown().index("one")
+    told = shown()[begins:]
+    missing = [line for line in told if line.startswith("-- ")]
+    assert [line for line in told if not line.startswith("-- ")] == ["one", "two", "three", "four", "five"]
+    assert len(missing) == 1 and re.fullmatch(r"-- all channels: missing from .* \(not_read\)", missing[0]), missing
 
 
 def test_tail_since_goes_on_with_what_comes_also_after_redis_was_away(chatty, tmp_path):

@@ -234,6 +234,70 @@ static void what_somebody_wrote_in_place_of_the_groups_is_passed_over(void **sta
     }
 }
 
+/* The id behind which everything is there. */
+static const char *gone(void)
+{
+    return world_ask(&w, "HGET shoal:{t}:lines gone:0");
+}
+
+static void who_read_up_to_somewhere_sees_whether_something_went_behind_that(void **state)
+{
+    (void)state;
+    set("history_ms,60000");
+    lead(1);
+    add(1, "5-3", 10, "0");
+    lead(1);
+    assert_string_equal(gone(), "5-3"); /* it went, and nothing else did */
+    add(1, "7-0", 10, "0");
+    lead(1);
+    assert_string_equal(gone(), "7-0");
+
+    unsigned long long now_ms = number("EVAL return(redis.call('TIME')[1]*1000) 0");
+    char id[32];
+    char before[48];
+    snprintf(id, sizeof(id), "%llu-0", now_ms);
+    snprintf(before, sizeof(before), "%llu-18446744073709551615", now_ms - 1);
+    add(1, id, 10, "0");
+    lead(1);
+    assert_string_equal(gone(), before);
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:lines first:0"), id);
+    snprintf(id, sizeof(id), "%llu-2", now_ms);
+    snprintf(before, sizeof(before), "%llu-1", now_ms);
+    add(1, id, 10, "0");
+    world_ask(&w, "XTRIM shoal:{t}:lines:0 MAXLEN 1");
+    lead(1);
+    assert_string_equal(gone(), before);
+}
+
+static void what_somebody_else_took_off_a_stream_is_told_once_and_marked(void **state)
+{
+    (void)state;
+    lead(1);
+    add(3, "*", 10, "0");
+    lead(2);
+    assert_int_equal(events("history.removed"), 0);
+    unsigned long long first = strtoull(world_ask(&w, "HGET shoal:{t}:lines first:0"), NULL, 10);
+
+    world_ask(&w, "XTRIM shoal:{t}:lines:0 MAXLEN 1");
+    lead(2);
+    assert_int_equal(events("history.removed"), 1);
+    char from[48];
+    snprintf(from, sizeof(from), "\"from\":%llu", first);
+    assert_non_null(strstr(newest("shoal:{t}:lines:0"), from));
+    assert_non_null(strstr(newest("shoal:{t}:lines:0"), "\"reason\":\"removed\""));
+
+    world_ask(&w, "DEL shoal:{t}:lines:0");
+    lead(2);
+    assert_int_equal(events("history.removed"), 2);
+    assert_non_null(strstr(newest("shoal:{t}:lines:0"), "\"reason\":\"removed\""));
+
+    set("history_streams,3"); /* they are others then */
+    lead(1);
+    set("history_streams,1");
+    lead(2);
+    assert_int_equal(events("history.removed"), 2);
+}
+
 static void what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels(void **state)
 {
     (void)state;
@@ -286,6 +350,8 @@ int main(void)
         TEST(a_group_that_was_too_slow_is_told_of_once_and_others_are_not),
         TEST(who_looks_sees_how_much_is_kept_and_how_far_groups_are),
         TEST(what_somebody_wrote_in_place_of_the_groups_is_passed_over),
+        TEST(who_read_up_to_somewhere_sees_whether_something_went_behind_that),
+        TEST(what_somebody_else_took_off_a_stream_is_told_once_and_marked),
         TEST(what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels),
         TEST(what_is_nothing_of_shoals_is_removed),
     };

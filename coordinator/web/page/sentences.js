@@ -55,6 +55,7 @@ const SENTENCES = {
     "history.short": ["warn", "cluster", (e) => `Redis uses ${bytes(Number(e.used))} of ${bytes(Number(e.limit))}: less chat is kept`],
     "history.unread": ["warn", "cluster", (e) => `The readers ${e.group} of ${e.key} were too slow: they miss ${duration(Number(e.to) - Number(e.from))}`],
     "history.not_kept": ["warn", "cluster", (e) => `Chat was not kept for ${duration(Number(e.to) - Number(e.from))}: Redis was full`],
+    "history.removed": ["warn", "cluster", (e) => `Somebody took chat of ${duration(Number(e.to) - Number(e.from))} off ${e.key}`],
     "redis.rewound": ["bad", "node", (e) => `Redis has forgotten what it had answered ${e.node}: the last ${duration(Number(e.ms))}, ${number(Number(e.lines))} lines`],
     "redis.clock_back": ["warn", "cluster", (e) => `The clock of Redis went back by ${duration(Number(e.ms))}`],
 };

@@ -41,6 +41,19 @@ local function crc32(text)
     return bxor(crc, 0xffffffff) % 4294967296
 end
 
+local function ms_of(id)
+    return tonumber(string.match(id, '^%d+')) or 0
+end
+
+local function seq_of(id)
+    return tonumber(string.match(id, '%d+$')) or 0
+end
+
+local function is_before(id, other)
+    local ms, other_ms = ms_of(id), ms_of(other)
+    return ms < other_ms or ms == other_ms and seq_of(id) < seq_of(other)
+end
+
 local function stream(c, k)
     return key(c, 'lines') .. ':' .. string.format('%d', k)
 end
@@ -96,14 +109,19 @@ function history.missed(c)
     end
 end
 
--- What was published while it was not kept is missing, of all channels.
+-- What this event tells of is missing in the stream, of all channels.
+local function add_gap(name, text, reason)
+    local gap = cjson.decode(text)
+    gap.event, gap.channel, gap.lines, gap.reason, gap.key = 'gap', '', 0, reason, nil
+    call('XADD', name, '*', 'gap', to_json(gap))
+end
+
+-- What was published while it was not kept.
 local function tell_missed(c, n, from, to)
     local text = event(c, 'history.not_kept', {'from', count_of(from), 'to', count_of(to)})
     call('HDEL', key(c, 'lines'), 'missed_from', 'missed_to')
-    local gap = cjson.decode(text)
-    gap.event, gap.channel, gap.lines, gap.reason = 'gap', '', 0, 'not_kept'
     for k = 0, n - 1 do
-        call('XADD', stream(c, k), '*', 'gap', to_json(gap))
+        add_gap(stream(c, k), text, 'not_kept')
     end
 end
 
@@ -119,6 +137,9 @@ local function begun(c)
         return 0
     end
     if not is[1] or count_of(is[2]) ~= n then
+        for k = 0, STREAMS_MOST - 1 do
+            call('HDEL', lk, 'first:' .. k, 'gone:' .. k)
+        end
         call('HSET', lk, 'epoch', c.time, 'streams', n, 'since', c.stamp)
         call('HSETNX', lk, 'rewinds', 0)
     end
@@ -152,6 +173,12 @@ local function tell_short(c)
     end
 end
 
+-- The first of its entries behind that id: its id, or nil.
+local function first_of(name, behind)
+    local first = call('XRANGE', name, behind and '(' .. behind or '-', '+', 'COUNT', 1)[1]
+    return first and first[1]
+end
+
 -- The groups of readers of a stream (some are looked at): `unread` is the id of the first entry
 -- that the group was not given, `pending` how many it has not acknowledged.
 local function groups_of(name)
@@ -161,14 +188,10 @@ local function groups_of(name)
         for j = 1, #all[i], 2 do
             group[all[i][j]] = all[i][j + 1]
         end
-        local first = call('XRANGE', name, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)[1]
-        groups[i] = {name = group.name, pending = group.pending, unread = first and first[1]}
+        groups[i] = {name = group.name, pending = group.pending,
+            unread = first_of(name, group['last-delivered-id'])}
     end
     return groups
-end
-
-local function ms_of(id)
-    return tonumber(string.match(id, '^%d+')) or 0
 end
 
 -- What went that the group was not given, it will not have: told once a minute.
@@ -196,22 +219,46 @@ local function cuts_until_now(c)
     return cuts
 end
 
--- What of the stream is left, for those who look: its oldest entry (ms; nil: there is none), and
--- its groups with what they missed.
-local function look_at(c, name, groups, told, cuts)
-    local first = call('XRANGE', name, '-', '+', 'COUNT', 1)[1]
-    local oldest = first and ms_of(first[1])
+-- What the groups missed, with how far they are: for those who look.
+local function look_at_groups(c, name, groups, first, told, cuts)
     for _, group in ipairs(groups) do
         local who = shown(group.name)
         local n = cuts[name .. ' ' .. who] or 0
-        if group.unread and (not oldest or oldest > ms_of(group.unread)) then
-            tell_unread(c, name, group, oldest)
-            n, group.unread = n + 1, first and first[1]
+        if group.unread and (not first or is_before(group.unread, first)) then
+            tell_unread(c, name, group, first and ms_of(first))
+            n, group.unread = n + 1, first
         end
         told[#told + 1] = {key = name, group = who, pending = group.pending, cuts = n,
             behind_ms = group.unread and math.max(0, c.now - ms_of(group.unread)) or 0}
     end
-    return oldest
+end
+
+-- Where is the stream's beginning? Fields of `lines`: `first:<k>` is the id of its first entry ('':
+-- it has none); what has a higher id than `gone:<k>` is there.
+local function beginning(c, k, first)
+    if first then
+        local ms, seq = ms_of(first), seq_of(first)
+        local gone = seq > 0 and string.format('%.0f-%.0f', ms, seq - 1) or
+            string.format('%.0f-18446744073709551615', ms - 1)
+        return {'first:' .. k, first, 'gone:' .. k, gone}
+    end
+    local info, fields = redis.pcall('XINFO', 'STREAM', stream(c, k)), {'first:' .. k, ''}
+    for i = 1, #info, 2 do
+        if info[i] == 'last-generated-id' then
+            fields[3], fields[4] = 'gone:' .. k, info[i + 1]
+        end
+    end
+    return fields
+end
+
+-- Entries that no trim took off were removed by somebody else.
+local function tell_removed(c, k, was)
+    local name = stream(c, k)
+    local first = was and was ~= '' and first_of(name)
+    if first == nil or first and is_before(was, first) then
+        add_gap(name, event(c, 'history.removed', {'key', name, 'from', ms_of(was),
+            'to', first and ms_of(first) or c.now}), 'removed')
+    end
 end
 
 -- Where all streams have too many bytes, part of the largest goes. The bytes of all.
@@ -236,6 +283,7 @@ end
 local function trim_streams(c, n)
     local groups, told, entries, oldest = {}, {}, 0, nil
     for k = 0, n - 1 do
+        tell_removed(c, k, call('HGET', key(c, 'lines'), 'first:' .. k))
         groups[k] = groups_of(stream(c, k))
         call('XTRIM', stream(c, k), 'MINID', '~', string.format('%d', math.max(0, c.now - limit(c, 'history_ms'))))
     end
@@ -248,8 +296,10 @@ local function trim_streams(c, n)
     end
     local bytes, cuts = trim_bytes(c, n), cuts_until_now(c)
     for k = 0, n - 1 do
-        local first = look_at(c, stream(c, k), groups[k], told, cuts)
-        oldest = first and math.min(first, oldest or first) or oldest
+        local first = first_of(stream(c, k))
+        look_at_groups(c, stream(c, k), groups[k], first, told, cuts)
+        call('HSET', key(c, 'lines'), unpack(beginning(c, k, first)))
+        oldest = first and math.min(ms_of(first), oldest or ms_of(first)) or oldest
         entries = entries + call('XLEN', stream(c, k))
     end
     call('HSET', key(c, 'lines'), 'trimmed', c.stamp, 'bytes', bytes, 'entries', entries,
