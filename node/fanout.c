@@ -45,7 +45,6 @@ static void on_turn_end(uv_check_t *handle)
     struct fanout *f = handle->data;
 
     look_at_pressure(f);
-    fanout_kept_trim(f);
     if (f->flush_due) {
         f->flush_due = false;
         uv_idle_stop(&f->awake);
@@ -330,7 +329,9 @@ uint64_t fanout_attach(struct fanout *f, struct link *link, uint64_t seq)
             fanout_mark_answered(f, b);
         }
     }
-    if (forgotten > 0) {
+    if (f->emptied.to.ms != 0) {
+        fanout_kept_anew(f, seq);
+    } else if (forgotten > 0) {
         fanout_kept_again(f, seq, answered);
     }
     f->answered = seq;
@@ -344,6 +345,7 @@ void fanout_detach(struct fanout *f)
 {
     struct block *b;
 
+    f->down_ms = f->link != NULL ? mono_ms() : f->down_ms;
     f->link = NULL;
     f->link_generation++;
     if (f->way.state != WAY_TRANSACTIONS) {
@@ -358,14 +360,21 @@ void fanout_detach(struct fanout *f)
     }
 }
 
-void fanout_keep(struct fanout *f, uint64_t streams, const char *incarnation, struct wall redis_now)
+void fanout_keep(struct fanout *f, const struct registry_settings *settings,
+                 const char *incarnation, struct wall redis_now)
 {
     uint64_t now = mono_ms();
 
+    if (f->link != NULL) {
+        f->emptied.to.ms = 0; /* what was sent on this link before is carried out */
+    }
+    f->history_ms = settings->history_ms;
     f->clock_before.ms = f->clock.ms != 0 ? f->clock.ms + (now - f->clock_ms) : 0;
     f->clock = redis_now;
     f->clock_ms = now;
-    history_keep(&f->history, f->options.registry, f->options.node, incarnation, streams);
+    history_keep(&f->history, f->options.registry, f->options.node, incarnation,
+                 settings->history_ms != 0 ? settings->history_streams : 0);
+    fanout_kept_trim(f);
 }
 
 void fanout_hold(struct fanout *f, bool hold)
@@ -374,7 +383,8 @@ void fanout_hold(struct fanout *f, bool hold)
     fanout_flush_soon(f);
 }
 
-void fanout_drop(struct fanout *f, const char *reason)
+/* What is held; what was said and is held for the streams alone becomes `said`. */
+static void drop(struct fanout *f, const char *reason, enum block_state said)
 {
     struct block *b;
     struct block *tmp;
@@ -392,12 +402,25 @@ void fanout_drop(struct fanout *f, const char *reason)
         while (rest.len > 0 && !b->said) {
             drops_add(&f->drops, publish_take(&rest, f->topic_prefix, &line), b->first_ms, last_ms);
         }
-        let_go(f, b, BLOCK_SPARE);
+        let_go(f, b, b->said ? said : BLOCK_SPARE);
     }
-    fanout_kept_drop(f);
     f->used = f->seq;
     f->answered = 0; /* what Redis knows of this node is forgotten there, too */
     tell_gaps(f, reason);
+}
+
+void fanout_drop(struct fanout *f, const char *reason)
+{
+    drop(f, reason, BLOCK_SPARE);
+    fanout_kept_drop(f);
+}
+
+void fanout_emptied(struct fanout *f)
+{
+    drop(f, "registry_lost", BLOCK_KEPT);
+    if (f->history.streams > 0) {
+        fanout_kept_emptied(f);
+    }
 }
 
 uint64_t fanout_waits_ms(const struct fanout *f)

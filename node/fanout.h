@@ -16,6 +16,8 @@
  *   promoted), that is not said again: every subscriber had it. fanout_attach says how much it is;
  *   and what was answered in the last 2 s goes to the streams again.
  *   (Of what was under way nobody knows.)
+ * - Redis was emptied: likewise, unless lines went to the new streams before that was found out
+ *   (FLUSHALL breaks no link): none may stand behind newer ones.
  * - A transaction is refused as Redis is full: nothing of a MULTI is taken then, not even PUBLISH.
  *   When all that is under way is answered, blocks leave as calls of a function that may be called
  *   there; it is dearer, so every other second a transaction is tried. No line is lost or doubled.
@@ -65,14 +67,18 @@ void fanout_line(struct fanout *f, struct slice channel, struct slice line, uint
 uint64_t fanout_attach(struct fanout *f, struct link *link, uint64_t seq);
 /* The link is gone: what was not answered waits for the next one. */
 void fanout_detach(struct fanout *f);
-/* Keep what is published in so many streams (history.h) from now on; 0: in none. `incarnation` is
- * copied. `redis_now` is Redis's time as a renewal was just answered: ids of entries go by it. */
-void fanout_keep(struct fanout *f, uint64_t streams, const char *incarnation,
-                 struct wall redis_now);
+/* A renewal was answered, when Redis's time was `redis_now` (ids of entries go by it): keep what is
+ * published in streams (history.h) from now on, as `settings` say. `incarnation` is copied. To be
+ * called with each such answer, and before fanout_attach. */
+void fanout_keep(struct fanout *f, const struct registry_settings *settings,
+                 const char *incarnation, struct wall redis_now);
 /* Hold back (fenced, Redis just came back) or flow again. */
 void fanout_hold(struct fanout *f, bool hold);
 /* Forget everything held: it is counted and told as gaps. */
 void fanout_drop(struct fanout *f, const char *reason);
+/* The same where all that Redis had is gone ("registry_lost"): what was answered lately goes to the
+ * streams again when it is attached. */
+void fanout_emptied(struct fanout *f);
 /* How long the oldest line that was taken and not answered waits; 0: none does. */
 uint64_t fanout_waits_ms(const struct fanout *f);
 /* What is held: taken, and not answered. */

@@ -4,7 +4,6 @@
 #include "node/fanout_private.h"
 
 #include "shared/log.h"
-#include "shared/redis/registry_history.h"
 
 #define KEPT_MS    2000
 #define KEPT_BYTES ((size_t)8 * 1024 * 1024)
@@ -13,6 +12,7 @@
 
 static void give_up(struct fanout *f, struct block *b)
 {
+    f->gave_up_ms = b->last_ms;
     fanout_block_move(f, b, BLOCK_SPARE);
     DL_DELETE(f->answered_blocks, b);
     fanout_spare(f, b);
@@ -33,9 +33,7 @@ void fanout_kept_add(struct fanout *f, struct block *b)
 
 void fanout_kept_trim(struct fanout *f)
 {
-    uint64_t now = f->answered_blocks != NULL ? mono_ms() : 0;
-
-    while (f->answered_blocks != NULL && now > f->answered_blocks->last_ms + KEPT_MS) {
+    while (f->answered_blocks != NULL && f->clock_ms > f->answered_blocks->last_ms + KEPT_MS) {
         give_up(f, f->answered_blocks);
     }
 }
@@ -62,14 +60,9 @@ static uint64_t first_kept(const struct fanout *f, uint64_t seq, uint64_t answer
     return answered + 1;
 }
 
-void fanout_kept_again(struct fanout *f, uint64_t seq, uint64_t answered)
+/* What is kept behind `seq` is to be sent, before anything else. */
+static void send_again(struct fanout *f, uint64_t seq)
 {
-    /* On the same link, so before the lines. */
-    if (f->history.streams > 0 &&
-        registry_rewound(f->options.registry, f->link, f->options.node, seq + 1, answered,
-                         first_kept(f, seq, answered), f->clock_before) != 0) {
-        log_debug("fanout", "history.rewound", "error", "the link is down", NULL);
-    }
     while (f->answered_blocks != NULL && f->answered_blocks->prev->last_seq > seq) {
         struct block *b = f->answered_blocks->prev; /* the last */
         DL_DELETE(f->answered_blocks, b);
@@ -78,4 +71,51 @@ void fanout_kept_again(struct fanout *f, uint64_t seq, uint64_t answered)
         b->said = true;
         fanout_block_move(f, b, BLOCK_FILLED);
     }
+}
+
+void fanout_kept_again(struct fanout *f, uint64_t seq, uint64_t answered)
+{
+    /* On the same link, so before the lines. */
+    if (f->history.streams > 0 &&
+        registry_rewound(f->options.registry, f->link, f->options.node, seq + 1, answered,
+                         first_kept(f, seq, answered), f->clock_before) != 0) {
+        log_debug("fanout", "history.rewound", "error", "the link is down", NULL);
+    }
+    send_again(f, seq);
+}
+
+/* What Redis's clock showed then. */
+static struct wall redis_at(const struct fanout *f, uint64_t mono)
+{
+    return (struct wall){f->clock.ms + mono - f->clock_ms};
+}
+
+static struct wall before(struct wall at, uint64_t ms)
+{
+    return (struct wall){at.ms > ms ? at.ms - ms : 0};
+}
+
+void fanout_kept_emptied(struct fanout *f)
+{
+    struct registry_emptied *e = &f->emptied;
+    struct wall gave_up = f->gave_up_ms != 0 ? redis_at(f, f->gave_up_ms) : (struct wall){0};
+
+    e->to = redis_at(f, f->down_ms);
+    e->from = before(e->to, f->history_ms);
+    e->lacks = before(f->clock, KEPT_MS);
+    e->lacks = gave_up.ms > e->lacks.ms ? gave_up : e->lacks;
+}
+
+void fanout_kept_anew(struct fanout *f, uint64_t seq)
+{
+    if (seq > 0 && f->answered_blocks != NULL) {
+        fanout_kept_drop(f);
+        f->emptied.lacks = f->emptied.to;
+    }
+    /* On the same link, so before the lines. */
+    if (f->history.streams > 0 &&
+        registry_emptied(f->options.registry, f->link, &f->emptied) != 0) {
+        log_debug("fanout", "history.emptied", "error", "the link is down", NULL);
+    }
+    send_again(f, 0);
 }

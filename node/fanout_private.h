@@ -7,6 +7,7 @@
 
 #include "node/drops.h"
 #include "node/history.h"
+#include "shared/redis/registry_history.h"
 #include "shared/machine.h"
 #include "shared/teardown.h"
 #include "shared/trouble.h"
@@ -49,7 +50,8 @@ struct block {
     bool said;              /* its lines were published: only the streams lack them */
     unsigned lines;
     uint64_t last_seq;
-    uint64_t first_ms; /* when it took its first line */
+    char by[HISTORY_BY_CHARS]; /* the incarnation that published it */
+    uint64_t first_ms;         /* when it took its first line */
     uint64_t last_ms;
     uint64_t first_us; /* first_ms, finer */
     char *data;        /* the PUBLISH commands */
@@ -79,18 +81,22 @@ struct fanout {
     struct block *spare;
     struct block *answered_blocks; /* kept, the oldest first */
     size_t kept_most;              /* bytes of them */
+    uint64_t gave_up_ms;           /* the newest line of those that are kept no more */
     size_t nblocks[BLOCK_STATES];
     size_t bytes[BLOCK_STATES]; /* in them */
     bool high;                  /* on_pressure was told so */
     uint64_t since_ms;          /* that there is too much; 0: there is not */
     struct drops drops;
     struct history history;
-    struct wall clock;              /* Redis's, as it was answered last, */
-    uint64_t clock_ms;              /* then; */
-    struct wall clock_before;       /* and what was to be expected then by the answer before */
-    struct buf kept;                /* commands of history that leave now */
-    struct trouble trouble;         /* with writing seq */
-    struct trouble history_trouble; /* with writing to the streams */
+    struct wall clock;               /* Redis's, as it was answered last, */
+    uint64_t clock_ms;               /* then; */
+    struct wall clock_before;        /* and what was to be expected then by the answer before */
+    uint64_t history_ms;             /* for how long what is published was to stay, then */
+    uint64_t down_ms;                /* the link was given up */
+    struct registry_emptied emptied; /* to be told on the next link, if `to` is not 0 */
+    struct buf kept;                 /* commands of history that leave now */
+    struct trouble trouble;          /* with writing seq */
+    struct trouble history_trouble;  /* with writing to the streams */
 };
 
 /* In fanout.c: the one setter of a block's state, which counts; the block, which is in no list, may
@@ -111,6 +117,11 @@ void fanout_kept_drop(struct fanout *f);
 /* Redis has forgotten what is behind `seq`, up to `answered`: what of it is kept goes to the
  * streams again, before anything else, and what is missing there is told. */
 void fanout_kept_again(struct fanout *f, uint64_t seq, uint64_t answered);
+/* Redis was emptied: what is gone; and, on a link again, say so, and have all that is kept go to
+ * the new streams. Not if lines of this node are there already, up to `seq`: none may stand behind
+ * newer ones. */
+void fanout_kept_emptied(struct fanout *f);
+void fanout_kept_anew(struct fanout *f, uint64_t seq);
 
 /* In fanout_send.c: how blocks leave. */
 extern const struct machine_type fanout_ways;

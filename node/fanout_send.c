@@ -194,12 +194,15 @@ static struct flight *take_off(struct fanout *f, struct block *b, bool call)
 
 /* What of the block goes to streams, and how many commands that is; the slice has its length, and
  * begins where it may have been moved since. */
-static struct slice put_kept(struct fanout *f, const struct block *b, unsigned *commands)
+static struct slice put_kept(struct fanout *f, struct block *b, unsigned *commands)
 {
     size_t before = f->kept.len;
 
+    if (!b->said) {
+        memcpy(b->by, f->history.by, sizeof(b->by));
+    }
     *commands = history_put(&f->history, &f->kept, (struct slice){b->data, b->len}, f->topic_prefix,
-                            b->last_seq);
+                            b->by, b->last_seq);
     return (struct slice){NULL, f->kept.len - before};
 }
 

@@ -27,7 +27,8 @@ void history_keep(struct history *h, const struct registry *registry, const char
 {
     h->streams = streams < REGISTRY_HISTORY_STREAMS ? (unsigned)streams : REGISTRY_HISTORY_STREAMS;
     registry_lines_key(registry, h->key);
-    snprintf(h->by, sizeof(h->by), "%s/%.8s", node, incarnation);
+    h->node = node;
+    snprintf(h->by, sizeof(h->by), "%.8s", incarnation);
 }
 
 static void sort_lines(const struct history *h, struct slice commands, struct slice topic_prefix,
@@ -57,17 +58,17 @@ static unsigned digits(uint64_t n)
 }
 
 static void put_head(const struct history *h, struct buf *out, unsigned k, const struct entry *e,
-                     uint64_t seq)
+                     const char *by, uint64_t seq)
 {
     buf_printf(out,
-               "*9\r\n$4\r\nXADD\r\n$%zu\r\n%s%u\r\n$1\r\n*\r\n$2\r\nby\r\n$%zu\r\n%s\r\n"
+               "*9\r\n$4\r\nXADD\r\n$%zu\r\n%s%u\r\n$1\r\n*\r\n$2\r\nby\r\n$%zu\r\n%s/%s\r\n"
                "$3\r\nseq\r\n$%u\r\n%llu\r\n$5\r\nlines\r\n$%zu\r\n",
-               strlen(h->key) + digits(k), h->key, k, strlen(h->by), h->by, digits(seq),
-               (unsigned long long)seq, e->bytes);
+               strlen(h->key) + digits(k), h->key, k, strlen(h->node) + 1 + strlen(by), h->node, by,
+               digits(seq), (unsigned long long)seq, e->bytes);
 }
 
 unsigned history_put(const struct history *h, struct buf *out, struct slice commands,
-                     struct slice topic_prefix, uint64_t last_seq)
+                     struct slice topic_prefix, const char *by, uint64_t last_seq)
 {
     struct sorted sorted;
     unsigned commands_put = 0;
@@ -81,7 +82,7 @@ unsigned history_put(const struct history *h, struct buf *out, struct slice comm
         if (e->lines == 0) {
             continue;
         }
-        put_head(h, out, k, e, last_seq + 1 - sorted.n + e->seq);
+        put_head(h, out, k, e, by, last_seq + 1 - sorted.n + e->seq);
         for (unsigned i = 0; i < sorted.n && e->lines > 0; i++) {
             if (sorted.streams[i] == k) {
                 buf_append_slice(out, sorted.lines[i]);

@@ -12,10 +12,13 @@
 
 #define HISTORY_LINES_MOST 64u /* of one block */
 
+#define HISTORY_BY_CHARS 9u /* first digits of an incarnation */
+
 struct history {
     unsigned streams;               /* 0: nothing is kept */
     char key[REGISTRY_TOPIC_CHARS]; /* of the streams, up to their number */
-    char by[REGISTRY_TOPIC_CHARS];
+    const char *node;               /* borrowed */
+    char by[HISTORY_BY_CHARS];      /* the incarnation */
 };
 
 /* Keep from now on in so many streams (at most REGISTRY_HISTORY_STREAMS
@@ -23,8 +26,9 @@ struct history {
 void history_keep(struct history *h, const struct registry *registry, const char *node,
                   const char *incarnation, uint64_t streams);
 /* Append an XADD for each stream that lines of `commands` belong to (PUBLISH commands, as
- * publish_put wrote them; the last line has the number `last_seq`). How many commands these are. */
+ * publish_put wrote them; the incarnation `by` gave the last line the number `last_seq`). How many
+ * commands these are. */
 unsigned history_put(const struct history *h, struct buf *out, struct slice commands,
-                     struct slice topic_prefix, uint64_t last_seq);
+                     struct slice topic_prefix, const char *by, uint64_t last_seq);
 
 #endif

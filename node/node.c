@@ -171,9 +171,7 @@ static void on_current(void *ctx, const struct registry_picture *picture, bool n
     } else if (n->state.state == NODE_FENCED) {
         node_move(n, NODE_ACTIVE);
     }
-    fanout_keep(n->fanout,
-                picture->settings.history_ms != 0 ? picture->settings.history_streams : 0,
-                node_lease_incarnation(n->lease), picture->now);
+    fanout_keep(n->fanout, &picture->settings, node_lease_incarnation(n->lease), picture->now);
     if (new_link) {
         /* Subscribers need a moment to be back as well, before what was held flows. */
         if (n->was_away) {
@@ -232,7 +230,11 @@ static void on_lost(void *ctx, const char *why, bool emptied)
         node_move(n, NODE_LOST);
     }
     holder_drop(n->holder);
-    fanout_drop(n->fanout, emptied ? "registry_lost" : "lease_lost");
+    if (emptied) {
+        fanout_emptied(n->fanout);
+    } else {
+        fanout_drop(n->fanout, "lease_lost");
+    }
     sender_reset(n->sender);
     helix_drop(n->helix);
     restate_lost(n->restate);

@@ -117,3 +117,16 @@ int registry_rewound(const struct registry *r, struct link *link, const char *no
     args_number(&a, (int64_t)clock.ms);
     return args_send(a, &there, NULL, NULL);
 }
+
+int registry_emptied(const struct registry *r, struct link *link,
+                     const struct registry_emptied *emptied)
+{
+    struct registry there = *r;
+    struct args a = step_args(r, "emptied");
+
+    there.link = link;
+    args_number(&a, (int64_t)emptied->from.ms);
+    args_number(&a, (int64_t)emptied->lacks.ms);
+    args_number(&a, (int64_t)emptied->to.ms);
+    return args_send(a, &there, NULL, NULL);
+}

@@ -25,6 +25,17 @@ MUST_USE int registry_find_history(struct registry *r, registry_history_cb cb, v
 MUST_USE int registry_rewound(const struct registry *r, struct link *link, const char *node,
                               uint64_t from, uint64_t to, uint64_t kept_from, struct wall clock);
 
+/* What is gone with all that Redis had: times by its clock. */
+struct registry_emptied {
+    struct wall from;  /* since when the streams may have had something */
+    struct wall lacks; /* of what this node has published it adds again what came later */
+    struct wall to;    /* Redis was emptied before */
+};
+/* The same of all that was there: the streams are begun anew, and the first node that says it says
+ * it for all. */
+MUST_USE int registry_emptied(const struct registry *r, struct link *link,
+                              const struct registry_emptied *emptied);
+
 /* Where somebody is in a stream: behind that entry (REGISTRY_FROM_BEGINNING, or "MS-0" for a
  * time). */
 struct registry_history_place {

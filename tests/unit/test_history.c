@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #define INCARNATION "0123456789abcdef0123456789abcdef"
+#define ANOTHER     "fedcba9876543210fedcba9876543210"
 
 /* What is found in the streams. */
 struct found {
@@ -25,7 +26,8 @@ struct found {
     unsigned refused; /* answers that are errors */
     char told[1024];  /* the entries that are no lines */
     unsigned answers;
-    uint64_t seq; /* of the newest entry of the stream */
+    char by[32];  /* of the newest entry of the stream, */
+    uint64_t seq; /* and its number */
     long number;  /* of the newest line of the stream */
     bool disorder;
 };
@@ -55,8 +57,10 @@ static void look_at_entry(struct found *f, const struct redisReply *entry)
     }
     uint64_t seq = strtoull(field(entry, "seq"), NULL, 10);
     const char *line = field(entry, "lines");
-    assert_string_equal(field(entry, "by"), "n1/01234567");
-    f->disorder = f->disorder || seq <= f->seq;
+    const char *by = field(entry, "by");
+    assert_true(strcmp(by, "n1/01234567") == 0 || strcmp(by, "n1/fedcba98") == 0);
+    f->disorder = f->disorder || (seq <= f->seq && strcmp(by, f->by) == 0);
+    snprintf(f->by, sizeof(f->by), "%s", by);
     f->seq = seq;
     f->entries++;
     while (line != NULL) {
@@ -98,10 +102,24 @@ static struct found look(struct fanout_rig *rig, unsigned streams)
     return f;
 }
 
+/* As with each renewal that is answered. */
+static void keep_as(struct fanout_rig *f, unsigned streams, const char *incarnation)
+{
+    struct registry_settings settings = {.history_ms = streams != 0 ? 600000 : 0,
+                                         .history_streams = streams};
+
+    fanout_keep(f->fanout, &settings, incarnation, wall_now());
+}
+
+static void keep(struct fanout_rig *f, unsigned streams)
+{
+    keep_as(f, streams, INCARNATION);
+}
+
 static void begin(struct fanout_rig *f, unsigned streams)
 {
     fanout_rig_begin(f, 64 << 20);
-    fanout_keep(f->fanout, streams, INCARNATION, (struct wall){0});
+    keep(f, streams);
     fanout_rig_connect(f);
     wait_until(&f->t, f->attached == 1);
 }
@@ -208,7 +226,7 @@ static void nothing_is_kept_where_that_is_off(void **state)
     take(&f, &taken, 100);
     all_left(&f, taken);
     assert_int_equal(look(&f, 1).entries, 0);
-    fanout_keep(f.fanout, 1, INCARNATION, (struct wall){0});
+    keep(&f, 1);
     take(&f, &taken, 5);
     all_left(&f, taken);
     assert_int_equal(look(&f, 1).lines, 5);
@@ -274,6 +292,7 @@ static void what_redis_forgot_is_kept_again_and_not_said_again(void **state)
 
     /* What was answered too long ago is not there any more. */
     test_loop_run_for(&f.t, 2100);
+    keep(&f, 1);
     take(&f, &taken, 64);
     all_left(&f, taken);
     rewind_redis(&f, taken, 2);
@@ -284,6 +303,90 @@ static void what_redis_forgot_is_kept_again_and_not_said_again(void **state)
     assert_false(found.disorder);
     assert_told(found.told, 1089, 1152, false);
     assert_told(found.told, 1153, 1216, true);
+    registry_destroy(r);
+    fanout_rig_finish(&f);
+}
+
+/* As a node finds it out that Redis was emptied: it registers anew, and is attached again where the
+ * new Redis has come so far. */
+static void find_out(struct fanout_rig *f, uint64_t seq)
+{
+    fanout_emptied(f->fanout);
+    keep_as(f, 1, ANOTHER);
+    assert_int_equal(fanout_attach(f->fanout, f->link, seq), 0);
+}
+
+static void empty_redis(struct fanout_rig *f)
+{
+    assert_int_equal(link_command(f->link, NULL, NULL, "FLUSHALL"), 0);
+    /* As registering does. */
+    assert_int_equal(link_command(f->link, NULL, NULL, "ZADD shoal:{main}:nodes 1 n1"), 0);
+}
+
+static void take_blocks(struct fanout_rig *f, unsigned *taken, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        take(f, taken, 64);
+        all_left(f, *taken);
+    }
+}
+
+/* Also where Redis was away for long: what was answered before that is not older by it. */
+static void what_was_answered_lately_goes_to_the_new_streams_where_redis_was_emptied(void **state)
+{
+    struct fanout_rig f;
+    unsigned taken = 0;
+
+    (void)state;
+    begin(&f, 1);
+    struct registry *r = fanout_rig_functions(&f);
+    take_blocks(&f, &taken, 3);
+    test_loop_run_for(&f.t, 2100);
+    keep(&f, 1); /* these were answered too long ago */
+    take_blocks(&f, &taken, 5);
+    empty_redis(&f);
+    fanout_detach(f.fanout);
+    test_loop_run_for(&f.t, 2100);
+    find_out(&f, 0);
+    take_blocks(&f, &taken, 2);
+    struct found found = look(&f, 1);
+    assert_int_equal(found.lines, 7 * 64);
+    assert_int_equal(found.number, taken - 1);
+    assert_false(found.disorder);
+    assert_string_equal(found.by, "n1/fedcba98");
+    assert_non_null(strstr(found.told, "\"reason\":\"emptied\""));
+    assert_null(strchr(strchr(found.told, '\n') + 1, '\n')); /* one */
+
+    /* Twice in a row, before the first was dealt with. */
+    empty_redis(&f);
+    find_out(&f, 0);
+    empty_redis(&f);
+    find_out(&f, 0);
+    take_blocks(&f, &taken, 1);
+    found = look(&f, 1);
+    assert_int_equal(found.lines, 8 * 64);
+    assert_false(found.disorder);
+    registry_destroy(r);
+    fanout_rig_finish(&f);
+}
+
+static void what_the_new_streams_have_already_is_not_followed_by_what_was_before(void **state)
+{
+    struct fanout_rig f;
+    unsigned taken = 0;
+
+    (void)state;
+    begin(&f, 1);
+    struct registry *r = fanout_rig_functions(&f);
+    take_blocks(&f, &taken, 5);
+    empty_redis(&f);
+    take_blocks(&f, &taken, 2);
+    find_out(&f, taken);
+    take_blocks(&f, &taken, 1);
+    struct found found = look(&f, 1);
+    assert_int_equal(found.lines, 3 * 64);
+    assert_false(found.disorder);
+    assert_non_null(strstr(found.told, "\"reason\":\"emptied\""));
     registry_destroy(r);
     fanout_rig_finish(&f);
 }
@@ -300,8 +403,9 @@ static void a_channel_has_one_stream_by_its_crc(void **state)
     history_keep(&h, names, "n1", INCARNATION, 1000); /* more than there may be */
     buf_init(&out, 10000);
     size_t len = publish_put(commands, SLICE("shoal:main:chat:"), SLICE("forsen"), SLICE("hi"));
-    assert_int_equal(
-        history_put(&h, &out, (struct slice){commands, len}, SLICE("shoal:main:chat:"), 7), 1);
+    assert_int_equal(history_put(&h, &out, (struct slice){commands, len}, SLICE("shoal:main:chat:"),
+                                 "01234567", 7),
+                     1);
     static const char expected[] =
         "*9\r\n$4\r\nXADD\r\n$21\r\nshoal:{main}:lines:11\r\n$1\r\n*\r\n$2\r\nby\r\n"
         "$11\r\nn1/01234567\r\n$3\r\nseq\r\n$1\r\n7\r\n$5\r\nlines\r\n$2\r\nhi\r\n";
@@ -321,6 +425,12 @@ int main(void)
                                         start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(what_redis_forgot_is_kept_again_and_not_said_again,
                                         start_redis, stop_redis),
+        cmocka_unit_test_setup_teardown(
+            what_was_answered_lately_goes_to_the_new_streams_where_redis_was_emptied, start_redis,
+            stop_redis),
+        cmocka_unit_test_setup_teardown(
+            what_the_new_streams_have_already_is_not_followed_by_what_was_before, start_redis,
+            stop_redis),
         cmocka_unit_test_setup_teardown(nothing_is_kept_where_that_is_off, start_redis, stop_redis),
         cmocka_unit_test(a_channel_has_one_stream_by_its_crc),
     };

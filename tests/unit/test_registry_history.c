@@ -322,6 +322,57 @@ static void what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels(void
     assert_int_equal(number("HEXISTS shoal:{t}:lines missed_from"), 0);
 }
 
+/* The gaps of that reason in a stream: from, a blank, to; each with a blank behind. */
+static const char *gaps_in(const char *stream)
+{
+    return world_eval(&w,
+                      "local t = '' for _, e in ipairs(redis.call('XRANGE', ARGV[1], '-', '+')) do "
+                      "if e[2][1] == 'gap' then local g = cjson.decode(e[2][2]) "
+                      "assert(g.reason == 'emptied' and g.channel == '') "
+                      "t = t .. string.format('%d %d ', g.from, g.to) end end return t",
+                      stream);
+}
+
+static void that_redis_was_emptied_is_told_once_by_whoever_finds_it_out_first(void **state)
+{
+    (void)state;
+    set("history_streams,2");
+    world_ask(&w, "FCALL shoal1_emptied 1 shoal:{t} 1000 5000 7000");
+    assert_string_equal(gaps_in("shoal:{t}:lines:0"), "1000 7000 ");
+    assert_string_equal(gaps_in("shoal:{t}:lines:1"), "1000 7000 ");
+    assert_int_equal(events("history.emptied"), 1);
+    assert_true(number("HGET shoal:{t}:lines since") > 0); /* begun, before anybody leads */
+    world_ask(&w, "FCALL shoal1_emptied 1 shoal:{t} 900 5000 7200");
+    world_ask(&w, "FCALL shoal1_emptied 1 shoal:{t} 900 7000 7200");
+    assert_int_equal(events("history.emptied"), 1);
+    world_ask(&w, "FCALL shoal1_emptied 1 shoal:{t} 900 7100 7200"); /* it lacks more */
+    assert_string_equal(gaps_in("shoal:{t}:lines:0"), "1000 7000 7000 7100 ");
+
+    /* Another time: the streams are begun anew, and have something already. */
+    world_ask(&w, "DEL shoal:{t}:lines shoal:{t}:lines:0 shoal:{t}:lines:1");
+    add(1, "8000-0", 10, "1");
+    add(1, "8500-0", 10, "0");
+    world_ask(&w, "FCALL shoal1_emptied 1 shoal:{t} 1000 5000 9000");
+    world_ask(&w, "FCALL shoal1_emptied 1 shoal:{t} 1000 9000 9000");
+    assert_string_equal(gaps_in("shoal:{t}:lines:0"), "1000 8000 ");
+
+    set("history_ms,off");
+    world_ask(&w, "DEL shoal:{t}:lines shoal:{t}:lines:0 shoal:{t}:lines:1");
+    world_ask(&w, "FCALL shoal1_emptied 1 shoal:{t} 1000 5000 9000");
+    assert_int_equal(number("EXISTS shoal:{t}:lines shoal:{t}:lines:0"), 0);
+}
+
+static void they_are_begun_with_a_node(void **state)
+{
+    (void)state;
+    world_ask(&w, "DEL shoal:{t}:lines shoal:{t}:nodes");
+    lead(1);
+    assert_int_equal(number("EXISTS shoal:{t}:lines"), 0);
+    world_ask(&w, "ZADD shoal:{t}:nodes 1 n1");
+    lead(1);
+    assert_int_equal(number("HEXISTS shoal:{t}:lines epoch"), 1);
+}
+
 static void what_is_nothing_of_shoals_is_removed(void **state)
 {
     (void)state;
@@ -353,6 +404,8 @@ int main(void)
         TEST(who_read_up_to_somewhere_sees_whether_something_went_behind_that),
         TEST(what_somebody_else_took_off_a_stream_is_told_once_and_marked),
         TEST(what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels),
+        TEST(that_redis_was_emptied_is_told_once_by_whoever_finds_it_out_first),
+        TEST(they_are_begun_with_a_node),
         TEST(what_is_nothing_of_shoals_is_removed),
     };
 

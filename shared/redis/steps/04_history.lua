@@ -116,17 +116,17 @@ local function add_gap(name, text, reason)
     call('XADD', name, '*', 'gap', to_json(gap))
 end
 
--- What was published while it was not kept.
-local function tell_missed(c, n, from, to)
-    local text = event(c, 'history.not_kept', {'from', count_of(from), 'to', count_of(to)})
-    call('HDEL', key(c, 'lines'), 'missed_from', 'missed_to')
+-- What was published then is not in the streams.
+local function tell_missing(c, n, reason, from, to)
+    local text = event(c, 'history.' .. reason, {'from', count_of(from), 'to', count_of(to)})
     for k = 0, n - 1 do
-        add_gap(stream(c, k), text, 'not_kept')
+        add_gap(stream(c, k), text, reason)
     end
 end
 
 -- The streams are begun anew where there are none yet, or were another number, and end where
--- nothing is kept any more. How many there are.
+-- nothing is kept any more. How many there are. (They begin with a node: those that an emptied Redis
+-- begins with begin with a gap, which only nodes can tell.)
 local function begun(c)
     local lk, n = key(c, 'lines'), limit(c, 'history_streams')
     local is = call('HMGET', lk, 'epoch', 'streams', 'missed_from', 'missed_to')
@@ -136,7 +136,10 @@ local function begun(c)
         end
         return 0
     end
-    if not is[1] or count_of(is[2]) ~= n then
+    if not is[1] and call('ZCARD', key(c, 'nodes')) == 0 then
+        return n
+    elseif not is[1] or count_of(is[2]) ~= n then
+        call('HDEL', lk, 'emptied')
         for k = 0, STREAMS_MOST - 1 do
             call('HDEL', lk, 'first:' .. k, 'gone:' .. k)
         end
@@ -144,9 +147,28 @@ local function begun(c)
         call('HSETNX', lk, 'rewinds', 0)
     end
     if is[4] and math.abs(c.now - count_of(is[4])) > MISSED_MS then
-        tell_missed(c, n, is[3], is[4])
+        call('HDEL', lk, 'missed_from', 'missed_to')
+        tell_missing(c, n, 'not_kept', is[3], is[4])
     end
     return n
+end
+
+-- What the streams had since `from` is gone with all that was in Redis, as a node has found out:
+-- before `to`, and before what they have now. Of the node itself it lacks what was published up to
+-- `lacks`. The first node tells it for all, another one only if it lacks more than was told.
+function history.emptied(c, from, lacks, to)
+    local n, told = begun(c), whole(call('HGET', key(c, 'lines'), 'emptied'))
+    for k = 0, n - 1 do
+        local first = call('XRANGE', stream(c, k), '-', '+', 'COUNT', 1)[1]
+        to = first and math.min(to, ms_of(first[1])) or to
+    end
+    lacks = math.min(lacks, to)
+    if n == 0 or told and lacks <= told then
+        return
+    end
+    to = told and lacks or to
+    call('HSET', key(c, 'lines'), 'emptied', string.format('%d', to))
+    tell_missing(c, n, 'emptied', math.min(told or from, to), to)
 end
 
 -- Is most of what Redis may have used?

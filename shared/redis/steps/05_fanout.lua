@@ -1,5 +1,5 @@
 -- Fan-out: what a transaction of a node does, as a function, for when Redis is full and takes no
--- transactions; and that Redis has forgotten some.
+-- transactions; and that Redis has forgotten some, or all.
 
 -- Publishes the lines (at most 64) and notes how far the node has come. `before`: only if it has
 -- come so far as yet, and an error else. Empty: in any case.
@@ -34,5 +34,16 @@ step('rewound', 'node from to kept_from ms', function(c, a)
         end
     end
     history.rewound(c, a[1], unpack(numbers))
+    return redis.status_reply('OK')
+end)
+
+-- All that was in Redis is gone: the streams had what was published from `from` to `to` at the
+-- latest, ms by the Redis that is gone. Of that, this node adds what came behind `lacks` again.
+step('emptied', 'from lacks to', function(c, a)
+    local from, lacks, to = whole(a[1]), whole(a[2]), whole(a[3])
+    if not from or not lacks or not to then
+        return nil
+    end
+    history.emptied(c, from, lacks, to)
     return redis.status_reply('OK')
 end)
