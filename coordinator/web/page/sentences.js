@@ -56,6 +56,7 @@ const SENTENCES = {
     "history.unread": ["warn", "cluster", (e) => `The readers ${e.group} of ${e.key} were too slow: they miss ${duration(Number(e.to) - Number(e.from))}`],
     "history.not_kept": ["warn", "cluster", (e) => `Chat was not kept for ${duration(Number(e.to) - Number(e.from))}: Redis was full`],
     "history.removed": ["warn", "cluster", (e) => `Somebody took chat of ${duration(Number(e.to) - Number(e.from))} off ${e.key}`],
+    "history.emptied": ["bad", "cluster", (e) => `Redis was emptied: the chat that was kept up to ${timeOfDay(Number(e.to))} is gone`],
     "redis.rewound": ["bad", "node", (e) => `Redis has forgotten what it had answered ${e.node}: the last ${duration(Number(e.ms))}, ${number(Number(e.lines))} lines`],
     "redis.clock_back": ["warn", "cluster", (e) => `The clock of Redis went back by ${duration(Number(e.ms))}`],
 };

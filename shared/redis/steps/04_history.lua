@@ -153,14 +153,20 @@ local function begun(c)
     return n
 end
 
+-- The first of its entries behind that id: its id, or nil.
+local function first_of(name, behind)
+    local first = call('XRANGE', name, behind and '(' .. behind or '-', '+', 'COUNT', 1)[1]
+    return first and first[1]
+end
+
 -- What the streams had since `from` is gone with all that was in Redis, as a node has found out:
 -- before `to`, and before what they have now. Of the node itself it lacks what was published up to
 -- `lacks`. The first node tells it for all, another one only if it lacks more than was told.
 function history.emptied(c, from, lacks, to)
     local n, told = begun(c), whole(call('HGET', key(c, 'lines'), 'emptied'))
     for k = 0, n - 1 do
-        local first = call('XRANGE', stream(c, k), '-', '+', 'COUNT', 1)[1]
-        to = first and math.min(to, ms_of(first[1])) or to
+        local first = first_of(stream(c, k))
+        to = first and math.min(to, ms_of(first)) or to
     end
     lacks = math.min(lacks, to)
     if n == 0 or told and lacks <= told then
@@ -193,12 +199,6 @@ local function tell_short(c)
         call('HSET', lk, 'short', c.stamp)
         event(c, 'history.short', {'used', used, 'limit', most})
     end
-end
-
--- The first of its entries behind that id: its id, or nil.
-local function first_of(name, behind)
-    local first = call('XRANGE', name, behind and '(' .. behind or '-', '+', 'COUNT', 1)[1]
-    return first and first[1]
 end
 
 -- The groups of readers of a stream (some are looked at): `unread` is the id of the first entry
