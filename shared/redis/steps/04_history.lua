@@ -125,8 +125,8 @@ local function tell_missing(c, n, reason, from, to)
 end
 
 -- The streams are begun anew where there are none yet, or were another number, and end where
--- nothing is kept any more. How many there are. (They begin with a node: those that an emptied Redis
--- begins with begin with a gap, which only nodes can tell.)
+-- nothing is kept any more. How many there are. (They begin when there is a node: if Redis was
+-- emptied, the first one tells that in them before anything else.)
 local function begun(c)
     local lk, n = key(c, 'lines'), limit(c, 'history_streams')
     local is = call('HMGET', lk, 'epoch', 'streams', 'missed_from', 'missed_to')
