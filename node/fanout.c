@@ -365,16 +365,16 @@ void fanout_keep(struct fanout *f, const struct registry_settings *settings,
 {
     uint64_t now = mono_ms();
 
-    if (f->link != NULL) {
-        f->emptied.to.ms = 0; /* what was sent on this link before is carried out */
-    }
     f->history_ms = settings->history_ms;
     f->clock_before.ms = f->clock.ms != 0 ? f->clock.ms + (now - f->clock_ms) : 0;
     f->clock = redis_now;
     f->clock_ms = now;
+    if (f->link != NULL) { /* Redis has carried out what was sent on it before */
+        f->emptied.to.ms = 0;
+        fanout_kept_trim(f);
+    }
     history_keep(&f->history, f->options.registry, f->options.node, incarnation,
                  settings->history_ms != 0 ? settings->history_streams : 0);
-    fanout_kept_trim(f);
 }
 
 void fanout_hold(struct fanout *f, bool hold)

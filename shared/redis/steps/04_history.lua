@@ -13,6 +13,9 @@ local LOOK_MS = 1000    -- at how much memory is used; a node trims where nobody
 local TOLD_MS = 60000   -- it is told that it gives way
 local AHEAD_MOST_MS = 86400000
 local GROUPS_LOOKED_AT = 32
+-- Entries of which a group is remembered that it has not acknowledged them, though they are gone;
+-- each counts as many bytes. And so many are forgotten at once.
+local PENDING_MOST, FORGOTTEN_AT_ONCE = 10000, 1000
 local TOLD_MOST = 1000
 local MISSED_MS = 3000  -- nothing was published without being kept for so long: that is over
 
@@ -125,8 +128,8 @@ local function tell_missing(c, n, reason, from, to)
 end
 
 -- The streams are begun anew where there are none yet, or were another number, and end where
--- nothing is kept any more. How many there are. (They begin when there is a node: if Redis was
--- emptied, the first one tells that in them before anything else.)
+-- nothing is kept any more. How many there are; nil: they are to be begun when there is a node.
+-- (If Redis was emptied, the first one tells that in them before anything else.)
 local function begun(c)
     local lk, n = key(c, 'lines'), limit(c, 'history_streams')
     local is = call('HMGET', lk, 'epoch', 'streams', 'missed_from', 'missed_to')
@@ -137,7 +140,7 @@ local function begun(c)
         return 0
     end
     if not is[1] and call('ZCARD', key(c, 'nodes')) == 0 then
-        return n
+        return nil
     elseif not is[1] or count_of(is[2]) ~= n then
         call('HDEL', lk, 'emptied')
         for k = 0, STREAMS_MOST - 1 do
@@ -163,7 +166,7 @@ end
 -- before `to`, and before what they have now. Of the node itself it lacks what was published up to
 -- `lacks`. The first node tells it for all, another one only if it lacks more than was told.
 function history.emptied(c, from, lacks, to)
-    local n, told = begun(c), whole(call('HGET', key(c, 'lines'), 'emptied'))
+    local n, told = begun(c) or 0, whole(call('HGET', key(c, 'lines'), 'emptied'))
     for k = 0, n - 1 do
         local first = first_of(stream(c, k))
         to = first and math.min(to, ms_of(first)) or to
@@ -216,16 +219,27 @@ local function groups_of(name)
     return groups
 end
 
--- What went that the group was not given, it will not have: told once a minute.
-local function tell_unread(c, name, group, oldest)
+-- What the group was not given, or did not acknowledge, it will not have: told once a minute.
+local function tell_unread(c, name, group, from, to)
     local known = name .. ' ' .. group.name
     if math.abs(c.now - (unread_told[known] or 0)) >= TOLD_MS then
         if ntold >= TOLD_MOST then
             unread_told, ntold = {}, 0
         end
         unread_told[known], ntold = c.now, ntold + 1
-        event(c, 'history.unread', {'group', shown(group.name), 'key', name,
-            'from', ms_of(group.unread), 'to', oldest or c.now})
+        event(c, 'history.unread', {'group', shown(group.name), 'key', name, 'from', from, 'to', to})
+    end
+end
+
+-- Of a group that acknowledges too little, or nothing, what is gone is forgotten.
+local function forget_pending(c, name, group, first)
+    local gone, ids = call('XPENDING', name, group.name, '-', first and '(' .. first or '+', FORGOTTEN_AT_ONCE), {}
+    for i, one in ipairs(gone) do
+        ids[i] = one[1]
+    end
+    if #ids > 0 then
+        group.pending = group.pending - call('XACK', name, group.name, unpack(ids))
+        tell_unread(c, name, group, ms_of(ids[1]), ms_of(ids[#ids]))
     end
 end
 
@@ -246,8 +260,11 @@ local function look_at_groups(c, name, groups, first, told, cuts)
     for _, group in ipairs(groups) do
         local who = shown(group.name)
         local n = cuts[name .. ' ' .. who] or 0
+        if group.pending > PENDING_MOST then
+            forget_pending(c, name, group, first)
+        end
         if group.unread and (not first or is_before(group.unread, first)) then
-            tell_unread(c, name, group, first and ms_of(first))
+            tell_unread(c, name, group, ms_of(group.unread), first and ms_of(first) or c.now)
             n, group.unread = n + 1, first
         end
         told[#told + 1] = {key = name, group = who, pending = group.pending, cuts = n,
@@ -331,6 +348,9 @@ end
 -- Trims the streams, and removes those of a time when there were more.
 function history.trim(c)
     local n, gone = begun(c), {}
+    if not n then
+        return
+    end
     for k = n, STREAMS_MOST - 1 do
         gone[#gone + 1] = stream(c, k)
     end

@@ -1,0 +1,130 @@
+"""All of Redis's data goes while chat flows: the streams begin anew with what can be had, in order and once, and say once
+what is gone."""
+
+import json
+import time
+
+import pytest
+
+from chat import PATIENT_REDIS, assert_same, entries, heard_by, kept_by, recorded
+from processes import wait_until
+from test_documents import start_program
+from test_history_readers import stored
+
+NAMES = ("alice", "bob", "carol", "dave")
+RATE = 400
+NEAR_S = 0.3  # when a line was heard and when Redis was emptied, as this process sees it
+
+
+@pytest.fixture
+def flows(bare):
+    """Two nodes, chat, and a subscriber that hears all of it; Redis keeps nothing on disk."""
+    bare.start_redis(*PATIENT_REDIS)
+    bare.record = bare.directory / "record"
+    bare.start_sim("--verified", "--limits-off", "--record", bare.record)
+    bare.start_coordinator(channels_per_shard=2)
+    for node in ("n1", "n2"):
+        bare.start_node(node)
+    wait_until(lambda: len(bare.nodes()) == 2, 10, "two nodes are there")
+    bare.join(*NAMES)
+    wait_until(lambda: {s["node"] for s in bare.shards().values()} == {"n1", "n2"}, 10, "both have channels")
+    bare.chat = bare.subscribe(bare.topic("chat:*"))
+    bare.sim.control(f"generate rate={RATE} count=1000000 only=privmsg")
+    yield bare
+    bare.sim.control("generate off", check=False)
+
+
+def gone(cluster):
+    """What the streams say that is missing of all channels."""
+    gaps = [json.loads(fields[b"gap"]) for _, fields in entries(cluster) if b"gap" in fields]
+    return [gap for gap in gaps if gap["channel"] == ""]
+
+
+def comes(chat):
+    heard = len(chat.messages)
+    time.sleep(0.3)
+    return len(chat.messages) > heard
+
+
+def go_on(cluster):
+    """The channels are joined again, chat flows for a while and ends."""
+    wait_until(lambda: cluster.events("history.emptied"), 10, "that Redis was emptied is told")
+    wait_until(lambda: len(cluster.nodes()) == 2, 15, "two nodes are there again")
+    cluster.join(*NAMES, timeout=30)
+    heard = len(cluster.chat.messages)
+    wait_until(lambda: len(cluster.chat.messages) > heard + 2 * RATE, 15, "chat flows on")
+    cluster.sim.control("generate off")
+    wait_until(lambda: not comes(cluster.chat), 10, "all is heard")
+
+
+def heard_between(cluster, since, until):
+    """Lines that were heard in that time, by time.monotonic()."""
+    found = zip(list(cluster.chat.times), list(cluster.chat.messages))
+    return [line for at, (_, line) in found if since < at < until]
+
+
+def assert_one_gap(cluster, at):
+    """One, that ends when Redis was emptied, and one event of it."""
+    [gap] = gone(cluster)
+    assert gap["reason"] == "emptied" and gap["from"] <= gap["to"] - 1000
+    assert abs(gap["to"] - at * 1000) < NEAR_S * 1000
+    [told] = cluster.events("history.emptied")
+    assert (told["from"], told["to"]) == (gap["from"], gap["to"])
+
+
+def test_where_all_is_flushed_under_the_nodes_the_streams_have_what_was_published_since(flows):
+    time.sleep(3)
+    at, wall = time.monotonic(), time.time()
+    flows.redis.flushall()
+    go_on(flows)
+    kept, heard = kept_by(flows), heard_by(flows.chat)
+    for channel in NAMES:
+        assert_same(channel, heard[channel][len(heard[channel]) - len(kept[channel]) :], kept[channel])
+    all_kept = {line for lines in kept.values() for line in lines}
+    assert set(heard_between(flows, at + NEAR_S, time.monotonic())) <= all_kept
+    assert not all_kept & set(heard_between(flows, 0, at - NEAR_S))
+    assert_one_gap(flows, wall)
+
+
+def test_a_redis_that_comes_back_empty_has_the_last_seconds_and_says_what_it_has_not(flows):
+    time.sleep(3)
+    at, wall = time.monotonic(), time.time()
+    flows.redis_process.kill()
+    time.sleep(3)  # longer than what was answered is kept while Redis is there
+    flows.restart_redis()
+    go_on(flows)
+    assert b"gap" in entries(flows)[0][1]
+    kept, said = kept_by(flows), recorded(flows.record)
+    for channel in NAMES:
+        order = {line: i for i, line in enumerate(said[channel])}
+        places = [order[line] for line in kept[channel]]
+        assert places == sorted(set(places)), f"#{channel}: a line is there twice, or behind newer ones"
+    all_kept = {line for lines in kept.values() for line in lines}
+    assert set(heard_between(flows, at - 1.8, time.monotonic())) <= all_kept
+    assert not all_kept & set(heard_between(flows, 0, at - 2.5 - NEAR_S))
+    assert_one_gap(flows, wall)
+
+
+@pytest.mark.parametrize("restarts", (False, True), ids=("flushed", "restarted"))
+def test_a_database_has_one_gap_and_all_that_is_not_in_it(flows, tmp_path, restarts):
+    path = tmp_path / "chat.db"
+    start_program(flows, tmp_path, "python", "database")
+    wait_until(lambda: stored(path, "COUNT(*) FROM line")[0][0] > RATE, 15, "it reads")
+    wall = time.time() * 1000
+    if restarts:
+        flows.redis_process.kill()
+        flows.restart_redis()
+    else:
+        flows.redis.flushall()
+    go_on(flows)
+    last = flows.chat.messages[-1][1].decode()
+    wait_until(lambda: stored(path, f"COUNT(*) FROM line WHERE line = '{last}'")[0][0], 15, "it has the last line")
+    lines = [line.encode() for (line,) in stored(path, "line FROM line ORDER BY rowid")]
+    assert len(lines) == len(set(lines)), "a line is there twice"
+    [gap] = [gap for gap in stored(path, "channel, since, until FROM gap") if gap[0] == ""]
+    assert gap[1] - 1000 * NEAR_S < wall < gap[2] + 1000 * NEAR_S
+    missing = {line for _, line in flows.chat.messages} - set(lines)
+    sent = [int(line.split(b"tmi-sent-ts=")[1].split(b";")[0]) for line in missing if b"tmi-sent-ts=" in line]
+    assert all(gap[1] - 1000 * NEAR_S <= ms <= gap[2] + 1000 * NEAR_S for ms in sent)
+    if restarts:  # it was read up to then, and what was not is there again
+        assert len(missing) < RATE * NEAR_S
