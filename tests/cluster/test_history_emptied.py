@@ -31,7 +31,7 @@ def flows(bare):
     bare.chat = bare.subscribe(bare.topic("chat:*"))
     bare.sim.control(f"generate rate={RATE} count=1000000 only=privmsg")
     yield bare
-    bare.sim.control("generate off", check=False)
+    bare.sim.control("stop", check=False)
 
 
 def gone(cluster):
@@ -53,7 +53,7 @@ def go_on(cluster):
     cluster.join(*NAMES, timeout=30)
     heard = len(cluster.chat.messages)
     wait_until(lambda: len(cluster.chat.messages) > heard + 2 * RATE, 15, "chat flows on")
-    cluster.sim.control("generate off")
+    cluster.sim.control("stop")
     wait_until(lambda: not comes(cluster.chat), 10, "all is heard")
 
 
