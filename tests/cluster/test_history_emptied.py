@@ -8,8 +8,6 @@ import pytest
 
 from chat import PATIENT_REDIS, assert_same, entries, heard_by, kept_by, recorded
 from processes import wait_until
-from test_documents import start_program
-from test_history_readers import stored
 
 NAMES = ("alice", "bob", "carol", "dave")
 RATE = 400
@@ -103,28 +101,3 @@ def test_a_redis_that_comes_back_empty_has_the_last_seconds_and_says_what_it_has
     assert set(heard_between(flows, at - 1.8, time.monotonic())) <= all_kept
     assert not all_kept & set(heard_between(flows, 0, at - 2.5 - NEAR_S))
     assert_one_gap(flows, wall)
-
-
-@pytest.mark.parametrize("restarts", (False, True), ids=("flushed", "restarted"))
-def test_a_database_has_one_gap_and_all_that_is_not_in_it(flows, tmp_path, restarts):
-    path = tmp_path / "chat.db"
-    start_program(flows, tmp_path, "python", "database")
-    wait_until(lambda: stored(path, "COUNT(*) FROM line")[0][0] > RATE, 15, "it reads")
-    wall = time.time() * 1000
-    if restarts:
-        flows.redis_process.kill()
-        flows.restart_redis()
-    else:
-        flows.redis.flushall()
-    go_on(flows)
-    last = flows.chat.messages[-1][1].decode()
-    wait_until(lambda: stored(path, f"COUNT(*) FROM line WHERE line = '{last}'")[0][0], 15, "it has the last line")
-    lines = [line.encode() for (line,) in stored(path, "line FROM line ORDER BY rowid")]
-    assert len(lines) == len(set(lines)), "a line is there twice"
-    [gap] = [gap for gap in stored(path, "channel, since, until FROM gap") if gap[0] == ""]
-    assert gap[1] - 1000 * NEAR_S < wall < gap[2] + 1000 * NEAR_S
-    missing = {line for _, line in flows.chat.messages} - set(lines)
-    sent = [int(line.split(b"tmi-sent-ts=")[1].split(b";")[0]) for line in missing if b"tmi-sent-ts=" in line]
-    assert all(gap[1] - 1000 * NEAR_S <= ms <= gap[2] + 1000 * NEAR_S for ms in sent)
-    if restarts:  # it was read up to then, and what was not is there again
-        assert len(missing) < RATE * NEAR_S
