@@ -1,6 +1,7 @@
 """What users read is true: tables, commands and programs of the README, the contract and deploy/README.md."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -25,6 +26,8 @@ PROGRAMS = {
 }
 URL = "redis://127.0.0.1:6379"
 STEPS = "shared/redis/steps/"
+# Debian's node looks for Debian's modules by itself; another looks neither there nor for what npm installed for all.
+NODE_PATH = os.environ.get("NODE_PATH", "/usr/share/nodejs:/usr/lib/node_modules")
 
 
 def table(first_heading):
@@ -52,9 +55,9 @@ def start_program(cluster, tmp_path, language, name=""):
     title = name or language
     file = tmp_path / f"{title}.{language}"
     file.write_text(source.replace(URL, cluster.redis_url).replace('"chat.db"', repr(str(tmp_path / "chat.db"))))
-    interpreter = {"python": ["/usr/bin/python3", "-u"], "js": [shutil.which("node") or "nodejs"]}[language]
-    # Debian's node looks there by itself, others do not.
-    program = Process(title, [*interpreter, file], tmp_path, {"NODE_PATH": "/usr/share/nodejs"}).start()
+    python = os.environ.get("SHOAL_README_PYTHON", "/usr/bin/python3")  # to try another version of its library
+    interpreter = {"python": [python, "-u"], "js": [shutil.which("node") or "nodejs"]}[language]
+    program = Process(title, [*interpreter, file], tmp_path, {"NODE_PATH": NODE_PATH}).start()
     cluster.processes[title] = program
     return program
 

@@ -1,8 +1,10 @@
-"""The programs of the README that read what is kept: killed, cut off and left behind, they have each line, or know that it
-is missing."""
+"""The programs of the README that read what is kept: killed, stopped, cut off and left behind, they have each line, or
+know that it is missing."""
 
+import shutil
 import sqlite3
 import time
+from collections import Counter
 
 import pytest
 
@@ -12,137 +14,385 @@ from shoal import REMEMBERS
 from test_documents import start_program
 
 NAMES = [f"room{i}" for i in range(4)]
+LANGUAGES = pytest.mark.parametrize("language", ["python", "js"])
+STREAMS = pytest.mark.parametrize("streams", [1, 3])
+GROUP = "logger"
+MARK = "shoal:main:mark:me"
+ODD = b":a!a@a PRIVMSG #room0 :\xff caf\xc3\xa9"  # not all of it is UTF-8
+NOT_FOUND = " PRIVMSG #room0 :\ufffd caf\u00e9"
+
+
+def begin(bare, *redis_args, **settings):
+    bare.start_redis(*PATIENT_REDIS, *redis_args)
+    bare.record = bare.directory / "record"
+    bare.start_sim("--verified", "--limits-off", "--record", bare.record)
+    bare.start_coordinator(**settings)
+    bare.start_node("n1")
+    bare.join(*NAMES)
+    return bare
 
 
 @pytest.fixture
 def kept(bare):
     """Four channels whose chat is recorded; Redis keeps its data."""
-    bare.start_redis(*PATIENT_REDIS, *REMEMBERS)
-    bare.record = bare.directory / "record"
-    bare.start_sim("--verified", "--limits-off", "--record", bare.record)
-    bare.start_coordinator()
-    bare.start_node("n1")
-    bare.join(*NAMES)
-    return bare
+    return begin(bare, *REMEMBERS)
+
+
+@pytest.fixture
+def forgetful(bare):
+    """The same, with a Redis that keeps what it is told to save."""
+    return begin(bare)
 
 
 def generate(cluster, count, rate):
     cluster.sim.control(f"generate count={count} rate={rate} only=privmsg")
 
 
-def recorded_of(cluster):
-    cluster.sim.control("flush")
-    return {channel: [line.decode() for line in lines] for channel, lines in recorded(cluster.record).items()}
-
-
-def by_channel(lines):
-    found = {}
-    for line in lines:
-        found.setdefault(channel_of(line.encode()), []).append(line)
-    return found
+def is_all_said(cluster):
+    cluster.sim.control("wait generate ms=20000")
 
 
 def is_line(line):
     return " PRIVMSG #" in line
 
 
-@pytest.mark.parametrize("language", ["python", "js"])
-def test_a_logger_that_is_killed_has_each_line(kept, tmp_path, language):
-    logger = start_program(kept, tmp_path, language, "logger")
-    wait_until(lambda: kept.redis.exists(kept.key("lines:0")) and kept.redis.xinfo_groups(kept.key("lines:0")), 10, "its group")
+def said(cluster):
+    """Channel -> what was said there."""
+    cluster.sim.control("flush")
+    return by_channel(line.decode() for lines in recorded(cluster.record).values() for line in lines)
+
+
+def by_channel(lines):
+    found = {}
+    for line in filter(is_line, lines):
+        found.setdefault(channel_of(line.encode()), []).append(line)
+    return found
+
+
+def count(channels):
+    return sum(map(len, channels.values()))
+
+
+def time_of(line):
+    return int(line.split("tmi-sent-ts=")[1].split(";")[0])
+
+
+def cut_off(cluster, kind):
+    """Ends the connections of that kind that are not Shoal's nor this test's."""
+    own = cluster.redis.client_id()
+    for client in cluster.redis.client_list(_type=kind):
+        if not client["name"].startswith("shoal") and int(client["id"]) != own:
+            cluster.redis.client_kill_filter(_id=client["id"])
+
+
+def calls(cluster, command):
+    return cluster.redis.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0)
+
+
+def empty(cluster):
+    """Redis loses all; the channels are joined again."""
+    cluster.redis.flushall()
+    wait_until(lambda: cluster.redis.exists(cluster.key("lines")), 10, "the streams are begun anew")
+    cluster.join(*NAMES, timeout=30)
+
+
+# A logger ----------------------------------------------------------------------------------------------
+
+
+def start_logger(cluster, tmp_path, language):
+    logger = start_program(cluster, tmp_path, language, "logger")
+    stream = cluster.key("lines:0")
+    wait_until(lambda: cluster.redis.exists(stream) and cluster.redis.xinfo_groups(stream), 10, "its group")
+    return logger
+
+
+def logged(logger):
+    return set(filter(is_line, logger.text().splitlines()))
+
+
+@LANGUAGES
+@STREAMS
+def test_a_logger_that_is_killed_has_each_line(kept, tmp_path, language, streams):
+    logger = start_logger(kept, tmp_path, language)
+    kept.request("set", name="history_streams", value=streams)
+    wait_until(lambda: kept.redis.hget(kept.key("lines"), "streams") == str(streams), 10, f"{streams} streams")
     generate(kept, 3000, 1000)
     for _ in range(4):
         time.sleep(0.4)
         logger.kill()
         time.sleep(0.2)
         logger.start()
-    kept.sim.control("wait generate ms=20000")
+    is_all_said(kept)
+    wait_until(lambda: {line for lines in said(kept).values() for line in lines} == logged(logger), 20, "each line is logged")
+    names = [kept.key(f"lines:{k}") for k in range(streams)]
+    wait_until(lambda: not any(kept.redis.xinfo_groups(name)[0]["pending"] for name in names), 10, "all is acknowledged")
 
-    def all_there():
-        said = {line for lines in recorded_of(kept).values() for line in lines if is_line(line)}
-        return len(said) == 3000 and said <= set(logger.text().splitlines())
-
-    wait_until(all_there, 20, "each line is logged")
-    wait_until(lambda: kept.redis.xinfo_groups(kept.key("lines:0"))[0]["pending"] == 0, 10, "all is acknowledged")
-
-    kept.redis.flushall()  # no streams, no group: it begins another one
-    wait_until(lambda: kept.redis.exists(kept.key("lines")), 10, "the streams are begun anew")
-    kept.join(*NAMES, timeout=30)
+    empty(kept)
     kept.inject(NAMES[0], "after all was gone")
     wait_until(lambda: "after all was gone" in logger.text(), 20, "it goes on")
 
 
-def stored(path, what):
-    with sqlite3.connect(path) as db:
-        try:
-            return db.execute(f"SELECT {what}").fetchall()
-        except sqlite3.OperationalError:  # it has not begun yet
-            return [(0,)]
+@LANGUAGES
+def test_a_logger_whose_answer_was_lost_is_given_it_again(kept, tmp_path, language):
+    logger = start_logger(kept, tmp_path, language)
+    logger.pause()
+    stream = kept.key("lines:0")
+    fields = {"by": "n9/00000000", "seq": "1", "lines": ":a!a@a PRIVMSG #room0 :in an answer that was lost"}
+    cut_off(kept, "normal")  # it waits in XREADGROUP, and nothing is given to it there
+    old = kept.redis.xadd(stream, {**fields, "lines": ":a!a@a PRIVMSG #room0 :too old"})
+    kept.redis.xadd(stream, fields)
+    assert len(kept.redis.xreadgroup(GROUP, "logger-1", {stream: ">"})[0][1]) == 2
+    kept.redis.xdel(stream, old)  # as trimming does
+    logger.resume()
+    wait_until(lambda: "in an answer that was lost" in logger.text(), 10, "it is logged")
+    assert f"missing: {old}" in logger.text()
+    kept.inject(NAMES[0], "what is new")
+    wait_until(lambda: "what is new" in logger.text(), 10, "it goes on")
+    wait_until(lambda: not kept.redis.xinfo_groups(stream)[0]["pending"], 10, "all is acknowledged")
 
 
-def test_a_database_has_each_line_once_however_often_it_is_killed(kept, tmp_path):
-    database = start_program(kept, tmp_path, "python", "database")
+@LANGUAGES
+def test_a_logger_that_cannot_have_its_group_waits(kept, tmp_path, language):
+    logger = start_logger(kept, tmp_path, language)
+    kept.redis.config_set("maxmemory", 1)
+    kept.redis.xgroup_destroy(kept.key("lines:0"), GROUP)
+    asked = calls(kept, "xreadgroup")
+    time.sleep(2)
+    assert calls(kept, "xreadgroup") - asked < 20
+    kept.redis.config_set("maxmemory", 0)
+    wait_until(lambda: kept.redis.xinfo_groups(kept.key("lines:0")), 10, "its group")
+    kept.inject(NAMES[0], "there is room again")
+    wait_until(lambda: "there is room again" in logger.text(), 10, "it goes on")
+
+
+@LANGUAGES
+@pytest.mark.parametrize("name", ["logger", "resume"])
+def test_chat_that_is_no_utf_8_is_shown(kept, tmp_path, language, name):
+    program = start_program(kept, tmp_path, language, name)
+    time.sleep(1)
+
+    def shown():
+        kept.inject(NAMES[0], "it reads")
+        return "it reads" in program.text()
+
+    wait_until(shown, 10, "it reads")
+    kept.redis.xadd(kept.key("lines:0"), {"by": "n9/00000000", "seq": "1", "lines": ODD})
+    kept.redis.publish("shoal:main:chat:room0", ODD)
+    wait_until(lambda: NOT_FOUND in program.log.read_text("utf-8"), 10, "it is shown")
+
+
+# A database --------------------------------------------------------------------------------------------
+
+
+class Database:
+    """What the program has stored."""
+
+    def __init__(self, cluster, tmp_path, language):
+        self.path = tmp_path / "chat.db"
+        self.program = start_program(cluster, tmp_path, language, "database")
+
+    def select(self, what):
+        with sqlite3.connect(self.path) as db:
+            try:
+                return db.execute(f"SELECT {what}").fetchall()
+            except sqlite3.OperationalError:  # it has not begun yet
+                return []
+
+    def lines(self):
+        return [line for (line,) in self.select("line FROM line ORDER BY rowid") if is_line(line)]
+
+    def gaps(self):
+        return self.select("channel, since, until, reason FROM gap")
+
+    def has(self, text, timeout=20):
+        wait_until(lambda: any(text in line for line in self.lines()), timeout, f"it has: {text}")
+
+
+@LANGUAGES
+@STREAMS
+def test_a_database_has_each_line_once_however_often_it_is_killed(bare, tmp_path, language, streams):
+    kept = begin(bare, *REMEMBERS, history_streams=streams)
+    database = Database(kept, tmp_path, language)
     generate(kept, 4000, 1000)
     for _ in range(6):
         time.sleep(0.5)
-        database.kill()
-        database.start()
+        database.program.kill()
+        database.program.start()
     kept.restart_redis()
-    kept.sim.control("wait generate ms=20000")
-    path = tmp_path / "chat.db"
-    wait_until(lambda: stored(path, "COUNT(*) FROM line WHERE line LIKE '% PRIVMSG #%'")[0][0] >= 4000, 30, "all is stored")
-    lines = by_channel(line for (line,) in stored(path, "line FROM line ORDER BY rowid"))
-    assert lines == recorded_of(kept)
-    assert stored(path, "* FROM gap") == []
+    is_all_said(kept)
+    wait_until(lambda: len(database.lines()) >= 4000, 30, "all is stored")
+    assert by_channel(database.lines()) == said(kept)
+    assert database.gaps() == []
 
 
-def test_a_database_that_was_away_for_too_long_has_one_gap_and_one_that_was_not_has_none(kept, tmp_path):
+@LANGUAGES
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_a_database_that_was_away_for_too_long_has_one_gap_and_one_that_was_not_has_none(
+    kept, tmp_path, language, how
+):
     kept.request("set", name="history_ms", value=3000)
-    path = tmp_path / "chat.db"
-    database = start_program(kept, tmp_path, "python", "database")
+    database = Database(kept, tmp_path, language)
     generate(kept, 3000, 500)
-    wait_until(lambda: stored(path, "COUNT(*) FROM line")[0][0] > 500, 15, "it reads")
-    database.kill()
+    wait_until(lambda: len(database.lines()) > 500, 15, "it reads")
+    database.program.kill()
     time.sleep(1)
-    database.start()
-    before = stored(path, "COUNT(*) FROM line")[0][0]
-    wait_until(lambda: stored(path, "COUNT(*) FROM line")[0][0] > before + 300, 10, "it has read on")
-    assert stored(path, "* FROM gap") == []
+    database.program.start()
+    before = len(database.lines())
+    wait_until(lambda: len(database.lines()) > before + 300, 10, "it has read on")
+    assert database.gaps() == []
 
-    database.kill()
+    if how == "killed":
+        database.program.kill()
+    else:
+        wait_until(lambda: len(database.lines()) == 3000, 10, "it has all")
+        database.program.pause()
     time.sleep(0.1)
-    last = stored(path, "line FROM line ORDER BY rowid DESC LIMIT 1")[0][0]
-    kept.sim.control("wait generate ms=20000")
-    generate(kept, 3000, 600)  # 5 s
-    kept.sim.control("wait generate ms=20000")
-    database.start()
-    wait_until(lambda: stored(path, "COUNT(*) FROM gap")[0][0], 10, "that something is missing is known")
-    (gap,) = stored(path, "since, until FROM gap")
-    at = {line: int(line.split("tmi-sent-ts=")[1].split(";")[0]) for lines in recorded_of(kept).values() for line in lines
-          if "tmi-sent-ts=" in line}  # fmt: skip
-    assert abs(gap[0] - at[last]) < 1000
-    newest = max(at.values())
-    wait_until(lambda: any(str(newest) in line for (line,) in stored(path, "line FROM line")), 10, "it has all there is")
-    have = {line for (line,) in stored(path, "line FROM line")}
-    missing = [when for line, when in at.items() if line not in have]
-    assert missing and gap[0] - 1000 <= min(missing) and max(missing) <= gap[1] + 1000
-    assert len(have) == stored(path, "COUNT(*) FROM line")[0][0]
+    is_all_said(kept)
+    generate(kept, 4000, 500)  # 8 s
+    is_all_said(kept)
+    last = database.lines()[-1]
+    database.program.start() if how == "killed" else database.program.resume()
+    newest = max((line for lines in said(kept).values() for line in lines), key=time_of)
+    database.has(newest)
+    gaps = database.gaps()  # whether an answer that lay there while it was stopped was whole is not known
+    assert len(gaps) == 1 or len(gaps) == 2 and how == "stopped"
+    since, until = gaps[0][1], gaps[-1][2]
+    assert {reason for *_, reason in gaps} == {"not_read"} and abs(since - time_of(last)) < 1000
+    lines = database.lines()
+    missing = [time_of(line) for lines_ in said(kept).values() for line in lines_ if line not in set(lines)]
+    assert missing and since - 1000 <= min(missing) and max(missing) <= until + 1000
+    assert len(lines) == len(set(lines))
 
 
-def test_a_subscriber_that_is_cut_off_again_and_again_has_each_line_once_and_in_order(kept, tmp_path):
-    subscriber = start_program(kept, tmp_path, "python", "resume")
-    wait_until(lambda: kept.redis.pubsub_numsub("shoal:main:mark:me")[0][1] == 1, 10, "it listens")
-    time.sleep(0.5)
+@LANGUAGES
+def test_a_database_has_no_gap_where_nothing_was_said(kept, tmp_path, language):
+    kept.request("set", name="history_ms", value=1000)
+    database = Database(kept, tmp_path, language)
+    for text in ("before", "and after"):
+        kept.inject(NAMES[0], text)
+        database.has(text)
+        kept.redis.xtrim(kept.key("lines:0"), maxlen=0)
+        time.sleep(7)
+    assert database.gaps() == []
+
+
+@LANGUAGES
+def test_a_database_knows_that_redis_was_emptied(kept, tmp_path, language):
+    database = Database(kept, tmp_path, language)
+    generate(kept, 2000, 500)
+    wait_until(lambda: len(database.lines()) > 500, 15, "it reads")
+    empty(kept)
+    kept.inject(NAMES[0], "after all was gone")
+    database.has("after all was gone")
+    gaps = [gap for gap in database.gaps() if gap[3] == "not_read"]
+    assert len(gaps) == 1
+    lines = database.lines()
+    assert len(lines) == len(set(lines))
+
+
+@LANGUAGES
+def test_a_database_whose_redis_lost_its_newest_data_has_each_line_once(forgetful, tmp_path, language):
+    data = forgetful.directory / "redis" / "dump.rdb"
+    database = Database(forgetful, tmp_path, language)
+    generate(forgetful, 3000, 500)
+    wait_until(lambda: len(database.lines()) > 300, 15, "it reads")
+    forgetful.redis.save()
+    shutil.copy(data, data.with_suffix(".kept"))
+    time.sleep(1)
+    forgetful.redis_process.kill()
+    shutil.copy(data.with_suffix(".kept"), data)
+    forgetful.restart_redis()
+    wait_until(lambda: forgetful.events("redis.rewound"), 10, "that Redis went back is told")
+    is_all_said(forgetful)
+    wait_until(lambda: len(database.lines()) >= count(said(forgetful)), 20, "all is stored")
+    assert Counter(database.lines()) == Counter(line for lines in said(forgetful).values() for line in lines)
+    assert database.gaps() == []
+
+
+@LANGUAGES
+def test_a_database_has_chat_that_is_no_utf_8(kept, tmp_path, language):
+    database = Database(kept, tmp_path, language)
+    kept.redis.xadd(kept.key("lines:0"), {"by": "n9/00000000", "seq": "1", "lines": ODD + b"\n:a!a@a PRIVMSG #room0 :next"})
+    database.has(":next")
+    assert NOT_FOUND in database.lines()[-2]
+
+
+# A subscriber that resumes -----------------------------------------------------------------------------
+
+
+def start_subscriber(cluster, tmp_path, language):
+    subscriber = start_program(cluster, tmp_path, language, "resume")
+    wait_until(lambda: cluster.redis.pubsub_numsub(MARK)[0][1] == 1, 10, "it listens")
+    time.sleep(1.5)  # its first mark
+    return subscriber
+
+
+def heard(subscriber):
+    return by_channel(subscriber.text().splitlines())
+
+
+@LANGUAGES
+@STREAMS
+def test_a_subscriber_that_is_cut_off_again_and_again_has_each_line_once_and_in_order(bare, tmp_path, language, streams):
+    kept = begin(bare, *REMEMBERS, history_streams=streams)
+    subscriber = start_subscriber(kept, tmp_path, language)
     generate(kept, 6000, 1000)
-    for _ in range(10):
+    for i in range(10):
         time.sleep(0.5)
-        for client in kept.redis.client_list(_type="pubsub"):
-            if not client["name"].startswith("shoal"):
-                kept.redis.client_kill_filter(_id=client["id"])
-    kept.sim.control("wait generate ms=20000")
-    said = {channel: [line for line in lines if is_line(line)] for channel, lines in recorded_of(kept).items()}
-    total = sum(map(len, said.values()))
-    wait_until(lambda: subscriber.text().count(" PRIVMSG #") >= total, 20, "all is heard")
+        cut_off(kept, "pubsub" if i % 3 else "normal")
+    is_all_said(kept)
+    wait_until(lambda: count(heard(subscriber)) >= 6000, 20, "all is heard")
     time.sleep(0.5)
-    assert by_channel(filter(is_line, subscriber.text().splitlines())) == said
+    assert heard(subscriber) == said(kept)
     assert "missing" not in subscriber.text()
+
+
+@LANGUAGES
+def test_a_subscriber_that_was_away_for_too_long_says_so(kept, tmp_path, language):
+    kept.request("set", name="history_ms", value=1000)
+    subscriber = start_subscriber(kept, tmp_path, language)
+    generate(kept, 500, 500)
+    wait_until(lambda: count(heard(subscriber)) == 500, 10, "it reads")
+    assert "missing" not in subscriber.text()
+    subscriber.pause()
+    cut_off(kept, "pubsub")
+    generate(kept, 3000, 600)
+    is_all_said(kept)
+    subscriber.resume()
+    wait_until(lambda: "missing" in subscriber.text(), 10, "it knows")
+    kept.inject(NAMES[0], "and on")
+    wait_until(lambda: "and on" in subscriber.text(), 10, "it goes on")
+
+
+@LANGUAGES
+def test_a_subscriber_knows_that_redis_was_emptied(kept, tmp_path, language):
+    subscriber = start_subscriber(kept, tmp_path, language)
+    generate(kept, 1000, 500)
+    wait_until(lambda: count(heard(subscriber)) > 500, 10, "it reads")
+    empty(kept)
+    kept.inject(NAMES[0], "after all was gone")
+    wait_until(lambda: "after all was gone" in subscriber.text(), 10, "it goes on")
+    wait_until(lambda: "missing" in subscriber.text(), 10, "it knows")
+    lines = [line for lines in heard(subscriber).values() for line in lines]
+    assert len(lines) == len(set(lines))
+
+
+@LANGUAGES
+def test_a_subscriber_whose_redis_lost_its_newest_data_has_each_line_once(forgetful, tmp_path, language):
+    data = forgetful.directory / "redis" / "dump.rdb"
+    subscriber = start_subscriber(forgetful, tmp_path, language)
+    generate(forgetful, 3000, 500)
+    wait_until(lambda: count(heard(subscriber)) > 300, 15, "it reads")
+    forgetful.redis.save()
+    shutil.copy(data, data.with_suffix(".kept"))
+    time.sleep(1)
+    forgetful.redis_process.kill()
+    shutil.copy(data.with_suffix(".kept"), data)
+    forgetful.restart_redis()
+    wait_until(lambda: forgetful.events("redis.rewound"), 10, "that Redis went back is told")
+    is_all_said(forgetful)
+    wait_until(lambda: count(heard(subscriber)) >= count(said(forgetful)), 20, "all is heard")
+    time.sleep(1)
+    assert Counter(filter(is_line, subscriber.text().splitlines())) == Counter(
+        line for lines in said(forgetful).values() for line in lines
+    )
