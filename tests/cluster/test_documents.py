@@ -431,5 +431,7 @@ def test_a_consumer_shows_chat_also_after_redis_was_away(forsen, tmp_path, langu
         assert (result["id"], result["status"]) == ("greeting-1", "sent")
         assert forsen.sim.control.received("forsen") == ["hello"]
 
+    forsen.redis.publish("shoal:main:chat:forsen", b"no UTF-8: \xff")
+    wait_until(lambda: "no UTF-8: \ufffd" in consumer.log.read_text("utf-8"), 10, "it is shown")
     forsen.restart_redis()
     chat_is_shown(forsen, "forsen", consumer)
