@@ -8,6 +8,7 @@ import pytest
 
 from chat import PATIENT_REDIS, assert_same, entries, heard_by, kept_by, recorded
 from processes import wait_until
+from test_history_readers import LANGUAGES, Database, time_of
 
 NAMES = ("alice", "bob", "carol", "dave")
 RATE = 400
@@ -101,3 +102,25 @@ def test_a_redis_that_comes_back_empty_has_the_last_seconds_and_says_what_it_has
     assert set(heard_between(flows, at - 1.8, time.monotonic())) <= all_kept
     assert not all_kept & set(heard_between(flows, 0, at - 2.5 - NEAR_S))
     assert_one_gap(flows, wall)
+
+
+@LANGUAGES
+@pytest.mark.parametrize("restarts", (False, True), ids=("flushed", "restarted"))
+def test_a_database_has_one_gap_and_all_that_is_not_in_it(flows, tmp_path, language, restarts):
+    database = Database(flows, tmp_path, language)
+    wait_until(lambda: len(database.lines()) > RATE, 15, "it reads")
+    wall = time.time() * 1000
+    if restarts:
+        flows.redis_process.kill()
+        flows.restart_redis()
+    else:
+        flows.redis.flushall()
+    go_on(flows)
+    database.has(flows.chat.messages[-1][1].decode())
+    lines = database.lines()
+    assert len(lines) == len(set(lines)), "a line is there twice"
+    [gap] = [gap for gap in database.gaps() if gap[0] == ""]
+    assert gap[1] - 1000 * NEAR_S < wall < gap[2] + 1000 * NEAR_S
+    missing = {line.decode() for _, line in flows.chat.messages} - set(lines)
+    assert all(gap[1] - 1000 * NEAR_S <= time_of(line) <= gap[2] + 1000 * NEAR_S for line in missing)
+    assert len(missing) < RATE * NEAR_S  # it was read up to then, or is there again
