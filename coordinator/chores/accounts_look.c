@@ -65,7 +65,9 @@ static void not_kept(struct accounts_look *l)
         accounts_tell_idle(a);
         return;
     }
-    machine_move(&l->machine, LOOK_UNKEPT, l);
+    if (l->machine.state != LOOK_UNKEPT) { /* else it was tried again, and is not there yet */
+        machine_move(&l->machine, LOOK_UNKEPT, l);
+    }
     accounts_keep_soon(a);
 }
 

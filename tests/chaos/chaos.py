@@ -4,9 +4,10 @@
     tests/run chaos [--minutes N] [--seed S] [--redis] [--accounts] [--alerts] [--only FAULTS] [--release]
 
 A plan is drawn from the seed (plan.py): what dies or stands still (faults.py), what applications ask for
-(apps.py). While it is carried out, the registry is looked at in atomic steps (watch.py). Then everything is
-mended, all that is wanted must be read again in time, and what was heard is held against what the simulator
-said (checker.py). A run that fails shows its timeline and names the directory where its logs are kept.
+(apps.py). While it is carried out, the registry is looked at in atomic steps (watch.py), and the README's readers of what is
+kept read along (readers.py). Then everything is mended, all that is wanted must be read again in time, and what was
+heard and what is kept are held against what the simulator said (checker.py, check_readers.py). A run that fails
+shows its timeline and names the directory where its logs are kept.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from chat import PATIENT_REDIS  # noqa: E402  (of tests/cluster, as the next one
 from check_accounts import Tokens  # noqa: E402
 from checker import Checker  # noqa: E402
 from faults import CAPACITY, Faults  # noqa: E402
+from kept import Kept  # noqa: E402
+from readers import Readers  # noqa: E402
 from redis_faults import Servers  # noqa: E402
 from processes import wait_until  # noqa: E402
 from shoal import TOKEN, USER, Cluster, missing_programs  # noqa: E402
@@ -64,6 +67,7 @@ class Run:
             finally:
                 self.apps.close()
                 self.watch.close()
+                self.kept.close()
                 self.faults.close()
                 if self.accounts:
                     self.accounts.close()
@@ -106,9 +110,15 @@ class Run:
         self.apps = Apps(cluster, self.timeline, self.servers, self.seed)
         self.faults = Faults(cluster, self.timeline, self.servers, node_args)
         tokens = Tokens(self.timeline, self.accounts) if self.accounts else None
-        self.checker = Checker(cluster, self.timeline, self.subscriber, self.watch, self.apps, secrets, tokens)
+        wait_until(lambda: cluster.redis.exists(cluster.key("lines")), 10, "chat is kept")
+        self.kept = Kept(cluster, self.timeline, self.servers)
+        self.readers = Readers(cluster)
+        self.checker = Checker(
+            cluster, self.timeline, self.subscriber, self.watch, self.apps, secrets, tokens, self.kept, self.readers
+        )
         self.alerts = Alerts(cluster, self.timeline) if self.with_alerts else None
         self.watch.start()
+        self.kept.start()
         for at in (0, 10):
             self.apps.begin(plan.Action(0, "join", {"channels": list(plan.CHANNELS[at : at + 10])}))
         wait_until(lambda: cluster.joined(), 30, "the first channels are joined")
@@ -232,6 +242,7 @@ class Run:
             return {cluster.topic(f"chat:{channel}") for channel in last} <= topics
 
         wait_until(heard, 30, "the last line of every channel is heard")
+        self.readers.wait_for_last(last, 30)
         self.watch.look()
 
 

@@ -103,6 +103,19 @@ class Reading:
             for begin, end in self.periods[channel]
         )
 
+    def is_unknown(self, channel, at, gaps):
+        """Redis has forgotten that it was read, or parted: it was joined again then, and nobody knows since when what was
+        said is missing."""
+        return any(
+            rejoined == channel and wall - ANEW_S <= at <= wall
+            and self._timeline.is_excused(NO_GAP, wall) and not self._has_gap(channel, since, gaps)
+            for rejoined, since, wall in self._rejoined
+        )  # fmt: skip
+
+    @staticmethod
+    def _has_gap(channel, since, gaps):
+        return any(abs(gap.to - since) < 0.1 for gap in gaps.of[channel])
+
     def is_read_anew(self, channel, at):
         """Was it parted about then and joined again? Its former node may hear of that after the new one has read it."""
         about = [r for r in self._requests.values() if channel in r.channels and abs(r.asked - at) <= ANEW_S]
@@ -111,7 +124,7 @@ class Reading:
 
     def at_end(self, gaps):
         for channel, since, wall in self._rejoined:
-            if not any(abs(gap.to - since) < 0.1 for gap in gaps.of[channel]):
+            if not self._has_gap(channel, since, gaps):
                 self._timeline.complain(NO_GAP, f"#{channel}", wall)
 
 
@@ -161,29 +174,34 @@ class Gaps:
 class Lines:
     def __init__(self, complain):
         self._complain = complain
-        self._heard = defaultdict(list)  # channel -> (line, wall)
+        self.heard = defaultdict(list)  # channel -> (line, wall)
+        self.sent = {}  # channel -> [line, sent not before, not after]
+        self.missed = []  # (channel, line, when) of what was said outside of every gap and was not heard
         self.heard_at = defaultdict(list)  # channel -> when what was heard had been said
         self.own = defaultdict(int)  # text of a message of ours -> how often it was heard
 
     def on_chat(self, channel, line, wall):
-        self._heard[channel].append((line, wall))
+        self.heard[channel].append((line, wall))
 
     def at_end(self, record, reading, gaps, said, deaths):
         """said: texts of our own messages that Twitch took."""
-        sent = self._read(record)
+        self.sent = sent = self._read(record)
         for channel in plan.CHANNELS:
             for line, at, until in self._compare(channel, sent[channel], said, reading):
                 own = self.own[text_of(line)] > 0  # said by the holder's own connection: an echo stands for it
                 if not own and all(self.is_missed(channel, t, reading, gaps) for t in (at, until)):
+                    self.missed.append((channel, line, at))
                     self._complain("a line is lost outside of every gap", f"#{channel}: {line.decode()}", at)
-        for channel in set(self._heard) - set(plan.CHANNELS):
-            self._complain("a channel nobody asked for was fanned out", f"{channel}: {self._heard[channel][0]}")
+        for channel in set(self.heard) - set(plan.CHANNELS):
+            self._complain("a channel nobody asked for was fanned out", f"{channel}: {self.heard[channel][0]}")
         gaps.at_end(self.heard_at, deaths)
-        return sum(map(len, sent.values())), sum(map(len, self._heard.values()))
+        return sum(map(len, sent.values())), sum(map(len, self.heard.values()))
 
     def is_missed(self, channel, at, reading, gaps):
         """Something said at that time was not heard: should it have been?"""
-        return reading.must_be_heard(channel, at, self.heard_at) and not gaps.cover(channel, at)
+        if gaps.cover(channel, at) or reading.is_unknown(channel, at, gaps):
+            return False
+        return reading.must_be_heard(channel, at, self.heard_at)
 
     @staticmethod
     def _read(record):
@@ -213,7 +231,7 @@ class Lines:
             places[line].append(index)
         heard = set()
         last = -1
-        for line, wall in self._heard[channel]:
+        for line, wall in self.heard[channel]:
             if OWN.search(line):
                 self.own[text_of(line)] += 1
             if ECHO.match(line):

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import plan
+import check_readers
 from check_lines import RENEWAL_S, Gaps, Lines, Reading
 from check_registry import Requests, Shards, Wanted
 from check_sends import Sends
@@ -15,7 +16,7 @@ from shoal import TOKEN
 
 MISSED_S = 30  # so old may a request be whose reply nobody heard
 # Words of redis_faults.py.
-AWAY = ("killed redis", "SIGSTOP redis", "full_redis", "lonely_redis", "demote_redis", "cut_nodes")
+AWAY = ("killed redis", "SIGSTOP redis", "full_redis", "filled_redis", "lonely_redis", "demote_redis", "cut_nodes")
 BACK = ("started redis", "SIGCONT redis", "maxmemory 0", "min-replicas-to-write 0", "primary again", "nodes reach Redis")
 
 
@@ -24,7 +25,7 @@ def identity(event):
 
 
 class Checker:
-    def __init__(self, cluster, timeline, subscriber, watch, apps, secrets=(TOKEN,), tokens=None):
+    def __init__(self, cluster, timeline, subscriber, watch, apps, secrets=(TOKEN,), tokens=None, kept=None, readers=None):
         self._cluster = cluster
         self._timeline = timeline
         self._subscriber = subscriber
@@ -32,6 +33,9 @@ class Checker:
         self._apps = apps
         self._seen = 0
         self._events_heard = {}  # identity -> when, by our clock
+        self._gap_events = {}  # JSON -> when
+        self._kept = kept  # Kept, what the streams held; and Readers
+        self._readers = readers
         complain = timeline.complain
         self.wanted = Wanted(complain)
         self.shards = Shards(timeline)
@@ -66,6 +70,8 @@ class Checker:
         elif rest == "events":
             event = json.loads(payload)
             self._events_heard[identity(event)] = wall
+            if event["event"] == "gap":
+                self._gap_events[payload.decode()] = wall
             self._timeline.note("cluster", payload.decode(), wall)
             self._look_at_event(event)
             for check in (self.shards, self.gaps):
@@ -131,14 +137,22 @@ class Checker:
             lambda channel, at: self.lines.is_missed(channel, at, self.reading, self.gaps), self.lines.own,
             self.deafness(),
         )  # fmt: skip
+        of_readers = check_readers.at_end(
+            self._timeline, self._kept, self._readers, self.lines, self.reading, self._all_gaps()
+        )
         self._look_for_tokens()
         of_tokens = "; " + self._tokens.at_end(self._cluster.sim.control("http log")) if self._tokens else ""
         statuses = ", ".join(f"{n} {status}" for status, n in sorted(self.sends.statuses.items()))
         gaps = sum(map(len, self.gaps.of.values()))
         return (
             f"{sent} lines sent, {heard} heard, {gaps} gaps, {len(self._apps.requests)} requests, "
-            f"{len(self._apps.sends)} sends ({statuses}), {len(self._watch.looks)} looks{of_tokens}"
+            f"{len(self._apps.sends)} sends ({statuses}), {len(self._watch.looks)} looks{of_tokens}; {of_readers}"
         )
+
+    def _all_gaps(self):
+        """JSON -> when it was heard; of those that nobody heard, which the log has: long ago."""
+        texts = [fields["event"] for _, fields in self._cluster.redis.xrange(self._cluster.key("log"))]
+        return {**{text: 0 for text in texts if json.loads(text)["event"] == "gap"}, **self._gap_events}
 
     def _excuse_deaf_moments(self):
         """A node that is started when Redis is back does not wait for subscribers: our own may be later than it."""

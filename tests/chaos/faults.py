@@ -14,6 +14,7 @@ import redis
 
 import plan
 from account_faults import AccountFaults
+from readers import ReaderFaults
 from redis_faults import SETTLE_S, RedisFaults
 from simclient import Control
 from timeline import Taken
@@ -21,7 +22,7 @@ from timeline import Taken
 CAPACITY = 3  # shards of a node: not all that there may be find a place on one node
 
 
-class Faults(RedisFaults, AccountFaults):
+class Faults(RedisFaults, AccountFaults, ReaderFaults):
     def __init__(self, cluster, timeline, servers, node_args):
         self._cluster = cluster
         self._servers = servers
@@ -190,6 +191,7 @@ class Faults(RedisFaults, AccountFaults):
                 self._cluster.ask("start")
                 break
             except redis.RedisError:
+                self._cluster.redis.connection_pool.disconnect()  # to whoever is primary next
                 yield 0.2
         self._note("asked to start again")
 

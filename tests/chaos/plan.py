@@ -30,6 +30,7 @@ SETTINGS = {
     "message_limit": 10, "message_mod_limit": 15, "message_window_ms": 4500, "channel_message_ms": 1500,
     "lease_ms": LEASE_MS, "failed_retry_ms": 2000, "idle_shard_ms": 3000, "send_ttl_ms": 15000,
     "compare_ms": 1000, "resume_delay_ms": 1500,  # who listens here is back after a moment as well
+    "history_ms": 12000,  # so that it is trimmed
 }  # fmt: skip
 # What they may become while the cluster runs; all of it within what the simulator enforces.
 CHANGES = {
@@ -159,8 +160,21 @@ def demote_redis(rng):
     return {"for_s": rng.choice((0.5, 3))}
 
 
+def lagging_redis(rng):
+    # Nodes keep what was answered in the last 2 s.
+    return {"behind_s": rng.choice((0.1, 0.5, 1, 1.5, 4)), "down_s": rng.choice((0, 1))}
+
+
+def crash_redis(rng):
+    return {"down_s": rng.choice((0, 0.5, 2))}
+
+
 def full_redis(rng):
     return {"for_s": rng.choice((1, 4))}
+
+
+def filled_redis(rng):
+    return {"share": rng.choice((0.9, 1.1)), "for_s": rng.choice((1, 4))}
 
 
 def lonely_redis(rng):
@@ -191,7 +205,7 @@ def delete_keys(rng):
 
 REDIS = {
     restart_redis: 4, pause_redis: 3, older_redis: 2, cut_nodes: 2, swap_redis: 2, full_redis: 2, demote_redis: 1,
-    lonely_redis: 1, kill_clients: 2, move_clock: 2, delete_keys: 2, emptied_redis: 1,
+    filled_redis: 2, lagging_redis: 2, crash_redis: 1, lonely_redis: 1, kill_clients: 2, move_clock: 2, delete_keys: 2, emptied_redis: 1,
 }  # fmt: skip
 
 
@@ -230,6 +244,30 @@ def with_accounts():
     NODES, USERS = ("n1", "n2", "n3", "n4", "n5"), ("shoalbot1", "shoalbot2", "shoalbot3")
     SETTINGS.update(readers="all", initial_shard_count=len(USERS))
     DELETED.extend(("account:*", "secret:*", "accounts"))
+
+
+# What befalls who reads the streams (readers.py) ---------------------------------------------------------------------
+
+def kill_reader(rng):
+    return {"victim": rng.choice(("logger", "database")), "down_s": rng.choice((0, 0.5, 2))}
+
+
+def cut_reader(_rng):
+    return {}
+
+
+def pause_reader(rng):
+    return {"victim": rng.choice(("logger", "database", "resume")), "for_s": rng.choice((0.5, 2))}
+
+
+READERS = {kill_reader: 3, cut_reader: 3, pause_reader: 1}
+
+
+def certain(seconds):
+    """Also in the shortest run."""
+    yield Action(seconds * 0.2, "kill_reader", {"victim": "logger", "down_s": 1})
+    yield Action(seconds * 0.3, "kill_reader", {"victim": "database", "down_s": 1.5 * SETTINGS["history_ms"] / 1000})
+    yield Action(seconds * 0.4, "cut_reader")
 
 
 # What applications ask for -----------------------------------------------------------------------------------
@@ -294,7 +332,7 @@ def make(seed, seconds, only=(), redis=False, accounts=False):
     the other parts of the plan as they were. only: these kinds of faults alone; redis: also what fails of Redis, and floods; accounts: also
     what befalls them (with_accounts was called)."""
     if only:
-        unknown = set(only) - {kind.__name__ for kind in [*FAULTS, *REDIS, *ACCOUNTS, *APPS]}
+        unknown = set(only) - {kind.__name__ for kind in [*FAULTS, *REDIS, *ACCOUNTS, *READERS, *APPS]}
         if unknown:
             raise ValueError(f"no such action: {', '.join(sorted(unknown))}")
 
@@ -307,4 +345,6 @@ def make(seed, seconds, only=(), redis=False, accounts=False):
     # Time to come to rest between two of Redis's, or nothing but outages would be tried.
     of_redis = draw(random.Random(f"{seed} redis"), chosen(REDIS) if redis or only else {}, seconds, 8)
     of_accounts = draw(random.Random(f"{seed} accounts"), chosen(ACCOUNTS) if accounts else {}, seconds, 8)
-    return sorted([*faults, *apps, *of_redis, *of_accounts], key=lambda action: action.at)
+    of_readers = draw(random.Random(f"{seed} readers"), chosen(READERS), seconds, 6)
+    sure = [action for action in certain(seconds) if not only or action.what in only]
+    return sorted([*faults, *apps, *of_redis, *of_accounts, *of_readers, *sure], key=lambda action: action.at)

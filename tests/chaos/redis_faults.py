@@ -13,6 +13,7 @@ import redis
 import plan
 from check_lines import RENEWAL_S
 from proxy import Proxy
+from readers import NAMES
 from processes import wait_until
 from shoal import REMEMBERS, Clock
 
@@ -25,12 +26,13 @@ FORGOTTEN = {
     "a request has no reply", "a reply is not kept", "a send has no result", "another result is kept than was published",
     "a channel was joined again and no gap was told", "the registry had to be repaired", "a gap makes no sense",
     "max_shard_count was exceeded", "lines were heard in a gap", "a used-up refresh token was presented",
-    "an account was refreshed too early", "somebody logged in with a dead token",
+    "an account was refreshed too early", "somebody logged in with a dead token", "a gap is not in the streams",
 }  # fmt: skip
 # And what a node said and drew since that is not there to tell it again: it was killed, left or stands still.
 UNTOLD = {
     "a limit of Twitch was exceeded", "a send was written twice", "a send has two results", "a result is not true",
     "a send was written after its result", "a message of ours was fanned out twice",
+    "what was published is not in the streams", *(f"the {name} lacks a line" for name in NAMES),
 }  # fmt: skip
 # Keys are gone until they are repaired, which is told.
 DAMAGED = {
@@ -38,9 +40,13 @@ DAMAGED = {
     "the registry wants other channels than the replies said", "max_shard_count was exceeded",
     "a channel was joined again and no gap was told", "an account was refreshed too early",
 }  # fmt: skip
-TWICE = {"a line was heard twice", "a line was heard out of order"}
+TWICE = {
+    "a line was heard twice", "a line was heard out of order", "the streams have a line twice",
+    "the streams have another order than topics had", *(f"the {name} has lines out of order" for name in NAMES),
+}  # fmt: skip
 # When a channel was read last is forgotten: what it missed since, for a while, no gap can tell.
 UNREAD_S = 15
+TOLD_S = RENEWAL_S + 2  # until nodes hear of it that Redis is back, and what it knows
 SETTLE_S = 12  # until registry and nodes agree again, on two busy cores
 
 
@@ -73,22 +79,40 @@ class Servers:
         )
         wait_until(lambda: self.replica.client.role()[0] == "master", 10, "the replica is primary")
         self.primary, self.replica = self.replica, self.primary
+        self._lead()
+
+    def replica_is_there(self):
+        return self.replica.client.info("replication")["master_link_status"] == "up"
+
+    def promote(self):
+        """The replica is primary now, as far as it had come. The former primary is not running."""
+        self.replica.client.replicaof("NO", "ONE")
+        self.primary, self.replica = self.replica, self.primary
+        self._lead()
+        self.replica.start()
+        self._wait_for(self.replica)
+        self.replica.client.replicaof("127.0.0.1", self.primary.port)
+
+    def _lead(self):
         for way in (self.way, self.way_of_nodes):
             way.lead_to(self.primary.port)
 
     def start_primary(self):
         self.primary.start()
-        client = self.direct()
+        self._wait_for(self.primary)
+        # What it was before it died, it may not be any more.
+        self.primary.client.replicaof("NO", "ONE")
+        self.replica.client.replicaof("127.0.0.1", self.primary.port)
+
+    @staticmethod
+    def _wait_for(server):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             with contextlib.suppress(redis.RedisError, OSError):
-                if client.info("server")["process_id"] == self.primary.pid and client.ping():
-                    # What it was before it died, it may not be any more.
-                    client.replicaof("NO", "ONE")
-                    self.replica.client.replicaof("127.0.0.1", self.primary.port)
+                if server.client.info("server")["process_id"] == server.pid and server.client.ping():
                     return
             time.sleep(0.02)
-        raise AssertionError("redis-server does not start:\n" + self.primary.text())
+        raise AssertionError("redis-server does not start:\n" + server.text())
 
     def close(self):
         self.way.close()
@@ -96,23 +120,29 @@ class Servers:
 
 
 class RedisFaults:
-    """Faults as in faults.py; `_servers`, `_timeline`, `_hands_on_redis` and `_note` are its."""
+    """Faults as in faults.py; `_servers`, `_timeline`, `_hands_on_redis`, `_until` and `_note` are its."""
 
     @contextlib.contextmanager
-    def _redis_is_down(self, excused=frozenset(), since=None):
-        """Killed for as long as it lasts, then started. What it forgot was asked for after `since`."""
+    def _redis_is_down(self, excused=frozenset(), since=None, promote=False):
+        """Killed for as long as it lasts, then started, or its replica is primary. What it forgot was asked for after
+        `since`."""
         primary = self._servers.primary
         killed = time.time()
         unanswered = min([killed, *self._unanswered()])
         primary.kill()
         self._note(f"killed {primary.name}")
         yield
-        self._servers.start_primary()
+        if promote:
+            self._servers.promote()
+        else:
+            self._servers.start_primary()
         self._note(f"started {primary.name}")
         self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
         if excused:
             # What was under way when it died may have been published, which its data does not tell.
-            self._timeline.excuse(unanswered - LAST_MOMENT_S, killed, {"a line was heard twice"})
+            self._timeline.excuse(
+                unanswered - LAST_MOMENT_S, killed, {"a line was heard twice", "the streams have a line twice"}
+            )
             started = time.time()
             since, until = (since or killed) - 1, started + SETTLE_S
             self._timeline.excuse(since, until, excused, rest=True)
@@ -123,7 +153,7 @@ class RedisFaults:
 
             self._timeline.excuse(since, until, UNTOLD, untold, rest=True)
             # A shard that went to another node since is that one's and the former one's, until they are told.
-            self._timeline.excuse(max(since, killed - 60), started + RENEWAL_S, TWICE, untold)
+            self._timeline.excuse(max(since, killed - 60), started + TOLD_S, TWICE, untold)
 
     def _unanswered(self):
         """When those nodes last heard of Redis that stand still or are cut off from it."""
@@ -155,6 +185,27 @@ class RedisFaults:
             with self._redis_is_down(FORGOTTEN, since):
                 shutil.rmtree(data)
                 kept.rename(data)
+                yield down_s
+
+    def lagging_redis(self, behind_s, down_s):
+        """It dies, and a replica is promoted that had stayed behind."""
+        with self._hands_on_redis():
+            yield from self._until(self._servers.replica_is_there, 20, "the replica has what the primary has")
+            since = time.time()
+            self._servers.replica.client.replicaof("127.0.0.1", 1)
+            self._note(f"the data of {self._servers.replica.name} stays behind")
+            yield behind_s
+            with self._redis_is_down(FORGOTTEN, since, promote=True):
+                yield down_s
+
+    def crash_redis(self, down_s):
+        """Killed where it may not have written what it answered in the last second."""
+        with self._hands_on_redis():
+            self._servers.direct().config_set("appendfsync", "everysec")
+            self._note(f"the data of {self._servers.primary.name} is written each second")
+            since = time.time()
+            yield 1
+            with self._redis_is_down(FORGOTTEN, since):
                 yield down_s
 
     def emptied_redis(self, how):
@@ -197,6 +248,19 @@ class RedisFaults:
     def full_redis(self, for_s):
         with self._configured("maxmemory", "1", for_s, "0") as steps:
             yield from steps
+
+    def filled_redis(self, share, for_s):
+        """Others take so much of its memory."""
+        with self._hands_on_redis():
+            client = self._servers.direct()
+            used = client.info("memory")["used_memory"]
+            client.config_set("maxmemory", 2 * used)
+            self._note(f"maxmemory {2 * used}, of which others take all but {used}")
+            client.setrange("others", int((2 * share - 1) * used), "x")
+            yield for_s
+            self._servers.direct().unlink("others")
+            self._servers.direct().config_set("maxmemory", 0)
+            self._note("maxmemory 0")
 
     def lonely_redis(self, for_s):
         """NOREPLICAS."""

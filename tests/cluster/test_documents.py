@@ -1,10 +1,8 @@
 """What users read is true: tables, commands and programs of the README, the contract and deploy/README.md."""
 
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
 import uuid
 
@@ -13,21 +11,17 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from accounts import account, add, log_in, start_twitch
+from documents import TEXT, code, start_program
 from event_schema import SCHEMA, misfits, names
 from processes import Process, run, wait_until
 from shoal import BIN, COORDINATOR, CTL, NODE, REMEMBERS, ROOT, TOKEN, USER
 
-DOCUMENTS = ("README.md", "shared/contract.md", "deploy/README.md")
-TEXT = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
 PROGRAMS = {
     "node": (NODE, {"all", "daemons", "node"}),
     "coordinator": (COORDINATOR, {"all", "daemons", "coordinator"}),
     "shoalctl": (CTL, {"all", "shoalctl"}),
 }
-URL = "redis://127.0.0.1:6379"
 STEPS = "shared/redis/steps/"
-# Debian's node looks for Debian's modules by itself; another looks neither there nor for what npm installed for all.
-NODE_PATH = os.environ.get("NODE_PATH", "/usr/share/nodejs:/usr/lib/node_modules")
 
 
 def table(first_heading):
@@ -39,27 +33,6 @@ def table(first_heading):
 def words(cell):
     """Those in backticks."""
     return re.findall("`(.*?)`", cell)
-
-
-def code(language, name=""):
-    """The one block of that language, and of that name where it has one."""
-    head = f"{language} {name}".strip()
-    (block,) = re.findall(rf"^```{head}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    return block
-
-
-def start_program(cluster, tmp_path, language, name=""):
-    """The program of the README, for that cluster; where it was started before it is started again."""
-    source = code(language, name)
-    assert URL in source
-    title = name or language
-    file = tmp_path / f"{title}.{language}"
-    file.write_text(source.replace(URL, cluster.redis_url).replace('"chat.db"', repr(str(tmp_path / "chat.db"))))
-    python = os.environ.get("SHOAL_README_PYTHON", "/usr/bin/python3")  # to try another version of its library
-    interpreter = {"python": [python, "-u"], "js": [shutil.which("node") or "nodejs"]}[language]
-    program = Process(title, [*interpreter, file], tmp_path, {"NODE_PATH": NODE_PATH}).start()
-    cluster.processes[title] = program
-    return program
 
 
 def commands(program):

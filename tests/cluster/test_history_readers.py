@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 
 from chat import PATIENT_REDIS, channel_of, recorded
+from documents import start_program
 from processes import wait_until
 from shoal import REMEMBERS
-from test_documents import start_program
 
 NAMES = [f"room{i}" for i in range(4)]
 LANGUAGES = pytest.mark.parametrize("language", ["python", "js"])

@@ -204,6 +204,30 @@ static void new_tokens_are_kept_when_redis_is_back(void **state)
     assert_int_equal(twitch_server->requests, 2);
 }
 
+static void redis_takes(unsigned clients)
+{
+    assert_int_equal(
+        link_command(o.world.probe.link, NULL, NULL, "CONFIG SET maxclients %u", clients), 0);
+}
+
+static void new_tokens_are_kept_however_long_redis_was_away(void **state)
+{
+    static const struct http_move moves[] = {REFUSED("401"), NEW_TOKENS};
+
+    (void)state;
+    lead(moves, ARRAY_LEN(moves), KEY_A);
+    put("old", "refresh");
+    office_until(&o, (test_loop_turn(&twitch_server->loop), twitch_server->requests >= 1));
+    redis_takes(1); /* none but us */
+    assert_int_equal(link_command(o.world.probe.link, NULL, NULL, "CLIENT KILL TYPE normal"), 0);
+    office_until(&o, (test_loop_turn(&twitch_server->loop), twitch_server->requests == 2));
+    test_loop_run_for(&o.world.probe.t, 1300); /* it is tried to keep them, and again */
+    redis_takes(100);
+    office_until(&o, is("usable"));
+    assert_string_equal(tokens(), "new next");
+    assert_int_equal(twitch_server->requests, 2);
+}
+
 static void a_refresh_that_somebody_else_began_may_have_used_up_the_token(void **state)
 {
     static const struct http_move moves[] = {REFUSED("401"), REFUSED("400")};
@@ -330,6 +354,7 @@ int main(void)
         TEST(a_twitch_that_cannot_be_asked_leaves_an_account_as_it_is_until_its_token_ends),
         TEST(a_token_of_somebody_else_is_none),
         TEST(new_tokens_are_kept_when_redis_is_back),
+        TEST(new_tokens_are_kept_however_long_redis_was_away),
         cmocka_unit_test(a_death_at_any_moment_leaves_tokens_in_force_or_the_login_required),
         TEST(a_refresh_is_not_begun_when_the_claim_may_run_out_before_its_end),
         TEST(a_refresh_that_somebody_else_began_may_have_used_up_the_token),
