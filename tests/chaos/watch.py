@@ -111,6 +111,7 @@ class Watch(threading.Thread):
     def _look_at_twitch(self):
         violations = self._sim("stats channels=0")["violations"]
         for name, count in violations.items():
-            if count > self._violations.get(name, 0):  # what was told or excused once is over
+            # What was told or excused once is over; who is silenced has exceeded another limit, and that was told.
+            if count > self._violations.get(name, 0) and name != "silenced":
                 self._timeline.complain("a limit of Twitch was exceeded", f"{name}: {count}")
         self._violations = violations
