@@ -43,7 +43,7 @@ class Kept(threading.Thread):
         self.gaps = {}  # JSON of an event -> in how many entries it was
         self.losses = []
         self.emptied = []  # when the streams were begun anew
-        self._told = set()  # epochs before which all that was kept is gone, as their streams say
+        self._told = {}  # epoch -> up to when all that was kept before it is gone, as its streams say
         self._known = set()  # entries that are no blocks: (epoch, id)
         self._cluster = cluster
         self._timeline = timeline
@@ -130,9 +130,9 @@ class Kept(threading.Thread):
         if gap["channel"]:
             self.gaps[text] = self.gaps.get(text, 0) + 1
         elif gap["reason"] == "emptied":  # of what was there we have read all but the end
-            if self._history[0] in self._told:
+            if gap["from"] < self._told.get(self._history[0], 0):
                 self._timeline.complain("that Redis was emptied is told twice", text, now)
-            self._told.add(self._history[0])
+            self._told[self._history[0]] = gap["to"]
         else:
             _, begin = self._timeline.by_our_clock(gap["from"] / 1000, now)
             end, _ = self._timeline.by_our_clock(gap["to"] / 1000, now)
