@@ -211,10 +211,9 @@ class RedisFaults:
     def emptied_redis(self, how):
         with self._hands_on_redis():
             if how == "flushall":
-                now = time.time()
+                self._timeline.excuse(0, time.time() + SETTLE_S, FORGOTTEN, rest=True)
                 self._servers.direct().flushall()
                 self._note("FLUSHALL")
-                self._timeline.excuse(0, now + SETTLE_S, FORGOTTEN, rest=True)
                 yield 0
                 return
             data = self._data()
@@ -308,11 +307,11 @@ class RedisFaults:
             for kind in kinds:
                 found = sorted(client.scan_iter(self._cluster.key(kind), count=1000))
                 names += found[:1]
+            now = time.time()
+            self._timeline.excuse(now - 1, now + SETTLE_S, DAMAGED, rest=True)  # before anybody can see it
             if names:
                 client.delete(*names)
             self._note(f"deleted {', '.join(names)}")
-            now = time.time()
-            self._timeline.excuse(now - 1, now + SETTLE_S, DAMAGED, rest=True)
             if any(name.endswith(":read") for name in names):
                 self._timeline.excuse(now - UNREAD_S, now, {"a line is lost outside of every gap"})
             yield SETTLE_S / 2
