@@ -30,7 +30,7 @@ class KeptLines:
             for line in block.lines:
                 self.of[channel_of(line)].append((line, block))
         self.heard = {c: Counter(line for line, _ in of) for c, of in lines.heard.items()}
-        self._said = {c: {line for line, _, _ in of} for c, of in lines.sent.items()}
+        self._said = {c: Counter(line for line, _, _ in of) for c, of in lines.sent.items()}
 
     def _is_lost(self, wall):
         return any(loss.begin - PATIENCE_S <= wall <= loss.end + PATIENCE_S for loss in self._kept.losses)
@@ -49,11 +49,11 @@ class KeptLines:
         for channel, line, at in self._lines.missed:  # though nobody heard it, it is to be kept
             if line not in {kept for kept, _ in self.of[channel]} and not self._is_lost(at):
                 self._timeline.complain(NOT_KEPT, f"#{channel}, nobody heard it: {line!r}", at)
-        for text, times in self._kept.gaps.items():
-            if times > 1:
-                self._timeline.complain("a gap is in the streams twice", text)
+        for text, walls in self._kept.gaps.items():
+            if len(walls) > 1:
+                self._timeline.complain("a gap is in the streams twice", text, walls[-1])
             if text not in gap_events:
-                self._timeline.complain("a gap is in the streams alone", text)
+                self._timeline.complain("a gap is in the streams alone", text, walls[0])
         for text, wall in gap_events.items():
             if text not in self._kept.gaps and not self._is_lost(wall):
                 self._timeline.complain("a gap is not in the streams", text, wall)
@@ -62,7 +62,7 @@ class KeptLines:
     def _judge(self, channel, kept):
         heard, told = self.heard.get(channel, Counter()), set()
         for line, block in self.of[channel]:
-            if kept[line] > max(1, heard[line]) and line not in told:
+            if kept[line] > max(heard[line], self._said.get(channel, {}).get(line, 1)) and line not in told:
                 told.add(line)
                 if not self._reading.is_read_anew(channel, said_at(line, block.wall)):
                     self._complain("the streams have a line twice", channel, line, block.wall)

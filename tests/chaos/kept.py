@@ -40,7 +40,7 @@ class Kept(threading.Thread):
     def __init__(self, cluster, timeline, servers):
         super().__init__(daemon=True)
         self.blocks = {}  # (by, seq) -> Block, in the order of the streams
-        self.gaps = {}  # JSON of an event -> in how many entries it was
+        self.gaps = {}  # JSON of an event -> when we saw its entries
         self.losses = []
         self.emptied = []  # when the streams were begun anew
         self._told = {}  # epoch -> up to when all that was kept before it is gone, as its streams say
@@ -128,7 +128,7 @@ class Kept(threading.Thread):
     def _take_gap(self, text, now):
         gap = json.loads(text)
         if gap["channel"]:
-            self.gaps[text] = self.gaps.get(text, 0) + 1
+            self.gaps.setdefault(text, []).append(now)
         elif gap["reason"] == "emptied":  # of what was there we have read all but the end
             if gap["from"] < self._told.get(self._history[0], 0):
                 self._timeline.complain("that Redis was emptied is told twice", text, now)

@@ -18,7 +18,9 @@ from processes import wait_until
 from shoal import REMEMBERS, Clock
 
 # Redis was killed, or our connection: a line it had taken may not have left it. Said in the README.
-LAST_MOMENT = {"a line is lost outside of every gap", "a message of ours was not fanned out"}
+LAST_MOMENT = {
+    "a line is lost outside of every gap", "a message of ours was not fanned out", "a gap is in the streams alone",
+}  # fmt: skip
 LAST_MOMENT_S = 1.0
 # Redis came back with older data, or with none: what was asked, answered or noted since is not known any more.
 FORGOTTEN = {
@@ -27,6 +29,7 @@ FORGOTTEN = {
     "a channel was joined again and no gap was told", "the registry had to be repaired", "a gap makes no sense",
     "max_shard_count was exceeded", "lines were heard in a gap", "a used-up refresh token was presented",
     "an account was refreshed too early", "somebody logged in with a dead token", "a gap is not in the streams",
+    "a gap is in the streams alone",
 }  # fmt: skip
 # And what a node said and drew since that is not there to tell it again: it was killed, left or stands still.
 UNTOLD = {
