@@ -39,8 +39,12 @@ class KeptLines:
         """What was heard there: (line, when)."""
         return self._lines.heard[channel]
 
+    def said(self, channel, line):
+        """How often."""
+        return self._said.get(channel, Counter())[line]
+
     def was_said(self, channel, line):
-        return line in self._said.get(channel, ()) or ECHO.match(line)
+        return self.said(channel, line) or ECHO.match(line)
 
     def at_end(self, gap_events):
         """gap_events: the JSON of each -> when it was heard."""
@@ -62,7 +66,7 @@ class KeptLines:
     def _judge(self, channel, kept):
         heard, told = self.heard.get(channel, Counter()), set()
         for line, block in self.of[channel]:
-            if kept[line] > max(heard[line], self._said.get(channel, {}).get(line, 1)) and line not in told:
+            if kept[line] > max(heard[line], self.said(channel, line), 1) and line not in told:
                 told.add(line)
                 if not self._reading.is_read_anew(channel, said_at(line, block.wall)):
                     self._complain("the streams have a line twice", channel, line, block.wall)
@@ -136,7 +140,7 @@ class Reader:
                 last = max(last, order.get(line, last))
             elif not times[line] and not self._kept.was_said(channel, line):
                 self._complain(STRANGE, channel, line, 0)
-            elif seen[line] > max(times[line], 1) and not self._again:
+            elif seen[line] > max(times[line], self._kept.said(channel, line)) and not self._again:
                 self._complain(TWICE, channel, line, 0)
         self._look_for_missing(channel, kept, got)
 
