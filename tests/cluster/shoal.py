@@ -164,7 +164,9 @@ class Cluster:
         while process.is_running() and time.monotonic() < deadline:
             try:
                 # Another process may have taken the port between our look and Redis's bind.
-                return client.info("server")["process_id"] == process.pid
+                is_it = client.info("server")["process_id"] == process.pid
+                client.ping()  # refused while it loads its data
+                return is_it
             except (redis.RedisError, OSError):
                 time.sleep(0.01)
         return False

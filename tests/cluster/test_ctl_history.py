@@ -136,21 +136,25 @@ def test_a_tail_that_stood_still_for_too_long_says_once_what_it_missed(chatty, t
 
 def test_tail_since_goes_on_with_what_comes_also_after_redis_was_away(chatty, tmp_path):
     say(chatty, "alice", "was")
-    out = open(tmp_path / "tail", "w+", encoding="utf-8")
     argv = [CTL, "--redis-url", chatty.redis_url, "--json", "tail", "--since", "10m", "alice"]
-    with out, subprocess.Popen(argv, stdout=out, text=True) as tail:
 
-        def shown():
-            lines = [json.loads(line)["line"] for line in (tmp_path / "tail").read_text().splitlines()]
-            return [line.rsplit(":", 1)[1] for line in lines if "PRIVMSG" in line]
+    def shown():
+        lines = [json.loads(line)["line"] for line in (tmp_path / "tail").read_text().splitlines()]
+        return [line.rsplit(":", 1)[1] for line in lines if "PRIVMSG" in line]
 
-        wait_until(lambda: shown() == ["was"], 10, "what was")
-        say(chatty, "alice", "comes")
-        wait_until(lambda: shown() == ["was", "comes"], 10, "what comes")
-        chatty.restart_redis()
-        wait_until(lambda: chatty.joined("alice") and chatty.inject("alice", "while") == 1, 15, "it is said")
-        say(chatty, "alice", "again")
-        wait_until(lambda: "again" in shown(), 20, "what comes then")
-        assert shown() == ["was", "comes", "while", "again"]
-        tail.send_signal(signal.SIGINT)
-        assert tail.wait(20) == 0
+    with open(tmp_path / "tail", "w+", encoding="utf-8") as out:
+        tail = subprocess.Popen(argv, stdout=out)
+        try:
+            wait_until(lambda: shown() == ["was"], 10, "what was")
+            say(chatty, "alice", "comes")
+            wait_until(lambda: shown() == ["was", "comes"], 10, "what comes")
+            chatty.restart_redis()
+            wait_until(lambda: chatty.joined("alice") and chatty.inject("alice", "while") == 1, 15, "it is said")
+            say(chatty, "alice", "again")
+            wait_until(lambda: "again" in shown(), 20, "what comes then")
+            assert shown() == ["was", "comes", "while", "again"]
+            tail.send_signal(signal.SIGINT)
+            assert tail.wait(20) == 0
+        finally:
+            tail.kill()
+            tail.wait()

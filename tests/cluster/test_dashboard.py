@@ -403,7 +403,7 @@ def test_axe_finds_nothing_serious(page, watched, axe, scheme, size):
     look_up(page, "room_3")
     watched.inject("room_3", "hello")
     page.click("#settings summary")
-    page.wait_for("return document.querySelectorAll('[data-setting]').length > 10", 5, "the settings")
+    page.wait_for("return document.querySelectorAll('[data-setting]').length > 10", 20, "the settings")
     assert page.axe(axe) == []
     wide, window = page.run("return [document.documentElement.scrollWidth, innerWidth]")
     assert wide <= window

@@ -28,6 +28,7 @@ def running(tmp_path_factory):
         cluster.start_node("n2")
         cluster.join("alice", "bob", "carol")
         cluster.redis.xgroup_create(cluster.key("lines:0"), "logger", id="0", mkstream=True)
+        wait_until(lambda: "logger" in cluster.redis.hget(cluster.key("lines"), "groups"), 10, "the group is seen")
         yield cluster
 
 
