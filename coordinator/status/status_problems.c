@@ -365,13 +365,16 @@ static void judge_redis(const struct judge *j)
 static void judge_group(const struct judge *j, const cJSON *group)
 {
     uint64_t behind_ms = records_number(group, "behind_ms");
+    uint64_t cuts = records_number(group, "cuts");
+    char missed[64] = "";
 
+    if (cuts > 0) {
+        snprintf(missed, sizeof(missed), ", and missed something %" PRIu64 " times", cuts);
+    }
     if (behind_ms > GROUP_BEHIND_MS &&
         behind_ms > records_number(member(j, "kept"), "age_ms") / 2) {
-        add(j, STATUS_reader_behind, NULL, NULL, NULL,
-            "group %s of %s is %" PRIu64 " s behind, and missed something %" PRIu64 " times",
-            records_text(group, "group"), records_text(group, "key"), behind_ms / 1000,
-            records_number(group, "cuts"));
+        add(j, STATUS_reader_behind, NULL, NULL, NULL, "group %s of %s is %" PRIu64 " s behind%s",
+            records_text(group, "group"), records_text(group, "key"), behind_ms / 1000, missed);
     }
 }
 
