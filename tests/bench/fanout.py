@@ -38,10 +38,10 @@ class Lines:
         self.subscriber = world.tool("subscribe", self.redis.port)
         wait_until(lambda: cluster.redis.pubsub_numpat() > 0, 10, "the subscriber is there")
 
-    def limit(self, name, tls=None):
+    def limit(self, name, *args, tls=None):
         sim = self.world.cluster.start_sim(*SIM, name=f"{name}-sim", tls=tls)
         port = int(sim.url.rsplit(":", 1)[1])
-        args = ("--tls",) if tls else ()
+        args = (*(("--tls",) if tls else ()), *args)
         tool = self.world.tool("limit", *args, port, self.redis.port, PER_SHARD, *CHANNELS)
         return Target(tool.pid, sim)
 
@@ -155,7 +155,7 @@ class FloodTls(Lines):
         self.lines = 1920 if world.small else 192000
         self.rounds = 1 if world.small else 3
         self.plain = self.limit("plain")
-        self.tls = self.limit("tls", certificates)
+        self.tls = self.limit("tls", tls=certificates)
 
     def round(self):
         m = {}

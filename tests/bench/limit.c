@@ -4,11 +4,12 @@
  * lengths alone, and publishes each PRIVMSG to the topic of its channel: one PUBLISH a line, those of one turn
  * in one write, at most AHEAD lines unanswered before it reads on. Answers are counted and dropped. It checks
  * no UTF-8, holds no lease, keeps nothing, and ends where anything goes wrong. --tls: OpenSSL, and nothing
- * else of ours.
+ * else of ours. --twice: the lines go to Redis once more, up to 64
+ * at a time, on a topic that nobody hears: what it takes to hand over what is kept.
  *
  * What it has done is seen at a subscriber; the end of standard input ends it.
  *
- *   bench_limit [--tls] PORT REDIS_PORT CHANNELS_PER_CONNECTION CHANNEL... */
+ *   bench_limit [--tls] [--twice] PORT REDIS_PORT CHANNELS_PER_CONNECTION CHANNEL... */
 #include "shared/base.h"
 #include "shared/buf.h"
 #include "tests/bench/tool.h"
@@ -27,6 +28,7 @@
 #define AHEAD      2048  /* lines: about the 1 MiB that a node leaves unanswered */
 #define EVENTS     64
 #define TOPIC      "shoal:main:chat:"
+#define TWICE      64  /* lines that go once more at a time */
 #define COMMAND    128 /* bytes of a PUBLISH beside channel and line, at most */
 
 struct chat {
@@ -39,16 +41,13 @@ struct chat {
 static int redis;
 static char out[4 << 20]; /* commands of this turn */
 static size_t out_len;
-static uint64_t lines;
+static uint64_t asked; /* commands */
 static uint64_t answers;
+static bool twice;
+static struct slice again[TWICE]; /* lines in `out` that are to go once more */
+static size_t nagain;
 
 /* Redis ---------------------------------------------------------------------------------------- */
-
-static void write_out(void)
-{
-    tool_send(redis, out, out_len);
-    out_len = 0;
-}
 
 static char *put(char *to, const char *bytes, size_t len)
 {
@@ -70,12 +69,42 @@ static char *put_length(char *to, size_t len)
     return put(to, "\r\n", 2);
 }
 
+/* What was published since the last time, once more. */
+static void send_again(void)
+{
+    static const char head[] = "*3\r\n$7\r\nPUBLISH\r\n$10\r\nbench:kept\r\n";
+    char *to = put(out + out_len, head, sizeof(head) - 1);
+    size_t len = nagain - 1;
+
+    for (size_t i = 0; i < nagain; i++) {
+        len += again[i].len;
+    }
+    to = put_length(to, len);
+    for (size_t i = 0; i < nagain; i++) {
+        to = put(to, again[i].ptr, again[i].len);
+        *to++ = '\n';
+    }
+    to = put(to - 1, "\r\n", 2);
+    out_len = (size_t)(to - out);
+    nagain = 0;
+    asked++;
+}
+
+static void write_out(void)
+{
+    if (nagain > 0) {
+        send_again();
+    }
+    tool_send(redis, out, out_len);
+    out_len = 0;
+}
+
 static void publish(struct slice channel, struct slice line)
 {
     static const char head[] = "*3\r\n$7\r\nPUBLISH\r\n";
     size_t most = COMMAND + channel.len + line.len;
 
-    if (out_len + most > sizeof(out)) {
+    if (out_len + most > sizeof(out) / 2) { /* so that all of it has room once more */
         write_out();
     }
     char *to = out + out_len;
@@ -85,10 +114,15 @@ static void publish(struct slice channel, struct slice line)
     to = put(to, channel.ptr, channel.len);
     to = put(to, "\r\n", 2);
     to = put_length(to, line.len);
+    again[nagain] = (struct slice){to, line.len};
     to = put(to, line.ptr, line.len);
     to = put(to, "\r\n", 2);
     out_len = (size_t)(to - out);
-    lines++;
+    asked++;
+    nagain += twice;
+    if (nagain == TWICE) {
+        send_again();
+    }
 }
 
 /* Chat ----------------------------------------------------------------------------------------- */
@@ -296,7 +330,7 @@ static void turn(int epoll)
         }
     }
     write_out();
-    while (lines - answers > AHEAD) {
+    while (asked - answers > AHEAD) {
         answers += tool_take_answers(redis, 0);
     }
 }
@@ -308,10 +342,14 @@ int main(int argc, char **argv)
 
     argc -= tls;
     argv += tls;
+    twice = argc > 1 && strcmp(argv[1], "--twice") == 0;
+    argc -= twice;
+    argv += twice;
     int each = argc > 4 ? atoi(argv[3]) : 0;
     if (each <= 0) {
-        fprintf(stderr, "Usage: bench_limit [--tls] PORT REDIS_PORT CHANNELS_PER_CONNECTION "
-                        "CHANNEL...\n");
+        fprintf(stderr,
+                "Usage: bench_limit [--tls] [--twice] PORT REDIS_PORT CHANNELS_PER_CONNECTION "
+                "CHANNEL...\n");
         return 2;
     }
     SSL_CTX *context = tls ? SSL_CTX_new(TLS_client_method()) : NULL;
