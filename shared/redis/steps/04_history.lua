@@ -207,6 +207,7 @@ end
 -- The groups of readers of a stream (some are looked at): `unread` is the id of the first entry
 -- that the group was not given, `pending` how many it has not acknowledged.
 local function groups_of(name)
+    call('XLEN', name) -- what is no stream goes
     local groups, all = {}, call('EXISTS', name) == 1 and call('XINFO', 'GROUPS', name) or {}
     for i = 1, math.min(#all, GROUPS_LOOKED_AT) do
         local group = {}
