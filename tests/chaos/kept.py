@@ -49,7 +49,7 @@ class Kept(threading.Thread):
         self._timeline = timeline
         port = int(servers.way.url.rsplit(":", 1)[1])
         self._redis = redis.Redis(port=port, socket_timeout=10)
-        self._history = None  # epoch and rewinds
+        self._history = None  # epoch and rewound
         self._after = b"-"
         self._seqs = {}  # by -> the last in this reading
         self._well = time.time()  # when we looked last
@@ -85,7 +85,7 @@ class Kept(threading.Thread):
         """Read on. Is there more?"""
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.xrange(self._cluster.key("lines:0"), self._after, count=PORTION)
-            pipe.hmget(self._cluster.key("lines"), "epoch", "rewinds")
+            pipe.hmget(self._cluster.key("lines"), "epoch", "rewound")
             pipe.role()
             entries, history, role = pipe.execute()
         if role[0] != b"master":

@@ -298,6 +298,22 @@ static void what_somebody_else_took_off_a_stream_is_told_once_and_marked(void **
     assert_int_equal(events("history.removed"), 2);
 }
 
+/* Redis may forget that, too: the count comes again then. */
+static void that_redis_forgot_some_is_seen_though_it_forgot_an_earlier_time(void **state)
+{
+    char first[64];
+
+    (void)state;
+    lead(1);
+    world_ask(&w, "FCALL shoal1_rewound 1 shoal:{t} n1 5 9 7 0");
+    snprintf(first, sizeof(first), "%s", world_ask(&w, "HGET shoal:{t}:lines rewound"));
+    assert_string_not_equal(first, "");
+    world_ask(&w, "HSET shoal:{t}:lines rewinds 0");
+    world_ask(&w, "FCALL shoal1_rewound 1 shoal:{t} n1 5 9 7 0");
+    assert_int_equal(number("HGET shoal:{t}:lines rewinds"), 1);
+    assert_string_not_equal(world_ask(&w, "HGET shoal:{t}:lines rewound"), first);
+}
+
 static void what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels(void **state)
 {
     (void)state;
@@ -425,6 +441,7 @@ int main(void)
         TEST(what_somebody_wrote_in_place_of_the_groups_is_passed_over),
         TEST(who_read_up_to_somewhere_sees_whether_something_went_behind_that),
         TEST(what_somebody_else_took_off_a_stream_is_told_once_and_marked),
+        TEST(that_redis_forgot_some_is_seen_though_it_forgot_an_earlier_time),
         TEST(what_was_not_kept_while_redis_was_full_is_a_gap_of_all_channels),
         TEST(that_redis_was_emptied_is_told_once_by_whoever_finds_it_out_first),
         TEST(a_group_that_acknowledges_nothing_costs_the_others_no_chat),

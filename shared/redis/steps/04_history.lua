@@ -94,6 +94,7 @@ function history.rewound(c, node, from, to, kept_from, ms)
         return
     end
     call('HINCRBY', key(c, 'lines'), 'rewinds', 1)
+    call('HSET', key(c, 'lines'), 'rewound', c.time) -- a count may be forgotten, and come again
     for k = 0, limit(c, 'history_streams') - 1 do
         for _, part in ipairs({{from, math.min(to, kept_from - 1), false}, {math.max(from, kept_from), to, true}}) do
             if part[1] <= part[2] then
@@ -148,6 +149,7 @@ local function begun(c)
         end
         call('HSET', lk, 'epoch', c.time, 'streams', n, 'since', c.stamp)
         call('HSETNX', lk, 'rewinds', 0)
+        call('HSETNX', lk, 'rewound', '')
     end
     if is[4] and math.abs(c.now - count_of(is[4])) > MISSED_MS then
         call('HDEL', lk, 'missed_from', 'missed_to')
