@@ -7,8 +7,8 @@
 
 #include "node/drops.h"
 #include "node/history.h"
-#include "shared/redis/registry_history.h"
 #include "shared/machine.h"
+#include "shared/redis/registry_history.h"
 #include "shared/teardown.h"
 #include "shared/trouble.h"
 

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LATE_MS                                                                                    \
+    10000 /* a group of readers that is less behind is in time, however little is kept */
+
 static const char *setting(const struct status_facts *f, const char *name)
 {
     return records_setting(f->records, name);
@@ -241,8 +244,9 @@ static void add_muted(const struct cluster_state *state, cJSON *document)
     }
 }
 
-/* What readers of the streams there are, as the trim told it. */
-static void add_groups(const struct cluster_kept *kept, cJSON *told)
+/* What readers of the streams there are, as the trim told it. One that was not given over half of
+ * what is kept is late: it soon misses some. */
+static void add_groups(const struct cluster_kept *kept, uint64_t age_ms, cJSON *told)
 {
     static const char *const numbers[] = {"behind_ms", "pending", "cuts"};
     cJSON *groups = cJSON_AddArrayToObject(told, "groups");
@@ -257,6 +261,8 @@ static void add_groups(const struct cluster_kept *kept, cJSON *told)
         for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
             add_number(group, numbers[i], records_number(each, numbers[i]));
         }
+        uint64_t behind_ms = records_number(each, "behind_ms");
+        cJSON_AddBoolToObject(group, "late", behind_ms > LATE_MS && behind_ms > age_ms / 2);
         cJSON_AddItemToArray(groups, group);
     }
     cJSON_Delete(all);
@@ -274,11 +280,12 @@ static void add_kept(const struct cluster_state *state, cJSON *document)
     add_number(told, "since", kept->since.ms);
     add_number(told, "entries", kept->entries);
     add_number(told, "bytes", kept->bytes);
+    uint64_t age_ms = kept->oldest.ms > 0 ? wall_since(kept->oldest, state->now) : 0;
     if (kept->oldest.ms > 0) {
-        add_number(told, "age_ms", wall_since(kept->oldest, state->now));
+        add_number(told, "age_ms", age_ms);
     }
     add_number(told, "rewinds", kept->rewinds);
-    add_groups(kept, told);
+    add_groups(kept, age_ms, told);
 }
 
 static void add_copy(cJSON *document, const char *name, const cJSON *records)

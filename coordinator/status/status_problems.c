@@ -9,10 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOST_TOLD_MS    86400000 /* what an earlier registry held is gone: said for a day */
-#define SHORT_TOLD_MS   120000   /* it is told again each minute while it is so */
-#define GROUP_BEHIND_MS 10000
-#define STUCK_MS        60000 /* no join is confirmed for so long, though some are to be made */
+#define LOST_TOLD_MS  86400000 /* what an earlier registry held is gone: said for a day */
+#define SHORT_TOLD_MS 120000   /* it is told again each minute while it is so */
+#define STUCK_MS      60000    /* no join is confirmed for so long, though some are to be made */
 
 #define BAD                                    true
 #define NOTE                                   false
@@ -361,7 +360,6 @@ static void judge_redis(const struct judge *j)
 
 /* Chat that is kept, and who reads it. */
 
-/* A reader that is away from over half of what is kept soon misses some. */
 static void judge_group(const struct judge *j, const cJSON *group)
 {
     uint64_t behind_ms = records_number(group, "behind_ms");
@@ -371,8 +369,7 @@ static void judge_group(const struct judge *j, const cJSON *group)
     if (cuts > 0) {
         snprintf(missed, sizeof(missed), ", and missed something %" PRIu64 " times", cuts);
     }
-    if (behind_ms > GROUP_BEHIND_MS &&
-        behind_ms > records_number(member(j, "kept"), "age_ms") / 2) {
+    if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(group, "late"))) {
         add(j, STATUS_reader_behind, NULL, NULL, NULL, "group %s of %s is %" PRIu64 " s behind%s",
             records_text(group, "group"), records_text(group, "key"), behind_ms / 1000, missed);
     }

@@ -63,7 +63,7 @@ class Readers:
 
 
 class ReaderFaults:
-    """Faults as in faults.py; `_servers`, `_hands_on`, `_hands_on_redis` and `_note` are its."""
+    """Faults as in faults.py; `_servers`, `_hands_on`, `_hands_on_redis`, `_pause` and `_note` are its."""
 
     def kill_reader(self, victim, down_s):
         with self._hands_on(victim) as (process,):
@@ -76,12 +76,7 @@ class ReaderFaults:
             self._note(f"{victim} is started")
 
     def pause_reader(self, victim, for_s):
-        with self._hands_on(victim) as (process,):
-            process.pause()
-            self._note(f"{victim} stands still")
-            yield for_s
-            process.resume()
-            self._note(f"{victim} goes on")
+        return self._pause(victim, for_s)
 
     def cut_reader(self):
         """The subscriber that resumes: its connection, wherever it leads."""

@@ -29,8 +29,8 @@ import pytest
 import redis
 
 from chat import PATIENT_REDIS, assert_same, channel_of, entries, heard_by, kept_by
+from documents import start_program
 from processes import wait_until
-from test_documents import start_program
 
 NAMES = [f"room{i}" for i in range(4)]
 GROUP = "logger"

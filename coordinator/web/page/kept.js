@@ -18,9 +18,8 @@ class Group {
             cell("Missed something", this.cuts));
     }
 
-    /* Who was not given over half of what is kept soon misses some. */
-    draw(group, age) {
-        setLevel(this.root, group.behind_ms > 10000 && group.behind_ms > age / 2 ? "warn" : "ok");
+    draw(group) {
+        setLevel(this.root, group.late ? "warn" : "ok");
         setText(this.behind, group.behind_ms > 0 ? duration(group.behind_ms) : "nothing");
         setText(this.pending, number(group.pending));
         setText(this.cuts, group.cuts > 0 ? plural(group.cuts, "time") : "never");
@@ -39,7 +38,7 @@ export class Kept {
         setText(byId("kept-about"), on ? this.about(kept) : "Nothing is kept (history_ms is off).");
         const groups = new Map((kept.groups || []).map((group) => [JSON.stringify([group.group, group.key]), group]));
         const keys = [...groups.keys()].sort(byName);
-        this.groups.keep(keys).forEach((item, i) => item.draw(groups.get(keys[i]), kept.age_ms || 0));
+        this.groups.keep(keys).forEach((item, i) => item.draw(groups.get(keys[i])));
         show(byId("group-table"), keys.length > 0);
         show(byId("no-groups"), on && keys.length === 0);
     }

@@ -206,17 +206,17 @@ local function tell_short(c)
     end
 end
 
--- The groups of readers of a stream (some are looked at): `unread` is the id of the first entry
--- that the group was not given, `pending` how many it has not acknowledged.
+-- The groups of readers of a stream (some are looked at): `who` is the group's name as it may be
+-- shown, `unread` the id of the first entry that it was not given, `pending` how many it has not
+-- acknowledged. Of what is no stream there are none.
 local function groups_of(name)
-    call('XLEN', name) -- what is no stream goes
-    local groups, all = {}, call('EXISTS', name) == 1 and call('XINFO', 'GROUPS', name) or {}
+    local groups, all = {}, redis.pcall('XINFO', 'GROUPS', name)
     for i = 1, math.min(#all, GROUPS_LOOKED_AT) do
         local group = {}
         for j = 1, #all[i], 2 do
             group[all[i][j]] = all[i][j + 1]
         end
-        groups[i] = {name = group.name, pending = group.pending,
+        groups[i] = {name = group.name, who = shown(group.name), pending = group.pending,
             unread = first_of(name, group['last-delivered-id'])}
     end
     return groups
@@ -224,13 +224,13 @@ end
 
 -- What the group was not given, or did not acknowledge, it will not have: told once a minute.
 local function tell_unread(c, name, group, from, to)
-    local known = name .. ' ' .. group.name
+    local known = name .. ' ' .. group.who
     if math.abs(c.now - (unread_told[known] or 0)) >= TOLD_MS then
         if ntold >= TOLD_MOST then
             unread_told, ntold = {}, 0
         end
         unread_told[known], ntold = c.now, ntold + 1
-        event(c, 'history.unread', {'group', shown(group.name), 'key', name, 'from', from, 'to', to})
+        event(c, 'history.unread', {'group', group.who, 'key', name, 'from', from, 'to', to})
     end
 end
 
@@ -261,8 +261,7 @@ end
 -- What the groups missed, with how far they are: for those who look.
 local function look_at_groups(c, name, groups, first, told, cuts)
     for _, group in ipairs(groups) do
-        local who = shown(group.name)
-        local n = cuts[name .. ' ' .. who] or 0
+        local n = cuts[name .. ' ' .. group.who] or 0
         if group.pending > PENDING_MOST then
             forget_pending(c, name, group, first)
         end
@@ -270,7 +269,7 @@ local function look_at_groups(c, name, groups, first, told, cuts)
             tell_unread(c, name, group, ms_of(group.unread), first and ms_of(first) or c.now)
             n, group.unread = n + 1, first
         end
-        told[#told + 1] = {key = name, group = who, pending = group.pending, cuts = n,
+        told[#told + 1] = {key = name, group = group.who, pending = group.pending, cuts = n,
             behind_ms = group.unread and math.max(0, c.now - ms_of(group.unread)) or 0}
     end
 end
@@ -295,9 +294,12 @@ end
 
 -- Entries that no trim took off were removed by somebody else.
 local function tell_removed(c, k, was)
+    if not was or was == '' then
+        return
+    end
     local name = stream(c, k)
-    local first = was and was ~= '' and first_of(name)
-    if first == nil or first and is_before(was, first) then
+    local first = first_of(name)
+    if not first or is_before(was, first) then
         add_gap(name, event(c, 'history.removed', {'key', name, 'from', ms_of(was),
             'to', first and ms_of(first) or c.now}), 'removed')
     end
@@ -324,10 +326,11 @@ end
 -- of it where there are too many bytes. What is left is written for those who look.
 local function trim_streams(c, n)
     local groups, told, entries, oldest = {}, {}, 0, nil
+    local too_old = string.format('%d', math.max(0, c.now - limit(c, 'history_ms')))
     for k = 0, n - 1 do
         tell_removed(c, k, call('HGET', key(c, 'lines'), 'first:' .. k))
         groups[k] = groups_of(stream(c, k))
-        call('XTRIM', stream(c, k), 'MINID', '~', string.format('%d', math.max(0, c.now - limit(c, 'history_ms'))))
+        call('XTRIM', stream(c, k), 'MINID', '~', too_old)
     end
     if memory_is_short(c) then
         for k = 0, n - 1 do
