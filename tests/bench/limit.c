@@ -3,13 +3,12 @@
  * Connects to a chat server and joins as shards do, takes WebSocket frames off blocks of 64 KiB by their
  * lengths alone, and publishes each PRIVMSG to the topic of its channel: one PUBLISH a line, those of one turn
  * in one write, at most AHEAD lines unanswered before it reads on. Answers are counted and dropped. It checks
- * no UTF-8, holds no lease, keeps nothing, and ends where anything goes wrong. --tls: OpenSSL, and nothing
- * else of ours. --twice: the lines go to Redis once more, up to 64
- * at a time, on a topic that nobody hears: what it takes to hand over what is kept.
+ * no UTF-8, holds no lease, and ends where anything goes wrong. --tls: OpenSSL, and nothing else of ours.
+ * --keep: the lines go to the stream "bench:kept" as well, up to 64 an entry.
  *
  * What it has done is seen at a subscriber; the end of standard input ends it.
  *
- *   bench_limit [--tls] [--twice] PORT REDIS_PORT CHANNELS_PER_CONNECTION CHANNEL... */
+ *   bench_limit [--tls] [--keep] PORT REDIS_PORT CHANNELS_PER_CONNECTION CHANNEL... */
 #include "shared/base.h"
 #include "shared/buf.h"
 #include "tests/bench/tool.h"
@@ -28,7 +27,7 @@
 #define AHEAD      2048  /* lines: about the 1 MiB that a node leaves unanswered */
 #define EVENTS     64
 #define TOPIC      "shoal:main:chat:"
-#define TWICE      64  /* lines that go once more at a time */
+#define KEEP       64  /* lines an entry */
 #define COMMAND    128 /* bytes of a PUBLISH beside channel and line, at most */
 
 struct chat {
@@ -41,11 +40,11 @@ struct chat {
 static int redis;
 static char out[4 << 20]; /* commands of this turn */
 static size_t out_len;
-static uint64_t asked; /* commands */
+static uint64_t asked; /* lines of answers */
 static uint64_t answers;
-static bool twice;
-static struct slice again[TWICE]; /* lines in `out` that are to go once more */
-static size_t nagain;
+static bool keep;
+static struct slice kept[KEEP]; /* lines in `out` that the next entry has */
+static size_t nkept;
 
 /* Redis ---------------------------------------------------------------------------------------- */
 
@@ -69,31 +68,32 @@ static char *put_length(char *to, size_t len)
     return put(to, "\r\n", 2);
 }
 
-/* What was published since the last time, once more. */
-static void send_again(void)
+/* An entry of what was published since the last one. */
+static void keep_lines(void)
 {
-    static const char head[] = "*3\r\n$7\r\nPUBLISH\r\n$10\r\nbench:kept\r\n";
+    static const char head[] =
+        "*5\r\n$4\r\nXADD\r\n$10\r\nbench:kept\r\n$1\r\n*\r\n$5\r\nlines\r\n";
     char *to = put(out + out_len, head, sizeof(head) - 1);
-    size_t len = nagain - 1;
+    size_t len = nkept - 1;
 
-    for (size_t i = 0; i < nagain; i++) {
-        len += again[i].len;
+    for (size_t i = 0; i < nkept; i++) {
+        len += kept[i].len;
     }
     to = put_length(to, len);
-    for (size_t i = 0; i < nagain; i++) {
-        to = put(to, again[i].ptr, again[i].len);
+    for (size_t i = 0; i < nkept; i++) {
+        to = put(to, kept[i].ptr, kept[i].len);
         *to++ = '\n';
     }
     to = put(to - 1, "\r\n", 2);
     out_len = (size_t)(to - out);
-    nagain = 0;
-    asked++;
+    nkept = 0;
+    asked += 2; /* lines of an answer: the length of an id, and the id */
 }
 
 static void write_out(void)
 {
-    if (nagain > 0) {
-        send_again();
+    if (nkept > 0) {
+        keep_lines();
     }
     tool_send(redis, out, out_len);
     out_len = 0;
@@ -114,14 +114,14 @@ static void publish(struct slice channel, struct slice line)
     to = put(to, channel.ptr, channel.len);
     to = put(to, "\r\n", 2);
     to = put_length(to, line.len);
-    again[nagain] = (struct slice){to, line.len};
+    kept[nkept] = (struct slice){to, line.len};
     to = put(to, line.ptr, line.len);
     to = put(to, "\r\n", 2);
     out_len = (size_t)(to - out);
     asked++;
-    nagain += twice;
-    if (nagain == TWICE) {
-        send_again();
+    nkept += keep;
+    if (nkept == KEEP) {
+        keep_lines();
     }
 }
 
@@ -342,13 +342,13 @@ int main(int argc, char **argv)
 
     argc -= tls;
     argv += tls;
-    twice = argc > 1 && strcmp(argv[1], "--twice") == 0;
-    argc -= twice;
-    argv += twice;
+    keep = argc > 1 && strcmp(argv[1], "--keep") == 0;
+    argc -= keep;
+    argv += keep;
     int each = argc > 4 ? atoi(argv[3]) : 0;
     if (each <= 0) {
         fprintf(stderr,
-                "Usage: bench_limit [--tls] [--twice] PORT REDIS_PORT CHANNELS_PER_CONNECTION "
+                "Usage: bench_limit [--tls] [--keep] PORT REDIS_PORT CHANNELS_PER_CONNECTION "
                 "CHANNEL...\n");
         return 2;
     }

@@ -53,6 +53,7 @@ void tool_send(int sock, const char *bytes, size_t len)
 uint64_t tool_take_answers(int redis, int flags)
 {
     static char bytes[65536];
+    static bool begins = true; /* an answer, with the next byte */
     ssize_t n = recv(redis, bytes, sizeof(bytes), flags);
     uint64_t answers = 0;
 
@@ -60,11 +61,12 @@ uint64_t tool_take_answers(int redis, int flags)
         tool_die("recv");
     }
     for (ssize_t i = 0; i < n; i++) {
-        answers += bytes[i] == '\n';
-        if (bytes[i] == '-') {
+        if (begins && bytes[i] == '-') {
             fprintf(stderr, "%s: Redis says %.60s\n", program_invocation_short_name, bytes + i);
             exit(1);
         }
+        begins = bytes[i] == '\n';
+        answers += begins;
     }
     return answers;
 }
