@@ -71,7 +71,7 @@ class Run:
                 self.faults.close()
                 if self.accounts:
                     self.accounts.close()
-            self.figures = f"{self.checker.at_end(self.record)}; {self.rest}"
+            self.figures = f"{self.checker.at_end(self.record)}; {self.faults.at_end()}; {self.rest}"
             if self.alerts:
                 self.figures += f"; {self.alerts.at_end()}"
             self.servers.close()

@@ -9,6 +9,7 @@ import heapq
 import itertools
 import signal
 import time
+from collections import Counter
 
 import redis
 
@@ -32,6 +33,7 @@ class Faults(RedisFaults, AccountFaults, ReaderFaults):
         self._taken = set()
         self._due = []  # (time, number, action, steps)
         self._number = itertools.count()
+        self._ended = Counter()  # kinds that were carried out to their ends
 
     # The clockwork --------------------------------------------------------------------------------------
 
@@ -43,6 +45,7 @@ class Faults(RedisFaults, AccountFaults, ReaderFaults):
         try:
             pause = next(steps)
         except StopIteration:
+            self._ended[action.what] += 1
             return
         except Taken as taken:
             self._timeline.note("fault", f"{action.what}: left out, {taken} is taken")
@@ -63,6 +66,9 @@ class Faults(RedisFaults, AccountFaults, ReaderFaults):
         """All faults run to their ends; then nothing is broken any more."""
         while self._due:
             time.sleep(max(0.0, min(self.go_on(), 0.1)))
+
+    def at_end(self):
+        return ", ".join(f"{n} {kind}" for kind, n in sorted(self._ended.items()))
 
     def close(self):
         self._sim.close()
