@@ -138,4 +138,4 @@ def test_a_redis_that_is_restarted_with_older_data_does_nothing_twice(bare):
         assert lines_doubled(rewind.chat, rewind.kills) == []
         assert not bare.events("node.lost")
         assert_kept_or_told(bare)
-    bare.sim.control("generate off", check=False)
+    bare.sim.control("stop")
