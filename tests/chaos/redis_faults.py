@@ -149,14 +149,19 @@ class RedisFaults:
             started = time.time()
             since, until = (since or killed) - 1, started + SETTLE_S
             self._timeline.excuse(since, until, excused, rest=True)
-            ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
-
-            def untold():
-                return any(since - 5 <= at <= until for at in self._timeline.when("fault", ends))
-
-            self._timeline.excuse(since, until, UNTOLD, untold, rest=True)
+            untold = self._excuse_untold(since, until)
             # A shard that went to another node since is that one's and the former one's, until they are told.
             self._timeline.excuse(max(since, killed - 60), started + TOLD_S, TWICE, untold)
+
+    def _excuse_untold(self, since, until):
+        """What a node drew and said that is not there to tell it again, of what Redis forgets; whether one is not."""
+        ends = tuple(f"{how} {node}" for how in ("killed", "SIGSTOP", "started") for node in plan.NODES)
+
+        def untold():
+            return any(since - 5 <= at <= until for at in self._timeline.when("fault", ends))
+
+        self._timeline.excuse(since, until, UNTOLD, untold, rest=True)
+        return untold
 
     def _unanswered(self):
         """When those nodes last heard of Redis that stand still or are cut off from it."""
@@ -214,7 +219,9 @@ class RedisFaults:
     def emptied_redis(self, how):
         with self._hands_on_redis():
             if how == "flushall":
-                self._timeline.excuse(0, time.time() + SETTLE_S, FORGOTTEN, rest=True)
+                now = time.time()
+                self._timeline.excuse(0, now + SETTLE_S, FORGOTTEN, rest=True)
+                self._excuse_untold(now, now + SETTLE_S)
                 self._servers.direct().flushall()
                 self._note("FLUSHALL")
                 yield 0
