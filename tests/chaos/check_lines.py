@@ -246,7 +246,9 @@ class Lines:
             index = next((i for i in places[line] if i > last and sent[i][1] <= latest), None)
             if index is None:
                 stamp = STAMP.search(line)
-                said_at = int(stamp.group(1)) / 1e6 if stamp else wall
+                # Without a stamp, the last time before it was heard.
+                times = [int(stamp.group(1)) / 1e6] if stamp else [sent[i][1] for i in places[line] if sent[i][1] <= latest]
+                said_at = max(times, default=wall)
                 how = "out of order" if places[line] else "twice"
                 if reading.is_read_anew(channel, said_at):
                     heard.update(places[line])

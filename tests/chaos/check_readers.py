@@ -170,7 +170,7 @@ def is_within(at, begin, end):
     return begin <= at <= end or end < begin <= at
 
 
-def at_end(timeline, kept, readers, lines, reading, gap_events):
+def at_end(timeline, kept, readers, lines, reading, gap_events, missed_by_group):
     """Everything is quiet: judge. Returns a line of figures."""
     kept_lines = KeptLines(timeline, kept, lines, reading)
     count = kept_lines.at_end(gap_events)
@@ -182,7 +182,7 @@ def at_end(timeline, kept, readers, lines, reading, gap_events):
 
     def logger_knows(block):
         emptied = any(at - AWAY_S <= block.wall <= at for at in kept.emptied)
-        return int(emptied or is_lost(block))
+        return int(emptied or is_lost(block) or any(is_within(block.at, *missed) for missed in missed_by_group))
 
     gaps = [(begin, end, why) for channel, begin, end, why in readers.gaps_of_database() if not channel]
 

@@ -15,6 +15,7 @@ from redis_faults import LAST_MOMENT
 from shoal import TOKEN
 
 MISSED_S = 30  # so old may a request be whose reply nobody heard
+DEAF_S = 10  # a subscriber that is with the replica misses what is published until that is back with its primary
 # Words of redis_faults.py.
 AWAY = ("killed redis", "SIGSTOP redis", "full_redis", "filled_redis", "lonely_redis", "demote_redis", "cut_nodes")
 BACK = ("started redis", "SIGCONT redis", "maxmemory 0", "min-replicas-to-write 0", "primary again", "nodes reach Redis")
@@ -34,6 +35,7 @@ class Checker:
         self._seen = 0
         self._events_heard = {}  # identity -> when, by our clock
         self._gap_events = {}  # JSON -> when
+        self._unread = []  # events about what groups missed
         self._kept = kept  # Kept, what the streams held; and Readers
         self._readers = readers
         complain = timeline.complain
@@ -87,6 +89,8 @@ class Checker:
     def _look_at_event(self, event):
         for text in misfits([event]):
             self._timeline.complain("an event is not as the contract says", text)
+        if event["event"] == "history.unread":
+            self._unread.append(event)
 
     def _hear(self, reply, wall):
         for check in (self.wanted, self.shards, self.requests, self.reading):
@@ -109,13 +113,15 @@ class Checker:
             self._hear(reply, wall)
 
     def _take_missed_gaps(self):
-        """Those that came while our subscription was not there are in the log: each is as old as what was heard last
-        before it, by our clock."""
+        """Those that came while our subscription was not there are in the log, where each is as old as what was heard
+        last before it, by our clock; or in the streams."""
         wall = self._timeline.began
         for event in self._cluster.events():
             wall = self._events_heard.get(identity(event), wall)
             self._look_at_event(event)
             self.gaps.on_event(event, wall)
+        for text, walls in self._kept.gaps.items():  # Redis may have lost its log
+            self.gaps.on_event(json.loads(text), walls[0])
 
     def at_end(self, record):
         """Everything is quiet: judge the whole. Returns a line of figures."""
@@ -139,7 +145,7 @@ class Checker:
             self.deafness(),
         )  # fmt: skip
         of_readers = check_readers.at_end(
-            self._timeline, self._kept, self._readers, self.lines, self.reading, self._all_gaps()
+            self._timeline, self._kept, self._readers, self.lines, self.reading, self._all_gaps(), self._missed_by_groups()
         )
         self._look_for_tokens()
         of_tokens = "; " + self._tokens.at_end(self._cluster.sim.control("http log")) if self._tokens else ""
@@ -155,13 +161,19 @@ class Checker:
         texts = [fields["event"] for _, fields in self._cluster.redis.xrange(self._cluster.key("log"))]
         return {**{text: 0 for text in texts if json.loads(text)["event"] == "gap"}, **self._gap_events}
 
+    def _missed_by_groups(self):
+        """(from, to), by Redis's clock, s: what was told, and what is to be when the minute is over."""
+        untold = json.loads(self._cluster.redis.hget(self._cluster.key("lines"), "groups") or "[]")
+        return [(e["from"] / 1000, e["to"] / 1000) for e in self._unread + untold]
+
     def _excuse_deaf_moments(self):
-        """A node that is started when Redis is back does not wait for subscribers: our own may be later than it."""
+        """A node that is started when Redis is back does not wait for subscribers: our own may be later than it. (Where it
+        was with the replica it stays, and that one comes back.)"""
         clock = time.time() - time.monotonic()
         confirmed = [at + clock for at in self._subscriber.confirmed_at]
         for killed, started in self._times("killed redis", "started redis"):
             back = next((at for at in confirmed if at > killed), started)
-            self._timeline.excuse(started, back + 0.1, LAST_MOMENT)
+            self._timeline.excuse(started, min(back, started + DEAF_S) + 0.1, LAST_MOMENT)
 
     def deafness(self):
         """Times in which what is published may not reach anybody."""

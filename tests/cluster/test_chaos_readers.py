@@ -31,7 +31,7 @@ def kept_of(complaints, blocks, losses=()):
     return kept
 
 
-def judged(complaints, blocks, heard=(), losses=(), gaps=None, **readers):
+def judged(complaints, blocks, heard=(), losses=(), gaps=None, missed=(), **readers):
     """readers: what each has, where it differs from what was kept."""
     kept = kept_of(complaints, blocks, losses)
     all_lines = [each for _, lines in blocks for each in lines]
@@ -44,7 +44,7 @@ def judged(complaints, blocks, heard=(), losses=(), gaps=None, **readers):
         gaps_of_resume=lambda: gaps or [],
     )
     reading = SimpleNamespace(is_read_anew=lambda channel, at: False)
-    check_readers.at_end(complaints, kept, known, lines, reading, {})
+    check_readers.at_end(complaints, kept, known, lines, reading, {}, missed)
     return complaints
 
 
@@ -105,7 +105,7 @@ def test_a_reader_has_what_the_streams_have(complaints, has, broken):
 
 def test_what_a_reader_knows_that_it_lacks_it_knows_once(complaints):
     has = SAID[:4] + SAID[6:]
-    assert judged(complaints, BLOCKS, gaps=[(T + 5, T + 7)], database=has, resume=has) == []
+    assert judged(complaints, BLOCKS, gaps=[(T + 5, T + 7)], missed=[(T + 6, T + 6)], database=has, resume=has, logger=has) == []
     twice = [(T + 5, T + 7), (T + 6, T + 6)]
     assert judged(complaints, BLOCKS, gaps=twice, database=has) == ["the database lacks a line and knows of it twice"] * 2
 

@@ -189,6 +189,52 @@ static void a_group_that_was_too_slow_is_told_of_once_and_others_are_not(void **
     assert_int_equal(events("history.unread"), 1);
 }
 
+/* A member of the first group that was looked at. */
+static unsigned long long of_group(const char *name)
+{
+    cJSON *groups = cJSON_Parse(world_ask(&w, "HGET shoal:{t}:lines groups"));
+    double value = cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetArrayItem(groups, 0), name));
+
+    cJSON_Delete(groups);
+    return (unsigned long long)value;
+}
+
+static void what_a_group_missed_within_a_minute_is_told_when_that_is_over(void **state)
+{
+    (void)state;
+    set("history_ms,1000");
+    lead(1);
+    add(300, "5-*", 10, "0");
+    world_ask(&w, "XGROUP CREATE shoal:{t}:lines:0 slow 5-7");
+    lead(1);
+    assert_int_equal(events("history.unread"), 1);
+    unsigned long long told = of_group("told");
+    unsigned long long begin = number("EVAL return(redis.call('TIME')[1]*1000) 0");
+    for (unsigned long long cuts = 2; cuts < 4; cuts++) {
+        add(300, "*", 10, "0");
+        wait_until(&w.probe.t, (lead(1), of_group("cuts") == cuts));
+    }
+    assert_int_equal(events("history.unread"), 1);
+    assert_int_equal(of_group("told"), told);
+    unsigned long long from = of_group("from"), to = of_group("to");
+    assert_in_range(from, begin, to - 500);
+    world_eval(&w,
+               "local lines = 'shoal:{t}:lines'\n"
+               "local groups = cjson.decode(redis.call('HGET', lines, 'groups'))\n"
+               "groups[1].told = groups[1].told - 60000\n"
+               "return redis.call('HSET', lines, 'groups', cjson.encode(groups))",
+               "");
+    lead(1);
+    assert_int_equal(events("history.unread"), 2);
+    cJSON *event = cJSON_Parse(strchr(newest("shoal:{t}:log"), '{'));
+    assert_float_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(event, "from")), (double)from, 0.5);
+    assert_float_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(event, "to")), (double)to, 0.5);
+    cJSON_Delete(event);
+    assert_int_equal(of_group("to"), 0);
+    lead(1);
+    assert_int_equal(events("history.unread"), 2);
+}
+
 static void who_looks_sees_how_much_is_kept_and_how_far_groups_are(void **state)
 {
     (void)state;
@@ -437,6 +483,7 @@ int main(void)
         TEST(a_gap_is_told_in_the_stream_as_in_the_event),
         TEST(history_gives_way_where_memory_is_short_which_is_told_once),
         TEST(a_group_that_was_too_slow_is_told_of_once_and_others_are_not),
+        TEST(what_a_group_missed_within_a_minute_is_told_when_that_is_over),
         TEST(who_looks_sees_how_much_is_kept_and_how_far_groups_are),
         TEST(what_somebody_wrote_in_place_of_the_groups_is_passed_over),
         TEST(who_read_up_to_somewhere_sees_whether_something_went_behind_that),

@@ -16,11 +16,9 @@ local GROUPS_LOOKED_AT = 32
 -- Entries of which a group is remembered that it has not acknowledged them, though they are gone;
 -- each counts as many bytes. And so many are forgotten at once.
 local PENDING_MOST, FORGOTTEN_AT_ONCE = 10000, 1000
-local TOLD_MOST = 1000
 local MISSED_MS = 3000  -- nothing was published without being kept for so long: that is over
 
 local crc_table -- made when it is first used: before that, bit is not there
-local unread_told, ntold = {}, 0 -- stream and group -> when it was told of
 -- When the memory was looked at; bytes that are used, and that may be (0: as many as there are).
 local looked, used, most = 0, 0, 0
 
@@ -222,56 +220,66 @@ local function groups_of(name)
     return groups
 end
 
--- What the group was not given, or did not acknowledge, it will not have: told once a minute.
-local function tell_unread(c, name, group, from, to)
-    local known = name .. ' ' .. group.who
-    if math.abs(c.now - (unread_told[known] or 0)) >= TOLD_MS then
-        if ntold >= TOLD_MOST then
-            unread_told, ntold = {}, 0
+-- What was known of the groups with the last trim: by stream and group.
+local function groups_until_now(c)
+    local groups, known = {}, call('HGET', key(c, 'lines'), 'groups')
+    local ok, list = pcall(cjson.decode, known or '[]')
+    for _, group in ipairs(ok and type(list) == 'table' and list or {}) do
+        if type(group) == 'table' and type(group.group) == 'string' then
+            groups[tostring(group.key) .. ' ' .. group.group] = group
         end
-        unread_told[known], ntold = c.now, ntold + 1
-        event(c, 'history.unread', {'group', group.who, 'key', name, 'from', from, 'to', to})
     end
+    return groups
+end
+
+-- What the group was not given, or did not acknowledge, it will not have.
+local function miss(group, from, to)
+    group.from = group.to > 0 and math.min(group.from, from) or from
+    group.to = math.max(group.to, to)
 end
 
 -- Of a group that acknowledges too little, or nothing, what is gone is forgotten.
-local function forget_pending(c, name, group, first)
+local function forget_pending(name, group, first)
     local gone, ids = call('XPENDING', name, group.name, '-', first and '(' .. first or '+', FORGOTTEN_AT_ONCE), {}
     for i, one in ipairs(gone) do
         ids[i] = one[1]
     end
     if #ids > 0 then
         group.pending = group.pending - call('XACK', name, group.name, unpack(ids))
-        tell_unread(c, name, group, ms_of(ids[1]), ms_of(ids[#ids]))
+        miss(group, ms_of(ids[1]), ms_of(ids[#ids]))
     end
 end
 
--- How often a trim took what a group was not given, as it was told last: by stream and group.
-local function cuts_until_now(c)
-    local cuts, told = {}, call('HGET', key(c, 'lines'), 'groups')
-    local ok, groups = pcall(cjson.decode, told or '[]')
-    for _, group in ipairs(ok and type(groups) == 'table' and groups or {}) do
-        if type(group) == 'table' and type(group.group) == 'string' then
-            cuts[tostring(group.key) .. ' ' .. group.group] = count_of(group.cuts)
-        end
+-- What the group missed since it was told last, once a minute.
+local function tell_missed(c, name, group)
+    if group.to > 0 and math.abs(c.now - group.told) >= TOLD_MS then
+        event(c, 'history.unread', {'group', group.who, 'key', name, 'from', group.from, 'to', group.to})
+        group.told, group.from, group.to = c.now, 0, 0
     end
-    return cuts
 end
 
--- What the groups missed, with how far they are: for those who look.
-local function look_at_groups(c, name, groups, first, told, cuts)
-    for _, group in ipairs(groups) do
-        local n = cuts[name .. ' ' .. group.who] or 0
+-- What the groups missed, with how far they are: for those who look, and for the next trim. `cuts`:
+-- how often a trim took what it was not given; `told`: when it was told last that it missed
+-- something; `from` and `to`: what it has missed since (0: nothing).
+local function look_at_groups(c, name, groups, first, known)
+    local looked_at = {}
+    for i, group in ipairs(groups) do
+        local was = known[name .. ' ' .. group.who] or {}
+        group.cuts, group.told = count_of(was.cuts), count_of(was.told)
+        group.from, group.to = count_of(was.from), count_of(was.to)
         if group.pending > PENDING_MOST then
-            forget_pending(c, name, group, first)
+            forget_pending(name, group, first)
         end
         if group.unread and (not first or is_before(group.unread, first)) then
-            tell_unread(c, name, group, ms_of(group.unread), first and ms_of(first) or c.now)
-            n, group.unread = n + 1, first
+            miss(group, ms_of(group.unread), first and ms_of(first) or c.now)
+            group.cuts, group.unread = group.cuts + 1, first
         end
-        told[#told + 1] = {key = name, group = group.who, pending = group.pending, cuts = n,
-            behind_ms = group.unread and math.max(0, c.now - ms_of(group.unread)) or 0}
+        tell_missed(c, name, group)
+        looked_at[i] = {key = name, group = group.who, pending = group.pending, cuts = group.cuts,
+            behind_ms = group.unread and math.max(0, c.now - ms_of(group.unread)) or 0,
+            told = group.told, from = group.from, to = group.to}
     end
+    return looked_at
 end
 
 -- Where is the stream's beginning? Fields of `lines`: `first:<k>` is the id of its first entry ('':
@@ -325,7 +333,7 @@ end
 -- Takes what is too old off the streams, half of the rest where Redis is short of memory, and part
 -- of it where there are too many bytes. What is left is written for those who look.
 local function trim_streams(c, n)
-    local groups, told, entries, oldest = {}, {}, 0, nil
+    local groups, looked_at, entries, oldest = {}, {}, 0, nil
     local too_old = string.format('%d', math.max(0, c.now - limit(c, 'history_ms')))
     for k = 0, n - 1 do
         tell_removed(c, k, call('HGET', key(c, 'lines'), 'first:' .. k))
@@ -339,16 +347,18 @@ local function trim_streams(c, n)
         looked = 0
         tell_short(c)
     end
-    local bytes, cuts = trim_bytes(c, n), cuts_until_now(c)
+    local bytes, known = trim_bytes(c, n), groups_until_now(c)
     for k = 0, n - 1 do
         local first = first_of(stream(c, k))
-        look_at_groups(c, stream(c, k), groups[k], first, told, cuts)
+        for _, group in ipairs(look_at_groups(c, stream(c, k), groups[k], first, known)) do
+            looked_at[#looked_at + 1] = group
+        end
         call('HSET', key(c, 'lines'), unpack(beginning(c, k, first)))
         oldest = first and math.min(ms_of(first), oldest or ms_of(first)) or oldest
         entries = entries + call('XLEN', stream(c, k))
     end
     call('HSET', key(c, 'lines'), 'trimmed', c.stamp, 'bytes', bytes, 'entries', entries,
-        'oldest', oldest or 0, 'groups', #told > 0 and to_json(told) or '[]')
+        'oldest', oldest or 0, 'groups', #looked_at > 0 and to_json(looked_at) or '[]')
 end
 
 -- Trims the streams, and removes those of a time when there were more.
