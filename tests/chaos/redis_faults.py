@@ -297,11 +297,13 @@ class RedisFaults:
             yield 3
 
     def kill_clients(self, kind):
-        now = time.time()
-        self._servers.direct().execute_command("CLIENT", "KILL", "TYPE", kind)
-        # Whoever listens misses what is published until he is back. The replies and results are kept, and events logged.
-        self._timeline.excuse(now - LAST_MOMENT_S, now + LAST_MOMENT_S, LAST_MOMENT)
-        yield 0
+        with self._hands_on_redis():
+            now = time.time()
+            self._servers.direct().execute_command("CLIENT", "KILL", "TYPE", kind)
+            # Whoever listens misses what is published until he is back. The replies and results are kept, and events
+            # logged.
+            self._timeline.excuse(now - LAST_MOMENT_S, now + LAST_MOMENT_S, LAST_MOMENT)
+            yield 0
 
     def cut_nodes(self, for_s):
         """From Redis, all of them and nobody else."""
