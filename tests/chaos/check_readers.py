@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 from check_lines import ECHO, PATIENCE_S, STAMP
 
-AWAY_S = 10  # so long a logger may be away that learns from Redis alone that it was emptied
+AWAY_S = 12  # so long a logger may be away, or be told late, that learns from Redis alone that it was emptied
 LACK, TWICE, ORDER, STRANGE = "lacks a line", "has a line twice", "has lines out of order", "has what the streams have not"
 NOT_KEPT = "what was published is not in the streams"
 

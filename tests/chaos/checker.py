@@ -162,7 +162,7 @@ class Checker:
         return {**{text: 0 for text in texts if json.loads(text)["event"] == "gap"}, **self._gap_events}
 
     def _missed_by_groups(self):
-        """(from, to), by Redis's clock, s: what was told, and what is to be when the minute is over."""
+        """(from, to), by Redis's clock, s: what was told, and what is to be."""
         untold = json.loads(self._cluster.redis.hget(self._cluster.key("lines"), "groups") or "[]")
         return [(e["from"] / 1000, e["to"] / 1000) for e in self._unread + untold]
 

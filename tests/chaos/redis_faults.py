@@ -203,6 +203,8 @@ class RedisFaults:
             self._servers.replica.client.replicaof("127.0.0.1", 1)
             self._note(f"the data of {self._servers.replica.name} stays behind")
             yield behind_s
+            # Whoever listens to the replica, as our own subscription may, misses what is published meanwhile.
+            self._timeline.excuse(since - LAST_MOMENT_S, time.time() + LAST_MOMENT_S, LAST_MOMENT)
             with self._redis_is_down(FORGOTTEN, since, promote=True):
                 yield down_s
 

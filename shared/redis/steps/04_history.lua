@@ -11,6 +11,7 @@ local GOES_PART = 10    -- where there are too many bytes, such a part of the ol
 local SHORT_AT = 0.8    -- of maxmemory: history gives way
 local LOOK_MS = 1000    -- at how much memory is used; a node trims where nobody did for so long
 local TOLD_MS = 60000   -- it is told that it gives way
+local MISSES_MS = 10000 -- a group is told that it missed something
 local AHEAD_MOST_MS = 86400000
 local GROUPS_LOOKED_AT = 32
 -- Entries of which a group is remembered that it has not acknowledged them, though they are gone;
@@ -250,9 +251,9 @@ local function forget_pending(name, group, first)
     end
 end
 
--- What the group missed since it was told last, once a minute.
+-- What the group missed since it was told last; not at once where that was just now.
 local function tell_missed(c, name, group)
-    if group.to > 0 and math.abs(c.now - group.told) >= TOLD_MS then
+    if group.to > 0 and (c.now < group.told or c.now - group.told >= MISSES_MS) then
         event(c, 'history.unread', {'group', group.who, 'key', name, 'from', group.from, 'to', group.to})
         group.told, group.from, group.to = c.now, 0, 0
     end
