@@ -59,7 +59,7 @@ static void on_awake(uv_idle_t *handle)
 
 void fanout_flush_soon(struct fanout *f)
 {
-    if (!f->flush_due && f->link != NULL && !f->hold) {
+    if (!f->flush_due && f->link != NULL && !fanout_is_held(f, f->first_unsent)) {
         f->flush_due = true;
         uv_idle_start(&f->awake, on_awake);
     }

@@ -104,6 +104,12 @@ struct fanout {
 void fanout_block_move(struct fanout *f, struct block *b, enum block_state to);
 void fanout_spare(struct fanout *f, struct block *b);
 void fanout_answered(struct fanout *f, struct block *b);
+/* Does the block (NULL: any) wait, too? Not if it was said: only the streams lack it, and whoever
+ * reads them is to have it before what is newer. */
+static inline bool fanout_is_held(const struct fanout *f, const struct block *b)
+{
+    return f->hold && (b == NULL || !b->said);
+}
 /* Send what may be sent when this turn of the loop ends. */
 void fanout_flush_soon(struct fanout *f);
 /* There may be room in the buffer again: tell what was dropped. */

@@ -243,7 +243,7 @@ static int send_transactions(struct fanout *f)
         bytes += b->len;
         b = b->next;
     } while (b != NULL && n < SENT_AT_ONCE && bytes + b->len <= UNANSWERED_BYTES &&
-             f->way.state != WAY_TRIAL);
+             !fanout_is_held(f, b) && f->way.state != WAY_TRIAL);
     place_kept(f, parts, n);
     int rc = link_send_raw(f->link, parts, raw, n, on_answer);
     for (size_t i = 0; i < n; i++) {
@@ -317,7 +317,8 @@ void fanout_flush(struct fanout *f)
 {
     int rc = 0; /* else it is down: fanout_detach follows and makes all wait again */
 
-    while (rc == 0 && f->link != NULL && !f->hold && f->first_unsent != NULL && way_is_open(f) &&
+    while (rc == 0 && f->link != NULL && f->first_unsent != NULL &&
+           !fanout_is_held(f, f->first_unsent) && way_is_open(f) &&
            f->options.may_send(f->options.ctx)) {
         if (f->way.state == WAY_CALLS && f->first_unsent->said) {
             fanout_answered(f, f->first_unsent); /* nothing is kept now */

@@ -307,6 +307,35 @@ static void what_redis_forgot_is_kept_again_and_not_said_again(void **state)
     fanout_rig_finish(&f);
 }
 
+static void what_is_kept_again_does_not_wait_for_subscribers_to_be_back(void **state)
+{
+    struct fanout_rig f;
+    unsigned taken = 0;
+
+    (void)state;
+    begin(&f, 1);
+    struct registry *r = fanout_rig_functions(&f);
+    for (unsigned i = 0; i < 3; i++) {
+        take(&f, &taken, 64);
+        all_left(&f, taken);
+    }
+    fanout_hold(f.fanout, true);
+    rewind_redis(&f, taken, 2);
+    take(&f, &taken, 64);
+    wait_until(&f.t, look(&f, 1).lines == taken - 64);
+    test_loop_run_for(&f.t, 50);
+    assert_int_equal(look(&f, 1).lines, taken - 64);
+    assert_int_equal(f.got, taken - 64);
+
+    fanout_hold(f.fanout, false);
+    all_left(&f, taken);
+    struct found found = look(&f, 1);
+    assert_int_equal(found.lines, taken);
+    assert_false(found.disorder);
+    registry_destroy(r);
+    fanout_rig_finish(&f);
+}
+
 /* As a node finds it out that Redis was emptied: it registers anew, and is attached again where the
  * new Redis has come so far. */
 static void find_out(struct fanout_rig *f, uint64_t seq)
@@ -425,6 +454,8 @@ int main(void)
                                         start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(what_redis_forgot_is_kept_again_and_not_said_again,
                                         start_redis, stop_redis),
+        cmocka_unit_test_setup_teardown(
+            what_is_kept_again_does_not_wait_for_subscribers_to_be_back, start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(
             what_was_answered_lately_goes_to_the_new_streams_where_redis_was_emptied, start_redis,
             stop_redis),
