@@ -120,7 +120,7 @@ class Checker:
             wall = self._events_heard.get(identity(event), wall)
             self._look_at_event(event)
             self.gaps.on_event(event, wall)
-        for text, walls in self._kept.gaps.items():  # Redis may have lost its log
+        for text, walls in self._kept.gaps.items() if self._kept else ():  # Redis may have lost its log
             self.gaps.on_event(json.loads(text), walls[0])
 
     def at_end(self, record):

@@ -7,6 +7,7 @@ import pytest
 
 from certificates import Certificates
 from chat import PATIENT_REDIS, entries, fanned_out, finish, heard_by
+from http_raw import ask, port_of
 from processes import wait_until
 from shoal import REMEMBERS
 
@@ -256,14 +257,20 @@ def test_a_node_that_leaves_when_redis_was_away_waits_for_subscribers_too(bare, 
 
 def test_a_node_that_leaves_waits_for_subscribers_no_longer_than_its_drain_timeout(bare):
     Rooms(bare, names(3), redis=REMEMBERS, resume_delay_ms=60000, lease_ms=20000)
-    node = bare.start_node("n2", args=("--drain-timeout", "2s"))
+    node = bare.start_node("n2", args=("--drain-timeout", "2s", "--http-listen", "127.0.0.1:0"))
     wait_until(lambda: len(bare.nodes()) == 2, 10, "another node is there")
+
+    def holds_one():
+        request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        return b"\nshoal_fanout_held_lines 1\n" in ask(port_of(node), request).body
+
     bare.processes["n1"].stop()
     wait_until(lambda: {shard["node"] for shard in bare.shards().values()} == {"n2"}, 10, "it holds all shards")
     wait_until(lambda: bare.inject("room0", "hello") == 1, 10, "it reads the channel")
     node.expected_to_end = True
     bare.redis_process.kill()
     bare.inject("room0", "said while Redis was away")
+    wait_until(holds_one, 10, "it is held")
     node.signal(signal.SIGTERM)
     bare.restart_redis()
 

@@ -454,8 +454,8 @@ int main(void)
                                         start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(what_redis_forgot_is_kept_again_and_not_said_again,
                                         start_redis, stop_redis),
-        cmocka_unit_test_setup_teardown(
-            what_is_kept_again_does_not_wait_for_subscribers_to_be_back, start_redis, stop_redis),
+        cmocka_unit_test_setup_teardown(what_is_kept_again_does_not_wait_for_subscribers_to_be_back,
+                                        start_redis, stop_redis),
         cmocka_unit_test_setup_teardown(
             what_was_answered_lately_goes_to_the_new_streams_where_redis_was_emptied, start_redis,
             stop_redis),
