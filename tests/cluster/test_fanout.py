@@ -256,7 +256,7 @@ def test_a_node_that_leaves_when_redis_was_away_waits_for_subscribers_too(bare, 
 
 
 def test_a_node_that_leaves_waits_for_subscribers_no_longer_than_its_drain_timeout(bare):
-    Rooms(bare, names(3), redis=REMEMBERS, resume_delay_ms=60000, lease_ms=20000)
+    rooms = Rooms(bare, names(3), redis=REMEMBERS, resume_delay_ms=60000, lease_ms=20000)
     node = bare.start_node("n2", args=("--drain-timeout", "2s", "--http-listen", "127.0.0.1:0"))
     wait_until(lambda: len(bare.nodes()) == 2, 10, "another node is there")
 
@@ -267,6 +267,7 @@ def test_a_node_that_leaves_waits_for_subscribers_no_longer_than_its_drain_timeo
     bare.processes["n1"].stop()
     wait_until(lambda: {shard["node"] for shard in bare.shards().values()} == {"n2"}, 10, "it holds all shards")
     wait_until(lambda: bare.inject("room0", "hello") == 1, 10, "it reads the channel")
+    wait_until(lambda: any(line.endswith(b":hello") for _, line in list(rooms.chat.messages)), 10, "that is published")
     node.expected_to_end = True
     bare.redis_process.kill()
     bare.inject("room0", "said while Redis was away")
