@@ -233,6 +233,14 @@ static void nothing_is_kept_where_that_is_off(void **state)
     fanout_rig_finish(&f);
 }
 
+static void take_blocks(struct fanout_rig *f, unsigned *taken, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        take(f, taken, 64);
+        all_left(f, *taken);
+    }
+}
+
 /* Redis forgets `n` of the blocks of 64 lines that it had answered, as a replica that was behind. */
 static void rewind_redis(struct fanout_rig *f, unsigned taken, unsigned n)
 {
@@ -275,10 +283,7 @@ static void what_redis_forgot_is_kept_again_and_not_said_again(void **state)
     begin(&f, 1);
     struct registry *r = fanout_rig_functions(&f);
     for (unsigned round = 0; round < 3; round++) {
-        for (unsigned i = 0; i < 5; i++) {
-            take(&f, &taken, 64);
-            all_left(&f, taken);
-        }
+        take_blocks(&f, &taken, 5);
         rewind_redis(&f, taken, 2);
         take(&f, &taken, 64);
         all_left(&f, taken);
@@ -315,10 +320,7 @@ static void what_is_kept_again_does_not_wait_for_subscribers_to_be_back(void **s
     (void)state;
     begin(&f, 1);
     struct registry *r = fanout_rig_functions(&f);
-    for (unsigned i = 0; i < 3; i++) {
-        take(&f, &taken, 64);
-        all_left(&f, taken);
-    }
+    take_blocks(&f, &taken, 3);
     fanout_hold(f.fanout, true);
     rewind_redis(&f, taken, 2);
     take(&f, &taken, 64);
@@ -350,14 +352,6 @@ static void empty_redis(struct fanout_rig *f)
     assert_int_equal(link_command(f->link, NULL, NULL, "FLUSHALL"), 0);
     /* As registering does. */
     assert_int_equal(link_command(f->link, NULL, NULL, "ZADD shoal:{main}:nodes 1 n1"), 0);
-}
-
-static void take_blocks(struct fanout_rig *f, unsigned *taken, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        take(f, taken, 64);
-        all_left(f, *taken);
-    }
 }
 
 /* Also where Redis was away for long: what was answered before that is not older by it. */
