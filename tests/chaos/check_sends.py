@@ -87,8 +87,9 @@ class Sends:
             "unknown": False,
         }.get(result["status"], True)
         if wrong:
-            # What a send that was written twice has for a result is Twitch's answer to the second.
-            at = messages[1]["at_ms"] / 1000 if len(messages) > 1 else send.asked
+            # When it was written (what was written twice has Twitch's answer to the second), which is not when it
+            # was asked for: Redis may have forgotten the one alone.
+            at = messages[-1]["at_ms"] / 1000 if messages else send.asked
             self._complain("a result is not true", f"{who}: {result}, but Twitch got {messages}", at)
         late = [m for m in messages if m["at_ms"] / 1000 > result["heard"] + 1]
         if late:
