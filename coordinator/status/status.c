@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LATE_MS                                                                                    \
-    10000 /* a group of readers that is less behind is in time, however little is kept */
+/* A group of readers that is less behind is in time, however little is kept. */
+#define LATE_MS 10000
 
 static const char *setting(const struct status_facts *f, const char *name)
 {
