@@ -21,13 +21,14 @@ def code(language, name=""):
     return block
 
 
-def start_program(cluster, tmp_path, language, name=""):
-    """The program of the README, for that cluster; where it was started before it is started again."""
+def start_program(cluster, tmp_path, language, name="", url=None):
+    """The program of the README, for that cluster (by that way to its Redis); where it was started before it is started
+    again."""
     source = code(language, name)
     assert URL in source
     title = name or language
     file = tmp_path / f"{title}.{language}"
-    file.write_text(source.replace(URL, cluster.redis_url).replace('"chat.db"', repr(str(tmp_path / "chat.db"))))
+    file.write_text(source.replace(URL, url or cluster.redis_url).replace('"chat.db"', repr(str(tmp_path / "chat.db"))))
     python = os.environ.get("SHOAL_README_PYTHON", "/usr/bin/python3")  # to try another version of its library
     interpreter = {"python": [python, "-u"], "js": [shutil.which("node") or "nodejs"]}[language]
     program = Process(title, [*interpreter, file], tmp_path, {"NODE_PATH": NODE_PATH}).start()

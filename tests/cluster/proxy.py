@@ -7,12 +7,14 @@
     proxy.cut() ... proxy.heal()                  # nothing passes, and nobody is told
     proxy.cut(at="assign")                        # from the first such command on
     proxy.lead_to(port)                           # another server from the next connection on
+    proxy.reset(2)                                # the next two connections break as soon as they are there
 
 Commands are named as the steps they are ("assign", "set user"), others by their words ("client kill").
 """
 
 import select
 import socket
+import struct
 import threading
 
 from subscriber import resp_array
@@ -74,6 +76,7 @@ class Proxy:
         self._passing = threading.Event()
         self._passing.set()
         self._redis_port = redis_port
+        self._resets = 0
         self._closing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -83,6 +86,9 @@ class Proxy:
     def lead_to(self, redis_port):
         """New connections go to that server; those that are open stay where they are."""
         self._redis_port = redis_port
+
+    def reset(self, n):
+        self._resets = n
 
     def cut(self, at=None):
         self._cut_at = at
@@ -110,6 +116,11 @@ class Proxy:
                 program, _ = self._listener.accept()
             except OSError:
                 return
+            if self._resets > 0:
+                self._resets -= 1
+                program.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                program.close()
+                continue
             thread = threading.Thread(target=self._serve, args=(program,), daemon=True)
             self._threads.append(thread)
             thread.start()

@@ -1,6 +1,7 @@
 """The programs of the README that read what is kept: killed, stopped, cut off and left behind, they have each line, or
 know that it is missing."""
 
+import contextlib
 import shutil
 import sqlite3
 import time
@@ -11,6 +12,7 @@ import pytest
 from chat import PATIENT_REDIS, channel_of, recorded
 from documents import start_program
 from processes import wait_until
+from proxy import Proxy
 from shoal import REMEMBERS
 
 NAMES = [f"room{i}" for i in range(4)]
@@ -99,8 +101,8 @@ def empty(cluster):
 # A logger ----------------------------------------------------------------------------------------------
 
 
-def start_logger(cluster, tmp_path, language):
-    logger = start_program(cluster, tmp_path, language, "logger")
+def start_logger(cluster, tmp_path, language, url=None):
+    logger = start_program(cluster, tmp_path, language, "logger", url)
     stream = cluster.key("lines:0")
     wait_until(lambda: cluster.redis.exists(stream) and cluster.redis.xinfo_groups(stream), 10, "its group")
     return logger
@@ -187,9 +189,9 @@ def test_chat_that_is_no_utf_8_is_shown(kept, tmp_path, language, name):
 class Database:
     """What the program has stored."""
 
-    def __init__(self, cluster, tmp_path, language):
+    def __init__(self, cluster, tmp_path, language, url=None):
         self.path = tmp_path / "chat.db"
-        self.program = start_program(cluster, tmp_path, language, "database")
+        self.program = start_program(cluster, tmp_path, language, "database", url)
 
     def select(self, what):
         with sqlite3.connect(self.path) as db:
@@ -318,11 +320,42 @@ def test_a_database_has_chat_that_is_no_utf_8(kept, tmp_path, language):
     assert NOT_FOUND in database.lines()[-2]
 
 
+@pytest.fixture
+def proxy(kept):
+    with contextlib.closing(Proxy(kept.redis_process.port)) as proxy:
+        yield proxy
+
+
+def break_connections(cluster, proxy, kind, has_all):
+    """While there is chat, those of that kind break, and so do the next ones as they are made."""
+    for resets in range(1, 5):
+        generate(cluster, 1000, 1000)
+        proxy.reset(resets)
+        cut_off(cluster, kind)
+        is_all_said(cluster)
+        wait_until(has_all, 20, "it has all")
+
+
+@LANGUAGES
+def test_a_logger_whose_connections_break_as_they_are_made_has_each_line(kept, proxy, tmp_path, language):
+    logger = start_logger(kept, tmp_path, language, proxy.url)
+    break_connections(kept, proxy, "normal", lambda: len(logged(logger)) >= count(said(kept)))
+    assert logged(logger) == {line for lines in said(kept).values() for line in lines}
+
+
+@LANGUAGES
+def test_a_database_whose_connections_break_as_they_are_made_has_each_line_once(kept, proxy, tmp_path, language):
+    database = Database(kept, tmp_path, language, proxy.url)
+    break_connections(kept, proxy, "normal", lambda: len(database.lines()) >= count(said(kept)))
+    assert Counter(database.lines()) == Counter(line for lines in said(kept).values() for line in lines)
+    assert database.gaps() == []
+
+
 # A subscriber that resumes -----------------------------------------------------------------------------
 
 
-def start_subscriber(cluster, tmp_path, language):
-    subscriber = start_program(cluster, tmp_path, language, "resume")
+def start_subscriber(cluster, tmp_path, language, url=None):
+    subscriber = start_program(cluster, tmp_path, language, "resume", url)
     wait_until(lambda: cluster.redis.pubsub_numsub(MARK)[0][1] == 1, 10, "it listens")
     time.sleep(1.5)  # its first mark
     return subscriber
@@ -343,6 +376,16 @@ def test_a_subscriber_that_is_cut_off_again_and_again_has_each_line_once_and_in_
         cut_off(kept, "pubsub" if i % 3 else "normal")
     is_all_said(kept)
     wait_until(lambda: count(heard(subscriber)) >= 6000, 20, "all is heard")
+    time.sleep(0.5)
+    assert heard(subscriber) == said(kept)
+    assert "missing" not in subscriber.text()
+
+
+@LANGUAGES
+@pytest.mark.parametrize("kind", ["pubsub", "normal"])
+def test_a_subscriber_whose_connections_break_as_they_are_made_has_each_line_once(kept, proxy, tmp_path, language, kind):
+    subscriber = start_subscriber(kept, tmp_path, language, proxy.url)
+    break_connections(kept, proxy, kind, lambda: count(heard(subscriber)) >= count(said(kept)))
     time.sleep(0.5)
     assert heard(subscriber) == said(kept)
     assert "missing" not in subscriber.text()
