@@ -8,6 +8,7 @@
     proxy.cut(at="assign")                        # from the first such command on
     proxy.lead_to(port)                           # another server from the next connection on
     proxy.reset(2)                                # the next two connections break as soon as they are there
+    proxy.deafen()                                # who listens by now hears nothing any more, and is not told
 
 Commands are named as the steps they are ("assign", "set user"), others by their words ("client kill").
 """
@@ -77,6 +78,8 @@ class Proxy:
         self._passing.set()
         self._redis_port = redis_port
         self._resets = 0
+        self._listeners = set()  # connections that subscribed to something
+        self._deaf = set()
         self._closing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -89,6 +92,9 @@ class Proxy:
 
     def reset(self, n):
         self._resets = n
+
+    def deafen(self):
+        self._deaf |= self._listeners
 
     def cut(self, at=None):
         self._cut_at = at
@@ -157,6 +163,8 @@ class Proxy:
                             self.cut()
                             self._passing.wait()  # it and what follows lie in the socket
                         self.seen.add(name)
+                        if name in ("subscribe", "psubscribe"):
+                            self._listeners.add(program)
                         if self.trap and self.trap.is_for(name):
                             trap = self.trap
                             if trap.when == "before":
@@ -165,7 +173,7 @@ class Proxy:
                             fatal = sent + skipped  # the next answer tells that it was carried out
                         server.sendall(asked[:end])
                         del asked[:end]
-                else:
+                elif program not in self._deaf:
                     answered += data
                     while (end := value_end(answered, 0)) is not None:
                         got += 1

@@ -392,6 +392,18 @@ def test_a_subscriber_whose_connections_break_as_they_are_made_has_each_line_onc
 
 
 @LANGUAGES
+def test_a_subscriber_that_hears_nothing_any_more_connects_anew_and_has_each_line_once(kept, proxy, tmp_path, language):
+    subscriber = start_subscriber(kept, tmp_path, language, proxy.url)
+    proxy.deafen()
+    generate(kept, 1000, 500)
+    is_all_said(kept)
+    wait_until(lambda: count(heard(subscriber)) >= count(said(kept)), 30, "it has all")
+    time.sleep(0.5)
+    assert heard(subscriber) == said(kept)
+    assert "missing" not in subscriber.text()
+
+
+@LANGUAGES
 def test_a_subscriber_that_was_away_for_too_long_says_so(kept, tmp_path, language):
     kept.request("set", name="history_ms", value=1000)
     subscriber = start_subscriber(kept, tmp_path, language)
