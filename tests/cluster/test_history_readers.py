@@ -98,6 +98,22 @@ def empty(cluster):
     cluster.join(*NAMES, timeout=30)
 
 
+@pytest.fixture
+def proxy(kept):
+    with contextlib.closing(Proxy(kept.redis_process.port)) as proxy:
+        yield proxy
+
+
+def break_connections(cluster, proxy, kind, has_all):
+    """While there is chat, those of that kind break, and so do the next ones as they are made."""
+    for resets in range(1, 5):
+        generate(cluster, 1000, 1000)
+        proxy.reset(resets)
+        cut_off(cluster, kind)
+        is_all_said(cluster)
+        wait_until(has_all, 20, "it has all")
+
+
 # A logger ----------------------------------------------------------------------------------------------
 
 
@@ -181,6 +197,13 @@ def test_chat_that_is_no_utf_8_is_shown(kept, tmp_path, language, name):
     kept.redis.xadd(kept.key("lines:0"), {"by": "n9/00000000", "seq": "1", "lines": ODD})
     kept.redis.publish("shoal:main:chat:room0", ODD)
     wait_until(lambda: NOT_FOUND in program.log.read_text("utf-8"), 10, "it is shown")
+
+
+@LANGUAGES
+def test_a_logger_whose_connections_break_as_they_are_made_has_each_line(kept, proxy, tmp_path, language):
+    logger = start_logger(kept, tmp_path, language, proxy.url)
+    break_connections(kept, proxy, "normal", lambda: len(logged(logger)) >= count(said(kept)))
+    assert logged(logger) == {line for lines in said(kept).values() for line in lines}
 
 
 # A database --------------------------------------------------------------------------------------------
@@ -318,29 +341,6 @@ def test_a_database_has_chat_that_is_no_utf_8(kept, tmp_path, language):
     kept.redis.xadd(kept.key("lines:0"), {"by": "n9/00000000", "seq": "1", "lines": ODD + b"\n:a!a@a PRIVMSG #room0 :next"})
     database.has(":next")
     assert NOT_FOUND in database.lines()[-2]
-
-
-@pytest.fixture
-def proxy(kept):
-    with contextlib.closing(Proxy(kept.redis_process.port)) as proxy:
-        yield proxy
-
-
-def break_connections(cluster, proxy, kind, has_all):
-    """While there is chat, those of that kind break, and so do the next ones as they are made."""
-    for resets in range(1, 5):
-        generate(cluster, 1000, 1000)
-        proxy.reset(resets)
-        cut_off(cluster, kind)
-        is_all_said(cluster)
-        wait_until(has_all, 20, "it has all")
-
-
-@LANGUAGES
-def test_a_logger_whose_connections_break_as_they_are_made_has_each_line(kept, proxy, tmp_path, language):
-    logger = start_logger(kept, tmp_path, language, proxy.url)
-    break_connections(kept, proxy, "normal", lambda: len(logged(logger)) >= count(said(kept)))
-    assert logged(logger) == {line for lines in said(kept).values() for line in lines}
 
 
 @LANGUAGES
