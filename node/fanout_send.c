@@ -238,7 +238,8 @@ static int send_transactions(struct fanout *f)
         parts[PARTS * n + 2] = put_kept(f, b, &kept);
         parts[PARTS * n + 3] = put_tail(f, b, tails[n]);
         /* MULTI, a QUEUED for each command, and the EXEC. */
-        raw[n] = (struct link_raw){PARTS, published(b) + kept + 3u, take_off(f, b, false)};
+        raw[n] = (struct link_raw){
+            .nparts = PARTS, .replies = published(b) + kept + 3u, .ctx = take_off(f, b, false)};
         blocks[n++] = b;
         bytes += b->len;
         b = b->next;

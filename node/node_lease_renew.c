@@ -1,8 +1,8 @@
 /* Lease of a node, renewing: what is asked, and what the answer says. See node_lease.h.
  *
- * Most of the time a node rests: it has nothing to tell, and is to be told nothing new. Then the
- * step `rest` keeps the lease, which looks at next to nothing, and answers "look" where something
- * is new: then, and with whatever there is to tell, `renew` tells and asks for it. */
+ * Most of the time a node rests: it has nothing to tell, and is to be told nothing new. Then it
+ * writes its lease by itself (registry_rest), and looks whether something is new: then, and with
+ * whatever there is to tell, `renew` tells and asks for it. */
 #include "node/meters.h"
 #include "node/node_lease_private.h"
 
@@ -80,6 +80,7 @@ static void keep(struct node_lease *l, const struct registry_picture *p)
              p->default_sender.ptr != NULL ? p->default_sender.ptr : "");
     l->known = (struct registry_picture){.settings = p->settings,
                                          .rev = p->rev,
+                                         .now = p->now,
                                          .default_sender = slice_of(l->default_sender),
                                          .others_blind = p->others_blind};
 }
@@ -177,6 +178,21 @@ static void on_rested(void *ctx, bool kept, struct wall now, const struct err *e
 
 /* Questions ------------------------------------------------------------------------------------ */
 
+static int rest(struct node_lease *l, const struct registry_node *node, uint64_t quiet_ms)
+{
+    struct wall now = node_lease_redis_now(l);
+    const struct registry_rest rest = {
+        .seen_rev = l->seen_rev,
+        .told = l->known.settings.told,
+        .lease_ms = l->known.settings.lease_ms,
+        .now = now,
+        .renewed = l->known.now,
+        .quiet = {quiet_ms != 0 ? now.ms - (mono_ms() - quiet_ms) : 0},
+    };
+
+    return registry_rest(l->registry, node, &rest, on_rested, l);
+}
+
 int node_lease_renew(struct node_lease *l)
 {
     struct registry_node node = node_lease_self(l);
@@ -193,10 +209,7 @@ int node_lease_renew(struct node_lease *l)
     int rc;
     l->asked_us = mono_us();
     if (rests) {
-        struct wall quiet = node_lease_redis_now(l);
-        quiet.ms = quiet_ms != 0 ? quiet.ms - (mono_ms() - quiet_ms) : 0;
-        rc =
-            registry_rest(l->registry, &node, l->seen_rev, &l->known.settings, quiet, on_rested, l);
+        rc = rest(l, &node, quiet_ms);
     } else {
         l->whole_at_ms = whole ? l->lease.sent_ms : l->whole_at_ms;
         l->look = false;

@@ -99,12 +99,13 @@ MUST_USE int link_command_blocking(struct link *link, uint64_t block_ms, int arg
 struct link_raw {
     size_t nparts;  /* slices of it */
     size_t replies; /* that answer it; where there are several, the last is that of an EXEC */
+    bool whole;     /* all of what EXEC answers is made */
     void *ctx;      /* cb's */
 };
 /* Send `n` of them, whose slices follow each other in `parts`, with one system call where the
  * socket takes them. cb is called for each, with its last reply, or where that is an error with the
  * first error of its replies: it is the cause. Of what EXEC answers the last element and errors
- * alone are made: the others are NULL. The slices are not used after the call. Nothing is sent
+ * alone are made, unless it is wanted whole: the others are NULL. The slices are not used after the call. Nothing is sent
  * where it is not 0. */
 MUST_USE int link_send_raw(struct link *link, const struct slice *parts, const struct link_raw *raw,
                            size_t n, link_reply_cb cb);

@@ -77,8 +77,10 @@ int link_send_raw(struct link *link, const struct slice *parts, const struct lin
         return -ERR_FULL;
     }
     for (size_t i = 0; i < n; i++) {
-        const struct pending command = {
-            .cb = cb, .ctx = raw[i].ctx, .replies = raw[i].replies, .is_brief = raw[i].replies > 1};
+        const struct pending command = {.cb = cb,
+                                        .ctx = raw[i].ctx,
+                                        .replies = raw[i].replies,
+                                        .is_brief = raw[i].replies > 1 && !raw[i].whole};
         link_expect(link, &command, 0);
     }
     return 0;

@@ -208,14 +208,24 @@ typedef void (*registry_renew_cb)(void *ctx, const struct registry_picture *pict
  * "draining"); "seen_ms": how long ago it has heard of Twitch; its figures. */
 MUST_USE int registry_renew(struct registry *r, const struct registry_node *n, int64_t seen_rev,
                             struct slice report, registry_renew_cb cb, void *ctx);
+struct registry_rest {   /* what a node knows that has nothing to tell; times are Redis's */
+    int64_t seen_rev;    /* what it is told, up to that rev */
+    uint64_t told;       /* and the settings, of registry_settings */
+    uint64_t lease_ms;   /* one of them */
+    struct wall now;     /* what its clock shows, or a little less */
+    struct wall renewed; /* when the last renewal was carried out */
+    struct wall quiet;   /* since then something was read on each of its shards that are silent;
+                             0: none is */
+};
 typedef void (*registry_rest_cb)(void *ctx, bool kept, struct wall now, const struct err *err);
-/* Renew where the node has nothing to tell, and knows what it is told up to seen_rev and
- * `settings`. quiet: since then something was read on each of its shards that are silent; 0: none
- * is. Not `kept`: something is new, and the lease is as it was; call registry_renew. now: Redis's
- * time. */
-MUST_USE int registry_rest(struct registry *r, const struct registry_node *n, int64_t seen_rev,
-                           const struct registry_settings *settings, struct wall quiet,
-                           registry_rest_cb cb, void *ctx);
+/* Renew where that is all there is to know: without a step, as nodes do little else most of the
+ * time. Only on the link that the node is registered with: whoever takes something from a node kills
+ * that first, so what comes on it is the holder's, and Redis looks at nothing. What is written is
+ * written only where the node is registered. `kept`: nothing is new, and the node has the lease from
+ * when it asked. Not kept: call registry_renew at once, which finds out what is new (it may have the
+ * lease by then, counted from `now` as it was told). now: Redis's time. */
+MUST_USE int registry_rest(struct registry *r, const struct registry_node *n,
+                           const struct registry_rest *rest, registry_rest_cb cb, void *ctx);
 /* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn
  * until all nodes have told the last one (two leases at most). back_ms: how far back this node saw
  * the registry go. {"sends":[{"entry",

@@ -112,15 +112,20 @@ struct args leader_args(const struct registry *r, const struct registry_leader *
     return a;
 }
 
+static void args_free(const struct args *a)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        free(a->word[i]);
+    }
+    free(a->word);
+    free(a->len);
+}
+
 int args_send(struct args a, const struct registry *r, link_reply_cb cb, void *ctx)
 {
     int rc = link_command_argv(r->link, (int)a.n, (const char **)a.word, a.len, cb, ctx);
 
-    for (size_t i = 0; i < a.n; i++) {
-        free(a.word[i]);
-    }
-    free(a.word);
-    free(a.len);
+    args_free(&a);
     return rc;
 }
 
@@ -139,6 +144,7 @@ static void call_free(struct call *call)
     reply_memory_finish(&call->kept);
     free(call->texts[0]);
     free(call->texts[1]);
+    free(call->rested);
     free(call);
 }
 
@@ -193,6 +199,31 @@ const struct err *call_error(struct call *call, const struct redisReply *reply,
 const struct err *call_read(struct call *call, const struct err *err, int rc)
 {
     return err != NULL || rc == 0 ? err : &call->err;
+}
+
+int call_send_all(struct call *call, struct args *commands, size_t n)
+{
+    struct slice *parts = xcalloc(n + 2, sizeof(*parts));
+    char **texts = xcalloc(n, sizeof(*texts));
+
+    parts[0] = SLICE("*1\r\n$5\r\nMULTI\r\n");
+    for (size_t i = 0; i < n; i++) {
+        const struct args *a = &commands[i];
+        long long len =
+            redisFormatCommandArgv(&texts[i], (int)a->n, (const char **)a->word, a->len);
+        BUG_ON(len < 0);
+        parts[i + 1] = (struct slice){texts[i], (size_t)len};
+        args_free(a);
+    }
+    parts[n + 1] = SLICE("*1\r\n$4\r\nEXEC\r\n");
+    const struct link_raw raw = {.nparts = n + 2, .replies = n + 2, .whole = true, .ctx = call};
+    int rc = sent(call, link_send_raw(call->registry->link, parts, &raw, 1, on_link_reply));
+    for (size_t i = 0; i < n; i++) {
+        redisFreeCommand(texts[i]);
+    }
+    free(texts);
+    free(parts);
+    return rc;
 }
 
 static void on_done(struct call *call, const struct redisReply *reply, const struct err *err)

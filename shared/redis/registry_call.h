@@ -92,6 +92,7 @@ struct call {
     struct reply_memory memory;        /* arrays of the answer */
     int64_t seen;                      /* renew: the rev asked with; is_led: the deadline */
     uint64_t link_id;                  /* kill_listener */
+    struct rested *rested;             /* rest: what its answer must be; owned */
     bool is_register;                  /* register or renew */
     struct registry_picture picture;   /* so far: it comes in portions */
     bool begun;                        /* the first one came */
@@ -115,6 +116,8 @@ MUST_USE int call_ask_done(struct registry *r, struct args a, registry_done_cb c
 MUST_USE int call_ask_word(struct registry *r, struct args a, registry_word_cb cb, void *ctx);
 /* What `answered` is in the latter. */
 void call_answer_word(struct call *call, const struct redisReply *reply, const struct err *err);
+/* Send `n` commands as one transaction, and free them. `answered` gets what EXEC answers. */
+MUST_USE int call_send_all(struct call *call, struct args *commands, size_t n);
 /* Send ready-made commands, answered by one reply: that it was done. */
 MUST_USE int call_send_raw(struct registry *r, const struct slice *parts, size_t n,
                            registry_done_cb cb, void *ctx);

@@ -1,5 +1,4 @@
-/* Registry, pictures: register and renew, whose answer is what the node should hold and serve, and
- * rest, whose answer is that this is what it was.
+/* Registry, pictures: register and renew, whose answer is what the node should hold and serve.
  *
  * A step tells a portion of it at most. Where there is more, the answer names a place: the step
  * `picture` is asked for what follows, until all is there, and the caller gets it as one. */
@@ -118,26 +117,4 @@ int registry_renew(struct registry *r, const struct registry_node *n, int64_t se
     args_text(&a, n->users);
     union call_cb renewed = {.renewed = cb};
     return call_send(picture_call(r, n, seen_rev, on_picture, renewed, ctx), a);
-}
-
-static void on_rested(struct call *call, const struct redisReply *reply, const struct err *err)
-{
-    struct wall now = {0};
-    bool kept = false;
-    err = call_read(call, err, reply_rested(reply, &kept, &now, &call->err));
-    call->cb.rested(call->ctx, kept, now, err);
-}
-
-int registry_rest(struct registry *r, const struct registry_node *n, int64_t seen_rev,
-                  const struct registry_settings *settings, struct wall quiet, registry_rest_cb cb,
-                  void *ctx)
-{
-    struct args a = node_args(r, "rest", n->node, n->incarnation);
-    args_number(&a, (int64_t)n->link_id);
-    args_text(&a, n->run_id);
-    args_number(&a, seen_rev);
-    args_number(&a, (int64_t)settings->told);
-    args_number(&a, (int64_t)settings->lease_ms);
-    args_number(&a, (int64_t)quiet.ms);
-    return call_ask(r, a, on_rested, (union call_cb){.rested = cb}, ctx);
 }

@@ -354,16 +354,6 @@ int reply_picture(const struct redisReply *reply, int64_t seen, struct registry_
     return reply_end(&r, err, "register or renew");
 }
 
-int reply_rested(const struct redisReply *reply, bool *kept, struct wall *now, struct err *err)
-{
-    struct reader r = reader_of(reply);
-    struct slice word = reader_slice(&r);
-    *kept = slice_is(word, "current");
-    now->ms = *kept ? reader_u64(&r) : 0;
-    r.bad = r.bad || !(*kept || slice_is(word, "look"));
-    return reply_end(&r, err, "rest");
-}
-
 int reply_holder(const struct redisReply *reply, struct registry_holder *out, struct err *err)
 {
     struct reader r = reader_of(reply);

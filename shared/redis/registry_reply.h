@@ -63,9 +63,6 @@ MUST_USE int reply_picture(const struct redisReply *reply, int64_t seen,
 /* The next portion: adds to the lists of `out`. */
 MUST_USE int reply_portion(const struct redisReply *reply, struct registry_picture *out,
                            struct slice *place, struct reply_memory *memory, struct err *err);
-/* "current" TIME, or "look" */
-MUST_USE int reply_rested(const struct redisReply *reply, bool *kept, struct wall *now,
-                          struct err *err);
 /* "held" ... */
 MUST_USE int reply_holder(const struct redisReply *reply, struct registry_holder *out,
                           struct err *err);

@@ -68,6 +68,7 @@ struct world {
     uint64_t heard_age_ms;     /* of the next ones */
     const char *message_id;    /* what world_done tells; NULL: none */
     uint64_t quiet_ms;         /* what world_rest tells */
+    uint64_t behind_ms;        /* and so long ago is what it takes for now */
     struct world_node *asking; /* whose view a picture updates */
 };
 
@@ -100,6 +101,8 @@ const char *world_register(struct world *w, struct world_node *n, uint64_t takeo
 const char *world_renew(struct world *w, struct world_node *n, const char *report);
 /* "current", and a renewal right after it told nothing new, as it should be; or "look". */
 const char *world_rest(struct world *w, struct world_node *n);
+/* Without that renewal. */
+const char *world_rest_alone(struct world *w, struct world_node *n);
 const char *world_leave(struct world *w, struct world_node *n);
 const char *world_expire(struct world *w, const struct registry_leader *me, const char *node,
                          uint64_t link_id);

@@ -77,9 +77,10 @@ static void a_command_before_the_link_is_up_is_refused(void **state)
     link_probe_start(&p);
 
     assert_int_equal(link_command(p.link, link_probe_on_answer, &p, "PING"), -ERR_DOWN);
-    assert_int_equal(
-        link_send_raw(p.link, &ping, &(struct link_raw){1, 1, &p}, 1, link_probe_on_answer),
-        -ERR_DOWN);
+    assert_int_equal(link_send_raw(p.link, &ping,
+                                   &(struct link_raw){.nparts = 1, .replies = 1, .ctx = &p}, 1,
+                                   link_probe_on_answer),
+                     -ERR_DOWN);
 
     link_probe_finish(&p);
     assert_int_equal(p.answers, 0);
@@ -174,14 +175,18 @@ static void a_transaction_answers_with_its_last_reply(void **state)
     (void)state;
     link_probe_up(&p, private_redis_port(redis));
 
-    assert_int_equal(link_send_raw(p.link, parts, &(struct link_raw){ARRAY_LEN(parts), 4, &p}, 1,
-                                   link_probe_on_answer),
-                     0);
+    assert_int_equal(
+        link_send_raw(p.link, parts,
+                      &(struct link_raw){.nparts = ARRAY_LEN(parts), .replies = 4, .ctx = &p}, 1,
+                      link_probe_on_answer),
+        0);
     assert_int_equal(conn_unsent(p.link->conn), 0); /* nothing waited, so it went at once */
     send_numbers(p.link, &order, 1);
-    assert_int_equal(link_send_raw(p.link, parts, &(struct link_raw){ARRAY_LEN(parts), 4, &p}, 1,
-                                   link_probe_on_answer),
-                     0);
+    assert_int_equal(
+        link_send_raw(p.link, parts,
+                      &(struct link_raw){.nparts = ARRAY_LEN(parts), .replies = 4, .ctx = &p}, 1,
+                      link_probe_on_answer),
+        0);
     assert_true(conn_unsent(p.link->conn) > 0); /* behind the ECHO: order is kept */
 
     wait_until(&p.t, p.answers == 2 && order.next == 1);
@@ -211,9 +216,11 @@ static void big_commands_and_replies_pass(void **state)
     parts[698] = (struct slice){value + 697000, BIG - 697000};
     parts[699] = SLICE("\r\n");
 
-    assert_int_equal(link_send_raw(p.link, parts, &(struct link_raw){ARRAY_LEN(parts), 1, &p}, 1,
-                                   link_probe_on_answer),
-                     0);
+    assert_int_equal(
+        link_send_raw(p.link, parts,
+                      &(struct link_raw){.nparts = ARRAY_LEN(parts), .replies = 1, .ctx = &p}, 1,
+                      link_probe_on_answer),
+        0);
     assert_true(conn_unsent(p.link->conn) > BIG / 2);
     memset(value, 'x', BIG); /* not used after the call */
     wait_until(&p.t, p.answers == 1);
@@ -240,7 +247,8 @@ static void more_than_may_be_unsent_is_refused(void **state)
     link_probe_up(&p, private_redis_port(redis));
     private_redis_pause(redis);
     for (int i = 0; i < 4; i++) {
-        rc = link_send_raw(p.link, &part, &(struct link_raw){1, 1, &p}, 1, link_probe_on_answer);
+        rc = link_send_raw(p.link, &part, &(struct link_raw){.nparts = 1, .replies = 1, .ctx = &p},
+                           1, link_probe_on_answer);
         taken += rc == 0;
     }
 

@@ -155,8 +155,9 @@ static void the_cause_of_a_refused_transaction_is_its_first_error(void **state)
         link_probe_ask(&f.p, command);
         f.group.look_at_rights = false;
         unsigned before = f.p.answers;
-        assert_int_equal(link_send_raw(f.p.link, &bytes, &(struct link_raw){1, 3, &f.p}, 1,
-                                       link_probe_on_answer),
+        assert_int_equal(link_send_raw(f.p.link, &bytes,
+                                       &(struct link_raw){.nparts = 1, .replies = 3, .ctx = &f.p},
+                                       1, link_probe_on_answer),
                          0);
         wait_until(&f.p.t, f.p.answers > before);
         assert_non_null(strstr(f.p.text, "NOPERM"));

@@ -47,7 +47,7 @@ local function taken_over(c, node, incarnation)
     end
     local held = call('ZRANGEBYSCORE', nk .. ':shards', '(' .. (was[2] or '-inf'), '+inf', 'WITHSCORES', 'LIMIT',
         0, TAKEN_AT_ONCE)
-    local until_ms = read_until(c, node)
+    local until_ms = last_renewal(c, node).read_until
     for i = 1, #held, 2 do
         if node_of(c, held[i]) == node then
             stop_reading(c, held[i], until_ms)
@@ -62,12 +62,12 @@ local function taken_over(c, node, incarnation)
     return false
 end
 
--- The node has the lease, and said this of itself. All it read up to `until_ms` is fanned out.
-local function keep_lease(c, r, lease, until_ms)
+-- The node has the lease, and said this of itself. read_until and quiet as last_renewal has them.
+local function keep_lease(c, r, lease, read_until, quiet)
     call('ZADD', key(c, 'nodes'), c.now + lease, r.node)
     call('HSET', key(c, 'node', r.node), 'link', r.link, 'run_id', r.run_id, 'host', r.host, 'pid', r.pid,
-        'version', r.version, 'capacity', count_of(r.capacity), 'users', r.users, 'renewed', c.stamp,
-        'read_until', until_ms, 'silent', '')
+        'version', r.version, 'capacity', count_of(r.capacity), 'users', r.users, 'silent', '')
+    keep_renewal(c, r.node, read_until, quiet)
 end
 
 -- takeover: the link of a holder that is gone, or "". state: "active", "blind" or "proving". As
@@ -89,9 +89,8 @@ step('register', 'node incarnation link run_id host pid version capacity users t
         return {'more'}
     end
     local nk = key(c, 'node', r.node)
-    keep_lease(c, r, lease, c.now)
-    call('HSET', nk, 'incarnation', r.incarnation, 'since', c.now, 'seen', 0, 'quiet', '',
-        'shards', call('ZCARD', nk .. ':shards'))
+    keep_lease(c, r, lease, c.now, 0)
+    call('HSET', nk, 'incarnation', r.incarnation, 'since', c.now, 'seen', 0, 'shards', call('ZCARD', nk .. ':shards'))
     c.tell = r.state ~= 'active'
     sight.keep_state(c, r.node, r.state, c.now, '')
     event(c, 'node.up', {'node', r.node, 'host', r.host, 'pid', r.pid})
@@ -122,8 +121,8 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
     watch_clock(c, lease)
     -- What was read before the last renewal was carried out, by a node that still answers for it,
     -- is not missing: but for what still waited there to be fanned out.
-    local renewed = math.min(whole(call('HGET', key(c, 'node', node), 'renewed')) or c.now, c.now)
-    keep_lease(c, r, lease, renewed - count_of(reported(report.waits_ms)))
+    local last = last_renewal(c, node)
+    keep_lease(c, r, lease, last.at - count_of(reported(report.waits_ms)), quiet_until(c, report) or last.quiet)
     if r.report ~= '' then
         take_report(c, node, report)
     end
@@ -131,43 +130,9 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
     return picture(c, node, seen)
 end)
 
-local SEEN_EACH_MS = 100 -- a clock that went back by less does no harm
-
--- Does Redis go on as it did (watch_clock, restating)? The ms since that was looked at; nil: it
--- does not, or that is not known.
-local function goes_on(c, seen, went_back, restate_until, lease)
-    local since = c.now - (whole(seen) or 0)
-    return since >= 0 and since <= lease / 2 and not went_back and not restate_until and since or nil
-end
-
--- Does the node hold the lease, on that link, with nothing to be told of what it holds or serves?
-local function is_as_it_says(n, a)
-    return n[1] == a[2] and n[2] == a[3] and n[3] == a[4] and (n[4] or '0') == a[5] and n[5] == ''
-end
-
--- Where nothing is new: the node has nothing to tell, and is to be told nothing but what it knows
--- by `rev` and `told`. It keeps its lease, which is as long as it was told: "current", time.
--- "look": something is new, it renews. `quiet`: since then something was read on each of its shards
--- that are silent. This is all that is asked most of the time, so it does as little as it can, and
--- takes numbers as the texts that they are.
-step('rest', 'node incarnation link run_id rev told lease_ms quiet', function(c, a)
-    local node, lease = a[1], whole(a[7])
-    if not node_id(node) or not lease or lease < 1 or lease > LEASE_MOST_MS then
-        return nil
-    end
-    local nk, ck = key(c, 'node', node), key(c, 'clock')
-    local n = call('HMGET', nk, 'incarnation', 'link', 'run_id', 'rev', 'silent', 'renewed')
-    local clock = call('HMGET', ck, 'told', 'seen', 'went_back', 'restate_until')
-    local since = goes_on(c, clock[2], clock[3], clock[4], lease)
-    if not since or not is_as_it_says(n, a) or (clock[1] or '0') ~= a[6] or not n[6] then
-        return {'look'}
-    end
-    call('ZADD', key(c, 'nodes'), string.format('%d', c.now + lease), node)
-    call('HSET', nk, 'renewed', c.stamp, 'read_until', n[6] < c.stamp and n[6] or c.stamp, 'quiet', a[8])
-    if since >= SEEN_EACH_MS then
-        call('HSET', ck, 'seen', c.stamp)
-    end
-    return {'current', c.now}
+-- Nodes up to 0.7.0 ask this where they have nothing to tell; they renew then.
+step('rest', 'node incarnation link run_id rev told lease_ms quiet', function()
+    return {'look'}
 end)
 
 local SERVED_MOVED = 500 -- with the shards that send for them, by one step
@@ -176,7 +141,7 @@ local SERVED_MOVED = 500 -- with the shards that send for them, by one step
 -- takes it.
 local function evacuate(c, node, said)
     local shards = call('ZRANGE', key(c, 'node', node, 'shards'), 0, SHARDS_PER_EXPIRE - 1)
-    local until_ms, moved = read_until(c, node), 0
+    local until_ms, moved = last_renewal(c, node).read_until, 0
     shards_changed(c)
     for _, shard in ipairs(shards) do
         if not shard_id(shard) or node_of(c, shard) ~= node then -- not its affair
@@ -203,7 +168,7 @@ function node_gone(c, node, event_name, said)
         return false
     end
     local nk = key(c, 'node', node)
-    call('DEL', nk, nk .. ':shards', nk .. ':serves', key(c, 'fan', node))
+    call('DEL', nk, nk .. ':shards', nk .. ':serves', nk .. ':renewal', key(c, 'fan', node))
     call('ZREM', key(c, 'blind'), node)
     call('ZREM', key(c, 'nodes'), node)
     call('SREM', key(c, 'restated'), node)

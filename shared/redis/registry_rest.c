@@ -1,0 +1,142 @@
+/* Registry, resting: the renewal of a node that has nothing to tell, and to which nothing is new.
+ *
+ * It is all that Redis is asked by a cluster at rest, twice a second by each node, and costs it a
+ * third of what a step does that does the same. It needs none: the link is the registered one, or
+ * Redis had killed it. So the writes are as good as a step's, and what a step would look at before
+ * them, the node looks at after them:
+ *
+ *   MULTI
+ *   ZADD nodes XX CH <deadline> <node>      is it registered?
+ *   SET node:<node>:renewal <...> XX        last_renewal, in the steps
+ *   HMGET node:<node> ...                   does it hold the lease, by this link; is it told anything?
+ *   HMGET clock ...                         does Redis go on as it did, with the same settings?
+ *   TIME                                    and did it carry this out in time?
+ *   EXEC
+ *
+ * Where one answer is not as it was, the node renews with the step, which puts right what was
+ * written here. */
+#include "shared/redis/registry.h"
+#include "shared/redis/registry_call.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Of a lease. Each renewal of the lead, a sixth, writes what time was seen: where nobody leads,
+ * renewals of nodes do, sooner than after half of one, which would be taken for a Redis that was
+ * away. */
+#define SEEN_PART 4
+/* Less than the tenth by which a node's own deadline is sooner than Redis's. */
+#define LATE_PART 12
+
+/* What the answers are where nothing is new. */
+struct rested {
+    struct registry_rest rest;
+    char incarnation[INCARNATION_CHARS];
+    uint64_t link_id;
+    char run_id[41];
+};
+
+/* Is the text that number? 0 where it is not set. */
+static bool is_number(struct slice text, uint64_t number)
+{
+    uint64_t is = 0;
+
+    return (text.len == 0 || slice_to_u64(text, &is)) && is == number;
+}
+
+/* The node holds the lease, on this link, and is told nothing new. */
+static bool node_is_as_it_was(const struct redisReply *reply, const struct rested *e)
+{
+    struct reader r = reader_of(reply);
+    bool is_holder = slice_is(reader_slice(&r), e->incarnation);
+    bool is_link = is_number(reader_slice(&r), e->link_id);
+    bool is_server = slice_is(reader_slice(&r), e->run_id);
+    bool is_told = is_number(reader_slice(&r), (uint64_t)e->rest.seen_rev);
+    bool is_silent = reader_slice(&r).len > 0;
+
+    return !r.bad && is_holder && is_link && is_server && is_told && !is_silent;
+}
+
+/* Redis goes on as it did (watch_clock and restating, in the steps), with the same settings. */
+static bool clock_is_as_it_was(const struct redisReply *reply, const struct rested *e,
+                               struct wall now)
+{
+    struct reader r = reader_of(reply);
+    bool is_told = is_number(reader_slice(&r), e->rest.told);
+    uint64_t seen_ms = reader_u64(&r);
+    bool went_back = reader_slice(&r).len > 0;
+    bool restates = reader_slice(&r).len > 0;
+
+    return !r.bad && is_told && !went_back && !restates && seen_ms <= now.ms &&
+           now.ms - seen_ms <= e->rest.lease_ms / SEEN_PART;
+}
+
+/* Was the deadline counted from when it was carried out, nearly? */
+static bool is_in_time(const struct registry_rest *rest, struct wall now)
+{
+    int64_t late_ms = (int64_t)(now.ms - rest->now.ms);
+
+    return late_ms < (int64_t)(rest->lease_ms / LATE_PART) &&
+           late_ms > -(int64_t)(rest->lease_ms / LATE_PART);
+}
+
+/* The answers of the five commands: kept, and the time; 0, or that they are broken. */
+static int read_answers(const struct redisReply *reply, const struct rested *expected, bool *kept,
+                        struct wall *now, struct err *err)
+{
+    struct reader r = reader_of(reply);
+    const struct redisReply *deadline = reader_next(&r);
+    const struct redisReply *renewal = reader_next(&r);
+    const struct redisReply *node = reader_next(&r);
+    const struct redisReply *clock = reader_next(&r);
+    const struct redisReply *time = reader_next(&r);
+
+    if (r.bad || reply_time(time, now, err) != 0) {
+        return reply_broken(err, "rest");
+    }
+    *kept = deadline->type == REDIS_REPLY_INTEGER && deadline->integer == 1 &&
+            slice_is(reply_slice(renewal), "OK") && node_is_as_it_was(node, expected) &&
+            clock_is_as_it_was(clock, expected, *now) && is_in_time(&expected->rest, *now);
+    return 0;
+}
+
+static void on_rested(struct call *call, const struct redisReply *reply, const struct err *err)
+{
+    struct wall now = {0};
+    bool kept = false;
+
+    /* What Redis refuses here, a full one for example, it says to the renewal in its own words. */
+    if (err == NULL && reply->type == REDIS_REPLY_ARRAY) {
+        err = call_read(call, NULL, read_answers(reply, call->rested, &kept, &now, &call->err));
+    }
+    call->cb.rested(call->ctx, kept, now, err);
+}
+
+/* XX: what Redis has lost, or a node that is gone, does not come back by this. */
+int registry_rest(struct registry *r, const struct registry_node *n,
+                  const struct registry_rest *rest, registry_rest_cb cb, void *ctx)
+{
+    struct call *call = call_create(r, on_rested, (union call_cb){.rested = cb}, ctx);
+    struct args a[] = {args_of("ZADD"), args_of("SET"), args_of("HMGET"), args_of("HMGET"),
+                       args_of("TIME")};
+    char renewal[80];
+
+    call->rested = xcalloc(1, sizeof(*call->rested));
+    *call->rested = (struct rested){.rest = *rest, .link_id = n->link_id};
+    snprintf(call->rested->incarnation, sizeof(call->rested->incarnation), "%s", n->incarnation);
+    snprintf(call->rested->run_id, sizeof(call->rested->run_id), "%s", n->run_id);
+    snprintf(renewal, sizeof(renewal), "%" PRIu64 " %" PRIu64 " %" PRIu64, rest->now.ms,
+             rest->renewed.ms, rest->quiet.ms);
+    args_key(&a[0], r, "nodes");
+    args_words(&a[0], "XX CH");
+    args_number(&a[0], (int64_t)(rest->now.ms + rest->lease_ms));
+    args_text(&a[0], n->node);
+    args_key(&a[1], r, "node:%s:renewal", n->node);
+    args_text(&a[1], renewal);
+    args_text(&a[1], "XX");
+    args_key(&a[2], r, "node:%s", n->node);
+    args_words(&a[2], "incarnation link run_id rev silent");
+    args_key(&a[3], r, "clock");
+    args_words(&a[3], "told seen went_back restate_until");
+    return call_send_all(call, a, ARRAY_LEN(a));
+}
