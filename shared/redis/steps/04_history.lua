@@ -10,6 +10,7 @@ local STREAMS_MOST = 16 -- what history_streams may be
 local GOES_PART = 10    -- where there are too many bytes, such a part of the oldest entries goes
 local SHORT_AT = 0.8    -- of maxmemory: history gives way
 local LOOK_MS = 1000    -- at how much memory is used; a node trims where nobody did for so long
+local TRIM_MS = 750     -- the leader trims after as long: with each second of its renewals, mostly
 local TOLD_MS = 60000   -- it is told that it gives way
 local MISSES_MS = 10000 -- a group is told that it missed something
 local AHEAD_MOST_MS = 86400000
@@ -362,8 +363,12 @@ local function trim_streams(c, n)
         'oldest', oldest or 0, 'groups', #looked_at > 0 and to_json(looked_at) or '[]')
 end
 
+local function since_trimmed(c)
+    return math.abs(c.now - count_of(call('HGET', key(c, 'lines'), 'trimmed')))
+end
+
 -- Trims the streams, and removes those of a time when there were more.
-function history.trim(c)
+local function trim(c)
     local n, gone = begun(c), {}
     if not n then
         return
@@ -379,10 +384,17 @@ function history.trim(c)
     end
 end
 
--- The same by a node, where no leader does: there may be many nodes.
+-- By the leader, now and then.
+function history.trim_led(c)
+    if since_trimmed(c) >= TRIM_MS then
+        trim(c)
+    end
+end
+
+-- By a node, where no leader does: there may be many nodes.
 function history.trim_unled(c)
-    if is_kept(c) and math.abs(c.now - count_of(call('HGET', key(c, 'lines'), 'trimmed'))) >= LOOK_MS then
-        history.trim(c)
+    if is_kept(c) and since_trimmed(c) >= LOOK_MS then
+        trim(c)
     end
 end
 
