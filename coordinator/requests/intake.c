@@ -15,7 +15,7 @@
 
 #define MAX_UNDER_WAY 64
 #define MAX_NAMES     4000 /* channels in all steps under way, so that a renewal never waits long */
-#define BLOCK_MS      1000
+#define BLOCK_MS      2000 /* a command has 3 s on a link */
 #define READ_AGAIN_MS 1000 /* after a refused step */
 #define NEVER         UINT64_MAX
 
