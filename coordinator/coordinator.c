@@ -11,6 +11,7 @@
 #include "coordinator/lead/leader.h"
 #include "coordinator/manager/manager_run.h"
 #include "coordinator/requests/intake.h"
+#include "coordinator/requests/outbox.h"
 #include "coordinator/view/cluster_view.h"
 #include "coordinator/web/coordinator_web.h"
 #include "shared/log.h"
@@ -35,6 +36,7 @@ struct coordinator {
     struct shard_manager *manager; /* NULL: it could not begin, and so nor could what is below */
     struct manager_run *run;
     struct intake *intake;
+    struct outbox *outbox;
     struct setup *setup;
     struct sweep *sweep;
     struct compare *compare;
@@ -68,6 +70,7 @@ static void on_leader_closed(void *ctx)
     if (c->manager != NULL) {
         manager_close(c->manager); /* what waits for it ends */
         intake_close(c->intake);
+        outbox_close(c->outbox);
         setup_destroy(c->setup);
         sweep_destroy(c->sweep);
         sender_sync_destroy(c->senders);
@@ -207,6 +210,7 @@ static void on_facts(void *ctx, const struct registry_lead *facts)
     manager_run_on_facts(c->run, facts);
     compare_on_facts(c->compare, facts);
     intake_go_on(c->intake);
+    outbox_go_on(c->outbox);
 }
 
 static void on_out(void *ctx)
@@ -246,6 +250,7 @@ static void create_rooms(struct coordinator *c)
 
     c->run = manager_run_create(c->manager);
     c->intake = intake_create(c->leader, c->manager);
+    c->outbox = outbox_create(c->loop, c->leader);
     c->setup = setup_create(&setup);
     c->sweep = sweep_create(c->leader, c->manager);
     c->senders = sender_sync_create(c->leader, c->manager);

@@ -19,8 +19,9 @@
  * process loses it.
  *
  * Only ids and channels of entries come from Redis before the claim: the step send_take looks at
- * the fields there, since an entry may have 500 MB. The node that serves the channels nobody joined
- * calls it all the time, the leader once a second; the one that takes an entry tells the node that
+ * the fields there, since an entry may have 500 MB. The leader calls it when something is added; so
+ * that sends go on where nobody leads, the node that serves the channels nobody joined looks as
+ * well, each second, and often while something is there. Whoever takes an entry tells the node that
  * says it.
  *
  * Failure modes: the link to Redis fails before a claim is answered: it is taken back when the link

@@ -8,9 +8,10 @@
 
 #include <string.h>
 
-#define TAKE_EVERY_MS 25    /* nothing but XREAD wakes a client, and that brings all fields along */
-#define TAKE_REST_MS  100   /* the same where nothing was in it for */
-#define TAKE_BUSY_MS  10000 /* so long */
+/* The leader has a bell, and tells this node what it says. So that sends go on where nobody leads: */
+#define TAKE_EVERY_MS 25    /* where something was in it */
+#define TAKE_BUSY_MS  10000 /* in so long */
+#define TAKE_REST_MS  1000  /* else */
 #define PASSES_KEPT   3     /* a look at what changes meanwhile may miss some */
 #define HINT_MOST     100   /* entries of one hint: as many as are taken in one step */
 #define LANE_MOST     10000 /* sends known of a channel: what channel_send_queue may be at most */

@@ -4,7 +4,6 @@
 
 #include "coordinator/requests/assignment.h"
 #include "shared/log.h"
-#include "shared/redis/registry_sends.h"
 
 #include <stdlib.h>
 #include <utlist.h>
@@ -14,8 +13,7 @@
 #define PLACE_RETRY_MS    1000
 #define WAITING_AT_ONCE   1000 /* channels a step, as many as it takes */
 #define SPEAKERS_RETRY_MS 1000
-#define OUTBOX_EVERY_MS   1000
-#define OUTBOX_CALLS      100 /* of one look through the outbox */
+#define SPEAKERS_NONE_MS  10000 /* nobody is the speaker */
 
 /* A node on its way out. */
 struct burial {
@@ -44,8 +42,7 @@ struct sweep {
     struct chore waiting;
     struct chore idle;
     struct chore speakers;
-    struct chore outbox;
-    unsigned outbox_calls; /* since outbox.done_ms */
+    bool had_speaker; /* when that was done last */
 };
 
 /* Is the chore due: did something change, or is it `retry_ms` ago? Notes that it is done now. */
@@ -195,27 +192,6 @@ static void assign_waiting(struct sweep *s)
         registry_waiting(leader_registry(s->leader), WAITING_AT_ONCE, on_waiting, s) == 0;
 }
 
-/* The outbox ----------------------------------------------------------------------------------- */
-
-static void take_sends(struct sweep *s);
-
-static void on_taken(void *ctx, struct slice word, struct slice rest, const struct err *err)
-{
-    (void)rest;
-    struct sweep *s = ctx;
-    s->outbox.busy = false;
-    if (leader_stepped(s->leader, "send_take", err) && slice_is(word, "more") &&
-        s->outbox_calls < OUTBOX_CALLS && leader_may_act(s->leader)) {
-        take_sends(s);
-    }
-}
-
-static void take_sends(struct sweep *s)
-{
-    s->outbox_calls++;
-    s->outbox.busy = registry_send_take(leader_registry(s->leader), on_taken, s) == 0;
-}
-
 /* Outside -------------------------------------------------------------------------------------- */
 
 struct sweep *sweep_create(struct leader *leader, struct shard_manager *manager)
@@ -229,14 +205,26 @@ struct sweep *sweep_create(struct leader *leader, struct shard_manager *manager)
     return s;
 }
 
+/* Where the speaker is none any more, what it had is closed, too; each portion of that is a change. */
+static void see_to_speakers(struct sweep *s, const struct registry_lead *facts)
+{
+    bool has_speaker = cluster_view_setting(manager_view(s->manager), "speaker") != NULL;
+    bool is_often = has_speaker || s->had_speaker;
+
+    if (chore_due(&s->speakers, facts, is_often ? SPEAKERS_RETRY_MS : SPEAKERS_NONE_MS)) {
+        s->had_speaker = has_speaker;
+        chore_do(&s->speakers, NULL, 0);
+    }
+}
+
 /* A node is up: what has no place finds one. */
 static void place(struct sweep *s, const struct registry_lead *facts)
 {
     if (facts->homeless > 0 && chore_due(&s->homeless, facts, PLACE_RETRY_MS)) {
         chore_do(&s->homeless, NULL, 0);
     }
-    if (facts->setup_done && chore_due(&s->speakers, facts, SPEAKERS_RETRY_MS)) {
-        chore_do(&s->speakers, NULL, 0);
+    if (facts->setup_done) {
+        see_to_speakers(s, facts);
     }
     if (facts->waiting > 0 && facts->setup_done &&
         cluster_view_is_whole(manager_view(s->manager)) &&
@@ -247,8 +235,6 @@ static void place(struct sweep *s, const struct registry_lead *facts)
 
 void sweep_on_facts(struct sweep *s, const struct registry_lead *facts)
 {
-    uint64_t now = mono_ms();
-
     for (size_t i = 0; i < facts->nexpired; i++) {
         bury(s, &facts->expired[i]);
     }
@@ -257,11 +243,6 @@ void sweep_on_facts(struct sweep *s, const struct registry_lead *facts)
     }
     if (facts->nidle > 0 && !s->idle.busy) {
         chore_do(&s->idle, facts->idle, facts->nidle);
-    }
-    if (!s->outbox.busy && now - s->outbox.done_ms >= OUTBOX_EVERY_MS) {
-        s->outbox.done_ms = now;
-        s->outbox_calls = 0;
-        take_sends(s);
     }
     if (facts->next_deadline_ms >= 0) {
         leader_ask_in(s->leader, (uint64_t)facts->next_deadline_ms + DEADLINE_SLACK_MS);

@@ -7,10 +7,8 @@
  *                               every second
  *   shards idle for long     -> close them
  *   speaker shards           -> open those that are missing, close those that are too many, when
- *                               something changed or every second
- *   sends nobody serves      -> once a second what is new in the outbox is taken, and what is over
- *                               its ttl gets its result, until nothing is left or it was asked for
- *                               often
+ *                               something changed or every second (where nobody is the speaker,
+ *                               every ten)
  *
  * Each is a step that checks for itself whether it is still right: a sweep never needs to be
  * undone. Borrows leader and manager. Loop thread only. */

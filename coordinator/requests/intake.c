@@ -265,11 +265,12 @@ static void read_more(struct intake *i)
     }
 }
 
-static void on_bell(void *ctx, const struct err *err)
+static void on_bell(void *ctx, struct wall now, const struct err *err)
 {
     struct intake *i = ctx;
     bool rang = err == NULL && mono_ms() - i->bell_ms < BLOCK_MS / 2;
 
+    (void)now;
     look(i);
     machine_move(&i->bell, rang ? BELL_RANG : BELL_IDLE, i);
     if (err == NULL) {

@@ -410,11 +410,12 @@ typedef void (*registry_requests_cb)(void *ctx, const struct registry_requests *
 MUST_USE int registry_read_requests(struct registry *r, const struct registry_leader *me,
                                     const struct registry_place *after, registry_requests_cb cb,
                                     void *ctx);
+typedef void (*registry_rung_cb)(void *ctx, struct wall now, const struct err *err);
 /* Calls back when there is an entry behind `after`, or after block_ms (less than the link's
  * deadline), or at once where Redis lets nobody wait. Nothing of the entry is read. Blocks the
- * link: use one of its own. */
+ * link: use one of its own. now: Redis's time after that. */
 MUST_USE int registry_await_requests(struct registry *r, const struct registry_place *after,
-                                     uint64_t block_ms, registry_done_cb cb, void *ctx);
+                                     uint64_t block_ms, registry_rung_cb cb, void *ctx);
 struct registry_refusal {
     struct registry_request request;
     struct slice op; /* as the reply repeats it */

@@ -238,14 +238,11 @@ int call_ask_done(struct registry *r, struct args a, registry_done_cb cb, void *
     return call_ask(r, a, on_done, (union call_cb){.done = cb}, ctx);
 }
 
-int call_send_raw(struct registry *r, const struct slice *parts, size_t n, registry_done_cb cb,
-                  void *ctx)
+int call_send_raw(struct call *call, const struct slice *parts, size_t n)
 {
-    struct call *call = call_create(r, on_done, (union call_cb){.done = cb}, ctx);
-
     const struct link_raw raw = {.nparts = n, .replies = 1, .ctx = call};
 
-    return sent(call, link_send_raw(r->link, parts, &raw, 1, on_link_reply));
+    return sent(call, link_send_raw(call->registry->link, parts, &raw, 1, on_link_reply));
 }
 
 void call_answer_word(struct call *call, const struct redisReply *reply, const struct err *err)

@@ -60,6 +60,7 @@ typedef void (*call_answered)(struct call *call, const struct redisReply *reply,
 union call_cb {
     registry_greeting_cb greeting;
     registry_done_cb done;
+    registry_rung_cb rung;
     registry_bool_cb yes_no;
     registry_register_cb registered;
     registry_renew_cb renewed;
@@ -116,11 +117,11 @@ MUST_USE int call_ask_done(struct registry *r, struct args a, registry_done_cb c
 MUST_USE int call_ask_word(struct registry *r, struct args a, registry_word_cb cb, void *ctx);
 /* What `answered` is in the latter. */
 void call_answer_word(struct call *call, const struct redisReply *reply, const struct err *err);
-/* Send `n` commands as one transaction, and free them. `answered` gets what EXEC answers. */
+/* Send `n` commands as one transaction, and free them. `answered` gets what EXEC answers. As
+ * call_send. */
 MUST_USE int call_send_all(struct call *call, struct args *commands, size_t n);
-/* Send ready-made commands, answered by one reply: that it was done. */
-MUST_USE int call_send_raw(struct registry *r, const struct slice *parts, size_t n,
-                           registry_done_cb cb, void *ctx);
+/* Send ready-made commands, which one reply answers. As call_send. */
+MUST_USE int call_send_raw(struct call *call, const struct slice *parts, size_t n);
 /* From within `answered`, as the last thing: send a further command, whose answer (or that the link
  * is down) is for this one. */
 void call_again(struct call *call, struct args a, call_answered answered);

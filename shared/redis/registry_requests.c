@@ -118,23 +118,3 @@ int registry_refuse(struct registry *r, const struct registry_leader *me, struct
     }
     return call_ask_done(r, a, cb, ctx);
 }
-
-/* The bell ------------------------------------------------------------------------------------- */
-
-/* XREAD blocks until there is an entry, and CLIENT REPLY SKIP keeps it from being sent, however
- * large it is; what is answered is the PING, which Redis carries out after. */
-int registry_await_requests(struct registry *r, const struct registry_place *after,
-                            uint64_t block_ms, registry_done_cb cb, void *ctx)
-{
-    char *read = NULL;
-    int len = redisFormatCommand(
-        &read, "XREAD COUNT 1 BLOCK %llu STREAMS %s:admin %s:requests %s %s",
-        (unsigned long long)block_ms, r->tag, r->tag, after->admin, after->requests);
-    BUG_ON(len < 0);
-    const struct slice parts[] = {SLICE("*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"),
-                                  {read, (size_t)len},
-                                  SLICE("*1\r\n$4\r\nPING\r\n")};
-    int rc = call_send_raw(r, parts, ARRAY_LEN(parts), cb, ctx);
-    redisFreeCommand(read);
-    return rc;
-}

@@ -39,6 +39,10 @@ MUST_USE int registry_send_accept(struct registry *r, const char *node, const ch
 /* Take what applications added to the outbox (refuse it, or tell the node that says it), and settle
  * what is overdue; a portion of each: "more" (call again) or "done". Anybody may. */
 MUST_USE int registry_send_take(struct registry *r, registry_word_cb cb, void *ctx);
+/* As registry_await_requests, of entries that were added to the outbox since then, by Redis's clock
+ * (0: of any): `now` of the last time, so that none is missed that was added meanwhile. */
+MUST_USE int registry_await_sends(struct registry *r, struct wall since, uint64_t block_ms,
+                                  registry_rung_cb cb, void *ctx);
 /* The same where anything is in the outbox (XLEN), else "empty". (What waits and is not in it any
  * more, as somebody trimmed it, the leader settles.) */
 MUST_USE int registry_send_look(struct registry *r, registry_word_cb cb, void *ctx);

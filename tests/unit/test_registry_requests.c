@@ -250,9 +250,10 @@ static void a_portion_is_bounded_in_entries_and_bytes(void **state)
     assert_in_range(s.n, 1, 18);
 }
 
-static void on_rung(void *ctx, const struct err *err)
+static void on_rung(void *ctx, struct wall now, const struct err *err)
 {
     assert_null(err);
+    assert_in_range(now.ms, wall_now().ms - 1000, wall_now().ms + 1000);
     *(bool *)ctx = true;
 }
 

@@ -1,5 +1,4 @@
-/* Sweep over the real steps: the dead are buried, shards and channels find their places, nobody's
- * sends expire. */
+/* Sweep over the real steps: the dead are buried, shards and channels find their places. */
 #include "coordinator/chores/sweep.h"
 
 #include "tests/lib/office.h"
@@ -180,21 +179,6 @@ static void a_shard_that_was_idle_for_long_is_closed(void **state)
     office_until(&o, (office_facts(&o), strcmp(office_ask(&o, "ZCARD shoal:{t}:load"), "0") == 0));
 }
 
-static void a_send_that_no_node_serves_expires_by_the_leader(void **state)
-{
-    (void)state;
-    lead();
-    office_ask(&o, "XADD shoal:{t}:outbox * id my-1 channel alice text hello ttl_ms 50");
-
-    for (int i = 0; i < 100 && office_ask(&o, "HGET shoal:{t}:result:alice:my-1 status")[0] == '\0';
-         i++) {
-        test_loop_run_for(&o.world.probe.t, 60);
-        office_after(&o, 1000);
-    }
-
-    assert_string_not_equal(office_ask(&o, "HGET shoal:{t}:result:alice:my-1 status"), "");
-}
-
 static void who_leads_no_more_sweeps_no_more(void **state)
 {
     (void)state;
@@ -223,7 +207,6 @@ int main(void)
         OFFICE_TEST(channels_that_wait_are_assigned_as_the_manager_says),
         OFFICE_TEST(channels_nobody_takes_are_asked_about_again_after_a_while_alone),
         OFFICE_TEST(a_shard_that_was_idle_for_long_is_closed),
-        OFFICE_TEST(a_send_that_no_node_serves_expires_by_the_leader),
         OFFICE_TEST(who_leads_no_more_sweeps_no_more),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

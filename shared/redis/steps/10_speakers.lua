@@ -77,7 +77,7 @@ local function tell_refused(c, why)
     end
 end
 
--- What has to be done comes in portions: the leader takes this step once a second.
+-- What has to be done comes in portions: the leader takes this step again and again.
 own_step('speakers', '', function(c)
     local speaker = setting(c, 'speaker')
     local most, why = wanted(c, speaker)
