@@ -208,7 +208,8 @@ struct sweep *sweep_create(struct leader *leader, struct shard_manager *manager)
 /* Where the speaker is none any more, what it had is closed, too; each portion of that is a change. */
 static void see_to_speakers(struct sweep *s, const struct registry_lead *facts)
 {
-    bool has_speaker = cluster_view_setting(manager_view(s->manager), "speaker") != NULL;
+    const char *speaker = cluster_view_setting(manager_view(s->manager), "speaker");
+    bool has_speaker = speaker != NULL && speaker[0] != '\0';
     bool is_often = has_speaker || s->had_speaker;
 
     if (chore_due(&s->speakers, facts, is_often ? SPEAKERS_RETRY_MS : SPEAKERS_NONE_MS)) {
