@@ -214,16 +214,15 @@ struct registry_rest {   /* what a node knows that has nothing to tell; times ar
     uint64_t lease_ms;   /* one of them */
     struct wall now;     /* what its clock shows, or a little less */
     struct wall renewed; /* when the last renewal was carried out */
-    struct wall quiet;   /* since then something was read on each of its shards that are silent;
-                             0: none is */
+    struct wall quiet;   /* up to which something was read on each silent shard; 0: there is none */
 };
 typedef void (*registry_rest_cb)(void *ctx, bool kept, struct wall now, const struct err *err);
 /* Renew where that is all there is to know: without a step, as nodes do little else most of the
- * time. Only on the link that the node is registered with: whoever takes something from a node kills
- * that first, so what comes on it is the holder's, and Redis looks at nothing. What is written is
- * written only where the node is registered. `kept`: nothing is new, and the node has the lease from
- * when it asked. Not kept: call registry_renew at once, which finds out what is new (it may have the
- * lease by then, counted from `now` as it was told). now: Redis's time. */
+ * time. Only on the link that the node is registered with: whoever takes something from a node
+ * kills that first, so what comes on it is the holder's, and Redis looks at nothing; it writes only
+ * where the node is registered. `kept`: nothing is new, and the node has the lease from when it
+ * asked. Not kept: call registry_renew at once, which finds out what is new (the deadline may be a
+ * later one by then, counted from rest->now). now: Redis's time. */
 MUST_USE int registry_rest(struct registry *r, const struct registry_node *n,
                            const struct registry_rest *rest, registry_rest_cb cb, void *ctx);
 /* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn

@@ -6,11 +6,11 @@
  * them, the node looks at after them:
  *
  *   MULTI
- *   ZADD nodes XX CH <deadline> <node>      is it registered?
- *   SET node:<node>:renewal <...> XX        last_renewal, in the steps
- *   HMGET node:<node> ...                   does it hold the lease, by this link; is it told anything?
- *   HMGET clock ...                         does Redis go on as it did, with the same settings?
- *   TIME                                    and did it carry this out in time?
+ *   ZADD nodes XX CH <deadline> <node>    is it registered?
+ *   SET node:<node>:renewal <...> XX      last_renewal, in the steps
+ *   HMGET node:<node> ...                 does it hold the lease, by this link; is anything new?
+ *   HMGET clock ...                       does Redis go on as it did, with the same settings?
+ *   TIME                                  and did it carry this out in time?
  *   EXEC
  *
  * Where one answer is not as it was, the node renews with the step, which puts right what was
