@@ -205,7 +205,7 @@ struct sweep *sweep_create(struct leader *leader, struct shard_manager *manager)
     return s;
 }
 
-/* Where the speaker is none any more, what it had is closed, too; each portion of that is a change. */
+/* Where nobody is the speaker any more, what it had is closed; each portion of that is a change. */
 static void see_to_speakers(struct sweep *s, const struct registry_lead *facts)
 {
     const char *speaker = cluster_view_setting(manager_view(s->manager), "speaker");

@@ -105,8 +105,8 @@ struct link_raw {
 /* Send `n` of them, whose slices follow each other in `parts`, with one system call where the
  * socket takes them. cb is called for each, with its last reply, or where that is an error with the
  * first error of its replies: it is the cause. Of what EXEC answers the last element and errors
- * alone are made, unless it is wanted whole: the others are NULL. The slices are not used after the call. Nothing is sent
- * where it is not 0. */
+ * alone are made, unless it is wanted whole: the others are NULL. The slices are not used after
+ * the call. Nothing is sent where it is not 0. */
 MUST_USE int link_send_raw(struct link *link, const struct slice *parts, const struct link_raw *raw,
                            size_t n, link_reply_cb cb);
 /* raw_pushes only: a command to send, nothing is expected back but pushes. 0, -ERR_DOWN or
