@@ -28,7 +28,8 @@ struct node_lease {
     int64_t redis_high; /* and so far ahead of mono_ms; both 0: nothing is known of it */
     int64_t seen_rev;
     char registry_id[REGISTRY_ID_CHARS]; /* which registry it was that answered last */
-    bool look; /* something is new here, or there: it renews, and does not rest */
+    struct wall rested; /* what Redis's clock was taken to show when it last rested */
+    bool look;          /* something is new here, or there: it renews, and does not rest */
     struct registry_picture known; /* what was told last, but for its lists */
     char default_sender[65];       /* its own */
     uint64_t whole_at_ms;          /* the whole picture was asked for */

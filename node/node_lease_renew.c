@@ -163,7 +163,7 @@ static void on_rested(void *ctx, bool kept, struct wall now, const struct err *e
     l->options.on_reported(l->options.ctx, err == NULL);
     if (kept) {
         renewed(l);
-        l->known.now = now;
+        l->known.now = l->rested; /* this much Redis has: should it be lost, the node knows */
         if (granted(l, now, l->known.settings.lease_ms)) {
             l->options.on_current(l->options.ctx, &l->known, false);
         }
@@ -181,6 +181,8 @@ static void on_rested(void *ctx, bool kept, struct wall now, const struct err *e
 static int rest(struct node_lease *l, const struct registry_node *node, uint64_t quiet_ms)
 {
     struct wall now = node_lease_redis_now(l);
+
+    l->rested = now;
     const struct registry_rest rest = {
         .seen_rev = l->seen_rev,
         .told = l->known.settings.told,

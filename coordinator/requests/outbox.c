@@ -9,17 +9,19 @@
 
 #include <stdlib.h>
 
-#define BLOCK_MS 2000 /* a command has 3 s on a link */
-#define PAUSE_MS 10   /* after it rang: what comes meanwhile is taken together */
-#define EVERY_MS 1000
-#define CALLS    100 /* of one look */
+#define BLOCK_MS   2000 /* a command has 3 s on a link */
+#define PAUSE_MS   10   /* after it rang: what comes meanwhile is taken together */
+#define NOTHING_MS 500  /* where it rang for nothing new: it may do so again and again */
+#define EVERY_MS   1000
+#define CALLS      100 /* of one look */
 
-enum bell { BELL_IDLE, BELL_AWAITED, BELL_PAUSES };
+/* BELL_RANG: it is waited for again a while after what it rang for was taken. */
+enum bell { BELL_IDLE, BELL_AWAITED, BELL_RANG };
 
 static const struct machine_state bells[] = {
     [BELL_IDLE] = {"idle", MACHINE_BIT(BELL_AWAITED)},
-    [BELL_AWAITED] = {"awaited", MACHINE_BIT(BELL_IDLE) | MACHINE_BIT(BELL_PAUSES)},
-    [BELL_PAUSES] = {"pauses", MACHINE_BIT(BELL_IDLE)},
+    [BELL_AWAITED] = {"awaited", MACHINE_BIT(BELL_IDLE) | MACHINE_BIT(BELL_RANG)},
+    [BELL_RANG] = {"rang", MACHINE_BIT(BELL_IDLE)},
 };
 static const struct machine_type bell_machine = {NULL, bells, ARRAY_LEN(bells), NULL, NULL};
 
@@ -27,32 +29,61 @@ struct outbox {
     struct leader *leader;
     struct registry *bell_registry; /* on a link of its own */
     struct machine bell;            /* enum bell */
-    struct wall heard;              /* Redis's time when the bell was answered last; 0: never */
+    uint64_t bell_ms;               /* since when it is waited for */
+    struct wall heard;              /* Redis's time when it was answered last; 0: never */
     uv_timer_t pause;
     bool taking;
     bool again;       /* and then once more */
+    bool found;       /* something new */
     unsigned calls;   /* of this look */
     uint64_t look_ms; /* it began */
     struct teardown teardown;
 };
 
+static void on_paused(uv_timer_t *timer);
+
 /* Taking --------------------------------------------------------------------------------------- */
 
+/* The look is over. */
+static void looked(struct outbox *o)
+{
+    if (o->bell.state == BELL_RANG && !uv_is_active((uv_handle_t *)&o->pause)) {
+        uv_timer_start(&o->pause, on_paused, o->found ? PAUSE_MS : NOTHING_MS, 0);
+    }
+}
+
 static void take(struct outbox *o);
+
+static void look(struct outbox *o)
+{
+    o->again = o->taking;
+    o->look_ms = mono_ms();
+    if (o->taking) {
+        return;
+    }
+    o->calls = 0;
+    o->found = false;
+    if (leader_may_act(o->leader)) {
+        take(o);
+    }
+    if (!o->taking) {
+        looked(o);
+    }
+}
 
 static void on_taken(void *ctx, struct slice word, struct slice rest, const struct err *err)
 {
     struct outbox *o = ctx;
     bool ok = leader_stepped(o->leader, "send_take", err) && leader_may_act(o->leader);
 
-    (void)rest;
     o->taking = false;
+    o->found = o->found || slice_is(rest, "new");
     if (ok && slice_is(word, "more") && o->calls < CALLS) {
         take(o);
     } else if (ok && o->again) {
-        o->again = false;
-        o->calls = 0;
-        take(o);
+        look(o);
+    } else {
+        looked(o);
     }
 }
 
@@ -60,16 +91,6 @@ static void take(struct outbox *o)
 {
     o->calls++;
     o->taking = registry_send_take(leader_registry(o->leader), on_taken, o) == 0;
-}
-
-static void look(struct outbox *o)
-{
-    o->again = o->taking;
-    o->look_ms = mono_ms();
-    if (!o->taking && leader_may_act(o->leader)) {
-        o->calls = 0;
-        take(o);
-    }
 }
 
 /* The bell ------------------------------------------------------------------------------------- */
@@ -87,23 +108,26 @@ static void on_paused(uv_timer_t *timer)
 static void on_bell(void *ctx, struct wall now, const struct err *err)
 {
     struct outbox *o = ctx;
+    bool rang = err == NULL && mono_ms() - o->bell_ms < BLOCK_MS / 2;
 
-    machine_move(&o->bell, err == NULL ? BELL_PAUSES : BELL_IDLE, o);
+    machine_move(&o->bell, rang ? BELL_RANG : BELL_IDLE, o);
     if (err == NULL) {
         o->heard = now;
         look(o);
-        uv_timer_start(&o->pause, on_paused, PAUSE_MS, 0);
+        await_bell(o);
     } else if (!err_is_silence(err)) {
         (void)leader_stepped(o->leader, "await_sends", err); /* the next renewal */
     }
 }
 
-/* What was added before it was heard last was taken, or is being taken. */
+/* What was added before it was answered last was taken, or is being taken. */
 static void await_bell(struct outbox *o)
 {
-    if (o->bell.state == BELL_IDLE && leader_may_act(o->leader) &&
-        registry_await_sends(o->bell_registry, o->heard, BLOCK_MS, on_bell, o) == 0) {
-        machine_move(&o->bell, BELL_AWAITED, o);
+    if (o->bell.state == BELL_IDLE && leader_may_act(o->leader)) {
+        o->bell_ms = mono_ms();
+        if (registry_await_sends(o->bell_registry, o->heard, BLOCK_MS, on_bell, o) == 0) {
+            machine_move(&o->bell, BELL_AWAITED, o);
+        }
     }
 }
 

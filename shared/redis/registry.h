@@ -213,7 +213,7 @@ struct registry_rest {   /* what a node knows that has nothing to tell; times ar
     uint64_t told;       /* and the settings, of registry_settings */
     uint64_t lease_ms;   /* one of them */
     struct wall now;     /* what its clock shows, or a little less */
-    struct wall renewed; /* when the last renewal was carried out */
+    struct wall renewed; /* when the last renewal was, as it was told or taken to be */
     struct wall quiet;   /* up to which something was read on each silent shard; 0: there is none */
 };
 typedef void (*registry_rest_cb)(void *ctx, bool kept, struct wall now, const struct err *err);

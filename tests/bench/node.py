@@ -165,10 +165,10 @@ class IdleCluster:
         spent, done, took = self.spent(self.seconds)
         # A ping is the least that a server can be asked. For half a lease, or the nodes would expire.
         for node in self.nodes:
-            node.request = b"PING\r\n"
+            node.pings = True
         ping_cpu, pings, ping_took = self.spent(self.LEASE_MS / 1000 / 2)
         for node in self.nodes:
-            node.request = node.renewal
+            node.pings = False
         self.renew_for(self.LEASE_MS / 1000 / 6)
         alive = self.world.cluster.redis.zcard(self.world.cluster.key("nodes"))
         assert alive == self.n, f"{alive} of {self.n} nodes are left"
@@ -210,11 +210,9 @@ class IdleLink:
         picture = self.ask("FCALL", "shoal1_register", *who, "host", "1", "0", 100, "", 0, "active")
         assert not picture.startswith(b"-"), picture
         same = ("", "", "host", "1", "0", 100, "")  # no report; of whatever registry
-        _, settings, seen, *_ = cluster.redis.execute_command("FCALL", "shoal1_renew", *who, -1, *same)
-        settings = dict(zip(settings[::2], settings[1::2]))
-        known = (seen, settings["told"], settings["lease_ms"], 0)
-        self.renewal = self.command("FCALL", "shoal1_rest", *who, *known)
-        self.request = self.renewal
+        picture = self.ask("FCALL", "shoal1_renew", *who, -1, *same)
+        assert not picture.startswith(b"-"), picture
+        self.tag, self.name, self.pings = tag, name, False
 
     @staticmethod
     def command(*words):
@@ -229,10 +227,24 @@ class IdleLink:
     def take_answer(self):
         if self.waiting:
             answer = self.sock.recv(65536)
-            assert answer and not answer.startswith(b"-") and b"look" not in answer, answer
+            assert answer == b"+PONG\r\n" if self.pings else b"*5\r\n:1\r\n" in answer, answer
             self.waiting = False
+
+    def renewal(self):
+        """As shared/redis/registry_rest.c has it."""
+        now = int(time.time() * 1000)
+        node, clock = f"{self.tag}:node:{self.name}", f"{self.tag}:clock"
+        return b"".join((
+            self.command("MULTI"),
+            self.command("ZADD", f"{self.tag}:nodes", "XX", "CH", now + IdleCluster.LEASE_MS, self.name),
+            self.command("HSET", node, "renewed", now, "read_until", now, "quiet", 0),
+            self.command("HMGET", node, "incarnation", "link", "run_id", "rev", "silent"),
+            self.command("HMGET", clock, "told", "seen", "went_back", "restate_until"),
+            self.command("TIME"),
+            self.command("EXEC"),
+        ))  # fmt: skip
 
     def renew(self):
         self.take_answer()
-        self.sock.sendall(self.request)
+        self.sock.sendall(b"PING\r\n" if self.pings else self.renewal())
         self.waiting = True

@@ -29,7 +29,6 @@ SCRIPTS = ("create", "setup", "assign_shard", "get_sender_shard", "start", "stop
 
 # What is no state: streams, replies, leases, clocks, what is yet to be compared, and what nodes measure.
 NOT_STATE = ("log", "requests", "outbox", "leader", "nodes", "compare", "fan:", "budget:", "reply:", "result:", "user:")
-RENEWAL = ":renewal"  # of a node: when it was
 MEASURED = {"lines_s", "bytes_s", "lag_ms", "silent"}
 LINES_STATE = {"epoch", "streams"}
 NODE_STATE = {"incarnation", "state", "capacity", "users", "shards"}
@@ -215,7 +214,7 @@ def registry(cluster):
     state = {}
     for key in r.scan_iter(cluster.key("*"), count=1000):
         rest = key[len(cluster.key("")) :]
-        if rest.startswith(NOT_STATE) or rest.endswith(RENEWAL):
+        if rest.startswith(NOT_STATE):
             continue
         value = readers[r.type(key)](key)
         if rest == "clock":

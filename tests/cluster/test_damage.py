@@ -44,7 +44,7 @@ def test_any_key_may_go_or_be_another_and_everybody_lives_and_reads_on(bare):
     pids = {name: p.pid for name, p in bare.processes.items()}
     shard = next(s for s, f in bare.shards().items() if f["node"] == "n1")
     kinds = [f"shard:{shard}", f"shard:{shard}:channels", f"shard:{shard}:read", f"shard:{shard}:serves", "node:n1",
-             "node:n1:shards", "node:n1:serves", "node:n1:renewal", "channel:alice", "leader", "clock"]
+             "node:n1:shards", "node:n1:serves", "channel:alice", "leader", "clock"]
     kinds += ["nodes", "load", "free", "senders", "idle", "waiting", "homeless", "active", "initial", "open:shoalbot",
               "rooms:shoalbot", "log", "fan:n1"]
     for damage in ("gone", "a text", "a hash of others"):

@@ -94,9 +94,12 @@ def written(commands):
     for command in commands:
         words = command["command"].split(" ")
         if command["client_type"] != "lua":
-            inside = words[0] == "FCALL" and words[1] in ("shoal1_renew", "shoal1_rest")
-            if inside:
-                renewals.append((words[4], {}))
+            inside = words[:2] == ["FCALL", "shoal1_renew"]
+            rests = words[0] == "ZADD" and words[2] == "XX"  # who rests writes its lease without a step
+            if inside or rests:
+                renewals.append((words[4] if inside else words[5], {}))
+            elif words[0] == "HSET" and ":node:" in words[1]:
+                renewals[-1][1].setdefault(words[1], set()).update(words[2::2])
         elif inside and words[0] == "HSET":
             assert words[1] not in renewals[-1][1] or "renewed" in renewals[-1][1][words[1]], "it is written at once"
             renewals[-1][1].setdefault(words[1], set()).update(words[2::2])

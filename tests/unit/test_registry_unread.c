@@ -54,8 +54,7 @@ static void renewed_ago(const struct world_node *n, unsigned ms)
                "local node, ms = string.match(ARGV[1], '(%S+) (%d+)') "
                "local time = redis.call('TIME') "
                "local at = time[1] * 1000 + math.floor(time[2] / 1000) - ms "
-               "redis.call('SET', KEYS[1] .. ':node:' .. node .. ':renewal', "
-               "string.format('%d %d 0', at, at)) "
+               "redis.call('HSET', KEYS[1] .. ':node:' .. node, 'renewed', at, 'read_until', at) "
                "return ''",
                argument);
 }

@@ -143,23 +143,6 @@ local function could_take_any(c, node)
     return false
 end
 
--- What the last renewal of a node left, which it writes itself where it rests
--- (registry_picture.c): `at`: when that was; `read_until`: up to when all that it had read was
--- fanned out, for certain; `quiet`: up to when something was read on each of its shards that are
--- silent (0: none is).
-local function last_renewal(c, node)
-    local text = call('GET', key(c, 'node', node, 'renewal')) or ''
-    local at, read_until, quiet = string.match(text, '^(%d+) (%d+) (%d+)$')
-    return {
-        at = math.min(whole(at) or c.now, c.now), read_until = math.min(whole(read_until) or c.now, c.now),
-        quiet = whole(quiet) or 0,
-    }
-end
-
-local function keep_renewal(c, node, read_until, quiet)
-    call('SET', key(c, 'node', node, 'renewal'), string.format('%d %d %d', c.now, math.max(read_until, 0), quiet))
-end
-
 -- Whoever read the channels of a shard is gone. What came after `until_ms` may be missing, and what
 -- came after the last line that was read at all: of a shard that is silent that was not before it
 -- became that, nor before what its node told of all of them. `said`: all that was read was fanned
@@ -171,8 +154,8 @@ local function stop_reading(c, shard, until_ms, said)
     local fields = call('HMGET', sk, 'silent', 'stop', 'node')
     if not fields[2] then
         local silent = whole(fields[1])
-        local quiet = silent and last_renewal(c, fields[3] or '').quiet
-        until_ms = math.min(until_ms - SILENT_MS, silent and math.max(silent, quiet) or until_ms)
+        local quiet = silent and call('HGET', key(c, 'node', fields[3] or ''), 'quiet')
+        until_ms = math.min(until_ms - SILENT_MS, silent and math.max(silent, whole(quiet) or 0) or until_ms)
         call('HSET', sk, 'stop', string.format('%d %d 0', until_ms, said and 1 or 0))
     end
 end
@@ -202,6 +185,11 @@ local function reading_settled(c, shard)
     end
     call('HSET', sk, 'stop', string.format('%d %s %s', until_ms, said or '0', found[1]))
     return false
+end
+
+-- Up to when all that a node had read was fanned out, for certain.
+local function read_until(c, node)
+    return math.min(whole(call('HGET', key(c, 'node', node), 'read_until')) or c.now, c.now)
 end
 
 -- Nothing is read on it as far as anybody knows.

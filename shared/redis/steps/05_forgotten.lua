@@ -36,6 +36,14 @@ local function all_restated(c)
     return true
 end
 
+-- Up to when Redis has all: the last time that a step has seen, or with which a node has renewed its
+-- lease by itself.
+local function kept_until(c, seen)
+    local node = call('ZRANGE', key(c, 'nodes'), -1, -1)[1]
+    local renewed = node and count_of(call('HGET', key(c, 'node', node), 'renewed')) or 0
+    return string.format('%d', math.max(count_of(seen), math.min(renewed, c.now)))
+end
+
 -- Do nodes still restate? To be asked before `seen` is written (watch_clock), and whatever rests on
 -- what Redis remembers is done.
 function restating(c)
@@ -45,7 +53,8 @@ function restating(c)
     if clock[1] ~= run then
         call('HSET', ck, 'run_id', run)
         if clock[1] then
-            call('HSET', ck, 'restate_until', c.now + 2 * lease, 'restate_least', c.now, 'kept', clock[4] or 0)
+            call('HSET', ck, 'restate_until', c.now + 2 * lease, 'restate_least', c.now,
+                'kept', kept_until(c, clock[4]))
             call('DEL', key(c, 'restated'))
         end
         return clock[1] and true

@@ -381,11 +381,11 @@ do -- the rest is seen in here alone
 local TAKE_ENTRIES = 200     -- taken in one step,
 local TAKE_BYTES = 1048576   -- or until they had so many bytes
 
--- Takes what is new in the stream, a portion. True where there may be more.
+-- Takes what is new in the stream, a portion. Is there more, perhaps? And how many these were.
 local function take_new(c)
     local ok, sk, ck = key(c, 'outbox'), key(c, 'sends'), key(c, 'clock')
     if call('XLEN', ok) == call('ZCARD', sk) then
-        return false
+        return false, 0
     end
     local after = string.match(call('HGET', ck, 'outbox') or '', '^%d+%-%d+$') or '0-0'
     after = #after <= 32 and whole(string.match(after, '^%d+')) and after or '0-0'
@@ -402,11 +402,11 @@ local function take_new(c)
     end
     if taken > 0 then
         call('HSET', ck, 'outbox', after)
-        return taken == TAKE_ENTRIES or bytes >= TAKE_BYTES
+        return taken == TAKE_ENTRIES or bytes >= TAKE_BYTES, taken
     end
     -- Entries before the place that was reached: the stream was deleted, and Redis's clock went
     -- back.
-    return call('XLEN', ok) > call('ZCARD', sk) and call('HDEL', ck, 'outbox') == 1
+    return call('XLEN', ok) > call('ZCARD', sk) and call('HDEL', ck, 'outbox') == 1, 0
 end
 
 -- Is it to be said until `deadline`, by an account that is muted for longer? Reason and text, or
@@ -491,9 +491,9 @@ step('send_take', '', function(c)
         return {'done'}
     end
     settle_overdue(c)
-    local more = take_new(c)
+    local more, taken = take_new(c)
     tell_taken(c)
-    return {more and 'more' or 'done'}
+    return {more and 'more' or 'done', taken > 0 and 'new' or ''}
 end)
 
 end

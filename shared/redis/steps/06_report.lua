@@ -2,7 +2,7 @@
 
 -- How a node may say it is.
 local NODE_STATES = {active = true, blind = true, proving = true, draining = true}
-local reported, each_told, read_report, quiet_until, take_report -- below
+local reported, each_told, read_report, take_report -- below
 
 do -- the rest is seen in here alone
 
@@ -12,7 +12,8 @@ local ACTIVE_PER_REPORT = 1000 -- channels that had lines
 -- else that is reported is kept as it is told.
 local NODE_OWN = {
     incarnation = true, link = true, run_id = true, rev = true, capacity = true, shards = true,
-    since = true, silent = true, seen = true, state = true, error = true, taken = true,
+    since = true, renewed = true, read_until = true, silent = true, seen = true, state = true, error = true,
+    taken = true, quiet = true,
 }
 local SHARD_OWN = {
     node = true, user = true, run = true, epoch = true, rev = true, channels = true, sender = true,
@@ -245,11 +246,6 @@ function read_report(c, text)
     return report
 end
 
--- Up to when something was read on each shard that is silent; nil: that is not told.
-function quiet_until(c, report)
-    return reported(report.quiet_ms) and math.max(ago(c, report.quiet_ms), 0) or nil
-end
-
 function take_report(c, node, report)
     each_told(report, 'shards', shard_id, function(fields, shard) report_shard(c, node, shard, fields) end)
     local names = {}
@@ -258,6 +254,9 @@ function take_report(c, node, report)
         report_channels(c, {unpack(names, first, math.min(first + MAX_CHANNELS - 1, #names))}, report.channels)
     end
     note_active(c, members(report, 'active'))
+    if reported(report.quiet_ms) then
+        call('HSET', key(c, 'node', node), 'quiet', ago(c, report.quiet_ms))
+    end
     each_told(report, 'gaps', nil, function(gap)
         local channel = reported(gap.channel) or ''
         local text = event(c, 'gap', {'channel', channel, 'from', ago(c, gap.from_ms), 'to', ago(c, gap.to_ms),

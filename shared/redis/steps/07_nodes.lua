@@ -47,7 +47,7 @@ local function taken_over(c, node, incarnation)
     end
     local held = call('ZRANGEBYSCORE', nk .. ':shards', '(' .. (was[2] or '-inf'), '+inf', 'WITHSCORES', 'LIMIT',
         0, TAKEN_AT_ONCE)
-    local until_ms = last_renewal(c, node).read_until
+    local until_ms = read_until(c, node)
     for i = 1, #held, 2 do
         if node_of(c, held[i]) == node then
             stop_reading(c, held[i], until_ms)
@@ -62,12 +62,13 @@ local function taken_over(c, node, incarnation)
     return false
 end
 
--- The node has the lease, and said this of itself. read_until and quiet as last_renewal has them.
-local function keep_lease(c, r, lease, read_until, quiet)
+-- The node has the lease, and said this of itself. All it read up to `until_ms` is fanned out. (At
+-- rest it writes the same by itself: registry_rest.c.)
+local function keep_lease(c, r, lease, until_ms)
     call('ZADD', key(c, 'nodes'), c.now + lease, r.node)
     call('HSET', key(c, 'node', r.node), 'link', r.link, 'run_id', r.run_id, 'host', r.host, 'pid', r.pid,
-        'version', r.version, 'capacity', count_of(r.capacity), 'users', r.users, 'silent', '')
-    keep_renewal(c, r.node, read_until, quiet)
+        'version', r.version, 'capacity', count_of(r.capacity), 'users', r.users, 'renewed', c.stamp,
+        'read_until', until_ms, 'silent', '')
 end
 
 -- takeover: the link of a holder that is gone, or "". state: "active", "blind" or "proving". As
@@ -89,8 +90,9 @@ step('register', 'node incarnation link run_id host pid version capacity users t
         return {'more'}
     end
     local nk = key(c, 'node', r.node)
-    keep_lease(c, r, lease, c.now, 0)
-    call('HSET', nk, 'incarnation', r.incarnation, 'since', c.now, 'seen', 0, 'shards', call('ZCARD', nk .. ':shards'))
+    keep_lease(c, r, lease, c.now)
+    call('HSET', nk, 'incarnation', r.incarnation, 'since', c.now, 'seen', 0, 'quiet', '',
+        'shards', call('ZCARD', nk .. ':shards'))
     c.tell = r.state ~= 'active'
     sight.keep_state(c, r.node, r.state, c.now, '')
     event(c, 'node.up', {'node', r.node, 'host', r.host, 'pid', r.pid})
@@ -106,7 +108,8 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
     local node, seen = r.node, whole(r.seen_rev)
     if not seen or not node_id(node) then
         return nil
-    elseif r.registry ~= '' and r.registry ~= registry_of(c) and call('EXISTS', key(c, 'node', node)) == 0 then
+    elseif r.registry ~= '' and r.registry ~= registry_of(c) and
+        call('HEXISTS', key(c, 'node', node), 'incarnation') == 0 then
         return redis.error_reply('EMPTIED all that was in Redis is gone')
     end
     local refused = node_check(c, node, r.incarnation) or overtaken(c, node, r.link, r.run_id)
@@ -121,8 +124,8 @@ step('renew', 'node incarnation link run_id seen_rev report registry host pid ve
     watch_clock(c, lease)
     -- What was read before the last renewal was carried out, by a node that still answers for it,
     -- is not missing: but for what still waited there to be fanned out.
-    local last = last_renewal(c, node)
-    keep_lease(c, r, lease, last.at - count_of(reported(report.waits_ms)), quiet_until(c, report) or last.quiet)
+    local renewed = math.min(whole(call('HGET', key(c, 'node', node), 'renewed')) or c.now, c.now)
+    keep_lease(c, r, lease, renewed - count_of(reported(report.waits_ms)))
     if r.report ~= '' then
         take_report(c, node, report)
     end
@@ -141,7 +144,7 @@ local SERVED_MOVED = 500 -- with the shards that send for them, by one step
 -- takes it.
 local function evacuate(c, node, said)
     local shards = call('ZRANGE', key(c, 'node', node, 'shards'), 0, SHARDS_PER_EXPIRE - 1)
-    local until_ms, moved = last_renewal(c, node).read_until, 0
+    local until_ms, moved = read_until(c, node), 0
     shards_changed(c)
     for _, shard in ipairs(shards) do
         if not shard_id(shard) or node_of(c, shard) ~= node then -- not its affair
@@ -168,7 +171,7 @@ function node_gone(c, node, event_name, said)
         return false
     end
     local nk = key(c, 'node', node)
-    call('DEL', nk, nk .. ':shards', nk .. ':serves', nk .. ':renewal', key(c, 'fan', node))
+    call('DEL', nk, nk .. ':shards', nk .. ':serves', key(c, 'fan', node))
     call('ZREM', key(c, 'blind'), node)
     call('ZREM', key(c, 'nodes'), node)
     call('SREM', key(c, 'restated'), node)

@@ -99,7 +99,7 @@ local function compare_placement(c, shard, node)
         end
         return
     end
-    stop_reading(c, shard, node_id(node) and last_renewal(c, node).read_until or c.now)
+    stop_reading(c, shard, node_id(node) and read_until(c, node) or c.now)
     set_node(c, shard, '', {})
     set_idle(c, shard)
     if rehome(c, shard, SERVED_ALONG) then
