@@ -1,5 +1,5 @@
 /* Compare: one portion after another, in bursts, so that Redis has time for the rest: while nothing
- * is known to be wrong a few short ones in compare_ms, so that it costs the same however much there
+ * is known to be wrong two short ones in compare_ms, so that it costs the same however much there
  * is. */
 #include "coordinator/chores/compare.h"
 
@@ -11,7 +11,7 @@
 
 #define BURST_MS 20 /* of the sixth of a lease between two renewals */
 #define SHORT_MS 10 /* where nothing is known to be wrong; */
-#define BURSTS   3  /* so many in compare_ms */
+#define BURSTS   2  /* so many in compare_ms */
 #define SOON_MS  1000
 
 struct compare {

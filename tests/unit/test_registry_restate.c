@@ -216,18 +216,25 @@ static void a_part_that_was_said_is_not_said_again_though_redis_forgot_it(void *
     }
 }
 
+/* As if Redis was started anew, with all that it had then. */
+static void written_down_until_5s_ago(void)
+{
+    world_eval(
+        &w,
+        "local time = redis.call('TIME') local now = time[1] * 1000 + math.floor(time[2] / 1000) "
+        "redis.call('HSET', 'shoal:{t}:clock', 'run_id', 'x', 'seen', now - 5000) "
+        "for _, node in ipairs(redis.call('ZRANGE', 'shoal:{t}:nodes', 0, -1)) do "
+        "redis.call('HSET', 'shoal:{t}:node:' .. node, 'renewed', now - 5000) end return ''",
+        "");
+}
+
 static void slots_that_redis_forgot_are_used_and_those_it_knows_are_not_counted_twice(void **state)
 {
     (void)state;
     assert_string_equal(world_configure(&w, &me, "", "", "set", "join_limit,5"), "done");
     assert_string_equal(world_configure(&w, &me, "", "", "set", "connect_burst,3"), "done");
     world_draw(&w, &n1, "bot", "join", 2);
-    /* All up to 5 s ago was written down. */
-    world_eval(
-        &w,
-        "local time = redis.call('TIME') local now = time[1] * 1000 + math.floor(time[2] / 1000) "
-        "redis.call('HSET', 'shoal:{t}:clock', 'run_id', 'x', 'seen', now - 5000) return ''",
-        "");
+    written_down_until_5s_ago();
     world_renew(&w, &n1, "");
 
     static const char report[] =
@@ -262,10 +269,7 @@ static void what_a_channel_said_counts_where_redis_forgot_it(void **state)
 
     (void)state;
     world_assign(&w, &me, "", "", "join", "bar");
-    world_eval(&w,
-               "local now = redis.call('TIME')[1] * 1000 "
-               "redis.call('HSET', 'shoal:{t}:clock', 'run_id', 'x', 'seen', now - 5000) return ''",
-               "");
+    written_down_until_5s_ago();
     world_renew(&w, &n1, "");
     assert_string_equal(world_restate(&w, &n1, 0, report), "done");
     restated();

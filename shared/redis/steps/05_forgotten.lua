@@ -36,8 +36,8 @@ local function all_restated(c)
     return true
 end
 
--- Up to when Redis has all: the last time that a step has seen, or with which a node has renewed its
--- lease by itself.
+-- Up to when Redis has all: the last time that a step has seen, or with which a node at rest has
+-- renewed its lease by itself.
 local function kept_until(c, seen)
     local node = call('ZRANGE', key(c, 'nodes'), -1, -1)[1]
     local renewed = node and count_of(call('HGET', key(c, 'node', node), 'renewed')) or 0
