@@ -496,6 +496,5 @@ int main(void)
         TEST(they_are_begun_with_a_node),
         TEST(what_is_nothing_of_shoals_is_removed),
     };
-
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }
