@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-/* The leader is rung for, and tells this node what it says. So that sends go on where none is: */
+/* The leader hears a bell, and tells this node what it is to say. Where nobody leads, it looks: */
 #define TAKE_EVERY_MS 25    /* where something was in it */
 #define TAKE_BUSY_MS  10000 /* in so long */
 #define TAKE_REST_MS  1000  /* else */

@@ -65,8 +65,7 @@ static void look(struct outbox *o)
     o->found = false;
     if (leader_may_act(o->leader)) {
         take(o);
-    }
-    if (!o->taking) {
+    } else {
         looked(o);
     }
 }
@@ -81,7 +80,9 @@ static void on_taken(void *ctx, struct slice word, struct slice rest, const stru
     if (ok && slice_is(word, "more") && o->calls < CALLS) {
         take(o);
     } else if (ok && o->again) {
-        look(o);
+        o->again = false;
+        o->calls = 0;
+        take(o);
     } else {
         looked(o);
     }
@@ -91,6 +92,9 @@ static void take(struct outbox *o)
 {
     o->calls++;
     o->taking = registry_send_take(leader_registry(o->leader), on_taken, o) == 0;
+    if (!o->taking) {
+        looked(o);
+    }
 }
 
 /* The bell ------------------------------------------------------------------------------------- */
