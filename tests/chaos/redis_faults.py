@@ -143,9 +143,8 @@ class RedisFaults:
         self._timeline.excuse(killed - LAST_MOMENT_S, killed, LAST_MOMENT)
         if excused:
             # What was under way when it died may have been published, which its data does not tell.
-            self._timeline.excuse(
-                unanswered - LAST_MOMENT_S, killed, {"a line was heard twice", "the streams have a line twice"}
-            )
+            twice = {"a line was heard twice", "the streams have a line twice", *(f"the {n} has a line twice" for n in NAMES)}
+            self._timeline.excuse(unanswered - LAST_MOMENT_S, killed, twice)
             started = time.time()
             since, until = (since or killed) - 1, started + SETTLE_S
             self._timeline.excuse(since, until, excused, rest=True)
