@@ -6,6 +6,7 @@
 #include "coordinator/requests/intake.h"
 
 #include "coordinator/requests/assignment.h"
+#include "coordinator/requests/bell.h"
 #include "coordinator/requests/request_queue.h"
 #include "shared/log.h"
 #include "shared/machine.h"
@@ -15,7 +16,6 @@
 
 #define MAX_UNDER_WAY 64
 #define MAX_NAMES     4000 /* channels in all steps under way, so that a renewal never waits long */
-#define BLOCK_MS      2000 /* a command has 3 s on a link */
 #define READ_AGAIN_MS 1000 /* after a refused step */
 #define NEVER         UINT64_MAX
 
@@ -28,16 +28,6 @@ static const struct machine_state readers[] = {
     [READER_READING] = {"reading", MACHINE_BIT(READER_DONE) | MACHINE_BIT(READER_BEHIND)},
 };
 static const struct machine_type reader_machine = {NULL, readers, ARRAY_LEN(readers), NULL, NULL};
-
-/* BELL_RANG: it is waited for again after something was read, or at the next renewal. */
-enum bell { BELL_IDLE, BELL_AWAITED, BELL_RANG };
-
-static const struct machine_state bells[] = {
-    [BELL_IDLE] = {"idle", MACHINE_BIT(BELL_AWAITED)},
-    [BELL_AWAITED] = {"awaited", MACHINE_BIT(BELL_IDLE) | MACHINE_BIT(BELL_RANG)},
-    [BELL_RANG] = {"rang", MACHINE_BIT(BELL_IDLE)},
-};
-static const struct machine_type bell_machine = {NULL, bells, ARRAY_LEN(bells), NULL, NULL};
 
 struct intake {
     struct leader *leader;
@@ -268,7 +258,7 @@ static void read_more(struct intake *i)
 static void on_bell(void *ctx, struct wall now, const struct err *err)
 {
     struct intake *i = ctx;
-    bool rang = err == NULL && mono_ms() - i->bell_ms < BLOCK_MS / 2;
+    bool rang = err == NULL && bell_has_rung(i->bell_ms);
 
     (void)now;
     look(i);
@@ -283,7 +273,7 @@ static void on_bell(void *ctx, struct wall now, const struct err *err)
 static void await_bell(struct intake *i)
 {
     i->bell_ms = mono_ms();
-    if (registry_await_requests(i->bell_registry, &i->place, BLOCK_MS, on_bell, i) == 0) {
+    if (registry_await_requests(i->bell_registry, &i->place, BELL_BLOCK_MS, on_bell, i) == 0) {
         machine_move(&i->bell, BELL_AWAITED, i);
     }
 }

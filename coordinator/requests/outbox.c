@@ -1,29 +1,17 @@
 /* Outbox: the bell and the step. See outbox.h. */
 #include "coordinator/requests/outbox.h"
 
+#include "coordinator/requests/bell.h"
 #include "shared/log.h"
-#include "shared/loop.h"
-#include "shared/machine.h"
 #include "shared/redis/registry_sends.h"
 #include "shared/teardown.h"
 
 #include <stdlib.h>
 
-#define BLOCK_MS   2000 /* a command has 3 s on a link */
-#define PAUSE_MS   10   /* after it rang: what comes meanwhile is taken together */
-#define NOTHING_MS 500  /* where it rang for nothing new: it may do so again and again */
+#define PAUSE_MS   10  /* after it rang: what comes meanwhile is taken together */
+#define NOTHING_MS 500 /* where it rang for nothing new: it may do so again and again */
 #define EVERY_MS   1000
 #define CALLS      100 /* of one look */
-
-/* BELL_RANG: it is waited for again a while after what it rang for was taken. */
-enum bell { BELL_IDLE, BELL_AWAITED, BELL_RANG };
-
-static const struct machine_state bells[] = {
-    [BELL_IDLE] = {"idle", MACHINE_BIT(BELL_AWAITED)},
-    [BELL_AWAITED] = {"awaited", MACHINE_BIT(BELL_IDLE) | MACHINE_BIT(BELL_RANG)},
-    [BELL_RANG] = {"rang", MACHINE_BIT(BELL_IDLE)},
-};
-static const struct machine_type bell_machine = {NULL, bells, ARRAY_LEN(bells), NULL, NULL};
 
 struct outbox {
     struct leader *leader;
@@ -112,7 +100,7 @@ static void on_paused(uv_timer_t *timer)
 static void on_bell(void *ctx, struct wall now, const struct err *err)
 {
     struct outbox *o = ctx;
-    bool rang = err == NULL && mono_ms() - o->bell_ms < BLOCK_MS / 2;
+    bool rang = err == NULL && bell_has_rung(o->bell_ms);
 
     machine_move(&o->bell, rang ? BELL_RANG : BELL_IDLE, o);
     if (err == NULL) {
@@ -129,7 +117,7 @@ static void await_bell(struct outbox *o)
 {
     if (o->bell.state == BELL_IDLE && leader_may_act(o->leader)) {
         o->bell_ms = mono_ms();
-        if (registry_await_sends(o->bell_registry, o->heard, BLOCK_MS, on_bell, o) == 0) {
+        if (registry_await_sends(o->bell_registry, o->heard, BELL_BLOCK_MS, on_bell, o) == 0) {
             machine_move(&o->bell, BELL_AWAITED, o);
         }
     }

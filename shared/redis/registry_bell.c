@@ -1,8 +1,6 @@
 /* Registry, bells: waiting until something is added to a stream, without reading it. */
 #include "shared/redis/registry_call.h"
 
-#include <inttypes.h>
-
 /* XREAD blocks until there is an entry, and CLIENT REPLY SKIP keeps it from being sent, however
  * large it is; what is answered is TIME, which Redis carries out after. */
 static int await(struct call *call, const char *read, int len)
