@@ -30,7 +30,7 @@ def start_program(cluster, tmp_path, language, name="", url=None):
     file = tmp_path / f"{title}.{language}"
     file.write_text(source.replace(URL, url or cluster.redis_url).replace('"chat.db"', repr(str(tmp_path / "chat.db"))))
     python = os.environ.get("SHOAL_README_PYTHON", "/usr/bin/python3")  # to try another version of its library
-    interpreter = {"python": [python, "-u"], "js": [shutil.which("node") or "nodejs"]}[language]
+    interpreter = {"python": [python], "js": [shutil.which("node") or "nodejs"]}[language]
     program = Process(title, [*interpreter, file], tmp_path, {"NODE_PATH": NODE_PATH}).start()
     cluster.processes[title] = program
     return program
