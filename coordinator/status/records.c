@@ -84,7 +84,8 @@ static void on_node(void *ctx, const struct figures_node *n, const struct regist
     cJSON_DeleteItemFromObjectCaseSensitive(record, "incarnation");
     /* Past its lease nobody knows how it is; it may be back at once. */
     if (n->lease_ms < 0) {
-        cJSON_ReplaceItemInObjectCaseSensitive(record, "state", cJSON_CreateString("silent"));
+        cJSON_DeleteItemFromObjectCaseSensitive(record, "state"); /* which there may be none of */
+        cJSON_AddStringToObject(record, "state", "silent");
     }
 }
 

@@ -68,6 +68,23 @@ static void no_record_holds_what_would_let_a_reader_act_as_a_node(void **state)
     records_finish(&r);
 }
 
+/* Where Redis lost it in between, a node's figures are there alone, and no state. */
+static void a_node_past_its_lease_is_silent_also_where_no_state_is_known(void **state)
+{
+    struct records r;
+
+    (void)state;
+    world_ask(&w, "ZADD shoal:{t}:nodes 1 n1 1 n2");
+    world_ask(&w, "HSET shoal:{t}:node:n2 renewed 1");
+    read_all(&r, RECORDS_NODES);
+    assert_int_equal(cJSON_GetArraySize(r.nodes), 2);
+    assert_string_equal(records_text(records_find(r.nodes, "node", "n1"), "state"), "silent");
+    assert_string_equal(records_text(records_find(r.nodes, "node", "n2"), "state"), "silent");
+    records_finish(&r);
+    world_ask(&w, "ZREM shoal:{t}:nodes n2");
+    world_ask(&w, "DEL shoal:{t}:node:n2");
+}
+
 static void a_round_whose_link_fails_goes_on_when_it_is_back(void **state)
 {
     struct records r;
@@ -101,6 +118,8 @@ int main(void)
                                         finish),
         cmocka_unit_test_setup_teardown(no_record_holds_what_would_let_a_reader_act_as_a_node,
                                         begin_sending, finish),
+        cmocka_unit_test_setup_teardown(
+            a_node_past_its_lease_is_silent_also_where_no_state_is_known, begin_sending, finish),
         cmocka_unit_test_setup_teardown(a_round_whose_link_fails_goes_on_when_it_is_back,
                                         begin_sending, finish),
     };
