@@ -130,3 +130,4 @@ def test_a_database_has_one_gap_and_all_that_is_not_in_it(flows, tmp_path, langu
     assert all(gap[1] - 1000 * NEAR_S <= time_of(line) <= gap[2] + 1000 * NEAR_S for line in missing)
     # What it had read by then it has, and what was said from then on is there again.
     assert all(had - 1000 * NEAR_S <= time_of(line) <= wall + 1000 * NEAR_S for line in missing)
+    assert len(missing) < RATE * ((wall - had) / 1000 + NEAR_S)
