@@ -183,15 +183,16 @@ class Lines:
     def on_chat(self, channel, line, wall):
         self.heard[channel].append((line, wall))
 
-    def at_end(self, record, reading, gaps, said, deaths):
-        """said: texts of our own messages that Twitch took."""
+    def at_end(self, record, reading, gaps, said, deaths, shown):
+        """said: texts of our own messages that Twitch took. shown: line -> when the streams showed it, which is just after
+        it was published: where a node held it, while Redis was away, that is long after it was said."""
         self.sent = sent = self._read(record)
         for channel in plan.CHANNELS:
             for line, at, until in self._compare(channel, sent[channel], said, reading):
                 own = self.own[text_of(line)] > 0  # said by the holder's own connection: an echo stands for it
                 if not own and all(self.is_missed(channel, t, reading, gaps) for t in (at, until)):
                     self.missed.append((channel, line, at))
-                    self._complain("a line is lost outside of every gap", f"#{channel}: {line.decode()}", at)
+                    self._complain("a line is lost outside of every gap", f"#{channel}: {line.decode()}", at, shown.get(line))
         for channel in set(self.heard) - set(plan.CHANNELS):
             self._complain("a channel nobody asked for was fanned out", f"{channel}: {self.heard[channel][0]}")
         gaps.at_end(self.heard_at, deaths)

@@ -180,9 +180,12 @@ def at_end(timeline, kept, readers, lines, reading, gap_events, missed_by_group)
     def is_lost(block):
         return any(loss.has(block) for loss in lost)
 
+    gone = readers.gone_for_logger()
+
     def logger_knows(block):
         emptied = any(at - AWAY_S <= block.wall <= at for at in kept.emptied)
-        return int(emptied or is_lost(block) or any(is_within(block.at, *missed) for missed in missed_by_group))
+        unread = block.ids & gone or any(is_within(block.at, *missed) for missed in missed_by_group)
+        return int(bool(emptied or is_lost(block) or unread))
 
     gaps = [(begin, end, why) for channel, begin, end, why in readers.gaps_of_database() if not channel]
 

@@ -34,10 +34,10 @@ class Sends:
     def key(cluster, id, send):
         return cluster.key(f"result:{send.channel}:{id}")
 
-    def at_end(self, cluster, sends, received, is_missed, own_heard, lost):
+    def at_end(self, cluster, sends, received, is_missed, own_heard, lost, shown):
         """received: channel -> what Twitch got. is_missed(channel, at): should what was said then be heard?
         own_heard: text -> how often it was fanned out. lost: times in which what is published may not reach anybody:
-        somebody was killed, nodes were cut off."""
+        somebody was killed, nodes were cut off. shown: text -> when the streams showed it."""
         self.statuses = Counter()
         got = defaultdict(list)
         for channel, messages in received.items():
@@ -55,7 +55,8 @@ class Sends:
                 at = message["at_ms"] / 1000
                 unheard = message["outcome"] == "said" and not own_heard[message["text"]]
                 if unheard and is_missed(channel, at):
-                    self._complain("a message of ours was not fanned out", f"#{channel}: {message['text']}", at)
+                    text = message["text"]
+                    self._complain("a message of ours was not fanned out", f"#{channel}: {text}", at, shown.get(text))
 
     def _judge(self, cluster, id, send, messages, lost):
         results = self._results[id]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import plan
 import check_readers
-from check_lines import RENEWAL_S, Gaps, Lines, Reading
+from check_lines import OWN, RENEWAL_S, Gaps, Lines, Reading, text_of
 from check_registry import Requests, Shards, Wanted
 from check_sends import Sends
 from event_schema import misfits
@@ -136,13 +136,14 @@ class Checker:
         # What Redis was told since, it forgot; and who holds a shard by its older data learns that with a renewal.
         deaths += [(at, end + RENEWAL_S) for at, end in self._times("the data of", "started redis")]
         self._excuse_deaf_moments()
-        sent, heard = self.lines.at_end(record, self.reading, self.gaps, said, deaths)
+        shown = {line: block.wall for block in self._kept.blocks.values() for line in block.lines}
+        sent, heard = self.lines.at_end(record, self.reading, self.gaps, said, deaths, shown)
         self.reading.at_end(self.gaps)
         self.requests.at_end(self._cluster, self._apps.requests)
         self.sends.at_end(
             self._cluster, self._apps.sends, received,
             lambda channel, at: self.lines.is_missed(channel, at, self.reading, self.gaps), self.lines.own,
-            self.deafness(),
+            self.deafness(), {text_of(line): wall for line, wall in shown.items() if OWN.search(line)},
         )  # fmt: skip
         of_readers = check_readers.at_end(
             self._timeline, self._kept, self._readers, self.lines, self.reading, self._all_gaps(), self._missed_by_groups()

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import redis
 
+import plan
+
 EVERY_S = 0.1
 PORTION = 1000
+TRIMMED_S = plan.SETTINGS["history_ms"] / 1000 - 1  # what came since we looked may be gone again
 
 
 @dataclass
@@ -19,6 +22,7 @@ class Block:
     lines: list  # bytes
     at: float  # by its id: Redis's clock
     wall: float  # when we saw it
+    ids: set  # more than one where it was added once more
 
 
 @dataclass
@@ -99,6 +103,8 @@ class Kept(threading.Thread):
             if self._after != b"-":
                 self._begin_again()
                 return True
+        if now - self._well > TRIMMED_S:
+            self.losses.append(Loss(self._well - EVERY_S, now, "trimmed"))
         self._well = now
         for id, fields in entries:
             self._take(id, fields, now)
@@ -112,7 +118,8 @@ class Kept(threading.Thread):
             if seq <= self._seqs.get(by, 0):
                 self._timeline.complain("the streams have a block twice", f"{by} {seq}, {id.decode()}", now)
             self._seqs[by] = seq
-            self.blocks.setdefault((by, seq), Block(by, seq, fields[b"lines"].split(b"\n"), at, now))
+            block = Block(by, seq, fields[b"lines"].split(b"\n"), at, now, set())
+            self.blocks.setdefault((by, seq), block).ids.add(id.decode())
             return
         entry = (self._history[0], id)
         if entry in self._known:

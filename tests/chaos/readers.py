@@ -14,6 +14,7 @@ from processes import wait_until
 NAMES = ("logger", "database", "resume")
 LAST = " :the last line"
 MISSING = re.compile(r"missing: between (\d+)-\d+ and (\d+)-\d+")
+GONE = re.compile(r"missing: (\d+-\d+)$")
 
 
 class Readers:
@@ -47,6 +48,10 @@ class Readers:
     def gaps_of_database(self):
         """(channel, begin, end, reason) in seconds of Redis's clock, without those that it read."""
         return [(c, since / 1000, until / 1000, why) for c, since, until, why in self._stored("* FROM gap")]
+
+    def gone_for_logger(self):
+        """Ids of entries that were trimmed when it was to read them again: it had died with them, or was slow."""
+        return {m[1] for m in map(GONE.match, self._said("logger")[1]) if m}
 
     def gaps_of_resume(self):
         """(begin, end) in seconds of Redis's clock: where it had been away for too long."""

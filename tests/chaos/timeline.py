@@ -53,15 +53,17 @@ class Timeline:
         offsets = [offset for at, offset in self.offsets if at <= wall + 1]
         return redis_s - offsets[-1], min(redis_s - offset for offset in offsets)
 
-    def is_excused(self, broken, wall):
+    def is_excused(self, broken, wall, until=None):
+        """until: it may have been broken at any time from `wall` to that."""
+        until = max(wall, until or wall)
         with self._lock:
             excuses = list(self._excuses)
-        return any(begin <= wall <= end and broken in words and where() for begin, end, words, where, _ in excuses)
+        return any(begin <= until and wall <= end and broken in words and where() for begin, end, words, where, _ in excuses)
 
-    def complain(self, broken, detail="", wall=None):
+    def complain(self, broken, detail="", wall=None, until=None):
         """A promise was broken: the same words for the same promise, and what exactly, which is kept where it
-        is the first of its kind or one of the next few."""
-        if self.is_excused(broken, wall or time.time()):
+        is the first of its kind or one of the next few. until: as in is_excused."""
+        if self.is_excused(broken, wall or time.time(), until):
             self.note("checker", f"excused: {broken}: {detail}", wall)
             return
         at = (wall or time.time()) - self.began

@@ -18,6 +18,7 @@ from check_lines import Gaps, Lines, Reading  # noqa: E402
 from check_registry import Requests, Shards, Wanted  # noqa: E402
 from check_sends import Sends  # noqa: E402
 from checker import Checker  # noqa: E402
+from timeline import Timeline  # noqa: E402
 from watch import Look  # noqa: E402
 
 T = 1_700_000_000  # when a channel was joined, s
@@ -32,13 +33,13 @@ class Complaints(list):
     def __init__(self):
         self.times = {}  # what is broken -> when, as it was told last
 
-    def __call__(self, broken, detail="", wall=None):
+    def __call__(self, broken, detail="", wall=None, until=None):
         self.append(broken)
         self.times[broken] = wall
 
     complain = __call__
 
-    def is_excused(self, broken, _wall):
+    def is_excused(self, broken, _wall, _until=None):
         return broken in self.excused
 
     def by_our_clock(self, redis_s, _wall):
@@ -160,19 +161,19 @@ def test_whoever_has_to_log_in_anew_has_a_reason(complaints):
 SAID = [(T + 10 + i, f"line {i}") for i in range(10)]
 
 
-def heard(complaints, tmp_path, indices, gaps=(), extra=(), said=SAID, deaths=(), asked=()):
+def heard(complaints, tmp_path, indices, gaps=(), extra=(), said=SAID, deaths=(), asked=(), shown=None):
     """Ten lines were said in a channel that is joined; these were heard. What is wrong with that?"""
     record = tmp_path / "record"
     said = [line(*each) if isinstance(each, tuple) else each for each in said]
     record.write_bytes(b"".join(b"room0\t" + each + b"\n" for each in said))
     requests = {i: Request(op, ["room0"], at) for i, (op, at) in enumerate(asked)}
-    reading, told, lines = Reading(complaints, requests), Gaps(complaints), Lines(complaints)
+    reading, told, lines = Reading(complaints, requests), Gaps(complaints), Lines(complaints.complain)
     reading.on_look(look(["room0"], states={"room0": ("joined", T * 1000)}), T)
     for event in gaps:
         told.on_event(event, T)
     for payload in [said[i] for i in indices] + list(extra):
         lines.on_chat("room0", payload, T + 60)
-    lines.at_end(record, reading, told, set(), deaths)
+    lines.at_end(record, reading, told, set(), deaths, shown or {})
     reading.at_end(told)
     return complaints
 
@@ -212,6 +213,14 @@ def test_a_gap_covers_what_was_lost_in_it_and_nothing_else(complaints, tmp_path)
     assert heard(complaints, tmp_path, missing, [gap(T + 15.5, T + 17.5)]) == [
         "a line is lost outside of every gap"
     ] * 2
+
+
+@pytest.mark.parametrize(("seen", "broken"), [(T + 39, 1), (T + 40.5, 0), (T + 50, 0)])
+def test_what_was_published_while_nobody_listened_is_not_lost_though_it_was_said_before(tmp_path, seen, broken):
+    timeline = Timeline()
+    timeline.excuse(T + 40, T + 41, {"a line is lost outside of every gap"})
+    heard(timeline, tmp_path, range(9), shown={line(*SAID[9]): seen})
+    assert len(timeline.complaints) == broken
 
 
 def test_a_gap_in_which_lines_were_heard_is_not_true(complaints, tmp_path):
@@ -387,7 +396,7 @@ def judged(complaints, way, results, messages, kills=()):
     received = {"room0": [{"text": "hello", "outcome": o, "at_ms": at * 1000} for o, at in messages]}
     cluster = kept(**({"result:room0:send-0": {"status": results[0], "at": T * 1000}} if results else {}))
     asked = {"send-0": Send("room0", "hello", way, asked=T)}
-    sends.at_end(cluster, asked, received, lambda channel, at: True, {"hello": 1}, kills)
+    sends.at_end(cluster, asked, received, lambda channel, at: True, {"hello": 1}, kills, {})
     return complaints
 
 

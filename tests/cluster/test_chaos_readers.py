@@ -1,7 +1,9 @@
 """The checker of what is kept, and of its readers, sees what it is there to see, and nothing else."""
 
+import contextlib
 import json
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +33,7 @@ def kept_of(complaints, blocks, losses=()):
     return kept
 
 
-def judged(complaints, blocks, heard=(), losses=(), gaps=None, missed=(), **readers):
+def judged(complaints, blocks, heard=(), losses=(), gaps=None, missed=(), gone=frozenset(), **readers):
     """readers: what each has, where it differs from what was kept."""
     kept = kept_of(complaints, blocks, losses)
     all_lines = [each for _, lines in blocks for each in lines]
@@ -42,6 +44,7 @@ def judged(complaints, blocks, heard=(), losses=(), gaps=None, missed=(), **read
         lines=lambda: have,
         gaps_of_database=lambda: [("", begin, end, "not_read") for begin, end in gaps or ()],
         gaps_of_resume=lambda: gaps or [],
+        gone_for_logger=lambda: gone,
     )
     reading = SimpleNamespace(is_read_anew=lambda channel, at: False)
     check_readers.at_end(complaints, kept, known, lines, reading, {}, missed)
@@ -116,6 +119,24 @@ def test_lines_that_redis_has_lost_nobody_has_to_have_who_was_told(complaints):
     kept._take(b"%d-0" % ((T + 9) * 1000), {b"rewound": json.dumps(lost).encode()}, T + 9)
     assert [kept.losses[0].has(block) for block in kept.blocks.values()] == [False, False, True, False]
     assert (kept.losses[0].begin, kept.losses[0].end) == (T + 4, T + 9)
+
+
+def test_a_logger_knows_what_was_too_old_when_it_was_to_read_it_again(complaints):
+    has, gone = SAID[:4] + SAID[6:], {f"{(T + 6) * 1000}-0"}
+    assert judged(complaints, BLOCKS, gone=gone, logger=has) == []
+    assert judged(complaints, BLOCKS, gone=gone, database=has) == ["the database lacks a line"] * 2
+
+
+@pytest.mark.parametrize(("away_s", "why"), [(1, []), (plan.SETTINGS["history_ms"] / 1000, ["trimmed"])])
+def test_what_was_trimmed_before_we_saw_it_nobody_misses(complaints, away_s, why):
+    kept = kept_of(complaints, BLOCKS)
+    read = SimpleNamespace(xrange=lambda *_, **__: 0, hmget=lambda *_: 0, role=lambda: 0)
+    read.execute = lambda: ([], [b"1", b"0"], [b"master"])
+    kept._redis = SimpleNamespace(pipeline=lambda transaction: contextlib.nullcontext(read))
+    kept._well = time.time() - away_s
+    kept.look()
+    assert [loss.why for loss in kept.losses] == why
+    assert all(loss.begin < kept._well - away_s + 1 and loss.end <= kept._well for loss in kept.losses)
 
 
 def test_each_run_kills_and_cuts_off_readers():
