@@ -43,6 +43,8 @@ static bool granted(struct node_lease *l, struct wall redis_now, uint64_t lease_
     learn_clock(l, redis_now);
     if (lease_on_granted(&l->lease, now, lease_ms) == LEASE_OUT) {
         node_lease_fenced(l, "the renewal was answered too late");
+    } else {
+        lease_meet(&l->lease, l->redis_low);
     }
     return lease_may_act(&l->lease, now);
 }

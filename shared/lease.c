@@ -2,6 +2,7 @@
 #include "shared/lease.h"
 
 #define RENEWS   6   /* in a lease */
+#define MOMENTS  5   /* from one renewal to the next, at which nodes meet */
 #define LEAST_MS 20  /* between questions */
 #define RETRY_MS 500 /* the most after a failure; and while nothing tells how long a lease is */
 
@@ -165,6 +166,17 @@ void lease_begin_anew(struct lease *l, uint64_t now)
     if (l->right.state != LEASE_LEAVING) {
         machine_move(&l->right, LEASE_UNREGISTERED, l);
         lease_ask_at(l, now);
+    }
+}
+
+/* Late by the jitter of a timer, or of a clock, is on time: else it were a whole step sooner. */
+void lease_meet(struct lease *l, int64_t redis_ahead_ms)
+{
+    uint64_t step = interval(l) / MOMENTS;
+    uint64_t past = (l->next_ms + (uint64_t)redis_ahead_ms) % step;
+
+    if (past < step - step / 8) {
+        l->next_ms -= past;
     }
 }
 

@@ -7,7 +7,7 @@
  *
  * These rules stand here alone:
  *
- * - A lease is renewed every sixth of it.
+ * - A lease is renewed every sixth of it, and the first time a little sooner: see lease_meet.
  * - The holder's own deadline is the time at which the renewal was *sent* plus 0.9 of the lease. So
  *   it stops before Redis gives the lease to another one, however late the answer came.
  * - Past the deadline a node is fenced: it keeps what it holds and does nothing with it, and the
@@ -79,6 +79,10 @@ bool lease_is_ready(const struct lease *l);
 /* Redis answered that the lease is held for `lease_ms` from when the question was sent. An answer
  * past the own deadline wins nothing; then it is asked anew at once. */
 MUST_USE enum lease_change lease_on_granted(struct lease *l, uint64_t now, uint64_t lease_ms);
+/* Granted: ask next when others do. That is a little sooner than planned, at one of five moments of
+ * Redis's clock in a sixth of the lease. Redis, which sleeps between them, is woken once by several
+ * nodes: waking takes it longer than a renewal. `redis_ahead_ms`: Redis's clock less mono_ms. */
+void lease_meet(struct lease *l, int64_t redis_ahead_ms);
 /* Redis answered that another one leads, for `remaining_ms` more unless it renews. */
 MUST_USE enum lease_change lease_on_standby(struct lease *l, uint64_t now, uint64_t remaining_ms);
 /* A step of a leader was refused: another one leads. Asks at once. */

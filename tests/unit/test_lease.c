@@ -114,6 +114,58 @@ static void it_is_renewed_each_sixth_of_the_lease_from_when_it_was_asked_for(voi
     }
 }
 
+/* Of Redis's clock, which is 30 ms ahead; a sixth of the lease has five moments. */
+#define AHEAD  30
+#define MOMENT (LEASE / 6 / 5)
+
+static uint64_t past_a_moment(const struct lease *l)
+{
+    return (l->next_ms + AHEAD) % MOMENT;
+}
+
+static void renewals_meet_at_moments_of_redis_and_stay_there(UNUSED void **state)
+{
+    for (uint64_t sent = 1000; sent < 1000 + LEASE / 6; sent++) {
+        struct lease l = current_since(sent);
+
+        lease_meet(&l, AHEAD);
+        uint64_t met = l.next_ms;
+        assert_in_range(met, sent + LEASE / 6 - MOMENT, sent + LEASE / 6);
+        assert_true(past_a_moment(&l) == 0 || past_a_moment(&l) >= MOMENT - MOMENT / 8);
+        assert_int_equal(granted(&l, met, met + 1, LEASE), LEASE_SAME);
+        lease_meet(&l, AHEAD);
+        assert_int_equal(l.next_ms, met + LEASE / 6);
+    }
+}
+
+static void one_that_is_late_meets_again_and_one_that_is_early_loses_no_step(UNUSED void **state)
+{
+    struct lease l = current_since(1070);
+
+    lease_meet(&l, AHEAD);
+    assert_int_equal(l.next_ms, 1570);
+    assert_int_equal(granted(&l, 1573, 1574, LEASE), LEASE_SAME);
+    lease_meet(&l, AHEAD);
+    assert_int_equal(l.next_ms, 2070);
+    assert_int_equal(granted(&l, 2070, 2071, LEASE), LEASE_SAME);
+    lease_meet(&l, AHEAD - 2); /* it is another now */
+    assert_int_equal(l.next_ms, 2570);
+}
+
+static void meeting_never_takes_long_whatever_the_lease_and_the_clocks(UNUSED void **state)
+{
+    for (uint64_t lease_ms = 1; lease_ms < 300; lease_ms++) {
+        struct lease l = begun(LEASE_UNREGISTERED, 1000);
+
+        (void)!granted(&l, 1000, 1000, lease_ms);
+        uint64_t planned = l.next_ms;
+        lease_meet(&l, INT64_MIN + (int64_t)lease_ms);
+        assert_in_range(l.next_ms, planned - (planned - 1000) / 5 - 1, planned);
+        lease_meet(&l, INT64_MAX);
+        assert_true(l.next_ms <= planned);
+    }
+}
+
 static void a_renewal_follows_a_lease_that_was_made_shorter(void **state)
 {
     (void)state;
@@ -418,6 +470,9 @@ int main(void)
         cmocka_unit_test(who_is_new_may_not_act_and_asks_as_soon_as_the_link_is_ready),
         cmocka_unit_test(a_grant_lasts_nine_tenths_of_the_lease_from_when_it_was_asked_for),
         cmocka_unit_test(it_is_renewed_each_sixth_of_the_lease_from_when_it_was_asked_for),
+        cmocka_unit_test(renewals_meet_at_moments_of_redis_and_stay_there),
+        cmocka_unit_test(one_that_is_late_meets_again_and_one_that_is_early_loses_no_step),
+        cmocka_unit_test(meeting_never_takes_long_whatever_the_lease_and_the_clocks),
         cmocka_unit_test(a_renewal_follows_a_lease_that_was_made_shorter),
         cmocka_unit_test(an_answer_past_the_deadline_wins_nothing_and_is_asked_for_anew_at_once),
         cmocka_unit_test(a_late_answer_ends_what_was_held),
