@@ -106,6 +106,11 @@ class Servers:
         # What it was before it died, it may not be any more.
         self.primary.client.replicaof("NO", "ONE")
         self.replica.client.replicaof("127.0.0.1", self.primary.port)
+        self.primary.client.bgrewriteaof()  # else it took longer to start with each minute of a run
+
+    def is_rewriting(self):
+        data = self.primary.client.info("persistence")
+        return data["aof_rewrite_in_progress"] or data["aof_rewrite_scheduled"]
 
     @staticmethod
     def _wait_for(server):
@@ -182,6 +187,7 @@ class RedisFaults:
     def older_redis(self, age_s, down_s):
         """It comes back with the data it had `age_s` ago."""
         with self._hands_on_redis():
+            yield from self._until(lambda: not self._servers.is_rewriting(), 20, "Redis has rewritten its data")
             data = self._data()
             kept = data.with_name(f"{data.name}-older")
             shutil.rmtree(kept, ignore_errors=True)
