@@ -210,7 +210,7 @@ static void on_facts(void *ctx, const struct registry_lead *facts)
     manager_run_on_facts(c->run, facts);
     compare_on_facts(c->compare, facts);
     intake_go_on(c->intake);
-    outbox_go_on(c->outbox);
+    outbox_go_on(c->outbox, facts->sends);
 }
 
 static void on_out(void *ctx)

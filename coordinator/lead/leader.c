@@ -95,6 +95,7 @@ static void on_leading(struct leader *l, const struct registry_lead *facts)
     if (!lease_may_act(&l->lease, now)) {
         return;
     }
+    lease_meet(&l->lease, (int64_t)facts->now.ms - (int64_t)now);
     bool lost = is_other_registry(l, facts->registry);
     if (change == LEASE_WON) {
         log_info("leader", "leader.elected", "id", l->me.id, "token", l->me.token, "lease_ms",

@@ -148,9 +148,9 @@ struct outbox *outbox_create(uv_loop_t *loop, struct leader *leader)
     return o;
 }
 
-void outbox_go_on(struct outbox *o)
+void outbox_go_on(struct outbox *o, bool holds)
 {
-    if (mono_ms() - o->look_ms >= EVERY_MS) {
+    if (holds && mono_ms() - o->look_ms >= EVERY_MS) {
         look(o);
     }
     await_bell(o);

@@ -416,6 +416,8 @@ int reply_lead(const struct redisReply *reply, struct registry_lead *out,
     out->registry = reader_slice(&r);
     out->damaged = reader_i64(&r) != 0;
     out->accounts_due = reader_i64(&r) != 0;
+    out->sends = reader_i64(&r) != 0;
+    out->now = (struct wall){reader_u64(&r)};
     r.bad = r.bad || !out->leading || out->token.len == 0 || out->token.len >= 24 ||
             out->lease_ms == 0 || out->next_deadline_ms > READER_MOST_MS ||
             out->registry.len >= REGISTRY_ID_CHARS;

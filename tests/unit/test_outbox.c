@@ -18,8 +18,7 @@ static struct outbox *outbox;
 
 static void on_facts(void *room, const struct registry_lead *facts)
 {
-    (void)facts;
-    outbox_go_on(room);
+    outbox_go_on(room, facts->sends);
 }
 
 static void close_outbox(void *room)
@@ -98,6 +97,20 @@ static void the_bell_brings_nothing_of_the_entry_however_large(void **state)
     assert_in_range(atoi(strchr(sent, ':') + 1), 1, 1000000);
 }
 
+static void an_empty_one_is_left_to_the_bell(void **state)
+{
+    unsigned before = o.facts;
+
+    (void)state;
+    office_ask(&o, "CONFIG RESETSTAT");
+    for (int second = 0; second < 4; second++) {
+        office_after(&o, 1000);
+    }
+    const char *steps = strstr(office_ask(&o, "INFO commandstats"), "cmdstat_fcall:calls=");
+    assert_non_null(steps);
+    assert_int_equal(atoi(strchr(steps, '=') + 1), o.facts - before);
+}
+
 static void what_nobody_says_expires(void **state)
 {
     struct world_node bot;
@@ -124,6 +137,7 @@ int main(void)
 #define OFFICE_TEST(f) cmocka_unit_test_setup_teardown(f, open_office, close_office)
         OFFICE_TEST(what_is_added_is_taken_as_the_bell_rings),
         OFFICE_TEST(the_bell_brings_nothing_of_the_entry_however_large),
+        OFFICE_TEST(an_empty_one_is_left_to_the_bell),
         OFFICE_TEST(what_nobody_says_expires),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);

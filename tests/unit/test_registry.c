@@ -342,6 +342,31 @@ static void the_leader_is_told_what_there_is_to_do(void **state)
     assert_int_equal(w.lead.next_deadline_ms, -1);
 }
 
+static void the_leader_is_told_whether_the_outbox_holds_something(void **state)
+{
+    (void)state;
+    world_lead(&w, &me);
+    assert_false(w.lead.sends);
+    world_ask(&w, "XADD shoal:{t}:outbox * channel foo text hello id s1");
+    world_lead(&w, &me);
+    assert_true(w.lead.sends);
+    world_ask(&w, "DEL shoal:{t}:outbox");
+    world_lead(&w, &me);
+    assert_false(w.lead.sends);
+    world_ask(&w, "ZADD shoal:{t}:sends 1 taken"); /* and its stream was deleted */
+    world_lead(&w, &me);
+    assert_true(w.lead.sends);
+}
+
+static void the_leader_is_told_the_time_of_redis(void **state)
+{
+    (void)state;
+    uint64_t before = strtoull(world_ask(&w, "HGET shoal:{t}:clock seen"), NULL, 10);
+    world_lead(&w, &me);
+    assert_in_range(w.lead.now.ms, before, before + 60000);
+    assert_int_equal(w.lead.now.ms, strtoull(world_ask(&w, "HGET shoal:{t}:clock seen"), NULL, 10));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, finish)
 
 int main(void)
@@ -360,6 +385,8 @@ int main(void)
         TEST(after_a_resignation_the_other_leads),
         TEST(a_deposed_leader_is_refused),
         TEST(the_leader_is_told_what_there_is_to_do),
+        TEST(the_leader_is_told_whether_the_outbox_holds_something),
+        TEST(the_leader_is_told_the_time_of_redis),
     };
     return cmocka_run_group_tests(tests, start_redis, stop_redis);
 }

@@ -351,6 +351,7 @@ function watch_clock(c, lease)
     local back = (whole(clock[1]) or c.now) - c.now
     if back > 0 or -back > lease / 2 then
         call('HSET', ck, 'grace', c.now + 2 * lease)
+        c.grace = nil
     end
     if back > 0 or clock[2] then
         clock_went_back(c, lease)
@@ -367,8 +368,11 @@ end
 end
 
 local function grace_until(c)
-    local grace = count_of(call('HGET', key(c, 'clock'), 'grace'))
-    return grace <= c.now + 2 * LEASE_MOST_MS and grace or 0
+    if not c.grace then
+        local grace = count_of(call('HGET', key(c, 'clock'), 'grace'))
+        c.grace = grace <= c.now + 2 * LEASE_MOST_MS and grace or 0
+    end
+    return c.grace
 end
 
 -- Steps -------------------------------------------------------------------------------------------

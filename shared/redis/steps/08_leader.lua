@@ -55,7 +55,7 @@ local function expired_nodes(c)
     return expired
 end
 
--- Takes or renews the lead: nil, or what is answered to who does not lead.
+-- Takes or renews the lead: the token, or nil and what is answered to who does not lead.
 local function take_lead(c, a, lease)
     local lk = key(c, 'leader')
     local leader = call('HMGET', lk, 'incarnation', 'deadline', 'id', 'token')
@@ -66,10 +66,11 @@ local function take_lead(c, a, lease)
         call('HSET', lk, 'deadline', c.now + lease)
     end
     if remaining > 0 then
-        return {'standby', leader[3], remaining, registry_of(c)}
+        return nil, {'standby', leader[3], remaining, registry_of(c)}
     end
-    if not mine or count_of(leader[4]) == 0 or #leader[4] > 20 then
-        bump(lk, 'token', 1)
+    local token = leader[4]
+    if not mine or count_of(token) == 0 or #token > 20 then
+        token = string.format('%d', bump(lk, 'token', 1))
     end
     if not mine then
         call('HSET', lk, 'id', a[1], 'incarnation', a[2], 'host', a[5], 'pid', a[6], 'since', c.now)
@@ -77,7 +78,7 @@ local function take_lead(c, a, lease)
         event(c, 'leader.elected', {'coordinator', a[1]})
     end
     call('HSET', lk, 'deadline', c.now + lease, 'link', a[3], 'run_id', a[4])
-    return nil
+    return token
 end
 
 -- The ms until the next lease of a node ends, -1 where there is none.
@@ -89,13 +90,14 @@ end
 -- "standby", leader's id, remaining ms, registry | "leading", token, lease, shards_rev, ms to the
 -- next deadline of a node (-1: none), nodes that are up, waiting, homeless, setup done (0/1),
 -- stopped (0/1), user, {node, link, run_id of each expired}, {idle shards that may close},
--- registry, something is damaged (0/1), an account is to be looked at (0/1)
+-- registry, something is damaged (0/1), an account is to be looked at (0/1), the outbox holds
+-- something (0/1), Redis's time in ms
 step('lead', 'coordinator incarnation link run_id host pid', function(c, a)
     local lease = limit(c, 'lease_ms')
     restating(c) -- before `seen` is written
     watch_clock(c, lease)
-    local other = take_lead(c, a, lease)
-    if other then
+    local token, other = take_lead(c, a, lease)
+    if not token then
         return other
     end
     check_types(c)
@@ -104,14 +106,15 @@ step('lead', 'coordinator incarnation link run_id host pid', function(c, a)
     local expired = c.now >= grace and expired_nodes(c) or {}
     local idle = call('ZRANGEBYSCORE', key(c, 'idle'), '-inf', c.now - limit(c, 'idle_shard_ms'),
         'LIMIT', 0, IDLE_AT_ONCE)
+    local clock = call('HMGET', key(c, 'clock'), 'shards', 'damaged')
     return {
-        'leading', call('HGET', key(c, 'leader'), 'token'), lease,
-        count_of(call('HGET', key(c, 'clock'), 'shards')), next_deadline(c, grace, lease),
+        'leading', token, lease, count_of(clock[1]), next_deadline(c, grace, lease),
         nodes_up(c), call('SCARD', key(c, 'waiting')), call('SCARD', key(c, 'homeless')),
         settings(c).setup == 'done' and 1 or 0, settings(c).stopped == '1' and 1 or 0,
         setting(c, 'user'),
-        expired, idle, registry_of(c), call('HEXISTS', key(c, 'clock'), 'damaged'),
+        expired, idle, registry_of(c), clock[2] and 1 or 0,
         call('ZCOUNT', key(c, 'accounts'), '-inf', c.now) > 0 and 1 or 0,
+        call('XLEN', key(c, 'outbox')) + call('ZCARD', key(c, 'sends')) > 0 and 1 or 0, c.now,
     }
 end)
 
