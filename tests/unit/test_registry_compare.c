@@ -262,6 +262,28 @@ static void what_happens_beside_a_comparison_needs_no_repair(void **state)
     }
 }
 
+static void a_user_is_lost(void)
+{
+    world_ask(&w, "HSET shoal:{t}:shard:extended-shard-1 user x:y");
+}
+
+static void a_shard_whose_user_is_lost_beside_a_comparison_has_it_again(void **state)
+{
+    (void)state;
+    beside = a_user_is_lost;
+    last_portion = 1;
+    for (beside_portion = 1; beside_portion <= last_portion; beside_portion++) {
+        begin(NULL);
+        world_compare_beside(&w, &me, before_portion);
+        world_compare(&w, &me);
+        assert_string_equal(world_ask(&w, "HGET shoal:{t}:shard:extended-shard-1 user"),
+                            "anonymous");
+        assert_string_equal(world_broken(&w, 3, 5), "");
+        finish(NULL);
+    }
+    assert_true(last_portion > 5);
+}
+
 static void a_shard_whose_sender_was_forgotten_is_served_where_it_says_when_nodes_go(void **state)
 {
     (void)state;
@@ -290,6 +312,7 @@ int main(void)
         cmocka_unit_test(whatever_is_damaged_from_outside_is_put_right_and_told),
         TEST(a_shard_whose_sender_was_forgotten_is_served_where_it_says_when_nodes_go),
         cmocka_unit_test(what_happens_beside_a_comparison_needs_no_repair),
+        cmocka_unit_test(a_shard_whose_user_is_lost_beside_a_comparison_has_it_again),
         TEST(many_differences_are_counted_and_the_first_of_them_told),
         TEST(only_the_leader_compares),
     };

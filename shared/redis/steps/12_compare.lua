@@ -114,6 +114,12 @@ function compare.user_of(c, shard)
     return now
 end
 
+-- Is it that user's? Where that is not known, it is put right first: it is known from where the
+-- shard would be removed.
+function compare.is_of(c, shard, user)
+    return shard_id(shard) and user_of(c, shard) == user or is_shard(c, shard) and compare.user_of(c, shard) == user
+end
+
 -- The user of what should be a shard, or nil. One that is not among the shards, though all is known
 -- of it, is again.
 function compare.known_shard(c, shard)

@@ -77,7 +77,7 @@ local USER_PARTS = {
     function(c, user, cursor)
         local wanted = {'HMGET', key(c, 'channels')}
         return compare.weed(c, 'SSCAN', key(c, 'rooms', user), cursor, 'channel', wanted, function(_, shard)
-            return (not shard_id(shard) or user_of(c, shard) ~= user) and 'was counted among the rooms of ' .. user
+            return not compare.is_of(c, shard, user) and 'was counted among the rooms of ' .. user
         end)
     end,
     -- As what it stands in a channel that is not wanted is forgotten when nothing was said there
@@ -109,7 +109,7 @@ local function compare_index(c, index, cursor)
     local user, of = string.match(index, '^open:(.*)$'), INDICES[index] or 'load'
     local scan, kind = SCANS[index] or 'ZSCAN', of == 'load' and 'shard' or 'node'
     return compare.weed(c, scan, key(c, index), cursor, kind, {'ZMSCORE', key(c, of)}, function(name, score)
-        local others = user and (user_of(c, name) ~= user or speakers.is(name))
+        local others = user and (speakers.is(name) or not compare.is_of(c, name, user))
         return (not score or others) and 'was in ' .. index .. ', and is none of those'
     end)
 end
