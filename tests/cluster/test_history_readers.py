@@ -32,6 +32,8 @@ def begin(bare, *redis_args, **settings):
     bare.start_coordinator(**settings)
     bare.start_node("n1")
     bare.join(*NAMES)
+    streams = str(settings.get("history_streams", 1))  # with another number they are begun anew
+    wait_until(lambda: bare.redis.hget(bare.key("lines"), "streams") == streams, 15, "there are as many streams")
     return bare
 
 
