@@ -81,7 +81,7 @@ bool lease_is_ready(const struct lease *l);
 MUST_USE enum lease_change lease_on_granted(struct lease *l, uint64_t now, uint64_t lease_ms);
 /* Granted: ask next when others do. That is a little sooner than planned, at one of five moments of
  * Redis's clock in a sixth of the lease. Redis, which sleeps between them, is woken once by several
- * nodes: waking takes it longer than a renewal. `redis_ahead_ms`: Redis's clock less mono_ms. */
+ * of them: waking takes it longer than a renewal. `redis_ahead_ms`: Redis's clock less mono_ms. */
 void lease_meet(struct lease *l, int64_t redis_ahead_ms);
 /* Redis answered that another one leads, for `remaining_ms` more unless it renews. */
 MUST_USE enum lease_change lease_on_standby(struct lease *l, uint64_t now, uint64_t remaining_ms);

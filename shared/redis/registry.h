@@ -283,7 +283,7 @@ struct registry_lead {
     /* leading: */
     bool damaged;      /* something is not as it should be: compare soon */
     bool accounts_due; /* registry_due_accounts has some */
-    bool sends;        /* the outbox holds some, or is to: registry_send_take */
+    bool sends;        /* the outbox holds something: registry_send_take is to look at it */
     struct wall now;   /* Redis's time */
 };
 typedef void (*registry_lead_cb)(void *ctx, const struct registry_lead *lead,
