@@ -361,7 +361,7 @@ static void whoever_dies_is_replaced(void)
 {
     /* The first node, with the shard that sends for 700 others. */
     raw("ZADD shoal:{t}:nodes 1 n0");
-    raw("HDEL shoal:{t}:clock grace");
+    raw("HDEL shoal:{t}:clock grace returned");
     while (is_more(STEP("expire", LEADER "n0 90"))) {
     }
     assert_string_equal(answer->element[0]->str, "expired");

@@ -126,13 +126,18 @@ end
 
 -- Could any live node take a shard of those `node` holds? Some are looked at, each time others.
 -- Where nothing is known of the node, there is nothing to keep. A node that renewed as long ago as
--- half a lease may have been cut off together with it.
+-- half a lease may have been cut off together with it, and one that was and is back is seldom the
+-- only one: for a lease the others may come back, too.
 local function could_take_any(c, node)
     local nk = key(c, 'node', node)
+    local returned = count_of(call('HGET', key(c, 'clock'), 'returned'))
     local wish = {left_ms = math.floor(limit(c, 'lease_ms') / 2)}
     local shards = call('ZRANDMEMBER', nk .. ':shards', SHARDS_LOOKED_AT)
     if #shards == 0 or call('HEXISTS', nk, 'incarnation') == 0 then
         return true
+    elseif returned <= c.now and c.now < returned + limit(c, 'lease_ms') and
+        facts_of(c, node).deadline <= returned then
+        return false
     end
     for _, shard in ipairs(shards) do
         local user = shard_id(shard) and user_of(c, shard)

@@ -65,6 +65,10 @@ end
 -- The node has the lease, and said this of itself. All it read up to `until_ms` is fanned out. (At
 -- rest it writes the same by itself: registry_rest.c.)
 local function keep_lease(c, r, lease, until_ms)
+    local deadline = whole(call('ZSCORE', key(c, 'nodes'), r.node))
+    if deadline and deadline <= c.now then
+        call('HSET', key(c, 'clock'), 'returned', c.now)
+    end
     call('ZADD', key(c, 'nodes'), c.now + lease, r.node)
     call('HSET', key(c, 'node', r.node), 'link', r.link, 'run_id', r.run_id, 'host', r.host, 'pid', r.pid,
         'version', r.version, 'capacity', count_of(r.capacity), 'users', r.users, 'renewed', c.stamp,
