@@ -264,12 +264,12 @@ def test_a_database_has_each_line_once_however_often_it_is_killed(bare, tmp_path
 def test_a_database_that_was_away_for_too_long_knows_that_and_one_that_was_not_has_no_gap(
     kept, tmp_path, language, how
 ):
-    kept.request("set", name="history_ms", value=3000)
+    kept.request("set", name="history_ms", value=5000)
     database = Database(kept, tmp_path, language)
     generate(kept, 3000, 500)
     wait_until(lambda: len(database.lines()) > 500, 15, "it reads")
     database.program.kill()
-    time.sleep(1)
+    time.sleep(0.5)
     database.program.start()
     before = len(database.lines())
     wait_until(lambda: len(database.lines()) > before + 300, 10, "it has read on")
@@ -282,7 +282,7 @@ def test_a_database_that_was_away_for_too_long_knows_that_and_one_that_was_not_h
         database.program.pause()
     time.sleep(0.1)
     is_all_said(kept)
-    generate(kept, 4000, 500)  # 8 s
+    generate(kept, 5000, 500)  # 10 s
     is_all_said(kept)
     last = database.lines()[-1]
     database.program.start() if how == "killed" else database.program.resume()
