@@ -110,6 +110,7 @@ static void on_unclaimed(void *ctx, const struct err *err)
     /* The registry knows how long one that was refused waits. */
     lane_later(s, lane, LANE_PAUSED, lane->queue->again_ms != 0 ? 0 : SENDER_RETRY_MS);
     lane->queue->again_ms = 0;
+    lane_head_waits(lane);
 }
 
 void lane_unclaim(struct sender *s, struct lane *lane)

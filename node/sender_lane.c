@@ -308,9 +308,11 @@ static void on_claim(void *ctx, const struct registry_claim *claim, const struct
     } else if (lane->served == NULL && s->unjoined == NULL) {
         lane_forget(s, lane);
     } else if (claim->held_by == HELD_BY_CHANNEL) {
+        lane_head_waits(lane);
         lane_later(s, lane, LANE_PAUSED,
                    claim->wait_ms < MAX_LATER_MS ? claim->wait_ms : MAX_LATER_MS);
     } else {
+        lane_head_waits(lane);
         turn_held(s, lane, claim);
     }
 }

@@ -69,6 +69,17 @@ static void lane_insert(struct lane *lane, struct send *send)
     }
 }
 
+void lane_head_waits(struct lane *lane)
+{
+    struct send *head = lane->queue;
+
+    if (!head->begun && head->next != NULL && comes_before(head->next, head)) {
+        DL_DELETE(lane->queue, head);
+        lane->nqueued--;
+        lane_insert(lane, head);
+    }
+}
+
 void sender_queue(struct sender *s, const char *channel, struct slice told)
 {
     struct send *send;

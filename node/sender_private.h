@@ -199,6 +199,9 @@ void sender_job_at(struct sender *s, enum sender_job job, uint64_t at_ms);
  * new. */
 extern const struct machine_type sender_look;
 void sender_queue(struct sender *s, const char *channel, struct slice told);
+/* The head is under way no more, and is to be tried again: behind what came meanwhile and has a
+ * higher priority. */
+void lane_head_waits(struct lane *lane);
 void outbox_take(struct sender *s);
 
 /* What a registry call in flight remembers; never a pointer into the tables. */

@@ -40,6 +40,35 @@ static void what_has_a_higher_priority_is_said_first_but_not_before_what_is_unde
     assert_string_equal(rig.said, "foo:under-way foo:h1 foo:h2 foo:n1 foo:n2 foo:l1 ");
 }
 
+/* A hint, as Redis gives it when it took that. */
+static void hint(const char *entry, const char *sign)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text), "sends foo %s%s", entry, sign);
+    assert_true(sender_on_hint(rig.sender, slice_of(text)));
+}
+
+static void what_may_not_be_said_yet_goes_behind_what_came_while_that_was_asked(void **state)
+{
+    (void)state;
+    set("channel_message_ms,900");
+    outbox_heard("channel foo text first");
+    said(1);
+    const char *low = outbox("channel foo text low priority low");
+    const char *normal = outbox("channel foo text normal");
+    const char *high = outbox("channel foo text high priority high");
+    world_ask(&w, "CLIENT PAUSE 200");
+    hint(low, "l");
+    test_loop_run_for(&w.probe.t, 50); /* its claim is on its way */
+    hint(normal, "");
+    hint(high, "h");
+    for (unsigned writes = 2; writes <= 4; writes++) {
+        said(writes);
+    }
+    assert_string_equal(rig.said, "foo:first foo:high foo:normal foo:low ");
+}
+
 static void of_several_channels_the_one_with_a_higher_priority_is_said_first(void **state)
 {
     struct slice both[] = {SLICE("foo"), SLICE("bar")};
@@ -187,6 +216,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_sender, finish_sender)
     const struct CMUnitTest tests[] = {
         TEST(what_has_a_higher_priority_is_said_first_but_not_before_what_is_under_way),
+        TEST(what_may_not_be_said_yet_goes_behind_what_came_while_that_was_asked),
         TEST(of_several_channels_the_one_with_a_higher_priority_is_said_first),
         TEST(a_priority_that_is_none_is_refused),
         TEST(a_long_text_is_said_in_parts_with_one_result),
