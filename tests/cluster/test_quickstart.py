@@ -131,6 +131,7 @@ def test_what_the_quickstart_invites_to_try_works_and_ctrl_c_ends_it(tmp_path):
         for pid in nodes_of(tmp_path):
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: "no node is left" in out.read_text(), 20, "it says so")
+        wait_until(lambda: "shoal-node --config" in out.read_text().rpartition("\n")[0], 10, "and how to start one")
         again = next(line for line in out.read_text().splitlines() if "shoal-node --config" in line)
         assert shlex.split(again)[1:3] == ["--config", ""], again
         program.send_signal(signal.SIGINT)
