@@ -310,6 +310,7 @@ def test_a_database_has_no_gap_where_nothing_was_said(kept, tmp_path, language):
         wait_until(lambda: not kept.redis.xlen(kept.key("lines:0")), 15, "it is gone")
         kept.inject(NAMES[0], text)
         database.has(text)
+    wait_until(lambda: not kept.redis.xlen(kept.key("lines:0")), 15, "it is gone")
     assert database.gaps() == []
 
 

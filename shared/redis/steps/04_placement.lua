@@ -124,19 +124,26 @@ local function served_by(c, shard)
     return served
 end
 
+local could_take_any -- below
+do -- the rest is seen in here alone
+
+-- Was the node cut off together with one that is back? Then it may be, too, within a lease. (What
+-- lies ahead is of a time before Redis's clock went back.)
+local function may_return(c, node)
+    local returned = count_of(call('HGET', key(c, 'clock'), 'returned'))
+    return returned <= c.now and c.now < returned + limit(c, 'lease_ms') and facts_of(c, node).deadline <= returned
+end
+
 -- Could any live node take a shard of those `node` holds? Some are looked at, each time others.
 -- Where nothing is known of the node, there is nothing to keep. A node that renewed as long ago as
--- half a lease may have been cut off together with it, and one that was and is back is seldom the
--- only one: for a lease the others may come back, too.
-local function could_take_any(c, node)
+-- half a lease may have been cut off together with it.
+function could_take_any(c, node)
     local nk = key(c, 'node', node)
-    local returned = count_of(call('HGET', key(c, 'clock'), 'returned'))
     local wish = {left_ms = math.floor(limit(c, 'lease_ms') / 2)}
     local shards = call('ZRANDMEMBER', nk .. ':shards', SHARDS_LOOKED_AT)
     if #shards == 0 or call('HEXISTS', nk, 'incarnation') == 0 then
         return true
-    elseif returned <= c.now and c.now < returned + limit(c, 'lease_ms') and
-        facts_of(c, node).deadline <= returned then
+    elseif may_return(c, node) then
         return false
     end
     for _, shard in ipairs(shards) do
@@ -146,6 +153,8 @@ local function could_take_any(c, node)
         end
     end
     return false
+end
+
 end
 
 -- Whoever read the channels of a shard is gone. What came after `until_ms` may be missing, and what

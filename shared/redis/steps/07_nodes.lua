@@ -66,7 +66,7 @@ end
 -- rest it writes the same by itself: registry_rest.c.)
 local function keep_lease(c, r, lease, until_ms)
     local deadline = whole(call('ZSCORE', key(c, 'nodes'), r.node))
-    if deadline and deadline <= c.now then
+    if deadline and deadline <= c.now then -- see may_return()
         call('HSET', key(c, 'clock'), 'returned', c.now)
     end
     call('ZADD', key(c, 'nodes'), c.now + lease, r.node)
