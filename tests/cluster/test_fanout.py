@@ -261,18 +261,19 @@ def test_a_node_that_leaves_waits_for_subscribers_no_longer_than_its_drain_timeo
     node = bare.start_node("n2", args=("--drain-timeout", "2s", "--http-listen", "127.0.0.1:0"))
     wait_until(lambda: len(bare.nodes()) == 2, 10, "another node is there")
 
-    def holds_one():
+    def holds(lines):
         request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        return b"\nshoal_fanout_held_lines 1\n" in ask(port_of(node), request).body
+        return f"\nshoal_fanout_held_lines {lines}\n".encode() in ask(port_of(node), request).body
 
     bare.processes["n1"].stop()
     wait_until(lambda: {shard["node"] for shard in bare.shards().values()} == {"n2"}, 10, "it holds all shards")
     wait_until(lambda: bare.inject("room0", "hello") == 1, 10, "it reads the channel")
     wait_until(lambda: any(line.endswith(b":hello") for _, line in list(rooms.chat.messages)), 10, "that is published")
+    wait_until(lambda: holds(0), 10, "and answered, which is after it is told to subscribers")
     node.expected_to_end = True
     bare.redis_process.kill()
     bare.inject("room0", "said while Redis was away")
-    wait_until(holds_one, 10, "it is held")
+    wait_until(lambda: holds(1), 10, "it is held")
     node.signal(signal.SIGTERM)
     bare.restart_redis()
 
