@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #define SOON_MS      20  /* what is wanted at once is one question */
+#define WAITING_MS   200 /* for a cluster: who sets one up waits a little longer (setup.c) */
+#define REFUSED_MS   500 /* a Redis that refuses is not rushed */
 #define RECONNECT_MS 400 /* at most between tries: a link that comes back late costs the lease */
 
 static void on_timer(uv_timer_t *timer);
@@ -42,11 +44,25 @@ bool node_lease_holds(struct node_lease *l)
     return holds;
 }
 
+/* Ask at `when`, but not before Redis has had as long for others as the last answer took: where
+ * that is long it has much to do, and less where more is told at once. */
+static void ask_at(struct node_lease *l, uint64_t when)
+{
+    uint64_t least = l->answered_ms + l->took_ms;
+
+    if (lease_ask_at(&l->lease, when > least ? when : least)) {
+        plan(l);
+    }
+}
+
 void node_lease_renew_soon(struct node_lease *l)
 {
-    l->look = true;
-    if (lease_ask_at(&l->lease, mono_ms() + SOON_MS)) {
-        plan(l);
+    if (!l->look) {
+        l->look = true;
+        l->look_ms = mono_ms() + SOON_MS;
+    }
+    if (l->lease.link.state != LEASE_LINK_ASKING) {
+        ask_at(l, l->look_ms);
     }
 }
 
@@ -72,12 +88,22 @@ void node_lease_fenced(struct node_lease *l, const char *why)
 void node_lease_answered(struct node_lease *l)
 {
     lease_set_link(&l->lease, LEASE_LINK_READY);
+    l->answered_ms = mono_ms();
+    if (l->look) {
+        ask_at(l, l->look_ms);
+    }
     plan(l);
+}
+
+void node_lease_refused(struct node_lease *l)
+{
+    lease_on_failure(&l->lease, mono_ms());
+    l->took_ms = REFUSED_MS;
 }
 
 static void failed(struct node_lease *l)
 {
-    lease_on_failure(&l->lease, mono_ms());
+    node_lease_refused(l);
     node_lease_answered(l);
 }
 
@@ -166,7 +192,9 @@ static void on_checked(void *ctx, const struct err *err)
             log_warn("lease", "lease.waiting", "reason", err->text, NULL);
             l->waiting_said = true;
         }
-        failed(l);
+        node_lease_refused(l);
+        (void)lease_ask_at(&l->lease, mono_ms() + WAITING_MS);
+        node_lease_answered(l);
     }
 }
 

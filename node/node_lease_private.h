@@ -30,6 +30,7 @@ struct node_lease {
     char registry_id[REGISTRY_ID_CHARS]; /* which registry it was that answered last */
     struct wall rested; /* what Redis's clock was taken to show when it last rested */
     bool look;          /* something is new here, or there: it renews, and does not rest */
+    uint64_t look_ms;   /* when it is to */
     struct registry_picture known; /* what was told last, but for its lists */
     char default_sender[65];       /* its own */
     uint64_t whole_at_ms;          /* the whole picture was asked for */
@@ -41,6 +42,9 @@ struct node_lease {
     uint64_t takeover;       /* its link, gone or killed */
     uint64_t asked_us;       /* when the last renewal was sent */
     uint64_t margin_ms;      /* what was left of the lease when that was answered */
+    uint64_t answered_ms;
+    uint64_t took_ms; /* its answer; 0 where it told much */
+    bool told_much;
     struct teardown teardown;
 };
 
@@ -50,6 +54,8 @@ void node_lease_fenced(struct node_lease *l, const char *why);
 struct registry_node node_lease_self(const struct node_lease *l);
 /* The question under way has its answer; go on. */
 void node_lease_answered(struct node_lease *l);
+/* It was refused, or did not arrive; it is asked again. */
+void node_lease_refused(struct node_lease *l);
 /* Nothing more is tried: `why` it is refused. */
 void node_lease_give_up(struct node_lease *l, const struct err *why);
 

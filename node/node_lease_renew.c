@@ -12,7 +12,8 @@
 #include <string.h>
 
 #define REPORT_BYTES ((size_t)1024 * 1024)
-#define WHOLE_ROWS   250 /* of whole pictures in compare_ms */
+#define MUCH_BYTES   ((size_t)48 * 1024) /* of a report: with more, no more is saved */
+#define WHOLE_ROWS   250                 /* of whole pictures in compare_ms */
 
 /* The answer was made between the question and now. What contradicts the former answers stands: a
  * clock was set. */
@@ -124,6 +125,7 @@ static void renewed(struct node_lease *l)
 {
     uint64_t now = mono_ms();
 
+    l->took_ms = l->told_much ? 0 : now - l->lease.sent_ms;
     meters.lease_renewals_total++;
     histogram_add(&meters.redis_round_trip_seconds, mono_us() - l->asked_us);
     l->margin_ms = l->lease.deadline_ms > now ? l->lease.deadline_ms - now : 0;
@@ -136,7 +138,7 @@ static void not_renewed(struct node_lease *l, const struct err *err)
         lost(l, err->text, err->code == ERR_EMPTIED);
     } else {
         meters.lease_failures_total++;
-        lease_on_failure(&l->lease, mono_ms());
+        node_lease_refused(l);
         if ((err->code == ERR_REPLY || err->code == ERR_STRANGE || err->code == ERR_ABSENT) &&
             trouble_is_news(&l->trouble, err, mono_ms())) {
             log_warn("lease", "lease.renew", "error", err->text, NULL);
@@ -158,15 +160,16 @@ static void on_renewed(void *ctx, const struct registry_picture *picture, const 
     node_lease_answered(l);
 }
 
-static void on_rested(void *ctx, bool kept, struct wall now, const struct err *err)
+static void on_rested(void *ctx, const struct registry_rested *answer, const struct err *err)
 {
     struct node_lease *l = ctx;
 
     l->options.on_reported(l->options.ctx, err == NULL);
-    if (kept) {
+    if (answer->kept) {
         renewed(l);
         l->known.now = l->rested; /* this much Redis has: should it be lost, the node knows */
-        if (granted(l, now, l->known.settings.lease_ms)) {
+        (void)lease_ask_at(&l->lease, mono_ms() + answer->again_ms);
+        if (granted(l, answer->now, l->known.settings.lease_ms)) {
             l->options.on_current(l->options.ctx, &l->known, false);
         }
     } else if (err != NULL) {
@@ -208,6 +211,7 @@ int node_lease_renew(struct node_lease *l)
         log_error("lease", "report.too_large", NULL);
         buf_clear(&report);
     }
+    l->told_much = report.len > MUCH_BYTES;
     bool whole = !l->attached || l->lease.sent_ms - l->whole_at_ms >= l->whole_ms;
     bool rests = l->lease.right.state == LEASE_CURRENT && !whole && !l->look && report.len == 0;
     int rc;

@@ -1,7 +1,7 @@
 /* Lease: the rules alone. See lease.h. */
 #include "shared/lease.h"
 
-#define RENEWS   6   /* in a lease */
+#define RENEWS   4   /* in a lease */
 #define MOMENTS  5   /* from one renewal to the next, at which those who renew meet */
 #define LEAST_MS 20  /* between questions */
 #define RETRY_MS 500 /* the most after a failure; and while nothing tells how long a lease is */
@@ -253,6 +253,5 @@ bool lease_is_behind(uint64_t lease_ms, int64_t remaining_ms)
 {
     int64_t lease = (int64_t)lease_ms;
 
-    /* A twenty-fourth of it less: a renewal takes its way. */
-    return remaining_ms < lease / RENEWS * (RENEWS - 2) - lease / 24;
+    return remaining_ms < lease - lease / RENEWS * 3 / 2;
 }

@@ -7,15 +7,15 @@
  *
  * These rules stand here alone:
  *
- * - A lease is renewed every sixth of it, and the first time a little sooner: see lease_meet.
+ * - A lease is renewed every quarter of it, and the first time a little sooner: see lease_meet.
  * - The holder's own deadline is the time at which the renewal was *sent* plus 0.9 of the lease. So
  *   it stops before Redis gives the lease to another one, however late the answer came.
  * - Past the deadline a node is fenced: it keeps what it holds and does nothing with it, and the
  *   next answer decides. A leader is a standby then: it keeps nothing.
  * - A node is fenced, too, where its loop is late by a third of the lease: the process or its
  *   machine stood still.
- * - A process that has the node id of another one has missed two renewals where less than four
- *   sixths of its lease remain.
+ * - A process that has the node id of another one is gone, as far as can be seen, where its renewal
+ *   is late by half of the time between two: where less than five eighths of its lease remain.
  *
  * Pure: no clock and no link. Times are mono_ms. The owner tells what happens, and sets its timer
  * to lease_due_ms after each time. Embedded in its owner. */
@@ -80,8 +80,9 @@ bool lease_is_ready(const struct lease *l);
  * past the own deadline wins nothing; then it is asked anew at once. */
 MUST_USE enum lease_change lease_on_granted(struct lease *l, uint64_t now, uint64_t lease_ms);
 /* Granted: ask next when others do. That is a little sooner than planned, at one of five moments of
- * Redis's clock in a sixth of the lease. Redis, which sleeps between them, is woken once by several
- * of them: waking takes it longer than a renewal. `redis_ahead_ms`: Redis's clock less mono_ms. */
+ * Redis's clock in a quarter of the lease. Redis, which sleeps between them, is woken once by
+ * several of them: waking takes it longer than a renewal. `redis_ahead_ms`: Redis's clock less
+ * mono_ms. */
 void lease_meet(struct lease *l, int64_t redis_ahead_ms);
 /* Redis answered that another one leads, for `remaining_ms` more unless it renews. */
 MUST_USE enum lease_change lease_on_standby(struct lease *l, uint64_t now, uint64_t remaining_ms);
@@ -103,7 +104,7 @@ bool lease_is_late(const struct lease *l, uint64_t now);
 /* The loop came: is the right over? */
 MUST_USE enum lease_change lease_on_time(struct lease *l, uint64_t now);
 /* Is it time to ask, on a link that is ready, or to greet, on one that is up? The turn after it is
- * a sixth later. */
+ * a quarter later. */
 MUST_USE bool lease_turn(struct lease *l, uint64_t now);
 /* Ask at `when` if that is sooner than planned: true. */
 bool lease_ask_at(struct lease *l, uint64_t when);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BURST_MS 20 /* of the sixth of a lease between two renewals */
+#define BURST_MS 30 /* of the quarter of a lease between two renewals */
 #define SHORT_MS 10 /* where nothing is known to be wrong; */
 #define BURSTS   2  /* so many in compare_ms */
 #define SOON_MS  1000

@@ -216,13 +216,18 @@ struct registry_rest {   /* what a node knows that has nothing to tell; times ar
     struct wall renewed; /* when the last renewal was, as it was told or taken to be */
     struct wall quiet;   /* up to which something was read on each silent shard; 0: there is none */
 };
-typedef void (*registry_rest_cb)(void *ctx, bool kept, struct wall now, const struct err *err);
+struct registry_rested {
+    bool kept; /* nothing is new, and the node has the lease from when it asked */
+    struct wall now;
+    uint64_t again_ms; /* kept: it asks again in so many ms at the latest */
+};
+typedef void (*registry_rest_cb)(void *ctx, const struct registry_rested *answer,
+                                 const struct err *err);
 /* Renew where that is all there is to know: without a step, as nodes do little else most of the
  * time. Only on the link that the node is registered with: whoever takes something from a node
  * kills that first, so what comes on it is the holder's, and Redis looks at nothing; it writes only
- * where the node is registered. `kept`: nothing is new, and the node has the lease from when it
- * asked. Not kept: call registry_renew at once, which finds out what is new (the deadline may be a
- * later one by then, counted from rest->now). now: Redis's time. */
+ * where the node is registered. Not kept: call registry_renew at once, which finds out what is new
+ * (the deadline may be a later one by then, counted from rest->now). */
 MUST_USE int registry_rest(struct registry *r, const struct registry_node *n,
                            const struct registry_rest *rest, registry_rest_cb cb, void *ctx);
 /* Tell what this node said, was told and drew lately, in portions; nothing is claimed or drawn

@@ -1,9 +1,9 @@
 /* Registry, resting: the renewal of a node that has nothing to tell, and to which nothing is new.
  *
- * It is all that Redis is asked by a cluster at rest, twice a second by each node, and costs it a
- * third of what a step does that does the same. It needs none: the link is the registered one, or
- * Redis had killed it. So the writes are as good as a step's, and what a step would look at before
- * them, the node looks at after them:
+ * It is all that Redis is asked by a cluster at rest, four times in a lease by each node, and costs
+ * it a third of what a step does that does the same. It needs none: the link is the registered one,
+ * or Redis had killed it. So the writes are as good as a step's, and what a step would look at
+ * before them, the node looks at after them:
  *
  *   MULTI
  *   ZADD nodes XX CH <deadline> <node>    is it registered?
@@ -20,10 +20,11 @@
 
 #include <stdio.h>
 
-/* Of a lease. Each renewal of the lead, a sixth, writes what time was seen: where nobody leads,
- * renewals of nodes do, sooner than after half of one, which would be taken for a Redis that was
- * away. */
-#define SEEN_PART 5
+/* Each renewal of the lead, a quarter of a lease, writes what time was seen. Where nobody leads,
+ * renewals of nodes by the step do: where that is a third of a lease old. Each node asks before it
+ * is five twelfths old, as half of one would be taken for a Redis that was away. */
+#define SEEN_PART       3
+#define SEEN_WITHIN(ms) ((ms) / 12 * 5)
 /* Less than the tenth by which a node's own deadline is sooner than Redis's. */
 #define LATE_PART 12
 
@@ -58,16 +59,17 @@ static bool node_is_as_it_was(const struct redisReply *reply, const struct reste
 
 /* Redis goes on as it did (watch_clock and restating, in the steps), with the same settings. */
 static bool clock_is_as_it_was(const struct redisReply *reply, const struct rested *e,
-                               struct wall now)
+                               struct registry_rested *answer)
 {
     struct reader r = reader_of(reply);
     bool is_told = is_number(reader_slice(&r), e->rest.told);
-    uint64_t seen_ms = reader_u64(&r);
+    uint64_t age_ms = answer->now.ms - reader_u64(&r); /* huge where that lies ahead */
     bool went_back = reader_slice(&r).len > 0;
     bool restates = reader_slice(&r).len > 0;
+    bool is_watched = age_ms <= e->rest.lease_ms / SEEN_PART;
 
-    return !r.bad && is_told && !went_back && !restates && seen_ms <= now.ms &&
-           now.ms - seen_ms <= e->rest.lease_ms / SEEN_PART;
+    answer->again_ms = is_watched ? SEEN_WITHIN(e->rest.lease_ms) - age_ms : 0;
+    return !r.bad && is_told && !went_back && !restates && is_watched;
 }
 
 /* Was the deadline counted from when it was carried out, nearly? */
@@ -79,9 +81,9 @@ static bool is_in_time(const struct registry_rest *rest, struct wall now)
            late_ms > -(int64_t)(rest->lease_ms / LATE_PART);
 }
 
-/* The answers of the five commands: kept, and the time; 0, or that they are broken. */
-static int read_answers(const struct redisReply *reply, const struct rested *expected, bool *kept,
-                        struct wall *now, struct err *err)
+/* The answers of the five commands; 0, or that they are broken. */
+static int read_answers(const struct redisReply *reply, const struct rested *expected,
+                        struct registry_rested *answer, struct err *err)
 {
     struct reader r = reader_of(reply);
     const struct redisReply *deadline = reader_next(&r);
@@ -90,25 +92,25 @@ static int read_answers(const struct redisReply *reply, const struct rested *exp
     const struct redisReply *clock = reader_next(&r);
     const struct redisReply *time = reader_next(&r);
 
-    if (r.bad || reply_time(time, now, err) != 0) {
+    if (r.bad || reply_time(time, &answer->now, err) != 0) {
         return reply_broken(err, "rest");
     }
-    *kept = deadline->type == REDIS_REPLY_INTEGER && deadline->integer == 1 &&
-            node_is_as_it_was(node, expected) && clock_is_as_it_was(clock, expected, *now) &&
-            is_in_time(&expected->rest, *now);
+    answer->kept = deadline->type == REDIS_REPLY_INTEGER && deadline->integer == 1 &&
+                   node_is_as_it_was(node, expected) &&
+                   clock_is_as_it_was(clock, expected, answer) &&
+                   is_in_time(&expected->rest, answer->now);
     return 0;
 }
 
 static void on_rested(struct call *call, const struct redisReply *reply, const struct err *err)
 {
-    struct wall now = {0};
-    bool kept = false;
+    struct registry_rested answer = {0};
 
     /* What Redis refuses here, a full one for example, it says to the renewal in its own words. */
     if (err == NULL && reply->type == REDIS_REPLY_ARRAY) {
-        err = call_read(call, NULL, read_answers(reply, call->rested, &kept, &now, &call->err));
+        err = call_read(call, NULL, read_answers(reply, call->rested, &answer, &call->err));
     }
-    call->cb.rested(call->ctx, kept, now, err);
+    call->cb.rested(call->ctx, &answer, err);
 }
 
 /* XX: where Redis has lost all, or the node is gone, it is not among the nodes by this. */

@@ -140,8 +140,8 @@ class IdleCluster:
         self.nodes = [IdleLink(world.cluster, f"idle{i}", run_id) for i in range(self.n)]
 
     def renew_for(self, seconds):
-        """Each node renews six times a lease, as the real ones do, spread evenly; how many renewals that were."""
-        gap = self.LEASE_MS / 1000 / 6 / self.n
+        """Each node renews four times a lease, as the real ones do, spread evenly; how many renewals that were."""
+        gap = self.LEASE_MS / 1000 / 4 / self.n
         began = time.monotonic()
         done = 0
         while (now := time.monotonic()) < began + seconds:
@@ -161,7 +161,7 @@ class IdleCluster:
         return cpu_s(self.redis.pid) - before, done, time.monotonic() - began
 
     def once(self):
-        self.renew_for(self.LEASE_MS / 1000 / 6)
+        self.renew_for(self.LEASE_MS / 1000 / 4)
         spent, done, took = self.spent(self.seconds)
         # A ping is the least that a server can be asked. For half a lease, or the nodes would expire.
         for node in self.nodes:
@@ -169,7 +169,7 @@ class IdleCluster:
         ping_cpu, pings, ping_took = self.spent(self.LEASE_MS / 1000 / 2)
         for node in self.nodes:
             node.pings = False
-        self.renew_for(self.LEASE_MS / 1000 / 6)
+        self.renew_for(self.LEASE_MS / 1000 / 4)
         alive = self.world.cluster.redis.zcard(self.world.cluster.key("nodes"))
         assert alive == self.n, f"{alive} of {self.n} nodes are left"
         return {

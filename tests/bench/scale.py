@@ -10,6 +10,7 @@ from processes import wait_until
 
 SETTLED = 8  # s: reports and figures of what happened have been told
 LEASE_MS = 3000
+RENEWS = 4  # in a lease, each node
 
 
 class Look:
@@ -124,7 +125,7 @@ class Scale:
     def pings(self):
         """The least that as many nodes can ask of Redis: a PING each as often as they renew. % of a core."""
         links = [socket.create_connection(("127.0.0.1", self.redis.port)) for _ in range(self.node_count)]
-        gap = LEASE_MS / 1000 / 6 / len(links)
+        gap = LEASE_MS / 1000 / RENEWS / len(links)
         before, began, done = cpu_s(self.redis.pid), time.monotonic(), 0
         while time.monotonic() < began + self.seconds:
             link = links[done % len(links)]

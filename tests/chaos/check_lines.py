@@ -16,7 +16,7 @@ ECHO = re.compile(rb"^@(?:[^ ]*;)?shoal-echo=1[; ]")
 PATIENCE_S = 1.0
 
 # The longest time between two renewals.
-RENEWAL_S = max(plan.CHANGES["lease_ms"]) / 1000 / 6
+RENEWAL_S = max(plan.CHANGES["lease_ms"]) / 1000 / 4
 
 # What a node that is cut off holds of a channel that is not its any more comes when it is back.
 ANEW_S = 15

@@ -10,7 +10,7 @@ from shoal import Cluster
 CHANNELS = ("alice", "bob", "carol", "dave")
 LIVE = ("lines_s", "bytes_s", "published_s", "latency_ms", "age_ms", "lag_ms", "buffer_bytes")
 FRESH_S = 10  # each 2 s; the machine may be busy
-RENEWALS_S = 3  # of a node: its lease is 2 s, and it renews six times in it
+RENEWALS_S = 2  # of a node: its lease is 2 s, and it renews four times in it
 
 
 @pytest.fixture(scope="module")

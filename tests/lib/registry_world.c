@@ -257,10 +257,13 @@ const char *world_renew(struct world *w, struct world_node *n, const char *repor
     return w->word;
 }
 
-static void on_rested(void *ctx, bool kept, struct wall now, const struct err *err)
+static void on_rested(void *ctx, const struct registry_rested *answer, const struct err *err)
 {
-    assert_true(!kept || now.ms > 1700000000000);
-    world_answer(ctx, kept ? "current" : "look", err);
+    struct world *w = ctx;
+
+    assert_true(!answer->kept || answer->now.ms > 1700000000000);
+    w->again_ms = answer->again_ms;
+    world_answer(ctx, answer->kept ? "current" : "look", err);
 }
 
 const char *world_rest_alone(struct world *w, struct world_node *n)

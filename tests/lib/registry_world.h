@@ -54,6 +54,7 @@ struct world {
     bool held_by_other;
     char holder[128]; /* "host pid link" */
     uint64_t holder_link;
+    uint64_t again_ms; /* a node at rest is to ask again */
     uint64_t waits[1000];
     size_t nwaits;
     struct registry_claim claim;

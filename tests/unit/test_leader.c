@@ -50,7 +50,7 @@ static void it_renews_without_being_asked(void **state)
     (void)state;
     unsigned before = o.facts;
 
-    test_clock_forward(20000 / 6 + 100);
+    test_clock_forward(20000 / 4 + 100);
 
     office_until(&o, o.facts > before);
     assert_int_equal(o.outs, 0);

@@ -94,6 +94,18 @@ static void where_nothing_is_new_it_rests_and_else_it_looks(void **state)
     assert_int_equal(a.lost + a.fenced, 0);
 }
 
+static void where_nobody_leads_redis_is_not_taken_to_have_been_away(void **state)
+{
+    (void)state;
+    set("lease_ms,2000");
+    open_current(&a);
+
+    test_loop_run_for(&w.probe.t, 4000);
+
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:clock grace"), "");
+    assert_true(pictures() > 2); /* it renews by the step, too */
+}
+
 static void the_more_there_is_the_rarer_the_whole_is_asked_for(void **state)
 {
     (void)state;
@@ -126,6 +138,25 @@ static void a_renewal_can_be_had_sooner(void **state)
     node_lease_renew_soon(a.lease);
     test_loop_run_for(&w.probe.t, 300);
     assert_int_equal(a.currents, before + 1);
+}
+
+static void a_redis_that_takes_long_is_asked_more_rarely(void **state)
+{
+    (void)state;
+    set("lease_ms,3000");
+    open_current(&a);
+    test_loop_run_for(&w.probe.t, 50);
+    world_ask(&w, "CLIENT PAUSE 150");
+    unsigned before = a.currents;
+    node_lease_renew_soon(a.lease);
+    wait_until(&w.probe.t, a.currents > before);
+
+    uint64_t answered_ms = mono_ms();
+    before = a.currents;
+    node_lease_renew_soon(a.lease);
+    wait_until(&w.probe.t, a.currents > before);
+
+    assert_in_range(mono_ms() - answered_ms, 75, 700); /* as long as that took */
 }
 
 static void a_redis_that_refuses_is_not_asked_in_a_rush(void **state)
@@ -243,8 +274,9 @@ static void a_loop_that_was_late_fences_until_the_next_answer(void **state)
 {
     (void)state;
     open_current(&a);
-    test_loop_run_for(&w.probe.t, 150);
-    usleep(320 * 1000); /* over a turn and a third of the lease, under the deadline */
+    unsigned before = a.currents;
+    wait_until(&w.probe.t, a.currents > before);
+    usleep(420 * 1000); /* over a turn and a third of the lease, under the deadline */
     wait_until(&w.probe.t, a.fenced == 1);
     wait_until(&w.probe.t, node_lease_holds(a.lease));
 }
@@ -293,8 +325,10 @@ int main(void)
         TEST(a_lease_is_registered_and_renewed_again_and_again),
         TEST(the_whole_picture_is_asked_for_again_and_again),
         TEST(where_nothing_is_new_it_rests_and_else_it_looks),
+        TEST(where_nobody_leads_redis_is_not_taken_to_have_been_away),
         TEST(the_more_there_is_the_rarer_the_whole_is_asked_for),
         TEST(a_renewal_can_be_had_sooner),
+        TEST(a_redis_that_takes_long_is_asked_more_rarely),
         TEST(a_redis_that_refuses_is_not_asked_in_a_rush),
         TEST(a_killed_link_is_taken_anew_and_says_so),
         TEST(an_orderly_leave_is_told),

@@ -146,9 +146,10 @@ static void a_time_that_is_not_redis_s_is_put_right(void **state)
 static void where_nobody_leads_nodes_see_to_it_that_redis_s_clock_is_watched(void **state)
 {
     (void)state;
-    world_ask(&w, "HSET shoal:{t}:clock seen %llu", now_ms() - 400);
+    world_ask(&w, "HSET shoal:{t}:clock seen %llu", now_ms() - 750); /* as if somebody led */
     assert_string_equal(world_rest_alone(&w, &n1), "current");
-    world_ask(&w, "HSET shoal:{t}:clock seen %llu", now_ms() - 1000);
+    assert_in_range(w.again_ms, 250, 500); /* before half a lease is over */
+    world_ask(&w, "HSET shoal:{t}:clock seen %llu", now_ms() - 1050);
     assert_string_equal(world_rest_alone(&w, &n1), "look");
     look();
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:clock grace"), "");
