@@ -168,6 +168,7 @@ def test_8_a_line_that_was_said_earlier_than_the_one_before_is_kept_behind_it(ba
         line = f"@tmi-sent-ts={now - i * 5000} :bob!bob@bob PRIVMSG #{NAMES[0]} :text {i}"
         cluster.sim.control(f"inject {NAMES[0]} line={line}")
     wait_until(lambda: len(kept_by(cluster)[NAMES[0]]) == 10, 10, "they are kept")
+    wait_until(lambda: len(cluster.chat.messages) >= 10, 10, "and heard")
     assert_heard(cluster, kept_by(cluster))
 
 
