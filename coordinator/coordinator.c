@@ -179,6 +179,7 @@ static void on_view(void *ctx)
         leader_ask_now(c->leader); /* the others go by facts */
     }
     manager_on_view(c->manager);
+    setup_on_view(c->setup);
     if (c->setup_done) { /* while a cluster is set up its shards change all the time */
         sender_sync_on_view(c->senders);
     }

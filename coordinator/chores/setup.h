@@ -37,6 +37,8 @@ struct setup *setup_create(const struct setup_options *options);
 void setup_begin(struct setup *s);
 /* What the leader knows now, once the view is whole: go on. */
 void setup_on_facts(struct setup *s, const struct registry_lead *facts);
+/* It shows more now: a part that waited for that goes on. */
+void setup_on_view(struct setup *s);
 /* After leader and manager are closed. */
 void setup_destroy(struct setup *s);
 

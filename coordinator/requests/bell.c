@@ -10,5 +10,5 @@ const struct machine_type bell_machine = {NULL, bells, ARRAY_LEN(bells), NULL, N
 
 bool bell_has_rung(uint64_t since_ms)
 {
-    return mono_ms() - since_ms < BELL_BLOCK_MS / 2;
+    return mono_ms() - since_ms < BELL_BLOCK_MS;
 }

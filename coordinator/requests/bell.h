@@ -12,7 +12,8 @@ enum bell { BELL_IDLE, BELL_AWAITED, BELL_RANG };
 
 extern const struct machine_type bell_machine;
 
-/* It was answered, awaited since then (mono_ms): did something ring it, or was its time over? */
+/* It was answered, awaited since then (mono_ms): did something ring it, or was its time over? Who
+ * takes one for the other misses nothing: it rings again for what it was not awaited behind. */
 bool bell_has_rung(uint64_t since_ms);
 
 #endif

@@ -17,6 +17,7 @@
 #define MAX_UNDER_WAY 64
 #define MAX_NAMES     4000 /* channels in all steps under way, so that a renewal never waits long */
 #define READ_AGAIN_MS 1000 /* after a refused step */
+#define SET_UP_MS     2000 /* mostly a cluster is set up in less: a join waits for it so long */
 #define NEVER         UINT64_MAX
 
 /* READER_DONE: up to `place`, as far as is known. */
@@ -36,9 +37,10 @@ struct intake {
     struct machine reader;          /* enum reader */
     struct machine bell;            /* enum bell */
     bool active;
-    bool pumping;     /* pump is under way */
-    bool deciding;    /* the shard manager was asked about the join that comes next */
-    bool is_set_up;   /* before that, joins wait */
+    bool pumping;   /* pump is under way */
+    bool deciding;  /* the shard manager was asked about the join that comes next */
+    bool is_set_up; /* before that, channels wait */
+    uint64_t began_ms;
     uint64_t anew_ms; /* read from the beginning then, once nothing is under way; or NEVER */
     uint64_t bell_ms; /* since when it is waited for */
     struct registry_place place;
@@ -173,12 +175,26 @@ static bool send_first(struct intake *i)
     return true;
 }
 
+/* A channel that is on a shard soon is not written as one that waits for it first. */
+static bool waits_for_setup(const struct intake *i, const struct request *r)
+{
+    uint64_t until = i->began_ms + SET_UP_MS;
+    uint64_t now = mono_ms();
+
+    if (r->step != REQUEST_ASSIGN || i->is_set_up || now >= until) {
+        return false;
+    }
+    leader_ask_in(i->leader, until - now);
+    return true;
+}
+
 /* The next that may be sent now, or NULL. */
 static struct request *next_request(const struct intake *i)
 {
     struct request *r = request_queue_first(i->queue);
 
-    if (r == NULL || i->deciding || i->nunder_way >= MAX_UNDER_WAY || mono_ms() >= i->anew_ms) {
+    if (r == NULL || i->deciding || i->nunder_way >= MAX_UNDER_WAY || mono_ms() >= i->anew_ms ||
+        waits_for_setup(i, r)) {
         return NULL;
     }
     request_split(r);
@@ -261,8 +277,10 @@ static void on_bell(void *ctx, struct wall now, const struct err *err)
     bool rang = err == NULL && bell_has_rung(i->bell_ms);
 
     (void)now;
-    look(i);
     machine_move(&i->bell, rang ? BELL_RANG : BELL_IDLE, i);
+    if (rang) {
+        look(i);
+    }
     if (err == NULL) {
         pump(i);
     } else if (!err_is_silence(err)) {
@@ -330,6 +348,7 @@ struct intake *intake_create(struct leader *leader, struct shard_manager *manage
 void intake_begin(struct intake *i)
 {
     i->active = true;
+    i->began_ms = mono_ms();
     request_queue_clear(i->queue);
     intake_anew(i);
 }

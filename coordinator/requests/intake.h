@@ -31,7 +31,8 @@ void intake_begin(struct intake *i);
 void intake_anew(struct intake *i);
 /* Leads no more. */
 void intake_end(struct intake *i);
-/* Is the cluster set up? Before that, joins wait. */
+/* Is the cluster set up? Before that a join waits, with all that was asked for behind it: 2 s after
+ * intake_begin at most, then its channels do. */
 void intake_set_up(struct intake *i, bool done);
 /* The lease was renewed: go on with what had to wait. */
 void intake_go_on(struct intake *i);

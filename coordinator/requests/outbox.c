@@ -103,9 +103,11 @@ static void on_bell(void *ctx, struct wall now, const struct err *err)
     bool rang = err == NULL && bell_has_rung(o->bell_ms);
 
     machine_move(&o->bell, rang ? BELL_RANG : BELL_IDLE, o);
-    if (err == NULL) {
+    if (rang) {
         o->heard = now;
         look(o);
+    }
+    if (err == NULL) {
         await_bell(o);
     } else if (!err_is_silence(err)) {
         (void)leader_stepped(o->leader, "await_sends", err); /* the next renewal */

@@ -141,6 +141,28 @@ static void while_the_cluster_is_set_up_joins_are_kept_as_wanted(void **state)
     office_close(&o);
 }
 
+static void a_join_waits_for_a_cluster_that_is_about_to_be_set_up(void **state)
+{
+    (void)state;
+    begin(NULL);
+    request("r1", "join", "alice");
+    request("r2", "retry", "alice");
+    office_facts(&o);
+    test_loop_run_for(&o.world.probe.t, 200);
+    assert_false(is_answered("r1"));
+    assert_string_equal(office_ask(&o, "XLEN shoal:{t}:requests"), "2");
+
+    assert_string_equal(world_configure(&o.world, office_me(&o), "", "", "create", "office"),
+                        "done");
+    assert_string_equal(world_configure(&o.world, office_me(&o), "", "", "setup_done", ""), "done");
+    office_facts(&o);
+
+    office_until(&o, is_answered("r2"));
+    office_expect_asked(&o, "assign alice\n");
+    assert_non_null(strstr(reply_to("r1"), "\"assigned\""));
+    office_close(&o);
+}
+
 static void settings_that_are_changed_are_seen_by_the_manager(void **state)
 {
     (void)state;
@@ -248,6 +270,7 @@ int main(void)
         cmocka_unit_test(what_stood_there_before_it_led_is_read_from_the_beginning),
         cmocka_unit_test(a_part_behind_a_join_waits_until_that_is_decided),
         cmocka_unit_test(while_the_cluster_is_set_up_joins_are_kept_as_wanted),
+        cmocka_unit_test(a_join_waits_for_a_cluster_that_is_about_to_be_set_up),
         cmocka_unit_test(settings_that_are_changed_are_seen_by_the_manager),
         cmocka_unit_test(more_than_may_wait_is_refused_at_once),
         cmocka_unit_test(when_all_connections_were_cut_it_goes_on),

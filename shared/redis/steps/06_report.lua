@@ -62,9 +62,10 @@ local function keep_fields(k, told, own, ...)
     local list = {...}
     local n = #list
     for name, value in pairs(told) do
-        value = not own[name] and reported(value)
-        if value then
-            value = value == 0 and '0' or value -- numbers are slow as arguments
+        if type(value) ~= 'string' then
+            value = value == 0 and '0' or reported(value) -- numbers are slow as arguments
+        end
+        if value and not own[name] then
             list[n + 1], list[n + 2], n = name, value, n + 2
         end
         if n >= 200 then

@@ -89,11 +89,15 @@ local function listeners_gone(c, lk, node, heard, gone)
     local cursor = string.match(call('HGET', ck, 'listeners') or '', '^%d+$') or '0'
     local found = call('HSCAN', lk, cursor, 'COUNT', LISTENERS_LOOKED_AT)
     call('HSET', ck, 'listeners', found[1])
+    local others = {}
     for i = 1, #found[2], 2 do
-        local other = found[2][i]
-        local id, named = listener_of(found[2][i + 1])
+        others[#others + 1] = found[2][i]
+    end
+    for i, deadline in ipairs(call_all('ZMSCORE', key(c, 'nodes'), others)) do
+        local other = others[i]
+        local id, named = listener_of(found[2][2 * i])
         if other ~= node and other ~= ' ' and named <= c.now - limit(c, 'lease_ms') and
-            count_of(call('ZSCORE', key(c, 'nodes'), other)) < c.now and (heard or is_connected(c, other)) then
+            count_of(deadline) < c.now and (heard or is_connected(c, other)) then
             gone[#gone + 1] = id
             if named == 0 then
                 call('HSET', lk, other, id .. ' ' .. c.stamp)
