@@ -41,6 +41,7 @@ static bool granted(struct node_lease *l, struct wall redis_now, uint64_t lease_
 {
     uint64_t now = mono_ms();
 
+    l->took_ms = l->told_much ? 0 : now - l->lease.sent_ms;
     learn_clock(l, redis_now);
     if (lease_on_granted(&l->lease, now, lease_ms) == LEASE_OUT) {
         node_lease_fenced(l, "the renewal was answered too late");
@@ -125,7 +126,6 @@ static void renewed(struct node_lease *l)
 {
     uint64_t now = mono_ms();
 
-    l->took_ms = l->told_much ? 0 : now - l->lease.sent_ms;
     meters.lease_renewals_total++;
     histogram_add(&meters.redis_round_trip_seconds, mono_us() - l->asked_us);
     l->margin_ms = l->lease.deadline_ms > now ? l->lease.deadline_ms - now : 0;

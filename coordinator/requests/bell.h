@@ -12,8 +12,9 @@ enum bell { BELL_IDLE, BELL_AWAITED, BELL_RANG };
 
 extern const struct machine_type bell_machine;
 
-/* It was answered, awaited since then (mono_ms): did something ring it, or was its time over? Who
- * takes one for the other misses nothing: it rings again for what it was not awaited behind. */
+/* It was answered, awaited since then (mono_ms): did something ring it, or was its time over? What
+ * was added in the last moment may be taken for that: then it rings at once when it is awaited
+ * again, behind the same place. */
 bool bell_has_rung(uint64_t since_ms);
 
 #endif
