@@ -2,7 +2,7 @@
 #include "shared/lease.h"
 
 #define RENEWS   4   /* in a lease */
-#define MOMENTS  5   /* from one renewal to the next, at which those who renew meet */
+#define MOMENTS  3   /* from one renewal to the next, at which those who renew meet */
 #define LEAST_MS 20  /* between questions */
 #define RETRY_MS 500 /* the most after a failure; and while nothing tells how long a lease is */
 

@@ -115,9 +115,9 @@ static void it_is_renewed_each_quarter_of_the_lease_from_when_it_was_asked_for(v
     }
 }
 
-/* Of Redis's clock, which is 30 ms ahead; a quarter of the lease has five moments. */
+/* Of Redis's clock, which is 30 ms ahead; a quarter of the lease has three moments. */
 #define AHEAD  30
-#define MOMENT (LEASE / 4 / 5)
+#define MOMENT (LEASE / 4 / 3)
 
 static uint64_t past_a_moment(const struct lease *l)
 {
@@ -163,7 +163,7 @@ static void meeting_never_takes_long_whatever_the_lease_and_the_clocks(UNUSED vo
         (void)!granted(&l, 1000, 1000, lease_ms);
         uint64_t planned = l.next_ms;
         lease_meet(&l, INT64_MIN + (int64_t)lease_ms);
-        assert_in_range(l.next_ms, planned - (planned - 1000) / 5 - 1, planned);
+        assert_in_range(l.next_ms, planned - (planned - 1000) / 3 - 1, planned);
         lease_meet(&l, INT64_MAX);
         assert_true(l.next_ms <= planned);
     }

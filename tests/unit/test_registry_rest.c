@@ -155,6 +155,22 @@ static void where_nobody_leads_nodes_see_to_it_that_redis_s_clock_is_watched(voi
     assert_string_equal(world_ask(&w, "HGET shoal:{t}:clock grace"), "");
 }
 
+static void the_leader_looks_at_empty_streams_more_rarely(void **state)
+{
+    char at[32];
+
+    (void)state;
+    assert_string_equal(world_lead(&w, &me), "leading"); /* trims them */
+    snprintf(at, sizeof(at), "%llu", now_ms() - 2000);
+    world_ask(&w, "HSET shoal:{t}:lines trimmed %s", at);
+    assert_string_equal(world_lead(&w, &me), "leading");
+    assert_string_equal(world_ask(&w, "HGET shoal:{t}:lines trimmed"), at);
+
+    world_ask(&w, "XADD shoal:{t}:lines:0 * lines x");
+    assert_string_equal(world_lead(&w, &me), "leading");
+    assert_string_not_equal(world_ask(&w, "HGET shoal:{t}:lines trimmed"), at);
+}
+
 static void a_full_redis_is_asked_with_a_step(void **state)
 {
     (void)state;
@@ -378,6 +394,7 @@ int main(void)
         TEST(what_it_renewed_by_is_what_redis_is_known_to_have),
         TEST(a_time_that_is_not_redis_s_is_put_right),
         TEST(where_nobody_leads_nodes_see_to_it_that_redis_s_clock_is_watched),
+        TEST(the_leader_looks_at_empty_streams_more_rarely),
         TEST(a_full_redis_is_asked_with_a_step),
         TEST(what_is_new_is_looked_for),
         TEST(that_it_is_not_set_up_after_all_is_news),

@@ -10,7 +10,8 @@ local STREAMS_MOST = 16 -- what history_streams may be
 local GOES_PART = 10    -- where there are too many bytes, such a part of the oldest entries goes
 local SHORT_AT = 0.8    -- of maxmemory: history gives way
 local LOOK_MS = 1000    -- at how much memory is used; a node trims where nobody did for so long
-local TRIM_MS = 750     -- the leader trims after as long: with each second of its renewals, mostly
+local EMPTY_MS = 5000   -- what is empty is trimmed after as long
+local TRIM_MS = 700     -- the leader trims after as long: with each of its renewals, mostly
 local TOLD_MS = 60000   -- it is told that it gives way
 local MISSES_MS = 10000 -- a group is told that it missed something
 local AHEAD_MOST_MS = 86400000
@@ -363,8 +364,24 @@ local function trim_streams(c, n)
         'oldest', oldest or 0, 'groups', #looked_at > 0 and to_json(looked_at) or '[]')
 end
 
-local function since_trimmed(c)
-    return math.abs(c.now - count_of(call('HGET', key(c, 'lines'), 'trimmed')))
+-- Nothing is kept, nor was when the streams were trimmed last; and nothing is to be told of them.
+local function is_empty(c)
+    local is, n = call('HMGET', key(c, 'lines'), 'entries', 'streams', 'missed_to'), limit(c, 'history_streams')
+    if is[1] ~= '0' or count_of(is[2]) ~= n or is[3] or not is_kept(c) then
+        return false
+    end
+    for k = 0, n - 1 do
+        if call('XLEN', stream(c, k)) > 0 then
+            return false
+        end
+    end
+    return true
+end
+
+-- Is it so long ago that the streams were trimmed? (Of empty ones there is little to do.)
+local function is_due(c, ms)
+    local since = math.abs(c.now - count_of(call('HGET', key(c, 'lines'), 'trimmed')))
+    return since >= ms and (since >= EMPTY_MS or not is_empty(c))
 end
 
 -- Trims the streams, and removes those of a time when there were more.
@@ -386,14 +403,14 @@ end
 
 -- By the leader, now and then.
 function history.trim_led(c)
-    if since_trimmed(c) >= TRIM_MS then
+    if is_due(c, TRIM_MS) then
         trim(c)
     end
 end
 
 -- By a node, where no leader does: there may be many nodes.
 function history.trim_unled(c)
-    if is_kept(c) and since_trimmed(c) >= LOOK_MS then
+    if is_kept(c) and is_due(c, LOOK_MS) then
         trim(c)
     end
 end
