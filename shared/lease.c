@@ -2,6 +2,7 @@
 #include "shared/lease.h"
 
 #define RENEWS   4   /* in a lease */
+#define LOOKS    6   /* so often in it the loop comes at least: so that it is known to be late */
 #define MOMENTS  3   /* from one renewal to the next, at which those who renew meet */
 #define LEAST_MS 20  /* between questions */
 #define RETRY_MS 500 /* the most after a failure; and while nothing tells how long a lease is */
@@ -53,11 +54,16 @@ static void check(const void *owner)
 static const struct machine_type right_machine = {"lease", rights, ARRAY_LEN(rights), id, check};
 static const struct machine_type link_machine = {NULL, links, ARRAY_LEN(links), id, NULL};
 
-static uint64_t interval(const struct lease *l)
+static uint64_t part(const struct lease *l, uint64_t of)
 {
-    uint64_t ms = l->lease_ms == 0 ? RETRY_MS : l->lease_ms / RENEWS;
+    uint64_t ms = l->lease_ms == 0 ? RETRY_MS : l->lease_ms / of;
 
     return ms < LEAST_MS ? LEAST_MS : ms;
+}
+
+static uint64_t interval(const struct lease *l)
+{
+    return part(l, RENEWS);
 }
 
 /* It may act no more. */
@@ -77,7 +83,7 @@ void lease_begin(struct lease *l, enum lease_state first, const char *id, uint64
 {
     BUG_ON(first != LEASE_UNREGISTERED && first != LEASE_STANDBY);
     *l = (struct lease){.id = id, .next_ms = now};
-    l->look_ms = now + interval(l);
+    l->look_ms = now + part(l, LOOKS);
     machine_begin(&l->right, &right_machine, first);
     machine_begin(&l->link, &link_machine, LEASE_LINK_DOWN);
 }
@@ -222,7 +228,7 @@ enum lease_change lease_on_time(struct lease *l, uint64_t now)
 {
     bool over = is_in(l, ACTING) && (lease_is_late(l, now) || now >= l->deadline_ms);
 
-    l->look_ms = now + interval(l);
+    l->look_ms = now + part(l, LOOKS);
     if (!over) {
         return LEASE_SAME;
     }

@@ -79,8 +79,8 @@ bool lease_is_ready(const struct lease *l);
 /* Redis answered that the lease is held for `lease_ms` from when the question was sent. An answer
  * past the own deadline wins nothing; then it is asked anew at once. */
 MUST_USE enum lease_change lease_on_granted(struct lease *l, uint64_t now, uint64_t lease_ms);
-/* Granted: ask next when others do. That is a little sooner than planned, at one of three moments of
- * Redis's clock in a quarter of the lease. Redis, which sleeps between them, is woken once by
+/* Granted: ask next when others do. That is a little sooner than planned, at one of three moments
+ * of Redis's clock in a quarter of the lease. Redis, which sleeps between them, is woken once by
  * several of them: waking takes it longer than a renewal. `redis_ahead_ms`: Redis's clock less
  * mono_ms. */
 void lease_meet(struct lease *l, int64_t redis_ahead_ms);
