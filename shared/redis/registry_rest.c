@@ -24,7 +24,7 @@
  * renewals of nodes by the step do: where that is a third of a lease old. Each node asks before it
  * is five twelfths old, as half of one would be taken for a Redis that was away. */
 #define SEEN_PART       3
-#define SEEN_WITHIN(ms) ((ms) / 12 * 5)
+#define SEEN_WITHIN(ms) ((ms) * 5 / 12)
 /* Less than the tenth by which a node's own deadline is sooner than Redis's. */
 #define LATE_PART 12
 
