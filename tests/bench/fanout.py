@@ -70,7 +70,7 @@ class Lines:
         end = self.heard(lines)
         cpu = [(cpu_s(pid) - before) / lines * 1e6 for pid, before in zip((self.redis.pid, *pids), spent)]
         calls_now, reads_now = self.look()
-        took = (end["last_us"] - end["first_us"]) / 1e6
+        took = max(1, end["last_us"] - end["first_us"]) / 1e6  # few lines come in one read
         return {
             "redis": cpu[0], "cpu": cpu[1:], "end": end, "lines_s": lines / took,
             "batch": lines / (reads_now - reads), "commands": (calls_now - calls) / lines, "commands_s": (calls_now - calls) / took,

@@ -25,13 +25,14 @@ def start(bare, *redis, clock=None, nodes=2, **settings):
 
 
 def settled(bare):
-    """Nothing is known to be wrong, everything is joined, and both nodes hold their lease."""
+    """Nothing is known to be wrong, everything is joined, both nodes hold their lease, and the log can be read."""
     try:
         return (
             not bare.redis.hexists(bare.key("clock"), "damaged")
             and len(bare.channels()) == len(CHANNELS)
             and bare.joined(*CHANNELS)
             and len(bare.nodes()) == 2
+            and bare.events() is not None
         )
     except ResponseError:  # not mended yet
         return False

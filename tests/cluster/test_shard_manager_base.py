@@ -235,6 +235,7 @@ def test_base_add_shard(probes, bare):
     assert (sorted(shard["channels"]), shard["ready"], shard["closing"]) == (["alice", "bob"], False, False)
     assert bare.shards()["two"]["run"] == "new"
     wait_until(lambda: bare.joined("taken"), 20, "what runs runs on")
+    wait_until(lambda: {bare.channel(c)["state"] for c in ("alice", "bob")} == {"queued"}, 20, "what does not run waits")
 
     before = settled_registry(bare)
     for args, words in (
