@@ -131,11 +131,13 @@ def test_shards_of_the_speaker_share_its_channels_and_one_takes_over_for_another
     nodes = [shard(bare, name)["node"] for name in both]
     assert len(set(nodes)) == 2
 
+    others = sum(shard(bare, on)["sender"] == both[1] for on in bare.channels().values())
     ids = [bare.redis.xadd(bare.key("outbox"), {"channel": name, "text": f"to {name}", "ttl_ms": "60000"})
            for name in [*ROOMS[:20], "stranger"]]  # fmt: skip
     bare.processes[nodes[0]].kill()
     statuses = Counter(bare.result(id, 30)["status"] for id in ids)
-    assert set(statuses) <= {"sent", "unknown"} and statuses["sent"] > 10
+    # Each of those of the dead one may have been written before it died.
+    assert set(statuses) <= {"sent", "unknown"} and statuses["sent"] >= others > 0
     wait_until(lambda: all(speaks(bare, name) for name in both), 20, "both speak again")
     assert len({shard(bare, name)["node"] for name in both}) == 2
     assert bare.send("room0", "again", timeout=30)["status"] == "sent"
