@@ -101,6 +101,21 @@ static void who_is_gone_is_none_of_the_nodes_by_it(void **state)
     assert_int_equal(w.err.code, ERR_EMPTIED);
 }
 
+static void a_registry_that_lost_its_clock_alone_is_not_emptied(void **state)
+{
+    (void)state;
+    assert_string_equal(world_lead(&w, &me), "leading");
+    world_renew(&w, &n1, "");
+    snprintf(n1.registry, sizeof(n1.registry), "%s", w.registry);
+    world_ask(&w, "DEL shoal:{t}:clock");
+    assert_string_equal(world_renew(&w, &n1, ""), "current");
+    assert_string_equal(w.registry, n1.registry);
+    world_end_lease(&w, &n1);
+    assert_string_equal(world_expire(&w, &me, "n1", n1.link_id), "expired");
+    world_ask(&w, "DEL shoal:{t}:clock");
+    assert_string_equal(world_renew(&w, &n1, ""), "LOST");
+}
+
 static void what_is_lost_of_it_is_there_again_with_the_next_renewal(void **state)
 {
     (void)state;
@@ -390,6 +405,7 @@ int main(void)
         TEST(it_keeps_its_lease),
         TEST(it_asks_little),
         TEST(who_is_gone_is_none_of_the_nodes_by_it),
+        TEST(a_registry_that_lost_its_clock_alone_is_not_emptied),
         TEST(what_is_lost_of_it_is_there_again_with_the_next_renewal),
         TEST(what_it_renewed_by_is_what_redis_is_known_to_have),
         TEST(a_time_that_is_not_redis_s_is_put_right),

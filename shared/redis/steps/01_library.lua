@@ -53,7 +53,7 @@
 --                              " ": of which server
 
 local CONTRACT = '1' -- the contract's version, part of library and function names
-local REVISION = 42  -- grows with every change here: a program loads its library over an older one
+local REVISION = 43  -- grows with every change here: a program loads its library over an older one
 local REPLY_SECONDS = 3600
 local RESULT_SECONDS = 86400
 local REFUSED_SECONDS = 3600 -- a result of what was surely not said

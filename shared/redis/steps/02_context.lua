@@ -305,18 +305,24 @@ local function node_check(c, node, incarnation)
         redis.error_reply('LOST the lease of node ' .. shown(node) .. ' is not held by this process') or nil
 end
 
--- Tells this registry from one that begins anew where all was lost.
-local function registry_of(c)
-    local id = call('HGET', key(c, 'clock'), 'registry')
-    if not id or #id > 31 or not string.match(id, '^%d+%-%d+$') then
-        id = c.time
+local registry_of, bring_near, watch_clock
+do -- the rest is seen in here alone
+
+local function registry_in(hash)
+    local id = call('HGET', hash, 'registry')
+    return id and #id <= 31 and string.match(id, '^%d+%-%d+$') and id or nil
+end
+
+-- Tells this registry from one that begins anew where all was lost. It is with the streams as well:
+-- where the clock alone is gone, they have all that was published, and get none of it again.
+function registry_of(c)
+    local id = registry_in(key(c, 'clock'))
+    if not id then
+        id = registry_in(key(c, 'lines')) or c.time
         call('HSET', key(c, 'clock'), 'registry', id)
     end
     return id
 end
-
-local bring_near, watch_clock
-do -- the rest is seen in here alone
 
 local NEAR_PORTION = 250
 

@@ -134,7 +134,7 @@ end
 -- (If Redis was emptied, the first one tells that in them before anything else.)
 local function begun(c)
     local lk, n = key(c, 'lines'), limit(c, 'history_streams')
-    local is = call('HMGET', lk, 'epoch', 'streams', 'missed_from', 'missed_to')
+    local is = call('HMGET', lk, 'epoch', 'streams', 'missed_from', 'missed_to', 'registry')
     if not is_kept(c) then
         if is[1] then
             call('DEL', lk)
@@ -151,6 +151,9 @@ local function begun(c)
         call('HSET', lk, 'epoch', c.time, 'streams', n, 'since', c.stamp)
         call('HSETNX', lk, 'rewinds', 0)
         call('HSETNX', lk, 'rewound', '')
+    end
+    if not is[5] then
+        call('HSET', lk, 'registry', registry_of(c))
     end
     if is[4] and math.abs(c.now - count_of(is[4])) > MISSED_MS then
         call('HDEL', lk, 'missed_from', 'missed_to')
