@@ -31,6 +31,8 @@ def busy(tmp_path_factory):
         cluster.sim.control("ban gone user=shoalbot")
         cluster.ask("join", channels=" ".join([*(f"room{i}" for i in range(48)), "gone"]))
         wait_until(lambda: len(cluster.channels()) == 49, 10, "they are assigned")
+        # The nodes have told of each: how many there are they tell before.
+        wait_until(lambda: "assigned" not in {cluster.channel(c)["state"] for c in cluster.channels()}, 10, "they are told")
         yield cluster
 
 
